@@ -1,0 +1,1 @@
+"""The shipped configurations; a package only so that the YAML files travel with the wheel."""

@@ -1,0 +1,71 @@
+"""The `trm` program: its commands, its global options, and how an error becomes a message and an exit code.
+
+Command modules import only typer at the top; what they need for the work they import inside the function, so that
+`trm --help` and shell completion never wait for torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from trm_cli import __version__
+from trm_cli.commands import COMMANDS
+from trm_cli.errors import ExitCode, TrmError
+
+EXIT_CODES = "  ".join(f"{code.value} {code.meaning}." for code in ExitCode)
+
+app = typer.Typer(
+    name="trm",
+    help="Build datasets for, train, resume and inspect Tiny Recursive Models.",
+    epilog=f"Exit codes:  {EXIT_CODES}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="TRM_DEBUG")] = False,
+) -> None:
+    """Options that stand before the command."""
+    if debug:
+        os.environ["TRM_DEBUG"] = "1"
+
+
+for register in COMMANDS:
+    register(app)
+
+
+def main() -> None:
+    """Run `trm` and leave with one of the documented exit codes."""
+    try:
+        app()
+    except TrmError as error:
+        from trm_cli.console.panels import render_error
+
+        if os.environ.get("TRM_DEBUG"):
+            traceback.print_exc()
+        render_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our stdout left (`trm configs list | head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,12 @@
+"""One thin file per subcommand: read options, call the library, render. No logic.
+
+Each module offers `register(app)`. The list below is the order in which `trm --help` shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = ()

@@ -1,0 +1,1 @@
+"""The one configuration loader that every subcommand shares."""

@@ -1,0 +1,1 @@
+"""Everything a person sees: tables, plots, progress, error panels."""

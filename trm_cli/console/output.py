@@ -1,0 +1,34 @@
+"""The two streams of every command: results on stdout, everything else on stderr.
+
+`--json` prints one JSON document on stdout and nothing else there, so a person can pipe any command into a program.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from rich.console import Console
+
+
+@cache
+def stdout() -> Console:
+    """Where results go: tables, plots, answers."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+@cache
+def stderr() -> Console:
+    """Where notes, progress and errors go."""
+    return Console(stderr=True, highlight=False)
+
+
+def note(message: str) -> None:
+    """Tell the user something in passing, without markup, on stderr."""
+    stderr().print(message, markup=False)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document on stdout; keys stay in the order given."""
+    print(json.dumps(document, indent=2, allow_nan=False))

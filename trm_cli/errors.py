@@ -1,0 +1,94 @@
+"""The exit codes of `trm` and the errors that lead to them.
+
+Every mistake that a person can make ends in one of these classes, is printed without a traceback, and sets the exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the exit status of every `trm` command means; shown in `trm --help`."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    DATASET = 3
+    CHECKPOINT = 4
+    TERMINATED = 75
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """One line for people."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "the work failed",
+    ExitCode.USAGE: "usage or configuration error",
+    ExitCode.DATASET: "dataset missing or damaged",
+    ExitCode.CHECKPOINT: "checkpoint missing, damaged or of another run",
+    ExitCode.TERMINATED: "stopped by SIGTERM after a saved checkpoint",
+    ExitCode.INTERRUPTED: "stopped by Ctrl-C after a saved checkpoint",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with what a person wrote.
+
+    where: "configs/x.yaml:12:3", "override 2", or "" where there is no place to point at.
+    message: what was expected and what was found. hint: what to do, or the nearest valid name.
+    """
+
+    where: str
+    message: str
+    key: str = ""
+    hint: str = ""
+
+
+class TrmError(Exception):
+    """A failure that is explained to the user in one message; `hint` says what to do about it."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(TrmError):
+    """The command line cannot be understood."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(TrmError):
+    """One or more problems in a configuration, all of them at once."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+        count = len(problems)
+        super().__init__(
+            "1 problem in the configuration" if count == 1 else f"{count} problems in the configuration", hint=hint
+        )
+        self.problems = tuple(problems)
+
+
+class DatasetError(TrmError):
+    """A dataset is missing, damaged, or not what the run needs."""
+
+    exit_code = ExitCode.DATASET
+
+
+class CheckpointError(TrmError):
+    """A checkpoint is missing, damaged, or belongs to another run."""
+
+    exit_code = ExitCode.CHECKPOINT

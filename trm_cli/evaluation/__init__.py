@@ -1,0 +1,1 @@
+"""Exact accuracy, voting and prediction files."""

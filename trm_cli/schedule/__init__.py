@@ -1,0 +1,1 @@
+"""What a run will do, as pure arithmetic on the global step."""

@@ -1,0 +1,1 @@
+"""State, step, loop, optimizers and checkpoints of a run."""
