@@ -54,6 +54,10 @@ class TrainingPlan:
     quantities: tuple[Quantity, ...]
     warnings: tuple[PlanWarning, ...] = field(default=(), compare=False)
 
+    def __post_init__(self) -> None:
+        for name in ("global_batch_size", "epochs", "eval_interval", "checkpoint_interval"):
+            steps.require_positive(name, getattr(self, name))
+
     @cached_property
     def samples_per_epoch(self) -> Fraction:
         """total_groups * mean_puzzle_examples, exactly."""
@@ -152,6 +156,8 @@ class TrainingPlan:
             ) from error
         if counted != document["total_steps"]:
             raise ValueError(f"The plan says {document['total_steps']} steps, but its own counts give {counted}.")
+        if document.get("fingerprint") != plan.fingerprint():
+            raise ValueError("The plan was changed after it was written: its fingerprint does not fit.")
         return plan
 
     def _deeds(self) -> dict[str, Any]:

@@ -24,6 +24,12 @@ ROUNDINGS: tuple[Rounding, ...] = ("per_epoch", "whole_run")
 _LARGEST_COUNT = 1_000_000
 
 
+def require_positive(name: str, value: int) -> None:
+    """Raise ValueError, naming the setting, unless it is at least 1."""
+    if value < 1:
+        raise ValueError(f"{name} is {value}; it must be at least 1.")
+
+
 def as_written(value: Number) -> Fraction:
     """Read a number as the decimal that a person sees: 0.29 is 29/100, not the double nearest to it.
 
@@ -62,13 +68,13 @@ def samples_per_epoch(total_groups: int, mean_puzzle_examples: Number) -> Fracti
 
 def steps_per_epoch(samples: Fraction | int, batch: int) -> int:
     """Whole batches in one epoch, at least one."""
-    _require_positive("global_batch_size", batch)
+    require_positive("global_batch_size", batch)
     return max(1, int(samples // batch))
 
 
 def total_steps(samples: Fraction | int, batch: int, epochs: int, rounding: Rounding) -> int:
     """Optimizer steps of the run under one of the two rules, at least one."""
-    _require_positive("epochs", epochs)
+    require_positive("epochs", epochs)
     return max(1, step_of_epoch(epochs, samples, batch, rounding))
 
 
@@ -77,21 +83,16 @@ def step_of_epoch(epoch: int, samples: Fraction | int, batch: int, rounding: Rou
     if rounding == "per_epoch":
         return steps_per_epoch(samples, batch) * epoch
     if rounding == "whole_run":
-        _require_positive("global_batch_size", batch)
+        require_positive("global_batch_size", batch)
         return int(Fraction(samples) * epoch // batch)
     raise ValueError(f"step_rounding is {rounding!r}; it must be one of {', '.join(ROUNDINGS)}.")
 
 
 def epoch_of_step(step: int, samples: Fraction | int, batch: int, rounding: Rounding) -> int:
     """The epoch, counted from 0, from which the first sample of update `step` (1, 2, ...) is drawn."""
-    _require_positive("step", step)
+    require_positive("step", step)
     if rounding == "per_epoch":
         return (step - 1) // steps_per_epoch(samples, batch)
     if rounding == "whole_run":
         return int((step - 1) * batch // Fraction(samples))
     raise ValueError(f"step_rounding is {rounding!r}; it must be one of {', '.join(ROUNDINGS)}.")
-
-
-def _require_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} is {value}; it must be at least 1.")
