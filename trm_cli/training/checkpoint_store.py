@@ -82,6 +82,11 @@ class CheckpointStore:
             )
         return None
 
+    def point_best(self, step: int) -> None:
+        """Make `best.pt` name the best step that a state remembers: a kill may have come between the two."""
+        if step and step != self.best_step() and self.path(step).exists():
+            self._point(BEST, self.path(step))
+
     def best_step(self) -> int | None:
         """The step that `best.pt` points at."""
         return self._linked_step(BEST)

@@ -219,7 +219,7 @@ class Loop:
         if self.state.ema is None:
             yield
         else:
-            with self.state.ema.swapped():
+            with self.state.ema.swapped(self.state.model):  # type: ignore[arg-type]
                 yield
 
     def _save(self, *, best: bool) -> None:

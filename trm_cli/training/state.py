@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from trm_cli.errors import CheckpointError
 from trm_cli.models.act import Carry
 from trm_cli.training.ema import EMA
-from trm_cli.training.optimizers import PuzzleOptimizer, TrunkOptimizer
+from trm_cli.training.optimizers.sign_sgd import SignSGD
 
 STATE_FORMAT = 1
 
@@ -21,8 +22,9 @@ class TrainingState:
     """The state of a run after `step` updates. Everything else is a function of config, dataset and step."""
 
     model: nn.Module
-    trunk_optimizer: TrunkOptimizer
-    puzzle_optimizer: PuzzleOptimizer | None
+    trunk_optimizer: Optimizer
+    #: Sign-SGD has no state of its own: the table is part of the model.
+    puzzle_optimizer: SignSGD | None
     ema: EMA | None
     carry: Carry | None = None
     step: int = 0
@@ -43,7 +45,6 @@ class TrainingState:
             "best_exact_accuracy": self.best_exact_accuracy,
             "model": self.model.state_dict(),
             "trunk_optimizer": self.trunk_optimizer.state_dict(),
-            "puzzle_optimizer": self.puzzle_optimizer.state_dict() if self.puzzle_optimizer else None,
             "ema": self.ema.state_dict() if self.ema else None,
             "carry": self.carry.state_dict() if self.carry is not None and with_carry else None,
             "sums": self.sums,
@@ -56,8 +57,6 @@ class TrainingState:
         try:
             self.model.load_state_dict(state["model"])
             self.trunk_optimizer.load_state_dict(state["trunk_optimizer"])
-            if self.puzzle_optimizer and state["puzzle_optimizer"] is not None:
-                self.puzzle_optimizer.load_state_dict(state["puzzle_optimizer"])
             if self.ema:
                 self.ema.load_state_dict(state["ema"])
         except (RuntimeError, KeyError, ValueError, TypeError) as error:

@@ -40,10 +40,13 @@ def update(
         state.carry = model.initial_carry(batch)  # type: ignore[operator]
     result = model(state.carry, batch, clock, draws)
     (result.loss / settings.global_batch_size).backward()
+    groups = state.trunk_optimizer.param_groups
     if settings.grad_clip is not None:
-        torch.nn.utils.clip_grad_norm_(state.trunk_optimizer.parameters(), settings.grad_clip)
-    state.trunk_optimizer.step(lr=values["lr"])
-    state.trunk_optimizer.zero_grad()
+        torch.nn.utils.clip_grad_norm_([parameter for group in groups for parameter in group["params"]], settings.grad_clip)
+    for group in groups:
+        group["lr"] = values["lr"]
+    state.trunk_optimizer.step()
+    state.trunk_optimizer.zero_grad(set_to_none=True)
     if state.puzzle_optimizer is not None:
         state.puzzle_optimizer.step(lr=values["puzzle_emb_lr"])
         state.puzzle_optimizer.zero_grad()
