@@ -1,4 +1,4 @@
-"""Losses and metrics of one supervision step. Everything is computed in float32 and summed over rows."""
+"""Losses and metrics of one supervision step, computed in float32 at least and summed over rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trm_cli.models.act import Outputs
+from trm_cli.models.formulas import widen
 
 IGNORED_LABEL = -100
 HALT_WEIGHT = 0.5
@@ -24,14 +25,14 @@ def log_stablemax_scores(x: Tensor) -> Tensor:
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """`-log softmax(logits)[label]` per token, 0 where the label is ignored: [..., V], [...] -> float32 [...]."""
     flat = F.cross_entropy(
-        logits.float().flatten(0, -2), labels.long().flatten(), ignore_index=IGNORED_LABEL, reduction="none"
+        widen(logits).flatten(0, -2), labels.long().flatten(), ignore_index=IGNORED_LABEL, reduction="none"
     )
     return flat.view(labels.shape)
 
 
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """`-log stablemax(logits)[label]` per token, 0 where the label is ignored: [..., V], [...] -> float32 [...]."""
-    return softmax_cross_entropy(log_stablemax_scores(logits.float()), labels)
+    return softmax_cross_entropy(log_stablemax_scores(widen(logits)), labels)
 
 
 def per_row_mean(token_loss: Tensor, labels: Tensor) -> Tensor:
@@ -58,10 +59,10 @@ def step_losses(outputs: Outputs, labels: Tensor) -> tuple[Tensor, dict[str, Ten
     loss. Rows without a valid label take no part: neither a halting nor a continuing value could be right for them.
     """
     _, right, has_label = correct_tokens(outputs.logits.detach().argmax(-1), labels)
-    weight = has_label.float()
+    weight = has_label.to(outputs.q_halt.dtype)
     terms = {
         "lm_loss": per_row_mean(stablemax_cross_entropy(outputs.logits, labels), labels).sum(),
-        "q_halt_loss": HALT_WEIGHT * _bce(outputs.q_halt, right.float(), weight),
+        "q_halt_loss": HALT_WEIGHT * _bce(outputs.q_halt, right.to(outputs.q_halt.dtype), weight),
     }
     if outputs.target_q_continue is not None:
         terms["q_continue_loss"] = HALT_WEIGHT * _bce(outputs.q_continue, outputs.target_q_continue, weight)

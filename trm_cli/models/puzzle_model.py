@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trm_cli.models import act, layers, losses
+from trm_cli.models import act, formulas, layers, losses
 from trm_cli.models.act import Carry, Outputs, StepResult
 from trm_cli.models.layers import Rope
 from trm_cli.models.stack import BlockWeights, Stack
@@ -94,7 +94,7 @@ class QHead(nn.Module):
 
     def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
         """Token [B, D] of any type -> (q_halt, q_continue), float32 [B] each."""
-        q_halt, q_continue = F.linear(token.float(), self.weight, self.bias).unbind(-1)
+        q_halt, q_continue = F.linear(formulas.widen(token), self.weight, self.bias).unbind(-1)
         return q_halt, q_continue
 
 
@@ -124,7 +124,8 @@ class PuzzleModel(nn.Module, ABC):
             self.embed_positions = layers.embedding_parameter(settings.length, width)
         rope = None
         if settings.pos_encodings == "rope" and not settings.mlp_t:
-            rope = layers.rope_tables(settings.length, width // settings.num_heads, settings.rope_theta)
+            exact = torch.float64 if self.dtype == torch.float64 else torch.float32
+            rope = layers.rope_tables(settings.length, width // settings.num_heads, settings.rope_theta, exact)
         # Functions of the settings, not state: left out of the state dict.
         self.rope_cos: Tensor | None
         self.rope_sin: Tensor | None
