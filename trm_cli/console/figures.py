@@ -98,6 +98,7 @@ def _draw(figure: Figure, plan: TrainingPlan, title: str) -> None:
         f"{title}\n{samples} samples x {plan.epochs:,} epochs, batch {plan.global_batch_size:,}",
         x=0.01,
         horizontalalignment="left",
+        fontsize=10,
     )
 
 
@@ -113,14 +114,16 @@ def _band(axis: Axes, quantity: Quantity, steps: Sequence[int], colour: str, tot
         if 0 < segment.end_step < total:
             axis.axvline(segment.end_step, color="#888888", linewidth=0.8, linestyle=(0, (3, 3)))
             late = segment.end_step > 0.8 * total
+            # A curve that rises leaves room below its end, one that falls above it.
+            height = 0.18 if segment.end_value > segment.start_value else 0.88
             axis.annotate(
                 f"{segment.end_step:,}",
-                (segment.end_step, 1.0),
+                (segment.end_step, height),
                 xycoords=("data", "axes fraction"),
-                xytext=(-3 if late else 3, -1),
+                xytext=(-4 if late else 4, 0),
                 textcoords="offset points",
                 horizontalalignment="right" if late else "left",
-                verticalalignment="top",
+                verticalalignment="center",
                 fontsize=8,
                 color="#666666",
             )
