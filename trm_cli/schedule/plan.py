@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from trm_cli.schedule import steps
 from trm_cli.schedule.cadence import Cadence, every_epochs
@@ -23,6 +23,22 @@ from trm_cli.schedule.steps import Number, Rounding
 
 SCHEMA_VERSION = 1
 _LISTED_STEPS = 1000  # a JSON plan lists the evaluation steps up to this many; beyond, the rule alone
+
+
+class Counts(Protocol):
+    """What a plan needs to know of a dataset."""
+
+    @property
+    def total_groups(self) -> int:
+        """Puzzles of the training split, each with all its augmentations."""
+
+    @property
+    def mean_puzzle_examples(self) -> Number:
+        """Input/label pairs of a puzzle, on average."""
+
+    @property
+    def source(self) -> str:
+        """Where the counts come from, for people."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,8 @@ class DatasetFacts:
 class TrainingPlan:
     """What a run does at each of its updates 1 .. total_steps.
 
-    Two plans are equal when they do the same, wherever their numbers came from and whatever there is to warn about.
+    Two plans are equal when they do the same at the same steps, wherever their numbers came from and whatever there is
+    to warn about. checkpoint_minutes, between checkpoints by the wall clock, is no step and stays out of it.
     """
 
     facts: DatasetFacts
@@ -52,6 +69,7 @@ class TrainingPlan:
     eval_interval: int
     checkpoint_interval: int
     quantities: tuple[Quantity, ...]
+    checkpoint_minutes: float | None = field(default=None, compare=False)
     warnings: tuple[PlanWarning, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +142,7 @@ class TrainingPlan:
             **self._deeds(),
         }
         document["dataset"]["source"] = self.facts.source
+        document["checkpoints"]["minutes"] = self.checkpoint_minutes
         document["other_rounding"] = {"step_rounding": self.other_rounding, "total_steps": self.other_rounding_steps}
         for quantity, written in zip(self.quantities, document["quantities"], strict=True):
             for segment, entry in zip(quantity.segments, written["segments"], strict=True):
@@ -147,6 +166,7 @@ class TrainingPlan:
                 eval_interval=document["evaluations"]["interval_epochs"],
                 checkpoint_interval=document["checkpoints"]["interval_epochs"],
                 quantities=tuple(_read_quantity(entry) for entry in document["quantities"]),
+                checkpoint_minutes=document["checkpoints"].get("minutes"),
                 warnings=tuple(PlanWarning(**entry) for entry in document.get("warnings", ())),
             )
             counted = plan.total_steps
@@ -186,12 +206,13 @@ class TrainingPlan:
         )
 
 
-def make_plan(config: RunSettings, facts: DatasetFacts, *, seconds_per_step: float | None = None) -> TrainingPlan:
+def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | None = None) -> TrainingPlan:
     """Plan a run from its configuration and the counts of its dataset.
 
     seconds_per_step, where it is known, lets the plan say how many hours of work a crash would cost.
     Raises ValueError, in a full sentence, for settings that make no plan.
     """
+    facts = DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, facts.source)
     samples = steps.samples_per_epoch(facts.total_groups, facts.mean_puzzle_examples)
     total = steps.total_steps(samples, config.global_batch_size, config.epochs, config.step_rounding)
     interval = config.checkpoint_interval
@@ -203,8 +224,9 @@ def make_plan(config: RunSettings, facts: DatasetFacts, *, seconds_per_step: flo
         eval_interval=config.eval_interval,
         checkpoint_interval=config.eval_interval if interval is None else interval,
         quantities=declare(config, total),
+        checkpoint_minutes=config.checkpoint_minutes,
     )
-    warnings = find_warnings(plan, checkpoint_minutes=config.checkpoint_minutes, seconds_per_step=seconds_per_step)
+    warnings = find_warnings(plan, seconds_per_step)
     return replace(plan, warnings=warnings)
 
 

@@ -37,11 +37,9 @@ class PlanWarning:
         return asdict(self)
 
 
-def find_warnings(
-    plan: TrainingPlan, *, checkpoint_minutes: float | None, seconds_per_step: float | None
-) -> tuple[PlanWarning, ...]:
+def find_warnings(plan: TrainingPlan, seconds_per_step: float | None) -> tuple[PlanWarning, ...]:
     """Everything there is to say about a plan, the gravest first, each thing once."""
-    found = [*_about_steps(plan), *_about_cadence(plan), *_about_risk(plan, checkpoint_minutes, seconds_per_step)]
+    found = [*_about_steps(plan), *_about_cadence(plan), *_about_risk(plan, seconds_per_step)]
     for quantity in plan.quantities:
         found += _about_quantity(quantity, plan.total_steps)
     # Both learning rates share their keys: one remark for each, not two.
@@ -87,7 +85,8 @@ def _about_cadence(plan: TrainingPlan) -> Iterator[PlanWarning]:
         )
 
 
-def _about_risk(plan: TrainingPlan, minutes: float | None, seconds_per_step: float | None) -> Iterator[PlanWarning]:
+def _about_risk(plan: TrainingPlan, seconds_per_step: float | None) -> Iterator[PlanWarning]:
+    minutes = plan.checkpoint_minutes
     # Whichever comes first writes the next checkpoint: the planned step or the clock.
     hours: list[tuple[float, str]] = []
     if minutes is not None:
