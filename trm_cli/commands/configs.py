@@ -42,8 +42,7 @@ def list_configs(json: Json = False) -> None:
         return
     from trm_cli.console.config_view import architecture_table, model_table
 
-    rows = [(model.name, model.architecture, model.data, model.checkpoint_path) for model in models()]
-    stdout().print(model_table(rows))
+    stdout().print(model_table([(each.name, each.architecture, each.title) for each in models()]))
     stdout().print()
     stdout().print(architecture_table([(each.name, each.family, each.summary) for each in architectures()]))
 
@@ -100,4 +99,6 @@ def validate(names: Names = None, json: Json = False) -> None:
         raise typer.Exit(ConfigError.exit_code if problems else 0)
     if problems:
         raise ConfigError(problems)
-    stdout().print(f"{len(checked)} configurations are right: {', '.join(checked)}", markup=False)
+    from trm_cli.console.tables import counted
+
+    stdout().print(f"{counted(len(checked), 'configuration')} checked, no problem: {', '.join(checked)}", markup=False)

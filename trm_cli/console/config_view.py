@@ -25,12 +25,19 @@ def spelt(value: Any) -> str:
 
 def config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Table:
     """Key, value and the source of each; what only the schema says is dimmed."""
-    made = table("key", "value", "source")
+    made = table("key", "value", "source, below configs/")
+    made.columns[0].no_wrap = made.columns[2].no_wrap = True
     for key, value in values.items():
         source = sources.get(key, "default")
         style = "dim" if source == "default" else "bold" if source.startswith("override") else ""
-        made.add_row(Text(key, style), Text(spelt(value), style), Text(source, "dim"))
+        made.add_row(Text(key, style), Text(spelt(value), style), Text(_short(source), "dim"))
     return made
+
+
+def _short(source: str) -> str:
+    """configs/arch/trm.yaml:6 -> arch/trm.yaml:6: eighty columns have room for no more."""
+    _, found, below = source.replace("\\", "/").rpartition("configs/")
+    return below if found else source
 
 
 def model_facts(rows: Mapping[str, str]) -> Table:
@@ -43,7 +50,7 @@ def model_facts(rows: Mapping[str, str]) -> Table:
 
 def model_table(rows: Sequence[Sequence[str]]) -> RenderableType:
     """The registry: one line a model."""
-    made = table("model", "architecture", "dataset", "run")
+    made = table("model", "architecture", "what it is")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made
