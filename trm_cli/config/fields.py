@@ -33,7 +33,7 @@ Words = Annotated[tuple[Word, ...], Field(strict=False)]
 class Section(BaseModel):
     """A group of keys: nothing is converted silently, and a key that is not declared is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
     # Keys whose steps form and ratio form exclude each other.
     legacy_steps: ClassVar[Mapping[str, str]] = {}

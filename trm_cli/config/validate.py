@@ -92,7 +92,7 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
         hint = f"`{name}` is a key of the run, not of the architecture"
     elif below_arch and (others := [label for label, other in FAMILIES.items() if name in other.model_fields]):
         hint = f"only architectures of the family {' or '.join(others)} have it"
-    elif near and not (near_arch == name):
+    elif near and near_arch != name:
         hint = f"did you mean `{dotted((*key[:-1], near))}`?"
     elif near_arch:
         hint = f"did you mean `arch.{near_arch}`?"
