@@ -95,6 +95,12 @@ def expectation(field: FieldInfo) -> str:
     return _with_bounds(text, field.metadata)
 
 
+def choices(field: FieldInfo) -> list[str]:
+    """The words that a key accepts, for the nearest one to be proposed."""
+    options = [option for option in _options(field.annotation) if get_origin(option) is Literal]
+    return [str(word) for option in options for word in get_args(option)]
+
+
 def _options(annotation: Any) -> list[Any]:
     """The alternatives of a union; numbers first, words next, null last."""
     if get_origin(annotation) in (Union, types.UnionType):

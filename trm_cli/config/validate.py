@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trm_cli.config.architectures import FAMILIES
-from trm_cli.config.fields import Section, expectation
+from trm_cli.config.fields import Section, choices, expectation
 from trm_cli.config.layers import Layer, Tree
 from trm_cli.config.registry import nearest
 from trm_cli.config.scalars import describe
@@ -166,11 +166,11 @@ def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[
     return list(problems.values())
 
 
-def _wrong_value(tree: Tree, key: Key, expected: str, found: Any) -> Problem:
+def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: Any) -> Problem:
     hint = ""
-    if isinstance(found, str) and expected.startswith("one of "):
-        near = nearest(found, expected.removeprefix("one of ").replace(" or ", ", ").split(", "))
-        hint = f"did you mean `{near}`?" if near else ""
+    near = nearest(found, words) if isinstance(found, str) else None
+    if near:
+        hint = f"did you mean `{near}`?"
     elif isinstance(found, str) and expected.startswith("a list"):
         hint = f"write [{found}]"
     elif isinstance(found, str) and "number" in expected and found.replace("_", "").replace(",", "").isdigit():
