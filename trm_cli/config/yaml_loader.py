@@ -77,9 +77,8 @@ def load_yaml(path: Path, name: str | None = None) -> Document:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = _position(raw[: error.start].decode("utf-8", "replace"))
-        message = f"byte 0x{raw[error.start]:02x} is not UTF-8"
-        problem = Problem(f"{shown}:{line}:{column}", message, hint="save the file in the UTF-8 encoding")
-        return Document(shown, problems=[problem])
+        message, hint = f"byte 0x{raw[error.start]:02x} is not UTF-8", "save the file in the UTF-8 encoding"
+        return Document(shown, problems=[Problem(f"{shown}:{line}:{column}", message, hint=hint)])
     return parse_yaml(text, shown)
 
 
@@ -142,10 +141,8 @@ else:
     ):
         def __init__(self, stream: str) -> None:
             yaml.reader.Reader.__init__(self, stream)
-            yaml.scanner.Scanner.__init__(self)
-            yaml.parser.Parser.__init__(self)
-            yaml.composer.Composer.__init__(self)
-            _PlainResolver.__init__(self)
+            for part in (yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer, _PlainResolver):
+                part.__init__(self)
 
 
 _KINDS = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
@@ -183,7 +180,7 @@ def _damage(text: str, name: str, error: yaml.MarkedYAMLError) -> Problem:
             where = f"{name}:{number}:{indent.index(chr(9)) + 1}"
             return Problem(where, "a tab in the indentation", hint="YAML indents with spaces")
     reason = (error.problem or error.context or "cannot be parsed").strip()
-    context = f" {error.context}" if error.context and error.problem else ""
+    context = f", {error.context}" if error.context and error.problem else ""
     return Problem(f"{name}:{line}:{column}", f"is not YAML: {reason}{context}")
 
 
