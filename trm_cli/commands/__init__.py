@@ -9,4 +9,12 @@ from collections.abc import Callable
 
 import typer
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = ()
+from trm_cli.commands import build_dataset, quickstart, resume, solve, train
+
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
+    quickstart.register,
+    build_dataset.register,
+    train.register,
+    resume.register,
+    solve.register,
+)
