@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -191,8 +190,9 @@ def open_build(
 ) -> Iterator[Build]:
     """Hold `root` and begin, continue or recognise as complete the build that `manifest` describes.
 
-    `products` are the directories below root that --rebuild removes. Raises DatasetError when another process builds there, when the directory holds a build with other flags, or when it
-    holds a dataset that no builder of this project wrote (which --rebuild does not remove either).
+    `products` are the directories below root that --rebuild removes. Raises DatasetError when another process builds
+    there, when the directory holds a build with other flags, or when it holds a dataset that no builder of this project
+    wrote (which --rebuild does not remove either).
     """
     with locked_directory(root):
         if not (root / MANIFEST_NAME).exists() and any((root / split).exists() for split in ("train", "test")):
