@@ -9,4 +9,6 @@ from collections.abc import Callable
 
 import typer
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = ()
+from trm_cli.commands import inspect_schedule
+
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (inspect_schedule.register,)
