@@ -9,11 +9,19 @@ from collections.abc import Callable
 
 import typer
 
-from trm_cli.commands import build_dataset, quickstart, resume, solve, train
+from trm_cli.commands import (
+    build_dataset,
+    inspect_schedule,
+    quickstart,
+    resume,
+    solve,
+    train,
+)
 
 COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     quickstart.register,
     build_dataset.register,
+    inspect_schedule.register,
     train.register,
     resume.register,
     solve.register,

@@ -36,7 +36,7 @@ def solve_puzzle(
     prepare_threads()
     import torch
 
-    from trm_cli.data.puzzle_text import parse_sudoku
+    from trm_cli.data.puzzle_text import box_of, parse_sudoku
     from trm_cli.errors import UsageError
     from trm_cli.evaluation.solving import solve
     from trm_cli.training.devices import choose_device
@@ -45,7 +45,7 @@ def solve_puzzle(
     torch.set_num_threads(1)  # one small puzzle: threads would only wait for each other
     where = torch.device(choose_device(device or "cpu").value)
     trained = load_trained(run, where)
-    box = trained.metadata.box
+    box = box_of(trained.metadata)
     if box is None:
         raise UsageError(f"{run} was trained on {trained.metadata.kind} puzzles; solve reads Sudoku boards so far")
     tokens = parse_sudoku(_text(puzzle), trained.metadata.seq_len)

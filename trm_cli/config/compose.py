@@ -18,9 +18,10 @@ from trm_cli.config.interpolation import resolve_references
 from trm_cli.config.layers import Layer, Tree
 from trm_cli.config.overrides import Override, parse_overrides
 from trm_cli.config.registry import RegistryEntry
+from trm_cli.config.scalars import describe
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.validate import fill_defaults, validate
-from trm_cli.config.yaml_loader import Document, Key, describe
+from trm_cli.config.yaml_loader import Document, Key
 from trm_cli.errors import ConfigError, Problem, UsageError
 
 

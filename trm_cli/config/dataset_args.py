@@ -1,8 +1,8 @@
 """`dataset_args` of a model file -> the command-line flags of its dataset builder.
 
-`a_b` -> `--a-b`; true -> the bare flag; false and null -> nothing; a list -> the flag followed by each item; anything else ->
-the flag and str(value). The older list form (`["--output-dir", "x", "--augment"]`, or `output_dir=x` items) is turned
-into the mapping first.
+`a_b` -> `--a-b`; true -> the bare flag; false and null -> nothing; a list -> the flag followed by each item; anything
+else -> the flag and str(value). The older list form (`["--output-dir", "x", "--augment"]`, or `output_dir=x` items) is
+turned into the mapping first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trm_cli.config.yaml_loader import Document, Key, describe, parse_scalar
+from trm_cli.config.scalars import describe
+from trm_cli.config.yaml_loader import Document, Key, parse_scalar
 from trm_cli.errors import ConfigError, Problem
 
 DatasetArgs = dict[str, Any]

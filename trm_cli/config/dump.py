@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from trm_cli.config.compose import Resolved
-from trm_cli.config.yaml_loader import plain_scalar
+from trm_cli.config.scalars import plain_scalar
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 

@@ -1,14 +1,14 @@
 """How a configuration key is declared, and how a wrong value is explained from that declaration.
 
-A field carries everything that is known about its key: type, range, default, meaning, unit, and what a change of it means
-for a run that is resumed. Error messages, `trm configs show` and the documentation read it from here.
+A field carries everything that is known about its key: type, range, default, meaning, unit, and what a change of it
+means for a run that is resumed. Error messages, `trm configs show` and the documentation read it from here.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.fields import FieldInfo
@@ -55,7 +55,9 @@ def key(
     lt: float | None = None,
 ) -> Any:
     """Declare a key. `resume`: free to change, replan (needs --replan), or fatal (another run)."""
-    bounds = {name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None}
+    bounds: dict[str, Any] = {
+        name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None
+    }
     return Field(default, description=description, json_schema_extra={"unit": unit, "resume": resume}, **bounds)
 
 
@@ -74,8 +76,7 @@ def resume_class(field: FieldInfo) -> Resume:
     extra = field.json_schema_extra
     if not isinstance(extra, dict):
         raise TypeError("every configuration key is declared with fields.key()")
-    value: Any = extra["resume"]
-    return value
+    return cast(Resume, extra["resume"])
 
 
 def unit(field: FieldInfo) -> str:

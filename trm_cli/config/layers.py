@@ -106,7 +106,7 @@ class Tree:
                 return layer.where(key)
         return next((layer.where(key) for layer in self.layers), "configuration")
 
-    def set_default(self, key: Key, value: Any) -> None:
+    def set_default(self, key: tuple[str, ...], value: Any) -> None:
         """Add a value that no layer gave, so that `${...}` finds it."""
         group = self.values
         for part in key[:-1]:

@@ -10,8 +10,9 @@ from trm_cli.config.architectures import FAMILIES
 from trm_cli.config.fields import Section, expectation
 from trm_cli.config.layers import Layer, Tree
 from trm_cli.config.registry import nearest
+from trm_cli.config.scalars import describe
 from trm_cli.config.schema import RunConfig
-from trm_cli.config.yaml_loader import Key, describe, dotted
+from trm_cli.config.yaml_loader import Key, dotted
 from trm_cli.errors import Problem
 
 
@@ -35,7 +36,7 @@ def validate(tree: Tree, *, quiet_about_missing: bool = False) -> tuple[RunConfi
 
 def fill_defaults(tree: Tree) -> None:
     """Give every key that no file states the default of the schema."""
-    groups: list[tuple[Key, type[Section]]] = [((), RunConfig)]
+    groups: list[tuple[tuple[str, ...], type[Section]]] = [((), RunConfig)]
     arch = tree.values.get("arch")
     if isinstance(arch, dict) and isinstance(arch.get("family"), str) and arch["family"] in FAMILIES:
         groups.append((("arch",), FAMILIES[arch["family"]]))
@@ -87,8 +88,8 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
     if near := nearest(name, known):
         hint = f"did you mean `{prefix}{near}`?"
     if not prefix and family is not None and (name in family.model_fields or not hint):
-        if near := nearest(name, list(family.model_fields)):
-            hint = f"did you mean `arch.{near}`?"
+        near = nearest(name, list(family.model_fields))
+        hint = f"did you mean `arch.{near}`?" if near else hint
     if prefix and name in RunConfig.model_fields:
         hint = f"`{name}` is a key of the run, not of the architecture"
     elif prefix:
