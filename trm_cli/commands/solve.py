@@ -62,7 +62,9 @@ def _text(puzzle: str | None) -> str:
 
     if puzzle is None:
         if sys.stdin.isatty():
-            raise UsageError("no puzzle is given", hint="trm solve RUN PUZZLE, or pipe one in: echo '1...' | trm solve RUN")
+            raise UsageError(
+                "no puzzle is given", hint="trm solve RUN PUZZLE, or pipe one in: echo '1...' | trm solve RUN"
+            )
         return sys.stdin.read()
     path = Path(puzzle)
     try:

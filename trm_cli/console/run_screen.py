@@ -45,5 +45,6 @@ def drift_table(found: Sequence[Difference]) -> str:
     rows += [(one.key, str(one.before), str(one.now), one.effect) for one in found]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
-        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
     )

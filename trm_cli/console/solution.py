@@ -47,7 +47,11 @@ def solution_document(
 
 def changes(thoughts: Sequence[Thought]) -> list[Thought]:
     """The steps whose answer differs from the one before; the first is always one of them."""
-    return [one for before, one in zip([None, *thoughts], thoughts, strict=False) if not before or before.answer != one.answer]
+    return [
+        one
+        for before, one in zip([None, *thoughts], thoughts, strict=False)
+        if not before or before.answer != one.answer
+    ]
 
 
 def _line(tokens: Sequence[int]) -> str:

@@ -110,9 +110,7 @@ def make_state(config: RunConfig, model: nn.Module) -> TrainingState:
     return TrainingState(
         model=model,
         trunk_optimizer=optimizer,
-        puzzle_optimizer=None
-        if table is None
-        else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
+        puzzle_optimizer=None if table is None else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
         ema=EMA(model, config.ema_rate) if config.ema else None,  # type: ignore[arg-type]
     )
 
@@ -237,4 +235,3 @@ class Run:
             "config": self.config.model_dump(),
         }
         return [Guarded("Weights & Biases", lambda: WandbSink(**arguments), tell)]
-
