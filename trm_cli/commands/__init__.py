@@ -11,6 +11,7 @@ import typer
 
 from trm_cli.commands import (
     build_dataset,
+    configs,
     inspect_schedule,
     quickstart,
     resume,
@@ -25,4 +26,5 @@ COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     train.register,
     resume.register,
     solve.register,
+    configs.register,
 )
