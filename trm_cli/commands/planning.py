@@ -14,6 +14,7 @@ from trm_cli.data.metadata import METADATA_NAME, read_facts
 from trm_cli.data.planned_counts import builder_command, planned_facts
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.schedule.plan import Counts, DatasetFacts, TrainingPlan, make_plan
+from trm_cli.schedule.steps import as_written, samples_per_epoch
 
 if TYPE_CHECKING:
     from trm_cli.schedule.settings import RunSettings
@@ -56,10 +57,15 @@ def plan_target(target: str | None, overrides: Sequence[str] = (), samples: str 
         return _planned(resolved, given_facts(samples) if samples is not None else find_facts(resolved))
     stored = read_plan(run)
     if not overrides and samples is None:
-        return Planned(stored, run.name, f"{run} (as planned in {PLAN_NAME})")
+        return Planned(stored, run.name, f"run {run}")
     # What if this run were continued otherwise: its own configuration and counts, changed by the overrides.
     facts = stored.facts if samples is None else given_facts(samples)
     return _planned(load_run_config(run, overrides), facts, run)
+
+
+def plan_other(target: str, samples: str | None = None) -> Planned:
+    """A plan to compare with: a run as it was planned, whatever `samples` stand in for the dataset of a model."""
+    return plan_target(target, samples=None if _run_directory(target) else samples)
 
 
 def read_plan(run: Path) -> TrainingPlan:
@@ -81,12 +87,11 @@ def read_plan(run: Path) -> TrainingPlan:
 def given_facts(samples: str) -> DatasetFacts:
     """Counts from --samples-per-epoch."""
     try:
-        facts = DatasetFacts(1, samples.replace(",", "").replace("_", ""), "as given by --samples-per-epoch")
-        if facts.mean_puzzle_examples <= 0:  # type: ignore[operator]  # a quotient since construction
-            raise ValueError(f"{samples} is not positive")
+        number = as_written(samples.replace(",", "").replace("_", ""))
+        samples_per_epoch(1, number)
     except ValueError as error:
         raise UsageError(f"--samples-per-epoch takes a number above 0, found {samples!r}") from error
-    return facts
+    return DatasetFacts(1, number, "as given by --samples-per-epoch")
 
 
 def find_facts(resolved: Resolved) -> Counts:
@@ -119,7 +124,7 @@ def _planned(resolved: Resolved, facts: Counts, run: Path | None = None) -> Plan
         raise UsageError(f"these settings make no plan: {error}") from error
     architecture = resolved.config.arch.name
     if run is not None:
-        return Planned(plan, run.name, f"{run}, changed by the overrides", resolved.sources)
+        return Planned(plan, run.name, f"run {run}, changed", resolved.sources)
     name = resolved.registry.name if resolved.registry else resolved.config.model
     return Planned(plan, name, f"{name}, architecture {architecture}", resolved.sources)
 

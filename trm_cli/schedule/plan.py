@@ -5,7 +5,6 @@ The training loop executes it and recounts nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -141,6 +140,8 @@ class TrainingPlan:
 
         Where a number came from, how it was written and what there is to warn about do not change it.
         """
+        import hashlib  # loads OpenSSL, which a plan that is only shown does not need
+
         return hashlib.sha256(json.dumps(self._deeds(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
