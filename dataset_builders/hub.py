@@ -61,5 +61,5 @@ def find_hub_dataset(repo: str) -> HubDataset:
         huggingface_hub.constants.HF_HUB_OFFLINE = True
         datasets.config.HF_HUB_OFFLINE = True
         return HubDataset(repo, None, "see the data set's card", cached_only=True)
-    card: Mapping[str, Any] = info.card_data or {}
-    return HubDataset(repo, info.sha, str(card.get("license") or "see the data set's card"), cached_only=False)
+    licence = info.card_data.get("license") if info.card_data else None
+    return HubDataset(repo, info.sha, str(licence or "see the data set's card"), cached_only=False)
