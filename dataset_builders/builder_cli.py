@@ -41,11 +41,15 @@ def common_parser(name: str, description: str, example: str) -> argparse.Argumen
         description=description,
         epilog=f"example: python -m dataset_builders.{name} {example}",
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output-dir", type=Path, help="directory to build in; an unfinished build there is continued")
-    parser.add_argument("--seed", type=int, default=0, help="decides every random choice")
-    parser.add_argument("--workers", type=positive, default=usable_cpus(), help="changes the time, never the result")
+    parser.add_argument("--seed", type=int, default=0, help="decides every random choice (default 0)")
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        default=usable_cpus(),
+        help="threads or processes; never changes the result (default: all CPUs)",
+    )
     parser.add_argument("--limit", type=positive, help="build at most this many items per split, for a quick look")
     parser.add_argument("--plan", action="store_true", help="print what would be built as JSON, and build nothing")
     parser.add_argument("--rebuild", action="store_true", help="remove what was built before and start again")

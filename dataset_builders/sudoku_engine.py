@@ -1,7 +1,7 @@
 """Sudoku puzzles, compiled: solve, rate, generate, and tell which are symmetries of each other.
 
-Boards have boxes of r rows and c columns and N = r*c <= 16 digits; a cell holds 0 (blank) or a digit 1..N. Everything is
-integer arithmetic on arguments: no global state, no global random numbers, and no interpreter lock while it runs.
+Boards have boxes of r rows and c columns and N = r*c <= 16 digits; a cell holds 0 (blank) or a digit 1..N.
+Everything is integer arithmetic on arguments: no global state, no global random numbers, no interpreter lock.
 """
 
 from __future__ import annotations
