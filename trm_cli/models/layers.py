@@ -123,7 +123,7 @@ def token_swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
 
 
 def rope_tables(length: int, head_dim: int, theta: float, dtype: torch.dtype = torch.float32) -> Rope:
-    """Angles position * theta^(-2i/head_dim) for positions 0 .. length-1, i < head_dim / 2; rounded once, to `dtype`."""
+    """Angles position * theta^(-2i/head_dim), positions 0 .. length-1, i < head_dim / 2; rounded once, to `dtype`."""
     if head_dim % 2:
         raise ValueError(f"Rotary positions need an even head width, not {head_dim}.")
     frequencies = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
