@@ -117,7 +117,10 @@ def embed(row: dict[str, Tensor], p: dict[str, Tensor], shape: Shape) -> Tensor:
 def think(z: dict[str, Tensor], x: Tensor, p: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
     """One supervision step of one row."""
     if shape.family == "transformer":
-        return {"z_H": network(z["z_H"], x, p, "H_level", shape)}
+        state = z["z_H"]
+        for _ in range(shape.H_cycles):
+            state = network(state, x, p, "H_level", shape)
+        return {"z_H": state}
     if shape.family == "hrm":
         return _think_hrm(z, x, p, shape)
     for round_ in range(shape.H_cycles):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.models.cases import CASES, COMMON, HRM, TRM, Case, make_batch
+from tests.models.cases import CASES, HRM, TRANSFORMER, TRM, Case, make_batch
 from trm_cli.models import create_model
 from trm_cli.models.puzzle_model import PuzzleModel
 
@@ -41,7 +41,6 @@ PUBLISHED_HRM: dict[str, Any] = {
     "L_cycles": 2,
     "H_layers": 4,
     "L_layers": 4,
-    "mlp_t": False,
     "puzzle_emb_len": 1,
 }
 
@@ -56,7 +55,7 @@ PUBLISHED_HRM: dict[str, Any] = {
         pytest.param("hrm", PUBLISHED_HRM, 12, 900, 27_276_290, id="hrm"),
         pytest.param(
             "transformer",
-            {**PUBLISHED, "H_layers": 8, "num_heads": 12, "puzzle_emb_len": 1},
+            {**PUBLISHED, "H_cycles": 1, "H_layers": 8, "num_heads": 12, "puzzle_emb_len": 1},
             12,
             900,
             27_145_218,
@@ -149,7 +148,7 @@ def test_names_in_the_state_dict_are_stable() -> None:
     assert "H_level.layers.1.qkv" in CASES["hrm"].model().state_dict()
 
 
-@pytest.mark.parametrize("name", ["attention", "hrm", "transformer"])
+@pytest.mark.parametrize("name", ["attention", "mlp_t", "hrm", "transformer"])
 def test_bfloat16_is_finite_and_close(name: str) -> None:
     exact, rough = CASES[name].model(), CASES[name].model("bfloat16")
     batch, draws = make_batch(0), torch.rand(5, 2)
@@ -162,15 +161,8 @@ def test_bfloat16_is_finite_and_close(name: str) -> None:
     assert all(p.grad is not None and p.grad.to_dense().isfinite().all() for p in rough.parameters())
 
 
-def test_bfloat16_token_mlp_is_finite() -> None:
-    """No closeness here: a fresh token MLP multiplies rounding errors by ten per supervision step."""
-    model = CASES["mlp_t"].model("bfloat16")
-    result = model(model.initial_carry(make_batch(0)), make_batch(0), None, torch.rand(5, 2))
-    result.loss.backward()
-    assert result.loss.isfinite()
-    assert all(p.grad is not None and p.grad.to_dense().isfinite().all() for p in model.parameters())
-
-
+# Dynamo looks at `.grad` of its inputs; torch warns about that outside a test run as well, but hides it there.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 @pytest.mark.parametrize("name", ["attention", "mlp_t", "hrm"])
 def test_compiled_stacks_give_equal_results(name: str) -> None:
     plain, compiled = CASES[name].model(), CASES[name].model()
@@ -205,7 +197,7 @@ def test_one_seed_gives_one_network_at_every_precision() -> None:
         ("trm", {**TRM, "num_heads": 64}, "a head would be empty"),
         ("trm", {**TRM, "forward_dtype": "int8"}, "forward_dtype"),
         ("hrm", {**HRM, "H_layers": 0}, "at least 1"),
-        ("transformer", {**COMMON, "H_layers": 0}, "at least 1"),
+        ("transformer", {**TRANSFORMER, "H_layers": 0}, "at least 1"),
         ("tramsformer", {}, "families are"),
     ],
 )

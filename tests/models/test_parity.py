@@ -15,9 +15,12 @@ from trm_cli.training.optimizers.sign_sgd import SignSGD
 
 torch.set_num_threads(1)
 
-ROWS, STEPS = 5, 10
+ROWS, STEPS = 4, 10
 RATE, TABLE_RATE, DECAY, TABLE_DECAY, AVERAGE = 2e-3, 1e-2, 0.1, 0.3, 0.9
 TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
+# Both token mixers, both halting rules, every family; the remaining kinds differ in one line each.
+MAIN = ("attention", "mlp_t", "attention_continue", "mlp_t_continue", "hrm", "transformer")
+ALL = [pytest.param(name, marks=() if name in MAIN else pytest.mark.slow) for name in CASES]
 
 
 def _split(batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -30,8 +33,9 @@ def _reference_start(model: PuzzleModel) -> tuple[dict[str, Tensor], reference.R
     return p, reference.Rows([z] * ROWS, [0] * ROWS, [True] * ROWS, [{}] * ROWS)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, "float64") for name in CASES] + [(name, "float32") for name in ("attention", "mlp_t")]
+)
 def test_evaluation_equals_the_reference(name: str, dtype: str) -> None:
     model, shape = CASES[name].model(dtype), CASES[name].shape()
     p, rows = _reference_start(model)
@@ -88,7 +92,7 @@ class _Twin:
         return result.loss, loss, {k: v.item() for k, v in result.metrics.items()}, metrics
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_ten_training_steps_equal_the_reference(name: str) -> None:
     twin = _Twin(CASES[name], "float64")
     halts, mixed = 0, False
@@ -112,7 +116,7 @@ def test_ten_training_steps_equal_the_reference(name: str) -> None:
         torch.testing.assert_close(value, twin.trainer.average[key], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["attention", "mlp_t", "hrm", "transformer", "attention_continue"])
+@pytest.mark.parametrize("name", ["attention", "mlp_t"])
 def test_float32_training_stays_at_the_reference(name: str) -> None:
     """Float32 cannot follow the sign of a vanishing gradient, so single weights may differ; the rest may not."""
     twin = _Twin(CASES[name], "float32")
