@@ -9,6 +9,6 @@ from collections.abc import Callable
 
 import typer
 
-from trm_cli.commands import inspect_schedule
+from trm_cli.commands import configs, inspect_schedule
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (inspect_schedule.register,)
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (inspect_schedule.register, configs.register)

@@ -1,7 +1,7 @@
 """One pydantic model for each family of networks, told apart by `family:`.
 
-Apart from `family` and `name`, the fields are exactly the keyword arguments of the family's network; the names are those of
-the TRM paper. `scheduled` names the annealed quantities that the family reads, so that a plan shows no others.
+Apart from `family` and `name`, the fields are exactly the keyword arguments of the family's network; the names are
+those of the TRM paper. `scheduled` names the annealed quantities that the family reads, so that a plan shows no others.
 """
 
 from __future__ import annotations

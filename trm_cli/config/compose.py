@@ -18,9 +18,10 @@ from trm_cli.config.interpolation import resolve_references
 from trm_cli.config.layers import Layer, Tree
 from trm_cli.config.overrides import Override, parse_overrides
 from trm_cli.config.registry import RegistryEntry
+from trm_cli.config.scalars import describe
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.validate import fill_defaults, validate
-from trm_cli.config.yaml_loader import Document, Key, describe
+from trm_cli.config.yaml_loader import Document, Key
 from trm_cli.errors import ConfigError, Problem, UsageError
 
 
@@ -43,9 +44,12 @@ def default_run_directory(architecture: str) -> str:
     return f"checkpoints/{architecture.replace('_', '-')}"
 
 
-def compose(model: str | None = None, overrides: Sequence[str] = ()) -> Resolved:
-    """Resolve a model (a name, or the path of a YAML file) with overrides. Raises ConfigError with every problem."""
-    composer = _Composer(overrides)
+def compose(model: str | None = None, overrides: Sequence[str] = (), *, config: str | None = None) -> Resolved:
+    """Resolve a model (a name, or the path of a YAML file) with overrides. Raises ConfigError with every problem.
+
+    config: a file of defaults that stands in for the model's own `config:`.
+    """
+    composer = _Composer(overrides, config)
     resolved = composer.run(model)
     if resolved is None:
         raise ConfigError(sorted_problems(composer.problems))
@@ -89,8 +93,9 @@ def sorted_problems(problems: Sequence[Problem]) -> list[Problem]:
 class _Composer:
     """One resolution: gathers layers and problems, and asks the schema at the end."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], config: str | None) -> None:
         self.words = tuple(words)
+        self.config = config
         self.overrides, self.problems = parse_overrides(words)
         self.tree = Tree()
 
@@ -108,7 +113,7 @@ class _Composer:
         config_name, config_where = registry.DEFAULT_CONFIG, "cfg_pretrain"
         if entry_document is not None and isinstance(entry_document.data.get("config"), str):
             config_name, config_where = entry_document.data["config"], entry_document.where(("config",))
-        base = self._open("", config_name, config_where)
+        base = self._open("", self.config or config_name, config_where)
         if model is None:
             model = base.data.get("model") if base else None
             if isinstance(model, str) and base is not None:
@@ -116,6 +121,8 @@ class _Composer:
         return self._resolve(model, base, entry_document)
 
     def _resolve(self, model: Any, base: Document | None, document: Document | None) -> Resolved | None:
+        if document is None:
+            model = None  # not found, and reported: nothing is to be said about its name
         base = base or Document("cfg_pretrain")
         document = document or Document("model")
         base_layer = Layer.of_document(base, "config", without=("arch", "model"))
@@ -142,7 +149,8 @@ class _Composer:
         self.problems += unresolved
         dataset_args = self.tree.values.pop("dataset_args", None)
         config, found = validate(self.tree, quiet_about_missing=bool(self.problems))
-        self.problems += found
+        reported = {problem.key for problem in unresolved}
+        self.problems += [problem for problem in found if problem.key not in reported]
         if config is None or self.problems:
             return None
         if entry is not None:
@@ -179,6 +187,10 @@ class _Composer:
             return None
         data = document.data
         name = Path(str(model)).stem
+        if any(key not in data for key in ("architecture", "dataset_builder")) or "output_dir" not in dataset_args:
+            return None  # they could not be read, and the loader has said so
+        if any(key not in data for key in ("architecture", "dataset_builder")) or "output_dir" not in dataset_args:
+            return None  # they could not be read, and the loader has said so
         return RegistryEntry(
             name=name,
             title=data.get("title", name),

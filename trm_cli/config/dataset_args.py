@@ -1,8 +1,8 @@
 """`dataset_args` of a model file -> the command-line flags of its dataset builder.
 
-`a_b` -> `--a-b`; true -> the bare flag; false and null -> nothing; a list -> the flag followed by each item; anything else ->
-the flag and str(value). The older list form (`["--output-dir", "x", "--augment"]`, or `output_dir=x` items) is turned
-into the mapping first.
+`a_b` -> `--a-b`; true -> the bare flag; false and null -> nothing; a list -> the flag followed by each item; anything
+else -> the flag and str(value). The older list form (`["--output-dir", "x", "--augment"]`, or `output_dir=x` items) is
+turned into the mapping first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trm_cli.config.yaml_loader import Document, Key, describe, parse_scalar
+from trm_cli.config.scalars import describe
+from trm_cli.config.yaml_loader import Document, Key, parse_scalar
 from trm_cli.errors import ConfigError, Problem
 
 DatasetArgs = dict[str, Any]
@@ -56,8 +57,8 @@ def read_dataset_args(raw: Any, document: Document, key: Key, problems: list[Pro
     else:
         reader.problem((), f"`dataset_args` must be a mapping (or the older list of flags), found {describe(raw)}")
         return {}
-    if len(problems) > before and "output_dir" not in args:
-        return args  # it may be what could not be read
+    if "output_dir" not in args and ((*key, "output_dir") in document.locations or len(problems) > before):
+        return args  # it is, or may be, what could not be read
     output_dir = args.get("output_dir")
     if "output_dir" not in args:
         hint = "add for example `output_dir: datasets/my_data`"

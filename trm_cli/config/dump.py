@@ -8,9 +8,22 @@ import shlex
 from typing import Any
 
 from trm_cli.config.compose import Resolved
-from trm_cli.config.yaml_loader import plain_scalar
+from trm_cli.config.scalars import plain_scalar
+from trm_cli.config.schema import RunConfig
 
+_YAML_1_1_WORDS = ("on", "off", "yes", "no", "y", "n")  # booleans to most other readers
 _PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
+
+
+def flat_values(config: RunConfig) -> dict[str, Any]:
+    """Every value under its dotted key, in the order of the schema."""
+    flat: dict[str, Any] = {}
+    for name, value in config.model_dump().items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{inner}": item for inner, item in value.items()})
+        else:
+            flat[name] = value
+    return flat
 
 
 def dump_config(resolved: Resolved) -> str:
@@ -38,6 +51,8 @@ def _scalar(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
+    if text.lower() in _YAML_1_1_WORDS:
+        return False
     return _PLAIN_TEXT.fullmatch(text) is not None and isinstance(plain_scalar(text), str)
 
 

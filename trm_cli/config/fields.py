@@ -1,14 +1,14 @@
 """How a configuration key is declared, and how a wrong value is explained from that declaration.
 
-A field carries everything that is known about its key: type, range, default, meaning, unit, and what a change of it means
-for a run that is resumed. Error messages, `trm configs show` and the documentation read it from here.
+A field carries everything that is known about its key: type, range, default, meaning, unit, and what a change of it
+means for a run that is resumed. Error messages, `trm configs show` and the documentation read it from here.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.fields import FieldInfo
@@ -33,7 +33,7 @@ Words = Annotated[tuple[Word, ...], Field(strict=False)]
 class Section(BaseModel):
     """A group of keys: nothing is converted silently, and a key that is not declared is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
     # Keys whose steps form and ratio form exclude each other.
     legacy_steps: ClassVar[Mapping[str, str]] = {}
@@ -55,7 +55,9 @@ def key(
     lt: float | None = None,
 ) -> Any:
     """Declare a key. `resume`: free to change, replan (needs --replan), or fatal (another run)."""
-    bounds = {name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None}
+    bounds: dict[str, Any] = {
+        name: bound for name, bound in (("ge", ge), ("gt", gt), ("le", le), ("lt", lt)) if bound is not None
+    }
     return Field(default, description=description, json_schema_extra={"unit": unit, "resume": resume}, **bounds)
 
 
@@ -74,8 +76,7 @@ def resume_class(field: FieldInfo) -> Resume:
     extra = field.json_schema_extra
     if not isinstance(extra, dict):
         raise TypeError("every configuration key is declared with fields.key()")
-    value: Any = extra["resume"]
-    return value
+    return cast(Resume, extra["resume"])
 
 
 def unit(field: FieldInfo) -> str:
@@ -85,10 +86,19 @@ def unit(field: FieldInfo) -> str:
 
 
 def expectation(field: FieldInfo) -> str:
-    """What a key expects, in words: "a whole number, at least 1"."""
-    parts = [_type_words(option) for option in _options(field.annotation)]
-    words = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " or " + parts[-1]
-    return _with_bounds(words, field.metadata)
+    """What a key expects, in words: "a whole number from 1 to 4,096, or auto"."""
+    groups = [_words(option) for option in _options(field.annotation)]
+    words = [word for group in groups for word in group]
+    if len(groups) == 1 and len(words) > 2:
+        return f"one of {', '.join(words)}"
+    text = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    return _with_bounds(text, field.metadata)
+
+
+def choices(field: FieldInfo) -> list[str]:
+    """The words that a key accepts, for the nearest one to be proposed."""
+    options = [option for option in _options(field.annotation) if get_origin(option) is Literal]
+    return [str(word) for option in options for word in get_args(option)]
 
 
 def _options(annotation: Any) -> list[Any]:
@@ -99,23 +109,19 @@ def _options(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _type_words(option: Any) -> str:
+def _words(option: Any) -> list[str]:
     origin = get_origin(option)
     if origin is Annotated:
         base, *metadata = get_args(option)
-        return _with_bounds(_type_words(base), metadata)
+        return [_with_bounds(word, metadata) for word in _words(base)]
     if origin is Literal:
-        names = [str(value) for value in get_args(option)]
-        return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+        return [str(value) for value in get_args(option)]
+    if option is bool:
+        return ["true", "false"]
     if origin is tuple:
-        return "a list of texts"
-    return {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "a text",
-        type(None): "null",
-    }.get(option, "a mapping")
+        return ["a list of texts"]
+    kinds: dict[Any, str] = {int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+    return [kinds.get(option, "a mapping")]
 
 
 def _with_bounds(words: str, metadata: Sequence[Any]) -> str:

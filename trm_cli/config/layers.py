@@ -98,6 +98,10 @@ class Tree:
         """The layer whose value of a key stands."""
         return self._origin.get(key)
 
+    def written(self) -> list[Key]:
+        """Every key that has a value."""
+        return list(self._origin)
+
     def where(self, key: Key) -> str:
         """The place of a key's value, or of the nearest group around it."""
         for length in range(len(key), 0, -1):
@@ -106,7 +110,7 @@ class Tree:
                 return layer.where(key)
         return next((layer.where(key) for layer in self.layers), "configuration")
 
-    def set_default(self, key: Key, value: Any) -> None:
+    def set_default(self, key: tuple[str, ...], value: Any) -> None:
         """Add a value that no layer gave, so that `${...}` finds it."""
         group = self.values
         for part in key[:-1]:

@@ -1,8 +1,8 @@
 """Where configurations are found, and what an entry of the model registry says.
 
-A name is looked for as an exact path, then in ./configs, then among the configurations that come with the program. An entry
-of `configs/models/` joins an architecture, a dataset builder with its arguments, a run directory, and (`overrides:`) the
-hyper-parameters that belong to this model.
+A name is looked for as an exact path, then in ./configs, then among the configurations that come with the program. An
+entry of `configs/models/` joins an architecture, a dataset builder with its arguments, a run directory, and
+(`overrides:`) the hyper-parameters that belong to this model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trm_cli.config.yaml_loader import Document, describe, load_yaml
+from trm_cli.config.scalars import describe
+from trm_cli.config.yaml_loader import Document, load_yaml
 from trm_cli.errors import Problem
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs"
@@ -128,14 +129,12 @@ def load(path: Path) -> Document:
 
 
 def check_entry(document: Document) -> list[Problem]:
-    """What is wrong with the keys of a registry entry and their types; `dataset_args` and `overrides` are read later."""
+    """What is wrong with the keys and types of a registry entry; `dataset_args` and `overrides` are read later."""
     problems = []
     for key, value in document.data.items():
         if key not in _ENTRY_KEYS:
             problems.append(_unknown_entry_key(document, key))
-        elif key in ("dataset_args", "overrides"):
-            continue
-        elif key == "checkpoint_path" and value is None:
+        elif key in ("dataset_args", "overrides") or (key == "checkpoint_path" and value is None):
             continue
         elif not isinstance(value, str) or not value:
             message = f"`{key}` must be a text, found {describe(value)}"
@@ -147,7 +146,7 @@ def check_entry(document: Document) -> list[Problem]:
     if document.problems and not document.data:
         return problems
     for key in ("architecture", "dataset_builder", "dataset_args"):
-        if key not in document.data:
+        if (key,) not in document.locations:
             problems.append(Problem(document.where(()), f"`{key}` is missing from this model", key=key))
     return problems
 

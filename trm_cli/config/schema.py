@@ -1,7 +1,7 @@
 """Every key of a run, with its type, unit, range, default and meaning; `configs/cfg_pretrain.yaml` states them all.
 
-Each annealed quantity ends at a ratio of the run. Its older `*_steps` key (an absolute step) still works alone; a resolved
-config holds exactly one of the two, the other is null, so that the plan knows which one was written.
+Each annealed quantity ends at a ratio of the run. Its older `*_steps` key (an absolute step) still works alone; a
+resolved config holds exactly one of the two, the other is null, so that the plan knows which one was written.
 """
 
 from __future__ import annotations

@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from trm_cli.config.architectures import FAMILIES
-from trm_cli.config.fields import Section, expectation
+from trm_cli.config.fields import Section, choices, expectation
 from trm_cli.config.layers import Layer, Tree
 from trm_cli.config.registry import nearest
+from trm_cli.config.scalars import describe
 from trm_cli.config.schema import RunConfig
-from trm_cli.config.yaml_loader import Key, describe, dotted
+from trm_cli.config.yaml_loader import Key, dotted
 from trm_cli.errors import Problem
 
 
@@ -35,7 +36,7 @@ def validate(tree: Tree, *, quiet_about_missing: bool = False) -> tuple[RunConfi
 
 def fill_defaults(tree: Tree) -> None:
     """Give every key that no file states the default of the schema."""
-    groups: list[tuple[Key, type[Section]]] = [((), RunConfig)]
+    groups: list[tuple[tuple[str, ...], type[Section]]] = [((), RunConfig)]
     arch = tree.values.get("arch")
     if isinstance(arch, dict) and isinstance(arch.get("family"), str) and arch["family"] in FAMILIES:
         groups.append((("arch",), FAMILIES[arch["family"]]))
@@ -82,18 +83,19 @@ def _unknown_keys(layer: Layer, family: type[Section] | None) -> list[Problem]:
 
 def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | None) -> Problem:
     name = str(key[-1])
-    prefix = "arch." if len(key) > 1 else ""
+    below_arch = len(key) > 1
+    families = [family] if family is not None else list(FAMILIES.values())
+    arch_keys = list(dict.fromkeys(key for section in families for key in section.model_fields))
+    near, near_arch = nearest(name, known), None if below_arch else nearest(name, arch_keys)
     hint = ""
-    if near := nearest(name, known):
-        hint = f"did you mean `{prefix}{near}`?"
-    if not prefix and family is not None and (name in family.model_fields or not hint):
-        if near := nearest(name, list(family.model_fields)):
-            hint = f"did you mean `arch.{near}`?"
-    if prefix and name in RunConfig.model_fields:
+    if below_arch and name in RunConfig.model_fields:
         hint = f"`{name}` is a key of the run, not of the architecture"
-    elif prefix:
-        others = [label for label, other in FAMILIES.items() if name in other.model_fields]
-        hint = f"only architectures of the family {' or '.join(others)} have it" if others else hint
+    elif below_arch and (others := [label for label, other in FAMILIES.items() if name in other.model_fields]):
+        hint = f"only architectures of the family {' or '.join(others)} have it"
+    elif near and near_arch != name:
+        hint = f"did you mean `{dotted((*key[:-1], near))}`?"
+    elif near_arch:
+        hint = f"did you mean `arch.{near_arch}`?"
     return Problem(layer.where(key), f"unknown key `{dotted(key)}`", key=dotted(key), hint=hint)
 
 
@@ -156,24 +158,21 @@ def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[
         if item["type"] == "missing" or field is None:
             problems[name] = Problem(tree.where(key), f"`{name}` is missing", key=name)
             continue
-        expected = (
-            "a text that is not empty" if key[-1:] != key[:1] and len(key) > 1 and isinstance(key[1], int) else ""
-        )
-        expected = expected or expectation(field)
-        problems[name] = _wrong_value(tree, key, expected, item["input"])
+        expected = "a text that is not empty" if isinstance(key[-1], int) else expectation(field)
+        problems[name] = _wrong_value(tree, key, expected, choices(field), item["input"])
     return list(problems.values())
 
 
-def _wrong_value(tree: Tree, key: Key, expected: str, found: Any) -> Problem:
+def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: Any) -> Problem:
     hint = ""
-    if isinstance(found, str) and expected.startswith("one of "):
-        near = nearest(found, expected.removeprefix("one of ").replace(" or ", ", ").split(", "))
-        hint = f"did you mean `{near}`?" if near else ""
+    near = nearest(found, words) if isinstance(found, str) else None
+    if near:
+        hint = f"did you mean `{near}`?"
     elif isinstance(found, str) and expected.startswith("a list"):
         hint = f"write [{found}]"
     elif isinstance(found, str) and "number" in expected and found.replace("_", "").replace(",", "").isdigit():
         hint = f"write {found.replace('_', '').replace(',', '')}"
-    elif isinstance(found, str) and expected.startswith("true or false") and found.lower() in _YES_NO:
+    elif isinstance(found, str) and expected.startswith("true") and found.lower() in _YES_NO:
         hint = f"write {_YES_NO[found.lower()]}: in YAML 1.2 `{found}` is a text"
     name = dotted(key)
     message = f"`{name}` must be {expected}; found {describe(found)}"
@@ -188,5 +187,17 @@ def _conflicts(config: RunConfig, tree: Tree) -> list[Problem]:
     for prefix, section in (((), config), (("arch",), config.arch)):
         for name, sentence in section.conflicts():
             key = (*prefix, name)
-            problems.append(Problem(tree.where(key), f"`{dotted(key)}`: {sentence}", key=dotted(key)))
+            place = _written(
+                tree, prefix, [name, *(other for other in type(section).model_fields if other in sentence)]
+            )
+            problems.append(Problem(place, f"`{dotted(key)}`: {sentence}", key=dotted(key)))
     return problems
+
+
+def _written(tree: Tree, prefix: Key, names: list[str]) -> str:
+    """The place of the first of these keys that anybody wrote; a default has no place."""
+    for name in [*names, *(str(key[-1]) for key in tree.written() if key[:-1] == prefix)]:
+        layer = tree.origin((*prefix, name))
+        if layer is not None and layer.kind != "default":
+            return layer.where((*prefix, name))
+    return tree.where((*prefix, names[0]))

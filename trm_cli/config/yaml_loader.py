@@ -1,8 +1,8 @@
 """YAML text -> plain data, with the place of every key and every problem at once.
 
-Scalars follow the YAML 1.2 core schema, not PyYAML's 1.1: `1e-4` is a float, `on`, `yes` and `12:30` are text, `0o17` and
-`0x1f` are integers. A leading zero (`010`, which is 8 to some readers and 10 to others) is refused. Parsing stops at the
-node graph (libyaml builds it where PyYAML was compiled with it), so no constructor and no tag of the document ever runs.
+Scalars follow YAML 1.2 (see scalars.py). Parsing stops at the node graph, which libyaml builds where PyYAML was
+compiled with it: no constructor and no tag of a document ever runs. Anchors work; merge keys, tags and recursion are
+refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from trm_cli.config.scalars import describe, plain_scalar
 from trm_cli.errors import Problem
 
 Key = tuple[str | int, ...]
@@ -22,21 +23,13 @@ Key = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000  # what a document may hold after its aliases are written out
 MAX_DEPTH = 32
-MAX_DIGITS = 19  # 2**63 - 1 has 19
+MAX_OPENED = 1_000  # collections that a text may open before it is refused unread
 
+_REFUSED = object()  # stands for a value with a problem: its key is left out, so that nobody complains twice
+_REFUSED = object()  # stands for a value with a problem: its key is left out, so that nobody complains twice
 _PLAIN = "tag:plain"
 _TEXT = "tag:yaml.org,2002:str"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
-_CONSTANTS: Mapping[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
 
 
 @dataclass(frozen=True)
@@ -77,19 +70,21 @@ def load_yaml(path: Path, name: str | None = None) -> Document:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return Document(shown, problems=[Problem(f"{shown}:1:1", f"cannot be read: {reason}")])
+        return _unreadable(shown, f"cannot be read: {getattr(error, 'strerror', None) or error}")
     if len(raw) > MAX_BYTES:
-        return Document(shown, problems=[Problem(f"{shown}:1:1", f"is larger than {MAX_BYTES:,} bytes")])
+        return _unreadable(shown, f"is larger than {MAX_BYTES:,} bytes")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = _position(raw[: error.start].decode("utf-8", "replace"))
         message = f"byte 0x{raw[error.start]:02x} is not UTF-8"
-        return Document(
-            shown, problems=[Problem(f"{shown}:{line}:{column}", message, hint="save the file in the UTF-8 encoding")]
-        )
+        problem = Problem(f"{shown}:{line}:{column}", message, hint="save the file in the UTF-8 encoding")
+        return Document(shown, problems=[problem])
     return parse_yaml(text, shown)
+
+
+def _unreadable(name: str, message: str) -> Document:
+    return Document(name, problems=[Problem(f"{name}:1:1", message)])
 
 
 def parse_yaml(text: str, name: str) -> Document:
@@ -97,9 +92,8 @@ def parse_yaml(text: str, name: str) -> Document:
     root, problem = _compose(text, name)
     if problem is not None:
         return Document(name, problems=[problem])
-    start = Location(name, 1, 1)
     if root is None:
-        return Document(name, problems=[Problem(str(start), "the file is empty; expected `key: value` lines")])
+        return _unreadable(name, "the file is empty; expected `key: value` lines")
     reader = _Reader(name)
     if not isinstance(root, yaml.MappingNode):
         message = f"expected `key: value` lines, found {_KINDS.get(type(root), 'something else')}"
@@ -129,43 +123,18 @@ def parse_scalar(text: str) -> Any:
     return value
 
 
-def plain_scalar(text: str) -> Any:
-    """An unquoted YAML 1.2 core scalar -> null, bool, int, float or text.
-
-    Raises ValueError for a number that readers of YAML do not agree about, or that is longer than 64 bits.
-    """
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if _LEADING_ZERO.fullmatch(text):
-        plain = text.lstrip("+-").lstrip("0") or "0"
-        raise ValueError(f'{text} has a leading zero: write {plain} for the number, "{text}" for the text')
-    is_integer, is_prefixed = _INTEGER.fullmatch(text), _PREFIXED.fullmatch(text)
-    if (is_integer or is_prefixed) and len(text.lstrip("+-")) > MAX_DIGITS:
-        raise ValueError(f"{text[:12]}... has more than {MAX_DIGITS} digits")
-    if is_integer:
-        return int(text)
-    if is_prefixed:
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _SPECIAL_FLOAT.fullmatch(text):
-        return float(text.replace(".", "", 1))
-    return text
-
-
 class _PlainResolver(yaml.resolver.BaseResolver):
     """Marks every unquoted, untagged scalar as plain, so that it can be told from `!!str 5` and "5"."""
 
 
-_PlainResolver.add_implicit_resolver(_PLAIN, re.compile(""), None)  # type: ignore[no-untyped-call]
+_PlainResolver.add_implicit_resolver(_PLAIN, re.compile(""), None)
 
 if yaml.__with_libyaml__:
-    from yaml.cyaml import CParser
 
-    class _Composer(CParser, _PlainResolver):
+    class _Composer(yaml.cyaml.CParser, _PlainResolver):  # type: ignore[name-defined]
         def __init__(self, stream: str) -> None:
-            CParser.__init__(self, stream)
-            _PlainResolver.__init__(self)  # type: ignore[no-untyped-call]
+            yaml.cyaml.CParser.__init__(self, stream)  # type: ignore[attr-defined]
+            _PlainResolver.__init__(self)
 else:
 
     class _Composer(  # type: ignore[no-redef]
@@ -173,10 +142,10 @@ else:
     ):
         def __init__(self, stream: str) -> None:
             yaml.reader.Reader.__init__(self, stream)
-            yaml.scanner.Scanner.__init__(self)  # type: ignore[no-untyped-call]
-            yaml.parser.Parser.__init__(self)  # type: ignore[no-untyped-call]
-            yaml.composer.Composer.__init__(self)  # type: ignore[no-untyped-call]
-            _PlainResolver.__init__(self)  # type: ignore[no-untyped-call]
+            yaml.scanner.Scanner.__init__(self)
+            yaml.parser.Parser.__init__(self)
+            yaml.composer.Composer.__init__(self)
+            _PlainResolver.__init__(self)
 
 
 _KINDS = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
@@ -189,7 +158,7 @@ def _compose(text: str, name: str) -> tuple[yaml.Node | None, Problem | None]:
         message = f"character U+{ord(found.group()):04X} is not allowed in YAML"
         return None, Problem(f"{name}:{line}:{column}", message)
     too_deep = Problem(f"{name}:1:1", "lists and mappings are nested too deeply")
-    if _bracket_depth(text) > 10 * MAX_DEPTH:  # libyaml recurses in C: an absurd depth must not reach it
+    if _deepest(text) > MAX_OPENED:  # libyaml's node builder recurses in C: an absurd depth must not reach it
         return None, too_deep
     try:
         return _Composer(text).get_single_node(), None
@@ -202,9 +171,13 @@ def _compose(text: str, name: str) -> tuple[yaml.Node | None, Problem | None]:
 
 
 def _damage(text: str, name: str, error: yaml.MarkedYAMLError) -> Problem:
+    lines = text.splitlines()
     mark = error.problem_mark or error.context_mark
+    at_end = mark is not None and mark.line >= len(lines) - 1 and mark.column >= len(lines[-1] if lines else "")
+    if error.context_mark and (mark is None or mark.line >= len(lines) or at_end):
+        mark = error.context_mark  # what was opened and never closed says more than the end of the file
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    for number, content in enumerate(text.splitlines()[:line], start=1):
+    for number, content in enumerate(lines[:line], start=1):
         indent = content[: len(content) - len(content.lstrip())]
         if "\t" in indent:
             where = f"{name}:{number}:{indent.index(chr(9)) + 1}"
@@ -214,23 +187,12 @@ def _damage(text: str, name: str, error: yaml.MarkedYAMLError) -> Problem:
     return Problem(f"{name}:{line}:{column}", f"is not YAML: {reason}{context}")
 
 
-def _bracket_depth(text: str) -> int:
-    """An upper bound of how deeply flow collections nest, and block sequences on one line."""
-    opened = text.count("[") + text.count("{")
-    dashes = max((line.count("- ") for line in text.splitlines()), default=0)
-    indent = max((len(line) - len(line.lstrip(" ")) for line in text.splitlines()), default=0)
-    return max(opened if opened > 10 * MAX_DEPTH and _deepest_flow(text) > 10 * MAX_DEPTH else 0, dashes, indent // 2)
-
-
-def _deepest_flow(text: str) -> int:
-    depth = deepest = 0
-    for character in text:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}" and depth:
-            depth -= 1
-    return deepest
+def _deepest(text: str) -> int:
+    """At least as deep as collections nest in a text, at little cost: what libyaml would recurse into, in C."""
+    lines = text.splitlines()
+    dashes = max((line.count("- ") + line.count("? ") for line in lines), default=0)
+    indent = max((len(line) - len(line.lstrip(" ")) for line in lines), default=0)
+    return max(dashes, indent, text.count("["), text.count("{"))
 
 
 def _position(before: str) -> tuple[int, int]:
@@ -253,7 +215,7 @@ class _Reader:
         return Location(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def value(self, node: yaml.Node, path: Key) -> Any:
-        """Any node -> data; None where there is a problem."""
+        """Any node -> data, or _REFUSED."""
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
@@ -267,7 +229,8 @@ class _Reader:
         try:
             if isinstance(node, yaml.MappingNode):
                 return self.mapping(node, path)
-            return [self._item(child, (*path, index)) for index, child in self._bounded(node, path)]
+            items = [self._item(child, (*path, index)) for index, child in self._bounded(node, path)]
+            return [item for item in items if item is not _REFUSED]
         finally:
             self._open.discard(id(node))
 
@@ -277,19 +240,21 @@ class _Reader:
         self._open.add(id(node))
         for _, (key_node, value_node) in self._bounded(node, path):
             key = self._key(key_node, value_node, path)
-            if key is None:
+            if key is _REFUSED:
                 continue
             here = (*path, key)
-            if key in data:
+            if here in self.locations:
                 first = self.locations[here].line
                 self._problem(key_node, f"duplicate key `{dotted(here)}` (first at line {first})", here)
                 continue
             self.locations[here] = self.location(key_node)
-            data[key] = self.value(value_node, here)
+            value = self.value(value_node, here)
+            if value is not _REFUSED:
+                data[key] = value
         self._open.discard(id(node))
         return data
 
-    def _bounded(self, node: yaml.CollectionNode, path: Key) -> Iterator[tuple[int, Any]]:
+    def _bounded(self, node: yaml.Node, path: Key) -> Iterator[tuple[int, Any]]:
         for index, child in enumerate(node.value):
             self._left -= 1
             if self._left < 0:
@@ -302,7 +267,8 @@ class _Reader:
         self.locations[path] = self.location(node)
         return self.value(node, path)
 
-    def _key(self, node: yaml.Node, value: yaml.Node, path: Key) -> str | None:
+    def _key(self, node: yaml.Node, value: yaml.Node, path: Key) -> Any:
+        """The text of a key."""
         if not isinstance(node, yaml.ScalarNode):
             return self._problem(node, f"a key must be a word, found {_KINDS[type(node)]}", path)
         if node.tag == _PLAIN and node.value == "<<":
@@ -313,9 +279,9 @@ class _Reader:
             if ":" in key and isinstance(value, yaml.ScalarNode) and value.value == "" and value.tag == _PLAIN:
                 return self._problem(node, f"`{key}` needs a space after the colon", path)
             return key
-        if key is not None or node.value in _CONSTANTS:
-            return self._problem(node, f"a key must be a word, found {describe(key)}", path)
-        return None
+        if key is _REFUSED:
+            return key
+        return self._problem(node, f"a key must be a word, found {describe(key)}", path)
 
     def _scalar(self, node: yaml.ScalarNode, path: Key) -> Any:
         if node.tag == _TEXT:
@@ -327,25 +293,13 @@ class _Reader:
         except ValueError as error:
             return self._problem(node, str(error), path)
 
-    def _problem(self, node: yaml.Node, message: str, path: Key) -> None:
+    def _problem(self, node: yaml.Node, message: str, path: Key) -> Any:
+        """Note a problem; returns what stands for a value that was refused."""
         self.problems.append(Problem(str(self.location(node)), message, key=dotted(path)))
+        return _REFUSED
+        return _REFUSED
 
 
 def dotted(path: Key) -> str:
     """("arch", "hidden_size") -> "arch.hidden_size"."""
     return ".".join(str(part) for part in path)
-
-
-def describe(value: Any) -> str:
-    """What a person wrote, as an error message names it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f'the text "{value}"' if len(value) <= 60 else f'the text "{value[:57]}..."'
-    if isinstance(value, int | float):
-        return f"{value}"
-    if isinstance(value, dict):
-        return "a mapping"
-    return "a list"
