@@ -288,7 +288,13 @@ def test_stopped_at_every_durable_step_it_ends_with_the_same_bytes(
     whole = tree(build(tmp_path / "whole", *flags))
     root, fsync, steps = tmp_path / "d", os.fsync, [0]
     if rebuild:
+        # Parts of other flags and whole files of other flags: neither may end up in the new dataset.
         build(root, *SMALL, "--seed", 9)
+        with monkeypatch.context() as patch:
+            patch.setattr("dataset_builders.sudoku_write.write_dataset", lambda *_: (_ for _ in ()).throw(Crash))
+            with pytest.raises(Crash):
+                build(tmp_path / "parts", *SMALL, "--seed", 9)
+        shutil.copytree(tmp_path / "parts/.build", root / ".build")
         old = tmp_path / "old"
         shutil.copytree(root, old)
 
