@@ -316,7 +316,7 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
 
     `clues` and `ratings` are (least, most), both included; clues (0, 0) means minimal puzzles. `for_test` chooses the
     classes of puzzles. A puzzle depends on its own key alone: attempts go on from the same random numbers until one
-    fits; `made` is False where `attempts` of them did not.
+    fits; `made` is False from the first one on where `attempts` of them did not.
     """
     size = board.side * board.side
     puzzles = np.zeros((len(keys), size), np.uint8)
@@ -348,4 +348,6 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
             rated[index] = guesses
             made[index] = True
             break
+        if not made[index]:
+            break  # one failure is enough to know, and each costs all its attempts
     return puzzles, solutions, rated, made
