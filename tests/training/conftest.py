@@ -14,6 +14,7 @@ from trm_cli.data.puzzle_arrays import write_split
 
 torch.set_num_threads(1)
 
+
 def boards(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """4x4 puzzles and solutions as tokens [count, 16]: relabelled and permuted from one solved board."""
     random = np.random.default_rng(seed)

@@ -13,7 +13,10 @@ from trm_cli.training.metrics_log import cut_back
 
 VARIANTS = {
     "mlp-t": ("trm_quickstart", ()),
-    "attention": ("trm_sudoku_att", ("arch.num_heads=2", "arch.L_cycles=2", "arch.H_cycles=2", "arch.puzzle_emb_ndim=16")),
+    "attention": (
+        "trm_sudoku_att",
+        ("arch.num_heads=2", "arch.L_cycles=2", "arch.H_cycles=2", "arch.puzzle_emb_ndim=16"),
+    ),
     "adamw": ("trm_quickstart", ("optimizer=adamw", "grad_clip=1.0", "log_interval=4")),
     "without ema": ("trm_quickstart", ("ema=false", "step_rounding=whole_run")),
 }

@@ -71,9 +71,11 @@ class TrainingView:
         """Print the result of an evaluation; it stays on the screen."""
         text = f"step {step:>8,}  test: exact {result.exact_accuracy:7.2%}  token {result.token_accuracy:7.2%}"
         self._evaluation = text
-        self._console.print(f"{text}  of {result.count:,} puzzles{'  (best so far)' if best else ''}", markup=False, soft_wrap=True)
+        self._console.print(
+            f"{text}  of {result.count:,} puzzles{'  (best so far)' if best else ''}", markup=False, soft_wrap=True
+        )
 
-    def saved(self, step: int, path: Path, seconds: float) -> None:
+    def saved(self, _step: int, path: Path, seconds: float) -> None:
         """Note that a checkpoint is durable."""
         self._status = f"saved {path.name} in {seconds:.1f} s"
 

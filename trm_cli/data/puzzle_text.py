@@ -32,7 +32,7 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
             tokens.append(digit + 1)
         else:
             raise UsageError(
-                f"{character!r} is not a cell of a {side}x{side} Sudoku: digits 1 to {_DIGITS[side - 1]}, or . for a blank"
+                f"{character!r} is not a cell of a {side}x{side} Sudoku: digits 1 to {_DIGITS[side - 1]}, . for a blank"
             )
     if len(tokens) != cells:
         raise UsageError(
@@ -82,7 +82,7 @@ def units(box: tuple[int, int]) -> list[list[int]]:
 
 
 def box_of(metadata: DatasetMetadata) -> tuple[int, int] | None:
-    """The box shape of a Sudoku dataset, as its augmentation says it, or as its size implies; None for other puzzles."""
+    """The box shape of a Sudoku dataset, as its metadata says it or its size implies; None for other puzzles."""
     side = math.isqrt(metadata.seq_len)
     root = math.isqrt(side)
     for source in (metadata.augmentation or {}, metadata.extra):

@@ -104,7 +104,7 @@ class Loop:
         self.sinks = sinks
         self.observer = observer
         self.settings = settings
-        self._clock = namedtuple("Clock", list(plan.values_at(0)))  # type: ignore[misc]  # noqa: PYI024
+        self._clock = namedtuple("Clock", list(plan.values_at(0)))  # type: ignore[misc]
         self._saved_step = state.step
         self._save_owed = False
         self._saved_at = time.monotonic()
@@ -142,7 +142,7 @@ class Loop:
             self.observer.stepped(step, None, None)
 
     def _draws(self, step: int, arrays: dict[str, np.ndarray]) -> Tensor:
-        """All randomness of an update [B, K], from (seed, step, row): the same on any device and any number of processes."""
+        """All randomness of an update [B, K], from (seed, step, row): the same on any device and in any process."""
         rows = len(next(iter(arrays.values())))
         counters = (step - 1) * self.settings.step.global_batch_size + np.arange(rows)
         draws = uniform(self.settings.seed, "halting", counters, int(self.state.model.draws_per_row))  # type: ignore[arg-type]

@@ -196,8 +196,10 @@ class Run:
         try:
             return loop.run(stop, last_step=stop_at_step)
         finally:
-            for sink in (*sinks, metrics, timings):
+            for sink in sinks:
                 sink.close()
+            metrics.close()
+            timings.close()
 
     def _summary(self, identity: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -31,8 +31,8 @@ def update(
     """Advance `state` by one update.
 
     batch: the rows that fill halted slots. draws: uniform numbers [B, K] that stand for all randomness of this step.
-    values: the clock as exact numbers (the optimizers read the learning rates); clock: the same as a named tuple of 0-dim
-    tensors on the device (the model reads those, so that a compiled graph is never rebuilt).
+    values: the clock as exact numbers (the optimizers read the learning rates); clock: the same as a named tuple of
+    0-dim tensors on the device (the model reads those, so that a compiled graph is never rebuilt).
     """
     model = state.model
     model.train()
