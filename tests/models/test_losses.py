@@ -85,6 +85,13 @@ def test_row_without_a_label_is_not_right_and_teaches_nothing() -> None:
     assert set(terms) == {"lm_loss", "q_halt_loss", "q_continue_loss"}
 
 
+def test_row_without_a_label_counts_as_wrong() -> None:
+    share, right, has_label = losses.correct_tokens(
+        torch.tensor([[1, 2], [1, 2]]), torch.tensor([[-100, -100], [1, 2]])
+    )
+    assert (share.tolist(), right.tolist(), has_label.tolist()) == ([0.0, 1.0], [False, True], [False, True])
+
+
 def test_halting_loss_weighs_one_half() -> None:
     outputs = _outputs([[1, 2]], [0.0])
     _, terms = losses.step_losses(outputs, torch.tensor([[1, 2]]))
