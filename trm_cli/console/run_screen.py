@@ -33,7 +33,7 @@ def show_plan(resolved: Resolved, plan: TrainingPlan) -> None:
 def show_choices(machine: Machine) -> None:
     """Print where the run computes, and why."""
     table = Table.grid(padding=(0, 2))
-    for name in ("device", "precision", "threads"):
+    for name in ("device", "precision", "compile", "threads"):
         choice = getattr(machine, name)
         table.add_row(name, choice.value, Text(choice.reason, style="dim"))
     stderr().print(table)

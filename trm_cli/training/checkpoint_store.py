@@ -57,8 +57,8 @@ class CheckpointStore:
     def load_newest(self, tell: Callable[[str], None]) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
         """Load the newest whole checkpoint: (state, summary, path); None where the run has none yet.
 
-        Damaged ones on the way are named through `tell` and left alone. Raises CheckpointError where files exist but none
-        is whole: starting again in silence would throw the run away.
+        Damaged ones on the way are named through `tell` and left alone. Raises CheckpointError where files exist but
+        none is whole: starting again in silence would throw the run away.
         """
         steps = self.steps()
         damaged = []
@@ -73,9 +73,7 @@ class CheckpointStore:
                 tell(error.message)
                 continue
             if damaged:
-                tell(
-                    f"continuing from step {step:,}; the work up to step {max(damaged):,} is lost and will be done again"
-                )
+                tell(f"continuing from step {step:,}; the work up to step {max(damaged):,} will be done again")
             return state, summary, path
         if steps:
             raise CheckpointError(
