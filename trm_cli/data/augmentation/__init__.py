@@ -1,0 +1,1 @@
+"""Augmentations: one module per kind of puzzle, each with its exact inverse."""
