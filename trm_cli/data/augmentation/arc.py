@@ -29,6 +29,7 @@ SEPARATOR = "|||"
 IDENTITY = tuple(range(COLOURS))
 _MOVABLE = COLOURS - 1
 _ARRANGEMENTS = factorial(_MOVABLE)
+CODES = dihedral.COUNT * _ARRANGEMENTS
 
 Bytes = NDArray[np.uint8]
 
