@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +20,6 @@ from trm_cli.data.augmentation.arc_variants import CODES_NAME, ArcVariants
 from trm_cli.data.durable import atomic_file, write_atomically
 from trm_cli.data.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.puzzle_arrays import array_path, write_npy, write_split
-from trm_cli.errors import DatasetError
 
 TEST_PUZZLES_NAME = "test_puzzles.json"
 _BLOCK_ROWS = 4096
@@ -46,29 +43,17 @@ class _BaseSplit:
 
 
 def write_dataset(build: Build, plan: ArcPlan, seed: int, workers: int) -> list[str]:
-    """Write the dataset and return the names of its files. Raises DatasetError where the disk refuses."""
-    with _disk_errors(build.root):
-        codes = _choose_all(plan, seed)
-        names = _write_root_files(build.root, plan, codes)
-        bases = {split: _base_split(plan, split) for split in SPLITS}
-        if not plan.materialize:
-            return names + [name for split in SPLITS for name in _write_tasks(build, plan, bases[split], split, seed)]
-        variants = {
-            split: ArcVariants(codes, base.counts, base.starts, seed, split == "train") for split, base in bases.items()
-        }
-        _write_rows(build, bases, variants, workers)
-        return names + [name for split in SPLITS for name in _write_index(build, plan, bases[split], split)]
-
-
-@contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DatasetError(
-            f"{error.filename or root}: cannot be written: {error.strerror}",
-            hint="what is finished stays whole; the same command continues",
-        ) from error
+    """Write the dataset and return the names of its files."""
+    codes = _choose_all(plan, seed)
+    names = _write_root_files(build.root, plan, codes)
+    bases = {split: _base_split(plan, split) for split in SPLITS}
+    if not plan.materialize:
+        return names + [name for split in SPLITS for name in _write_tasks(build, plan, bases[split], split, seed)]
+    variants = {
+        split: ArcVariants(codes, base.counts, base.starts, seed, split == "train") for split, base in bases.items()
+    }
+    _write_rows(build, bases, variants, workers)
+    return names + [name for split in SPLITS for name in _write_index(build, plan, bases[split], split)]
 
 
 def _choose_all(plan: ArcPlan, seed: int) -> Codes:
@@ -120,7 +105,7 @@ def _metadata(plan: ArcPlan, split: str, augmentation: dict[str, object] | None)
 
 def _write_tasks(build: Build, plan: ArcPlan, base: _BaseSplit, split: str, seed: int) -> list[str]:
     augmentation = {"kind": "arc", "count": max(plan.counts) - 1, "seed": seed, "shift": split == "train"}
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "inputs": base.inputs,
         "labels": base.labels,
         "puzzle_identifiers": base.firsts.astype(np.int32),

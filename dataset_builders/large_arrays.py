@@ -63,7 +63,7 @@ class LargeArray:
         """Write rows [n, ...] at row `start`. Rows of a file that is finished are there already and are left alone."""
         if self._descriptor < 0:
             return
-        data = memoryview(np.ascontiguousarray(rows, dtype=self._dtype)).cast("B")
+        data = np.ascontiguousarray(rows, dtype=self._dtype).data.cast("B")
         offset = len(self._header) + start * self._row_bytes
         # One call may write less than asked, for instance when the disk fills up.
         while data:

@@ -232,7 +232,7 @@ def test_a_full_disk(
         patch.setattr(LargeArray, place, full)
         assert run(*flags) == 3
     error = capsys.readouterr().err
-    assert "all__inputs.npy: cannot be written: No space left on device" in error
+    assert "all__inputs.npy: No space left on device" in error
     manifest = read_manifest(tmp_path / "out")
     assert manifest is not None
     assert manifest.state == "building"
