@@ -9,4 +9,22 @@ from collections.abc import Callable
 
 import typer
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = ()
+from trm_cli.commands import (
+    build_dataset,
+    configs,
+    inspect_schedule,
+    quickstart,
+    resume,
+    solve,
+    train,
+)
+
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
+    quickstart.register,
+    build_dataset.register,
+    inspect_schedule.register,
+    train.register,
+    resume.register,
+    solve.register,
+    configs.register,
+)
