@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trm_cli.data.durable import write_atomically
+from trm_cli.data.durable import DirectoryBusy, held_directory, write_atomically
 from trm_cli.errors import CheckpointError
 
 CONFIG = "config.yaml"
@@ -42,6 +44,23 @@ class RunDirectory:
     def exists(self) -> bool:
         """Whether a run was started here."""
         return self.config_path.exists()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run. Raises CheckpointError when one does already."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held_directory(self.path))
+            except DirectoryBusy as error:
+                raise CheckpointError(
+                    f"{self.path} is being trained by another process (id {error.holder})",
+                    hint="wait for it to end, stop it, or choose another checkpoint_path",
+                ) from error
+            except OSError as error:
+                raise CheckpointError(
+                    f"cannot write to {self.path}: {error.strerror}", hint="choose another checkpoint_path"
+                ) from error
+            yield
 
     def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any], threads: int) -> dict[str, Any]:
         """Write who the run is; returns its identity. Keeps the identity where the run exists already."""
