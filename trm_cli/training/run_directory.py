@@ -75,7 +75,7 @@ class RunDirectory:
         return identity
 
     def identity(self) -> dict[str, Any]:
-        """The run's id, the dataset that it was started on, and its CPU threads. Raises CheckpointError when the file is damaged."""
+        """The run's id, its dataset and its CPU threads. Raises CheckpointError when the file is damaged."""
         path = self.path / IDENTITY
         try:
             identity = json.loads(path.read_text())
