@@ -1,0 +1,37 @@
+"""TRM's recursion over the working set: L_cycles updates of z_L, then one of z_H, H_cycles times, gradient in the last."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trm_cli.models.hesc.blocks import RecursiveStack
+from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.layers import truncated_normal_
+
+
+class Recursion(nn.Module):
+    """z_L <- stack(z_L, z_H + X); z_H <- stack(z_H, z_L). Hidden slots are computed but nobody may look at them."""
+
+    z_H_start: Tensor
+    z_L_start: Tensor
+
+    def __init__(self, settings: HescSettings) -> None:
+        super().__init__()
+        self.H_cycles, self.L_cycles = settings.H_cycles, settings.L_cycles
+        self.stack = RecursiveStack(settings.L_layers, settings.hidden_size, settings.num_heads, settings.expansion)
+        self.register_buffer("z_H_start", truncated_normal_(torch.empty(settings.hidden_size), 1.0))
+        self.register_buffer("z_L_start", truncated_normal_(torch.empty(settings.hidden_size), 1.0))
+
+    def _cycle(self, z_H: Tensor, z_L: Tensor, injection: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        for _ in range(self.L_cycles):
+            z_L = self.stack(z_L, z_H + injection, mask)
+        return self.stack(z_H, z_L, mask), z_L
+
+    def forward(self, z_H: Tensor, z_L: Tensor, injection: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Both states and the injection [B, S, D], visible bool [B, S] -> new z_H, z_L."""
+        mask = visible[:, None, None, :]
+        with torch.no_grad():
+            for _ in range(self.H_cycles - 1):
+                z_H, z_L = self._cycle(z_H, z_L, injection, mask)
+        return self._cycle(z_H, z_L, injection, mask)
