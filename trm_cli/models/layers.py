@@ -33,14 +33,20 @@ __all__ = [
     "truncated_normal_",
 ]
 
-FORWARD_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# float64 is for checking the others, not for training.
+FORWARD_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
 
 # Up to this length the plain product-softmax-product form beats PyTorch's fused CPU kernel in bfloat16.
 _PLAIN_ATTENTION_LENGTH = 256
 
 
 class Rope(NamedTuple):
-    """Cosine and sine of the rotation angles, float32 [L, 1, head_dim / 2] each."""
+    """Cosine and sine of the rotation angles, [L, 1, head_dim / 2] each, float32 unless asked otherwise."""
 
     cos: Tensor
     sin: Tensor
@@ -116,13 +122,13 @@ def token_swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
     return result
 
 
-def rope_tables(length: int, head_dim: int, theta: float) -> Rope:
-    """Angles position * theta^(-2i/head_dim) for positions 0 .. length-1, i < head_dim / 2."""
+def rope_tables(length: int, head_dim: int, theta: float, dtype: torch.dtype = torch.float32) -> Rope:
+    """Angles position * theta^(-2i/head_dim) for positions 0 .. length-1, i < head_dim / 2; rounded once, to `dtype`."""
     if head_dim % 2:
         raise ValueError(f"Rotary positions need an even head width, not {head_dim}.")
-    frequencies = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
-    angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies)[:, None, :]
-    return Rope(angles.cos(), angles.sin())
+    frequencies = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)[:, None, :]
+    return Rope(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
 def _rotated(x: Tensor, rope: Rope) -> Tensor:
