@@ -67,7 +67,7 @@ class CapsulePool(nn.Module):
         distances = region_distances(settings.capsule_rows, settings.capsule_columns, geometry.patches_per_side)
         self.leaning = nn.Parameter((-_LEANING * distances)[None].repeat(settings.num_heads, 1, 1))
         self.attention = Attention(width, settings.num_heads)
-        self.has_children = settings.enable_expand
+        self.has_children = settings.enable_expansion
         if self.has_children:
             self.child_queries = embedding_parameter(self.children_per_capsule, width)
             self.signature = nn.Sequential(
@@ -125,10 +125,11 @@ class PixelHead(nn.Module):
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
         width = settings.hidden_size
-        self.scale = settings.concept_dim**-0.5
-        self.query = Linear(width, settings.concept_dim)
-        self.key = Linear(width, settings.concept_dim)
-        self.select = Linear(width, width)
+        self.scale = settings.vq_dim**-0.5
+        self.query = Linear(width, settings.vq_dim)
+        self.key = Linear(width, settings.vq_dim)
+        self.rows = embedding_parameter(settings.geometry.patches_per_side, width)
+        self.columns = embedding_parameter(settings.geometry.patches_per_side, width)
         self.pixels = Linear(width, settings.geometry.patch_pixels, bias=0.0)
 
     def forward(self, positions: Tensor, slots: Tensor) -> Tensor:
@@ -136,4 +137,5 @@ class PixelHead(nn.Module):
         scores = (self.query(positions) @ self.key(slots).mT).float() * self.scale
         gathered = scores.softmax(-1).to(slots.dtype) @ slots
         # One capsule holds several patches: the position decides, by multiplication, which of its directions to read.
-        return self.pixels(rms_norm(gathered * self.select(positions))).float()
+        chosen = rms_norm((self.rows[:, None] + self.columns[None]).flatten(0, 1))
+        return self.pixels(rms_norm(gathered * chosen)).float()

@@ -17,7 +17,7 @@ from trm_cli.models.hesc.settings import HescSettings
 
 _SMOOTHING = 1e-5
 _DEAD_BELOW = 0.01
-"""Smoothed use under which a code counts as dead. Counts start at 1 and decay by `concept_decay` per update."""
+"""Smoothed use under which a code counts as dead. Counts start at 1 and decay by `vq_decay` per update."""
 
 
 class Coding(NamedTuple):
@@ -31,7 +31,7 @@ class Coding(NamedTuple):
 
 
 class Concepts(nn.Module):
-    """`num_concepts` unit codes of `concept_dim` numbers. book, counts and sums are state, saved with the weights.
+    """`vq_codes` unit codes of `vq_dim` numbers. book, counts and sums are state, saved with the weights.
 
     counts start at 1 and sums at the book, so that sums / counts of an unused code stays where it is.
     """
@@ -43,8 +43,8 @@ class Concepts(nn.Module):
 
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
-        size, dim = settings.num_concepts, settings.concept_dim
-        self.decay = settings.concept_decay
+        size, dim = settings.vq_codes, settings.vq_dim
+        self.decay = settings.vq_decay
         self.encode = Linear(settings.hidden_size, dim)
         self.decode = Linear(dim, settings.hidden_size)
         book = functional.normalize(torch.randn(size, dim), dim=-1)

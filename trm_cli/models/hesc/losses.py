@@ -86,7 +86,7 @@ def loss_terms(
         mean = torch.stack(errors).mean()
         terms["reconstruction_loss"] = settings.reconstruction_loss_weight * mean
     if thought.coding is not None:
-        terms["concept_loss"] = settings.concept_loss_weight * thought.coding.commitment.sum()
+        terms["vq_loss"] = settings.vq_loss_weight * thought.coding.commitment.sum()
     if thought.further:
         terms["mtp_loss"] = settings.mtp_loss_weight * _further_tokens(thought, target, is_text).sum()
     if thought.plan is not None:

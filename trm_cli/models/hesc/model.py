@@ -152,7 +152,7 @@ class MultimodalHesc(nn.Module):
     def _price(self, action: Tensor, values: Annealed) -> dict[str, Tensor]:
         """The cost part of the reward of `action` [B]; what the step gains is known one step later."""
         penalty = self.settings.children_per_capsule * torch.as_tensor(values.expansion_penalty, device=action.device)
-        cost = self.settings.step_cost + (action == Action.EXPAND) * penalty
+        cost = self.settings.reward_step_cost + (action == Action.EXPAND) * penalty
         zero = torch.zeros(action.shape[0], device=action.device)
         return {
             "action": action,

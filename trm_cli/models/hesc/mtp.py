@@ -20,7 +20,7 @@ class FurtherTokens(nn.Module):
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
         width, count = settings.hidden_size, settings.mtp_num_depths - 1
-        self.joins = nn.ModuleList(Linear(2 * width, width) for _ in range(count))
+        self.joins = nn.ModuleList(Linear(width, width) for _ in range(count))
         self.blocks = nn.ModuleList(
             ReadingBlock(width, settings.num_heads, settings.expansion, reads=False) for _ in range(count)
         )
@@ -34,8 +34,8 @@ class FurtherTokens(nn.Module):
             length = embedded.shape[1] - depth
             if length < 1:
                 break
-            pair = torch.cat((rms_norm(hidden[:, :length]), rms_norm(embedded[:, depth - 1 : depth - 1 + length])), -1)
+            pair = rms_norm(hidden[:, :length]) + join(rms_norm(embedded[:, depth - 1 : depth - 1 + length]))
             mask = torch.ones(length, length, dtype=torch.bool, device=pair.device).tril()
-            hidden = block(join(pair), mask, Rope(rope.cos[:length], rope.sin[:length]))
+            hidden = block(pair, mask, Rope(rope.cos[:length], rope.sin[:length]))
             states.append(hidden)
         return states

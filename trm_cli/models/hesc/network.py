@@ -68,7 +68,7 @@ class HescNetwork(nn.Module):
         self.memory = EpisodicMemory(settings) if settings.enable_memory else None
         self.working_set = WorkingSet(settings)
         self.recursion = Recursion(settings)
-        self.planner = LatentPlanner(settings) if settings.enable_planner else None
+        self.planner = LatentPlanner(settings) if settings.enable_latent_planning else None
         self.halt_head = Linear(settings.hidden_size, 1, bias=_HALT_BIAS, std=0.0)
         self.decoder = AnswerDecoder(settings, vocab_size, seq_len)
         self.mtp = FurtherTokens(settings) if settings.enable_mtp else None

@@ -63,12 +63,12 @@ class LatentPlanner(nn.Module):
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
         width, paths = settings.hidden_size, settings.latent_planning_paths
-        self.paths, self.depth, self.solo_ratio = paths, settings.latent_planning_depth, settings.planner_solo_ratio
+        self.paths, self.depth, self.solo_ratio = paths, settings.latent_planning_depth, settings.latent_planning_solo_ratio
         self.starts = embedding_parameter(paths, width)
         self.path_in = nn.Parameter(torch.stack([linear_parameter(width, width).data for _ in range(paths)]))
         self.path_out = nn.Parameter(torch.zeros(paths, width, width))
         self.blocks = nn.ModuleList(
-            ThoughtBlock(width, settings.num_heads, settings.expansion) for _ in range(settings.planner_layers)
+            ThoughtBlock(width, settings.num_heads, settings.expansion) for _ in range(settings.latent_planning_layers)
         )
         self.value = nn.Sequential(Linear(width, width // 2, bias=0.0), nn.GELU(), Linear(width // 2, 1, bias=0.0))
         self.gate = nn.Sequential(Linear(width, width // 4, bias=0.0), nn.GELU(), Linear(width // 4, 1, bias=-2.0))

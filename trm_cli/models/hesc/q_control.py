@@ -59,7 +59,7 @@ class QNetwork(nn.Module):
 
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
-        size, wide = settings.hidden_size + EXTRA_FEATURES, settings.q_hidden_size
+        size, wide = settings.hidden_size + EXTRA_FEATURES, settings.q_hidden_dim
         self.state_size = size
         self.hidden = linear_parameter(wide, size)
         self.hidden_bias = nn.Parameter(torch.zeros(wide))
@@ -121,7 +121,7 @@ def valid_actions(settings: HescSettings, steps: Tensor, opened: Tensor) -> Tens
     At the last step only HALT; EXPAND while a capsule is closed.
     """
     going = steps < settings.halt_max_steps
-    closed = going & ~opened.all(1) if settings.enable_expand else torch.zeros_like(going)
+    closed = going & ~opened.all(1) if settings.enable_expansion else torch.zeros_like(going)
     return torch.stack((going, torch.ones_like(going), closed), 1)
 
 

@@ -36,16 +36,16 @@ class HescSettings:
     puzzle_emb_ndim: int = 0
     latent_planning_paths: int = 4
     latent_planning_depth: int = 2
-    planner_layers: int = 2
-    planner_solo_ratio: float = 0.25
+    latent_planning_layers: int = 2
+    latent_planning_solo_ratio: float = 0.25
     mtp_num_depths: int = 3
-    num_concepts: int = 2048
-    concept_dim: int = 64
-    concept_decay: float = 0.99
+    vq_codes: int = 2048
+    vq_dim: int = 64
+    vq_decay: float = 0.99
     memory_capacity: int = 16384
     memory_key_dim: int = 64
     memory_top_k: int = 32
-    q_hidden_size: int = 256
+    q_hidden_dim: int = 256
     dqn_gamma: float = 0.99
     dqn_tau: float = 0.005
     replay_capacity: int = 50000
@@ -53,7 +53,7 @@ class HescSettings:
     replay_samples_per_row: int = 4
     replay_recent_fraction: float = 0.25
     replay_recent_window: int = 1000
-    step_cost: float = 0.01
+    reward_step_cost: float = 0.01
     reward_correct: float = 1.0
     reward_incorrect: float = -0.5
     expand_threshold: float = 0.5
@@ -63,12 +63,12 @@ class HescSettings:
     checksum_loss_weight: float = 0.05
     map_diversity_loss_weight: float = 0.01
     reconstruction_loss_weight: float = 0.5
-    concept_loss_weight: float = 0.25
+    vq_loss_weight: float = 0.25
     planner_value_loss_weight: float = 0.1
     planner_balance_loss_weight: float = 0.01
     planner_diversity_loss_weight: float = 0.01
-    enable_planner: bool = True
-    enable_expand: bool = True
+    enable_latent_planning: bool = True
+    enable_expansion: bool = True
     enable_dqn: bool = True
     enable_mtp: bool = True
     enable_vq: bool = True
@@ -87,8 +87,8 @@ class HescSettings:
             raise ValueError("H_cycles, L_cycles, L_layers, encoder_cycles and halt_max_steps are at least 1.")
         if self.enable_mtp and self.mtp_num_depths < 2:
             raise ValueError("mtp_num_depths counts the next token as the first depth; use 2 or more, or enable_mtp: false.")
-        if self.enable_planner and min(self.latent_planning_paths, self.latent_planning_depth, self.planner_layers) < 1:
-            raise ValueError("A planner has at least one path, one thought and one layer; or use enable_planner: false.")
+        if self.enable_latent_planning and min(self.latent_planning_paths, self.latent_planning_depth, self.latent_planning_layers) < 1:
+            raise ValueError("A planner has at least one path, one thought and one layer; or use enable_latent_planning: false.")
         _ = self.geometry
 
     @property
@@ -104,7 +104,7 @@ class HescSettings:
     @property
     def num_children(self) -> int:
         """Child slots; none without EXPAND."""
-        return self.num_capsules * self.children_per_capsule if self.enable_expand else 0
+        return self.num_capsules * self.children_per_capsule if self.enable_expansion else 0
 
     @property
     def num_slots(self) -> int:

@@ -22,7 +22,7 @@ class WorkingSet(nn.Module):
         super().__init__()
         width = settings.hidden_size
         self.num_registers, self.num_capsules = settings.num_registers, settings.num_capsules
-        self.children_per_capsule = settings.children_per_capsule if settings.enable_expand else 0
+        self.children_per_capsule = settings.children_per_capsule if settings.enable_expansion else 0
         self.slots = embedding_parameter(settings.num_slots, width)
         self.roles = embedding_parameter(_CANVAS_KINDS * _TARGET_KINDS, width)
 
