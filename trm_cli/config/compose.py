@@ -44,9 +44,12 @@ def default_run_directory(architecture: str) -> str:
     return f"checkpoints/{architecture.replace('_', '-')}"
 
 
-def compose(model: str | None = None, overrides: Sequence[str] = ()) -> Resolved:
-    """Resolve a model (a name, or the path of a YAML file) with overrides. Raises ConfigError with every problem."""
-    composer = _Composer(overrides)
+def compose(model: str | None = None, overrides: Sequence[str] = (), *, config: str | None = None) -> Resolved:
+    """Resolve a model (a name, or the path of a YAML file) with overrides. Raises ConfigError with every problem.
+
+    config: a file of defaults that stands in for the model's own `config:`.
+    """
+    composer = _Composer(overrides, config)
     resolved = composer.run(model)
     if resolved is None:
         raise ConfigError(sorted_problems(composer.problems))
@@ -90,8 +93,9 @@ def sorted_problems(problems: Sequence[Problem]) -> list[Problem]:
 class _Composer:
     """One resolution: gathers layers and problems, and asks the schema at the end."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], config: str | None) -> None:
         self.words = tuple(words)
+        self.config = config
         self.overrides, self.problems = parse_overrides(words)
         self.tree = Tree()
 
@@ -109,7 +113,7 @@ class _Composer:
         config_name, config_where = registry.DEFAULT_CONFIG, "cfg_pretrain"
         if entry_document is not None and isinstance(entry_document.data.get("config"), str):
             config_name, config_where = entry_document.data["config"], entry_document.where(("config",))
-        base = self._open("", config_name, config_where)
+        base = self._open("", self.config or config_name, config_where)
         if model is None:
             model = base.data.get("model") if base else None
             if isinstance(model, str) and base is not None:
@@ -143,7 +147,8 @@ class _Composer:
         self.problems += unresolved
         dataset_args = self.tree.values.pop("dataset_args", None)
         config, found = validate(self.tree, quiet_about_missing=bool(self.problems))
-        self.problems += found
+        reported = {problem.key for problem in unresolved}
+        self.problems += [problem for problem in found if problem.key not in reported]
         if config is None or self.problems:
             return None
         if entry is not None:
@@ -180,6 +185,10 @@ class _Composer:
             return None
         data = document.data
         name = Path(str(model)).stem
+        if any(key not in data for key in ("architecture", "dataset_builder")) or "output_dir" not in dataset_args:
+            return None  # they could not be read, and the loader has said so
+        if any(key not in data for key in ("architecture", "dataset_builder")) or "output_dir" not in dataset_args:
+            return None  # they could not be read, and the loader has said so
         return RegistryEntry(
             name=name,
             title=data.get("title", name),

@@ -57,8 +57,8 @@ def read_dataset_args(raw: Any, document: Document, key: Key, problems: list[Pro
     else:
         reader.problem((), f"`dataset_args` must be a mapping (or the older list of flags), found {describe(raw)}")
         return {}
-    if len(problems) > before and "output_dir" not in args:
-        return args  # it may be what could not be read
+    if "output_dir" not in args and ((*key, "output_dir") in document.locations or len(problems) > before):
+        return args  # it is, or may be, what could not be read
     output_dir = args.get("output_dir")
     if "output_dir" not in args:
         hint = "add for example `output_dir: datasets/my_data`"

@@ -9,8 +9,20 @@ from typing import Any
 
 from trm_cli.config.compose import Resolved
 from trm_cli.config.scalars import plain_scalar
+from trm_cli.config.schema import RunConfig
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
+
+
+def flat_values(config: RunConfig) -> dict[str, Any]:
+    """Every value under its dotted key, in the order of the schema."""
+    flat: dict[str, Any] = {}
+    for name, value in config.model_dump().items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{inner}": item for inner, item in value.items()})
+        else:
+            flat[name] = value
+    return flat
 
 
 def dump_config(resolved: Resolved) -> str:

@@ -33,7 +33,7 @@ Words = Annotated[tuple[Word, ...], Field(strict=False)]
 class Section(BaseModel):
     """A group of keys: nothing is converted silently, and a key that is not declared is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
     # Keys whose steps form and ratio form exclude each other.
     legacy_steps: ClassVar[Mapping[str, str]] = {}
@@ -86,10 +86,13 @@ def unit(field: FieldInfo) -> str:
 
 
 def expectation(field: FieldInfo) -> str:
-    """What a key expects, in words: "a whole number, at least 1"."""
-    parts = [_type_words(option) for option in _options(field.annotation)]
-    words = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " or " + parts[-1]
-    return _with_bounds(words, field.metadata)
+    """What a key expects, in words: "a whole number from 1 to 4,096, or auto"."""
+    groups = [_words(option) for option in _options(field.annotation)]
+    words = [word for group in groups for word in group]
+    if len(groups) == 1 and len(words) > 2:
+        return f"one of {', '.join(words)}"
+    text = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    return _with_bounds(text, field.metadata)
 
 
 def _options(annotation: Any) -> list[Any]:
@@ -100,23 +103,19 @@ def _options(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _type_words(option: Any) -> str:
+def _words(option: Any) -> list[str]:
     origin = get_origin(option)
     if origin is Annotated:
         base, *metadata = get_args(option)
-        return _with_bounds(_type_words(base), metadata)
+        return [_with_bounds(word, metadata) for word in _words(base)]
     if origin is Literal:
-        names = [str(value) for value in get_args(option)]
-        return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+        return [str(value) for value in get_args(option)]
+    if option is bool:
+        return ["true", "false"]
     if origin is tuple:
-        return "a list of texts"
-    return {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "a text",
-        type(None): "null",
-    }.get(option, "a mapping")
+        return ["a list of texts"]
+    kinds: dict[Any, str] = {int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+    return [kinds.get(option, "a mapping")]
 
 
 def _with_bounds(words: str, metadata: Sequence[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The words of a command line: a model, then `key=value` in Hydra's spelling."""
+"""The `key=value` words of a command line, in Hydra's spelling."""
 
 from __future__ import annotations
 
@@ -26,16 +26,6 @@ class Override:
     def where(self) -> str:
         """How messages and `trm configs show` name its place."""
         return f"override {self.number}"
-
-
-def split_model(words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """[MODEL] [KEY=VALUE ...] -> the model, if the first word names one, and the overrides."""
-    if not words:
-        return None, []
-    first = words[0]
-    name, equals, _ = first.partition("=")
-    looks_like_override = bool(equals) and (_KEY.fullmatch(name.lstrip("+~")) is not None or "/" not in name)
-    return (None, list(words)) if looks_like_override else (first, list(words[1:]))
 
 
 def parse_overrides(words: Sequence[str]) -> tuple[list[Override], list[Problem]]:

@@ -146,7 +146,7 @@ def check_entry(document: Document) -> list[Problem]:
     if document.problems and not document.data:
         return problems
     for key in ("architecture", "dataset_builder", "dataset_args"):
-        if key not in document.data:
+        if (key,) not in document.locations:
             problems.append(Problem(document.where(()), f"`{key}` is missing from this model", key=key))
     return problems
 

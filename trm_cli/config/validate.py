@@ -83,18 +83,19 @@ def _unknown_keys(layer: Layer, family: type[Section] | None) -> list[Problem]:
 
 def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | None) -> Problem:
     name = str(key[-1])
-    prefix = "arch." if len(key) > 1 else ""
+    below_arch = len(key) > 1
+    families = [family] if family is not None else list(FAMILIES.values())
+    arch_keys = list(dict.fromkeys(key for section in families for key in section.model_fields))
+    near, near_arch = nearest(name, known), None if below_arch else nearest(name, arch_keys)
     hint = ""
-    if near := nearest(name, known):
-        hint = f"did you mean `{prefix}{near}`?"
-    if not prefix and family is not None and (name in family.model_fields or not hint):
-        near = nearest(name, list(family.model_fields))
-        hint = f"did you mean `arch.{near}`?" if near else hint
-    if prefix and name in RunConfig.model_fields:
+    if below_arch and name in RunConfig.model_fields:
         hint = f"`{name}` is a key of the run, not of the architecture"
-    elif prefix:
-        others = [label for label, other in FAMILIES.items() if name in other.model_fields]
-        hint = f"only architectures of the family {' or '.join(others)} have it" if others else hint
+    elif below_arch and (others := [label for label, other in FAMILIES.items() if name in other.model_fields]):
+        hint = f"only architectures of the family {' or '.join(others)} have it"
+    elif near and near_arch != name:
+        hint = f"did you mean `{dotted((*key[:-1], near))}`?"
+    elif near_arch:
+        hint = f"did you mean `arch.{near_arch}`?"
     return Problem(layer.where(key), f"unknown key `{dotted(key)}`", key=dotted(key), hint=hint)
 
 
@@ -174,7 +175,7 @@ def _wrong_value(tree: Tree, key: Key, expected: str, found: Any) -> Problem:
         hint = f"write [{found}]"
     elif isinstance(found, str) and "number" in expected and found.replace("_", "").replace(",", "").isdigit():
         hint = f"write {found.replace('_', '').replace(',', '')}"
-    elif isinstance(found, str) and expected.startswith("true or false") and found.lower() in _YES_NO:
+    elif isinstance(found, str) and expected.startswith("true") and found.lower() in _YES_NO:
         hint = f"write {_YES_NO[found.lower()]}: in YAML 1.2 `{found}` is a text"
     name = dotted(key)
     message = f"`{name}` must be {expected}; found {describe(found)}"

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from trm_cli.config.scalars import CONSTANTS, describe, plain_scalar
+from trm_cli.config.scalars import describe, plain_scalar
 from trm_cli.errors import Problem
 
 Key = tuple[str | int, ...]
@@ -25,6 +25,8 @@ MAX_NODES = 20_000  # what a document may hold after its aliases are written out
 MAX_DEPTH = 32
 MAX_OPENED = 1_000  # collections that a text may open before it is refused unread
 
+_REFUSED = object()  # stands for a value with a problem: its key is left out, so that nobody complains twice
+_REFUSED = object()  # stands for a value with a problem: its key is left out, so that nobody complains twice
 _PLAIN = "tag:plain"
 _TEXT = "tag:yaml.org,2002:str"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -212,7 +214,7 @@ class _Reader:
         return Location(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def value(self, node: yaml.Node, path: Key) -> Any:
-        """Any node -> data; None where there is a problem."""
+        """Any node -> data, or _REFUSED."""
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
@@ -226,7 +228,8 @@ class _Reader:
         try:
             if isinstance(node, yaml.MappingNode):
                 return self.mapping(node, path)
-            return [self._item(child, (*path, index)) for index, child in self._bounded(node, path)]
+            items = [self._item(child, (*path, index)) for index, child in self._bounded(node, path)]
+            return [item for item in items if item is not _REFUSED]
         finally:
             self._open.discard(id(node))
 
@@ -236,15 +239,17 @@ class _Reader:
         self._open.add(id(node))
         for _, (key_node, value_node) in self._bounded(node, path):
             key = self._key(key_node, value_node, path)
-            if key is None:
+            if key is _REFUSED:
                 continue
             here = (*path, key)
-            if key in data:
+            if here in self.locations:
                 first = self.locations[here].line
                 self._problem(key_node, f"duplicate key `{dotted(here)}` (first at line {first})", here)
                 continue
             self.locations[here] = self.location(key_node)
-            data[key] = self.value(value_node, here)
+            value = self.value(value_node, here)
+            if value is not _REFUSED:
+                data[key] = value
         self._open.discard(id(node))
         return data
 
@@ -262,7 +267,7 @@ class _Reader:
         return self.value(node, path)
 
     def _key(self, node: yaml.Node, value: yaml.Node, path: Key) -> Any:
-        """The text of a key, or None where it was refused."""
+        """The text of a key."""
         if not isinstance(node, yaml.ScalarNode):
             return self._problem(node, f"a key must be a word, found {_KINDS[type(node)]}", path)
         if node.tag == _PLAIN and node.value == "<<":
@@ -273,9 +278,9 @@ class _Reader:
             if ":" in key and isinstance(value, yaml.ScalarNode) and value.value == "" and value.tag == _PLAIN:
                 return self._problem(node, f"`{key}` needs a space after the colon", path)
             return key
-        if key is not None or node.value in CONSTANTS:
-            return self._problem(node, f"a key must be a word, found {describe(key)}", path)
-        return None  # a scalar that could not be read has been reported
+        if key is _REFUSED:
+            return key
+        return self._problem(node, f"a key must be a word, found {describe(key)}", path)
 
     def _scalar(self, node: yaml.ScalarNode, path: Key) -> Any:
         if node.tag == _TEXT:
@@ -288,8 +293,10 @@ class _Reader:
             return self._problem(node, str(error), path)
 
     def _problem(self, node: yaml.Node, message: str, path: Key) -> Any:
-        """Always None, so that a refused value can be `return`ed in one line."""
+        """Note a problem; returns what stands for a value that was refused."""
         self.problems.append(Problem(str(self.location(node)), message, key=dotted(path)))
+        return _REFUSED
+        return _REFUSED
 
 
 def dotted(path: Key) -> str:
