@@ -42,15 +42,20 @@ class SwiGLU(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries over a context, which may be the queries themselves."""
+    """Multi-head attention of queries over a context, which may be the queries themselves.
 
-    def __init__(self, hidden_size: int, num_heads: int) -> None:
+    gated: what is read is multiplied, number by number, by 2 sigmoid(gate x) of the asking position, so that a position
+    can pick its part of a slot that holds several.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, *, gated: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = hidden_size // num_heads
         self.query = linear_parameter(hidden_size, hidden_size)
         self.key_value = linear_parameter(2 * hidden_size, hidden_size)
         self.out = linear_parameter(hidden_size, hidden_size)
+        self.gate = linear_parameter(hidden_size, hidden_size) if gated else None
 
     def queries(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """[B, L, D] -> [B, H, L, head_dim]."""
@@ -68,12 +73,16 @@ class Attention(nn.Module):
         return functional.linear(mixed.transpose(1, 2).flatten(2), self.out)
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None, rope: Rope | None = None) -> Tensor:
-        """X [B, L, D], context [B, S, D], mask bool (True: may look) broadcast to [B, 1, L, S] -> [B, L, D].
+        """X [B, L, D], context [B, S, D] -> [B, L, D].
 
-        rope: cosines and sines [B or 1, L, 1, head_dim / 2], for self-attention only.
+        mask: bool (True: may look) or float (added to the scores), broadcast to [B, H, L, S]. rope: cosines and sines [B or 1, L, 1, head_dim / 2], for self-attention only.
         """
         k, v = self.keys_values(context, rope)
-        return self.merge(functional.scaled_dot_product_attention(self.queries(x, rope), k, v, attn_mask=mask))
+        mixed = functional.scaled_dot_product_attention(self.queries(x, rope), k, v, attn_mask=mask)
+        if self.gate is None:
+            return self.merge(mixed)
+        gate = 2.0 * functional.linear(x, self.gate).sigmoid()
+        return functional.linear(mixed.transpose(1, 2).flatten(2) * gate, self.out)
 
 
 class RecursiveBlock(nn.Module):
@@ -111,13 +120,13 @@ class ReadingBlock(nn.Module):
     def __init__(self, hidden_size: int, num_heads: int, expansion: float, *, reads: bool) -> None:
         super().__init__()
         self.attention = Attention(hidden_size, num_heads)
-        self.reading = Attention(hidden_size, num_heads) if reads else None
+        self.reading = Attention(hidden_size, num_heads, gated=True) if reads else None
         self.mlp = SwiGLU(hidden_size, expansion)
 
     def forward(
         self, h: Tensor, mask: Tensor | None, rope: Rope | None, slots: Tensor | None = None, visible: Tensor | None = None
     ) -> Tensor:
-        """H [B, T, D], mask [B, 1, T, T], slots [B, S, D] with visible [B, 1, 1, S] -> [B, T, D]."""
+        """H [B, T, D], mask [B, 1, T, T], slots [B, S, D] under the mask `visible`, [B, H, T, S] -> [B, T, D]."""
         normed = rms_norm(h)
         h = h + self.attention(normed, normed, mask, rope)
         if self.reading is not None and slots is not None:

@@ -17,7 +17,7 @@ from trm_cli.models.hesc.blocks import Attention, Linear
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import embedding_parameter, rms_norm, truncated_normal_
 
-_LEANING = 2.0
+LEANING = 2.0
 """Log-odds, at the start, of a patch in a capsule's own region over one a whole region away."""
 
 
@@ -49,6 +49,14 @@ def region_distances(rows: int, columns: int, patches_per_side: int) -> Tensor:
     return total.reshape(rows * columns, patches_per_side**2).float()
 
 
+def slot_leaning(settings: HescSettings, places_per_side: int, strength: float) -> Tensor:
+    """Log-odds with which a place of a square canvas [places] looks at capsules and children of its own region:
+    [places, K + children], 0 in the own region and negative elsewhere."""
+    distances = region_distances(settings.capsule_rows, settings.capsule_columns, places_per_side).T
+    children = settings.children_per_capsule if settings.enable_expansion else 0
+    return -strength * torch.cat((distances, distances.repeat_interleave(children, 1)), 1)
+
+
 class CapsulePool(nn.Module):
     """Learned queries that gather the canvas into capsules.
 
@@ -65,7 +73,7 @@ class CapsulePool(nn.Module):
         self.children_per_capsule = settings.children_per_capsule
         self.queries = embedding_parameter(count, width)
         distances = region_distances(settings.capsule_rows, settings.capsule_columns, geometry.patches_per_side)
-        self.leaning = nn.Parameter((-_LEANING * distances)[None].repeat(settings.num_heads, 1, 1))
+        self.leaning = nn.Parameter((-LEANING * distances)[None].repeat(settings.num_heads, 1, 1))
         self.attention = Attention(width, settings.num_heads)
         self.has_children = settings.enable_expansion
         if self.has_children:
@@ -122,6 +130,8 @@ class PixelHead(nn.Module):
     It keeps the capsules honest: pixels that no capsule knows cannot be drawn.
     """
 
+    leaning: Tensor
+
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
         width = settings.hidden_size
@@ -131,10 +141,12 @@ class PixelHead(nn.Module):
         self.rows = embedding_parameter(settings.geometry.patches_per_side, width)
         self.columns = embedding_parameter(settings.geometry.patches_per_side, width)
         self.pixels = Linear(width, settings.geometry.patch_pixels, bias=0.0)
+        leaning = slot_leaning(settings, settings.geometry.patches_per_side, LEANING)
+        self.register_buffer("leaning", leaning, persistent=False)
 
     def forward(self, positions: Tensor, slots: Tensor) -> Tensor:
         """Positions [P, D], slots [B, N, D] -> pixels [B, P, 3 * patch * patch], float32."""
-        scores = (self.query(positions) @ self.key(slots).mT).float() * self.scale
+        scores = (self.query(positions) @ self.key(slots).mT).float() * self.scale + self.leaning[:, : slots.shape[1]]
         gathered = scores.softmax(-1).to(slots.dtype) @ slots
         # One capsule holds several patches: the position decides, by multiplication, which of its directions to read.
         chosen = rms_norm((self.rows[:, None] + self.columns[None]).flatten(0, 1))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc import vocabulary
 from trm_cli.models.hesc.blocks import ReadingBlock
+from trm_cli.models.hesc.capsules import LEANING, slot_leaning
 from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import Rope, embedding_parameter, rms_norm, rope_tables
@@ -30,6 +31,7 @@ class AnswerDecoder(nn.Module):
 
     cos: Tensor
     sin: Tensor
+    leaning: Tensor
 
     def __init__(self, settings: HescSettings, vocab_size: int, seq_len: int) -> None:
         super().__init__()
@@ -42,6 +44,10 @@ class AnswerDecoder(nn.Module):
         self.blocks = nn.ModuleList(
             ReadingBlock(width, settings.num_heads, settings.expansion, reads=True) for _ in range(settings.decoder_layers)
         )
+        # Half of the heads look for what a cell needs in the capsules of its own place first, the others anywhere.
+        places = torch.nn.functional.pad(slot_leaning(settings, side, LEANING), (settings.num_registers, 0))
+        heads = torch.arange(settings.num_heads) % 2 == 0
+        self.register_buffer("leaning", heads[:, None, None] * places, persistent=False)
         rope = rope_tables(max(seq_len, 1), width // settings.num_heads, settings.rope_theta)
         self.register_buffer("cos", rope.cos, persistent=False)
         self.register_buffer("sin", rope.sin, persistent=False)
@@ -50,6 +56,12 @@ class AnswerDecoder(nn.Module):
         """Position queries of the canvas's cells, zero beyond them: [T, D] of unit size."""
         places = rms_norm((self.rows[:, None] + self.columns[None]).flatten(0, 1))[:length]
         return torch.nn.functional.pad(places, (0, 0, 0, length - places.shape[0]))
+
+    def _reading_mask(self, visible: Tensor, is_text: Tensor, length: int, dtype: torch.dtype) -> Tensor:
+        """Visible bool [B, S], is_text [B, 1, 1] -> added to the scores, [B, H, T, S]: -inf where hidden."""
+        leaning = torch.nn.functional.pad(self.leaning[:, :length], (0, 0, 0, max(0, length - self.leaning.shape[1])))
+        leaning = torch.where(is_text[..., None], torch.zeros_like(leaning), leaning)
+        return leaning.masked_fill(~visible[:, None, None], -torch.inf).to(dtype)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[B, T, D] of unit size -> [B, T, V], float32."""
@@ -74,6 +86,7 @@ class AnswerDecoder(nn.Module):
         turn = is_text[..., None]
         cos, sin = self.cos[:length], self.sin[:length]
         rope = Rope(torch.where(turn, cos, torch.ones_like(cos)), torch.where(turn, sin, torch.zeros_like(sin)))
+        look = self._reading_mask(visible, is_text, length, slots.dtype)
         for block in self.blocks:
-            h = block(h, mask, rope, slots, visible[:, None, None, :])
+            h = block(h, mask, rope, slots, look)
         return Reading(rms_norm(h), embedded, Rope(cos, sin))

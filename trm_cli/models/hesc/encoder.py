@@ -27,7 +27,7 @@ class PatchEncoder(nn.Module):
         return rms_norm((self.rows[:, None] + self.columns[None]).flatten(0, 1))
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Patches [B, P, pixels] in -1..1 -> features [B, P, D]."""
+        """Patches [B, P, pixels] of ink in 0..2 -> features [B, P, D]."""
         embedded = rms_norm(self.patch(patches)) + self.positions()
         x = torch.zeros_like(embedded)
         for _ in range(self.cycles):

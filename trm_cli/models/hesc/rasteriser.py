@@ -74,7 +74,10 @@ class Rasteriser(nn.Module):
         return torch.where(kind == PICTURE, scaled.round().to(torch.uint8), pixels)
 
     def patches(self, pixels: Tensor) -> Tensor:
-        """Pixels uint8 [B, 3, H, W] -> float32 [B, patches, 3 * patch * patch] in -1..1, row-major patches."""
+        """Pixels uint8 [B, 3, H, W] -> ink, float32 [B, patches, 3 * patch * patch], row-major patches.
+
+        Ink is 0 on paper and 2 on black: what is not there adds nothing to what the encoder sees.
+        """
         side, size = self.geometry.patches_per_side, self.geometry.patch_size
         tiles = pixels.view(-1, 3, side, size, side, size).permute(0, 2, 4, 1, 3, 5)
-        return tiles.reshape(-1, side * side, self.geometry.patch_pixels).float() / 127.5 - 1.0
+        return 2.0 - tiles.reshape(-1, side * side, self.geometry.patch_pixels).float() / 127.5
