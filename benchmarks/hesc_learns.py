@@ -1,7 +1,7 @@
 """Does the capsule model learn? Trains it on synthetic grids and prints exact accuracy on held-out ones.
 
-Each puzzle is a random grid; its answer is the grid itself (copy), the grid with two colours exchanged (recolour) or its mirror
-image (mirror). The task is told through the puzzle identifier. Example, one thread:
+Each puzzle is a random grid; its answer is the grid itself (copy), the grid with two colours exchanged (recolour) or
+its mirror image (mirror). The task is told through the puzzle identifier. Example, one thread:
 
     OMP_NUM_THREADS=1 python benchmarks/hesc_learns.py --tasks copy --sizes 3 6 --minutes 20
 """
@@ -33,7 +33,9 @@ class Values(NamedTuple):
     dqn_warmup: float
 
 
-def puzzles(count: int, tasks: list[str], sizes: tuple[int, int], side: int, generator: torch.Generator) -> dict[str, Tensor]:
+def puzzles(
+    count: int, tasks: list[str], sizes: tuple[int, int], side: int, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Count random puzzles on a canvas of side x side cells: the batch fields of the model."""
     low, high = sizes
     draw = lambda top, *shape: torch.randint(0, top, shape, generator=generator)  # noqa: E731
@@ -77,7 +79,7 @@ def evaluate(model: torch.nn.Module, batch: dict[str, Tensor], values: Values, t
 def values_at(progress: float) -> Values:
     """The default schedules, written out for this script: progress 0..1 of the run."""
     half = min(1.0, 2 * progress)
-    return Values(0.1 - 0.099 * half, 0.1 ** progress, 0.3 - 0.25 * half, min(1.0, 10 * progress))
+    return Values(0.1 - 0.099 * half, 0.1**progress, 0.3 - 0.25 * half, min(1.0, 10 * progress))
 
 
 def train(arguments: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ class HescArch(Section):
 
     enable_dqn: bool = key(True, "let a Q-network choose HALT, CONTINUE or EXPAND", resume="fatal")
     enable_expansion: bool = key(True, "allow EXPAND", resume="fatal")
-    expand_threshold: float = key(0.5, "checksum error above which EXPAND is taken without a Q-network", resume="replan",
+    expand_threshold: float = key(0.5, "checksum error that asks for EXPAND without a Q-network", resume="replan",
                                   ge=0, le=2)  # fmt: skip
     q_hidden_dim: Whole = count(256, "width of the Q-network", resume="fatal")
     dqn_gamma: float = ratio(0.99, "discount of later rewards", unit="")
@@ -111,7 +111,10 @@ class HescArch(Section):
             found.append(("patch_size", f"{self.patch_size} does not divide canvas_size {self.canvas_size}"))
         if self.patch_size % (_CELLS_OF_A_CHARACTER * self.cell_size):
             found.append(
-                ("cell_size", f"characters of {self.cell_size}x{2 * self.cell_size} px do not fill a patch of {self.patch_size}")
+                (
+                    "cell_size",
+                    f"characters of {self.cell_size}x{2 * self.cell_size} px do not fill a patch of {self.patch_size}",
+                )
             )
         if self.puzzle_emb_ndim not in (0, self.hidden_size):
             found.append(("puzzle_emb_ndim", f"{self.puzzle_emb_ndim} is neither 0 nor hidden_size {self.hidden_size}"))

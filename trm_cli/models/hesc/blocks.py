@@ -6,7 +6,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trm_cli.models import formulas
-from trm_cli.models.layers import Rope, add_rms_norm, linear_parameter, rms_norm, swiglu, swiglu_width, truncated_normal_
+from trm_cli.models.layers import (
+    Rope,
+    add_rms_norm,
+    linear_parameter,
+    rms_norm,
+    swiglu,
+    swiglu_width,
+    truncated_normal_,
+)
 
 
 class Linear(nn.Module):
@@ -75,7 +83,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None, rope: Rope | None = None) -> Tensor:
         """X [B, L, D], context [B, S, D] -> [B, L, D].
 
-        mask: bool (True: may look) or float (added to the scores), broadcast to [B, H, L, S]. rope: cosines and sines [B or 1, L, 1, head_dim / 2], for self-attention only.
+        mask: bool (True: may look) or float (added to the scores), broadcast to [B, H, L, S]. rope: cosines and sines
+        [B or 1, L, 1, head_dim / 2], for self-attention only.
         """
         k, v = self.keys_values(context, rope)
         mixed = functional.scaled_dot_product_attention(self.queries(x, rope), k, v, attn_mask=mask)
@@ -124,11 +133,17 @@ class ReadingBlock(nn.Module):
         self.mlp = SwiGLU(hidden_size, expansion)
 
     def forward(
-        self, h: Tensor, mask: Tensor | None, rope: Rope | None, slots: Tensor | None = None, visible: Tensor | None = None
+        self,
+        h: Tensor,
+        mask: Tensor | None,
+        rope: Rope | None,
+        slots: Tensor | None = None,
+        visible: Tensor | None = None,
     ) -> Tensor:
         """H [B, T, D], mask [B, 1, T, T], slots [B, S, D] under the mask `visible`, [B, H, T, S] -> [B, T, D]."""
         normed = rms_norm(h)
         h = h + self.attention(normed, normed, mask, rope)
         if self.reading is not None and slots is not None:
             h = h + self.reading(rms_norm(h), slots, visible)
-        return h + self.mlp(rms_norm(h))
+        result: Tensor = h + self.mlp(rms_norm(h))
+        return result

@@ -68,7 +68,7 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Floating-point operations of one supervision step of one row, by component: forward, and forward with backward."""
+    """Floating-point operations of one supervision step of one row, by component: forward alone, and with backward."""
 
     forward: dict[str, int]
     training: dict[str, int]
@@ -100,7 +100,7 @@ def arithmetic(settings: HescSettings, vocab_size: int, target_length: int) -> A
         think = settings.latent_planning_layers * (2 * tokens * (4 * width * width + mlp) + 4 * slots * width * width)
         forward["planner"] = think + 4 * settings.latent_planning_paths * width * width + 2 * slots * width * width
     forward["decoder"] = 2 * target_length * vocab_size * width + settings.decoder_layers * (
-        block(target_length) + cross(target_length, slots)
+        block(target_length) + cross(target_length, slots) + 2 * target_length * width * width
     )
     if settings.enable_mtp:
         depth = block(target_length) + 2 * target_length * width * (width + vocab_size)

@@ -17,7 +17,7 @@ from trm_cli.models.hesc.blocks import Attention, Linear
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import embedding_parameter, rms_norm, truncated_normal_
 
-LEANING = 2.0
+LEANING = 6.0
 """Log-odds, at the start, of a patch in a capsule's own region over one a whole region away."""
 
 
@@ -150,4 +150,5 @@ class PixelHead(nn.Module):
         gathered = scores.softmax(-1).to(slots.dtype) @ slots
         # One capsule holds several patches: the position decides, by multiplication, which of its directions to read.
         chosen = rms_norm((self.rows[:, None] + self.columns[None]).flatten(0, 1))
-        return self.pixels(rms_norm(gathered * chosen)).float()
+        pixels: Tensor = self.pixels(rms_norm(gathered * chosen))
+        return pixels.float()

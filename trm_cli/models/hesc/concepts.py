@@ -1,7 +1,7 @@
 """Concepts: a discrete code for every sketch (VQ), its book moved by averages, not by gradient.
 
-The commitment loss pulls the encoder towards the book, never the book towards the encoder; the book follows by exponential
-averages of what was assigned to each code. A code that nothing uses is re-seeded from a present encoding.
+The commitment loss pulls the encoder towards the book, never the book towards the encoder; the book follows by
+exponential averages of what was assigned to each code. A code that nothing uses is re-seeded from a present encoding.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ class Concepts(nn.Module):
 @torch.no_grad()
 def perplexity(ids: Tensor, size: int) -> Tensor:
     """How many codes a batch uses, exp of the entropy of ids int64 [...]: 0-dim, 1 .. size. A metric, never a loss."""
-    share = torch.zeros(size, device=ids.device).index_add_(0, ids.flatten(), torch.ones(ids.numel(), device=ids.device))
+    share = torch.zeros(size, device=ids.device).index_add_(
+        0, ids.flatten(), torch.ones(ids.numel(), device=ids.device)
+    )
     share = share / ids.numel()
     return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())

@@ -1,4 +1,6 @@
-"""The answer: one stack with two readings. Grids come out in parallel from 2-D position queries, text causally with RoPE."""
+"""The answer: one stack with two readings. Grids come out in parallel from 2-D position queries, text causally with
+RoPE.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,15 @@ class AnswerDecoder(nn.Module):
         super().__init__()
         width, side = settings.hidden_size, settings.geometry.cells_per_side
         if vocab_size < vocabulary.MINIMUM_VOCABULARY:
-            raise ValueError(f"vocab_size is {vocab_size}; colours, bytes and controls need {vocabulary.MINIMUM_VOCABULARY}.")
+            raise ValueError(
+                f"vocab_size is {vocab_size}; colours, bytes and controls need {vocabulary.MINIMUM_VOCABULARY}."
+            )
         self.table = embedding_parameter(vocab_size, width)
         self.rows = embedding_parameter(side, width)
         self.columns = embedding_parameter(side, width)
         self.blocks = nn.ModuleList(
-            ReadingBlock(width, settings.num_heads, settings.expansion, reads=True) for _ in range(settings.decoder_layers)
+            ReadingBlock(width, settings.num_heads, settings.expansion, reads=True)
+            for _ in range(settings.decoder_layers)
         )
         # Half of the heads look for what a cell needs in the capsules of its own place first, the others anywhere.
         places = torch.nn.functional.pad(slot_leaning(settings, side, LEANING), (settings.num_registers, 0))

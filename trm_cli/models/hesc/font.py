@@ -1,14 +1,15 @@
 """A stroke font of 7x14 px for printable ASCII, and bit patterns for every other byte.
 
 A glyph is written as polylines, separated by commas; each point is two digits, column 0..4 and row 0..6 (baseline 5,
-descenders reach 6), drawn at pixel (1 + column, 1 + 2 * row). No two bytes look the same (a test compares all pairs), so
-the canvas loses nothing that the codes held.
+descenders reach 6), drawn at pixel (1 + column, 1 + 2 * row). No two bytes look the same (a test compares all pairs),
+so the canvas loses nothing that the codes held.
 """
 
 from __future__ import annotations
 
 import hashlib
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -44,10 +45,12 @@ def _draw(strokes: str) -> set[tuple[int, int]]:
     pixels: set[tuple[int, int]] = set()
     for line in filter(None, strokes.split(",")):
         points = [(1 + 2 * int(line[i + 1]), 1 + int(line[i])) for i in range(0, len(line), 2)]
-        for (row, column), (end_row, end_column) in zip(points, points[1:], strict=False):
+        for (row, column), (end_row, end_column) in pairwise(points):
             count = max(abs(end_row - row), abs(end_column - column), 1)
             for k in range(count + 1):
-                pixels.add((row + round((end_row - row) * k / count), column + round((end_column - column) * k / count)))
+                pixels.add(
+                    (row + round((end_row - row) * k / count), column + round((end_column - column) * k / count))
+                )
     return pixels
 
 

@@ -1,4 +1,6 @@
-"""How a canvas divides into patches, puzzle cells and characters: one place, so that rasteriser, decoder and data agree."""
+"""How a canvas divides into patches, puzzle cells and characters: one place, so that rasteriser, decoder and data
+agree.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class CanvasGeometry:
             raise ValueError(f"canvas_size {self.canvas_size} is not a whole number of {self.patch_size} px patches.")
         if self.patch_size % (CHARACTER_HEIGHT_IN_CELLS * self.cell_size):
             raise ValueError(
-                f"patch_size {self.patch_size} does not hold whole characters of {self.cell_size}x{2 * self.cell_size} px."
+                f"patch_size {self.patch_size} does not hold whole characters of "
+                f"{self.cell_size}x{CHARACTER_HEIGHT_IN_CELLS * self.cell_size} px."
             )
 
     @property

@@ -19,8 +19,8 @@ from trm_cli.models.losses import IGNORED_LABEL, correct_tokens, per_row_mean
 
 @dataclass(frozen=True)
 class Verdict:
-    """How right the rows are: nats [B]: mean cross entropy of a row's valid tokens (with its graph); share [B]: of right
-    tokens; right bool [B]: all of them; has_label bool [B]. Detached but for the nats."""
+    """How right the rows are: nats [B]: mean cross entropy of a row's valid tokens (with its graph); share [B]: of
+    right tokens; right bool [B]: all of them; has_label bool [B]. Detached but for the nats."""
 
     nats: Tensor
     share: Tensor
@@ -51,7 +51,7 @@ def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor
 
 
 def _planner_terms(settings: HescSettings, plan: planner.Plan, verdict: Verdict) -> dict[str, Tensor]:
-    """The value of what was followed is to tell whether the row came out right; paths are used alike and think apart."""
+    """The value of what was followed tells whether the row came out right; paths are used alike and think apart."""
     rows = float(verdict.right.shape[0])
     followed = (plan.weights.detach() * plan.values).sum(-1)
     value = functional.binary_cross_entropy_with_logits(

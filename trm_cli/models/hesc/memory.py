@@ -1,7 +1,7 @@
 """Episodic memory: solved states are kept and the nearest ones are read again.
 
-Storage is state, not parameters; only the query, the output map and the gate learn. Reading picks the top k first and touches
-only those rows afterwards: no tensor of batch times capacity times width exists.
+Storage is state, not parameters; only the query, the output map and the gate learn. Reading picks the top k first and
+touches only those rows afterwards: no tensor of batch times capacity times width exists.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class MultimodalHesc(nn.Module):
         self.network = HescNetwork(self.settings, vocab_size, seq_len)
         self.puzzle_embedding: nn.Embedding | None = None
         if self.settings.puzzle_emb_ndim:
-            table = torch.zeros(num_puzzle_identifiers, self.settings.puzzle_emb_ndim)
-            self.puzzle_embedding = nn.Embedding(*table.shape, _weight=table, sparse=True)
+            rows, width = num_puzzle_identifiers, self.settings.puzzle_emb_ndim
+            self.puzzle_embedding = nn.Embedding(rows, width, _weight=torch.zeros(rows, width), sparse=True)
         self.q_network: QNetwork | None = None
         self.replay: ReplayBuffer | None = None
         self.draws_per_row = _FIRST_REPLAY_DRAW
@@ -88,7 +88,7 @@ class MultimodalHesc(nn.Module):
     # --- One step ---
 
     def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> Thought:
-        """Run the network in the activation type: master weights are cast once, all recursive calls share the copies."""
+        """Run the network in the activation type; master weights are cast once, recursive calls share the copies."""
         puzzle = None
         if self.puzzle_embedding is not None:
             puzzle = self.puzzle_embedding(carry.data["puzzle_identifiers"].long())

@@ -1,7 +1,7 @@
 """Predicting several tokens ahead (multi-token prediction), for text only, with the decoder's own table and head.
 
-Depth k joins the hidden state of depth k-1 at position i with the token k places later and predicts the one after it. All is
-causal: nothing at position i depends on a token later than the one it is given.
+Depth k joins the hidden state of depth k-1 at position i with the token k places later and predicts the one after it.
+All is causal: nothing at position i depends on a token later than the one it is given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from trm_cli.models.layers import Rope, rms_norm
 
 
 class FurtherTokens(nn.Module):
-    """`mtp_num_depths` - 1 modules after the main next-token reading (which is the first depth). Dropped when answering."""
+    """`mtp_num_depths` - 1 modules after the main next-token reading (which is the first depth). Dropped when
+    answering.
+    """
 
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The differentiable part, in one pass: codes -> pixels -> capsules -> recursion -> plan -> answer. It decides nothing."""
+"""The differentiable part, in one pass: codes -> pixels -> capsules -> recursion -> plan -> answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc import vocabulary
 from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.capsules import Capsules, CapsulePool, PixelHead
+from trm_cli.models.hesc.capsules import CapsulePool, Capsules, PixelHead
 from trm_cli.models.hesc.concepts import Coding, Concepts
 from trm_cli.models.hesc.decoder import AnswerDecoder
 from trm_cli.models.hesc.encoder import PatchEncoder
@@ -33,9 +33,9 @@ _FORBIDDEN = -1.0e4
 class Thought:
     """Everything one pass says; float32 unless noted, trained with unless said to be detached.
 
-    z_H, z_L [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the answer is taken of; further: for
-    k = 1, 2, ... such scores [B, T - k, V] of the token k later; q_halt [B]; drawn: pixels by sketches alone, and by
-    sketches and children, [B, P, pixels] each; patches [B, P, pixels] as they are; cue [B, key]: the memory's query.
+    z_H, z_L [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the answer is taken of; further:
+    for k = 1, 2, ... such scores [B, T - k, V] of the token k later; q_halt [B]; drawn: pixels by sketches alone, and
+    by sketches and children, [B, P, pixels] each; patches [B, P, pixels] as they are; cue [B, key]: the memory's query.
     """
 
     z_H: Tensor

@@ -1,15 +1,15 @@
 """Latent planning: several paths of continuous thoughts beside the working set (in the spirit of COCONUT).
 
-Each path starts from the pooled state, thinks `depth` times by taking its last hidden state as its next input, and is scored
-by how likely the answer is right when that path is followed. Thoughts look at the working set and at earlier thoughts of
-their own path; the working set does not look back, so its keys are computed once and a thought costs one token. (Running
-the whole set through the blocks once per path costs twenty times as much and gave the same accuracy at the mini size.)
+Each path starts from the pooled state, thinks `depth` times by taking its last hidden state as its next input, and is
+scored by how likely the answer is right when that path is followed. Thoughts look at the working set and at earlier
+thoughts of their own path; the working set does not look back, so its keys are computed once and a thought costs one
+token.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,8 @@ class ThoughtBlock(nn.Module):
         for index, (_, v) in enumerate(past):
             mixed = mixed + weights[..., size + index, None] * v
         h = h + self.attention.merge(mixed)
-        return h + self.mlp(rms_norm(h))
+        thought: Tensor = h + self.mlp(rms_norm(h))
+        return thought
 
 
 class LatentPlanner(nn.Module):
@@ -63,7 +64,11 @@ class LatentPlanner(nn.Module):
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
         width, paths = settings.hidden_size, settings.latent_planning_paths
-        self.paths, self.depth, self.solo_ratio = paths, settings.latent_planning_depth, settings.latent_planning_solo_ratio
+        self.paths, self.depth, self.solo_ratio = (
+            paths,
+            settings.latent_planning_depth,
+            settings.latent_planning_solo_ratio,
+        )
         self.starts = embedding_parameter(paths, width)
         self.path_in = nn.Parameter(torch.stack([linear_parameter(width, width).data for _ in range(paths)]))
         self.path_out = nn.Parameter(torch.zeros(paths, width, width))
@@ -81,11 +86,12 @@ class LatentPlanner(nn.Module):
         hidden = torch.einsum("bd,ped->bpe", pooled[:, 0], self.path_in)
         offset = torch.einsum("bpe,pde->bpd", torch.nn.functional.gelu(hidden), self.path_out)
         thought = rms_norm(pooled + rms_norm(self.starts) + offset)
-        outside = [block.attention.keys_values(context) for block in self.blocks]
-        past: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.blocks]
+        blocks = [cast(ThoughtBlock, block) for block in self.blocks]
+        outside = [block.attention.keys_values(context) for block in blocks]
+        past: list[list[tuple[Tensor, Tensor]]] = [[] for _ in blocks]
         thoughts = []
         for _ in range(self.depth):
-            for block, around, own in zip(self.blocks, outside, past, strict=True):
+            for block, around, own in zip(blocks, outside, past, strict=True):
                 thought = block(thought, around, visible, own)
             # The normed state is both this thought and the input of the next one.
             thought = rms_norm(thought)

@@ -172,7 +172,8 @@ def _after_warmup(values: Annealed, then: Tensor, before: Tensor) -> Tensor:
 
 
 def td_loss(network: QNetwork, batch: Transition, gamma: float) -> Tensor:
-    """Mean Huber loss of N transitions, 0-dim: the executed action towards its double-DQN target, HALT towards what it pays.
+    """Mean Huber loss of N transitions, 0-dim: the executed action towards its double-DQN target, HALT towards what it
+    pays.
 
     y = r + gamma * (1 - terminal) * Q_target(s', argmax over valid a of Q(s', a)).
     """

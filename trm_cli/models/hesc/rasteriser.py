@@ -1,4 +1,6 @@
-"""Codes to pixels on the training device, by table look-up: the dataset stores cells and characters, never pictures of them."""
+"""Codes to pixels on the training device, by table look-up: the dataset stores cells and characters, never pictures of
+them.
+"""
 
 from __future__ import annotations
 

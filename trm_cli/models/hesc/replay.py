@@ -1,7 +1,8 @@
 """Experience replay: a ring buffer of transitions in registered buffers, so that a checkpoint holds it like any weight.
 
 Everything is vectorised and nothing waits for the device: rows that are not to be stored are written to one spare place
-past the end. The age of what is sampled is bounded by the capacity itself: a transition is gone after `capacity` later ones.
+past the end. The age of what is sampled is bounded by the capacity itself: a transition is gone after `capacity` later
+ones.
 """
 
 from __future__ import annotations

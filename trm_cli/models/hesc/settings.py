@@ -78,7 +78,9 @@ class HescSettings:
 
     def __post_init__(self) -> None:
         if self.hidden_size % (2 * self.num_heads):
-            raise ValueError(f"hidden_size {self.hidden_size} does not divide into {self.num_heads} heads of even width.")
+            raise ValueError(
+                f"hidden_size {self.hidden_size} does not divide into {self.num_heads} heads of even width."
+            )
         if self.num_registers < 2:
             raise ValueError("num_registers is at least 2: one holds the puzzle, one the role.")
         if self.puzzle_emb_ndim not in (0, self.hidden_size):
@@ -86,9 +88,16 @@ class HescSettings:
         if min(self.H_cycles, self.L_cycles, self.L_layers, self.halt_max_steps, self.encoder_cycles) < 1:
             raise ValueError("H_cycles, L_cycles, L_layers, encoder_cycles and halt_max_steps are at least 1.")
         if self.enable_mtp and self.mtp_num_depths < 2:
-            raise ValueError("mtp_num_depths counts the next token as the first depth; use 2 or more, or enable_mtp: false.")
-        if self.enable_latent_planning and min(self.latent_planning_paths, self.latent_planning_depth, self.latent_planning_layers) < 1:
-            raise ValueError("A planner has at least one path, one thought and one layer; or use enable_latent_planning: false.")
+            raise ValueError(
+                "mtp_num_depths counts the next token as the first depth; use 2 or more, or enable_mtp: false."
+            )
+        if (
+            self.enable_latent_planning
+            and min(self.latent_planning_paths, self.latent_planning_depth, self.latent_planning_layers) < 1
+        ):
+            raise ValueError(
+                "A planner has at least one path, one thought and one layer; or use enable_latent_planning: false."
+            )
         _ = self.geometry
 
     @property
