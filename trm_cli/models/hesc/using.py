@@ -17,9 +17,10 @@ from trm_cli.models.hesc.q_control import Annealed
 class StepTrace:
     """One step of thinking, for people to look at; float32 on the model's device unless noted.
 
-    answer int64 [B, T]; q_halt [B]: logit that the answer is right; maps [B, K, P]: where each capsule looks (sum 1 over
-    the patches, row by row); residual [B, K]: what each sketch has lost; opened bool [B, K]: whose children were visible;
-    path_shares [B, paths] and gate [B] of the planner, or None; q [B, 3] and action int64 [B] by the order of Action.
+    answer int64 [B, T]; q_halt [B]: logit that the answer is right; maps [B, K, P]: where each capsule looks (sum 1
+    over the patches, row by row); residual [B, K]: what each sketch has lost; opened bool [B, K]: whose children were
+    visible; path_shares [B, paths] and gate [B] of the planner, or None; q [B, 3] and action int64 [B] by the order
+    of Action.
     """
 
     answer: Tensor
