@@ -6,16 +6,22 @@ Command modules import only typer at the top; what they need for the work they i
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
 from typing import Annotated
 
-import typer
+# Both before pydantic is imported (typer does): it would read the metadata of every installed package in search of
+# plugins, and the many small objects that it makes are no garbage.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+gc.set_threshold(50_000)
 
-from trm_cli import __version__
-from trm_cli.commands import COMMANDS
-from trm_cli.errors import ExitCode, TrmError
+import typer  # noqa: E402
+
+from trm_cli import __version__  # noqa: E402
+from trm_cli.commands import COMMANDS  # noqa: E402
+from trm_cli.errors import ExitCode, TrmError  # noqa: E402
 
 EXIT_CODES = "  ".join(f"{code.value} {code.meaning}." for code in ExitCode)
 
@@ -44,6 +50,7 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="TRM_DEBUG")] = False,
 ) -> None:
     """Options that stand before the command."""
+    del version  # its callback has printed it
     if debug:
         os.environ["TRM_DEBUG"] = "1"
 

@@ -89,7 +89,7 @@ def test_learning_rate_is_the_published_formula(total: int, ratio: float, least:
         return base * (least + max(0.0, (1 - least) * 0.5 * (1.0 + math.cos(math.pi * progress))))
 
     assert [quantity.at(step) for step in range(1, total + 1)] == pytest.approx(
-        [published(step) for step in range(1, total + 1)], rel=1e-12, abs=1e-20
+        [published(step) for step in range(1, total + 1)], rel=1e-12, abs=1e-14 * base
     )
     assert quantity.at(total) == (base if warm == total else base * least)
     assert quantity.at(warm) == base

@@ -9,6 +9,22 @@ from collections.abc import Callable
 
 import typer
 
-from trm_cli.commands import configs
+from trm_cli.commands import (
+    build_dataset,
+    configs,
+    inspect_schedule,
+    quickstart,
+    resume,
+    solve,
+    train,
+)
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (configs.register,)
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
+    quickstart.register,
+    build_dataset.register,
+    inspect_schedule.register,
+    train.register,
+    resume.register,
+    solve.register,
+    configs.register,
+)

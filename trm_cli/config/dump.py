@@ -11,6 +11,7 @@ from trm_cli.config.compose import Resolved
 from trm_cli.config.scalars import plain_scalar
 from trm_cli.config.schema import RunConfig
 
+_YAML_1_1_WORDS = ("on", "off", "yes", "no", "y", "n")  # booleans to most other readers
 _PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 
 
@@ -50,6 +51,8 @@ def _scalar(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
+    if text.lower() in _YAML_1_1_WORDS:
+        return False
     return _PLAIN_TEXT.fullmatch(text) is not None and isinstance(plain_scalar(text), str)
 
 

@@ -98,7 +98,7 @@ class Quantity:
     def at(self, step: int) -> float:
         """The value at a global step; a pure function, the same whoever asks."""
         for segment in reversed(self.segments):
-            if step > segment.start_step or step >= segment.end_step:
+            if step >= segment.start_step:
                 return segment.at(step)
         return self.segments[0].at(step)
 

@@ -1,7 +1,7 @@
 """One checkpoint file: an ordinary torch file whose zip comment holds a summary and a SHA-256 of everything before it.
 
 `torch.load` opens such a file without this module, because a comment is part of the zip format. The digest covers every
-byte of the archive and of the summary, so one flipped bit anywhere makes the file *damaged*, and a damaged file is never
+byte of the archive and of the summary: one flipped bit anywhere makes the file damaged, and a damaged file is never
 loaded. Loading is `weights_only=True` with no allow-list: a pickle that carries code is refused by torch.
 """
 
@@ -79,7 +79,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     summary = verify_checkpoint(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  torch raises half a dozen unrelated classes for files that it refuses
+    except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
         raise CheckpointError(f"{path} is refused by torch: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict):
         raise _damaged(path, "it holds no state")

@@ -1,7 +1,7 @@
 """The checkpoints of one run directory: which there are, which is the newest whole one, and which may go.
 
-Order of a save, and what would break without it: the new file is durable before `latest.pt` names it (or a crash leaves a
-link to nothing), and `latest.pt` names it before an old file is deleted (or a crash leaves a run without a checkpoint).
+Order of a save, and what would break without it: the new file is durable before `latest.pt` names it (or a crash leaves
+a link to nothing), and `latest.pt` names it before an old file is deleted (or a crash leaves a run without any).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class CheckpointStore:
     def load_newest(self, tell: Callable[[str], None]) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
         """Load the newest whole checkpoint: (state, summary, path); None where the run has none yet.
 
-        Damaged ones on the way are named through `tell` and left alone. Raises CheckpointError where files exist but none is
-        whole: starting again in silence would throw the run away.
+        Damaged ones on the way are named through `tell` and left alone. Raises CheckpointError where files exist but
+        none is whole: starting again in silence would throw the run away.
         """
         steps = self.steps()
         damaged = []
@@ -73,7 +73,7 @@ class CheckpointStore:
                 tell(error.message)
                 continue
             if damaged:
-                tell(f"continuing from step {step:,}; the work up to step {max(damaged):,} is lost and will be done again")
+                tell(f"continuing from step {step:,}; the work up to step {max(damaged):,} will be done again")
             return state, summary, path
         if steps:
             raise CheckpointError(
@@ -115,7 +115,7 @@ class CheckpointStore:
         link = self.directory / name
         if not link.is_symlink():
             return None
-        match = _STEP_FILE.match(os.readlink(link))
+        match = _STEP_FILE.match(link.readlink().name)
         return int(match.group(1)) if match else None
 
     def _point(self, name: str, target: Path) -> None:

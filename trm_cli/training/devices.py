@@ -35,7 +35,7 @@ def available_cores() -> int:
 
 
 def choose_device(wanted: str) -> Choice:
-    """`auto`: CUDA where there is one, else the CPU; mps only on request. Raises UsageError when the wish cannot be met."""
+    """`auto`: CUDA where there is one, else the CPU; mps only on request. Raises UsageError for what is not here."""
     import torch
 
     if wanted == "auto":
@@ -56,11 +56,22 @@ def choose_precision(wanted: str, device: str) -> Choice:
     if wanted != "auto":
         return Choice(wanted, "as asked")
     if device != "cuda":
-        return Choice("float32", "exact and fast enough on this device; precision=bfloat16 halves the time of wide models")
+        return Choice("float32", "exact; precision=bfloat16 halves the time of wide models")
     # is_bf16_supported() is true on cards that merely emulate it, a T4 for instance, where it is slow.
     if torch.cuda.get_device_capability() >= (8, 0):
         return Choice("bfloat16", "the card computes in it")
     return Choice("float16", "the card has no bfloat16 units")
+
+
+def choose_compile(wanted: bool | str, device: str) -> Choice:
+    """`auto`: compile where it pays back its minutes of warm-up, on CUDA cards that triton supports (8.0 and later)."""
+    import torch
+
+    if isinstance(wanted, bool):
+        return Choice("on" if wanted else "off", "as asked")
+    if device == "cuda" and torch.cuda.get_device_capability() >= (8, 0):
+        return Choice("on", "the first steps take a minute, the others are faster")
+    return Choice("off", "little to gain on this device; compile=true tries it")
 
 
 def set_threads(wanted: int | str) -> Choice:

@@ -1,7 +1,7 @@
 """`metrics.jsonl`: one line a logged step or evaluation, and nothing in it that depends on the machine or the clock.
 
-So an interrupted and continued run ends with the same file, to the byte, as one that was never stopped. How fast the run
-went stands in `timings.jsonl`.
+So an interrupted and continued run ends with the same file, to the byte, as one that was never stopped. How fast the
+run went stands in `timings.jsonl`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class JsonLines:
 
 
 def cut_back(path: Path, *, step: int, evaluated_step: int) -> None:
-    """Drop what a resumed run will write again: lines after `step`, evaluations after `evaluated_step`, a torn last line."""
+    """Drop what a resumed run writes again: lines after `step`, evaluations after `evaluated_step`, a torn line."""
     if not path.exists():
         return
     end = 0

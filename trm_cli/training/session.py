@@ -16,11 +16,11 @@ from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
-from trm_cli.errors import UsageError
+from trm_cli.errors import ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
 from trm_cli.training.checkpoint_store import CheckpointStore
-from trm_cli.training.devices import Choice, choose_device, choose_precision, set_threads
+from trm_cli.training.devices import Choice, choose_compile, choose_device, choose_precision, set_threads
 from trm_cli.training.ema import EMA
 from trm_cli.training.loop import Loop, LoopSettings, Observer
 from trm_cli.training.metrics_log import JsonLines, cut_back
@@ -39,13 +39,19 @@ class Machine:
 
     device: Choice
     precision: Choice
+    compile: Choice
     threads: Choice
 
     @classmethod
     def choose(cls, config: RunConfig) -> Machine:
         """Decide from the configuration and what is here. Raises UsageError for a device that is not."""
         device = choose_device(config.device)
-        return cls(device, choose_precision(config.precision, device.value), set_threads(config.threads))
+        return cls(
+            device=device,
+            precision=choose_precision(config.precision, device.value),
+            compile=choose_compile(config.compile, device.value),
+            threads=set_threads(config.threads),
+        )
 
     @property
     def torch_device(self) -> torch.device:
@@ -97,7 +103,7 @@ def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str)
         raise UsageError(str(error), hint="`trm configs show` prints every setting with its source") from error
 
 
-def make_state(config: RunConfig, model: nn.Module) -> TrainingState:
+def make_state(config: RunConfig, model: nn.Module, machine: Machine) -> TrainingState:
     """The state before the first update."""
     trunk = list(model.trunk_parameters())  # type: ignore[operator]
     betas = (config.beta1, config.beta2)
@@ -110,10 +116,9 @@ def make_state(config: RunConfig, model: nn.Module) -> TrainingState:
     return TrainingState(
         model=model,
         trunk_optimizer=optimizer,
-        puzzle_optimizer=None
-        if table is None
-        else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
+        puzzle_optimizer=None if table is None else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
         ema=EMA(model, config.ema_rate) if config.ema else None,  # type: ignore[arg-type]
+        scaler=torch.amp.GradScaler(machine.device.value) if machine.precision.value == "float16" else None,
     )
 
 
@@ -150,7 +155,9 @@ class Run:
     ) -> Run:
         """Build the model and take over the newest whole checkpoint, if there is one."""
         model = make_model(config, datasets.train.metadata, machine.precision.value).to(machine.torch_device)
-        state = make_state(config, model)
+        if machine.compile.value == "on":
+            model.compile_stacks()  # type: ignore[operator]
+        state = make_state(config, model, machine)
         store = CheckpointStore(Path(config.checkpoint_path), keep=config.keep_checkpoints)
         found = store.load_newest(tell)
         if found is not None:
@@ -173,8 +180,8 @@ class Run:
         """Whether the plan is carried out already."""
         return self.state.step >= self.plan.total_steps and self.state.evaluated_step >= self.plan.total_steps
 
-    def train(self, observer: Observer, stop: StopRequest) -> int:
-        """Carry the plan out from the state's step on; returns an exit code."""
+    def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
+        """Carry the plan out from the state's step on, up to `stop_at_step` where one is given."""
         identity = self.directory.begin(
             config=self.config_text, plan=self.plan.to_json(), dataset=self.datasets.identity()
         )
@@ -196,10 +203,12 @@ class Run:
             settings=self._loop_settings(),
         )
         try:
-            return loop.run(stop)
+            return loop.run(stop, last_step=stop_at_step)
         finally:
-            for sink in (*sinks, metrics, timings):
+            for sink in sinks:
                 sink.close()
+            metrics.close()
+            timings.close()
 
     def _summary(self, identity: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -237,4 +246,3 @@ class Run:
             "config": self.config.model_dump(),
         }
         return [Guarded("Weights & Biases", lambda: WandbSink(**arguments), tell)]
-

@@ -48,7 +48,7 @@ class Guarded:
 
 
 def wandb_mode(wanted: str) -> str:
-    """`auto` is online where an API key is at hand and offline otherwise; W&B itself is never asked, since it may prompt."""
+    """`auto`: online where an API key is at hand, else offline; W&B itself is never asked, since it may prompt."""
     if wanted == "auto":
         wanted = os.environ.get("WANDB_MODE", "") or ("online" if _has_wandb_key() else "offline")
     return "offline" if wanted == "dryrun" else wanted
@@ -66,13 +66,16 @@ def _has_wandb_key() -> bool:
 class WandbSink:
     """Weights & Biases. The run id lives in the checkpoint, so a resumed run continues the same W&B run."""
 
-    def __init__(self, *, mode: str, project: str, run_id: str, name: str, directory: Path, config: dict[str, Any]) -> None:
+    def __init__(
+        self, *, mode: str, project: str, run_id: str, name: str, directory: Path, config: dict[str, Any]
+    ) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
         settings = wandb.Settings(
             console="off", disable_git=True, save_code=False, init_timeout=20, x_disable_stats=True, x_disable_meta=True
         )
+        start: Callable[..., Any] = wandb.init  # its many literal types say nothing about a mode that we have checked
         arguments: dict[str, Any] = {
             "project": project,
             "id": run_id,
@@ -83,11 +86,11 @@ class WandbSink:
             "settings": settings,
         }
         try:
-            self._run = wandb.init(mode=mode, **arguments)
+            self._run = start(mode=mode, **arguments)
         except wandb.errors.Error:
             if mode != "online":
                 raise
-            self._run = wandb.init(mode="offline", **arguments)
+            self._run = start(mode="offline", **arguments)
         # W&B drops records whose own step is below the last one it saw; our step is a metric of its own.
         self._run.define_metric("*", step_metric="step")
 
@@ -99,7 +102,7 @@ class WandbSink:
 
     def close(self) -> None:
         """Finish the W&B run."""
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 class TensorBoardSink:

@@ -26,6 +26,8 @@ class TrainingState:
     #: Sign-SGD has no state of its own: the table is part of the model.
     puzzle_optimizer: SignSGD | None
     ema: EMA | None
+    #: float16 alone needs one: its small gradients would vanish unscaled.
+    scaler: torch.amp.GradScaler | None = None
     carry: Carry | None = None
     step: int = 0
     #: The last step whose evaluation is complete; a run stopped during an evaluation repeats it.
@@ -46,6 +48,7 @@ class TrainingState:
             "model": self.model.state_dict(),
             "trunk_optimizer": self.trunk_optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
+            "scaler": self.scaler.state_dict() if self.scaler else None,
             "carry": self.carry.state_dict() if self.carry is not None and with_carry else None,
             "sums": self.sums,
         }
@@ -53,12 +56,16 @@ class TrainingState:
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Take over a saved state. Raises CheckpointError when it does not fit this model."""
         if state.get("format") != STATE_FORMAT:
-            raise CheckpointError(f"the checkpoint has format {state.get('format')}, this trm reads format {STATE_FORMAT}")
+            raise CheckpointError(
+                f"the checkpoint has format {state.get('format')}, this trm reads format {STATE_FORMAT}"
+            )
         try:
             self.model.load_state_dict(state["model"])
             self.trunk_optimizer.load_state_dict(state["trunk_optimizer"])
             if self.ema:
                 self.ema.load_state_dict(state["ema"])
+            if self.scaler and state["scaler"]:
+                self.scaler.load_state_dict(state["scaler"])
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise CheckpointError(
                 f"the checkpoint does not fit this model: {str(error).splitlines()[0]}",

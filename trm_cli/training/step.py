@@ -31,25 +31,15 @@ def update(
     """Advance `state` by one update.
 
     batch: the rows that fill halted slots. draws: uniform numbers [B, K] that stand for all randomness of this step.
-    values: the clock as exact numbers (the optimizers read the learning rates); clock: the same as a named tuple of 0-dim
-    tensors on the device (the model reads those, so that a compiled graph is never rebuilt).
+    values: the clock as exact numbers (the optimizers read the learning rates); clock: the same as a named tuple of
+    0-dim tensors on the device (the model reads those, so that a compiled graph is never rebuilt).
     """
     model = state.model
     model.train()
     if state.carry is None:
         state.carry = model.initial_carry(batch)  # type: ignore[operator]
     result = model(state.carry, batch, clock, draws)
-    (result.loss / settings.global_batch_size).backward()
-    groups = state.trunk_optimizer.param_groups
-    if settings.grad_clip is not None:
-        torch.nn.utils.clip_grad_norm_([parameter for group in groups for parameter in group["params"]], settings.grad_clip)
-    for group in groups:
-        group["lr"] = values["lr"]
-    state.trunk_optimizer.step()
-    state.trunk_optimizer.zero_grad(set_to_none=True)
-    if state.puzzle_optimizer is not None:
-        state.puzzle_optimizer.step(lr=values["puzzle_emb_lr"])
-        state.puzzle_optimizer.zero_grad()
+    _descend(state, result.loss / settings.global_batch_size, values, settings.grad_clip)
     if state.ema is not None:
         state.ema.update()
     state.carry = result.carry
@@ -59,6 +49,35 @@ def update(
         _accumulate(state.sums, f"loss/{name}", value)
     for name, value in result.metrics.items():
         _accumulate(state.sums, f"halted/{name}", value)
+
+
+def _descend(state: TrainingState, loss: Tensor, values: Mapping[str, float], grad_clip: float | None) -> None:
+    """Backward, then one step of each optimizer with the learning rates of the clock.
+
+    With a scaler (float16), an update whose gradients overflowed changes no weight; it still counts as an update, so
+    that the schedule does not shift.
+    """
+    scaler, optimizer = state.scaler, state.trunk_optimizer
+    (loss if scaler is None else scaler.scale(loss)).backward()
+    for group in optimizer.param_groups:
+        group["lr"] = values["lr"]
+    if scaler is not None:
+        scaler.unscale_(optimizer)
+    if grad_clip is not None:
+        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], grad_clip)
+    overflowed = False
+    if scaler is None:
+        optimizer.step()
+    else:
+        before = scaler.get_scale()
+        scaler.step(optimizer)
+        scaler.update()
+        overflowed = scaler.get_scale() < before
+    optimizer.zero_grad(set_to_none=True)
+    if state.puzzle_optimizer is not None:
+        if not overflowed:  # the sign of a gradient does not depend on its scale, so it needs no unscaling
+            state.puzzle_optimizer.step(lr=values["puzzle_emb_lr"])
+        state.puzzle_optimizer.zero_grad()
 
 
 class Averaged(NamedTuple):
