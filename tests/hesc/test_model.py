@@ -300,3 +300,17 @@ def test_rows_without_a_label_teach_nothing_to_halting_and_replay():
 def test_settings_that_cannot_work_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         make(**changes)
+
+
+def test_values_may_be_tensors_and_an_evaluation_may_go_without():
+    numbers = Values(0.1, 0.5, 0.3, 1.0)
+    one, other = Run(make()), Run(make())
+    for k in range(3):
+        tensors = Values(*(torch.tensor(value) for value in numbers))
+        torch.testing.assert_close(one.step(k, numbers).loss, other.step(k, tensors).loss)
+    model, batch = make(), make_batch()
+    carry = model.initial_carry(batch)
+    without = model.advance(carry, batch)[1].logits
+    assert torch.equal(without, model.advance(carry, batch, Values(), None)[1].logits)
+    with pytest.raises(ValueError, match="annealed values"):
+        model.advance(carry, batch, None, make_draws(model, 6, 0))

@@ -67,14 +67,14 @@ class Attention(nn.Module):
 
     def queries(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """[B, L, D] -> [B, H, L, head_dim]."""
-        q = functional.linear(x, self.query).view(*x.shape[:2], self.num_heads, self.head_dim)
-        return (q if rope is None else formulas.rotate(q, *rope)).transpose(1, 2)
+        q = functional.linear(x, self.query).view(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
+        return q if rope is None else formulas.rotate(q, *rope)
 
     def keys_values(self, context: Tensor, rope: Rope | None = None) -> tuple[Tensor, Tensor]:
         """[B, S, D] -> keys and values [B, H, S, head_dim]."""
         pair = functional.linear(context, self.key_value).view(*context.shape[:2], 2, self.num_heads, self.head_dim)
-        k, v = pair.unbind(2)
-        return (k if rope is None else formulas.rotate(k, *rope)).transpose(1, 2), v.transpose(1, 2)
+        k, v = pair.permute(2, 0, 3, 1, 4)
+        return k if rope is None else formulas.rotate(k, *rope), v
 
     def merge(self, mixed: Tensor) -> Tensor:
         """[B, H, L, head_dim] -> [B, L, D]."""

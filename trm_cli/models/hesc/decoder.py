@@ -88,7 +88,7 @@ class AnswerDecoder(nn.Module):
         h = torch.where(is_text, before, self._queries(length))
         causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
         mask = (causal | ~is_text)[:, None]
-        turn = is_text[..., None]
+        turn = is_text[:, None]
         cos, sin = self.cos[:length], self.sin[:length]
         rope = Rope(torch.where(turn, cos, torch.ones_like(cos)), torch.where(turn, sin, torch.zeros_like(sin)))
         look = self._reading_mask(visible, is_text, length, slots.dtype)

@@ -19,7 +19,7 @@ from trm_cli.models.act import Carry, Outputs, StepResult
 from trm_cli.models.hesc import losses, q_control
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import HescNetwork, Thought
-from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork
+from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork, Settled
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
@@ -38,6 +38,12 @@ class HescOutputs(Outputs):
     q: Tensor | None = None
     action: Tensor | None = None
     opened: Tensor | None = None
+
+
+def _present(values: Annealed | None, draws: Tensor | None) -> Annealed:
+    if values is None and draws is not None:
+        raise ValueError("A training step needs the annealed values of its moment.")
+    return Settled() if values is None else values
 
 
 class MultimodalHesc(nn.Module):
@@ -102,12 +108,14 @@ class MultimodalHesc(nn.Module):
         return thought
 
     def advance(
-        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed, draws: Tensor | None = None
+        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed | None = None, draws: Tensor | None = None
     ) -> tuple[Carry, HescOutputs]:
         """One supervision step. draws: uniform [B, draws_per_row] in training, None in evaluation (no row halts early).
 
-        The new carry is detached; EXPAND takes effect in the next step.
+        The new carry is detached; EXPAND takes effect in the next step. An evaluation may leave the values out. Raises
+        ValueError where a training step does.
         """
+        values = _present(values, draws)
         fresh = carry.halted
         recursion = self.network.recursion
         carry = act.refresh(carry, batch, {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start})
@@ -163,9 +171,10 @@ class MultimodalHesc(nn.Module):
         }
 
     def forward(
-        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed, draws: Tensor | None = None
+        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed | None = None, draws: Tensor | None = None
     ) -> StepResult:
         """One supervision step with its losses; in training (draws given) replay, concepts and memory move as well."""
+        values = _present(values, draws)
         before = carry
         carry, outputs = self.advance(carry, batch, values, draws)
         assert outputs.thought is not None and outputs.opened is not None

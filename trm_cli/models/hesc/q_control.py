@@ -7,7 +7,7 @@ known in every state that has labels, so every sampled state teaches it.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,15 @@ class Annealed(Protocol):
     @property
     def dqn_warmup(self) -> Tensor | float:
         """Progress of the DQN's warm-up, 0 .. 1; below 1 the BCE head decides and the Q-network does not learn."""
+
+
+class Settled(NamedTuple):
+    """Values for an evaluation outside of any run: no chance, and a Q-network that has learnt."""
+
+    expansion_penalty: float = 0.0
+    q_temperature: float = 1.0
+    epsilon: float = 0.0
+    dqn_warmup: float = 1.0
 
 
 EXTRA_FEATURES = 7

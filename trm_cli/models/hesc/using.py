@@ -51,7 +51,9 @@ def _trace(model: MultimodalHesc, outputs: HescOutputs) -> StepTrace:
 
 
 @torch.no_grad()
-def think(model: MultimodalHesc, batch: Mapping[str, Tensor], values: Annealed) -> tuple[list[StepTrace], HescOutputs]:
+def think(
+    model: MultimodalHesc, batch: Mapping[str, Tensor], values: Annealed | None = None
+) -> tuple[list[StepTrace], HescOutputs]:
     """All steps of a batch as in evaluation, and the outputs of the last one."""
     carry, traces = model.initial_carry(batch), []
     for _ in range(model.halt_max_steps):
