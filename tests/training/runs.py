@@ -60,7 +60,7 @@ def prepare(data: Path, run: Path, *overrides: str, arch: str = "trm_quickstart"
     resolved = compose("sudoku-4x4", words)
     recorder = Recorder()
     datasets = Datasets.open(resolved.config)
-    machine = Machine.choose(resolved.config)
+    machine = Machine.choose(resolved.config, datasets.train.metadata.seq_len)
     return Run.prepare(resolved.config, dump_config(resolved), datasets, machine, recorder.note), recorder
 
 

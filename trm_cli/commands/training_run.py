@@ -51,7 +51,7 @@ def carry_out(resolved: Resolved, wishes: Wishes) -> ExitCode:
 
     datasets = Datasets.open(resolved.config)
     show_plan(resolved, datasets.plan(resolved.config))
-    machine = Machine.choose(resolved.config)
+    machine = Machine.choose(resolved.config, datasets.train.metadata.seq_len)
     show_choices(machine)
     if wishes.dry_run:
         note("dry run: nothing was written")

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,34 +67,53 @@ def sha256_file(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+class DirectoryBusy(Exception):
+    """Another process holds the directory; `holder` is its process id, as far as it is known."""
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        super().__init__(f"{directory} is in use by another process (id {holder})")
+        self.directory = directory
+        self.holder = holder
+
+
 @contextmanager
-def locked_directory(path: str | Path) -> Iterator[None]:
-    """Hold a directory for one builder; it is created when missing.
+def held_directory(path: str | Path) -> Iterator[None]:
+    """Hold a directory for one process; it is created when missing.
 
     The lock is the kernel's (`flock`): it ends with the process, however that ends, so that a lock left behind by a
-    killed builder blocks nobody. The file itself stays, because removing it would let two processes hold locks on two
-    files of the same name. Raises DatasetError when another process holds the directory.
+    killed process blocks nobody. The file itself stays, because removing it would let two processes hold locks on two
+    files of the same name. Raises DirectoryBusy when another process holds it, OSError when it cannot be written.
     """
     directory = Path(path)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise DatasetError(
-            f"cannot write to {directory}: {error.strerror}", hint="choose another --output-dir"
-        ) from error
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise DatasetError(
-                f"{directory} is being built by another process (id {holder})",
-                hint="wait for it to end, stop it, or choose another --output-dir",
-            ) from error
+            raise DirectoryBusy(directory, holder) from error
         # Only for the message above; the lock does not depend on it.
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked_directory(path: str | Path) -> Iterator[None]:
+    """Hold a directory for one builder. Raises DatasetError when another process builds it or it cannot be written."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(held_directory(path))
+        except DirectoryBusy as error:
+            raise DatasetError(
+                f"{error.directory} is being built by another process (id {error.holder})",
+                hint="wait for it to end, stop it, or choose another --output-dir",
+            ) from error
+        except OSError as error:
+            raise DatasetError(
+                f"cannot write to {path}: {error.strerror}", hint="choose another --output-dir"
+            ) from error
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,16 +75,45 @@ def choose_compile(wanted: bool | str, device: str) -> Choice:
     return Choice("off", "little to gain on this device; compile=true tries it")
 
 
-def set_threads(wanted: int | str) -> Choice:
-    """Set the number of CPU threads of torch and say why."""
+def choose_threads(wanted: int | str, *, rows: int, width: int) -> Choice:
+    """`auto`: all cores where a product of the model's size (rows x width) is clearly faster on them, else one.
+
+    Small products gain little from a second thread, and with a busy neighbour two threads wait for each other and are
+    many times slower than one. So both are timed, for a fraction of a second.
+    """
+    if isinstance(wanted, int):
+        return Choice(str(wanted), "as asked")
+    cores = available_cores()
+    if cores == 1:
+        return Choice("1", "one core")
+    alone, together = (_product_seconds(threads, rows, width) for threads in (1, cores))
+    ratio = alone / together
+    if ratio > _WORTH_IT:
+        return Choice(str(cores), f"{cores} threads are {ratio:.1f} times as fast as one here and now")
+    return Choice("1", f"{cores} threads are {ratio:.1f} times as fast as one here and now: not worth it")
+
+
+#: Two threads must save at least this much; below it a busy moment later costs more than they gain.
+_WORTH_IT = 1.3
+_TIMINGS = 12
+
+
+def _product_seconds(threads: int, rows: int, width: int) -> float:
+    """The median time of a gated product on this many threads, as the model computes it over and over."""
     import torch
 
-    if isinstance(wanted, int):
-        torch.set_num_threads(wanted)
-        return Choice(str(wanted), "as asked")
-    threads = available_cores()
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    return Choice(str(threads), "one a core; waiting threads sleep")
+    try:
+        activations, weights = torch.ones(rows, width), torch.ones(width, 4 * width)
+        times = []
+        for _ in range(_TIMINGS):
+            started = time.perf_counter()
+            torch.nn.functional.silu(activations @ weights)
+            times.append(time.perf_counter() - started)
+        return sorted(times)[_TIMINGS // 2]
+    finally:
+        torch.set_num_threads(before)
 
 
 def synchronise(device: torch.device) -> None:

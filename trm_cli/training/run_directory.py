@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trm_cli.data.durable import write_atomically
+from trm_cli.data.durable import DirectoryBusy, held_directory, write_atomically
 from trm_cli.errors import CheckpointError
 
 CONFIG = "config.yaml"
@@ -43,12 +45,29 @@ class RunDirectory:
         """Whether a run was started here."""
         return self.config_path.exists()
 
-    def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run. Raises CheckpointError when one does already."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held_directory(self.path))
+            except DirectoryBusy as error:
+                raise CheckpointError(
+                    f"{self.path} is being trained by another process (id {error.holder})",
+                    hint="wait for it to end, stop it, or choose another checkpoint_path",
+                ) from error
+            except OSError as error:
+                raise CheckpointError(
+                    f"cannot write to {self.path}: {error.strerror}", hint="choose another checkpoint_path"
+                ) from error
+            yield
+
+    def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any], threads: int) -> dict[str, Any]:
         """Write who the run is; returns its identity. Keeps the identity where the run exists already."""
         self.path.mkdir(parents=True, exist_ok=True)
-        identity = (
-            self.identity() if (self.path / IDENTITY).exists() else {"run": uuid.uuid4().hex[:12], "dataset": dataset}
-        )
+        exists = (self.path / IDENTITY).exists()
+        new = {"run": uuid.uuid4().hex[:12], "dataset": dataset, "threads": threads}
+        identity = self.identity() if exists else new
         write_atomically(self.path / IDENTITY, _json(identity))
         write_atomically(self.path / PLAN, _json(plan))
         # config.yaml last: its presence says that the run directory is complete.
@@ -56,11 +75,15 @@ class RunDirectory:
         return identity
 
     def identity(self) -> dict[str, Any]:
-        """The run's id and the dataset that it was started on. Raises CheckpointError when the file is damaged."""
+        """The run's id, the dataset that it was started on, and its CPU threads. Raises CheckpointError when the file is damaged."""
         path = self.path / IDENTITY
         try:
             identity = json.loads(path.read_text())
-            return {"run": str(identity["run"]), "dataset": dict(identity["dataset"])}
+            return {
+                "run": str(identity["run"]),
+                "dataset": dict(identity["dataset"]),
+                "threads": int(identity["threads"]),
+            }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is missing or damaged, so this is not a whole run directory") from error
 

@@ -16,11 +16,11 @@ from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
-from trm_cli.errors import ExitCode, UsageError
+from trm_cli.errors import CheckpointError, ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
 from trm_cli.training.checkpoint_store import CheckpointStore
-from trm_cli.training.devices import Choice, choose_compile, choose_device, choose_precision, set_threads
+from trm_cli.training.devices import Choice, choose_compile, choose_device, choose_precision, choose_threads
 from trm_cli.training.ema import EMA
 from trm_cli.training.loop import Loop, LoopSettings, Observer
 from trm_cli.training.metrics_log import JsonLines, cut_back
@@ -43,14 +43,25 @@ class Machine:
     threads: Choice
 
     @classmethod
-    def choose(cls, config: RunConfig) -> Machine:
-        """Decide from the configuration and what is here. Raises UsageError for a device that is not."""
+    def choose(cls, config: RunConfig, seq_len: int) -> Machine:
+        """Decide from the configuration and what is here. Raises UsageError for a device that is not.
+
+        A run that exists keeps its number of threads: another one may change the last bits of a sum.
+        """
         device = choose_device(config.device)
+        directory = RunDirectory(Path(config.checkpoint_path))
+        pinned = directory.identity()["threads"] if directory.exists() and config.threads == "auto" else None
+        threads = (
+            Choice(str(pinned), "as this run began")
+            if pinned
+            else choose_threads(config.threads, rows=config.global_batch_size * seq_len, width=config.arch.hidden_size)
+        )
+        torch.set_num_threads(int(threads.value))
         return cls(
             device=device,
             precision=choose_precision(config.precision, device.value),
             compile=choose_compile(config.compile, device.value),
-            threads=set_threads(config.threads),
+            threads=threads,
         )
 
     @property
@@ -135,6 +146,17 @@ class BoundData:
         return self._dataset.train_batch(step, self._order, self._seed)
 
 
+def _same_dataset(summary: dict[str, Any], datasets: Datasets) -> None:
+    """Refuse to continue on other data: identifiers would mean other puzzles, and nothing would say so."""
+    before = dict(summary["dataset"])["fingerprint"]
+    now = datasets.train.fingerprint
+    if before != now:
+        raise CheckpointError(
+            f"the run was trained on another dataset: fingerprint {before[:12]} then, {now[:12]} now",
+            hint="build the dataset as it was (same flags and seed), or start a run of its own with checkpoint_path=",
+        )
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that is ready to go: nothing was written yet except, on continuing, what is read here."""
@@ -161,6 +183,7 @@ class Run:
         store = CheckpointStore(Path(config.checkpoint_path), keep=config.keep_checkpoints)
         found = store.load_newest(tell)
         if found is not None:
+            _same_dataset(found[1], datasets)
             state.load_state_dict(found[0], machine.torch_device)
             store.point_best(state.best_step)
         return cls(
@@ -182,8 +205,15 @@ class Run:
 
     def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
         """Carry the plan out from the state's step on, up to `stop_at_step` where one is given."""
+        with self.directory.held():
+            return self._train(observer, stop, stop_at_step)
+
+    def _train(self, observer: Observer, stop: StopRequest, stop_at_step: int | None) -> ExitCode:
         identity = self.directory.begin(
-            config=self.config_text, plan=self.plan.to_json(), dataset=self.datasets.identity()
+            config=self.config_text,
+            plan=self.plan.to_json(),
+            dataset=self.datasets.identity(),
+            threads=int(self.machine.threads.value),
         )
         for path in (self.directory.metrics_path, self.directory.timings_path):
             cut_back(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
