@@ -22,19 +22,7 @@ FIELDS = [(label, name) for label, section in SECTIONS.items() for name in secti
 PACKAGE = Path(trm_cli.__file__).parent
 
 # Keys whose readers are written in other branches of the tree; the test below fails as soon as one of them is read.
-PENDING = {
-    "load_checkpoint", "canvas_size", "checksum_dim", "checksum_loss_weight",
-    "diversity_loss_weight", "dqn_gamma", "dqn_tau", "enable_dqn",
-    "enable_expansion", "enable_latent_planning", "enable_memory", "enable_mtp",
-    "enable_vq", "encoder_H_cycles", "encoder_L_cycles", "encoder_layers",
-    "halt_loss_weight", "latent_planning_depth", "latent_planning_layers", "latent_planning_paths",
-    "memory_capacity", "memory_top_k", "mtp_loss_weight", "mtp_num_depths",
-    "num_capsules", "num_children", "num_registers", "patch_size",
-    "planner_loss_weight", "q_hidden_dim", "q_state_dim", "replay_batch_size",
-    "replay_capacity", "replay_min_size", "replay_recent_fraction", "reward_correct",
-    "reward_incorrect", "reward_step_cost", "td_loss_weight", "vq_codes",
-    "vq_dim", "vq_loss_weight",
-}  # fmt: skip
+PENDING = {"load_checkpoint"}
 
 
 # Builders that are written in other branches of the tree; stale as soon as the file is there.

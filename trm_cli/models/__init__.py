@@ -14,6 +14,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "trm": ("trm_cli.models.trm", "TRM"),
     "hrm": ("trm_cli.models.hrm", "HRM"),
     "transformer": ("trm_cli.models.transformer", "Transformer"),
+    "hesc": ("trm_cli.models.hesc.model", "MultimodalHesc"),
 }
 
 

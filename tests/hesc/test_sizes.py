@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.hesc.making import Values, make_batch
+from trm_cli.config.architectures import FAMILIES
+from trm_cli.config.hesc_architecture import HescArch
+from trm_cli.config.yaml_loader import load_yaml
+from trm_cli.models import create_model
+from trm_cli.models.hesc import budget
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.settings import HescSettings
+
+ARCHITECTURES = Path(__file__).parents[2] / "configs" / "arch"
+
+
+def settings(name: str) -> dict[str, object]:
+    """The fields of an architecture file with their defaults, as the model takes them."""
+    document = load_yaml(ARCHITECTURES / f"{name}.yaml")
+    return HescArch.model_validate(document.data).model_dump(exclude={"name", "family"})
+
+
+def on_meta(name: str, **changes: object) -> MultimodalHesc:
+    with torch.device("meta"):
+        fields = settings(name) | changes
+        model = create_model("hesc", fields, vocab_size=272, seq_len=64, num_puzzle_identifiers=1)
+    assert isinstance(model, MultimodalHesc)
+    return model
+
+
+def test_configuration_and_model_have_the_same_keys():
+    # Defect 1: keys of the file that nothing read.
+    assert FAMILIES["hesc"] is HescArch
+    of_model = {field.name for field in dataclasses.fields(HescSettings)} - {"forward_dtype"}
+    assert set(HescArch.model_fields) - {"name", "family"} == of_model
+
+
+SIZES = {
+    "multimodal_hesc": {
+        "total": 166_593_523,
+        "encoder": 26_324_992,
+        "capsules": 4_395_168,
+        "reconstruction": 766_540,
+        "core": 51_456_000,
+        "planner": 35_919_362,
+        "decoder": 18_432_000,
+        "mtp": 27_787_264,
+        "vq": 131_072,
+        "memory": 1_114_113,
+        "halting": 265_988,
+        "puzzle": 1_024,
+    },
+    "multimodal_hesc_base": {
+        "total": 8_776_467,
+        "encoder": 1_862_656,
+        "capsules": 287_808,
+        "reconstruction": 192_076,
+        "core": 1_722_880,
+        "planner": 2_344_322,
+        "decoder": 1_265_664,
+        "mtp": 917_504,
+        "vq": 32_768,
+        "memory": 81_921,
+        "halting": 68_612,
+        "puzzle": 256,
+    },
+    "multimodal_hesc_mini": {
+        "total": 1_929_027,
+        "encoder": 403_968,
+        "capsules": 70_704,
+        "reconstruction": 93_260,
+        "core": 333_312,
+        "planner": 488_130,
+        "decoder": 282_624,
+        "mtp": 180_224,
+        "vq": 16_384,
+        "memory": 24_577,
+        "halting": 35_716,
+        "puzzle": 128,
+    },
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_are_pinned_by_component(name):
+    # Defect 32: nobody could say where the parameters were.
+    counts = budget.parameter_counts(on_meta(name))
+    assert counts | {"total": sum(counts.values())} == SIZES[name]
+
+
+def test_arithmetic_falls_with_every_part_that_is_left_out():
+    fields = settings("multimodal_hesc_mini")
+    whole = sum(budget.arithmetic(HescSettings(**fields), 272, 64).training.values())
+    for part in ("enable_latent_planning", "enable_expansion", "enable_mtp", "enable_reconstruction"):
+        assert sum(budget.arithmetic(HescSettings(**(fields | {part: False})), 272, 64).training.values()) < whole
+
+
+def test_arithmetic_is_what_the_matrix_products_do():
+    fields = settings("multimodal_hesc_mini")
+    model = create_model("hesc", fields, vocab_size=272, seq_len=64, num_puzzle_identifiers=1)
+    batch = make_batch(rows=4, length=64)
+    batch["puzzle_identifiers"].zero_()
+    with FlopCounterMode(display=False) as counter:
+        model(model.initial_carry(batch), batch, Values(), None)
+    counted = counter.get_total_flops() / 4
+    predicted = sum(budget.arithmetic(HescSettings(**fields), 272, 64).forward.values())
+    assert counted == pytest.approx(predicted, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "multimodal_hesc_mini",
+        pytest.param("multimodal_hesc_base", marks=pytest.mark.slow),
+        pytest.param("multimodal_hesc", marks=pytest.mark.slow),
+    ],
+)
+def test_one_real_training_step_of_each_size(name):
+    # Defect 3. The Q-network waits for its replay and the memory for a first solved row: nothing else may wait.
+    torch.manual_seed(0)
+    model = create_model("hesc", settings(name), vocab_size=272, seq_len=64, num_puzzle_identifiers=3)
+    batch = make_batch(rows=2, length=64)
+    carry, never = model.initial_carry(batch), {name for name, _ in model.named_parameters()}
+    for _ in range(2):
+        result = model(carry, batch, Values(), torch.rand(2, model.draws_per_row))
+        carry = result.carry
+        model.zero_grad()
+        result.loss.backward()
+        assert torch.isfinite(result.loss)
+        with torch.no_grad():
+            for parameter_name, parameter in model.named_parameters():
+                if parameter.grad is not None and parameter.grad.to_dense().abs().sum() > 0:
+                    never.discard(parameter_name)
+                    parameter -= 1e-4 * parameter.grad.to_dense().sign()
+    assert {name for name in never if not name.startswith(("q_network.", "network.memory."))} == set()

@@ -1,0 +1,1 @@
+"""multimodal_hesc, in small modules: each file one idea."""

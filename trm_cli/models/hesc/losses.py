@@ -1,0 +1,121 @@
+"""One table of named loss terms, each a weighted sum over rows, and the metrics of the rows that ended."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trm_cli.models.hesc import planner
+from trm_cli.models.hesc.capsules import map_overlap
+from trm_cli.models.hesc.geometry import GRID, TEXT
+from trm_cli.models.hesc.network import Thought
+from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.losses import IGNORED_LABEL, correct_tokens, per_row_mean
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How right the rows are: nats [B]: mean cross entropy of a row's valid tokens (with its graph); share [B]: of
+    right tokens; right bool [B]: all of them; has_label bool [B]. Detached but for the nats."""
+
+    nats: Tensor
+    share: Tensor
+    right: Tensor
+    has_label: Tensor
+
+
+def judge(thought: Thought, target: Tensor) -> Verdict:
+    """Compare the answer with target int [B, T] (-100: not asked)."""
+    labels = target.long()
+    picked = thought.log_probs.gather(-1, labels.clamp_min(0)[..., None])[..., 0]
+    nats = per_row_mean(torch.where(labels == IGNORED_LABEL, torch.zeros_like(picked), -picked), labels)
+    with torch.no_grad():
+        share, right, has_label = correct_tokens(thought.scores.argmax(-1), labels)
+    return Verdict(nats, share, right, has_label)
+
+
+def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor:
+    """Mean cross entropy over the depths after the first, for text rows: [B]."""
+    total = torch.zeros_like(thought.q_halt)
+    for depth, scores in enumerate(thought.further, start=1):
+        labels = torch.where(is_text[:, None], target[:, depth:].long(), IGNORED_LABEL)
+        token = functional.cross_entropy(
+            scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL, reduction="none"
+        )
+        total = total + per_row_mean(token.view(labels.shape), labels)
+    return total / max(1, len(thought.further))
+
+
+def _planner_terms(settings: HescSettings, plan: planner.Plan, verdict: Verdict) -> dict[str, Tensor]:
+    """The value of what was followed tells whether the row came out right; paths are used alike and think apart."""
+    rows = float(verdict.right.shape[0])
+    followed = (plan.weights.detach() * plan.values).sum(-1)
+    value = functional.binary_cross_entropy_with_logits(
+        followed, verdict.right.float(), weight=verdict.has_label.float(), reduction="sum"
+    )
+    return {
+        "planner_value_loss": settings.planner_value_loss_weight * value,
+        "planner_balance_loss": settings.planner_balance_loss_weight * planner.balance(plan.shares) * rows,
+        "planner_diversity_loss": settings.planner_diversity_loss_weight * planner.likeness(plan.thoughts).sum(),
+    }
+
+
+def loss_terms(
+    settings: HescSettings, thought: Thought, verdict: Verdict, target: Tensor, target_kind: Tensor
+) -> dict[str, Tensor]:
+    """Name -> weighted sum over rows, 0-dim, with graph. Parts that are left out have no term."""
+    is_text = target_kind == TEXT
+    halting = functional.binary_cross_entropy_with_logits(
+        thought.q_halt, verdict.right.float(), weight=verdict.has_label.float(), reduction="sum"
+    )
+    terms = {
+        "grid_loss": (verdict.nats * ~is_text).sum(),
+        "text_loss": (verdict.nats * is_text).sum(),
+        "q_halt_loss": settings.halt_loss_weight * halting,
+        "map_diversity_loss": settings.map_diversity_loss_weight * map_overlap(thought.capsules.maps).sum(),
+    }
+    if thought.capsules.children is not None:
+        residual = thought.capsules.residual.mean(-1).sum()
+        terms["checksum_loss"] = settings.checksum_loss_weight * residual
+    if thought.drawn:
+        errors = [(drawn - thought.patches).abs().mean((1, 2)).sum() for drawn in thought.drawn]
+        mean = torch.stack(errors).mean()
+        terms["reconstruction_loss"] = settings.reconstruction_loss_weight * mean
+    if thought.coding is not None:
+        terms["vq_loss"] = settings.vq_loss_weight * thought.coding.commitment.sum()
+    if thought.further:
+        terms["mtp_loss"] = settings.mtp_loss_weight * _further_tokens(thought, target, is_text).sum()
+    if thought.plan is not None:
+        terms |= _planner_terms(settings, thought.plan, verdict)
+    return terms
+
+
+@torch.no_grad()
+def step_metrics(
+    thought: Thought, verdict: Verdict, target_kind: Tensor, steps: Tensor, halted: Tensor, opened: Tensor
+) -> dict[str, Tensor]:
+    """Float32 sums over the rows that halted now and have a valid label; `count` of them.
+
+    Besides TRM's: expansions (opened capsules), grids and text apart (`grid_rows`, `grid_exact`, `text_rows`,
+    `text_bits`: mean bits per token of a row), residual (mean checksum error).
+    """
+    counted = halted & verdict.has_label
+    grid, text = counted & (target_kind == GRID), counted & (target_kind == TEXT)
+    sums = {
+        "count": counted,
+        "accuracy": verdict.share * counted,
+        "exact_accuracy": verdict.right & counted,
+        "q_halt_accuracy": ((thought.q_halt >= 0) == verdict.right) & counted,
+        "steps": steps * counted,
+        "expansions": opened.sum(-1) * counted,
+        "residual": thought.capsules.residual.mean(-1) * counted,
+        "grid_rows": grid,
+        "grid_exact": verdict.right & grid,
+        "text_rows": text,
+        "text_bits": verdict.nats / math.log(2) * text,
+    }
+    return {name: value.sum(dtype=torch.float32) for name, value in sums.items()}

@@ -1,0 +1,259 @@
+"""multimodal_hesc: the network, its control and its memory behind the interface that every family has.
+
+What changes over training comes in as `values`, chance as `draws`; nothing here counts steps. Replay, target network,
+concepts and memory are buffers: the state dict continues the run exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from trm_cli.models import act, layers
+from trm_cli.models.act import Carry, Outputs, StepResult
+from trm_cli.models.hesc import losses, q_control
+from trm_cli.models.hesc.losses import Verdict
+from trm_cli.models.hesc.network import HescNetwork, Thought
+from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork, Settled
+from trm_cli.models.hesc.replay import ReplayBuffer, Transition
+from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.working_set import expand
+
+# What the first draws of a row decide; the rest choose what is replayed.
+_POLICY_DRAWS = slice(0, 3)
+_PLANNER_DRAW, _CONCEPT_DRAW, _FIRST_REPLAY_DRAW = 3, 4, 5
+
+
+@dataclass(frozen=True)
+class HescOutputs(Outputs):
+    """thought: everything the pass said; q float32 [B, 3] or None; action int64 [B]; opened bool [B, K]: the capsules
+    whose children were visible in this step."""
+
+    thought: Thought | None = None
+    q: Tensor | None = None
+    action: Tensor | None = None
+    opened: Tensor | None = None
+
+
+def _present(values: Annealed | None, draws: Tensor | None) -> Annealed:
+    if values is None and draws is not None:
+        raise ValueError("A training step needs the annealed values of its moment.")
+    return Settled() if values is None else values
+
+
+class MultimodalHesc(nn.Module):
+    """Hierarchical Expandable Semantic Capsules: one recursive model for grids, text and pictures.
+
+    Batch: canvas_kind [B] (0 grid, 1 text, 2 picture), canvas uint8 [B, C], target int32 [B, T] (-100: not asked),
+    target_kind [B] (0 grid, 1 text), puzzle_identifiers int32 [B], and optionally picture uint8 [B, 3, h, w].
+    """
+
+    def __init__(self, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, **settings: Any) -> None:
+        super().__init__()
+        self.settings = HescSettings(**settings)
+        self.dtype = layers.forward_dtype_named(self.settings.forward_dtype)
+        self.halt_max_steps = self.settings.halt_max_steps
+        self.network = HescNetwork(self.settings, vocab_size, seq_len)
+        self.puzzle_embedding: nn.Embedding | None = None
+        if self.settings.puzzle_emb_ndim:
+            rows, width = num_puzzle_identifiers, self.settings.puzzle_emb_ndim
+            self.puzzle_embedding = nn.Embedding(rows, width, _weight=torch.zeros(rows, width), sparse=True)
+        self.q_network: QNetwork | None = None
+        self.replay: ReplayBuffer | None = None
+        self.draws_per_row = _FIRST_REPLAY_DRAW
+        if self.settings.enable_dqn:
+            self.q_network = QNetwork(self.settings)
+            self.replay = ReplayBuffer(self.settings.replay_capacity, self.q_network.state_size, len(Action))
+            self.draws_per_row += self.settings.replay_samples_per_row
+
+    def trunk_parameters(self) -> Iterator[nn.Parameter]:
+        """All but the puzzle table."""
+        table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight
+        return (parameter for parameter in self.parameters() if parameter is not table)
+
+    def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
+        """All rows halted, everything zero: the first step fills every row."""
+        canvas = batch["canvas"]
+        rows, device = canvas.shape[0], canvas.device
+        shape = (rows, self.settings.num_slots, self.settings.hidden_size)
+        z = {name: torch.zeros(shape, dtype=self.dtype, device=device) for name in ("z_H", "z_L")}
+        extra = {"opened": torch.zeros(rows, self.settings.num_capsules, dtype=torch.bool, device=device)}
+        if self.q_network is not None:
+            extra["q_state"] = torch.zeros(rows, self.q_network.state_size, device=device)
+            extra["action"] = torch.zeros(rows, dtype=torch.int64, device=device)
+            for name in ("reward", "halt_reward", "accuracy"):
+                extra[name] = torch.zeros(rows, device=device)
+            extra["learns"] = torch.zeros(rows, dtype=torch.bool, device=device)
+        return replace(act.empty_carry(batch, z), extra=extra)
+
+    # --- One step ---
+
+    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> Thought:
+        """Run the network in the activation type; master weights are cast once, recursive calls share the copies."""
+        puzzle = None
+        if self.puzzle_embedding is not None:
+            puzzle = self.puzzle_embedding(carry.data["puzzle_identifiers"].long())
+        draw = None if draws is None else draws[:, _PLANNER_DRAW]
+        arguments = (carry.data, carry.z["z_H"], carry.z["z_L"], opened, puzzle, draw)
+        if self.dtype == torch.float32:
+            thought: Thought = self.network(*arguments)
+            return thought
+        cast = {name: weight.to(self.dtype) for name, weight in self.network.named_parameters()}
+        thought = functional_call(self.network, cast, arguments)
+        return thought
+
+    def advance(
+        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed | None = None, draws: Tensor | None = None
+    ) -> tuple[Carry, HescOutputs]:
+        """One supervision step. draws: uniform [B, draws_per_row] in training, None in evaluation (no row halts early).
+
+        The new carry is detached; EXPAND takes effect in the next step. An evaluation may leave the values out. Raises
+        ValueError where a training step does.
+        """
+        values = _present(values, draws)
+        fresh = carry.halted
+        recursion = self.network.recursion
+        carry = act.refresh(carry, batch, {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start})
+        opened = carry.extra["opened"] & ~fresh[:, None]
+        thought = self._think(carry, opened, draws)
+        steps = carry.steps + 1
+        valid = q_control.valid_actions(self.settings, steps, opened)
+        extra = {"opened": opened}
+        q = None
+        if self.q_network is not None:
+            state = q_control.state_features(
+                self.settings,
+                thought.z_H[:, 0],
+                carry.z["z_H"][:, 0],
+                thought.log_probs,
+                steps,
+                opened,
+                thought.capsules.residual,
+            )
+            q = self.q_network(state).detach()
+            extra["q_state"] = state
+        with torch.no_grad():
+            hidden_error = thought.capsules.residual.masked_fill(opened, 0.0).amax(-1)
+            wants_expand = (hidden_error > self.settings.expand_threshold) & valid[:, Action.EXPAND]
+            policy = None if draws is None else draws[:, _POLICY_DRAWS]
+            action = q_control.choose(q, thought.q_halt > 0, wants_expand, valid, values, policy)
+            extra["opened"] = expand(opened, thought.capsules.residual, action == Action.EXPAND)
+            if q is not None:
+                extra |= self._price(action, values)
+        z = {"z_H": thought.z_H.detach(), "z_L": thought.z_L.detach()}
+        after = replace(carry, z=z, steps=steps, halted=action == Action.HALT, extra=extra)
+        return after, HescOutputs(
+            logits=thought.scores,
+            q_halt=thought.q_halt,
+            q_continue=torch.zeros_like(thought.q_halt),
+            thought=thought,
+            q=q,
+            action=action,
+            opened=opened,
+        )
+
+    def _price(self, action: Tensor, values: Annealed) -> dict[str, Tensor]:
+        """The cost part of the reward of `action` [B]; what the step gains is known one step later."""
+        penalty = self.settings.children_per_capsule * torch.as_tensor(values.expansion_penalty, device=action.device)
+        cost = self.settings.reward_step_cost + (action == Action.EXPAND) * penalty
+        zero = torch.zeros(action.shape[0], device=action.device)
+        return {
+            "action": action,
+            "reward": -cost.float(),
+            "halt_reward": zero,
+            "accuracy": zero,
+            "learns": torch.zeros_like(action, dtype=torch.bool),
+        }
+
+    def forward(
+        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed | None = None, draws: Tensor | None = None
+    ) -> StepResult:
+        """One supervision step with its losses; in training (draws given) replay, concepts and memory move as well."""
+        values = _present(values, draws)
+        before = carry
+        carry, outputs = self.advance(carry, batch, values, draws)
+        assert outputs.thought is not None and outputs.opened is not None
+        thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
+        verdict = losses.judge(thought, target)
+        terms = losses.loss_terms(self.settings, thought, verdict, target, kind)
+        if self.q_network is not None:
+            carry = self._remember_verdict(carry, verdict)
+            if draws is not None:
+                self._experience(before, carry, outputs.opened)
+                terms["td_loss"] = self._td_term(values, draws)
+        if draws is not None:
+            self._store(thought, verdict, carry, draws)
+        loss = torch.stack(tuple(terms.values())).sum()
+        metrics = losses.step_metrics(thought, verdict, kind, carry.steps, carry.halted, outputs.opened)
+        detached = {name: term.detach() for name, term in terms.items()}
+        return StepResult(carry, loss, detached, metrics, outputs)
+
+    def answer(self, outputs: Outputs) -> Tensor:
+        """Predicted tokens [B, T]; in text rows each one given the true tokens before it."""
+        return outputs.logits.argmax(-1)
+
+    # --- What is learnt from what happened ---
+
+    def _remember_verdict(self, carry: Carry, verdict: Verdict) -> Carry:
+        settings = self.settings
+        pay = torch.where(verdict.right, settings.reward_correct, settings.reward_incorrect)
+        extra = carry.extra | {"halt_reward": pay, "accuracy": verdict.share.float(), "learns": verdict.has_label}
+        return replace(carry, extra=extra)
+
+    def _experience(self, before: Carry, after: Carry, opened: Tensor) -> None:
+        """Store what the rows did: the step that led here, where the row is still the same puzzle, and a HALT now.
+
+        A row that was reset in this step has no past: its last transition was stored, as terminal, when it halted.
+        """
+        assert self.replay is not None
+        old, new = before.extra, after.extra
+        valid = q_control.valid_actions(self.settings, after.steps, opened)
+        gain = new["accuracy"] - old["accuracy"]
+        led_here = Transition(
+            state=old["q_state"],
+            action=old["action"],
+            reward=(old["reward"] + gain).clamp(-1, 1),
+            halt_reward=old["halt_reward"],
+            next_state=new["q_state"],
+            next_valid=valid,
+            terminal=torch.zeros_like(before.halted),
+        )
+        ended = Transition(
+            state=new["q_state"],
+            action=new["action"],
+            reward=new["halt_reward"],
+            halt_reward=new["halt_reward"],
+            next_state=new["q_state"],
+            next_valid=valid,
+            terminal=torch.ones_like(before.halted),
+        )
+        self.replay.push(led_here, ~before.halted & old["learns"])
+        self.replay.push(ended, after.halted & new["learns"])
+
+    def _td_term(self, values: Annealed, draws: Tensor) -> Tensor:
+        """TD loss of a sample, as a sum over rows; nothing during warm-up or while the replay is too small."""
+        assert self.replay is not None and self.q_network is not None
+        settings = self.settings
+        self.q_network.follow(settings.dqn_tau)
+        chosen = draws[:, _FIRST_REPLAY_DRAW:].flatten()
+        recent = int(settings.replay_recent_fraction * chosen.shape[0])
+        batch = self.replay.sample(chosen, recent, settings.replay_recent_window)
+        ready = (self.replay.size() >= settings.replay_min_size) & (
+            torch.as_tensor(values.dqn_warmup, device=draws.device) >= 1.0
+        )
+        weight = settings.td_loss_weight * draws.shape[0] * ready
+        return weight * q_control.td_loss(self.q_network, batch, settings.dqn_gamma)
+
+    def _store(self, thought: Thought, verdict: Verdict, carry: Carry, draws: Tensor) -> None:
+        """Move the concept book; keep the states of rows that ended right, worth more the fewer steps they took."""
+        if self.network.concepts is not None and thought.coding is not None:
+            self.network.concepts.update(thought.coding.encodings, thought.coding.ids, draws[:, _CONCEPT_DRAW])
+        if self.network.memory is not None and thought.cue is not None:
+            saved = 1.0 + (self.halt_max_steps - carry.steps).float() / self.halt_max_steps
+            worth = saved * (carry.halted & verdict.right)
+            self.network.memory.write(thought.cue.detach(), thought.z_H[:, 0].detach(), worth)

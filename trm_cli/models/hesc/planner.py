@@ -1,0 +1,136 @@
+"""Latent planning: several paths of continuous thoughts beside the working set (in the spirit of COCONUT).
+
+Each path starts from the pooled state, thinks `depth` times by taking its last hidden state as its next input, and is
+scored by how likely the answer is right when that path is followed. Thoughts look at the working set and at earlier
+thoughts of their own path; the working set does not look back, so its keys are computed once and a thought costs one
+token.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from trm_cli.models.hesc.blocks import Attention, Linear, SwiGLU
+from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.layers import embedding_parameter, linear_parameter, rms_norm
+
+
+class Plan(NamedTuple):
+    """values [B, P]: logit that each path ends right; shares [B, P]: softmax of the values; weights [B, P]: what was
+    followed (a single path in solo rows); thoughts [B, P, depth, D]; gate [B]. All but the thoughts are float32."""
+
+    values: Tensor
+    shares: Tensor
+    weights: Tensor
+    thoughts: Tensor
+    gate: Tensor
+
+
+class ThoughtBlock(nn.Module):
+    """Pre-norm block for single thoughts: attention to context and own past, then SwiGLU."""
+
+    def __init__(self, hidden_size: int, num_heads: int, expansion: float) -> None:
+        super().__init__()
+        self.attention = Attention(hidden_size, num_heads)
+        self.mlp = SwiGLU(hidden_size, expansion)
+
+    def forward(
+        self, h: Tensor, context: tuple[Tensor, Tensor], visible: Tensor, past: list[tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """H [B, P, D]; context keys and values [B, H, S, hd]; visible bool [B, S]; past grows by this thought's own
+        keys and values [B, H, P, hd] -> [B, P, D]."""
+        normed = rms_norm(h)
+        q = self.attention.queries(normed) * self.attention.head_dim**-0.5
+        past.append(self.attention.keys_values(normed))
+        outer = (q @ context[0].mT).masked_fill(~visible[:, None, None], -math.inf)
+        own = torch.stack([(q * k).sum(-1) for k, _ in past], -1)
+        weights = torch.cat((outer, own), -1).float().softmax(-1).to(q.dtype)
+        size = outer.shape[-1]
+        mixed = weights[..., :size] @ context[1]
+        for index, (_, v) in enumerate(past):
+            mixed = mixed + weights[..., size + index, None] * v
+        h = h + self.attention.merge(mixed)
+        thought: Tensor = h + self.mlp(rms_norm(h))
+        return thought
+
+
+class LatentPlanner(nn.Module):
+    """z_H -> z_H + gate * fuse(z_H, plan). The last map starts at zero: an untrained planner changes nothing."""
+
+    def __init__(self, settings: HescSettings) -> None:
+        super().__init__()
+        width, paths = settings.hidden_size, settings.latent_planning_paths
+        self.paths, self.depth, self.solo_ratio = (
+            paths,
+            settings.latent_planning_depth,
+            settings.latent_planning_solo_ratio,
+        )
+        self.starts = embedding_parameter(paths, width)
+        self.path_in = nn.Parameter(torch.stack([linear_parameter(width, width).data for _ in range(paths)]))
+        self.path_out = nn.Parameter(torch.zeros(paths, width, width))
+        self.blocks = nn.ModuleList(
+            ThoughtBlock(width, settings.num_heads, settings.expansion) for _ in range(settings.latent_planning_layers)
+        )
+        self.value = nn.Sequential(Linear(width, width // 2, bias=0.0), nn.GELU(), Linear(width // 2, 1, bias=0.0))
+        self.gate = nn.Sequential(Linear(width, width // 4, bias=0.0), nn.GELU(), Linear(width // 4, 1, bias=-2.0))
+        self.fuse = Linear(width, width, std=0.0)
+
+    def think(self, z_H: Tensor, visible: Tensor) -> Tensor:
+        """Working set [B, S, D], visible [B, S] -> thoughts [B, P, depth, D] of unit size."""
+        context = rms_norm(z_H)
+        pooled = context[:, :1]
+        hidden = torch.einsum("bd,ped->bpe", pooled[:, 0], self.path_in)
+        offset = torch.einsum("bpe,pde->bpd", torch.nn.functional.gelu(hidden), self.path_out)
+        thought = rms_norm(pooled + rms_norm(self.starts) + offset)
+        blocks = [cast(ThoughtBlock, block) for block in self.blocks]
+        outside = [block.attention.keys_values(context) for block in blocks]
+        past: list[list[tuple[Tensor, Tensor]]] = [[] for _ in blocks]
+        thoughts = []
+        for _ in range(self.depth):
+            for block, around, own in zip(blocks, outside, past, strict=True):
+                thought = block(thought, around, visible, own)
+            # The normed state is both this thought and the input of the next one.
+            thought = rms_norm(thought)
+            thoughts.append(thought)
+        return torch.stack(thoughts, 2)
+
+    def followed(self, shares: Tensor, draw: Tensor | None) -> Tensor:
+        """Weights [B, P]: the shares, or one path alone in the rows whose draw [B] in 0..1 falls under `solo_ratio`.
+
+        A row that follows one path tells whether that path was right, at no cost; it is where values come from.
+        """
+        if draw is None:
+            return shares
+        path = (draw / max(self.solo_ratio, 1e-9) * self.paths).long().clamp(max=self.paths - 1)
+        alone = torch.nn.functional.one_hot(path, self.paths).to(shares.dtype)
+        return torch.where((draw < self.solo_ratio)[:, None], alone, shares)
+
+    def forward(self, z_H: Tensor, visible: Tensor, draw: Tensor | None) -> tuple[Tensor, Plan]:
+        """Z_H [B, S, D], visible bool [B, S], draw [B] or None -> new z_H [B, S, D] and the plan."""
+        thoughts = self.think(z_H, visible)
+        last = thoughts[:, :, -1]
+        values = self.value(last)[..., 0].float()
+        shares = values.softmax(-1)
+        weights = self.followed(shares, draw)
+        merged = torch.einsum("bp,bpd->bd", weights.to(last.dtype), last)
+        gate = self.gate(rms_norm(z_H[:, 0]))[..., 0].float().sigmoid()
+        change = self.fuse(torch.nn.functional.gelu(rms_norm(z_H + merged[:, None])))
+        return z_H + gate.to(z_H.dtype)[:, None, None] * change, Plan(values, shares, weights, thoughts, gate)
+
+
+def balance(shares: Tensor) -> Tensor:
+    """KL of the batch's mean share of each path from the uniform law: [B, P] -> 0-dim, 0 when paths are used alike."""
+    mean = shares.mean(0)
+    return (mean * (mean * mean.shape[0]).clamp_min(1e-9).log()).sum()
+
+
+def likeness(thoughts: Tensor) -> Tensor:
+    """Mean squared cosine between the last thoughts of different paths: [B, P, depth, D] -> [B]."""
+    unit = torch.nn.functional.normalize(thoughts[:, :, -1].float(), dim=-1, eps=1e-6)
+    paths = unit.shape[1]
+    squares = (unit @ unit.mT).square().sum((1, 2)) - paths
+    return squares / max(1, paths * (paths - 1))

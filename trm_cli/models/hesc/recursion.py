@@ -1,0 +1,41 @@
+"""TRM's recursion over the working set: L_cycles times z_L, then z_H; H_cycles times, the last one with a gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trm_cli.models.hesc.blocks import RecursiveStack
+from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.layers import truncated_normal_
+
+_START = 0.1
+"""Deviation of the initial states. TRM starts at 1; there the injection is all content, here half of it says which slot
+it is, and two unit states on top would leave a twelfth of what is normed to the canvas."""
+
+
+class Recursion(nn.Module):
+    """z_L <- stack(z_L, z_H + X); z_H <- stack(z_H, z_L). Hidden slots are computed but nobody may look at them."""
+
+    z_H_start: Tensor
+    z_L_start: Tensor
+
+    def __init__(self, settings: HescSettings) -> None:
+        super().__init__()
+        self.H_cycles, self.L_cycles = settings.H_cycles, settings.L_cycles
+        self.stack = RecursiveStack(settings.L_layers, settings.hidden_size, settings.num_heads, settings.expansion)
+        self.register_buffer("z_H_start", truncated_normal_(torch.empty(settings.hidden_size), _START))
+        self.register_buffer("z_L_start", truncated_normal_(torch.empty(settings.hidden_size), _START))
+
+    def _cycle(self, z_H: Tensor, z_L: Tensor, injection: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        for _ in range(self.L_cycles):
+            z_L = self.stack(z_L, z_H + injection, mask)
+        return self.stack(z_H, z_L, mask), z_L
+
+    def forward(self, z_H: Tensor, z_L: Tensor, injection: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Both states and the injection [B, S, D], visible bool [B, S] -> new z_H, z_L."""
+        mask = visible[:, None, None, :]
+        with torch.no_grad():
+            for _ in range(self.H_cycles - 1):
+                z_H, z_L = self._cycle(z_H, z_L, injection, mask)
+        return self._cycle(z_H, z_L, injection, mask)
