@@ -1,0 +1,100 @@
+"""Files that are either whole or absent, whatever kills the process or the machine."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from trm_cli.errors import DatasetError
+
+LOCK_NAME = ".lock"
+_BLOCK_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under `path` only when the block ends without an exception.
+
+    The order of the three steps at the end is what makes it durable; each says what would break without it.
+    Only one process may write a given path at a time (builders hold `locked_directory`): what a killed writer left
+    under the temporary name is overwritten by the next one.
+    """
+    target = Path(path)
+    # In the same directory: a rename across file systems is a copy, and a copy can be cut in half.
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            # Before the rename: after a power cut the new name could otherwise point at an empty file.
+            os.fsync(stream.fileno())
+        # One step for every reader: they see the old file or the new one, never a part.
+        temporary.replace(target)
+        # After the rename: the new name itself lives in the directory and could otherwise be lost, although a later
+        # file, written in the belief that this one exists, survives.
+        sync_directory(target.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path`; after a crash at any instant the file is the old one or the new one, never a part."""
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+def sync_directory(path: str | Path) -> None:
+    """Flush a directory's list of names to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked_directory(path: str | Path) -> Iterator[None]:
+    """Hold a directory for one builder; it is created when missing.
+
+    The lock is the kernel's (`flock`): it ends with the process, however that ends, so that a lock left behind by a
+    killed builder blocks nobody. The file itself stays, because removing it would let two processes hold locks on two
+    files of the same name. Raises DatasetError when another process holds the directory.
+    """
+    directory = Path(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot write to {directory}: {error.strerror}", hint="choose another --output-dir"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise DatasetError(
+                f"{directory} is being built by another process (id {holder})",
+                hint="wait for it to end, stop it, or choose another --output-dir",
+            ) from error
+        # Only for the message above; the lock does not depend on it.
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        yield
+    finally:
+        os.close(descriptor)
