@@ -30,6 +30,7 @@ class FileRecord:
 class Manifest:
     """What a builder says about its dataset.
 
+    `builder_version` rises whenever the same flags would give other bytes than before.
     `flags` are those that decide the content, so not the number of workers; `state` is "building" or "complete";
     `planned` and `finished` are counts. Nothing here depends on when or where it was built: the same flags give the
     same bytes.
@@ -40,6 +41,7 @@ class Manifest:
     seed: int
     source: Mapping[str, object]
     licence: str
+    builder_version: int = 1
     planned: Mapping[str, object] = field(default_factory=dict)
     finished: Mapping[str, object] = field(default_factory=dict)
     files: Mapping[str, FileRecord] = field(default_factory=dict)
