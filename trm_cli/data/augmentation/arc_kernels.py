@@ -1,0 +1,150 @@
+"""Compiled loops over ARC rows: transforming encoded pairs, cropping and undoing predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trm_cli.data import dihedral
+from trm_cli.data.augmentation.compiled import compiled
+
+SIDE = 30
+EOS = 1
+COLOUR_OFFSET = 2
+COLOURS = 10
+_INVERSE = np.array(dihedral.INVERSE, dtype=np.uint8)
+
+
+@compiled
+def _affine(symmetry: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
+    """`dihedral.affine` for a grid whose rows are `stride` cells apart."""
+    last_row, last_column = (height - 1) * stride, width - 1
+    if symmetry == 0:
+        return 0, stride, 1
+    if symmetry == 1:
+        return last_column, -1, stride
+    if symmetry == 2:
+        return last_row + last_column, -stride, -1
+    if symmetry == 3:
+        return last_row, 1, -stride
+    if symmetry == 4:
+        return last_column, stride, -1
+    if symmetry == 5:
+        return last_row, -stride, 1
+    if symmetry == 6:
+        return 0, 1, stride
+    return last_row + last_column, -1, -stride
+
+
+@compiled
+def _swaps(symmetry: int) -> bool:
+    """Whether the symmetry exchanges height and width."""
+    return symmetry in (1, 3, 6, 7)
+
+
+@compiled
+def _sides(row: np.ndarray) -> tuple[int, int]:
+    """Height and width of the grid that stands in the top left corner of an encoded row."""
+    height, width = 0, 0
+    while height < SIDE and row[height * SIDE] >= COLOUR_OFFSET:
+        height += 1
+    while width < SIDE and row[width] >= COLOUR_OFFSET:
+        width += 1
+    return height, width
+
+
+@compiled
+def grid_sides(rows: np.ndarray, sides: np.ndarray) -> None:
+    """Write (height, width) of every encoded row [N, 900] into `sides` [N, 2]."""
+    for index in range(rows.shape[0]):
+        sides[index, 0], sides[index, 1] = _sides(rows[index])
+
+
+@compiled
+def _write(
+    source: np.ndarray, symmetry: int, colour_map: np.ndarray, top: int, left: int, target: np.ndarray, pad: int
+) -> None:
+    """Write one transformed, recoloured, shifted grid with its end marks into `target` [900]."""
+    height, width = _sides(source)
+    base, row_step, column_step = _affine(symmetry, height, width, SIDE)
+    if _swaps(symmetry):
+        height, width = width, height
+    target[:] = pad
+    for r in range(height):
+        read, write = base + r * row_step, (top + r) * SIDE + left
+        for c in range(width):
+            target[write + c] = colour_map[source[read + c * column_step] - COLOUR_OFFSET] + COLOUR_OFFSET
+    if top + height < SIDE:
+        write = (top + height) * SIDE + left
+        for c in range(width):
+            target[write + c] = EOS
+    if left + width < SIDE:
+        for r in range(height):
+            target[(top + r) * SIDE + left + width] = EOS
+
+
+@compiled
+def augment_pairs(
+    base_inputs: np.ndarray,
+    base_labels: np.ndarray,
+    rows: np.ndarray,
+    symmetries: np.ndarray,
+    permutations: np.ndarray,
+    offsets: np.ndarray,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    input_pad: int,
+    label_pad: int,
+) -> None:
+    """Write the augmented pairs `rows` [B] of the base rows uint8 [N, 900] into `inputs` and `labels` [B, 900].
+
+    symmetries [B], permutations [B, 10] (new colour of every colour), offsets [B, 2] (rows down, columns right).
+    """
+    for index in range(rows.shape[0]):
+        row, symmetry, colours = rows[index], symmetries[index], permutations[index]
+        top, left = offsets[index, 0], offsets[index, 1]
+        _write(base_inputs[row], symmetry, colours, top, left, inputs[index], input_pad)
+        _write(base_labels[row], symmetry, colours, top, left, labels[index], label_pad)
+
+
+@compiled
+def crop_sides(tokens: np.ndarray, sides: np.ndarray) -> None:
+    """Largest rectangle from the top left whose cells are all colours, for every row [N, 900]; the lowest of equals."""
+    last = COLOUR_OFFSET + COLOURS - 1
+    for index in range(tokens.shape[0]):
+        row = tokens[index]
+        width, best, best_height, best_width = SIDE, 0, 0, 0
+        for height in range(1, SIDE + 1):
+            start = (height - 1) * SIDE
+            for c in range(width):
+                if row[start + c] < COLOUR_OFFSET or row[start + c] > last:
+                    width = c
+                    break
+            if height * width > best:
+                best, best_height, best_width = height * width, height, width
+        sides[index, 0], sides[index, 1] = best_height, best_width
+
+
+@compiled
+def invert_grids(
+    tokens: np.ndarray,
+    sides: np.ndarray,
+    symmetries: np.ndarray,
+    permutations: np.ndarray,
+    cells: np.ndarray,
+    out_sides: np.ndarray,
+) -> None:
+    """Undo the augmentation of cropped grids: colours 0..9 row by row into `cells` [N, 900], sizes to `out_sides`."""
+    inverse = np.zeros(COLOURS, dtype=np.uint8)
+    for index in range(tokens.shape[0]):
+        height, width = sides[index, 0], sides[index, 1]
+        for colour in range(COLOURS):
+            inverse[permutations[index, colour]] = colour
+        symmetry = _INVERSE[symmetries[index]]
+        base, row_step, column_step = _affine(symmetry, height, width, SIDE)
+        if _swaps(symmetry):
+            height, width = width, height
+        for r in range(height):
+            for c in range(width):
+                token = tokens[index, base + r * row_step + c * column_step]
+                cells[index, r * width + c] = inverse[token - COLOUR_OFFSET]
+        out_sides[index, 0], out_sides[index, 1] = height, width
