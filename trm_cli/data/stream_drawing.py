@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
 from trm_cli.data.canvas_codes import (
-    IGNORED,
     CanvasSpec,
     grid_target,
     place_grid,
@@ -19,14 +18,12 @@ from trm_cli.data.canvas_codes import (
 )
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_dataset import Batch
-from trm_cli.data.stream_plan import GRID_SIDES
 from trm_cli.data.stream_records import GRID, PICTURE, TEXT
 from trm_cli.data.stream_shards import Shard
+from trm_cli.data.vocabulary import IGNORED, TEXT_TARGET, target_length
 from trm_cli.errors import DatasetError
 
 AUGMENTATIONS_NAME = "augmentations.npy"
-# Bytes of a text that are to be predicted in one sample: at 84 px they still fit the canvas' 144 places.
-TEXT_TARGET = 128
 # The least that a reader gets to see before the cut.
 MIN_PREFIX = 16
 # The published recipe shifts all pairs of a task but one: three of four of the usual four.
@@ -53,9 +50,16 @@ class Drawing:
         """Augmentations per task, the task itself included."""
         return 1 if self.codes is None else self.codes.shape[1]
 
+    def distinct(self, group: int) -> int:
+        """Return how many augmentations of a task differ: a symmetric one with few colours has fewer than `variants`.
+
+        Its row of codes goes on with zeros, which is the task itself.
+        """
+        return 1 if self.codes is None or not group else 1 + int(np.count_nonzero(self.codes[group - 1]))
+
     def target_length(self, spec: CanvasSpec) -> int:
         """Return T: places of a target."""
-        return spec.cells if self.has_grids else TEXT_TARGET
+        return target_length(spec.size, self.has_grids)
 
     def empty(self, count: int, spec: CanvasSpec) -> Batch:
         """Return a batch of `count` rows in which nothing is drawn and nothing is to be predicted."""
@@ -75,7 +79,7 @@ class Drawing:
         chance = counter_rng.uniform(seed, "stream/draw", (epoch, shard.first + record), 4)
         kind = int(shard.kind[record])
         if kind == GRID:
-            variant = int(chance[0] * self.variants)
+            variant = int(chance[0] * self.distinct(int(shard.group[record])))
             self._grid(batch, row, spec, shard, record, variant, chance[1:] if self.codes is not None else None)
         elif kind == TEXT:
             length = len(shard.payload(record))
@@ -114,7 +118,8 @@ class Drawing:
         if chance is not None and chance[0] < SHIFTED_SHARE:
             top = int(chance[1] * (spec.side - max(given.shape[0], wanted.shape[0]) + 1))
             left = int(chance[2] * (spec.side - max(given.shape[1], wanted.shape[1]) + 1))
-        place_grid(batch["canvas"][row, : spec.cells].reshape(spec.side, spec.side), given, top, left)
+        canvas = batch["canvas"][row].view(np.uint8)[: spec.cells]
+        place_grid(canvas.reshape(spec.side, spec.side), given, top, left)
         grid_target(batch["target"][row].reshape(spec.side, spec.side), wanted, top, left)
         batch["canvas_kind"][row], batch["target_kind"][row] = GRID, 0
         batch["puzzle_identifiers"][row] = 1 + (group - 1) * self.variants + variant if group else 0
@@ -164,7 +169,7 @@ def augmented(given: Grid, wanted: Grid, code: int) -> tuple[Grid, Grid]:
 def read_drawing(root: str | Path, metadata: DatasetMetadata) -> Drawing:
     """Read what the drawing of a dataset's records needs beside its shards. Raises DatasetError."""
     codes = None
-    if metadata.augmentation is not None:
+    if metadata.extra.get("variants", 1) != 1:
         path = Path(root) / AUGMENTATIONS_NAME
         try:
             codes = np.load(path, allow_pickle=False)
@@ -173,4 +178,4 @@ def read_drawing(root: str | Path, metadata: DatasetMetadata) -> Drawing:
         if codes.ndim != 2 or 1 + codes.size != metadata.num_puzzle_identifiers or codes[:, 0].any():
             raise DatasetError(f"{path} does not fit dataset.json", hint="build the dataset with --rebuild")
     side = metadata.extra.get("picture_side", 0)
-    return Drawing(codes, side if isinstance(side, int) else 0, bool(metadata.extra.get(GRID_SIDES)))
+    return Drawing(codes, side if isinstance(side, int) else 0, bool(metadata.extra.get("has_grids")))

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from trm_cli.data.metadata import DatasetFacts, DatasetMetadata
+from trm_cli.data.vocabulary import CELL_PIXELS
 from trm_cli.errors import DatasetError
 
 KIND = "stream"
 FOLDER = "stream_checkpoints"
 BATCHES_PER_CHUNK = 100
 GRID_SIDES = "grid_sides"
-CELL_PIXELS = 7
 
 
 @dataclass(frozen=True)

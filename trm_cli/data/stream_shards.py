@@ -59,7 +59,8 @@ class Shard:
 
     def lengths(self) -> NDArray[np.int64]:
         """Return the payload's length of every record: [N]."""
-        return np.diff(self._offsets.astype(np.int64))
+        offsets = self._offsets.astype(np.int64)
+        return offsets[1:] - offsets[:-1]
 
     def __getitem__(self, index: int) -> Record:
         shape = self.shape[index]
