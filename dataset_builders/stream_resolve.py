@@ -150,7 +150,7 @@ def _tinystories(
         return from_hub, _read_cache(cache)
     if known is not None and known.get("kind") == "sample" and settings.offline_fallback == "sample":
         return _stories(name, settings, limit, str(known.get("note", "")))
-    from dataset_builders import hub
+    from dataset_builders import hub_documents as hub
 
     reason = hub.unreachable_because(repository)
     if reason is not None:
