@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -42,11 +41,15 @@ def common_parser(name: str, description: str, example: str) -> argparse.Argumen
         description=description,
         epilog=f"example: python -m dataset_builders.{name} {example}",
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output-dir", type=Path, help="directory to build in; an unfinished build there is continued")
-    parser.add_argument("--seed", type=int, default=0, help="decides every random choice")
-    parser.add_argument("--workers", type=positive, default=usable_cpus(), help="changes the time, never the result")
+    parser.add_argument("--seed", type=int, default=0, help="decides every random choice (default 0)")
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        default=usable_cpus(),
+        help="threads or processes; never changes the result (default: all CPUs)",
+    )
     parser.add_argument("--limit", type=positive, help="build at most this many items per split, for a quick look")
     parser.add_argument("--plan", action="store_true", help="print what would be built as JSON, and build nothing")
     parser.add_argument("--rebuild", action="store_true", help="remove what was built before and start again")
@@ -191,8 +194,9 @@ def open_build(
 ) -> Iterator[Build]:
     """Hold `root` and begin, continue or recognise as complete the build that `manifest` describes.
 
-    `products` are the directories below root that --rebuild removes. Raises DatasetError when another process builds there, when the directory holds a build with other flags, or when it
-    holds a dataset that no builder of this project wrote (which --rebuild does not remove either).
+    `products` are the directories below root that --rebuild removes. Raises DatasetError when another process builds
+    there, when the directory holds a build with other flags, or when it holds a dataset that no builder of this project
+    wrote (which --rebuild does not remove either).
     """
     with locked_directory(root):
         if not (root / MANIFEST_NAME).exists() and any((root / split).exists() for split in ("train", "test")):

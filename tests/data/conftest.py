@@ -10,13 +10,6 @@ from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_arrays import write_split
 
 
-def solved_board(rows: int, columns: int) -> np.ndarray:
-    """A valid board of boxes rows x columns, values 1..N, [N*N]."""
-    side = rows * columns
-    y, x = np.divmod(np.arange(side * side), side)
-    return (y % rows * columns + y // rows + x) % side + 1
-
-
 @pytest.fixture
 def write_puzzles(tmp_path: Path) -> Callable[..., Path]:
     """Write groups given as lists of puzzle sizes; every cell of example k holds a value that identifies k."""

@@ -1,0 +1,222 @@
+"""Build a Sudoku dataset: generated from a seed, or read from a CSV file or the hub in Sudoku-Extreme's layout.
+
+`python -m dataset_builders.sudoku --help` lists the flags. No training puzzle is a symmetry of a test puzzle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builders.builder_cli import (
+    Build,
+    Progress,
+    common_parser,
+    not_negative,
+    open_build,
+    positive,
+    print_plan,
+    run_builder,
+    split_facts,
+)
+from trm_cli.data.manifest import Manifest
+from trm_cli.errors import DatasetError, UsageError
+
+BUILDER_VERSION = 1
+NO_LIMIT = 2**30  # no rating is higher
+_DEFAULT_COUNT = 1000
+_DEFAULT_CLUES = {4: 6, 6: 12}  # by side; larger boards: see _clue_range
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the content of the dataset. Counts are None where all of a source's puzzles are wanted."""
+
+    box: tuple[int, int]
+    train: int | None
+    test: int | None
+    clues: tuple[int, int]  # least and most; (0, 0): minimal puzzles
+    difficulty: tuple[int, int]  # least and most guesses of the solver
+    num_aug: int
+    materialize: bool
+    seed: int
+    source: str  # "generate", a path, or "hub:REPO"
+
+    @property
+    def side(self) -> int:
+        """Return the number of digits."""
+        return self.box[0] * self.box[1]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the flags of this builder."""
+    result = common_parser("sudoku", "Build a Sudoku dataset.", "--output-dir datasets/sudoku --box 3 3 --train 1000")
+    add = result.add_argument
+    add(
+        "--box",
+        type=positive,
+        nargs=2,
+        default=[3, 3],
+        metavar=("R", "C"),
+        help="rows and columns of a box (default 3 3)",
+    )
+    add("--train", "--subsample-size", type=positive, dest="train", metavar="N",
+        help="training puzzles before augmentation; default 1000 when generated, otherwise all")  # fmt: skip
+    add("--test", type=positive, metavar="N", help="test puzzles; default 1000 when generated, otherwise all")
+    add("--clues", metavar="N|minimal", help="clues of generated puzzles; minimal: none could be left out "
+        "(default 6 on 4x4, 12 on 6x6, minimal on 9x9, half the cells on larger boards)")  # fmt: skip
+    add("--min-clues", type=positive, metavar="N", help="with --max-clues, instead of --clues")
+    add("--max-clues", type=positive, metavar="N", help="with --min-clues, instead of --clues")
+    add("--min-difficulty", type=not_negative, metavar="N", help="least rating: guesses that the solver needs")
+    add("--max-difficulty", type=not_negative, metavar="N", help="highest rating")
+    add(
+        "--num-aug",
+        type=not_negative,
+        default=1000,
+        metavar="N",
+        help="augmentations of each training puzzle (default 1000)",
+    )
+    add("--source", default="generate", metavar="generate|PATH|hub:REPO",
+        help="a CSV file with the columns source,question,answer,rating (split by symmetry class), a directory with "
+        "train.csv and test.csv, or a hub dataset; answers are checked, that no other exists is taken on trust "
+        "(default: generate)")  # fmt: skip
+    add("--materialize", action="store_true", help="store the augmentations instead of drawing them while training")
+    return result
+
+
+def settings_from(options: argparse.Namespace) -> Settings:
+    """Check the flags against each other. Raises UsageError."""
+    rows, columns = options.box
+    side = rows * columns
+    if not 2 <= side <= 16:
+        raise UsageError(f"--box {rows} {columns} makes {side} digits, expected 2 to 16")
+    generated = options.source == "generate"
+    difficulty = (options.min_difficulty or 0, NO_LIMIT if options.max_difficulty is None else options.max_difficulty)
+    if difficulty[0] > difficulty[1]:
+        raise UsageError(f"--min-difficulty {difficulty[0]} is above --max-difficulty {difficulty[1]}")
+    counts = {}
+    for name in ("train", "test"):
+        wanted = getattr(options, name)
+        wanted = _DEFAULT_COUNT if wanted is None and generated else wanted
+        counts[name] = options.limit if wanted is None else min(wanted, options.limit or wanted)
+    return Settings(
+        box=(rows, columns),
+        train=counts["train"],
+        test=counts["test"],
+        clues=_clue_range(options, side) if generated else (0, 0),
+        difficulty=difficulty,
+        num_aug=options.num_aug,
+        materialize=options.materialize,
+        seed=options.seed,
+        source=options.source,
+    )
+
+
+def _clue_range(options: argparse.Namespace, side: int) -> tuple[int, int]:
+    cells = side * side
+    least, most = options.min_clues, options.max_clues
+    if (least is None) != (most is None):
+        raise UsageError("--min-clues and --max-clues belong together")
+    if least is not None and options.clues is not None:
+        raise UsageError("--clues excludes --min-clues and --max-clues")
+    if least is None:
+        text = options.clues or str(_DEFAULT_CLUES.get(side, "minimal" if side <= 9 else cells // 2))
+        if text == "minimal":
+            return (0, 0)
+        if not text.isdecimal() or int(text) < 1:
+            raise UsageError(f"--clues must be a number of cells or 'minimal', found {text!r}")
+        least = most = int(text)
+    if not least <= most <= cells:
+        raise UsageError(f"a board of {cells} cells cannot have {least} to {most} clues")
+    return least, most
+
+
+def plan_of(settings: Settings) -> dict[str, object]:
+    """Return what would be built. Raises UsageError where only reading the source could tell."""
+    if settings.train is None or settings.test is None:
+        raise UsageError("how many puzzles this source holds is not known before it is read: name --train and --test")
+    stored = 1 + settings.num_aug if settings.materialize else 1
+    return {
+        "train": split_facts(settings.train, 1.0, settings.train * stored),
+        "test": split_facts(settings.test, 1.0, settings.test),
+        "seq_len": settings.side**2,
+        "vocab_size": settings.side + 2,
+        "num_puzzle_identifiers": 1,
+    }
+
+
+def manifest_of(settings: Settings, source: dict[str, object], licence: str) -> Manifest:
+    """Return the manifest of the unfinished build: everything that decides its bytes."""
+    flags: dict[str, object] = {
+        "box": list(settings.box),
+        "train": settings.train,
+        "test": settings.test,
+        "clues": "minimal" if settings.clues == (0, 0) else list(settings.clues),
+        "min_difficulty": settings.difficulty[0],
+        "max_difficulty": None if settings.difficulty[1] == NO_LIMIT else settings.difficulty[1],
+        "num_aug": settings.num_aug,
+        "materialize": settings.materialize,
+    }
+    planned = {} if settings.train is None or settings.test is None else plan_of(settings)
+    return Manifest(
+        builder="sudoku",
+        builder_version=BUILDER_VERSION,
+        flags=flags,
+        seed=settings.seed,
+        source=source,
+        licence=licence,
+        planned=planned,
+    )
+
+
+def build(options: argparse.Namespace) -> None:
+    """Do what the flags say."""
+    settings = settings_from(options)
+    if options.plan:
+        print_plan(plan_of(settings))
+        return
+    # Here, not at the top: --plan and --help need none of what these import.
+    from dataset_builders import sudoku_source, sudoku_write
+
+    root: Path = options.output_dir
+    if settings.source == "generate":
+        manifest = manifest_of(settings, {"kind": "generated"}, "generated, no third-party data")
+        with open_build(root, manifest, rebuild=options.rebuild) as work:
+            if not _already_there(work):
+                _generate(work, settings, options.workers)
+        return
+    source = sudoku_source.find_source(settings.source)
+    manifest = manifest_of(settings, source.describe(), source.licence)
+    with open_build(root, manifest, rebuild=options.rebuild) as work:
+        if not _already_there(work):
+            train, test = sudoku_source.read_source(source, settings)
+            sudoku_write.write_dataset(work, settings, train, test)
+
+
+def _generate(work: Build, settings: Settings, workers: int) -> None:
+    from dataset_builders import sudoku_generate, sudoku_write
+
+    if settings.train is None or settings.test is None:
+        raise DatasetError("generated datasets need a number of puzzles")
+    progress = Progress(settings.train + settings.test, "puzzles")
+    test = sudoku_generate.generate_split(work, settings, "test", settings.test, workers, progress, 0)
+    train = sudoku_generate.generate_split(work, settings, "train", settings.train, workers, progress, settings.test)
+    sudoku_write.write_dataset(work, settings, train, test)
+
+
+def _already_there(work: Build) -> bool:
+    if work.complete:
+        Progress(1, "datasets").report(1, f"{work.root} is complete, nothing to do")
+    return work.complete
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the builder and return its exit code."""
+    return run_builder(parser(), build, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
