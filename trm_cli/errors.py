@@ -1,6 +1,7 @@
 """The exit codes of `trm` and the errors that lead to them.
 
-Every mistake that a person can make ends in one of these classes, is printed without a traceback, and sets the exit code.
+Every mistake that a person can make ends in one of these classes, is printed without a traceback, and sets the exit
+code.
 """
 
 from __future__ import annotations
@@ -75,11 +76,17 @@ class ConfigError(TrmError):
     exit_code = ExitCode.USAGE
 
     def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
-        count = len(problems)
-        super().__init__(
-            "1 problem in the configuration" if count == 1 else f"{count} problems in the configuration", hint=hint
-        )
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{count} in {_common_place(problems)}", hint=hint)
         self.problems = tuple(problems)
+
+
+def _common_place(problems: Sequence[Problem]) -> str:
+    """The file that holds all of them, or a word for several."""
+    files = {problem.where.rsplit(":", 2)[0] for problem in problems if problem.where.count(":") >= 2}
+    if len(files) == 1 and all(problem.where.count(":") >= 2 for problem in problems):
+        return files.pop()
+    return "the configuration" if files or not problems else "the command line"
 
 
 class DatasetError(TrmError):

@@ -9,4 +9,6 @@ from collections.abc import Callable
 
 import typer
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = ()
+from trm_cli.commands import configs
+
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (configs.register,)

@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from trm_cli.console.output import stderr
-from trm_cli.errors import ConfigError, TrmError
+from trm_cli.errors import ConfigError, Problem, TrmError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_WIDEST_PLACE = 36  # a longer file:line:column gets a line of its own
 
 
-def render_error(error: TrmError) -> None:
+def render_error(error: TrmError, console: Console | None = None) -> None:
     """Print an error, each of its problems with its place, and its hint, on stderr."""
-    console = stderr()
-    console.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+    console = console or stderr()
+    _line(console, Text.assemble(("error: ", "bold red"), _printable(error.message, console)), 7)
     if isinstance(error, ConfigError):
-        width = max((len(problem.where) for problem in error.problems), default=0)
-        for problem in error.problems:
-            line = Text.assemble("  ", (problem.where.ljust(width), "cyan"), "  ", problem.message)
-            console.print(line, soft_wrap=True)
-            if problem.hint:
-                console.print(Text.assemble("  ", " " * width, "  ", (problem.hint, "dim")), soft_wrap=True)
+        for text, indent in _problem_lines(error.problems, console):
+            _line(console, text, indent)
     if error.hint:
-        console.print(Text.assemble("\n", ("hint: ", "bold"), error.hint), soft_wrap=True)
+        console.print()
+        _line(console, Text.assemble(("hint: ", "bold"), _printable(error.hint, console)), 6)
+
+
+def _problem_lines(problems: tuple[Problem, ...], console: Console) -> Iterator[tuple[Text, int]]:
+    """Lines, each with the column where its continuation starts."""
+    places = [_printable(problem.where, console) for problem in problems]
+    width = max((len(place) for place in places if len(place) <= _WIDEST_PLACE), default=0)
+    for problem, place in zip(problems, places, strict=True):
+        message = _printable(problem.message, console)
+        if len(place) <= _WIDEST_PLACE:
+            indent = 2 + width + 2
+            yield Text.assemble("  ", (place.ljust(width), "cyan"), "  ", message), indent
+        else:
+            indent = 4
+            yield Text.assemble("  ", (place, "cyan")), indent
+            yield Text.assemble(" " * indent, message), indent
+        if problem.hint:
+            hint = Text.assemble(" " * indent, ("hint: ", "bold"), _printable(problem.hint, console))
+            yield hint, indent + 6
+
+
+def _line(console: Console, text: Text, indent: int) -> None:
+    """One paragraph: wrapped under its own start on a terminal, one long line anywhere else (for grep)."""
+    if not console.is_terminal or console.width - indent < 24 or text.cell_len <= console.width:
+        console.print(text, soft_wrap=True)
+        return
+    head, tail = text[:indent], text[indent:]
+    lines = tail.wrap(console, console.width - indent)
+    console.print(Text.assemble(head, lines[0]), soft_wrap=True)
+    for line in lines[1:]:
+        console.print(Padding(line, (0, 0, 0, indent)))
+
+
+def _printable(text: str, console: Console) -> str:
+    """What a person typed may hold control characters, or bytes that the terminal's encoding lacks."""
+    visible = _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    encoding = console.encoding or "utf-8"
+    return visible.encode(encoding, "backslashreplace").decode(encoding)

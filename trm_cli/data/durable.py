@@ -28,7 +28,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     # In the same directory: a rename across file systems is a copy, and a copy can be cut in half.
     temporary = target.with_name(f".{target.name}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with temporary.open("w+b") as stream:
             yield stream
             stream.flush()
             # Before the rename: after a power cut the new name could otherwise point at an empty file.

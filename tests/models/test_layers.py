@@ -1,0 +1,102 @@
+"""Building blocks against their formulas, and the hand-written gradients against finite differences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from trm_cli.models import formulas, fused, layers
+
+torch.set_num_threads(1)
+
+
+def _double(*shape: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
+
+
+@pytest.mark.parametrize("dim", [-1, -2])
+def test_hand_written_gradient_of_residual_norm(dim: int) -> None:
+    a, b = _double(2, 5, 3, seed=1), _double(2, 5, 3, seed=2)
+    assert gradcheck(lambda x, y: fused.AddRMSNorm.apply(x, y, dim), (a, b))
+    assert torch.allclose(fused.AddRMSNorm.apply(a, b, dim), formulas.rms_norm(a + b, dim))
+
+
+def test_hand_written_gradient_of_swiglu() -> None:
+    x, w_in, w_out = _double(2, 3, 4), _double(10, 4, seed=1), _double(4, 5, seed=2)
+    assert gradcheck(fused.SwiGLU.apply, (x, w_in, w_out))
+
+
+def test_hand_written_gradient_of_token_swiglu() -> None:
+    x, w_in, w_out = _double(2, 3, 4), _double(10, 3, seed=1), _double(3, 5, seed=2)
+    assert gradcheck(fused.TokenSwiGLU.apply, (x, w_in, w_out))
+
+
+def test_hand_written_gradient_of_rotation() -> None:
+    rope = layers.rope_tables(4, 6, 100.0)
+    x = _double(2, 4, 2, 6)
+    assert gradcheck(lambda t: fused.Rotate.apply(t, rope.cos.double(), rope.sin.double()), (x,))
+
+
+def test_recording_and_plain_forms_agree() -> None:
+    x, w_in, w_out = _double(2, 3, 4), _double(10, 4, seed=1), _double(4, 5, seed=2)
+    t_in, t_out = _double(10, 3, seed=3), _double(3, 5, seed=4)
+    with torch.no_grad():
+        plain = [layers.swiglu(x, w_in, w_out), layers.token_swiglu(x, t_in, t_out), layers.add_rms_norm(x, x * 2)]
+    kept = [layers.swiglu(x, w_in, w_out), layers.token_swiglu(x, t_in, t_out), layers.add_rms_norm(x, x * 2)]
+    for first, second in zip(plain, kept, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_norm_is_computed_in_float32_for_half_precision() -> None:
+    x = torch.full((1, 1024), 300.0, dtype=torch.float16)  # the sum of squares overflows float16
+    torch.testing.assert_close(layers.rms_norm(x), torch.ones_like(x))
+
+
+def test_truncated_normal_realises_its_deviation_and_its_bounds() -> None:
+    torch.manual_seed(0)
+    drawn = layers.truncated_normal_(torch.empty(400_000), std=0.5)
+    assert drawn.std().item() == pytest.approx(0.5, rel=5e-3)
+    assert drawn.mean().item() == pytest.approx(0.0, abs=5e-3)
+    assert drawn.abs().max().item() <= 2 * 0.5 / 0.8796 + 1e-4
+
+
+def test_zero_deviation_draws_nothing() -> None:
+    before = torch.get_rng_state()
+    assert not layers.truncated_normal_(torch.ones(3), std=0).any()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("features", "width"), [(512, 1536), (97, 512), (81, 256), (32, 256), (1024, 2816)])
+def test_swiglu_width(features: int, width: int) -> None:
+    assert layers.swiglu_width(features, 4) == width
+
+
+def test_rotation_depends_on_relative_position_only() -> None:
+    rope = layers.rope_tables(12, 8, 10_000.0)
+    q, k = torch.randn(8), torch.randn(8)
+    turned_q = formulas.rotate(q.expand(12, 1, 8), *rope)[:, 0]
+    turned_k = formulas.rotate(k.expand(12, 1, 8), *rope)[:, 0]
+    assert (turned_q[3] @ turned_k[5]).item() == pytest.approx((turned_q[8] @ turned_k[10]).item(), rel=1e-4, abs=1e-5)
+    assert turned_q[7].norm().item() == pytest.approx(q.norm().item(), rel=1e-5)
+
+
+def test_odd_head_width_is_refused() -> None:
+    with pytest.raises(ValueError, match="even head width"):
+        layers.rope_tables(4, 7, 10_000.0)
+
+
+def test_plain_attention_equals_the_fused_kernel() -> None:
+    q, k, v = (torch.randn(2, 3, 7, 8) for _ in range(3))
+    fast = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(formulas.softmax_attention(q, k, v), fast)
+    scores = torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(8)
+    torch.testing.assert_close(fast, torch.einsum("bhij,bhjd->bhid", scores.softmax(-1), v))
+
+
+def test_unknown_dtype_is_named() -> None:
+    with pytest.raises(ValueError, match="float32, bfloat16, float16"):
+        layers.forward_dtype_named("float8")

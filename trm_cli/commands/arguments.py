@@ -1,0 +1,44 @@
+"""The words that several commands share: `[MODEL] [KEY=VALUE ...]`, `--arch`, `--device`, `--wandb`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL] [KEY=VALUE]...",
+        help="A name in configs/models/ or a YAML file, then settings such as epochs=10 or arch.hidden_size=256.",
+        show_default=False,
+    ),
+]
+Architecture = Annotated[str | None, typer.Option("--arch", help="Use this architecture: arch=NAME.", metavar="NAME")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps: device=NAME.", metavar="NAME")]
+Wandb = Annotated[str | None, typer.Option(help="auto, online, offline or disabled: wandb=MODE.", metavar="MODE")]
+
+
+def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
+    """The model (the first word without `=`, if there is one) and the overrides."""
+    given = list(words or ())
+    if given and "=" not in given[0]:
+        return given[0], given[1:]
+    return None, given
+
+
+def with_options(overrides: Sequence[str], **options: str | None) -> list[str]:
+    """Overrides with the options that stand for one appended, so that the option wins."""
+    return [*overrides, *(f"{key}={value}" for key, value in options.items() if value is not None)]
+
+
+def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolved:
+    """Resolve what was typed. Raises ConfigError with every problem at once."""
+    from trm_cli.config.compose import compose
+
+    model, overrides = split_words(words)
+    return compose(model, with_options(overrides, **options))

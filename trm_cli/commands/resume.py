@@ -1,0 +1,56 @@
+"""`trm resume`: continue a run with the configuration that is stored in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trm_cli.commands.arguments import Device, Wandb
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("resume")(resume)
+
+
+def resume(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN] [KEY=VALUE]...",
+            help="A run directory (default: the one changed last in checkpoints/), then settings to change.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = None,
+    wandb: Wandb = None,
+    extend_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Train for this many epochs in all, with a new plan.", metavar="EPOCHS")
+    ] = None,
+    replan: Annotated[bool, typer.Option("--replan", help="Accept settings that change the schedule.")] = False,
+    stop_at_step: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this step; the schedule stays as it is.", metavar="STEP")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")] = False,
+) -> None:
+    """Continue a run exactly where it stopped.
+
+    [dim]Example: trm resume checkpoints/sudoku-4x4[/dim]
+    """
+    from trm_cli.commands.arguments import split_words, with_options
+    from trm_cli.commands.training_run import Wishes, carry_out
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.training.finding import find_run
+
+    named, overrides = split_words(words)
+    run = find_run(named)
+    epochs = None if extend_epochs is None else str(extend_epochs)
+    changes = with_options(overrides, device=device, wandb=wandb, epochs=epochs)
+    # The run is where it was found, wherever it was when it was started.
+    resolved = load_run_config(run, [*changes, f"checkpoint_path={Path(run)}"])
+    wishes = Wishes(
+        dry_run=dry_run, replan=replan or extend_epochs is not None, stop_at_step=stop_at_step, must_exist=True
+    )
+    raise typer.Exit(carry_out(resolved, wishes))

@@ -1,0 +1,51 @@
+"""`trm train`: build the dataset if it is missing, print the plan, then train or continue."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from trm_cli.commands.arguments import Architecture, Device, Wandb, Words
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(
+    words: Words = None,
+    arch: Architecture = None,
+    device: Device = None,
+    wandb: Wandb = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run's checkpoints and start again.")] = False,
+    replan: Annotated[
+        bool, typer.Option("--replan", help="Continue although the settings changed the schedule.")
+    ] = False,
+    stop_at_step: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this step; the schedule stays as it is.", metavar="STEP")
+    ] = None,
+    dataset_only: Annotated[bool, typer.Option("--dataset-only", help="Build the dataset, do not train.")] = False,
+    rebuild_dataset: Annotated[
+        bool, typer.Option("--rebuild-dataset", help="Build the dataset again, from the start.")
+    ] = False,
+) -> None:
+    """Train a model; where its run has a checkpoint, continue it.
+
+    [dim]Example: trm train sudoku-4x4 epochs=40 --device cpu[/dim]
+    """
+    from trm_cli.commands.arguments import compose_words
+    from trm_cli.commands.training_run import Wishes, carry_out
+
+    resolved = compose_words(words, arch=arch, device=device, wandb=wandb)
+    wishes = Wishes(
+        dry_run=dry_run,
+        fresh=fresh,
+        replan=replan,
+        stop_at_step=stop_at_step,
+        dataset_only=dataset_only,
+        rebuild_dataset=rebuild_dataset,
+    )
+    raise typer.Exit(carry_out(resolved, wishes))

@@ -1,0 +1,120 @@
+"""All configurations at once: what there is, and whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_cli.config import registry
+from trm_cli.config.compose import compose, load_run_config, sorted_problems
+from trm_cli.config.yaml_loader import Document
+from trm_cli.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """A model in one line of `trm configs list`; `title` holds what is wrong where it cannot be read."""
+
+    name: str
+    title: str
+    architecture: str
+    data: str
+    checkpoint_path: str
+    path: str
+
+
+@dataclass(frozen=True)
+class ArchitectureLine:
+    """An architecture in one line; the summary is the comment that opens its file."""
+
+    name: str
+    family: str
+    summary: str
+    path: str
+
+
+def models() -> list[ModelLine]:
+    """Every model that can be named; a damaged file is listed as well, with what its text still says."""
+    lines = []
+    for name in registry.names("models"):
+        document = _document("models", name)
+        arguments = document.data.get("dataset_args")
+        data = arguments.get("output_dir", "?") if isinstance(arguments, dict) else "?"
+        architecture = str(document.data.get("architecture", "?"))
+        title = str(document.data.get("title", name))
+        run = str(document.data.get("checkpoint_path", "?"))
+        lines.append(ModelLine(name, title, architecture, str(data), run, document.name))
+    return lines
+
+
+def architectures() -> list[ArchitectureLine]:
+    """Every architecture that can be named."""
+    lines = []
+    for name in registry.names("arch"):
+        path = registry.find("arch", name)
+        document = _document("arch", name)
+        family = str(document.data.get("family", "?"))
+        lines.append(ArchitectureLine(name, family, _opening_comment(path), document.name))
+    return lines
+
+
+def check_all(names: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """Compose each named model, architecture or file (all that can be named when there are none)."""
+    if not names:
+        names = [*registry.names("models"), *registry.names("arch")]
+    problems: list[Problem] = []
+    for name in names:
+        problems += check(name)
+    return list(names), sorted_problems(problems)
+
+
+def check(name: str) -> list[Problem]:
+    """What is wrong with one configuration, whichever kind it is."""
+    try:
+        if name not in registry.names("models") and name in registry.names("arch"):
+            compose(None, [f"arch={name}"])
+        elif (path := Path(name)).is_file() or (path / "config.yaml").is_file():
+            _check_file(path)
+        else:
+            compose(name)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def _check_file(path: Path) -> None:
+    """A run's config.yaml, an architecture or a model: each says by its keys what it is."""
+    if path.is_dir():
+        load_run_config(path)
+        return
+    data = registry.load(path).data
+    if isinstance(data.get("arch"), dict):
+        load_run_config(path)
+    elif "family" in data and "architecture" not in data:
+        compose(None, [f'arch="{path}"'])
+    elif isinstance(data.get("arch"), str) and "architecture" not in data:
+        compose_defaults(path)
+    else:
+        compose(str(path))
+
+
+def compose_defaults(path: Path) -> None:
+    """A file of defaults, as `cfg_pretrain.yaml` is, is right when a model on top of it is."""
+    compose(None, (), config=str(path))
+
+
+def _document(kind: str, name: str) -> Document:
+    path = registry.find(kind, name)
+    return registry.load(path) if path is not None else Document(name)
+
+
+def _opening_comment(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline().strip()
+    except OSError:
+        return ""
+    return first.lstrip("# ") if first.startswith("#") else ""

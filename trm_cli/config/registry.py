@@ -1,0 +1,161 @@
+"""Where configurations are found, and what an entry of the model registry says.
+
+A name is looked for as an exact path, then in ./configs, then among the configurations that come with the program. An
+entry of `configs/models/` joins an architecture, a dataset builder with its arguments, a run directory, and
+(`overrides:`) the hyper-parameters that belong to this model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trm_cli.config.scalars import describe
+from trm_cli.config.yaml_loader import Document, load_yaml
+from trm_cli.errors import Problem
+
+SHIPPED = Path(__file__).resolve().parents[2] / "configs"
+DEFAULT_CONFIG = "cfg_pretrain"
+
+_ENTRY_KEYS = (
+    "title",
+    "config",
+    "architecture",
+    "dataset_builder",
+    "dataset_args",
+    "checkpoint_path",
+    "overrides",
+)
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    """A model: what it is called, how it is built, trained and where it lives.
+
+    `dataset_builder` is a file (`dataset_builders/sudoku.py`) or a module (`dataset_builders.sudoku`).
+    """
+
+    name: str
+    title: str
+    config: str
+    architecture: str
+    dataset_builder: str
+    dataset_args: dict[str, Any]
+    checkpoint_path: str
+    overrides: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
+
+    @property
+    def builder_module(self) -> str:
+        """What `python -m` runs."""
+        return self.dataset_builder.removesuffix(".py").replace("/", ".").replace("\\", ".").strip(".")
+
+
+def directories(kind: str) -> list[Path]:
+    """The folders where configurations of a kind ("", "arch", "models") live, nearest first."""
+    folders = [Path("configs") / kind, SHIPPED / kind]
+    return folders[1:] if folders[0].resolve() == folders[1].resolve() else folders
+
+
+def names(kind: str) -> list[str]:
+    """Every name that can be used for a kind, sorted."""
+    found: set[str] = set()
+    for folder in directories(kind):
+        if folder.is_dir():
+            found.update(path.stem for path in folder.glob("*.yaml"))
+    return sorted(found)
+
+
+def find(kind: str, name: str) -> Path | None:
+    """The file that a name or path stands for."""
+    if not name or "\0" in name:
+        return None
+    if name.endswith((".yaml", ".yml")):
+        exact = Path(name)
+        if exact.is_file():
+            return exact
+        name = Path(name).stem if "/" not in name else ""
+    elif "/" in name or "\\" in name:
+        exact = Path(f"{name}.yaml")
+        return exact if exact.is_file() else None
+    for folder in directories(kind):
+        path = folder / f"{name}.yaml"
+        if name and _is_file(path):
+            return path
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system allows
+        return False
+
+
+def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:
+    """A problem that names what there is."""
+    noun = {"arch": "architecture", "models": "model"}.get(kind, "configuration")
+    known = names(kind)
+    near = nearest(name.rsplit("/", 1)[-1].removesuffix(".yaml"), known)
+    hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
+    return Problem(where, f"no {noun} is called {describe(name).removeprefix('the text ')}", key=key, hint=hint)
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The valid name that somebody most likely meant."""
+    import difflib  # only a mistake pays for it
+
+    lowered = {candidate.lower(): candidate for candidate in known}
+    plain = name.lower().replace("-", "_")
+    if plain in lowered:
+        return lowered[plain]
+    close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[close[0]] if close else None
+
+
+def shown(path: Path) -> str:
+    """A path as messages name it: relative to the working directory where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def load(path: Path) -> Document:
+    """Read a configuration file under the name that messages use."""
+    return load_yaml(path, shown(path))
+
+
+def check_entry(document: Document) -> list[Problem]:
+    """What is wrong with the keys and types of a registry entry; `dataset_args` and `overrides` are read later."""
+    problems = []
+    for key, value in document.data.items():
+        if key not in _ENTRY_KEYS:
+            problems.append(_unknown_entry_key(document, key))
+        elif key in ("dataset_args", "overrides") or (key == "checkpoint_path" and value is None):
+            continue
+        elif not isinstance(value, str) or not value:
+            message = f"`{key}` must be a text, found {describe(value)}"
+            problems.append(Problem(document.where((key,)), message, key=key))
+    overrides = document.data.get("overrides")
+    if overrides is not None and not isinstance(overrides, dict):
+        message = f"`overrides` must be a mapping of run keys, found {describe(overrides)}"
+        problems.append(Problem(document.where(("overrides",)), message, key="overrides"))
+    if document.problems and not document.data:
+        return problems
+    for key in ("architecture", "dataset_builder", "dataset_args"):
+        if (key,) not in document.locations:
+            problems.append(Problem(document.where(()), f"`{key}` is missing from this model", key=key))
+    return problems
+
+
+def _unknown_entry_key(document: Document, key: str) -> Problem:
+    from trm_cli.config.schema import RunConfig
+
+    near = nearest(key, _ENTRY_KEYS)
+    hint = f"did you mean `{near}`?" if near else f"a model has: {', '.join(_ENTRY_KEYS)}"
+    if key in RunConfig.model_fields:
+        hint = f"`{key}` is a key of a run: write it below `overrides:`"
+    return Problem(document.where((key,)), f"unknown key `{key}`", key=key, hint=hint)

@@ -1,0 +1,63 @@
+"""Plain scalars by the YAML 1.2 core schema, and how an error message names a value.
+
+PyYAML follows YAML 1.1, where `1e-4` is a text, `on` is true, `12:30` is 750 and `010` is 8. Here `1e-4` is a float,
+`on`, `yes` and `12:30` are texts, `0o17` and `0x1f` are integers, and `010`, about which readers disagree, is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MAX_DIGITS = 19  # 2**63 - 1 has 19
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
+CONSTANTS: Mapping[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+def plain_scalar(text: str) -> Any:
+    """An unquoted YAML 1.2 core scalar -> null, bool, int, float or text.
+
+    Raises ValueError for a number that readers of YAML do not agree about, or that is longer than 64 bits.
+    """
+    if text in CONSTANTS:
+        return CONSTANTS[text]
+    if _LEADING_ZERO.fullmatch(text):
+        plain = text.lstrip("+-").lstrip("0") or "0"
+        raise ValueError(f'{text} has a leading zero: write {plain} for the number, "{text}" for the text')
+    is_integer, is_prefixed = _INTEGER.fullmatch(text), _PREFIXED.fullmatch(text)
+    if (is_integer or is_prefixed) and len(text.lstrip("+-")) > MAX_DIGITS:
+        raise ValueError(f"{text[:12]}... has more than {MAX_DIGITS} digits")
+    if is_integer:
+        return int(text)
+    if is_prefixed:
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _SPECIAL_FLOAT.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    return text
+
+
+def describe(value: Any) -> str:
+    """What a person wrote, as an error message names it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'the text "{value}"' if len(value) <= 60 else f'the text "{value[:57]}..."'
+    if isinstance(value, int | float):
+        return f"{value}"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list"

@@ -1,0 +1,119 @@
+"""Every key of a run, with its type, unit, range, default and meaning; `configs/cfg_pretrain.yaml` states them all.
+
+Each annealed quantity ends at a ratio of the run. Its older `*_steps` key (an absolute step) still works alone; a
+resolved config holds exactly one of the two, the other is null, so that the plan knows which one was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from trm_cli.config.architectures import AnyArch
+from trm_cli.config.fields import Section, Whole, Word, Words, count, key, ratio
+
+Curve = Literal["linear", "cosine", "exponential"]
+Threads = Annotated[Whole, Field(ge=1, le=4_096)]
+
+
+class RunConfig(Section):
+    """All that a run is told. Flat, as `cfg_pretrain.yaml` is; only the architecture is a group of its own."""
+
+    legacy_steps: ClassVar[Mapping[str, str]] = {
+        "lr_warmup_steps": "lr_warmup_ratio",
+        "expansion_anneal_steps": "expansion_anneal_ratio",
+        "q_temperature_anneal_steps": "q_temperature_anneal_ratio",
+        "dqn_warmup_steps": "dqn_warmup_ratio",
+    }
+
+    model: Word = key("vision-unified", "entry of configs/models/ that this run belongs to", resume="free")
+    arch: AnyArch
+
+    # What it reads. The dataset's fingerprint is checked on resume, wherever the directory has moved to.
+    data_paths: Words = key(("datasets/vision_unified",), "dataset directories", resume="free")
+    data_paths_test: Words = key((), "directories to evaluate on; empty = the test split of data_paths", resume="free")
+
+    # How long, and in what portions.
+    global_batch_size: Whole = key(32, "rows of one update, over all processes", resume="fatal", unit="rows",
+                                   ge=1, le=1_048_576)  # fmt: skip
+    epochs: Whole = key(100, "passes over the groups of the dataset", resume="replan", unit="epochs",
+                        ge=1, le=1_000_000_000)  # fmt: skip
+    step_rounding: Literal["per_epoch", "whole_run"] = key(
+        "per_epoch", "drop the last partial batch of every epoch, or only of the run", resume="replan"
+    )
+    seed: Whole = key(0, "root of every random number", resume="fatal", ge=0, le=2**63 - 1)
+
+    # When it looks up from its work.
+    eval_interval: Whole = count(10, "evaluate every so many epochs", resume="free", unit="epochs")
+    eval_batches: Whole | None = count(None, "batches of one evaluation; null = all", resume="free", unit="batches")
+    log_interval: Whole = count(1, "write metrics every so many steps", resume="free", unit="steps")
+    checkpoint_interval: Whole | None = count(
+        None, "save every so many epochs; null = eval_interval", resume="free", unit="epochs"
+    )
+    checkpoint_minutes: float | None = key(15.0, "save at least this often; null = never by the clock", resume="free",
+                                           unit="minutes", gt=0, le=1_000_000)  # fmt: skip
+    keep_checkpoints: Whole = count(3, "newest checkpoints that are kept, beside the best", resume="free")
+    checkpoint_path: Word = key("checkpoints/multimodal-hesc", "where the run is written and found", resume="free")
+    load_checkpoint: Word | None = key(
+        None, "file to start from; null = continue checkpoint_path/latest.pt", resume="free"
+    )
+    save_carry: bool = key(True, "store the recurrent state; without it a resumed run differs", resume="free")
+
+    # The optimizer.
+    optimizer: Literal["adam_atan2", "adamw"] = key("adam_atan2", "optimizer of the trunk", resume="fatal")
+    lr: float = key(1e-4, "learning rate after the warm-up", resume="replan", gt=0, le=10)
+    lr_min_ratio: float = ratio(1.0, "share of lr at the end of the cosine; 1 = constant", unit="of lr")
+    lr_warmup_ratio: float | None = ratio(0.04, "linear warm-up")
+    lr_warmup_steps: Whole | None = count(None, "older form of lr_warmup_ratio", resume="replan", unit="steps", least=0)
+    beta1: float = key(0.9, "decay of the first moment", resume="replan", ge=0, lt=1)
+    beta2: float = key(0.95, "decay of the second moment", resume="replan", ge=0, lt=1)
+    weight_decay: float = key(0.1, "decoupled weight decay", resume="replan", ge=0, le=100)
+    puzzle_emb_lr: float = key(1e-2, "learning rate of the puzzle table", resume="replan", ge=0, le=10)
+    puzzle_emb_weight_decay: float = key(0.1, "weight decay of the rows that are seen", resume="replan", ge=0, le=100)
+    grad_clip: float | None = key(None, "largest norm of the gradient; null = no clipping", resume="replan",
+                                  gt=0, le=1_000_000)  # fmt: skip
+    ema: bool = key(True, "evaluate an average of the weights", resume="fatal")
+    ema_rate: float = key(0.999, "how much of the average each step keeps", resume="replan", ge=0, lt=1)
+
+    # The machine.
+    device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to compute", resume="free")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = key("auto", "number format", resume="free")
+    compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on recent CUDA devices", resume="free")
+    threads: Threads | Literal["auto"] = key("auto", "CPU threads", resume="free", unit="threads")
+    wandb: Literal["auto", "online", "offline", "disabled"] = key(
+        "auto", "Weights & Biases; auto = online when logged in, else offline", resume="free"
+    )
+    wandb_project: Word = key("trm", "project at Weights & Biases", resume="free")
+
+    # What is annealed over the run, for architectures that expand and explore.
+    dqn_warmup_ratio: float | None = ratio(0.1, "Q-learning starts after this share")
+    dqn_warmup_steps: Whole | None = count(
+        None, "older form of dqn_warmup_ratio", resume="replan", unit="steps", least=0
+    )
+    expansion_penalty_schedule: Curve = key("cosine", "curve of the cost of EXPAND", resume="replan")
+    expansion_penalty_start: float = key(0.1, "cost of EXPAND at first", resume="replan", ge=0, le=100)
+    expansion_penalty_end: float = key(0.001, "cost of EXPAND at last", resume="replan", ge=0, le=100)
+    expansion_anneal_ratio: float | None = ratio(0.5, "share in which the cost falls")
+    expansion_anneal_steps: Whole | None = count(
+        None, "older form of expansion_anneal_ratio", resume="replan", unit="steps", least=0
+    )
+    q_temperature_schedule: Curve = key("exponential", "curve of the sampling temperature", resume="replan")
+    q_temperature_start: float = key(1.0, "temperature at first", resume="replan", gt=0, le=1_000)
+    q_temperature_end: float = key(0.1, "temperature at last", resume="replan", gt=0, le=1_000)
+    q_temperature_anneal_ratio: float | None = ratio(1.0, "share in which it falls")
+    q_temperature_anneal_steps: Whole | None = count(
+        None, "older form of q_temperature_anneal_ratio", resume="replan", unit="steps", least=0
+    )
+    epsilon_start: float = ratio(0.3, "share of random actions at first", unit="of actions")
+    epsilon_end: float = ratio(0.05, "share of random actions at last", unit="of actions")
+    epsilon_anneal_ratio: float = ratio(0.5, "share in which it falls, linearly")
+
+    def conflicts(self) -> list[tuple[str, str]]:
+        """A boundary needs a ratio or a step."""
+        found = []
+        for steps, share in self.legacy_steps.items():
+            if getattr(self, steps) is None and getattr(self, share) is None:
+                found.append((share, f"is null, and so is {steps}: one of them must say where the change ends"))
+        return found

@@ -1,0 +1,194 @@
+"""The merged tree -> RunConfig, or a problem for everything that the schema does not accept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from trm_cli.config.architectures import FAMILIES
+from trm_cli.config.fields import Section, choices, expectation
+from trm_cli.config.layers import Layer, Tree
+from trm_cli.config.registry import nearest
+from trm_cli.config.scalars import describe
+from trm_cli.config.schema import RunConfig
+from trm_cli.config.yaml_loader import Key, dotted
+from trm_cli.errors import Problem
+
+
+def validate(tree: Tree, *, quiet_about_missing: bool = False) -> tuple[RunConfig | None, list[Problem]]:
+    """Check every layer for keys that do not exist, then the values that stand."""
+    family, problems = _family(tree, quiet_about_missing)
+    for layer in tree.layers:
+        problems += _unknown_keys(layer, family)
+    problems += _legacy_steps(tree)
+    if family is None:
+        problems += _value_problems(tree, {"arch": {"family": "trm", "name": "unknown"}})
+        return None, problems
+    values = _known_only(tree.values, family)
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        return None, problems + _explain(error, tree, family)
+    problems += _conflicts(config, tree)
+    return (None if problems else config), problems
+
+
+def fill_defaults(tree: Tree) -> None:
+    """Give every key that no file states the default of the schema."""
+    groups: list[tuple[tuple[str, ...], type[Section]]] = [((), RunConfig)]
+    arch = tree.values.get("arch")
+    if isinstance(arch, dict) and isinstance(arch.get("family"), str) and arch["family"] in FAMILIES:
+        groups.append((("arch",), FAMILIES[arch["family"]]))
+    for prefix, section in groups:
+        for name, field in section.model_fields.items():
+            if not field.is_required():
+                default = list(field.default) if isinstance(field.default, tuple) else field.default
+                tree.set_default((*prefix, name), default)
+
+
+def _family(tree: Tree, quiet: bool) -> tuple[type[Section] | None, list[Problem]]:
+    arch = tree.values.get("arch")
+    name = arch.get("family") if isinstance(arch, dict) else None
+    if isinstance(name, str) and name in FAMILIES:
+        return FAMILIES[name], []
+    known = ", ".join(FAMILIES)
+    if isinstance(arch, dict) and "family" in arch:
+        message = f"`arch.family` must be one of {known}, found {describe(name)}"
+        near = nearest(str(name), list(FAMILIES))
+        hint = f"did you mean `{near}`?" if near else ""
+        return None, [Problem(tree.where(("arch", "family")), message, key="arch.family", hint=hint)]
+    if isinstance(arch, dict):
+        return None, [] if quiet and len(arch) <= 1 else [
+            Problem(tree.where(("arch", next(iter(arch)))), f"`family` is missing: one of {known}", key="arch.family")
+        ]  # fmt: skip
+    if arch is None and quiet:
+        return None, []
+    message = f"`arch` must be an architecture, found {describe(arch)}"
+    return None, [Problem(tree.where(("arch",)), message, key="arch")]
+
+
+def _unknown_keys(layer: Layer, family: type[Section] | None) -> list[Problem]:
+    problems = []
+    for name in layer.values:
+        if name not in RunConfig.model_fields:
+            problems.append(_unknown(layer, (name,), list(RunConfig.model_fields), family))
+    arch = layer.values.get("arch")
+    if isinstance(arch, dict) and family is not None:
+        for name in arch:
+            if name not in family.model_fields:
+                problems.append(_unknown(layer, ("arch", name), list(family.model_fields), family))
+    return problems
+
+
+def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | None) -> Problem:
+    name = str(key[-1])
+    below_arch = len(key) > 1
+    families = [family] if family is not None else list(FAMILIES.values())
+    arch_keys = list(dict.fromkeys(key for section in families for key in section.model_fields))
+    near, near_arch = nearest(name, known), None if below_arch else nearest(name, arch_keys)
+    hint = ""
+    if below_arch and name in RunConfig.model_fields:
+        hint = f"`{name}` is a key of the run, not of the architecture"
+    elif below_arch and (others := [label for label, other in FAMILIES.items() if name in other.model_fields]):
+        hint = f"only architectures of the family {' or '.join(others)} have it"
+    elif near and near_arch != name:
+        hint = f"did you mean `{dotted((*key[:-1], near))}`?"
+    elif near_arch:
+        hint = f"did you mean `arch.{near_arch}`?"
+    return Problem(layer.where(key), f"unknown key `{dotted(key)}`", key=dotted(key), hint=hint)
+
+
+def _known_only(values: dict[str, Any], family: type[Section]) -> dict[str, Any]:
+    """Unknown keys have been reported where they stand; the schema need not repeat it."""
+    known = {name: value for name, value in values.items() if name in RunConfig.model_fields}
+    known["arch"] = {name: value for name, value in known["arch"].items() if name in family.model_fields}
+    return known
+
+
+def _legacy_steps(tree: Tree) -> list[Problem]:
+    """Ratio and steps together are an error; steps alone replace the ratio that the shipped defaults state.
+
+    Where steps stand alone the ratio becomes null, so that the plan knows which of the two was written.
+    """
+    problems = []
+    for steps, share in RunConfig.legacy_steps.items():
+        steps_layer, share_layer = tree.origin((steps,)), tree.origin((share,))
+        if tree.values.get(steps) is None:
+            continue
+        # None of the run's own sources stated the ratio: it is what the defaults say.
+        is_default = share_layer is None or (
+            share_layer.kind in ("default", "config") and share_layer is not steps_layer
+        )
+        if is_default:
+            tree.values[share] = None
+        elif tree.values.get(share) is not None:
+            message = f"`{steps}` and `{share}` (at {tree.where((share,))}) both say where the same change ends"
+            hint = f"keep one: set the other to null, for example {steps}=null"
+            problems.append(Problem(tree.where((steps,)), message, key=steps, hint=hint))
+    return problems
+
+
+def _value_problems(tree: Tree, instead: dict[str, Any]) -> list[Problem]:
+    """Problems of the run's own values when the architecture could not even be named."""
+    known = {name: value for name, value in tree.values.items() if name in RunConfig.model_fields}
+    try:
+        RunConfig.model_validate({**known, **instead})
+    except ValidationError as error:
+        return _explain(error, tree, FAMILIES["trm"])
+    return []
+
+
+def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[Problem]:
+    """One problem for each key, however many alternatives of its type refused the value."""
+    problems: dict[str, Problem] = {}
+    for item in error.errors(include_url=False, include_context=False):
+        location = item["loc"]
+        if location[0] == "arch":
+            # Below the union stands the tag that chose the family: ("arch", "trm", "hidden_size").
+            key: Key = ("arch", location[2]) if len(location) > 2 else ("arch",)
+            field = family.model_fields.get(str(key[-1]))
+        else:
+            index = location[1:2] if len(location) > 1 and isinstance(location[1], int) else ()
+            key = (location[0], *index)
+            field = RunConfig.model_fields.get(str(location[0]))
+        name = dotted(key)
+        if name in problems:
+            continue
+        if item["type"] == "missing" or field is None:
+            problems[name] = Problem(tree.where(key), f"`{name}` is missing", key=name)
+            continue
+        expected = (
+            "a text that is not empty" if key[-1:] != key[:1] and len(key) > 1 and isinstance(key[1], int) else ""
+        )
+        expected = expected or expectation(field)
+        problems[name] = _wrong_value(tree, key, expected, item["input"])
+    return list(problems.values())
+
+
+def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: Any) -> Problem:
+    hint = ""
+    near = nearest(found, words) if isinstance(found, str) else None
+    if near:
+        hint = f"did you mean `{near}`?"
+    elif isinstance(found, str) and expected.startswith("a list"):
+        hint = f"write [{found}]"
+    elif isinstance(found, str) and "number" in expected and found.replace("_", "").replace(",", "").isdigit():
+        hint = f"write {found.replace('_', '').replace(',', '')}"
+    elif isinstance(found, str) and expected.startswith("true") and found.lower() in _YES_NO:
+        hint = f"write {_YES_NO[found.lower()]}: in YAML 1.2 `{found}` is a text"
+    name = dotted(key)
+    message = f"`{name}` must be {expected}; found {describe(found)}"
+    return Problem(tree.where(key), message, key=name, hint=hint)
+
+
+_YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+
+def _conflicts(config: RunConfig, tree: Tree) -> list[Problem]:
+    problems = []
+    for prefix, section in (((), config), (("arch",), config.arch)):
+        for name, sentence in section.conflicts():
+            key = (*prefix, name)
+            problems.append(Problem(tree.where(key), f"`{dotted(key)}`: {sentence}", key=dotted(key)))
+    return problems

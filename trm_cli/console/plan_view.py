@@ -1,0 +1,205 @@
+"""A training plan as a person reads it before paying for the run. `train`, `resume` and `inspect-schedule` share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from trm_cli.console.tables import GAP, counted, facts, number, table, width_of
+from trm_cli.schedule.cadence import Cadence
+from trm_cli.schedule.comparison import Comparison, Side, compare
+from trm_cli.schedule.curves import Quantity, Segment
+from trm_cli.schedule.plan import TrainingPlan
+
+_HEADERS = ("quantity", "curve", "steps", "value", "written as", "from")
+
+
+class PlanView:
+    """Header, boundaries, evaluations, checkpoints and warnings of a plan; it takes the width that it is given.
+
+    title: what is planned ("sudoku-mini, architecture trm_sudoku"). sources: configuration key -> where its value
+    stands ("configs/cfg_pretrain.yaml:12"), as the config loader remembers it.
+    """
+
+    def __init__(self, plan: TrainingPlan, *, title: str = "", sources: Mapping[str, str] | None = None) -> None:
+        self.plan = plan
+        self.title = title
+        self.sources = sources or {}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._header()
+        yield ""
+        yield self._boundaries(options.max_width)
+        yield ""
+        yield self._cadences()
+        if self.plan.warnings:
+            yield ""
+            yield warning_lines(self.plan, self.sources)
+
+    def _header(self) -> Table:
+        plan = self.plan
+        header = facts()
+        if self.title:
+            header.add_row("run", self.title)
+        header.add_row("data", self._data())
+        header.add_row(
+            "steps",
+            f"{plan.total_steps:,} updates: {plan.steps_per_epoch:,} an epoch x {counted(plan.epochs, 'epoch')}"
+            if plan.step_rounding == "per_epoch"
+            else f"{plan.total_steps:,} updates: {number(float(plan.samples_per_epoch))} samples x "
+            f"{counted(plan.epochs, 'epoch')} / {plan.global_batch_size:,}",
+        )
+        same = plan.other_rounding_steps == plan.total_steps
+        others = "as many" if same else f"{plan.other_rounding_steps:,} ({_percent(plan):+.1f} %)"
+        header.add_row("", Text(f"step_rounding {plan.step_rounding}; {plan.other_rounding} gives {others}", "dim"))
+        return header
+
+    def _data(self) -> Text:
+        plan = self.plan
+        samples = number(float(plan.samples_per_epoch))
+        text = Text(f"{samples} samples an epoch, batch {plan.global_batch_size:,}")
+        if plan.facts.source:
+            text.append(f"\n{plan.facts.source}", style="dim")
+        return text
+
+    def _boundaries(self, width: int) -> Table | Group:
+        rows = [self._row(quantity, segment) for quantity in self.plan.quantities for segment in quantity.segments]
+        if width_of([_HEADERS, *rows]) <= width:
+            drawn = table(*_HEADERS)
+            for row in rows:
+                drawn.add_row(*row[:-1], Text(row[-1], "dim"))
+            return drawn
+        return Group(*_two_lines_each(rows))
+
+    def _row(self, quantity: Quantity, segment: Segment) -> tuple[str, ...]:
+        first = segment is quantity.segments[0]
+        return (
+            quantity.name if first else "",
+            _curve(segment),
+            steps_of(segment),
+            values_of(segment),
+            segment.written,
+            self.sources.get(segment.key, ""),
+        )
+
+    def _cadences(self) -> Table:
+        plan = self.plan
+        cadences = facts()
+        cadences.add_row("evaluations", _cadence(plan.eval_steps, plan.eval_interval))
+        if plan.checkpoint_steps == plan.eval_steps:
+            saved = "after the same steps"
+        else:
+            saved = _cadence(plan.checkpoint_steps, plan.checkpoint_interval)
+        if plan.checkpoint_minutes is not None:
+            saved += f"; by the clock, every {plan.checkpoint_minutes:g} minutes"
+        cadences.add_row("checkpoints", saved)
+        return cadences
+
+
+def warning_lines(plan: TrainingPlan, sources: Mapping[str, str] | None = None) -> Group:
+    """Every remark on a line of its own, with the place of the key that it is about."""
+    lines = []
+    for remark in plan.warnings:
+        style = "bold yellow" if remark.level == "warning" else "bold cyan"
+        place = (sources or {}).get(remark.key, "")
+        where = f" ({place})" if place else ""
+        lines.append(Text.assemble((f"{remark.level}: ", style), remark.message.removesuffix("."), where))
+    return Group(*lines)
+
+
+def values_view(plan: TrainingPlan, steps: Sequence[int], width: int) -> Group:
+    """Every value at some steps: a column for each step, in as many tables as the width needs."""
+    columns = [
+        (f"{step:,}", f"{100 * step / plan.total_steps:.4g} %", *(number(v) for v in plan.values_at(step).values()))
+        for step in steps
+    ]
+    names = ("step", "of the run", *(quantity.name for quantity in plan.quantities))
+    first = max(len(name) for name in names) + GAP
+    pages: list[list[tuple[str, ...]]] = [[]]
+    used = first
+    for column in columns:
+        needed = max(len(cell) for cell in column) + GAP
+        if pages[-1] and used + needed - GAP > width:
+            pages.append([])
+            used = first
+        pages[-1].append(column)
+        used += needed
+    tables: list[Table | str] = []
+    for page in pages:
+        drawn = table(names[0], *(column[0] for column in page), right=range(1, len(page) + 1))
+        for row, name in enumerate(names[1:], start=1):
+            drawn.add_row(name, *(column[row] for column in page), style="dim" if row == 1 else "")
+        tables += [drawn, ""]
+    return Group(*tables[:-1])
+
+
+def comparison_view(left: TrainingPlan, right: TrainingPlan, names: tuple[str, str]) -> Group:
+    """Two plans side by side; what differs is marked with `!` and stands out."""
+    rows = compare(left, right)
+    drawn = table("", "", *names)
+    last = ""
+    for row in rows:
+        style = "bold yellow" if row.differs else ""
+        shown = row.what if row.what != last else ""
+        drawn.add_row("!" if row.differs else "", shown, *_sides(row), style=style)
+        last = row.what
+    different = sum(row.differs for row in rows)
+    verdict = f"{counted(different, 'difference')}, marked !" if different else "The plans do the same at every step."
+    return Group(drawn, Padding(Text(verdict, "bold"), (1, 0, 0, 0)))
+
+
+def steps_of(segment: Segment) -> str:
+    """ "0 - 4,000": at the first of them it has its start value, at the last its end value."""
+    return f"{segment.start_step:,} - {segment.end_step:,}"
+
+
+def values_of(segment: Segment) -> str:
+    """ "0.1 -> 0.001"."""
+    if segment.start_value == segment.end_value:
+        return number(segment.end_value)
+    return f"{number(segment.start_value)} -> {number(segment.end_value)}"
+
+
+def _curve(segment: Segment) -> str:
+    return "constant" if segment.start_value == segment.end_value else segment.curve
+
+
+def _sides(row: Comparison) -> tuple[str, str]:
+    return _side(row.left), _side(row.right)
+
+
+def _side(side: Side) -> str:
+    if side is None:
+        return "-"
+    if isinstance(side, Segment):
+        return f"{_curve(side)} {values_of(side)}\nover {steps_of(side)}"
+    return number(side) if isinstance(side, int | float) else side
+
+
+def _two_lines_each(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
+    """For a narrow terminal: how a boundary is written, and where, stands under its steps and values."""
+    shown = [_HEADERS[:4], *(row[:4] for row in rows)]
+    widths = [max(len(row[column]) for row in shown) + GAP for column in range(4)]
+    yield Text("".join(cell.ljust(size) for cell, size in zip(_HEADERS, widths, strict=False)).rstrip(), "bold")
+    for row in rows:
+        yield Text("".join(cell.ljust(size) for cell, size in zip(row, widths, strict=False)).rstrip())
+        yield Text(" " * widths[0] + "  ".join(part for part in row[4:] if part), "dim")
+
+
+def _cadence(cadence: Cadence, interval: int) -> str:
+    count = len(cadence)
+    if count == 1:
+        return f"1, after the last step ({cadence.total:,})"
+    if count <= 4:
+        listed = ", ".join(f"{step:,}" for step in cadence)
+    else:
+        listed = f"{cadence[0]:,}, {cadence[1]:,}, ... {cadence[-1]:,}"
+    return f"{count:,}, every {'epoch' if interval == 1 else counted(interval, 'epoch')}: after steps {listed}"
+
+
+def _percent(plan: TrainingPlan) -> float:
+    return 100 * (plan.other_rounding_steps - plan.total_steps) / plan.total_steps

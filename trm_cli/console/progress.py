@@ -1,0 +1,140 @@
+"""What a person sees while a run trains: one live panel on a terminal, one line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from trm_cli.console.output import stderr
+
+#: Without a terminal, lines at least this many seconds apart: a log file of a long run stays readable.
+LINE_SECONDS = 10.0
+
+
+class TrainingView:
+    """Shows a run on stderr; the loop's observer.
+
+    title: what is trained, in one line. scheduled: the plan's quantities, in their order.
+    """
+
+    def __init__(self, *, title: str, total_steps: int, first_step: int, scheduled: Sequence[str]) -> None:
+        self._console = stderr()
+        self._title = title
+        self._total = total_steps
+        self._first = first_step
+        self._scheduled = list(scheduled)
+        self._step = first_step
+        self._record: dict[str, Any] = {}
+        self._speed: float | None = None
+        self._status = ""
+        self._evaluation = ""
+        self._started = time.monotonic()
+        self._last_line = 0.0
+        self._live = Live(get_renderable=self._panel, console=self._console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> TrainingView:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live.is_started:
+            self._live.stop()
+        if self._record:
+            self._console.print(self._line(), markup=False)
+
+    def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
+        """Note an update and, where it was logged, its record."""
+        self._step = step
+        self._status = ""
+        if record is not None:
+            self._record = record
+            self._speed = samples_per_second
+        now = time.monotonic()
+        if self._record and not self._live.is_started and now - self._last_line > LINE_SECONDS:
+            self._last_line = now
+            self._console.print(self._line(), markup=False)
+
+    def evaluating(self, rows: int) -> None:
+        """Note that an evaluation is under way."""
+        self._status = f"evaluating: {rows:,} rows done"
+
+    def evaluated(self, step: int, result: Any, best: bool) -> None:
+        """Print the result of an evaluation; it stays on the screen."""
+        text = f"step {step:>8,}  test: exact {result.exact_accuracy:7.2%}  token {result.token_accuracy:7.2%}"
+        self._evaluation = text
+        self._console.print(f"{text}  of {result.count:,} puzzles{'  (best so far)' if best else ''}", markup=False)
+
+    def saved(self, step: int, path: Path, seconds: float) -> None:
+        """Note that a checkpoint is durable."""
+        self._status = f"saved {path.name} in {seconds:.1f} s"
+
+    def note(self, message: str) -> None:
+        """Print something a person should know."""
+        self._console.print(message, markup=False)
+
+    @property
+    def _seconds_left(self) -> float | None:
+        done = self._step - self._first
+        if done < 2:
+            return None
+        return (time.monotonic() - self._started) / done * (self._total - self._step)
+
+    def _line(self) -> str:
+        parts = [f"step {self._step:>8,}/{self._total:,}", f"loss {self._record['loss']:.4f}"]
+        if (exact := self._record.get("exact_accuracy")) is not None:
+            parts.append(f"exact {exact:6.1%}")
+        parts.append(f"lr {self._record['lr']:.2e}")
+        if self._speed is not None:
+            parts.append(f"{self._speed:,.0f} samples/s")
+        if (left := self._seconds_left) is not None and self._step < self._total:
+            parts.append(f"{duration(left)} left")
+        return "  ".join(parts)
+
+    def _panel(self) -> RenderableType:
+        head = Table.grid(expand=True, padding=(0, 1))
+        head.add_column(ratio=1)
+        head.add_column(justify="right")
+        left = self._seconds_left
+        times = f"{duration(time.monotonic() - self._started)} gone, {duration(left) if left is not None else '?'} left"
+        head.add_row(
+            ProgressBar(total=self._total, completed=self._step, width=None),
+            f"{self._step:,}/{self._total:,}  {self._step / self._total:.0%}  {times}",
+        )
+        rows: list[RenderableType] = [Text(self._title, style="bold"), head]
+        if self._record:
+            rows.append(Text("  ".join(f"{name} {value}" for name, value in self._numbers())))
+            rows.append(Text("  ".join(f"{name} {self._record[name]:.4g}" for name in self._scheduled), style="dim"))
+        rows.append(Text(self._status or self._evaluation, style="dim"))
+        return Group(*rows)
+
+    def _numbers(self) -> list[tuple[str, str]]:
+        numbers = [("loss", f"{self._record['loss']:.4f}")]
+        for name, label in (("exact_accuracy", "exact"), ("accuracy", "token"), ("q_halt_accuracy", "halt")):
+            value = self._record.get(name)
+            numbers.append((label, "-" if value is None else f"{value:.1%}"))
+        if (steps := self._record.get("steps")) is not None:
+            numbers.append(("steps", f"{steps:.1f}"))
+        if self._speed is not None:
+            numbers.append(("samples/s", f"{self._speed:,.0f}"))
+        return numbers
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 48 s, 3:07 min, 5:12 h, 2 d 3 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    if whole < 86400:
+        return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -1,0 +1,161 @@
+"""Adaptive computation: what is carried from one supervision step to the next, and when a row halts.
+
+A row of the batch keeps its puzzle for up to `halt_max_steps` steps. Each step refines the carried states; a row that
+halted gives its place to the incoming row of the next call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a run must keep between steps to go on exactly.
+
+    z: states [B, L, D] by name. steps: int32 [B], steps done on the present puzzle. halted: bool [B], True where the
+    next call takes the incoming row. data: the batch fields that the rows are working on, [B, ...] each. extra: what a
+    family adds, [B, ...] each.
+    """
+
+    z: dict[str, Tensor]
+    steps: Tensor
+    halted: Tensor
+    data: dict[str, Tensor]
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain nested dicts of tensors."""
+        return {
+            "z": dict(self.z),
+            "steps": self.steps,
+            "halted": self.halted,
+            "data": dict(self.data),
+            "extra": dict(self.extra),
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Carry:
+        """The inverse of `state_dict`."""
+        return cls(
+            z=dict(state["z"]),
+            steps=state["steps"],
+            halted=state["halted"],
+            data=dict(state["data"]),
+            extra=dict(state["extra"]),
+        )
+
+    def to(self, device: torch.device | str) -> Carry:
+        """The same values on another device."""
+        move = {
+            name: {key: value.to(device) for key, value in mapping.items()}
+            for name, mapping in (("z", self.z), ("data", self.data), ("extra", self.extra))
+        }
+        return Carry(steps=self.steps.to(device), halted=self.halted.to(device), **move)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one step says about its rows.
+
+    logits [B, S, V] in the activation type; q_halt, q_continue float32 [B]; target_q_continue float32 [B], or None
+    where the continue value is not trained or the step is an evaluation.
+    """
+
+    logits: Tensor
+    q_halt: Tensor
+    q_continue: Tensor
+    target_q_continue: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One supervision step with its losses.
+
+    loss: 0-dim, a sum over rows. terms: its weighted summands, detached. metrics: sums over the rows that halted in
+    this step and have a valid label, and how many these are (`count`).
+    """
+
+    carry: Carry
+    loss: Tensor
+    terms: dict[str, Tensor]
+    metrics: dict[str, Tensor]
+    outputs: Outputs
+
+
+def empty_carry(batch: Mapping[str, Tensor], z: dict[str, Tensor]) -> Carry:
+    """All rows halted, so that the first step fills every one of them. z holds zeros [B, L, D]."""
+    rows = next(iter(batch.values()))
+    return Carry(
+        z=z,
+        steps=torch.zeros(rows.shape[0], dtype=torch.int32, device=rows.device),
+        halted=torch.ones(rows.shape[0], dtype=torch.bool, device=rows.device),
+        data={name: torch.zeros_like(value) for name, value in batch.items()},
+    )
+
+
+def refresh(carry: Carry, batch: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> Carry:
+    """Halted rows take the incoming row and the initial states (`initial`: [D] by name); the others stay as they are.
+
+    The incoming row of a slot that goes on is not used, as in the published training. Raises ValueError when the batch
+    has other fields, or another number of rows, than the carry.
+    """
+    if batch.keys() != carry.data.keys():
+        raise ValueError(
+            f"The batch has the fields {sorted(batch)} and the carried rows have {sorted(carry.data)}: "
+            "start from initial_carry(batch)."
+        )
+    halted = carry.halted
+    for name, value in batch.items():
+        if value.shape != carry.data[name].shape:
+            raise ValueError(
+                f"The batch field {name!r} has the shape {tuple(value.shape)} and the carried one "
+                f"{tuple(carry.data[name].shape)}: start from initial_carry(batch)."
+            )
+    return replace(
+        carry,
+        z={name: torch.where(halted[:, None, None], initial[name].to(z.dtype), z) for name, z in carry.z.items()},
+        steps=carry.steps.masked_fill(halted, 0),
+        data={name: torch.where(_rows(halted, value), value, carry.data[name]) for name, value in batch.items()},
+    )
+
+
+def exploration_floor(draws: Tensor, probability: float, halt_max_steps: int) -> Tensor:
+    """The step before which a row may not halt: 0, or with `probability` uniform on 2 .. halt_max_steps; int32 [B].
+
+    draws: uniform numbers in [0, 1), [B, 2]; the first decides whether, the second how long. They are drawn anew each
+    step, so exploration delays a halt and never goes beyond halt_max_steps.
+    """
+    length = 2 + (draws[:, 1] * (halt_max_steps - 1)).floor()
+    return (length.clamp_max(halt_max_steps) * (draws[:, 0] < probability)).to(torch.int32)
+
+
+def decide_halt(
+    steps: Tensor,
+    wants_halt: Tensor,
+    draws: Tensor | None,
+    *,
+    halt_max_steps: int,
+    exploration_probability: float,
+) -> Tensor:
+    """Which rows stop after this step, bool [B]. steps: int32 [B], this one included; wants_halt: bool [B].
+
+    draws None is an evaluation: every row goes to halt_max_steps.
+    """
+    last = steps >= halt_max_steps
+    if draws is None or halt_max_steps == 1:
+        return last
+    if draws.shape != (steps.shape[0], 2):
+        raise ValueError(f"Exploration needs draws of shape ({steps.shape[0]}, 2), not {tuple(draws.shape)}.")
+    floor = exploration_floor(draws, exploration_probability, halt_max_steps)
+    return (last | wants_halt) & (steps >= floor)
+
+
+def _rows(mask: Tensor, like: Tensor) -> Tensor:
+    """Mask [B] with as many trailing axes of length 1 as `like` has."""
+    return mask.view(-1, *(1 for _ in range(like.ndim - 1)))

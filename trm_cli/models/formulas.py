@@ -1,0 +1,59 @@
+"""The elementary formulas, as plain differentiable tensor expressions.
+
+`layers` offers them to the networks; `fused` wraps some of them with hand-written gradients.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RMS_NORM_EPSILON = 1e-5
+
+
+def widen(x: Tensor) -> Tensor:
+    """At least float32: half precision is widened, float32 and float64 stay as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def inverse_rms(x: Tensor, dim: int) -> Tensor:
+    """`1 / sqrt(mean(x^2) + eps)` along `dim` (kept, length 1), at least float32."""
+    wide = widen(x)
+    return torch.rsqrt((wide * wide).mean(dim, keepdim=True) + RMS_NORM_EPSILON)
+
+
+def scale_as_float32(x: Tensor, factor: Tensor) -> Tensor:
+    """`x * factor` computed in the wider of the two types and rounded once to that of x."""
+    return (x * factor).to(x.dtype)
+
+
+def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
+    """Root-mean-square norm along `dim` without a learned gain, computed in float32 and rounded back."""
+    return scale_as_float32(x, inverse_rms(x, dim))
+
+
+def gated(gate_up: Tensor, dim: int) -> Tensor:
+    """`silu(gate) * up` of two halves that lie side by side along `dim`."""
+    gate, up = gate_up.chunk(2, dim)
+    return F.silu(gate) * up
+
+
+def left_multiply(weight: Tensor, x: Tensor) -> Tensor:
+    """`weight @ x[b]` for each b: [m, L] and [B, L, D] give [B, m, D].
+
+    bmm with a weight expanded without a copy; `torch.matmul` would transpose x twice.
+    """
+    return torch.bmm(weight.expand(x.shape[0], *weight.shape), x)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the pairs (x[i], x[i + half]) by the angles whose cosine and sine are given, in at least float32."""
+    first, second = widen(x).chunk(2, -1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(x.dtype)
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """`softmax(q k^T / sqrt(head_dim)) v` written out; all of [B, H, L, head_dim]."""
+    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.mT)
+    return torch.matmul(scores.softmax(-1), v)

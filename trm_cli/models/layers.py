@@ -1,0 +1,160 @@
+"""Building blocks: norm, gated MLP, attention, rotary positions, initial values, casts.
+
+Everything that computes is a pure function of activations and weights. Modules own float32 master weights, cast them
+once per forward pass and hand the copies to these functions, so that all recursive calls of a pass share them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trm_cli.models import formulas, fused
+from trm_cli.models.formulas import RMS_NORM_EPSILON, rms_norm
+
+__all__ = [
+    "RMS_NORM_EPSILON",
+    "Rope",
+    "add_rms_norm",
+    "attention",
+    "embedding_parameter",
+    "forward_dtype_named",
+    "linear_parameter",
+    "rms_norm",
+    "rope_tables",
+    "scaled_dot_product",
+    "swiglu",
+    "swiglu_width",
+    "token_swiglu",
+    "truncated_normal_",
+]
+
+# float64 is for checking the others, not for training.
+FORWARD_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+
+# Up to this length the plain product-softmax-product form beats PyTorch's fused CPU kernel in bfloat16.
+_PLAIN_ATTENTION_LENGTH = 256
+
+
+class Rope(NamedTuple):
+    """Cosine and sine of the rotation angles, [L, 1, head_dim / 2] each, float32 unless asked otherwise."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def forward_dtype_named(name: str) -> torch.dtype:
+    """The activation type called `name`; ValueError names the possible ones."""
+    if name not in FORWARD_DTYPES:
+        raise ValueError(f"forward_dtype must be one of {', '.join(FORWARD_DTYPES)}, not {name!r}.")
+    return FORWARD_DTYPES[name]
+
+
+# --- Initial values ---
+
+
+@torch.no_grad()
+def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
+    """Fill with a normal law cut at two sigma whose realised standard deviation is `std`, as JAX does.
+
+    u ~ U(erf(-2/sqrt2), erf(2/sqrt2)), x = sqrt2 * erfinv(u) * std / 0.8796, where 0.8796 is the deviation of the
+    standard normal law cut at +-2. (`torch.nn.init.trunc_normal_` leaves that division out.) std 0 fills with zeros
+    and draws nothing.
+    """
+    if std == 0:
+        return tensor.zero_()
+    bound = 2.0
+    edge = math.erf(bound / math.sqrt(2.0))
+    density = math.exp(-0.5 * bound * bound) / math.sqrt(2.0 * math.pi)
+    sigma = std / math.sqrt(1.0 - 2.0 * bound * density / edge)
+    tensor.uniform_(-edge, edge).erfinv_().mul_(math.sqrt(2.0) * sigma)
+    return tensor.clamp_(-bound * sigma, bound * sigma)
+
+
+def linear_parameter(out_features: int, in_features: int) -> nn.Parameter:
+    """A float32 weight [out, in] with standard deviation 1/sqrt(in)."""
+    return nn.Parameter(truncated_normal_(torch.empty(out_features, in_features), in_features**-0.5))
+
+
+def embedding_parameter(rows: int, width: int) -> nn.Parameter:
+    """A float32 table [rows, width] with standard deviation 1/sqrt(width)."""
+    return nn.Parameter(truncated_normal_(torch.empty(rows, width), width**-0.5))
+
+
+def swiglu_width(features: int, expansion: float) -> int:
+    """Hidden width of SwiGLU: round(expansion * features * 2/3), up to the next multiple of 256."""
+    return -(-round(expansion * features * 2 / 3) // 256) * 256
+
+
+# --- Functions of activations and weights ---
+
+
+def add_rms_norm(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
+    """`rms_norm(a + b)` along `dim`; a, b and the result have one shape."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return rms_norm(a + b, dim)
+    result: Tensor = fused.AddRMSNorm.apply(a, b, dim)
+    return result
+
+
+def swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
+    """`(silu(gate) * up) @ w_down.T` of `gate, up = x @ w_gate_up.T`: [..., n], [2I, n], [n, I] -> [..., n]."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return F.linear(formulas.gated(F.linear(x, w_gate_up), -1), w_down)
+    result: Tensor = fused.SwiGLU.apply(x, w_gate_up, w_down)
+    return result
+
+
+def token_swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
+    """SwiGLU that mixes along the sequence: [B, L, D], [2I, L], [L, I] -> [B, L, D]."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return formulas.left_multiply(w_down, formulas.gated(formulas.left_multiply(w_gate_up, x), -2))
+    result: Tensor = fused.TokenSwiGLU.apply(x, w_gate_up, w_down)
+    return result
+
+
+def rope_tables(length: int, head_dim: int, theta: float, dtype: torch.dtype = torch.float32) -> Rope:
+    """Angles position * theta^(-2i/head_dim) for positions 0 .. length-1, i < head_dim / 2; rounded once, to `dtype`."""
+    if head_dim % 2:
+        raise ValueError(f"Rotary positions need an even head width, not {head_dim}.")
+    frequencies = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)[:, None, :]
+    return Rope(angles.cos().to(dtype), angles.sin().to(dtype))
+
+
+def _rotated(x: Tensor, rope: Rope) -> Tensor:
+    """X [B, L, ..., H, head_dim] turned by the angles of its positions."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return formulas.rotate(x, *rope)
+    result: Tensor = fused.Rotate.apply(x, *rope)
+    return result
+
+
+def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Non-causal attention of [B, H, L, head_dim] by whichever kernel is the fastest here."""
+    short = k.shape[-2] <= _PLAIN_ATTENTION_LENGTH
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and short:
+        return formulas.softmax_attention(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def attention(h: Tensor, w_qkv: Tensor, w_out: Tensor, num_heads: int, rope: Rope | None) -> Tensor:
+    """Multi-head self-attention without biases: [B, L, D], [3 H hd, D], [D, H hd] -> [B, L, D]."""
+    batch, length, _ = h.shape
+    qkv = F.linear(h, w_qkv).view(batch, length, 3, num_heads, -1)
+    if rope is None:
+        q, k, v = qkv.unbind(2)
+    else:
+        turned = _rotated(qkv[:, :, :2], Rope(rope.cos.unsqueeze(1), rope.sin.unsqueeze(1)))
+        (q, k), v = turned.unbind(2), qkv[:, :, 2]
+    mixed = scaled_dot_product(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+    return F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), w_out)

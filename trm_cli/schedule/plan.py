@@ -1,0 +1,261 @@
+"""TrainingPlan: everything that a run will do, known before it starts.
+
+The training loop executes it and recounts nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Protocol
+
+from trm_cli.schedule import steps
+from trm_cli.schedule.cadence import Cadence, every_epochs
+from trm_cli.schedule.curves import Quantity, Segment
+from trm_cli.schedule.declarations import declare
+from trm_cli.schedule.plan_warnings import PlanWarning, find_warnings
+from trm_cli.schedule.settings import RunSettings
+from trm_cli.schedule.steps import Number, Rounding
+
+SCHEMA_VERSION = 1
+_LISTED_STEPS = 1000  # a JSON plan lists the evaluation steps up to this many; beyond, the rule alone
+
+
+class Counts(Protocol):
+    """What a plan needs to know of a dataset."""
+
+    @property
+    def total_groups(self) -> int:
+        """Puzzles of the training split, each with all its augmentations."""
+
+    @property
+    def mean_puzzle_examples(self) -> Number:
+        """Input/label pairs of a puzzle, on average."""
+
+    @property
+    def source(self) -> str:
+        """Where the counts come from, for people."""
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The counts of a training split that decide how long an epoch is, and where they came from (for people)."""
+
+    total_groups: int
+    mean_puzzle_examples: Number
+    source: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        # A mean from JSON, from a builder or typed by hand is the same mean, however it was spelt.
+        object.__setattr__(self, "mean_puzzle_examples", steps.mean_as_quotient(self.mean_puzzle_examples))
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run does at each of its updates 1 .. total_steps.
+
+    Two plans are equal when they do the same at the same steps, wherever their numbers came from and whatever there is
+    to warn about. checkpoint_minutes, between checkpoints by the wall clock, is no step and stays out of it.
+    """
+
+    facts: DatasetFacts
+    global_batch_size: int
+    epochs: int
+    step_rounding: Rounding
+    eval_interval: int
+    checkpoint_interval: int
+    quantities: tuple[Quantity, ...]
+    checkpoint_minutes: float | None = field(default=None, compare=False)
+    warnings: tuple[PlanWarning, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("global_batch_size", "epochs", "eval_interval", "checkpoint_interval"):
+            steps.require_positive(name, getattr(self, name))
+
+    @cached_property
+    def samples_per_epoch(self) -> Fraction:
+        """total_groups * mean_puzzle_examples, exactly."""
+        return steps.samples_per_epoch(self.facts.total_groups, self.facts.mean_puzzle_examples)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch. Under `whole_run` an epoch may hold one update more."""
+        return steps.steps_per_epoch(self.samples_per_epoch, self.global_batch_size)
+
+    @cached_property
+    def total_steps(self) -> int:
+        """Optimizer updates of the run."""
+        return self._total(self.step_rounding)
+
+    @property
+    def other_rounding(self) -> Rounding:
+        """The rule that is not in force."""
+        return "whole_run" if self.step_rounding == "per_epoch" else "per_epoch"
+
+    @cached_property
+    def other_rounding_steps(self) -> int:
+        """Updates that the rule not in force would give."""
+        return self._total(self.other_rounding)
+
+    @cached_property
+    def eval_steps(self) -> Cadence:
+        """Updates after which the test split is evaluated, ascending; the last step is one of them."""
+        return self._every(self.eval_interval)
+
+    @cached_property
+    def checkpoint_steps(self) -> Cadence:
+        """Updates after which a planned checkpoint is written, ascending; the last step is one of them."""
+        return self._every(self.checkpoint_interval)
+
+    def values_at(self, step: int) -> dict[str, float]:
+        """Every annealed value at a global step, by name; at total_steps, every end value exactly."""
+        return {quantity.name: quantity.at(step) for quantity in self.quantities}
+
+    def is_eval(self, step: int) -> bool:
+        """Whether the run evaluates after this update."""
+        return step in self.eval_steps
+
+    def is_checkpoint(self, step: int) -> bool:
+        """Whether a planned checkpoint follows this update."""
+        return step in self.checkpoint_steps
+
+    def epoch_of_step(self, step: int) -> int:
+        """The epoch, counted from 0, from which the first sample of an update is drawn."""
+        return steps.epoch_of_step(step, self.samples_per_epoch, self.global_batch_size, self.step_rounding)
+
+    def fingerprint(self) -> str:
+        """sha256 of the canonical JSON of what the run does, as hexadecimal digits.
+
+        Where a number came from, how it was written and what there is to warn about do not change it.
+        """
+        return hashlib.sha256(json.dumps(self._deeds(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain data; `from_json` reads it back to an equal plan."""
+        document: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "fingerprint": self.fingerprint(),
+            **self._deeds(),
+        }
+        document["dataset"]["source"] = self.facts.source
+        document["checkpoints"]["minutes"] = self.checkpoint_minutes
+        document["other_rounding"] = {"step_rounding": self.other_rounding, "total_steps": self.other_rounding_steps}
+        for quantity, written in zip(self.quantities, document["quantities"], strict=True):
+            for segment, entry in zip(quantity.segments, written["segments"], strict=True):
+                entry |= {"written": segment.written, "key": segment.key}
+        document["warnings"] = [warning.to_json() for warning in self.warnings]
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> TrainingPlan:
+        """Read a plan back; ValueError when it is of another version, incomplete, or contradicts itself."""
+        version = document.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"The plan has schema_version {version!r}; this program reads {SCHEMA_VERSION}.")
+        try:
+            dataset = document["dataset"]
+            plan = cls(
+                facts=DatasetFacts(dataset["total_groups"], dataset["mean_puzzle_examples"], dataset.get("source", "")),
+                global_batch_size=document["global_batch_size"],
+                epochs=document["epochs"],
+                step_rounding=document["step_rounding"],
+                eval_interval=document["evaluations"]["interval_epochs"],
+                checkpoint_interval=document["checkpoints"]["interval_epochs"],
+                quantities=tuple(_read_quantity(entry) for entry in document["quantities"]),
+                checkpoint_minutes=document["checkpoints"].get("minutes"),
+                warnings=tuple(PlanWarning(**entry) for entry in document.get("warnings", ())),
+            )
+            counted = plan.total_steps
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"The plan is incomplete or of another shape ({type(error).__name__}: {error})."
+            ) from error
+        if counted != document["total_steps"]:
+            raise ValueError(f"The plan says {document['total_steps']} steps, but its own counts give {counted}.")
+        if document.get("fingerprint") != plan.fingerprint():
+            raise ValueError("The plan was changed after it was written: its fingerprint does not fit.")
+        return plan
+
+    def _deeds(self) -> dict[str, Any]:
+        return {
+            "dataset": {
+                "total_groups": self.facts.total_groups,
+                "mean_puzzle_examples": _plain(self.facts.mean_puzzle_examples),
+            },
+            "global_batch_size": self.global_batch_size,
+            "epochs": self.epochs,
+            "step_rounding": self.step_rounding,
+            "samples_per_epoch": _plain(self.samples_per_epoch),
+            "steps_per_epoch": self.steps_per_epoch,
+            "total_steps": self.total_steps,
+            "evaluations": _cadence_json(self.eval_steps, self.eval_interval),
+            "checkpoints": _cadence_json(self.checkpoint_steps, self.checkpoint_interval),
+            "quantities": [_quantity_json(quantity) for quantity in self.quantities],
+        }
+
+    def _total(self, rounding: Rounding) -> int:
+        return steps.total_steps(self.samples_per_epoch, self.global_batch_size, self.epochs, rounding)
+
+    def _every(self, interval: int) -> Cadence:
+        return every_epochs(
+            interval, self.samples_per_epoch, self.global_batch_size, self.step_rounding, self.total_steps
+        )
+
+
+def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | None = None) -> TrainingPlan:
+    """Plan a run from its configuration and the counts of its dataset.
+
+    seconds_per_step, where it is known, lets the plan say how many hours of work a crash would cost.
+    Raises ValueError, in a full sentence, for settings that make no plan.
+    """
+    facts = DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, facts.source)
+    samples = steps.samples_per_epoch(facts.total_groups, facts.mean_puzzle_examples)
+    total = steps.total_steps(samples, config.global_batch_size, config.epochs, config.step_rounding)
+    interval = config.checkpoint_interval
+    plan = TrainingPlan(
+        facts=facts,
+        global_batch_size=config.global_batch_size,
+        epochs=config.epochs,
+        step_rounding=config.step_rounding,
+        eval_interval=config.eval_interval,
+        checkpoint_interval=config.eval_interval if interval is None else interval,
+        quantities=declare(config, total),
+        checkpoint_minutes=config.checkpoint_minutes,
+    )
+    warnings = find_warnings(plan, seconds_per_step)
+    return replace(plan, warnings=warnings)
+
+
+def _read_quantity(entry: Mapping[str, Any]) -> Quantity:
+    return Quantity(entry["name"], tuple(Segment(**segment) for segment in entry["segments"]), entry["unit"])
+
+
+def _quantity_json(quantity: Quantity) -> dict[str, Any]:
+    segments = [
+        {
+            "curve": segment.curve,
+            "start_value": float(segment.start_value),
+            "end_value": float(segment.end_value),
+            "start_step": segment.start_step,
+            "end_step": segment.end_step,
+        }
+        for segment in quantity.segments
+    ]
+    return {"name": quantity.name, "unit": quantity.unit, "segments": segments}
+
+
+def _cadence_json(cadence: Cadence, interval: int) -> dict[str, Any]:
+    listed = list(cadence) if len(cadence) <= _LISTED_STEPS else None
+    return {"interval_epochs": interval, "count": len(cadence), "first": cadence[0], "steps": listed}
+
+
+def _plain(number: Number) -> int | float | str:
+    """A number as JSON holds it without losing a digit: whole, else a float that reads back, else text."""
+    exact = steps.as_written(number)
+    if exact.denominator == 1:
+        return int(exact)
+    return float(exact) if steps.mean_as_quotient(float(exact)) == steps.mean_as_quotient(exact) else str(exact)

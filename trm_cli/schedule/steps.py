@@ -1,0 +1,98 @@
+"""From dataset counts to optimizer steps, in exact rational arithmetic.
+
+Two rules turn samples into steps, and published recipes use both:
+
+* `per_epoch`: every epoch drops its last partial batch; total = floor(samples / batch) * epochs.
+* `whole_run`: epochs are packed without a gap; total = floor(samples * epochs / batch), the count of the published
+  TRM runs.
+
+Both give at least one step an epoch and a run respectively, so a batch larger than the dataset still trains.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+Rounding = Literal["per_epoch", "whole_run"]
+Number = int | float | Decimal | str | Fraction
+ROUNDINGS: tuple[Rounding, ...] = ("per_epoch", "whole_run")
+
+# A mean is a quotient of two counts. Below this denominator at most one quotient reads as a given double (for means
+# up to some thousands), so the quotient that was meant can be recovered from the number that was written.
+_LARGEST_COUNT = 1_000_000
+
+
+def require_positive(name: str, value: int) -> None:
+    """Raise ValueError, naming the setting, unless it is at least 1."""
+    if value < 1:
+        raise ValueError(f"{name} is {value}; it must be at least 1.")
+
+
+def as_written(value: Number) -> Fraction:
+    """Read a number as the decimal that a person sees: 0.29 is 29/100, not the double nearest to it.
+
+    Raises ValueError for anything that is not a finite number.
+    """
+    if isinstance(value, Fraction | int):
+        return Fraction(value)
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is not a finite number.") from None
+
+
+def boundary(total: int, ratio: Number) -> int:
+    """floor(total * ratio), exactly: 0.29 of 100 is 29, where binary floats give 28."""
+    share = as_written(ratio)
+    return total * share.numerator // share.denominator
+
+
+def mean_as_quotient(mean: Number) -> Fraction:
+    """Recover the quotient of counts behind a mean that went through a double: 4.154166666666667 is 997/240."""
+    exact = as_written(mean)
+    quotient = exact.limit_denominator(_LARGEST_COUNT)
+    return quotient if float(quotient) == float(exact) else exact
+
+
+def samples_per_epoch(total_groups: int, mean_puzzle_examples: Number) -> Fraction:
+    """total_groups * mean_puzzle_examples: one puzzle of every group, with its mean number of examples."""
+    samples = total_groups * mean_as_quotient(mean_puzzle_examples)
+    if samples <= 0:
+        raise ValueError(
+            f"A dataset of {total_groups} groups with {mean_puzzle_examples} examples each has nothing to train on."
+        )
+    return samples
+
+
+def steps_per_epoch(samples: Fraction | int, batch: int) -> int:
+    """Whole batches in one epoch, at least one."""
+    require_positive("global_batch_size", batch)
+    return max(1, int(samples // batch))
+
+
+def total_steps(samples: Fraction | int, batch: int, epochs: int, rounding: Rounding) -> int:
+    """Optimizer steps of the run under one of the two rules, at least one."""
+    require_positive("epochs", epochs)
+    return max(1, step_of_epoch(epochs, samples, batch, rounding))
+
+
+def step_of_epoch(epoch: int, samples: Fraction | int, batch: int, rounding: Rounding) -> int:
+    """The last global step of the first `epoch` epochs; 0 for epoch 0."""
+    if rounding == "per_epoch":
+        return steps_per_epoch(samples, batch) * epoch
+    if rounding == "whole_run":
+        require_positive("global_batch_size", batch)
+        return int(Fraction(samples) * epoch // batch)
+    raise ValueError(f"step_rounding is {rounding!r}; it must be one of {', '.join(ROUNDINGS)}.")
+
+
+def epoch_of_step(step: int, samples: Fraction | int, batch: int, rounding: Rounding) -> int:
+    """The epoch, counted from 0, from which the first sample of update `step` (1, 2, ...) is drawn."""
+    require_positive("step", step)
+    if rounding == "per_epoch":
+        return (step - 1) // steps_per_epoch(samples, batch)
+    if rounding == "whole_run":
+        return int((step - 1) * batch // Fraction(samples))
+    raise ValueError(f"step_rounding is {rounding!r}; it must be one of {', '.join(ROUNDINGS)}.")

@@ -1,0 +1,119 @@
+"""One checkpoint file: an ordinary torch file whose zip comment holds a summary and a SHA-256 of everything before it.
+
+`torch.load` opens such a file without this module, because a comment is part of the zip format. The digest covers every
+byte of the archive and of the summary, so one flipped bit anywhere makes the file *damaged*, and a damaged file is never
+loaded. Loading is `weights_only=True` with no allow-list: a pickle that carries code is refused by torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trm_cli.data.durable import atomic_file
+from trm_cli.errors import CheckpointError
+
+MARK = b"trm-checkpoint:"
+_DIGEST_LENGTH = 64
+_END_OF_ARCHIVE = b"PK\x05\x06"
+_END_RECORD_LENGTH = 22
+_CHUNK = 1 << 22
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> None:
+    """Write `state` (tensors and plain values) to `path`, whole or not at all.
+
+    summary: small and JSON-able (step, run, ...); can be read later without torch and without loading the file.
+    Raises OSError where the disk fails; what stood at `path` before is then still there.
+    """
+    with atomic_file(path) as file:
+        torch.save(state, file)
+        # The end record closes the archive; its last two bytes are the length of the comment that follows it.
+        comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
+        length = len(comment) + _DIGEST_LENGTH
+        file.seek(-2, os.SEEK_END)
+        file.write(struct.pack("<H", length))
+        file.write(comment)
+        file.write(_digest(file, file.tell()).encode())
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary in a checkpoint's comment, without loading or verifying the rest.
+
+    Raises CheckpointError when the file is not a whole checkpoint.
+    """
+    try:
+        with path.open("rb") as file:
+            comment = _comment(file, path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        summary = json.loads(comment[len(MARK) : -_DIGEST_LENGTH])
+    except ValueError as error:
+        raise _damaged(path, "its summary is not readable") from error
+    if not isinstance(summary, dict):
+        raise _damaged(path, "its summary is not readable")
+    return summary
+
+
+def verify_checkpoint(path: Path) -> dict[str, Any]:
+    """Check every byte of the file against its digest and return its summary. Raises CheckpointError."""
+    summary = read_summary(path)
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size - _DIGEST_LENGTH)
+        written = file.read(_DIGEST_LENGTH)
+        if _digest(file, size - _DIGEST_LENGTH).encode() != written:
+            raise _damaged(path, "its bytes do not match its SHA-256")
+    return summary
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Verify a checkpoint, then load it onto the CPU: (state, summary). Raises CheckpointError."""
+    summary = verify_checkpoint(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  torch raises half a dozen unrelated classes for files that it refuses
+        raise CheckpointError(f"{path} is refused by torch: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict):
+        raise _damaged(path, "it holds no state")
+    return state, summary
+
+
+def _comment(file: Any, path: Path) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    tail = min(size, _END_RECORD_LENGTH + (1 << 16))
+    file.seek(size - tail)
+    data = file.read(tail)
+    mark = data.rfind(MARK)
+    start = mark - _END_RECORD_LENGTH
+    if start < 0 or data[start : start + 4] != _END_OF_ARCHIVE:
+        raise _damaged(path, "it has no end, or was not written by trm")
+    comment = data[mark:]
+    if struct.unpack("<H", data[mark - 2 : mark])[0] != len(comment) or len(comment) <= len(MARK) + _DIGEST_LENGTH:
+        raise _damaged(path, "it ends too early or too late")
+    return bytes(comment)
+
+
+def _digest(file: Any, length: int) -> str:
+    """SHA-256 of the first `length` bytes; the file's position is left at their end."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    left = length
+    while left:
+        chunk = file.read(min(_CHUNK, left))
+        if not chunk:
+            break
+        digest.update(chunk)
+        left -= len(chunk)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged: {why}", hint="`trm checkpoints verify RUN` shows which files are whole")

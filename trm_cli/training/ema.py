@@ -1,0 +1,82 @@
+"""Exponential moving average of the trunk: the weights that are evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class HasTrunk(Protocol):
+    """A module that says which of its parameters are averaged."""
+
+    def trunk_parameters(self) -> Iterator[nn.Parameter]: ...  # noqa: D102
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...  # noqa: D102
+
+
+class EMA:
+    """`shadow <- rate * shadow + (1 - rate) * parameter` after each update, from the initial weights, uncorrected.
+
+    Covers the trunk parameters alone: neither the puzzle table nor buffers are averaged.
+    """
+
+    def __init__(self, model: HasTrunk, rate: float) -> None:
+        if not 0 <= rate < 1:
+            raise ValueError(f"The rate of the average must lie in [0, 1), not {rate}.")
+        self.rate = rate
+        self._parameters = _named_trunk(model)
+        self._shadow = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the present weights: once per optimizer step."""
+        torch._foreach_lerp_(list(self._shadow.values()), list(self._parameters.values()), 1 - self.rate)
+
+    @contextmanager
+    def swapped(self, model: HasTrunk) -> Iterator[None]:
+        """Within the block `model` has the averaged weights; the raw ones come back even after an error.
+
+        The parameters stay the same tensors (optimizers and compiled code hold on to them); their values are exchanged
+        with a copy of the raw ones, so the block may change nothing that is kept.
+        """
+        live = _named_trunk(model)
+        if live.keys() != self._shadow.keys():
+            raise ValueError("The averaged weights belong to a model with other parameters.")
+        parameters: list[Tensor] = list(live.values())
+        with torch.no_grad():
+            raw = [parameter.clone() for parameter in parameters]
+        try:
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, list(self._shadow.values()))
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, raw)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights under the parameter names of the model."""
+        return dict(self._shadow)
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over averaged weights; ValueError names what is missing or too much."""
+        if state.keys() != self._shadow.keys():
+            missing, unknown = sorted(self._shadow.keys() - state.keys()), sorted(state.keys() - self._shadow.keys())
+            raise ValueError(f"The averaged weights do not fit the model: missing {missing}, unknown {unknown}.")
+        for name, value in state.items():
+            if value.shape != self._shadow[name].shape:
+                raise ValueError(
+                    f"The averaged weight {name} has the shape {tuple(value.shape)}, "
+                    f"the model {tuple(self._shadow[name].shape)}."
+                )
+            self._shadow[name].copy_(value)
+
+
+def _named_trunk(model: HasTrunk) -> dict[str, nn.Parameter]:
+    """Trunk parameters by name, in the order of the model."""
+    trunk = {id(parameter) for parameter in model.trunk_parameters()}
+    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in trunk}

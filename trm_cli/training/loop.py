@@ -1,0 +1,250 @@
+"""The loop: execute the plan, one update at a time. It never recounts what the plan has computed."""
+
+from __future__ import annotations
+
+import time
+from collections import namedtuple
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trm_cli.data.counter_rng import uniform
+from trm_cli.errors import ExitCode
+from trm_cli.evaluation.accuracy import Accuracy, EvaluationInterrupted, evaluate
+from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.devices import synchronise
+from trm_cli.training.metrics_log import JsonLines
+from trm_cli.training.signals import StopRequest
+from trm_cli.training.sinks import Guarded
+from trm_cli.training.state import TrainingState
+from trm_cli.training.step import StepSettings, drain, update
+
+
+class TrainingData(Protocol):
+    """What the loop needs of a training set: the batch of an update, as a function of its number alone."""
+
+    def train_batch(self, step: int) -> dict[str, np.ndarray]:
+        """The rows of update `step` (1-based)."""
+
+
+class EvaluationData(Protocol):
+    """What the loop needs of a test set."""
+
+    def eval_batches(self, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+        """All rows in order, the last batch padded (`valid` [B] says which rows count)."""
+
+
+class Observer(Protocol):
+    """A person's view of the run; the loop tells it what happens and never waits for it."""
+
+    def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
+        """An update is done; `record` is there when it was logged."""
+
+    def evaluating(self, rows: int) -> None:
+        """An evaluation has scored this many rows."""
+
+    def evaluated(self, step: int, result: Accuracy, best: bool) -> None:
+        """An evaluation is complete."""
+
+    def saved(self, step: int, path: Path, seconds: float) -> None:
+        """A checkpoint is durable."""
+
+    def note(self, message: str) -> None:
+        """Something a person should know."""
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the loop needs from the configuration, beyond the plan."""
+
+    step: StepSettings
+    seed: int
+    log_interval: int
+    checkpoint_seconds: float | None
+    eval_batch_size: int
+    eval_batches: int | None
+    save_carry: bool
+    device: torch.device
+
+
+class Loop:
+    """Runs a plan from the state's step to the end, or until somebody asks it to stop."""
+
+    def __init__(
+        self,
+        *,
+        plan: TrainingPlan,
+        state: TrainingState,
+        train: TrainingData,
+        test: EvaluationData | None,
+        store: CheckpointStore,
+        summary: dict[str, Any],
+        metrics: JsonLines,
+        timings: JsonLines,
+        sinks: list[Guarded],
+        observer: Observer,
+        settings: LoopSettings,
+    ) -> None:
+        self.plan = plan
+        self.state = state
+        self.train = train
+        self.test = test
+        self.store = store
+        self.summary = summary
+        self.metrics = metrics
+        self.timings = timings
+        self.sinks = sinks
+        self.observer = observer
+        self.settings = settings
+        self._clock = namedtuple("Clock", list(plan.values_at(0)))  # type: ignore[misc]  # noqa: PYI024
+        self._saved_step = state.step
+        self._save_owed = False
+        self._saved_at = time.monotonic()
+        self._logged_at = time.monotonic()
+
+    def run(self, stop: StopRequest) -> ExitCode:
+        """Execute the plan; returns DONE, or the exit code of the signal that ended the run after a saved checkpoint."""
+        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            self._finish_step(stop)  # an evaluation that the last process could not complete
+            following = pool.submit(self.train.train_batch, self.state.step + 1) if not self._done else None
+            while following is not None and not stop:
+                arrays = following.result()
+                step = self.state.step + 1
+                # The next batch is drawn while this one is computed; it depends on its number alone.
+                following = pool.submit(self.train.train_batch, step + 1) if step < self.plan.total_steps else None
+                self._update(step, arrays)
+                self._finish_step(stop)
+        if stop and self._saved_step != self.state.step:
+            self._save(best=False)
+        return stop.exit_code or ExitCode.DONE
+
+    @property
+    def _done(self) -> bool:
+        return self.state.step >= self.plan.total_steps
+
+    def _update(self, step: int, arrays: dict[str, np.ndarray]) -> None:
+        values = self.plan.values_at(step)
+        device = self.settings.device
+        batch = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
+        update(self.state, batch, self._draws(step, arrays), values, self._tensors(values), self.settings.step)
+        self.state.step = step
+        record = self._log(step, values) if self._is_logged(step) else None
+        if record is None:
+            self.observer.stepped(step, None, None)
+
+    def _draws(self, step: int, arrays: dict[str, np.ndarray]) -> Tensor:
+        """All randomness of an update [B, K], from (seed, step, row): the same on any device and any number of processes."""
+        rows = len(next(iter(arrays.values())))
+        counters = (step - 1) * self.settings.step.global_batch_size + np.arange(rows)
+        draws = uniform(self.settings.seed, "halting", counters, int(self.state.model.draws_per_row))  # type: ignore[arg-type]
+        return torch.from_numpy(draws.astype(np.float32)).to(self.settings.device, non_blocking=True)
+
+    def _tensors(self, values: dict[str, float]) -> tuple[Tensor, ...]:
+        """The clock on the device: one copy, then views."""
+        numbers = torch.tensor(list(values.values()), dtype=torch.float32).to(self.settings.device, non_blocking=True)
+        return self._clock(*numbers.unbind())
+
+    def _is_logged(self, step: int) -> bool:
+        return step % self.settings.log_interval == 0 or step == self.plan.total_steps or step == 1
+
+    def _log(self, step: int, values: dict[str, float]) -> dict[str, Any]:
+        batch_size = self.settings.step.global_batch_size
+        averaged = drain(self.state, batch_size)
+        record = {"kind": "train", "step": step, **averaged.means, **values}
+        now = time.monotonic()
+        speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
+        self._logged_at = now
+        self.metrics.write(record)
+        self.timings.write({"step": step, "samples_per_second": round(speed, 3)})
+        for sink in self.sinks:
+            sink.write(step, {**record, "samples_per_second": speed})
+        self.observer.stepped(step, record, speed)
+        return record
+
+    def _finish_step(self, stop: StopRequest) -> None:
+        """Evaluate and save where the plan says so for the state's step (and, between, where time says so)."""
+        step = self.state.step
+        best = False
+        if self.test is not None and self.plan.is_eval(step) and self.state.evaluated_step != step:
+            try:
+                best = self._evaluate(step, stop)
+            except EvaluationInterrupted:
+                return
+        planned = self.plan.is_checkpoint(step) or best
+        late = self.settings.checkpoint_seconds
+        overdue = late is not None and time.monotonic() - self._saved_at > late
+        if step and step != self._saved_step and (planned or overdue or self._save_owed):
+            self._save(best=best)
+
+    def _evaluate(self, step: int, stop: StopRequest) -> bool:
+        assert self.test is not None
+        batches = self.test.eval_batches(self.settings.eval_batch_size)
+        started = time.monotonic()
+
+        def between_batches(rows: int) -> bool:
+            self.observer.evaluating(rows)
+            return bool(stop)
+
+        with self._averaged_weights():
+            result = evaluate(
+                self.state.model,
+                _first(batches, self.settings.eval_batches),
+                self.settings.device,
+                between_batches=between_batches,
+            )
+        best = result.exact_accuracy > self.state.best_exact_accuracy
+        if best:
+            self.state.best_exact_accuracy = result.exact_accuracy
+            self.state.best_step = step
+        self.state.evaluated_step = step
+        record = {"kind": "eval", "step": step, **result.to_json()}
+        self.metrics.write(record)
+        self.timings.write({"step": step, "evaluation_seconds": round(time.monotonic() - started, 3)})
+        for sink in self.sinks:
+            sink.write(step, record)
+        self.observer.evaluated(step, result, best)
+        self._logged_at += time.monotonic() - started  # an evaluation is not training time
+        return best
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        if self.state.ema is None:
+            yield
+        else:
+            with self.state.ema.swapped(self.state.model):  # type: ignore[arg-type]
+                yield
+
+    def _save(self, *, best: bool) -> None:
+        started = time.monotonic()
+        synchronise(self.settings.device)
+        self.metrics.sync()  # a checkpoint must never be newer than the metrics that it stands on
+        state = self.state.state_dict(with_carry=self.settings.save_carry)
+        step = self.state.step
+        try:
+            path = self.store.save(step, state, self.summary, best=best)
+        except OSError as error:
+            # The run is worth more than one file: older checkpoints stand, and the next step tries again.
+            self.observer.note(f"checkpoint of step {step:,} could not be written ({error.strerror}); trying again")
+            self._save_owed = True
+            return
+        self._saved_step = step
+        self._save_owed = False
+        self._saved_at = time.monotonic()
+        seconds = self._saved_at - started
+        self._logged_at += seconds
+        self.observer.saved(step, path, seconds)
+
+
+def _first(batches: Iterator[dict[str, np.ndarray]], limit: int | None) -> Iterator[dict[str, np.ndarray]]:
+    for number, batch in enumerate(batches):
+        if limit is not None and number >= limit:
+            return
+        yield batch

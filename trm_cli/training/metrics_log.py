@@ -1,0 +1,64 @@
+"""`metrics.jsonl`: one line a logged step or evaluation, and nothing in it that depends on the machine or the clock.
+
+So an interrupted and continued run ends with the same file, to the byte, as one that was never stopped. How fast the run
+went stands in `timings.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class JsonLines:
+    """An append-only file of JSON objects that each carry the global `step`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("ab")
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record; it survives a kill of this process from here on."""
+        self._file.write(json.dumps(record, allow_nan=True).encode() + b"\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Make all records survive a power loss; called before a checkpoint that stands on them is committed."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def cut_back(path: Path, *, step: int, evaluated_step: int) -> None:
+    """Drop what a resumed run will write again: lines after `step`, evaluations after `evaluated_step`, a torn last line."""
+    if not path.exists():
+        return
+    end = 0
+    with path.open("rb") as file:
+        for line in file:
+            record = _parse(line)
+            limit = evaluated_step if record is not None and record.get("kind") == "eval" else step
+            if record is None or record["step"] > limit:
+                break
+            end += len(line)
+    os.truncate(path, end)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All whole records of a file, oldest first."""
+    with path.open("rb") as file:
+        return [record for line in file if (record := _parse(line)) is not None]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None

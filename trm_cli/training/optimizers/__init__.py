@@ -1,0 +1,1 @@
+"""Parameter updates. The learning rate comes in with every step; no optimizer knows the schedule."""

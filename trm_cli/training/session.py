@@ -1,0 +1,240 @@
+"""From a configuration and a dataset to a run that can be started, continued or used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from trm_cli import __version__
+from trm_cli.config.schema import RunConfig
+from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
+from trm_cli.errors import UsageError
+from trm_cli.models import create_model
+from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
+from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.devices import Choice, choose_device, choose_precision, set_threads
+from trm_cli.training.ema import EMA
+from trm_cli.training.loop import Loop, LoopSettings, Observer
+from trm_cli.training.metrics_log import JsonLines, cut_back
+from trm_cli.training.optimizers.adam_atan2 import AdamATan2
+from trm_cli.training.optimizers.sign_sgd import SignSGD
+from trm_cli.training.run_directory import RunDirectory
+from trm_cli.training.signals import StopRequest
+from trm_cli.training.sinks import Guarded, WandbSink, wandb_mode
+from trm_cli.training.state import TrainingState
+from trm_cli.training.step import StepSettings
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run computes; each choice with its reason."""
+
+    device: Choice
+    precision: Choice
+    threads: Choice
+
+    @classmethod
+    def choose(cls, config: RunConfig) -> Machine:
+        """Decide from the configuration and what is here. Raises UsageError for a device that is not."""
+        device = choose_device(config.device)
+        return cls(device, choose_precision(config.precision, device.value), set_threads(config.threads))
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device as torch names it."""
+        return torch.device(self.device.value)
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """The splits of a run."""
+
+    train: PuzzleDataset
+    test: PuzzleDataset | None
+
+    @classmethod
+    def open(cls, config: RunConfig) -> Datasets:
+        """Open what the configuration names; the test split may be absent. Raises DatasetError."""
+        train = open_dataset(config.data_paths, "train")
+        test_paths = config.data_paths_test or config.data_paths
+        has_test = bool(config.data_paths_test) or all((Path(path) / "test").is_dir() for path in test_paths)
+        return cls(train, open_dataset(test_paths, "test") if has_test else None)
+
+    def plan(self, config: RunConfig) -> TrainingPlan:
+        """The plan of a run on this dataset. Raises UsageError for settings that make no plan."""
+        facts = self.train.facts
+        try:
+            return make_plan(config, DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, facts.source))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must remember of its dataset: the fingerprint, and what it takes to use the model."""
+        return {"fingerprint": self.train.fingerprint, "metadata": self.train.metadata.to_json()}
+
+
+def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str) -> nn.Module:
+    """A new model, its initial weights a function of the seed alone. Raises UsageError for contradictory settings."""
+    torch.manual_seed(config.seed)
+    settings = config.arch.model_dump(exclude={"family", "name"})
+    try:
+        return create_model(
+            config.arch.family,
+            {**settings, "forward_dtype": forward_dtype},
+            vocab_size=metadata.vocab_size,
+            seq_len=metadata.seq_len,
+            num_puzzle_identifiers=metadata.num_puzzle_identifiers,
+        )
+    except ValueError as error:
+        raise UsageError(str(error), hint="`trm configs show` prints every setting with its source") from error
+
+
+def make_state(config: RunConfig, model: nn.Module) -> TrainingState:
+    """The state before the first update."""
+    trunk = list(model.trunk_parameters())  # type: ignore[operator]
+    betas = (config.beta1, config.beta2)
+    optimizer: Optimizer
+    if config.optimizer == "adamw":
+        optimizer = AdamW(trunk, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True)
+    else:
+        optimizer = AdamATan2(trunk, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+    table = model.puzzle_embedding
+    return TrainingState(
+        model=model,
+        trunk_optimizer=optimizer,
+        puzzle_optimizer=None
+        if table is None
+        else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
+        ema=EMA(model, config.ema_rate) if config.ema else None,  # type: ignore[arg-type]
+    )
+
+
+class BoundData:
+    """A training set together with the order in which this run draws from it."""
+
+    def __init__(self, dataset: PuzzleDataset, plan: TrainingPlan, seed: int) -> None:
+        self._dataset = dataset
+        self._order = BatchOrder(plan.global_batch_size, plan.steps_per_epoch, plan.step_rounding)
+        self._seed = seed
+
+    def train_batch(self, step: int) -> dict[str, np.ndarray]:
+        """The rows of update `step`."""
+        return self._dataset.train_batch(step, self._order, self._seed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to go: nothing was written yet except, on continuing, what is read here."""
+
+    config: RunConfig
+    config_text: str
+    plan: TrainingPlan
+    datasets: Datasets
+    machine: Machine
+    directory: RunDirectory
+    store: CheckpointStore
+    state: TrainingState
+    continued_from: Path | None
+
+    @classmethod
+    def prepare(
+        cls, config: RunConfig, config_text: str, datasets: Datasets, machine: Machine, tell: Callable[[str], None]
+    ) -> Run:
+        """Build the model and take over the newest whole checkpoint, if there is one."""
+        model = make_model(config, datasets.train.metadata, machine.precision.value).to(machine.torch_device)
+        state = make_state(config, model)
+        store = CheckpointStore(Path(config.checkpoint_path), keep=config.keep_checkpoints)
+        found = store.load_newest(tell)
+        if found is not None:
+            state.load_state_dict(found[0], machine.torch_device)
+            store.point_best(state.best_step)
+        return cls(
+            config=config,
+            config_text=config_text,
+            plan=datasets.plan(config),
+            datasets=datasets,
+            machine=machine,
+            directory=RunDirectory(Path(config.checkpoint_path)),
+            store=store,
+            state=state,
+            continued_from=found[2] if found else None,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether the plan is carried out already."""
+        return self.state.step >= self.plan.total_steps and self.state.evaluated_step >= self.plan.total_steps
+
+    def train(self, observer: Observer, stop: StopRequest) -> int:
+        """Carry the plan out from the state's step on; returns an exit code."""
+        identity = self.directory.begin(
+            config=self.config_text, plan=self.plan.to_json(), dataset=self.datasets.identity()
+        )
+        for path in (self.directory.metrics_path, self.directory.timings_path):
+            cut_back(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
+        metrics, timings = JsonLines(self.directory.metrics_path), JsonLines(self.directory.timings_path)
+        sinks = list(self._sinks(identity["run"], observer.note))
+        loop = Loop(
+            plan=self.plan,
+            state=self.state,
+            train=BoundData(self.datasets.train, self.plan, self.config.seed),
+            test=self.datasets.test,
+            store=self.store,
+            summary=self._summary(identity),
+            metrics=metrics,
+            timings=timings,
+            sinks=sinks,
+            observer=observer,
+            settings=self._loop_settings(),
+        )
+        try:
+            return loop.run(stop)
+        finally:
+            for sink in (*sinks, metrics, timings):
+                sink.close()
+
+    def _summary(self, identity: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **identity,
+            "config": self.config_text,
+            "plan": self.plan.fingerprint(),
+            "trm": __version__,
+            "torch": torch.__version__,
+        }
+
+    def _loop_settings(self) -> LoopSettings:
+        config = self.config
+        minutes = config.checkpoint_minutes
+        return LoopSettings(
+            step=StepSettings(config.global_batch_size, config.grad_clip),
+            seed=config.seed,
+            log_interval=config.log_interval,
+            checkpoint_seconds=None if minutes is None else 60 * minutes,
+            eval_batch_size=max(config.global_batch_size, 256),
+            eval_batches=config.eval_batches,
+            save_carry=config.save_carry,
+            device=self.machine.torch_device,
+        )
+
+    def _sinks(self, run_id: str, tell: Callable[[str], None]) -> Sequence[Guarded]:
+        mode = wandb_mode(self.config.wandb)
+        if mode == "disabled":
+            return []
+        arguments: dict[str, Any] = {
+            "mode": mode,
+            "project": self.config.wandb_project,
+            "run_id": run_id,
+            "name": self.directory.path.name,
+            "directory": self.directory.path,
+            "config": self.config.model_dump(),
+        }
+        return [Guarded("Weights & Biases", lambda: WandbSink(**arguments), tell)]
+

@@ -1,0 +1,72 @@
+"""All that the next step of a run depends on, and how it becomes plain tensors and numbers in a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from trm_cli.errors import CheckpointError
+from trm_cli.models.act import Carry
+from trm_cli.training.ema import EMA
+from trm_cli.training.optimizers.sign_sgd import SignSGD
+
+STATE_FORMAT = 1
+
+
+@dataclass
+class TrainingState:
+    """The state of a run after `step` updates. Everything else is a function of config, dataset and step."""
+
+    model: nn.Module
+    trunk_optimizer: Optimizer
+    #: Sign-SGD has no state of its own: the table is part of the model.
+    puzzle_optimizer: SignSGD | None
+    ema: EMA | None
+    carry: Carry | None = None
+    step: int = 0
+    #: The last step whose evaluation is complete; a run stopped during an evaluation repeats it.
+    evaluated_step: int = 0
+    best_step: int = 0
+    best_exact_accuracy: float = -1.0
+    #: Sums of metrics since the last logged record: part of the state, or a resumed run would log other numbers.
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def state_dict(self, *, with_carry: bool = True) -> dict[str, Any]:
+        """Plain nested dicts of tensors, numbers and strings, loadable with `weights_only=True`."""
+        return {
+            "format": STATE_FORMAT,
+            "step": self.step,
+            "evaluated_step": self.evaluated_step,
+            "best_step": self.best_step,
+            "best_exact_accuracy": self.best_exact_accuracy,
+            "model": self.model.state_dict(),
+            "trunk_optimizer": self.trunk_optimizer.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "carry": self.carry.state_dict() if self.carry is not None and with_carry else None,
+            "sums": self.sums,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over a saved state. Raises CheckpointError when it does not fit this model."""
+        if state.get("format") != STATE_FORMAT:
+            raise CheckpointError(f"the checkpoint has format {state.get('format')}, this trm reads format {STATE_FORMAT}")
+        try:
+            self.model.load_state_dict(state["model"])
+            self.trunk_optimizer.load_state_dict(state["trunk_optimizer"])
+            if self.ema:
+                self.ema.load_state_dict(state["ema"])
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"the checkpoint does not fit this model: {str(error).splitlines()[0]}",
+                hint="resume with the configuration that the run was started with: `trm resume RUN`",
+            ) from error
+        self.carry = Carry.from_state_dict(state["carry"]).to(device) if state["carry"] is not None else None
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.step = state["step"]
+        self.evaluated_step = state["evaluated_step"]
+        self.best_step = state["best_step"]
+        self.best_exact_accuracy = state["best_exact_accuracy"]
