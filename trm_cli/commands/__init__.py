@@ -9,6 +9,6 @@ from collections.abc import Callable
 
 import typer
 
-from trm_cli.commands import configs
+from trm_cli.commands import build_dataset, configs
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (configs.register,)
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (build_dataset.register, configs.register)
