@@ -9,6 +9,10 @@ from collections.abc import Callable
 
 import typer
 
-from trm_cli.commands import build_dataset, configs
+from trm_cli.commands import build_dataset, configs, inspect_dataset
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (build_dataset.register, configs.register)
+COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
+    build_dataset.register,
+    inspect_dataset.register,
+    configs.register,
+)

@@ -33,7 +33,7 @@ def open_stream(root: str | Path, split: str, canvas_size: int, waiting: Waiting
     Works as soon as the builder has written its plan; a chunk that is missing is waited for as `waiting` says.
     """
     metadata = read_metadata(root, split)
-    store = ChunkStore(root, split, waiting or Waiting())
+    store = ChunkStore(root, split, waiting)
     return StreamDataset(metadata, store, CanvasSpec(canvas_size), read_drawing(root, metadata))
 
 

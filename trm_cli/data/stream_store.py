@@ -33,10 +33,10 @@ class Waiting:
 class ChunkStore:
     """Opens chunks by their place in the plan; waits for those that a running builder has yet to write."""
 
-    def __init__(self, root: str | Path, split: str, waiting: Waiting) -> None:
+    def __init__(self, root: str | Path, split: str, waiting: Waiting | None = None) -> None:
         self.root = Path(root)
         self.split = split
-        self._waiting = waiting
+        self._waiting = waiting or Waiting()
         manifest = self._read()
         self.fingerprint = manifest.fingerprint or ""
         self.source = manifest.source
