@@ -43,6 +43,11 @@ class Overlap:
     partner: str
     subset: str
 
+    def __str__(self) -> str:
+        if self.partner == self.test_id:
+            return f"{self.test_id} (in {self.subset})"
+        return f"{self.test_id} (as {self.partner} in {self.subset})"
+
     @property
     def published(self) -> bool:
         """Whether the published data has this overlap itself."""
@@ -129,10 +134,7 @@ def _grid_invariant(grid: Grid) -> Hashable:
 
 def _refusal(source: TaskSource, test_set: str, overlaps: Iterable[Overlap]) -> DatasetError:
     found = list(overlaps)
-    named = ", ".join(
-        f"{o.test_id} (in {o.subset})" if o.partner == o.test_id else f"{o.test_id} (as {o.partner} in {o.subset})"
-        for o in found[:_SHOWN]
-    )
+    named = ", ".join(map(str, found[:_SHOWN]))
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     subsets = ", ".join(sorted({o.subset for o in found}))
     return DatasetError(

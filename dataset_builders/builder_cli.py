@@ -144,7 +144,9 @@ def run_builder(
     except TrmError as error:
         return _fail(parser, error.message + (f" ({error.hint})" if error.hint else ""), error.exit_code)
     except OSError as error:
-        return _fail(parser, f"{error} (what was finished is kept; the same command continues)", ExitCode.FAILED)
+        # A full disk names no file; the directory at least is known.
+        place = f"{error.filename or options.output_dir}: {error.strerror or error}"
+        return _fail(parser, f"{place} (what was finished is kept; the same command continues)", ExitCode.DATASET)
     except KeyboardInterrupt:
         return _fail(parser, "interrupted; the same command continues", ExitCode.INTERRUPTED)
     except _StopRequest:

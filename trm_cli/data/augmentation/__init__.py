@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +20,11 @@ from trm_cli.errors import DatasetError
 Index = NDArray[np.int64]
 IntArray = NDArray[np.integer]
 
-# kind -> "module:class"; imported when a dataset asks for it. The class is built as cls(settings, seq_len=...).
+# kind -> "module:class"; imported when a dataset asks for it. The class is built as cls(settings, seq_len=...,
+# directory=...), where the directory is that of the split.
 KINDS: dict[str, str] = {
+    "arc": "trm_cli.data.augmentation.arc_variants:ArcAugmentation",
+    "maze": "trm_cli.data.augmentation.maze:MazeAugmentation",
     "sudoku": "trm_cli.data.augmentation.sudoku:SudokuAugmentation",
 }
 
@@ -55,14 +59,16 @@ class Augmentation(Protocol):
 
 
 def create_augmentation(settings: Mapping[str, object], *, seq_len: int, where: str) -> Augmentation:
-    """Build the augmentation that a dataset names. Raises DatasetError naming the dataset."""
+    """Build the augmentation that a dataset names; `where` is the split's directory. Raises DatasetError naming it."""
     kind = settings.get("kind")
     target = KINDS.get(kind) if isinstance(kind, str) else None
     if target is None:
         raise DatasetError(f"{where}: augmentation kind {kind!r} is unknown, expected one of {', '.join(KINDS)}")
     module, _, name = target.partition(":")
     try:
-        augmentation: Augmentation = getattr(import_module(module), name)(settings, seq_len=seq_len)
+        augmentation: Augmentation = getattr(import_module(module), name)(
+            settings, seq_len=seq_len, directory=Path(where)
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{where}: the augmentation settings are damaged: {error}") from error
     return augmentation

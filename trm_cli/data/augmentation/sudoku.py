@@ -8,6 +8,7 @@ it is a symmetry of the same puzzle kind only where r == c.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ _STREAM = "augmentation/sudoku"
 class SudokuAugmentation:
     """`count` augmentations of every puzzle; index 0 is the puzzle itself. Tokens: 0 pad, 1 blank, digit + 1."""
 
-    def __init__(self, settings: Mapping[str, object], *, seq_len: int) -> None:
+    def __init__(self, settings: Mapping[str, object], *, seq_len: int, directory: Path | None = None) -> None:  # noqa: ARG002
         rows, columns = (_integer(value, "box") for value in _pair(settings["box"]))
         self._count = _integer(settings["count"], "count", minimum=0)
         self._seed = _integer(settings["seed"], "seed", minimum=None)

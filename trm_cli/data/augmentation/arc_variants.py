@@ -1,0 +1,104 @@
+"""ARC tasks stored once, their augmentations made while batches are drawn.
+
+Files beside the arrays: `augmentations.npy` at the root, uint32 [identifiers], the code of every identifier (the blank
+one has 0), and `all__variant_counts.npy` in a split, int32 [puzzles]. Variant v of a stored puzzle with identifier
+i has the identifier i + v; variant 0 is the task itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.data import counter_rng, dihedral
+from trm_cli.data.augmentation import Draw, Index, IntArray, arc, arc_kernels
+from trm_cli.errors import DatasetError
+
+CODES_NAME = "augmentations.npy"
+COUNTS_NAME = "all__variant_counts.npy"
+_SWAPS = np.array(dihedral.SWAPS_SIDES)
+
+
+@dataclass(frozen=True)
+class ArcVariants:
+    """The augmentations of a split. `shift`: move the pairs of a puzzle about, all but one of them (training)."""
+
+    codes: NDArray[np.uint32]  # [identifiers]
+    counts: Index  # [puzzles]
+    puzzle_starts: Index  # [puzzles + 1] offsets of examples
+    seed: int
+    shift: bool
+
+    def variant_counts(self, puzzles: int) -> Index:
+        """Return how many puzzles each stored one stands for, itself included: [puzzles]."""
+        if puzzles != len(self.counts):
+            raise DatasetError(f"{COUNTS_NAME} speaks of {len(self.counts)} puzzles, the arrays hold {puzzles}")
+        return self.counts
+
+    def apply(self, draw: Draw) -> tuple[IntArray, IntArray, Index]:
+        """Return inputs [b, 900], labels [b, 900] and identifiers [b] of the wanted augmentations."""
+        identifiers = draw.identifiers + draw.variants
+        symmetries, permutations = arc.decode(self.codes[identifiers])
+        stored_inputs = np.ascontiguousarray(draw.inputs, dtype=np.uint8)
+        stored_labels = np.ascontiguousarray(draw.labels, dtype=np.uint8)
+        offsets = np.zeros((len(identifiers), 2), dtype=np.int64)
+        if self.shift:
+            sides = np.maximum(arc.grid_sides(stored_inputs), arc.grid_sides(stored_labels)).astype(np.int64)
+            sides = np.where(_SWAPS[symmetries][:, None], sides[:, ::-1], sides)
+            offsets = self._offsets(draw, identifiers, sides)
+        inputs, labels = np.empty_like(stored_inputs), np.empty_like(stored_labels)
+        rows = np.arange(len(identifiers))
+        arc_kernels.augment_pairs(
+            stored_inputs, stored_labels, rows, symmetries, permutations, offsets, inputs, labels, arc.PAD, arc.PAD
+        )
+        return inputs, labels, identifiers
+
+    def _offsets(self, draw: Draw, identifiers: Index, sides: Index) -> Index:
+        """Shifts [b, 2] (down, right) of pairs whose larger sides are [b, 2]; one random pair of a puzzle has none.
+
+        They depend on the dataset's seed, the identifier and the pair, not on the visit: as in the published arrays,
+        which hold one shift for each, so that a materialised dataset has the same rows.
+        """
+        starts = self.puzzle_starts[draw.puzzles]
+        within = draw.examples - starts
+        pairs = self.puzzle_starts[draw.puzzles + 1] - starts
+        bits = counter_rng.bits(self.seed, "arc/shift", (identifiers, within), 2)
+        offsets = counter_rng.scale_bits(bits, arc.SIDE + 1 - sides)
+        offsets[within == counter_rng.integers(self.seed, "arc/unshifted", identifiers, pairs)] = 0
+        return offsets
+
+
+class ArcAugmentation(ArcVariants):
+    """The variants of a split on disk, as `dataset.json` names them: {"kind": "arc", "seed": .., "shift": ..}."""
+
+    def __init__(self, settings: Mapping[str, object], *, seq_len: int, directory: Path) -> None:
+        seed, shift = settings["seed"], settings["shift"]
+        if seq_len != arc.SEQ_LEN or not isinstance(seed, int) or not isinstance(shift, bool):
+            raise ValueError(f"expected rows of {arc.SEQ_LEN} tokens, a seed and shift true or false")
+        super().__init__(
+            codes=_load(directory.parent / CODES_NAME).astype(np.uint32),
+            counts=_load(directory / COUNTS_NAME).astype(np.int64),
+            puzzle_starts=_load(directory / "all__puzzle_indices.npy").astype(np.int64),
+            seed=seed,
+            shift=shift,
+        )
+        first = _load(directory / "all__puzzle_identifiers.npy").astype(np.int64)
+        if len(first) != len(self.counts) or int((first + self.counts).max(initial=0)) > len(self.codes):
+            raise ValueError(f"{CODES_NAME} has {len(self.codes)} entries, too few for the identifiers of the puzzles")
+        if int(self.codes.max(initial=0)) >= arc.CODES:
+            raise ValueError(f"{CODES_NAME} holds a code that stands for no augmentation")
+
+
+def _load(path: Path) -> NDArray[np.integer]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        hint = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
+        raise DatasetError(f"{path} is missing or damaged: {error}", hint=hint) from error
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DatasetError(f"{path} must hold integers in one dimension")
+    return array
