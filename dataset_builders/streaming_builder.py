@@ -98,9 +98,6 @@ def _mixture(
     options: argparse.Namespace, settings: Settings, cache: Path | None, known: Mapping[str, Mapping[str, object]]
 ) -> Mixture:
     weights = parse_pairs(options.weights, float, "--weights")
-    check_names(options.sources, settings, weights)
-    if len(options.sources) > MAX_SOURCES:
-        raise UsageError(f"at most {MAX_SOURCES} sources")
     sources = []
     for number, name in enumerate(options.sources):
         kept = None if cache is None else cache / f"source_{number}.jsonl"
@@ -136,6 +133,10 @@ def _run(options: argparse.Namespace) -> None:
     settings = Settings.from_options(options)
     if options.shard and (options.merge or options.rebuild):
         raise UsageError("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
+    # Before anything is written: what was mistyped leaves no trace.
+    check_names(options.sources, settings, parse_pairs(options.weights, float, "--weights"))
+    if len(options.sources) > MAX_SOURCES:
+        raise UsageError(f"at most {MAX_SOURCES} sources")
     if options.plan:
         _print_plan(options, settings)
         return

@@ -60,8 +60,8 @@ def _show_splits(console: Console, splits: Mapping[str, SplitReport]) -> None:
 def _show_sources(console: Console, report: DatasetReport) -> None:
     for source in report.sources:
         name = str(source.get("name", "source"))
-        shown = ("kind", "location", "licence", "weight", "dropped") if "name" in source else tuple(source)
-        rest = {key: source[key] for key in shown if source.get(key)}
+        shown = ("kind", "location", "licence", "weight", "dropped") if "location" in source else tuple(source)
+        rest = {key: source[key] for key in shown if source.get(key) and key not in ("name", "note")}
         console.print(Text.assemble((f"{name}: ", "bold"), _pairs(rest)))
         if source.get("note"):
             console.print(Text.assemble("  ", (str(source["note"]), "yellow")))
