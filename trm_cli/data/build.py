@@ -216,26 +216,28 @@ class BuilderProcess:
 
     def _read_output(self, stream: IO[str]) -> None:
         kept: list[str] = []
-        for line in stream:
-            progress = parse_progress(line)
-            if progress is not None:
-                self._events.put(progress)
-            else:
-                kept.append(line)
-                self._events.put(line.rstrip("\n"))
+        with stream:
+            for line in stream:
+                progress = parse_progress(line)
+                if progress is not None:
+                    self._events.put(progress)
+                else:
+                    kept.append(line)
+                    self._events.put(line.rstrip("\n"))
         self.output = "".join(kept)
         self._events.put(None)
 
     def _read_errors(self, stream: IO[str]) -> None:
-        for line in stream:
-            text = line.rstrip()
-            _, is_error, reason = text.partition(": error: ")
-            if is_error:
-                # Told by the exception that it becomes; told here as well it would be read twice.
-                self._last_lines.append(reason)
-            elif text:
-                self._last_lines.append(text)
-                self._events.put(text)
+        with stream:
+            for line in stream:
+                text = line.rstrip()
+                _, is_error, reason = text.partition(": error: ")
+                if is_error:
+                    # Told by the exception that it becomes; told here as well it would be read twice.
+                    self._last_lines.append(reason)
+                elif text:
+                    self._last_lines.append(text)
+                    self._events.put(text)
         self._events.put(None)
 
 
