@@ -8,7 +8,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from dataset_builders.stream_sources import SPLITS, ArcSource, PictureSource, Source
+from dataset_builders.stream_pictures import PictureSource
+from dataset_builders.stream_sources import SPLITS, ArcSource, Source
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.stream_plan import GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
 from trm_cli.data.stream_records import Record

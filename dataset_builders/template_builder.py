@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import sys
+from typing import Any
 
 from dataset_builders.builder_cli import common_parser, open_build, positive, print_plan, run_builder, split_facts
 from trm_cli.data.durable import write_atomically
@@ -75,7 +76,7 @@ def _build(options: argparse.Namespace) -> None:
             rows = [[int(digits.random() * 10) for _ in range(options.length)] for _ in range(metadata.total_groups)]
             inputs = np.array(rows, dtype=np.uint8) + FIRST_DIGIT  # [N, S]
             offsets = np.arange(len(inputs) + 1, dtype=np.int32)  # one example per puzzle, one puzzle per group
-            arrays = {
+            arrays: dict[str, np.ndarray[Any, Any]] = {
                 "inputs": inputs,
                 "labels": inputs[:, ::-1],
                 "puzzle_identifiers": np.zeros(len(inputs), dtype=np.int32),

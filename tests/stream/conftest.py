@@ -57,7 +57,8 @@ def mixed_dataset(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> P
     """Puzzles with augmentations, and stories."""
     root = tmp_path_factory.mktemp("stream") / "mixed"
     done = build(
-        "--output-dir", root, "--sources", "kaggle/combined", "stories", "--limits", "stories=300", "kaggle/combined=40",
+        "--output-dir", root, "--sources", "kaggle/combined", "stories",
+        "--limits", "stories=300", "kaggle/combined=40",
         "--augment", "--augmentations", "8", "--test-share", "0.1", "--weights", "kaggle/combined=1.5",
         "--batch-records", "2",
     )  # fmt: skip

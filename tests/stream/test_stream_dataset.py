@@ -20,10 +20,11 @@ from trm_cli.data.augmentation import arc
 from trm_cli.data.canvas_codes import CanvasSpec, render_target
 from trm_cli.data.heartbeat import Beat, Heartbeat, read_beats
 from trm_cli.data.manifest import read_manifest, write_manifest
+from trm_cli.data.opening import open_data
 from trm_cli.data.puzzle_dataset import Batch, BatchOrder
 from trm_cli.data.stream_dataset import StreamDataset, open_stream
 from trm_cli.data.stream_drawing import augmented, split_pair
-from trm_cli.data.stream_store import Waiting
+from trm_cli.data.stream_store import Waiting, wait_until_planned
 from trm_cli.data.vocabulary import EOS, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
 from trm_cli.errors import DatasetError
 
@@ -290,3 +291,18 @@ def test_a_damaged_chunk_is_named(small_dataset: Path, tmp_path: Path, damage: s
     with pytest.raises(DatasetError, match="consolidated_000"):
         stream = open_stream(root, "train", 84)
         stream.train_batch(1, whole_epochs(stream, 8), 0)
+
+
+def test_a_plan_that_never_comes_is_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="ended before"):
+        wait_until_planned(tmp_path, lambda: False, Waiting(60.0))
+    with pytest.raises(DatasetError, match="waited 0 s"):
+        wait_until_planned(tmp_path, lambda: True, Waiting(0.1, poll=0.01))
+
+
+def test_each_format_is_opened_as_what_it_is(small_dataset: Path, mixed_dataset: Path) -> None:
+    assert open_data([small_dataset], "train", canvas_size=84).facts.total_groups > 1000
+    with pytest.raises(DatasetError, match="reads rows of tokens"):
+        open_data([small_dataset], "train")
+    with pytest.raises(DatasetError, match="cannot be combined"):
+        open_data([small_dataset, mixed_dataset], "train", canvas_size=84)

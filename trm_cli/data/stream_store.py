@@ -117,3 +117,23 @@ class ChunkStore:
         reasons = [beat.error for beat in read_beats(self.root) if beat.error]
         why = f"its builder failed: {reasons[0]}" if reasons else "its build was interrupted and nobody continues it"
         return DatasetError(f"{self.root} is not complete ({chunk.file} is missing): {why}", hint=_CONTINUE)
+
+
+def wait_until_planned(root: str | Path, running: Callable[[], bool], waiting: Waiting) -> None:
+    """Return when a builder that was just started has written its plan: from then on the dataset can be opened.
+
+    running: whether the builder's process is alive. Raises DatasetError when it ended without a plan, or in time.
+    """
+    manifest = Path(root) / MANIFEST_NAME
+    began = time.monotonic()
+    next_notice = began
+    while not manifest.is_file():
+        now = time.monotonic()
+        if not running() and not manifest.is_file():
+            raise DatasetError(f"the builder of {root} ended before it had written a plan")
+        if now - began > waiting.limit:
+            raise DatasetError(f"waited {waiting.limit:.0f} s for the plan of {root}")
+        if now >= next_notice:
+            waiting.notice(f"waiting for the builder to plan {root}")
+            next_notice = now + 5.0
+        time.sleep(waiting.poll)
