@@ -12,7 +12,7 @@ from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 ANY_RATING = (0, 2**30)
 
 
-def generate(box: tuple[int, int], count: int, clues: tuple[int, int], *, test: bool = False, seed: int = 0):  # noqa: ANN201
+def generate(box: tuple[int, int], count: int, clues: tuple[int, int], *, test: bool = False, seed: int = 0):
     keys = counter_rng.keys(seed, "test", np.arange(count))
     return engine.generate(engine.make_board(*box), keys, clues, ANY_RATING, test, 2000)
 

@@ -124,7 +124,11 @@ def test_the_hyper_parameters_of_a_swapped_architecture_go_with_it(configs: Path
 
 class TestReferences:
     def test_types_and_texts(self) -> None:
-        overrides = ["lr=${puzzle_emb_lr}", "checkpoint_path=runs/${model}/${arch.name}-${seed}", "data_paths=['${model}']"]
+        overrides = [
+            "lr=${puzzle_emb_lr}",
+            "checkpoint_path=runs/${model}/${arch.name}-${seed}",
+            "data_paths=['${model}']",
+        ]
         config = compose("sudoku-4x4", overrides).config
         assert (config.lr, config.checkpoint_path) == (1e-2, "runs/sudoku-4x4/trm_quickstart-0")
         assert config.data_paths == ("sudoku-4x4",)

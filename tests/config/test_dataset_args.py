@@ -20,10 +20,10 @@ MAPPING = {
     "share": 1e-4,
     "box": [2, 3],
 }
-FLAGS = (
-    "--output-dir datasets/vision_unified --sources kaggle/combined tinystories --augment --num-aug 1000 "
-    "--share 0.0001 --box 2 3"
-).split()
+FLAGS = [
+    "--output-dir", "datasets/vision_unified", "--sources", "kaggle/combined", "tinystories", "--augment",
+    "--num-aug", "1000", "--share", "0.0001", "--box", "2", "3",
+]  # fmt: skip
 
 
 def test_flags_of_a_mapping() -> None:
@@ -34,8 +34,8 @@ def test_flags_of_a_mapping() -> None:
     "words",
     [
         FLAGS,
-        ["--output-dir=datasets/vision_unified", "sources=[kaggle/combined, tinystories]", "augment=true", "render=false",
-         "limit=null", "num_aug=1000", "share=0.0001", "--box", 2, 3],
+        ["--output-dir=datasets/vision_unified", "sources=[kaggle/combined, tinystories]", "augment=true",
+         "render=false", "limit=null", "num_aug=1000", "share=0.0001", "--box", 2, 3],
         ["output_dir=datasets/vision_unified", "--sources", "kaggle/combined", "--sources", "tinystories", "--augment",
          "--augment", "--num-aug", 1000, "--share", 0.0001, "box=2", "box=3"],
     ],

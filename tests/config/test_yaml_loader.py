@@ -35,7 +35,9 @@ def test_infinities_are_floats() -> None:
     assert math.isnan(parse_scalar(".nan"))
 
 
-@pytest.mark.parametrize("text", ["010", "-007", "00", "9" * 20, "[1,", "'x", '"\\q"', "{a:1}", "[*x]", "[1] 2", "a\0b"])
+@pytest.mark.parametrize(
+    "text", ["010", "-007", "00", "9" * 20, "[1,", "'x", '"\\q"', "{a:1}", "[*x]", "[1] 2", "a\0b"]
+)
 def test_scalar_that_nobody_should_guess(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w+ \w+"):
         parse_scalar(text)

@@ -84,7 +84,11 @@ def test_uniform_is_uniform_and_uncorrelated() -> None:
 @pytest.mark.parametrize("seeds", [False, True])
 def test_related_seeds_and_epochs_are_independent(seeds: bool) -> None:
     def row(k: int) -> np.ndarray:
-        return counter_rng.uniform(k, "s", np.arange(20_000), 1) if seeds else counter_rng.uniform(0, "s", (k, np.arange(20_000)), 1)
+        return (
+            counter_rng.uniform(k, "s", np.arange(20_000), 1)
+            if seeds
+            else counter_rng.uniform(0, "s", (k, np.arange(20_000)), 1)
+        )
 
     rows = np.stack([row(k)[:, 0] for k in range(8)])
     correlation = np.corrcoef(rows) - np.eye(8)

@@ -37,7 +37,7 @@ def test_hand_written_gradient_of_token_swiglu() -> None:
 
 def test_hand_written_gradient_of_rotation() -> None:
     rope = layers.rope_tables(4, 6, 100.0)
-    x = _double(2, 4, 2, 6)
+    x = _double(2, 2, 4, 6)
     assert gradcheck(lambda t: fused.Rotate.apply(t, rope.cos.double(), rope.sin.double()), (x,))
 
 
@@ -78,8 +78,8 @@ def test_swiglu_width(features: int, width: int) -> None:
 def test_rotation_depends_on_relative_position_only() -> None:
     rope = layers.rope_tables(12, 8, 10_000.0)
     q, k = torch.randn(8), torch.randn(8)
-    turned_q = formulas.rotate(q.expand(12, 1, 8), *rope)[:, 0]
-    turned_k = formulas.rotate(k.expand(12, 1, 8), *rope)[:, 0]
+    turned_q = formulas.rotate(q.expand(12, 8), *rope)
+    turned_k = formulas.rotate(k.expand(12, 8), *rope)
     assert (turned_q[3] @ turned_k[5]).item() == pytest.approx((turned_q[8] @ turned_k[10]).item(), rel=1e-4, abs=1e-5)
     assert turned_q[7].norm().item() == pytest.approx(q.norm().item(), rel=1e-5)
 

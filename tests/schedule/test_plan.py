@@ -37,7 +37,7 @@ def test_published_sudoku_run_states_both_numbers_and_warns() -> None:
     published = plan_of(1000, global_batch_size=768, epochs=50_000, step_rounding="whole_run")
     assert (published.total_steps, published.other_rounding_steps) == (65_104, 50_000)
     (warning,) = [w for w in plan.warnings if w.code == "rounding"]
-    assert "65,104 (+30.2%)" in str(warning)
+    assert "65,104 (+30.2 %)" in str(warning)
 
 
 def test_last_step_has_every_end_value_exactly() -> None:
@@ -104,7 +104,7 @@ def test_cadence_refuses_what_is_no_cadence() -> None:
         Cadence(Fraction(1, 2), 10)
     with pytest.raises(IndexError):
         Cadence(Fraction(2), 10)[5]
-    for key in ("eval_interval", "checkpoint_interval"):
+    for key in ("eval_interval", "checkpoint_interval", "global_batch_size", "epochs"):
         with pytest.raises(ValueError, match="at least 1"):
             plan_of(3_200, **{key: 0})
 

@@ -9,10 +9,24 @@ from collections.abc import Callable
 
 import typer
 
-from trm_cli.commands import build_dataset, configs, inspect_dataset
+from trm_cli.commands import (
+    build_dataset,
+    configs,
+    inspect_dataset,
+    inspect_schedule,
+    quickstart,
+    resume,
+    solve,
+    train,
+)
 
 COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
+    quickstart.register,
     build_dataset.register,
     inspect_dataset.register,
+    inspect_schedule.register,
+    train.register,
+    resume.register,
+    solve.register,
     configs.register,
 )

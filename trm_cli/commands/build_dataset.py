@@ -9,7 +9,10 @@ import typer
 from trm_cli.commands.arguments import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trm_cli.config.registry import RegistryEntry
+    from trm_cli.schedule.plan import DatasetFacts
 
 
 def register(app: typer.Typer) -> None:
@@ -33,34 +36,58 @@ def build_dataset(
     """
     from trm_cli.commands.arguments import compose_words
     from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console import build_view
+    from trm_cli.console.build_view import show_plan
     from trm_cli.console.output import print_json
-    from trm_cli.data.build import builder_command, plan_build, run_build
+    from trm_cli.data.build import plan_build
     from trm_cli.errors import UsageError
 
     entry = compose_words(words).registry
     if entry is None:
         raise UsageError("this model has no dataset builder", hint="name a model of `trm configs list`")
-    flags = builder_flags(entry.dataset_args)
     if plan:
-        document = plan_build(entry.dataset_builder, flags)
+        document = plan_build(entry.dataset_builder, builder_flags(entry.dataset_args))
         if json:
             print_json({"schema_version": 1, "model": entry.name, "plan": document})
         else:
-            build_view.show_plan(entry.name, document)
+            show_plan(entry.name, document)
         return
-    flags += ["--rebuild"] * rebuild + ["--merge"] * merge
-    flags += ["--workers", str(workers)] if workers is not None else []
-    flags += ["--shard", shard] if shard is not None else []
-    command = builder_command(entry.dataset_builder, flags)
-    if not (dry_run and json):
-        build_view.show_command(command)
-    if not dry_run:
-        with build_view.BuildView(entry.title) as view:
-            run_build(entry.dataset_builder, flags, view.progress, view.line)
+    more = ["--merge"] * merge
+    more += ["--workers", str(workers)] if workers is not None else []
+    more += ["--shard", shard] if shard is not None else []
+    command = build(entry, rebuild=rebuild, dry_run=dry_run, more=more)
     if json:
         state = "not built" if dry_run else f"shard {shard}" if shard else "complete"
         print_json(_report(entry, command, state))
+
+
+def build(
+    entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()
+) -> list[str]:
+    """Run the builder of a model with a progress bar, or only print its command line, which is returned."""
+    from trm_cli.config.dataset_args import builder_flags
+    from trm_cli.console.build_view import BuildView, show_command
+    from trm_cli.data.build import builder_command, run_build
+
+    flags = [*builder_flags(entry.dataset_args), *["--rebuild"] * rebuild, *more]
+    command = builder_command(entry.dataset_builder, flags)
+    show_command(command)
+    if not dry_run:
+        with BuildView(entry.title) as view:
+            run_build(entry.dataset_builder, flags, view.progress, view.line)
+    return command
+
+
+def planned_facts(entry: RegistryEntry) -> DatasetFacts:
+    """Return the numbers of the schedule as the builder counts them itself. Raises DatasetError."""
+    from trm_cli.config.dataset_args import builder_flags
+    from trm_cli.data.build import plan_build
+    from trm_cli.errors import DatasetError
+    from trm_cli.schedule.plan import DatasetFacts
+
+    train = plan_build(entry.dataset_builder, builder_flags(entry.dataset_args)).get("train")
+    if not isinstance(train, dict) or not {"total_groups", "mean_puzzle_examples"} <= set(train):
+        raise DatasetError(f"{entry.dataset_builder} --plan does not state total_groups and mean_puzzle_examples")
+    return DatasetFacts(train["total_groups"], train["mean_puzzle_examples"], f"{entry.dataset_builder} --plan")
 
 
 def _report(entry: RegistryEntry, command: list[str], state: str) -> dict[str, object]:

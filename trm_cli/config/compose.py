@@ -121,6 +121,8 @@ class _Composer:
         return self._resolve(model, base, entry_document)
 
     def _resolve(self, model: Any, base: Document | None, document: Document | None) -> Resolved | None:
+        if document is None:
+            model = None  # not found, and reported: nothing is to be said about its name
         base = base or Document("cfg_pretrain")
         document = document or Document("model")
         base_layer = Layer.of_document(base, "config", without=("arch", "model"))

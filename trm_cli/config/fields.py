@@ -6,12 +6,17 @@ means for a run that is resumed. Error messages, `trm configs show` and the docu
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.fields import FieldInfo
+
+# Before it builds the first schema, pydantic reads the metadata of every installed package in search of plugins. That
+# takes longer than all else here, and a plugin has nothing to do with this configuration.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Resume = Literal["free", "replan", "fatal"]
 

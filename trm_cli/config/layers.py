@@ -98,6 +98,10 @@ class Tree:
         """The layer whose value of a key stands."""
         return self._origin.get(key)
 
+    def written(self) -> list[Key]:
+        """Every key that has a value."""
+        return list(self._origin)
+
     def where(self, key: Key) -> str:
         """The place of a key's value, or of the nearest group around it."""
         for length in range(len(key), 0, -1):

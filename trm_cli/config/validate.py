@@ -158,11 +158,8 @@ def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[
         if item["type"] == "missing" or field is None:
             problems[name] = Problem(tree.where(key), f"`{name}` is missing", key=name)
             continue
-        expected = (
-            "a text that is not empty" if key[-1:] != key[:1] and len(key) > 1 and isinstance(key[1], int) else ""
-        )
-        expected = expected or expectation(field)
-        problems[name] = _wrong_value(tree, key, expected, item["input"])
+        expected = "a text that is not empty" if isinstance(key[-1], int) else expectation(field)
+        problems[name] = _wrong_value(tree, key, expected, choices(field), item["input"])
     return list(problems.values())
 
 
@@ -190,5 +187,17 @@ def _conflicts(config: RunConfig, tree: Tree) -> list[Problem]:
     for prefix, section in (((), config), (("arch",), config.arch)):
         for name, sentence in section.conflicts():
             key = (*prefix, name)
-            problems.append(Problem(tree.where(key), f"`{dotted(key)}`: {sentence}", key=dotted(key)))
+            place = _written(
+                tree, prefix, [name, *(other for other in type(section).model_fields if other in sentence)]
+            )
+            problems.append(Problem(place, f"`{dotted(key)}`: {sentence}", key=dotted(key)))
     return problems
+
+
+def _written(tree: Tree, prefix: Key, names: list[str]) -> str:
+    """The place of the first of these keys that anybody wrote; a default has no place."""
+    for name in [*names, *(str(key[-1]) for key in tree.written() if key[:-1] == prefix)]:
+        layer = tree.origin((*prefix, name))
+        if layer is not None and layer.kind != "default":
+            return layer.where((*prefix, name))
+    return tree.where((*prefix, names[0]))

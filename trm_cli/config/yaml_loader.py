@@ -70,19 +70,20 @@ def load_yaml(path: Path, name: str | None = None) -> Document:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return Document(shown, problems=[Problem(f"{shown}:1:1", f"cannot be read: {reason}")])
+        return _unreadable(shown, f"cannot be read: {getattr(error, 'strerror', None) or error}")
     if len(raw) > MAX_BYTES:
-        return Document(shown, problems=[Problem(f"{shown}:1:1", f"is larger than {MAX_BYTES:,} bytes")])
+        return _unreadable(shown, f"is larger than {MAX_BYTES:,} bytes")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = _position(raw[: error.start].decode("utf-8", "replace"))
-        message = f"byte 0x{raw[error.start]:02x} is not UTF-8"
-        return Document(
-            shown, problems=[Problem(f"{shown}:{line}:{column}", message, hint="save the file in the UTF-8 encoding")]
-        )
+        message, hint = f"byte 0x{raw[error.start]:02x} is not UTF-8", "save the file in the UTF-8 encoding"
+        return Document(shown, problems=[Problem(f"{shown}:{line}:{column}", message, hint=hint)])
     return parse_yaml(text, shown)
+
+
+def _unreadable(name: str, message: str) -> Document:
+    return Document(name, problems=[Problem(f"{name}:1:1", message)])
 
 
 def parse_yaml(text: str, name: str) -> Document:
@@ -90,9 +91,8 @@ def parse_yaml(text: str, name: str) -> Document:
     root, problem = _compose(text, name)
     if problem is not None:
         return Document(name, problems=[problem])
-    start = Location(name, 1, 1)
     if root is None:
-        return Document(name, problems=[Problem(str(start), "the file is empty; expected `key: value` lines")])
+        return _unreadable(name, "the file is empty; expected `key: value` lines")
     reader = _Reader(name)
     if not isinstance(root, yaml.MappingNode):
         message = f"expected `key: value` lines, found {_KINDS.get(type(root), 'something else')}"
@@ -141,10 +141,8 @@ else:
     ):
         def __init__(self, stream: str) -> None:
             yaml.reader.Reader.__init__(self, stream)
-            yaml.scanner.Scanner.__init__(self)
-            yaml.parser.Parser.__init__(self)
-            yaml.composer.Composer.__init__(self)
-            _PlainResolver.__init__(self)
+            for part in (yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer, _PlainResolver):
+                part.__init__(self)
 
 
 _KINDS = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
@@ -182,7 +180,7 @@ def _damage(text: str, name: str, error: yaml.MarkedYAMLError) -> Problem:
             where = f"{name}:{number}:{indent.index(chr(9)) + 1}"
             return Problem(where, "a tab in the indentation", hint="YAML indents with spaces")
     reason = (error.problem or error.context or "cannot be parsed").strip()
-    context = f" {error.context}" if error.context and error.problem else ""
+    context = f", {error.context}" if error.context and error.problem else ""
     return Problem(f"{name}:{line}:{column}", f"is not YAML: {reason}{context}")
 
 

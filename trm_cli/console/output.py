@@ -26,7 +26,7 @@ def stderr() -> Console:
 
 def note(message: str) -> None:
     """Tell the user something in passing, without markup, on stderr."""
-    stderr().print(message, markup=False)
+    stderr().print(message, markup=False, soft_wrap=True)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -68,10 +68,12 @@ class PlanView:
 
     def _boundaries(self, width: int) -> Table | Group:
         rows = [self._row(quantity, segment) for quantity in self.plan.quantities for segment in quantity.segments]
-        if width_of([_HEADERS, *rows]) <= width:
-            drawn = table(*_HEADERS)
+        shown = _HEADERS if any(row[-1] for row in rows) else _HEADERS[:-1]
+        if width_of([shown, *(row[: len(shown)] for row in rows)]) <= width:
+            drawn = table(*shown)
+            drawn.columns[-1].style = "dim"
             for row in rows:
-                drawn.add_row(*row[:-1], Text(row[-1], "dim"))
+                drawn.add_row(*row[: len(shown)])
             return drawn
         return Group(*_two_lines_each(rows))
 

@@ -49,7 +49,7 @@ class TrainingView:
         if self._live.is_started:
             self._live.stop()
         if self._record:
-            self._console.print(self._line(), markup=False)
+            self._console.print(self._line(), markup=False, soft_wrap=True)
 
     def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
         """Note an update and, where it was logged, its record."""
@@ -61,7 +61,7 @@ class TrainingView:
         now = time.monotonic()
         if self._record and not self._live.is_started and now - self._last_line > LINE_SECONDS:
             self._last_line = now
-            self._console.print(self._line(), markup=False)
+            self._console.print(self._line(), markup=False, soft_wrap=True)
 
     def evaluating(self, rows: int) -> None:
         """Note that an evaluation is under way."""
@@ -71,7 +71,7 @@ class TrainingView:
         """Print the result of an evaluation; it stays on the screen."""
         text = f"step {step:>8,}  test: exact {result.exact_accuracy:7.2%}  token {result.token_accuracy:7.2%}"
         self._evaluation = text
-        self._console.print(f"{text}  of {result.count:,} puzzles{'  (best so far)' if best else ''}", markup=False)
+        self._console.print(f"{text}  of {result.count:,} puzzles{'  (best so far)' if best else ''}", markup=False, soft_wrap=True)
 
     def saved(self, step: int, path: Path, seconds: float) -> None:
         """Note that a checkpoint is durable."""
@@ -79,7 +79,7 @@ class TrainingView:
 
     def note(self, message: str) -> None:
         """Print something a person should know."""
-        self._console.print(message, markup=False)
+        self._console.print(message, markup=False, soft_wrap=True)
 
     @property
     def _seconds_left(self) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.errors import UsageError
 
 BLANKS = ".0_*"
@@ -78,6 +79,20 @@ def units(box: tuple[int, int]) -> list[list[int]]:
         for left in range(0, side, width)
     ]
     return rows + columns + boxes
+
+
+def box_of(metadata: DatasetMetadata) -> tuple[int, int] | None:
+    """The box shape of a Sudoku dataset, as its augmentation says it, or as its size implies; None for other puzzles."""
+    side = math.isqrt(metadata.seq_len)
+    root = math.isqrt(side)
+    for source in (metadata.augmentation or {}, metadata.extra):
+        box = source.get("box")
+        if isinstance(box, list | tuple) and len(box) == 2:
+            return int(box[0]), int(box[1])
+    # The published set has no such key: its boards are square, its vocabulary the digits, the blank and the padding.
+    if side * side == metadata.seq_len and root * root == side and metadata.vocab_size == side + 2:
+        return root, root
+    return None
 
 
 def symbol(token: int) -> str:

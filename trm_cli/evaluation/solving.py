@@ -22,7 +22,12 @@ class Thought:
 
 
 def solve(
-    model: nn.Module, tokens: Sequence[int], device: torch.device, *, puzzle_identifier: int = 0, steps: int | None = None
+    model: nn.Module,
+    tokens: Sequence[int],
+    device: torch.device,
+    *,
+    puzzle_identifier: int = 0,
+    steps: int | None = None,
 ) -> list[Thought]:
     """Run `steps` (default: the model's halt_max_steps) supervision steps on one puzzle of L tokens."""
     inputs = torch.tensor([list(tokens)], dtype=torch.int32, device=device)

@@ -39,6 +39,12 @@ def gated(gate_up: Tensor, dim: int) -> Tensor:
     return F.silu(gate) * up
 
 
+def gated_without_graph(gate_up: Tensor, dim: int) -> Tensor:
+    """`gated` with one buffer fewer, where no gradient is recorded."""
+    gate, up = gate_up.chunk(2, dim)
+    return F.silu(gate).mul_(up)
+
+
 def left_multiply(weight: Tensor, x: Tensor) -> Tensor:
     """`weight @ x[b]` for each b: [m, L] and [B, L, D] give [B, m, D].
 

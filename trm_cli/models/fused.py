@@ -52,7 +52,7 @@ class SwiGLU(torch.autograd.Function):
         """X [..., n], w_gate_up [2I, n], w_down [n, I]; result [..., n]."""
         gate_up = F.linear(x, w_gate_up)
         ctx.save_for_backward(x, gate_up, w_gate_up, w_down)
-        return F.linear(formulas.gated(gate_up, dim=-1), w_down)
+        return F.linear(formulas.gated_without_graph(gate_up, dim=-1), w_down)
 
     @staticmethod
     @once_differentiable
@@ -74,7 +74,7 @@ class TokenSwiGLU(torch.autograd.Function):
         """X [B, L, D], w_gate_up [2I, L], w_down [L, I]; result [B, L, D]."""
         gate_up = formulas.left_multiply(w_gate_up, x)
         ctx.save_for_backward(x, gate_up, w_gate_up, w_down)
-        return formulas.left_multiply(w_down, formulas.gated(gate_up, dim=-2))
+        return formulas.left_multiply(w_down, formulas.gated_without_graph(gate_up, dim=-2))
 
     @staticmethod
     @once_differentiable
@@ -92,7 +92,7 @@ class Rotate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """X [..., head_dim], cos and sin broadcast to [..., head_dim / 2]."""
+        """X [..., L, head_dim], cos and sin [L, head_dim / 2]."""
         ctx.save_for_backward(cos, sin)
         return formulas.rotate(x, cos, sin)
 

@@ -46,7 +46,7 @@ _PLAIN_ATTENTION_LENGTH = 256
 
 
 class Rope(NamedTuple):
-    """Cosine and sine of the rotation angles, [L, 1, head_dim / 2] each, float32 unless asked otherwise."""
+    """Cosine and sine of the rotation angles, [L, head_dim / 2] each, float32 unless asked otherwise."""
 
     cos: Tensor
     sin: Tensor
@@ -108,31 +108,35 @@ def add_rms_norm(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
 
 def swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
     """`(silu(gate) * up) @ w_down.T` of `gate, up = x @ w_gate_up.T`: [..., n], [2I, n], [n, I] -> [..., n]."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if torch.compiler.is_compiling():
         return F.linear(formulas.gated(F.linear(x, w_gate_up), -1), w_down)
+    if not torch.is_grad_enabled():
+        return F.linear(formulas.gated_without_graph(F.linear(x, w_gate_up), -1), w_down)
     result: Tensor = fused.SwiGLU.apply(x, w_gate_up, w_down)
     return result
 
 
 def token_swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
     """SwiGLU that mixes along the sequence: [B, L, D], [2I, L], [L, I] -> [B, L, D]."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if torch.compiler.is_compiling():
         return formulas.left_multiply(w_down, formulas.gated(formulas.left_multiply(w_gate_up, x), -2))
+    if not torch.is_grad_enabled():
+        return formulas.left_multiply(w_down, formulas.gated_without_graph(formulas.left_multiply(w_gate_up, x), -2))
     result: Tensor = fused.TokenSwiGLU.apply(x, w_gate_up, w_down)
     return result
 
 
 def rope_tables(length: int, head_dim: int, theta: float, dtype: torch.dtype = torch.float32) -> Rope:
-    """Angles position * theta^(-2i/head_dim) for positions 0 .. length-1, i < head_dim / 2; rounded once, to `dtype`."""
+    """Angles position * theta^(-2i/head_dim), positions 0 .. length-1, i < head_dim / 2; rounded once, to `dtype`."""
     if head_dim % 2:
         raise ValueError(f"Rotary positions need an even head width, not {head_dim}.")
     frequencies = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
-    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)[:, None, :]
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)
     return Rope(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
 def _rotated(x: Tensor, rope: Rope) -> Tensor:
-    """X [B, L, ..., H, head_dim] turned by the angles of its positions."""
+    """X [..., L, head_dim] turned by the angles of its positions."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return formulas.rotate(x, *rope)
     result: Tensor = fused.Rotate.apply(x, *rope)
@@ -150,11 +154,8 @@ def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def attention(h: Tensor, w_qkv: Tensor, w_out: Tensor, num_heads: int, rope: Rope | None) -> Tensor:
     """Multi-head self-attention without biases: [B, L, D], [3 H hd, D], [D, H hd] -> [B, L, D]."""
     batch, length, _ = h.shape
-    qkv = F.linear(h, w_qkv).view(batch, length, 3, num_heads, -1)
-    if rope is None:
-        q, k, v = qkv.unbind(2)
-    else:
-        turned = _rotated(qkv[:, :, :2], Rope(rope.cos.unsqueeze(1), rope.sin.unsqueeze(1)))
-        (q, k), v = turned.unbind(2), qkv[:, :, 2]
-    mixed = scaled_dot_product(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+    # [3, B, H, L, head_dim]: the rotation then writes q and k in the order in which the products read them.
+    qkv = F.linear(h, w_qkv).view(batch, length, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
+    q, k = (qkv[:2] if rope is None else _rotated(qkv[:2], rope)).unbind(0)
+    mixed = scaled_dot_product(q, k, qkv[2])
     return F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), w_out)

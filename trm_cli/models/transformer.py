@@ -8,14 +8,16 @@ from trm_cli.models.puzzle_model import PuzzleModel, PuzzleModelSettings, States
 
 
 class Transformer(PuzzleModel):
-    """One call of an `H_layers` deep stack `H_level` per supervision step; halting and its training as in HRM.
+    """H_cycles calls (published: 1) of an `H_layers` deep stack `H_level` per step; halting and its training as in HRM.
 
+    The input is added before each call, and the gradient goes through all of them.
     The head width is hidden_size // num_heads: 12 heads of a width of 512 are 42 wide.
     """
 
     def __init__(
         self,
         *,
+        H_cycles: int,
         H_layers: int,
         hidden_size: int,
         num_heads: int,
@@ -31,8 +33,8 @@ class Transformer(PuzzleModel):
         num_puzzle_identifiers: int,
         forward_dtype: str = "float32",
     ) -> None:
-        if H_layers < 1:
-            raise ValueError("H_layers must be at least 1.")
+        if min(H_cycles, H_layers) < 1:
+            raise ValueError("H_cycles and H_layers must be at least 1.")
         super().__init__(
             PuzzleModelSettings(
                 vocab_size=vocab_size,
@@ -52,8 +54,12 @@ class Transformer(PuzzleModel):
                 forward_dtype=forward_dtype,
             )
         )
+        self.H_cycles = H_cycles
         self.H_level = self._make_stack(H_layers)
         self._register_initial_states("z_H")
 
     def _think(self, z: States, x: Tensor, weights: Weights) -> States:
-        return {"z_H": self.H_level(z["z_H"] + x, weights["H_level"], self.rope)}
+        state = z["z_H"]
+        for _ in range(self.H_cycles):
+            state = self.H_level(state + x, weights["H_level"], self.rope)
+        return {"z_H": state}

@@ -46,9 +46,9 @@ def _counts(plan: TrainingPlan) -> list[tuple[str, int | float | str]]:
         ("steps per epoch", plan.steps_per_epoch),
         ("total steps", plan.total_steps),
         ("evaluations", len(plan.eval_steps)),
-        ("steps between evaluations", float(plan.eval_steps.gap)),
+        ("evaluates every (steps)", float(plan.eval_steps.gap)),
         ("checkpoints", len(plan.checkpoint_steps)),
-        ("steps between checkpoints", float(plan.checkpoint_steps.gap)),
+        ("saves every (steps)", float(plan.checkpoint_steps.gap)),
     ]
 
 

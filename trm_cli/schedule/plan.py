@@ -5,7 +5,6 @@ The training loop executes it and recounts nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -127,11 +126,22 @@ class TrainingPlan:
         """The epoch, counted from 0, from which the first sample of an update is drawn."""
         return steps.epoch_of_step(step, self.samples_per_epoch, self.global_batch_size, self.step_rounding)
 
+    def step_at(self, text: str) -> int:
+        """Read a step as people write it, "5000" or "50%" of the run; ValueError unless 0 .. total_steps."""
+        word = text.strip().replace("_", "")
+        share = steps.as_written(word.removesuffix("%"))
+        step = steps.boundary(self.total_steps, share / 100) if word.endswith("%") else share
+        if step != int(step) or not 0 <= step <= self.total_steps:
+            raise ValueError(f"{text.strip()} is not a step of this run: 0 to {self.total_steps:,}, or 0% to 100%.")
+        return int(step)
+
     def fingerprint(self) -> str:
         """sha256 of the canonical JSON of what the run does, as hexadecimal digits.
 
         Where a number came from, how it was written and what there is to warn about do not change it.
         """
+        import hashlib  # loads OpenSSL, which a plan that is only shown does not need
+
         return hashlib.sha256(json.dumps(self._deeds(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def _about_steps(plan: TrainingPlan) -> Iterator[PlanWarning]:
         yield PlanWarning(
             "rounding",
             f"step_rounding {plan.step_rounding} gives {plan.total_steps:,} steps; {plan.other_rounding} would give "
-            f"{plan.other_rounding_steps:,} ({float(difference):+.1%}).",
+            f"{plan.other_rounding_steps:,} ({100 * float(difference):+.1f} %).",
             "step_rounding",
         )
 

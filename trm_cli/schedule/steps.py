@@ -22,6 +22,8 @@ ROUNDINGS: tuple[Rounding, ...] = ("per_epoch", "whole_run")
 # A mean is a quotient of two counts. Below this denominator at most one quotient reads as a given double (for means
 # up to some thousands), so the quotient that was meant can be recovered from the number that was written.
 _LARGEST_COUNT = 1_000_000
+_LARGEST_EXPONENT = 400  # a little more than a double has
+_MOST_SAMPLES = 10**18
 
 
 def require_positive(name: str, value: int) -> None:
@@ -37,9 +39,13 @@ def as_written(value: Number) -> Fraction:
     """
     if isinstance(value, Fraction | int):
         return Fraction(value)
+    text = str(value)
     try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
+        # Before it is written out: 1e999999999 would be a number of a billion digits.
+        if "/" not in text and abs(Decimal(text).adjusted()) > _LARGEST_EXPONENT:
+            raise ValueError
+        return Fraction(text)
+    except (ValueError, ArithmeticError):
         raise ValueError(f"{value!r} is not a finite number.") from None
 
 
@@ -53,7 +59,10 @@ def mean_as_quotient(mean: Number) -> Fraction:
     """Recover the quotient of counts behind a mean that went through a double: 4.154166666666667 is 997/240."""
     exact = as_written(mean)
     quotient = exact.limit_denominator(_LARGEST_COUNT)
-    return quotient if float(quotient) == float(exact) else exact
+    try:
+        return quotient if float(quotient) == float(exact) else exact
+    except OverflowError:  # larger than any double: nothing was lost on the way
+        return exact
 
 
 def samples_per_epoch(total_groups: int, mean_puzzle_examples: Number) -> Fraction:
@@ -63,6 +72,8 @@ def samples_per_epoch(total_groups: int, mean_puzzle_examples: Number) -> Fracti
         raise ValueError(
             f"A dataset of {total_groups} groups with {mean_puzzle_examples} examples each has nothing to train on."
         )
+    if samples > _MOST_SAMPLES:
+        raise ValueError(f"A dataset of {total_groups} groups with {mean_puzzle_examples} examples each cannot exist.")
     return samples
 
 

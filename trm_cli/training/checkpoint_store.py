@@ -73,7 +73,9 @@ class CheckpointStore:
                 tell(error.message)
                 continue
             if damaged:
-                tell(f"continuing from step {step:,}; the work up to step {max(damaged):,} is lost and will be done again")
+                tell(
+                    f"continuing from step {step:,}; the work up to step {max(damaged):,} is lost and will be done again"
+                )
             return state, summary, path
         if steps:
             raise CheckpointError(

@@ -56,7 +56,9 @@ def choose_precision(wanted: str, device: str) -> Choice:
     if wanted != "auto":
         return Choice(wanted, "as asked")
     if device != "cuda":
-        return Choice("float32", "exact and fast enough on this device; precision=bfloat16 halves the time of wide models")
+        return Choice(
+            "float32", "exact and fast enough on this device; precision=bfloat16 halves the time of wide models"
+        )
     # is_bf16_supported() is true on cards that merely emulate it, a T4 for instance, where it is slow.
     if torch.cuda.get_device_capability() >= (8, 0):
         return Choice("bfloat16", "the card computes in it")

@@ -28,7 +28,9 @@ def find_run(named: str | None) -> Path:
     if path.is_dir():
         raise CheckpointError(f"{path} is not a run directory: it has no {CONFIG}")
     known = ", ".join(str(run) for run in known_runs()[:5])
-    raise CheckpointError(f"{named} does not exist", hint=f"runs here: {known}" if known else "`trm train` starts a run")
+    raise CheckpointError(
+        f"{named} does not exist", hint=f"runs here: {known}" if known else "`trm train` starts a run"
+    )
 
 
 def known_runs() -> list[Path]:

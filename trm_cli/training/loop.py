@@ -110,25 +110,26 @@ class Loop:
         self._saved_at = time.monotonic()
         self._logged_at = time.monotonic()
 
-    def run(self, stop: StopRequest) -> ExitCode:
-        """Execute the plan; returns DONE, or the exit code of the signal that ended the run after a saved checkpoint."""
+    def run(self, stop: StopRequest, *, last_step: int | None = None) -> ExitCode:
+        """Execute the plan; returns DONE, or the exit code of the signal that ended the run after a saved checkpoint.
+
+        last_step ends the run early, saved, with the schedule unchanged.
+        """
+        end = min(self.plan.total_steps, last_step or self.plan.total_steps)
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
             self._finish_step(stop)  # an evaluation that the last process could not complete
-            following = pool.submit(self.train.train_batch, self.state.step + 1) if not self._done else None
+            first = self.state.step + 1
+            following = pool.submit(self.train.train_batch, first) if first <= end else None
             while following is not None and not stop:
                 arrays = following.result()
                 step = self.state.step + 1
                 # The next batch is drawn while this one is computed; it depends on its number alone.
-                following = pool.submit(self.train.train_batch, step + 1) if step < self.plan.total_steps else None
+                following = pool.submit(self.train.train_batch, step + 1) if step < end else None
                 self._update(step, arrays)
                 self._finish_step(stop)
-        if stop and self._saved_step != self.state.step:
+        if self._saved_step != self.state.step:
             self._save(best=False)
         return stop.exit_code or ExitCode.DONE
-
-    @property
-    def _done(self) -> bool:
-        return self.state.step >= self.plan.total_steps
 
     def _update(self, step: int, arrays: dict[str, np.ndarray]) -> None:
         values = self.plan.values_at(step)

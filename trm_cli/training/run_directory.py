@@ -46,7 +46,9 @@ class RunDirectory:
     def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
         """Write who the run is; returns its identity. Keeps the identity where the run exists already."""
         self.path.mkdir(parents=True, exist_ok=True)
-        identity = self.identity() if (self.path / IDENTITY).exists() else {"run": uuid.uuid4().hex[:12], "dataset": dataset}
+        identity = (
+            self.identity() if (self.path / IDENTITY).exists() else {"run": uuid.uuid4().hex[:12], "dataset": dataset}
+        )
         write_atomically(self.path / IDENTITY, _json(identity))
         write_atomically(self.path / PLAN, _json(plan))
         # config.yaml last: its presence says that the run directory is complete.

@@ -16,7 +16,7 @@ from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
-from trm_cli.errors import UsageError
+from trm_cli.errors import ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
 from trm_cli.training.checkpoint_store import CheckpointStore
@@ -110,9 +110,7 @@ def make_state(config: RunConfig, model: nn.Module) -> TrainingState:
     return TrainingState(
         model=model,
         trunk_optimizer=optimizer,
-        puzzle_optimizer=None
-        if table is None
-        else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
+        puzzle_optimizer=None if table is None else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
         ema=EMA(model, config.ema_rate) if config.ema else None,  # type: ignore[arg-type]
     )
 
@@ -173,8 +171,8 @@ class Run:
         """Whether the plan is carried out already."""
         return self.state.step >= self.plan.total_steps and self.state.evaluated_step >= self.plan.total_steps
 
-    def train(self, observer: Observer, stop: StopRequest) -> int:
-        """Carry the plan out from the state's step on; returns an exit code."""
+    def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
+        """Carry the plan out from the state's step on, up to `stop_at_step` where one is given."""
         identity = self.directory.begin(
             config=self.config_text, plan=self.plan.to_json(), dataset=self.datasets.identity()
         )
@@ -196,7 +194,7 @@ class Run:
             settings=self._loop_settings(),
         )
         try:
-            return loop.run(stop)
+            return loop.run(stop, last_step=stop_at_step)
         finally:
             for sink in (*sinks, metrics, timings):
                 sink.close()
@@ -237,4 +235,3 @@ class Run:
             "config": self.config.model_dump(),
         }
         return [Guarded("Weights & Biases", lambda: WandbSink(**arguments), tell)]
-

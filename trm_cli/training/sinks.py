@@ -66,7 +66,9 @@ def _has_wandb_key() -> bool:
 class WandbSink:
     """Weights & Biases. The run id lives in the checkpoint, so a resumed run continues the same W&B run."""
 
-    def __init__(self, *, mode: str, project: str, run_id: str, name: str, directory: Path, config: dict[str, Any]) -> None:
+    def __init__(
+        self, *, mode: str, project: str, run_id: str, name: str, directory: Path, config: dict[str, Any]
+    ) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 

@@ -53,7 +53,9 @@ class TrainingState:
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Take over a saved state. Raises CheckpointError when it does not fit this model."""
         if state.get("format") != STATE_FORMAT:
-            raise CheckpointError(f"the checkpoint has format {state.get('format')}, this trm reads format {STATE_FORMAT}")
+            raise CheckpointError(
+                f"the checkpoint has format {state.get('format')}, this trm reads format {STATE_FORMAT}"
+            )
         try:
             self.model.load_state_dict(state["model"])
             self.trunk_optimizer.load_state_dict(state["trunk_optimizer"])

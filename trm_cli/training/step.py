@@ -42,7 +42,9 @@ def update(
     (result.loss / settings.global_batch_size).backward()
     groups = state.trunk_optimizer.param_groups
     if settings.grad_clip is not None:
-        torch.nn.utils.clip_grad_norm_([parameter for group in groups for parameter in group["params"]], settings.grad_clip)
+        torch.nn.utils.clip_grad_norm_(
+            [parameter for group in groups for parameter in group["params"]], settings.grad_clip
+        )
     for group in groups:
         group["lr"] = values["lr"]
     state.trunk_optimizer.step()

@@ -1,0 +1,154 @@
+"""Time and memory of one TRM training step, beside the ceiling that plain matrix products reach in the same process.
+
+    python -m benchmarks.step_time [--batch 8] [--steps 3] [--threads 1] [--compile] [--json]
+
+Each configuration runs in a process of its own, so that its peak memory is its own. A step is: forward with all
+cycles, loss, backward, AdamATan2, sign-SGD, average. The work is counted as matrix products alone (2 m n k each; a
+backward costs twice its forward), so "of_ceiling" says how much of the time goes elsewhere, or into small products.
+Rates are per second of processor time, so that a busy neighbour disturbs them less; wall_ms is what a person waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+CONFIGURATIONS = [(variant, dtype) for variant in ("mlp_t", "attention") for dtype in ("float32", "bfloat16")]
+SETTINGS: dict[str, Any] = {
+    "H_cycles": 3,
+    "L_cycles": 6,
+    "L_layers": 2,
+    "hidden_size": 512,
+    "num_heads": 8,
+    "expansion": 4.0,
+    "mlp_t": False,
+    "pos_encodings": "rope",
+    "rope_theta": 10000.0,
+    "halt_max_steps": 16,
+    "halt_exploration_prob": 0.1,
+    "puzzle_emb_ndim": 512,
+    "puzzle_emb_len": 16,
+    "no_ACT_continue": True,
+    "latent": "two",
+}
+SEQUENCE, VOCABULARY = 81, 11
+
+
+def gigaflop_per_row(mlp_t: bool) -> float:
+    """Matrix products of one row in one training step, in 1e9 operations."""
+    length, width = SEQUENCE + SETTINGS["puzzle_emb_len"], SETTINGS["hidden_size"]
+    inner, token_inner = 1536, 512  # SwiGLU widths for 512 features and 97 tokens
+    features = 3 * length * width * inner
+    tokens = 3 * length * width * token_inner if mlp_t else 4 * length * width**2 + 2 * length**2 * width
+    stack = 2 * SETTINGS["L_layers"] * (features + tokens)
+    calls = SETTINGS["L_cycles"] + 1
+    return stack * (calls * (SETTINGS["H_cycles"] - 1) + 3 * calls) / 1e9
+
+
+def ceiling(dtype: str) -> float:
+    """Best rate of a 1024 x 1024 product, GFLOP per second of processor time."""
+    import torch
+
+    a, b = (torch.randn(1024, 1024).to(getattr(torch, dtype)) for _ in range(2))
+    times = []
+    for _ in range(8):
+        start = time.process_time()
+        torch.mm(a, b)
+        times.append(time.process_time() - start)
+    return 2 * 1024**3 / min(times) / 1e9
+
+
+def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, compiled: bool) -> dict[str, Any]:
+    """One row of the table, measured in this process."""
+    import torch
+
+    from trm_cli.models.trm import TRM
+    from trm_cli.training.ema import EMA
+    from trm_cli.training.optimizers.adam_atan2 import AdamATan2
+    from trm_cli.training.optimizers.sign_sgd import SignSGD
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    settings = {**SETTINGS, "mlp_t": variant == "mlp_t"}
+    model = TRM(**settings, vocab_size=VOCABULARY, seq_len=SEQUENCE, num_puzzle_identifiers=1, forward_dtype=dtype)
+    if compiled:
+        model.compile_stacks()
+    table = model.puzzle_embedding
+    assert table is not None
+    optimizer, signs = AdamATan2(model.trunk_parameters(), lr=1e-4), SignSGD(table.weight, weight_decay=0.1)
+    average = EMA(model, 0.999)
+    data = {
+        "inputs": torch.randint(0, VOCABULARY, (batch, SEQUENCE), dtype=torch.int32),
+        "labels": torch.randint(0, VOCABULARY, (batch, SEQUENCE), dtype=torch.int32),
+        "puzzle_identifiers": torch.zeros(batch, dtype=torch.int32),
+    }
+    carry = model.initial_carry(data)
+    at_rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, used = [], []
+    for _ in range(steps + 1):
+        start, start_used = time.perf_counter(), time.process_time()
+        result = model(carry, data, None, torch.rand(batch, 2))
+        (result.loss / batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        signs.step(1e-4)
+        signs.zero_grad()
+        average.update()
+        carry = result.carry
+        wall.append(time.perf_counter() - start)
+        used.append(time.process_time() - start_used)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    best = ceiling(dtype)
+    rate = gigaflop_per_row(settings["mlp_t"]) * batch / min(used[1:])
+    return {
+        "variant": variant,
+        "dtype": dtype,
+        "batch": batch,
+        "threads": threads,
+        "compiled": compiled,
+        "wall_ms": round(1000 * min(wall[1:])),
+        "cpu_ms": round(1000 * min(used[1:])),
+        "gflop": round(gigaflop_per_row(settings["mlp_t"]) * batch),
+        "gflops_per_s": round(rate),
+        "ceiling_gflops_per_s": round(best),
+        "of_ceiling": round(rate / best, 3),
+        "peak_rss_mib": round(peak / 1024),
+        "step_rss_mib": round((peak - at_rest) / 1024),
+    }
+
+
+def main() -> None:
+    """Run every configuration in a fresh process and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only:
+        variant, dtype = arguments.only.split(",")
+        row = measure(variant, dtype, arguments.batch, arguments.steps, arguments.threads, arguments.compile)
+        print(json.dumps(row))
+        return
+    rows = []
+    for variant, dtype in CONFIGURATIONS:
+        command = [sys.executable, "-m", "benchmarks.step_time", *sys.argv[1:], "--only", f"{variant},{dtype}"]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return
+    columns = list(rows[0])
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in columns}
+    for line in (dict(zip(columns, columns, strict=True)), *rows):
+        print("  ".join(str(line[name]).rjust(widths[name]) for name in columns))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""A thousand mutated configurations: a message with a place, or a valid configuration; never another exception."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trm_cli.config.compose import compose, load_run_config
+from trm_cli.config.dump import dump_config
+from trm_cli.errors import ConfigError, UsageError
+
+MUTATIONS = 1_000
+PLACE = re.compile(r"(.+:\d+:\d+|override \d+|MODEL)$")
+TRAPS = (
+    "1e-4", "on", "010", "12:30", ".inf", "-.inf", ".nan", "~", "null", "1_000", "0x10", "[a, b]", "{a: 1}", "{a:1}",
+    "''", "-1", "0", "1e999", "9" * 30, "true", "[[[]]]", "&x [*x]", "*x", "!!python/object:os.system x", "|", ">-",
+    "!!binary aGk=", "'", '"', "\t1", "%", "@a", "`", "${lr}", "${arch}", "${model}", "${", "${}", "${a.b}", "${${lr}}",
+    "é", "\u2028", "- 1", "? x", "<<: 1", "2024-01-01", "a" * 300, "../../etc", "/", "\\", "=", "x=y", "--flag", "1.5",
+    "-0.0", "0.29",
+)  # fmt: skip
+KEYS = ("epochs", "lr", "arch", "arch.hidden_size", "arch.family", "model", "data_paths", "seed", "ema", "threads",
+        "grad_clip", "dqn_warmup_steps", "dqn_warmup_ratio", "checkpoint_path", "arch.num_heads", "compile", "nonsense",
+        "arch.puzzle_emb_ndim", "load_checkpoint", "lr_warmup_steps")  # fmt: skip
+
+Mutation = Callable[[random.Random, bytes], bytes]
+
+
+def damage_bytes(rng: random.Random, raw: bytes) -> bytes:
+    data = bytearray(raw)
+    for _ in range(min(rng.randint(1, 8), len(data) // 6)):
+        position = rng.randrange(len(data))
+        if rng.random() < 0.5:
+            data[position] = rng.randrange(256)
+        else:
+            del data[position : position + rng.randint(1, 5)]
+    return bytes(data)
+
+
+def truncate(rng: random.Random, raw: bytes) -> bytes:
+    return raw[: rng.randrange(len(raw) + 1)]
+
+
+def misspell(rng: random.Random, raw: bytes) -> bytes:
+    words = [match.span(1) for match in re.finditer(rb"(?m)^\s*(\w+):", raw)]
+    start, end = rng.choice(words or [(0, 1)])
+    word = bytearray(raw[start:end])
+    word[rng.randrange(len(word))] = rng.choice(b"abcxyz_-. :")
+    return raw[:start] + bytes(word) + raw[end:]
+
+
+def change_value(rng: random.Random, raw: bytes) -> bytes:
+    values = [match.span(1) for match in re.finditer(rb"(?m)^\s*\w+:[ \t]+([^#\n]*)", raw)]
+    start, end = rng.choice(values or [(0, 1)])
+    return raw[:start] + rng.choice(TRAPS).encode() + raw[end:]
+
+
+def change_lines(rng: random.Random, raw: bytes) -> bytes:
+    lines = raw.split(b"\n")
+    first, second = rng.randrange(len(lines)), rng.randrange(len(lines))
+    action = rng.randrange(6)
+    if action == 0:
+        lines.insert(first, lines[second])
+    elif action == 1:
+        lines[first], lines[second] = lines[second], lines[first]
+    elif action == 2:
+        lines[first] = rng.choice((b"\t", b" ", b"  ", b"- ", b"#")) + lines[first]
+    elif action == 3:
+        lines[first] = lines[first].lstrip()
+    elif action == 4:
+        lines.insert(first, b"%s: %s" % (rng.choice(KEYS).encode(), rng.choice(TRAPS).encode()))
+    else:
+        lines.insert(first, rng.choice(TRAPS).encode())
+    return b"\n".join(lines)
+
+
+FILE_MUTATIONS: tuple[Mutation, ...] = (damage_bytes, truncate, misspell, change_value, change_value, change_lines)
+
+
+def mutated_override(rng: random.Random) -> str:
+    word = f"{rng.choice(KEYS)}={rng.choice(TRAPS)}"
+    if rng.random() < 0.2:
+        position = rng.randrange(len(word))
+        word = word[:position] + chr(rng.randrange(1, 0x300)) + word[position + 1 :]
+    return word
+
+
+def outcome(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except ConfigError as error:
+        assert error.problems
+        for problem in error.problems:
+            assert PLACE.match(problem.where), problem
+            assert problem.message
+            assert len(problem.message) < 500, problem
+        places = [problem.where for problem in error.problems]
+        assert len(places) == len(set(zip(places, (problem.message for problem in error.problems), strict=True)))
+        return "refused"
+    except UsageError as error:
+        assert error.message
+        return "refused"
+    return "valid"
+
+
+def mutate(rng: random.Random, originals: dict[Path, bytes]) -> tuple[list[str], Path | None]:
+    """Damage one file, or add overrides, or both; returns the overrides and the file."""
+    overrides = []
+    if rng.random() < 0.3:
+        overrides = [mutated_override(rng) for _ in range(rng.randint(1, 3))]
+    if overrides and rng.random() < 0.7:
+        return overrides, None
+    path = rng.choice(list(originals))
+    raw = originals[path]
+    for _ in range(rng.randint(1, 2)):
+        raw = rng.choice(FILE_MUTATIONS)(rng, raw) or b"x"
+    path.write_bytes(raw)
+    return overrides, path
+
+
+def test_a_thousand_mutations(configs: Path) -> None:
+    names = (
+        "cfg_pretrain",
+        "arch/trm_quickstart",
+        "arch/multimodal_hesc",
+        "models/sudoku-4x4",
+        "models/vision-unified",
+    )
+    originals = {path: path.read_bytes() for path in (configs / f"{name}.yaml" for name in names)}
+    seen: Counter[str] = Counter()
+    for seed in range(MUTATIONS):
+        rng = random.Random(seed)
+        overrides, damaged = mutate(rng, originals)
+        model = rng.choice(("sudoku-4x4", "vision-unified", None))
+        seen[outcome(lambda model=model, overrides=overrides: compose(model, overrides))] += 1
+        if damaged is not None:
+            damaged.write_bytes(originals[damaged])
+    assert seen["refused"] > MUTATIONS // 3
+    assert seen["valid"] > MUTATIONS // 20
+
+
+def test_mutations_of_a_run_s_config(configs: Path) -> None:
+    path = configs.parent / "config.yaml"
+    raw = dump_config(compose("sudoku-4x4")).encode()
+    for seed in range(200):
+        rng = random.Random(seed)
+        path.write_bytes(rng.choice(FILE_MUTATIONS)(rng, raw))
+        outcome(lambda: load_run_config(path))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sudoku-4x4", "lr=on"],
+        ["sudoku-4x5"],
+        ["a\x1b[31mb"],
+        ["--", "lr=\udcff"],
+        ["sudoku-4x4", "vision-unified"],
+        ["model_with_tab.yaml"],
+        ["model_recursive.yaml"],
+        ["model_bytes.yaml"],
+        ["model_empty.yaml"],
+        ["."],
+    ],
+)
+def test_the_program_itself(configs: Path, words: list[str]) -> None:
+    good = (configs / "models" / "sudoku-4x4.yaml").read_bytes()
+    Path("model_with_tab.yaml").write_bytes(good.replace(b"  train:", b"\ttrain:"))
+    Path("model_recursive.yaml").write_bytes(good.replace(b"[2, 2]", b"&b [2, *b]"))
+    Path("model_bytes.yaml").write_bytes(good.replace(b"Sudoku", b"Sud\xff\xfeoku"))
+    Path("model_empty.yaml").write_bytes(b"")
+    encoded = [word.encode("utf-8", "surrogateescape") for word in words]
+    done = subprocess.run(
+        [sys.executable, "-m", "trm_cli", "configs", "show", *encoded],
+        capture_output=True,
+        check=False,
+        env={**_environment(), "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    shown = done.stderr.decode("utf-8", "replace")
+    assert done.returncode == 2, shown
+    assert "Traceback" not in shown
+    assert "error: 1 problem in" in shown
+    assert "\x1b" not in shown
+    assert done.stdout == b""
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)

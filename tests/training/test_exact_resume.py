@@ -1,0 +1,69 @@
+"""A run that was stopped and continued is the run that was never stopped, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import write_boards
+from tests.training.runs import differing, prepare, records, train
+from trm_cli.training.checkpoint_file import load_checkpoint
+from trm_cli.training.metrics_log import cut_back
+
+VARIANTS = {
+    "mlp-t": ("trm_quickstart", ()),
+    "attention": ("trm_sudoku_att", ("arch.num_heads=2", "arch.L_cycles=2", "arch.H_cycles=2", "arch.puzzle_emb_ndim=16")),
+    "adamw": ("trm_quickstart", ("optimizer=adamw", "grad_clip=1.0", "log_interval=4")),
+    "without ema": ("trm_quickstart", ("ema=false", "step_rounding=whole_run")),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_continued_run_equals_an_uninterrupted_one(variant: str, tmp_path: Path) -> None:
+    arch, overrides = VARIANTS[variant]
+    data = write_boards(tmp_path / "data", identifiers=5)
+    whole = train(data, tmp_path / "whole", *overrides, arch=arch)
+    for stop in (1, 7, 8, 20, 29):  # at the start, within an interval, at a checkpoint, at an evaluation, near the end
+        train(data, tmp_path / "parts", *overrides, arch=arch, stop_at_step=stop)
+    parts = train(data, tmp_path / "parts", *overrides, arch=arch)
+    assert differing(whole.state.state_dict(), parts.state.state_dict()) == []
+    for link in ("latest.pt", "best.pt"):
+        left, right = (load_checkpoint((tmp_path / run / link).resolve())[0] for run in ("whole", "parts"))
+        assert differing(left, right, link) == []
+    assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "parts/metrics.jsonl").read_bytes()
+
+
+def test_the_comparison_sees_a_lost_carry(tmp_path: Path, dataset: Path) -> None:
+    """The test above would pass on anything if it could not see what a missing carry changes."""
+    whole = train(dataset, tmp_path / "whole")
+    train(dataset, tmp_path / "parts", "save_carry=false", stop_at_step=11)
+    parts = train(dataset, tmp_path / "parts")
+    assert differing(whole.state.state_dict(), parts.state.state_dict()) != []
+
+
+def test_an_evaluation_that_was_cut_short_is_repeated(tmp_path: Path, dataset: Path) -> None:
+    whole = train(dataset, tmp_path / "whole")
+    run, recorder = prepare(dataset, tmp_path / "parts")
+    from trm_cli.training.signals import StopRequest
+
+    with StopRequest() as stop:
+        recorder.evaluating = lambda rows: stop._receive(15, None)  # type: ignore[method-assign]
+        assert run.train(recorder, stop) == 75
+    assert (run.state.step, run.state.evaluated_step) == (10, 0)
+    parts = train(dataset, tmp_path / "parts")
+    assert differing(whole.state.state_dict(), parts.state.state_dict()) == []
+    assert records(tmp_path / "whole", "eval") == records(tmp_path / "parts", "eval")
+
+
+def test_lines_after_the_resumed_step_and_a_torn_line_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = ['{"kind": "train", "step": 1}', '{"kind": "train", "step": 2}', '{"kind": "eval", "step": 2}']
+    path.write_text("\n".join(lines) + '\n{"kind": "train", "st')
+    cut_back(path, step=5, evaluated_step=2)
+    assert path.read_text().splitlines() == lines
+    cut_back(path, step=2, evaluated_step=0)
+    assert path.read_text().splitlines() == lines[:2]
+    cut_back(path, step=1, evaluated_step=0)
+    assert path.read_text().splitlines() == lines[:1]
+    cut_back(tmp_path / "absent", step=1, evaluated_step=0)

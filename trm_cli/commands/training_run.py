@@ -1,0 +1,172 @@
+"""What `train`, `resume` and `quickstart` have in common: dataset, plan, run, and the screen around them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import CheckpointError, ConfigError, DatasetError, ExitCode, Problem
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
+    from trm_cli.training.session import Run
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the options of the command asked for."""
+
+    dry_run: bool = False
+    fresh: bool = False
+    replan: bool = False
+    stop_at_step: int | None = None
+    dataset_only: bool = False
+    rebuild_dataset: bool = False
+    must_exist: bool = False
+
+
+def carry_out(resolved: Resolved, wishes: Wishes) -> ExitCode:
+    """Do what the command asked for; returns the exit code of the run."""
+    from trm_cli.console.output import note
+    from trm_cli.console.run_screen import show_choices, show_plan
+
+    run_path = Path(resolved.config.checkpoint_path)
+    if not wishes.dry_run:
+        ensure_dataset(resolved, rebuild=wishes.rebuild_dataset)
+    elif missing_paths(resolved):
+        return _plan_without_dataset(resolved)
+    if wishes.dataset_only:
+        return ExitCode.DONE
+    if wishes.fresh and not wishes.dry_run and run_path.exists():
+        shutil.rmtree(run_path)
+        note(f"deleted {run_path}: a fresh start")
+    check_drift(resolved, replan=wishes.replan)
+
+    from trm_cli.training.devices import prepare_threads
+
+    prepare_threads()  # before torch is imported
+    from trm_cli.training.session import Datasets, Machine, Run
+
+    datasets = Datasets.open(resolved.config)
+    show_plan(resolved, datasets.plan(resolved.config))
+    machine = Machine.choose(resolved.config)
+    show_choices(machine)
+    if wishes.dry_run:
+        note("dry run: nothing was written")
+        return ExitCode.DONE
+    from trm_cli.config.dump import dump_config
+
+    run = Run.prepare(resolved.config, dump_config(resolved), datasets, machine, note)
+    if wishes.must_exist and run.continued_from is None:
+        raise CheckpointError(f"{run_path} has no checkpoint to continue from", hint="`trm train` starts it")
+    if run.complete:
+        best = f"{run.state.best_exact_accuracy:.2%}" if run.state.best_step else "-"
+        note(f"{run_path} is complete: {run.plan.total_steps:,} steps, best exact accuracy {best}")
+        note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
+        return ExitCode.DONE
+    return _train(run, wishes)
+
+
+def _train(run: Run, wishes: Wishes) -> ExitCode:
+    from trm_cli.console.output import note
+    from trm_cli.console.progress import TrainingView
+    from trm_cli.training.signals import StopRequest
+
+    state, path = run.state, run.directory.path
+    if run.continued_from is not None:
+        note(f"continuing {path} after step {state.step:,}")
+    title = f"{run.config.model}  {run.config.arch.name}  {run.machine.device.value} {run.machine.precision.value}"
+    view = TrainingView(
+        title=title,
+        total_steps=run.plan.total_steps,
+        first_step=state.step,
+        scheduled=list(run.plan.values_at(0)),
+    )
+    with StopRequest() as stop, view:
+        code = run.train(view, stop, stop_at_step=wishes.stop_at_step)
+    if code is ExitCode.DONE:
+        if state.step >= run.plan.total_steps:
+            note(f"done: {state.step:,} steps; the run is in {path}")
+        else:
+            note(f"stopped at step {state.step:,} as asked; `trm resume {path}` goes on")
+    else:
+        note(f"stopped after step {state.step:,} with everything saved; `trm resume {path}` goes on")
+    return code
+
+
+def missing_paths(resolved: Resolved) -> list[str]:
+    """The dataset directories that are not built, or not completely."""
+    from trm_cli.data.manifest import check_complete, read_manifest
+
+    missing = []
+    for path in resolved.config.data_paths:
+        if not (Path(path) / "train" / "dataset.json").exists():
+            missing.append(path)
+            continue
+        try:
+            if (manifest := read_manifest(path)) is not None:
+                check_complete(path, manifest)
+        except DatasetError:
+            missing.append(path)
+    return missing
+
+
+def ensure_dataset(resolved: Resolved, *, rebuild: bool = False) -> None:
+    """Build the model's dataset where it is missing, or continue an interrupted build. Raises DatasetError."""
+    missing = missing_paths(resolved)
+    entry = resolved.registry
+    if not missing and not rebuild:
+        return
+    buildable = entry is not None and [entry.dataset_args["output_dir"]] == list(resolved.config.data_paths)
+    if entry is None or not buildable:
+        raise DatasetError(
+            f"dataset {', '.join(missing or resolved.config.data_paths)} is missing, and no model says how to build it",
+            hint="name the model (`trm build-dataset MODEL`), or correct data_paths",
+        )
+    from trm_cli.commands.build_dataset import build
+
+    build(entry, rebuild=rebuild)
+
+
+def check_drift(resolved: Resolved, *, replan: bool) -> None:
+    """Compare the configuration with the one the run was started with. Raises CheckpointError on a grave difference."""
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.console.run_screen import drift_table
+    from trm_cli.training.drift import differences
+    from trm_cli.training.run_directory import CONFIG
+
+    stored = Path(resolved.config.checkpoint_path) / CONFIG
+    if not stored.exists():
+        return
+    try:
+        before = load_run_config(stored).config
+    except ConfigError as error:
+        raise CheckpointError(f"{stored} is damaged: {error.problems[0].message}") from error
+    found = differences(before, resolved.config)
+    grave = [difference for difference in found if difference.resume != "free"]
+    if all(difference.resume == "replan" for difference in grave) and (replan or not grave):
+        return
+    raise CheckpointError(
+        f"the run in {stored.parent} used other settings\n{drift_table(found)}",
+        hint=(
+            "a run directory of its own (checkpoint_path=checkpoints/NAME), or --fresh to give this one up"
+            if any(difference.resume == "fatal" for difference in found)
+            else f"add --replan to accept the new plan (compare first: trm inspect-schedule --compare {stored.parent})"
+        ),
+    )
+
+
+def _plan_without_dataset(resolved: Resolved) -> ExitCode:
+    """A dry run before the dataset exists: the builder counts what it would build."""
+    from trm_cli.commands.build_dataset import planned_facts
+    from trm_cli.console.output import note
+    from trm_cli.console.run_screen import show_plan
+    from trm_cli.schedule.plan import make_plan
+
+    if resolved.registry is None:
+        raise ConfigError([Problem("", "the dataset is missing, and no model says how to build it", "data_paths")])
+    show_plan(resolved, make_plan(resolved.config, planned_facts(resolved.registry)))
+    note("dry run: the dataset would be built first; nothing was written")
+    return ExitCode.DONE

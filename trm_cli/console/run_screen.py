@@ -1,0 +1,50 @@
+"""What is printed before a run starts: its command line, its plan, and where it computes and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from trm_cli.console.output import stderr
+from trm_cli.console.plan_view import PlanView
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
+    from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.drift import Difference
+    from trm_cli.training.session import Machine
+
+
+def show_plan(resolved: Resolved, plan: TrainingPlan) -> None:
+    """Print the command that repeats this run, and its plan."""
+    from trm_cli.config.dump import describe_command
+
+    console = stderr()
+    console.print(describe_command(resolved), markup=False, soft_wrap=True)
+    console.print()
+    config = resolved.config
+    console.print(PlanView(plan, title=f"{config.model}, architecture {config.arch.name}", sources=resolved.sources))
+    console.print()
+
+
+def show_choices(machine: Machine) -> None:
+    """Print where the run computes, and why."""
+    table = Table.grid(padding=(0, 2))
+    for name in ("device", "precision", "threads"):
+        choice = getattr(machine, name)
+        table.add_row(name, choice.value, Text(choice.reason, style="dim"))
+    stderr().print(table)
+
+
+def drift_table(found: Sequence[Difference]) -> str:
+    """The differences between two configurations, aligned."""
+    rows = [("key", "run", "now", "effect")]
+    rows += [(one.key, str(one.before), str(one.now), one.effect) for one in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )

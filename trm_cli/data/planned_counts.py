@@ -1,0 +1,46 @@
+"""The counts of a dataset that is not built yet: its builder knows them from its flags, and says them as JSON."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trm_cli.data.metadata import DatasetFacts
+from trm_cli.errors import DatasetError
+
+_PATIENCE = 300  # seconds; a builder that lists its sources over a slow network needs some
+
+
+def builder_command(builder: str, module: str, flags: Sequence[str]) -> list[str]:
+    """The command line of a builder: a program of the package by its module name, any other file by its path."""
+    own = module.startswith("dataset_builders.") or not Path(builder).is_file()
+    return [sys.executable, *(["-m", module] if own else [builder]), *flags]
+
+
+def planned_facts(command: Sequence[str], hint: str) -> DatasetFacts:
+    """Run a builder with `--plan` and read the training counts from the JSON object that it prints.
+
+    Raises DatasetError, with the last line that the builder said and `hint`, when it cannot tell.
+    """
+    asked = [*command, "--plan"]
+    shown = shlex.join(["python", *asked[1:]])
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+        raise DatasetError(f"the dataset is not built, and its builder did not answer: {error}", hint=hint) from error
+    if answer.returncode != 0:
+        said = answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"]
+        raise DatasetError(f"the dataset is not built, and its builder cannot plan it: {said[-1]}", hint=hint)
+    try:
+        train = json.loads(answer.stdout)["train"]
+        groups, mean = train["total_groups"], train["mean_puzzle_examples"]
+        if not isinstance(groups, int) or not isinstance(mean, int | float) or groups < 1 or not mean > 0:
+            raise ValueError(f"{groups!r} groups of {mean!r} examples")
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"the dataset is not built, and its builder answered `{shown}` with something else than counts"
+        raise DatasetError(f"{message} ({error})", hint=hint) from error
+    return DatasetFacts(groups, mean, f"not built yet; planned by {shown}")
