@@ -208,7 +208,7 @@ def open_build(
         if rebuild:
             _start_again(root, manifest, products)
         existing = read_manifest(root)
-        if existing is None:
+        if existing is None or _nothing_lost(root, existing, products):
             write_manifest(root, manifest)
             existing = manifest
         _require_same(root, existing, manifest)
@@ -230,6 +230,12 @@ def _start_again(root: Path, manifest: Manifest, products: Sequence[str]) -> Non
     write_manifest(root, manifest)
     for name in products:
         shutil.rmtree(root / name, ignore_errors=True)
+
+
+def _nothing_lost(root: Path, existing: Manifest, products: Sequence[str]) -> bool:
+    """Return whether an unfinished build has finished nothing yet (wrong flags, say), so that any other may begin."""
+    leftovers = [*(root / PARTS_NAME).glob("*"), *(root / name for name in products if (root / name).exists())]
+    return existing.state != "complete" and not leftovers
 
 
 def _require_same(root: Path, existing: Manifest, wanted: Manifest) -> None:

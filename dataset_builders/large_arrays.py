@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from dataset_builders.parts import run_parallel
 from trm_cli.data.durable import sync_directory, write_atomically
 
-SECTION_ROWS = 1 << 15
+SECTION_ROWS = 1 << 14
 
 
 class LargeArray:

@@ -136,7 +136,7 @@ def _mark_path(state, around, distance, goal, label):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True)
 def class_hash(maze, cells):  # type: ignore[no-untyped-def]
-    """Return one number for a maze [N * N] and its eight symmetries: from the least of their hashes. cells: [8, N * N]."""
+    """Return one number for a maze [N * N] and its symmetries, from the least of their hashes. cells: [8, N * N]."""
     best = ~np.uint64(0)
     for symmetry in range(cells.shape[0]):
         value = _GOLDEN

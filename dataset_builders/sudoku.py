@@ -202,8 +202,11 @@ def _generate(work: Build, settings: Settings, workers: int) -> None:
     if settings.train is None or settings.test is None:
         raise DatasetError("generated datasets need a number of puzzles")
     progress = Progress(settings.train + settings.test, "puzzles")
-    test = sudoku_generate.generate_split(work, settings, "test", settings.test, workers, progress, 0)
-    train = sudoku_generate.generate_split(work, settings, "train", settings.train, workers, progress, settings.test)
+    tested = settings.test
+    test = sudoku_generate.generate_split(work, settings, "test", tested, workers, progress.report)
+    train = sudoku_generate.generate_split(
+        work, settings, "train", settings.train, workers, lambda done: progress.report(tested + done)
+    )
     sudoku_write.write_dataset(work, settings, train, test)
 
 

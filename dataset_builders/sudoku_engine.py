@@ -2,6 +2,9 @@
 
 Boards have boxes of r rows and c columns and N = r*c <= 16 digits; a cell holds 0 (blank) or a digit 1..N.
 Everything is integer arithmetic on arguments: no global state, no global random numbers, no interpreter lock.
+
+One file on purpose: numba's cache on disk looks at the file of the function that is called, so a change to a callee in
+another file would go unnoticed and the old machine code would run.
 """
 
 from __future__ import annotations
@@ -152,6 +155,29 @@ def _propagate(grid, used, board, full):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _write_digits(grid, solution):  # type: ignore[no-untyped-def]
+    """Turn cells as bits into digits."""
+    for cell in range(len(grid)):
+        value, bit = 0, grid[cell]
+        while bit != 0:
+            bit >>= 1
+            value += 1
+        solution[cell] = value
+
+
+@njit(cache=True, nogil=True)
+def _random_bit(mask, state):  # type: ignore[no-untyped-def]
+    """Choose one of the bits that are set."""
+    count, rest = 0, mask
+    while rest != 0:
+        rest &= rest - 1
+        count += 1
+    for _ in range(_below(state, count)):
+        mask &= mask - 1
+    return mask & -mask
+
+
+@njit(cache=True, nogil=True)
 def search(board, puzzle, limit, most_guesses, state, solution):  # type: ignore[no-untyped-def]
     """Look for up to `limit` solutions of a puzzle (digits, [N*N]); return (solutions found, guesses).
 
@@ -180,12 +206,7 @@ def search(board, puzzle, limit, most_guesses, state, solution):  # type: ignore
         else:
             if outcome == _SOLVED:
                 if found == 0:
-                    for cell in range(size):
-                        value, bit = 0, grids[depth, cell]
-                        while bit != 0:
-                            bit >>= 1
-                            value += 1
-                        solution[cell] = value
+                    _write_digits(grids[depth], solution)
                 found += 1
                 if found >= limit:
                     return found, guesses
@@ -197,13 +218,7 @@ def search(board, puzzle, limit, most_guesses, state, solution):  # type: ignore
         mask = masks[depth]
         bit = mask & -mask
         if state[0] != _U0:
-            count, rest = 0, mask
-            while rest != 0:
-                rest &= rest - 1
-                count += 1
-            for _ in range(_below(state, count)):
-                mask &= mask - 1
-            bit = mask & -mask
+            bit = _random_bit(mask, state)
         masks[depth] &= ~bit
         if masks[depth] != 0:
             guesses += 1
@@ -316,7 +331,7 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
 
     `clues` and `ratings` are (least, most), both included; clues (0, 0) means minimal puzzles. `for_test` chooses the
     classes of puzzles. A puzzle depends on its own key alone: attempts go on from the same random numbers until one
-    fits; `made` is False where `attempts` of them did not.
+    fits; `made` is False from the first one on where `attempts` of them did not.
     """
     size = board.side * board.side
     puzzles = np.zeros((len(keys), size), np.uint8)
@@ -348,4 +363,6 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
             rated[index] = guesses
             made[index] = True
             break
+        if not made[index]:
+            break  # one failure is enough to know, and each costs all its attempts
     return puzzles, solutions, rated, made

@@ -6,22 +6,28 @@ order of i, that differ from all before them; which worker made which part, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builders import sudoku_engine as engine
-from dataset_builders.builder_cli import Build, Progress
-from dataset_builders.parts import PartStore, run_parallel
+from dataset_builders.builder_cli import Build
+from dataset_builders.parts import Arrays, PartStore, run_parallel
 from trm_cli.data import counter_rng
 from trm_cli.errors import DatasetError
 
 if TYPE_CHECKING:
     from dataset_builders.sudoku import Settings
 
+Range: TypeAlias = tuple[int, int]
+
 PART_SIZE = 128
-ATTEMPTS = 20_000
+ATTEMPTS = 50_000
+_SLICE = 8  # puzzles between two looks at whether somebody wants to stop
 _DRAWS_PER_PUZZLE = 20  # when that many candidates were not enough, more would hardly help
 
 
@@ -38,14 +44,16 @@ class Puzzles(NamedTuple):
 
 
 def generate_split(
-    work: Build, settings: Settings, split: str, count: int, workers: int, progress: Progress, before: int
+    work: Build, settings: Settings, split: str, count: int, workers: int, report: Callable[[int], None]
 ) -> Puzzles:
-    """Return `count` distinct puzzles. `before` items of the progress belong to earlier work. Raises DatasetError."""
+    """Return `count` distinct puzzles; `report` is told how many there are. Raises DatasetError."""
     store = PartStore(work.parts)
     ranges = _ranges(0, count)
     drawn = count
+    parts: dict[Range, Arrays] = {}
     while True:
-        found = _complete(store, settings, split, ranges, workers, progress, before, count)
+        _complete(store, settings, split, ranges, parts, workers, lambda done: report(min(done, count)))
+        found = _join([parts[item] for item in ranges])
         kept = _first_distinct(found.puzzles, count)
         if len(kept) == count:
             return found.take(kept)
@@ -55,61 +63,79 @@ def generate_split(
                 "there are hardly more with these clues and ratings",
                 hint=f"ask for at most {len(kept)}, or for another number of clues",
             )
-        # As many again as are missing, but at least a tenth: near the end most draws repeat what is there.
-        extra = max(count - len(kept), count // 10, PART_SIZE)
+        # At least half as many again: near the end most draws repeat what is there.
+        extra = max(count - len(kept), drawn // 2, PART_SIZE)
         ranges += _ranges(drawn, drawn + extra)
         drawn += extra
 
 
-def _ranges(start: int, stop: int) -> list[tuple[int, int]]:
+def _ranges(start: int, stop: int) -> list[Range]:
     return [(first, min(first + PART_SIZE, stop)) for first in range(start, stop, PART_SIZE)]
+
+
+def _join(parts: Sequence[Arrays]) -> Puzzles:
+    puzzles, solutions, ratings = (np.concatenate([part[name] for part in parts]) for name in Puzzles._fields)
+    return Puzzles(puzzles.astype(np.uint8), solutions.astype(np.uint8), ratings.astype(np.int32))
 
 
 def _complete(
     store: PartStore,
     settings: Settings,
     split: str,
-    ranges: list[tuple[int, int]],
+    ranges: Sequence[Range],
+    parts: dict[Range, Arrays],
     workers: int,
-    progress: Progress,
-    before: int,
-    count: int,
-) -> Puzzles:
-    """Make the parts that are missing and return all of them in order."""
-    parts = {item: store.read(_name(split, item)) for item in ranges}
-    done = sum(stop - start for (start, stop), part in parts.items() if part is not None)
+    report: Callable[[int], None],
+) -> None:
+    """Add the parts that are missing in `parts`: read where they were made before, made otherwise."""
     board = engine.make_board(*settings.box)
+    stop = threading.Event()
+    missing = []
+    for item in ranges:
+        if item not in parts:
+            stored = store.read(_name(split, item))
+            if stored is None:
+                missing.append(item)
+            else:
+                parts[item] = stored
 
-    def make(item: tuple[int, int]) -> dict[str, NDArray[np.generic]]:
-        arrays = _make_part(board, settings, split, item)
+    def make(item: Range) -> Arrays:
+        arrays = _make_part(board, settings, split, item, stop)
         store.write(_name(split, item), arrays)
         return arrays
 
-    for item, arrays in run_parallel(make, [item for item in ranges if parts[item] is None], workers):
-        parts[item] = arrays
-        done += item[1] - item[0]
-        progress.report(before + min(done, count))
-    whole = [part for part in parts.values() if part is not None]
-    return Puzzles(*(np.concatenate([part[name] for part in whole]) for name in Puzzles._fields))
+    done = sum(stop - start for start, stop in parts)
+    report(done)
+    try:
+        for item, arrays in run_parallel(make, missing, workers):
+            parts[item] = arrays
+            done += item[1] - item[0]
+            report(done)
+    finally:
+        # Compiled code does not notice Ctrl-C; the threads that are still in it look at this.
+        stop.set()
 
 
-def _name(split: str, item: tuple[int, int]) -> str:
+def _name(split: str, item: Range) -> str:
     return f"{split}_{item[0]:09d}_{item[1]:09d}"
 
 
-def _make_part(
-    board: engine.Board, settings: Settings, split: str, item: tuple[int, int]
-) -> dict[str, NDArray[np.generic]]:
+def _make_part(board: engine.Board, settings: Settings, split: str, item: Range, stop: threading.Event) -> Arrays:
     keys = counter_rng.keys(settings.seed, f"builder/sudoku/{split}", np.arange(*item))
-    puzzles, solutions, ratings, made = engine.generate(
-        board, keys, settings.clues, settings.difficulty, split == "test", ATTEMPTS
-    )
-    if not made.all():
-        raise DatasetError(
-            f"no {split} puzzle with {_words(settings)} was found in {ATTEMPTS:,} attempts",
-            hint="widen the clues or the difficulty",
+    slices = []
+    for start in range(0, len(keys), _SLICE):
+        if stop.is_set():
+            raise CancelledError
+        puzzles, solutions, ratings, made = engine.generate(
+            board, keys[start : start + _SLICE], settings.clues, settings.difficulty, split == "test", ATTEMPTS
         )
-    return {"puzzles": puzzles, "solutions": solutions, "ratings": ratings}
+        if not made.all():
+            raise DatasetError(
+                f"no {split} puzzle with {_words(settings)} was found in {ATTEMPTS:,} attempts",
+                hint="widen the clues or the difficulty",
+            )
+        slices.append({"puzzles": puzzles, "solutions": solutions, "ratings": ratings})
+    return dict(_join(slices)._asdict())
 
 
 def _words(settings: Settings) -> str:

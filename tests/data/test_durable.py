@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
         stream.write(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_order_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +31,7 @@ def test_the_order_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     fsync, replace = os.fsync, Path.replace
 
     def logged_fsync(descriptor: int) -> None:
-        steps.append("directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "content")
+        steps.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "content")
         fsync(descriptor)
 
     def logged_replace(self: Path, target: Path) -> Path:
