@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from dataset_builders.fork_pool import ForkPool
+from dataset_builders.stream_directory import Shard
 from dataset_builders.stream_mixture import Mixture
 from trm_cli.data.durable import sha256_file, write_atomically
 from trm_cli.data.heartbeat import Heartbeat
@@ -19,23 +20,6 @@ from trm_cli.data.manifest import FileRecord, Manifest, write_manifest
 from trm_cli.data.stream_plan import FOLDER, BatchPlan, ChunkPlan, batches_of, chunks_from_json
 from trm_cli.data.stream_shards import Arrays, join, pack, read_arrays, to_bytes
 from trm_cli.errors import DatasetError
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` (from 0) of `count` independent parts of a build."""
-
-    index: int
-    count: int
-
-    @property
-    def tag(self) -> str:
-        """Return what distinguishes the files of this shard."""
-        return f"_shard_{self.index}_of_{self.count}"
-
-    def owns(self, batch: BatchPlan) -> bool:
-        """Return whether a part file is made by this shard."""
-        return batch.number % self.count == self.index
 
 
 class StreamBuild:
@@ -162,15 +146,3 @@ class StreamBuild:
 
     def _say(self, note: str) -> None:
         self._report(*self.progress, note)
-
-
-def clean_up(root: Path, manifest: Manifest) -> None:
-    """Remove what a finished dataset does not need; the directory then depends on nothing but the plan."""
-    for path in (root / FOLDER).iterdir():
-        if f"{FOLDER}/{path.name}" not in manifest.files:
-            if path.is_dir():
-                for inner in path.iterdir():
-                    inner.unlink(missing_ok=True)
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders import builder_cli, stream_resolve
+from dataset_builders.stream_directory import Shard, clean_up, hold, planning, previous_build, remove_previous
 from dataset_builders.stream_mixture import MAX_SOURCES, Mixture
 from dataset_builders.stream_resolve import Settings, check_names, parse_pairs, resolve
 from dataset_builders.stream_sources import SPLITS
@@ -23,7 +24,7 @@ from trm_cli.data.stream_plan import FOLDER
 from trm_cli.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
-    from dataset_builders.stream_build import Shard, StreamBuild
+    from dataset_builders.stream_build import StreamBuild
 
 NAME = "streaming_builder"
 # The flags that decide the content. Where the content comes from is in the manifest's source.
@@ -140,9 +141,6 @@ def _run(options: argparse.Namespace) -> None:
     if options.plan:
         _print_plan(options, settings)
         return
-    from dataset_builders.stream_build import Shard
-    from dataset_builders.stream_prepare import hold
-
     shard = Shard(*options.shard) if options.shard else None
     with hold(options.output_dir, shard):
         _build(options, settings, shard)
@@ -150,9 +148,6 @@ def _run(options: argparse.Namespace) -> None:
 
 def _build(options: argparse.Namespace, settings: Settings, shard: Shard | None) -> None:
     """Plan, build and seal; whatever ends it early is left behind for those who wait for the data."""
-    from dataset_builders.stream_build import StreamBuild, clean_up
-    from dataset_builders.stream_prepare import planning, static_files
-
     root: Path = options.output_dir
     beat = Heartbeat(root, "" if shard is None else shard.tag)
     build: StreamBuild | None = None
@@ -163,6 +158,10 @@ def _build(options: argparse.Namespace, settings: Settings, shard: Shard | None)
         if mixture is None:
             clean_up(root, manifest)
             return
+        # Here, not earlier: that the hub is out of reach, or that all is done, is said without waiting for torch.
+        from dataset_builders.stream_build import StreamBuild
+        from dataset_builders.stream_prepare import static_files
+
         build = StreamBuild(root, mixture, manifest, _reporter())
         _continue(build, options, shard, beat)
         if shard is None:
@@ -200,8 +199,6 @@ def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -
 
     Returns no mixture where the dataset is complete.
     """
-    from dataset_builders.stream_prepare import make_manifest, previous_build, remove_previous, write_plan
-
     root: Path = options.output_dir
     if options.rebuild:
         remove_previous(root, NAME)
@@ -215,6 +212,8 @@ def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -
     mixture = _mixture(options, settings, root / FOLDER, known)
     # Before this process is forked into workers.
     beat.pause()
+    from dataset_builders.stream_prepare import make_manifest, write_plan
+
     manifest = make_manifest(NAME, mixture, _flags(options), options.batch_records)
     if previous is None:
         write_plan(root, mixture, manifest)

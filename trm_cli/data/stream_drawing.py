@@ -18,12 +18,12 @@ from trm_cli.data.canvas_codes import (
 )
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_dataset import Batch
+from trm_cli.data.stream_plan import AUGMENTATIONS_NAME
 from trm_cli.data.stream_records import GRID, PICTURE, TEXT
 from trm_cli.data.stream_shards import Shard
 from trm_cli.data.vocabulary import IGNORED, TEXT_TARGET, target_length
 from trm_cli.errors import DatasetError
 
-AUGMENTATIONS_NAME = "augmentations.npy"
 # The least that a reader gets to see before the cut.
 MIN_PREFIX = 16
 # The published recipe shifts all pairs of a task but one: three of four of the usual four.

@@ -18,6 +18,7 @@ from trm_cli.errors import DatasetError
 
 KIND = "stream"
 FOLDER = "stream_checkpoints"
+AUGMENTATIONS_NAME = "augmentations.npy"
 BATCHES_PER_CHUNK = 100
 GRID_SIDES = "grid_sides"
 
