@@ -12,6 +12,7 @@ import typer
 from trm_cli.commands import (
     build_dataset,
     configs,
+    inspect_dataset,
     inspect_schedule,
     quickstart,
     resume,
@@ -22,6 +23,7 @@ from trm_cli.commands import (
 COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     quickstart.register,
     build_dataset.register,
+    inspect_dataset.register,
     inspect_schedule.register,
     train.register,
     resume.register,

@@ -1,4 +1,4 @@
-"""`trm build-dataset`: turn `dataset_args` into flags and run the builder."""
+"""`trm build-dataset`: run the builder that a model names, with the flags that its `dataset_args` stand for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer
 from trm_cli.commands.arguments import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trm_cli.config.registry import RegistryEntry
     from trm_cli.schedule.plan import DatasetFacts
 
@@ -20,44 +22,79 @@ def register(app: typer.Typer) -> None:
 
 def build_dataset(
     words: Words = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again from the start.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command line only.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Remove what was built before and start again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command line and build nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be built, and build nothing.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; the result is the same.", metavar="N")] = None,
+    shard: Annotated[str | None, typer.Option(help="Build part I of N, counted from 0.", metavar="I/N")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Join the parts of all shards.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Build the dataset of a model; an interrupted build continues.
+    """Build the dataset of a model, or continue a build that was interrupted.
 
-    [dim]Example: trm build-dataset sudoku-4x4[/dim]
+    [dim]Example: trm build-dataset sudoku-4x4 --workers 2[/dim]
     """
     from trm_cli.commands.arguments import compose_words
+    from trm_cli.config.dataset_args import builder_flags
+    from trm_cli.console.build_view import show_plan
+    from trm_cli.console.output import print_json
+    from trm_cli.data.build import plan_build
     from trm_cli.errors import UsageError
 
-    resolved = compose_words(words)
-    if resolved.registry is None:
-        raise UsageError("no model is named, so there is nothing to build")
-    build(resolved.registry, rebuild=rebuild, dry_run=dry_run)
-
-
-def build(entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False) -> None:
-    """Run the builder of a model with a progress bar."""
-    from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console.build_progress import BuildView
-    from trm_cli.console.output import note
-    from trm_cli.data.build import builder_command, run_builder, shown_command
-
-    flags = builder_flags(entry.dataset_args)
-    command = builder_command(entry.dataset_builder, [*flags, "--rebuild"] if rebuild else flags)
-    note(f"Command: {shown_command(command)}")
-    if dry_run:
+    entry = compose_words(words).registry
+    if entry is None:
+        raise UsageError("this model has no dataset builder", hint="name a model of `trm configs list`")
+    if plan:
+        document = plan_build(entry.dataset_builder, builder_flags(entry.dataset_args))
+        if json:
+            print_json({"schema_version": 1, "model": entry.name, "plan": document})
+        else:
+            show_plan(entry.name, document)
         return
-    with BuildView() as view:
-        run_builder(command, progress=view.progressed, tell=note)
+    more = ["--merge"] * merge
+    more += ["--workers", str(workers)] if workers is not None else []
+    more += ["--shard", shard] if shard is not None else []
+    command = build(entry, rebuild=rebuild, dry_run=dry_run, more=more)
+    if json:
+        state = "not built" if dry_run else f"shard {shard}" if shard else "complete"
+        print_json(_report(entry, command, state))
+
+
+def build(
+    entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()
+) -> list[str]:
+    """Run the builder of a model with a progress bar, or only print its command line, which is returned."""
+    from trm_cli.config.dataset_args import builder_flags
+    from trm_cli.console.build_view import BuildView, show_command
+    from trm_cli.data.build import builder_command, run_build
+
+    flags = [*builder_flags(entry.dataset_args), *["--rebuild"] * rebuild, *more]
+    command = builder_command(entry.dataset_builder, flags)
+    show_command(command)
+    if not dry_run:
+        with BuildView(entry.title) as view:
+            run_build(entry.dataset_builder, flags, view.progress, view.line)
+    return command
 
 
 def planned_facts(entry: RegistryEntry) -> DatasetFacts:
-    """What the builder would build, counted by itself."""
+    """Return the numbers of the schedule as the builder counts them itself. Raises DatasetError."""
     from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.data.build import builder_command, plan_of_builder
+    from trm_cli.data.build import plan_build
+    from trm_cli.errors import DatasetError
     from trm_cli.schedule.plan import DatasetFacts
 
-    plan = plan_of_builder(builder_command(entry.dataset_builder, builder_flags(entry.dataset_args)))
-    train = plan["train"]
+    train = plan_build(entry.dataset_builder, builder_flags(entry.dataset_args)).get("train")
+    if not isinstance(train, dict) or not {"total_groups", "mean_puzzle_examples"} <= set(train):
+        raise DatasetError(f"{entry.dataset_builder} --plan does not state total_groups and mean_puzzle_examples")
     return DatasetFacts(train["total_groups"], train["mean_puzzle_examples"], f"{entry.dataset_builder} --plan")
+
+
+def _report(entry: RegistryEntry, command: list[str], state: str) -> dict[str, object]:
+    return {
+        "schema_version": 1,
+        "model": entry.name,
+        "output_dir": str(entry.dataset_args["output_dir"]),
+        "command": command,
+        "state": state,
+    }

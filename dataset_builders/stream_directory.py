@@ -1,0 +1,135 @@
+"""The directory of a stream build: who may write there, and what an earlier build left. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builders.stream_sources import SPLITS
+from trm_cli.data.durable import locked_directory
+from trm_cli.data.manifest import MANIFEST_NAME, Manifest, read_manifest
+from trm_cli.data.stream_plan import AUGMENTATIONS_NAME, FOLDER, BatchPlan
+from trm_cli.errors import DatasetError
+
+IDENTIFIERS_NAME = "identifiers.json"
+_LOCK_PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (from 0) of `count` independent parts of a build."""
+
+    index: int
+    count: int
+
+    @property
+    def tag(self) -> str:
+        """Return what distinguishes the files of this shard."""
+        return f"_shard_{self.index}_of_{self.count}"
+
+    def owns(self, batch: BatchPlan) -> bool:
+        """Return whether a part file is made by this shard."""
+        return batch.number % self.count == self.index
+
+
+# ---------------------------------------------------------------- who may write
+
+
+@contextmanager
+def hold(root: Path, shard: Shard | None) -> Iterator[None]:
+    """Hold the directory for a build, or for one shard's part of it. Raises DatasetError when somebody else does."""
+    if shard is not None:
+        # Shards hold a lock each; the directory's own they hold only while they plan.
+        with locked_directory(root / FOLDER / shard.tag.strip("_")):
+            yield
+        return
+    with locked_directory(root):
+        for path in sorted((root / FOLDER).glob("shard_*_of_*")):
+            with locked_directory(path):
+                pass
+        yield
+
+
+@contextmanager
+def planning(root: Path, shard: Shard | None) -> Iterator[None]:
+    """Let one shard at a time plan, for all write the same files; a build without shards holds the directory anyway."""
+    if shard is None:
+        yield
+        return
+    until = time.monotonic() + _LOCK_PATIENCE_SECONDS
+    while True:
+        lock = locked_directory(root)
+        try:
+            lock.__enter__()
+            break
+        except DatasetError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+# ---------------------------------------------------------------- what is there already
+
+
+def previous_build(root: Path, builder: str, flags: Mapping[str, object], seed: int) -> Manifest | None:
+    """Return the manifest of an earlier build with the same flags; None in an empty directory.
+
+    Raises DatasetError for a build with other flags, and for a dataset of another program.
+    """
+    previous = read_manifest(root)
+    if previous is None:
+        if any((root / split).exists() for split in SPLITS):
+            raise DatasetError(
+                f"{root} holds a dataset of another program; it is not overwritten", hint="choose another --output-dir"
+            )
+        return None
+    old = {**previous.flags, "builder": previous.builder, "seed": previous.seed}
+    new = {**flags, "builder": builder, "seed": seed}
+    different = [
+        f"{key} {json.dumps(old.get(key))} there, {json.dumps(new.get(key))} now"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+    if different:
+        raise DatasetError(
+            f"{root} holds a dataset with other settings: {'; '.join(different)}",
+            hint="choose another --output-dir, or --rebuild to replace it",
+        )
+    return previous
+
+
+def remove_previous(root: Path, builder: str) -> None:
+    """Remove an earlier build of `builder`; its manifest first, without which nothing there looks like a dataset."""
+    try:
+        previous = read_manifest(root)
+    except DatasetError:
+        # Damaged beyond reading is a good reason to build again.
+        previous = None if not (root / FOLDER).is_dir() else Manifest(builder, {}, 0, {}, "")
+    if previous is None or previous.builder != builder:
+        return
+    (root / MANIFEST_NAME).unlink()
+    for name in (FOLDER, *SPLITS):
+        shutil.rmtree(root / name, ignore_errors=True)
+    for name in (IDENTIFIERS_NAME, AUGMENTATIONS_NAME):
+        (root / name).unlink(missing_ok=True)
+
+
+def clean_up(root: Path, manifest: Manifest) -> None:
+    """Remove what a finished dataset does not need; the directory then depends on nothing but the plan."""
+    for path in (root / FOLDER).iterdir():
+        if f"{FOLDER}/{path.name}" not in manifest.files:
+            if path.is_dir():
+                for inner in path.iterdir():
+                    inner.unlink(missing_ok=True)
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)

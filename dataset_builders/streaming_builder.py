@@ -1,0 +1,266 @@
+"""The vision-unified dataset: puzzles, stories and pictures as one stream of records in consolidated chunks.
+
+Training can start at the first chunk. See docs/datasets.md for the format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataset_builders import builder_cli, stream_resolve
+from dataset_builders.stream_directory import Shard, clean_up, hold, planning, previous_build, remove_previous
+from dataset_builders.stream_mixture import MAX_SOURCES, Mixture
+from dataset_builders.stream_resolve import Settings, check_names, parse_pairs, resolve
+from dataset_builders.stream_sources import SPLITS
+from trm_cli.data.heartbeat import Heartbeat
+from trm_cli.data.manifest import Manifest, check_complete
+from trm_cli.data.stream_plan import FOLDER
+from trm_cli.errors import DatasetError, UsageError
+
+if TYPE_CHECKING:
+    from dataset_builders.stream_build import StreamBuild
+
+NAME = "streaming_builder"
+# The flags that decide the content. Where the content comes from is in the manifest's source.
+CONTENT_FLAGS = (
+    "sources",
+    "augment",
+    "augmentations",
+    "limit",
+    "limits",
+    "weights",
+    "test_share",
+    "picture_side",
+    "batch_records",
+    "offline_fallback",
+    "tinystories_path",
+    "hub_dataset",
+    "text_field",
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = builder_cli.common_parser(
+        NAME,
+        "Build a stream dataset of puzzles, text and pictures.",
+        "--output-dir D --sources kaggle/combined stories",
+    )
+    add = parser.add_argument
+    add("--sources", nargs="+", default=["kaggle/combined", "tinystories"], metavar="S", help=stream_resolve.HELP)
+    add("--augment", action="store_true", help="puzzles in other colours, orientations and places while training")
+    add("--augmentations", type=builder_cli.positive, default=32, help="identifiers per puzzle with --augment")
+    add("--limits", nargs="*", default=[], metavar="S=N", help="at most N tasks per subset, documents or files of S")
+    add("--weights", nargs="*", default=[], metavar="S=W", help="how often an epoch holds each record of S (default 1)")
+    add("--test-share", type=_share, default=0.02, help="share of documents and pictures held out")
+    add("--picture-side", type=_picture_side, default=56, help="pixels of the stored square pictures")
+    add(
+        "--batch-records",
+        type=builder_cli.positive,
+        default=256,
+        help="records per part file, 100 of which are a chunk",
+    )
+    add("--offline-fallback", choices=["sample"], help="when the hub is out of reach, use the built-in sample stories")
+    add("--tinystories-path", type=Path, help="a local file or folder instead of the hub")
+    add("--hub-dataset", default=stream_resolve.HUB_REPOSITORY, help="what `tinystories` means on the hub")
+    add("--text-field", help="the field of JSON lines, parquet and hub records that holds the text")
+    add("--shard", type=_shard, metavar="I/N", help="build only part I (0..N-1) of N; --merge joins them")
+    add("--merge", action="store_true", help="join the parts of all shards and seal the dataset")
+    return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, found {text}")
+    return value
+
+
+def _picture_side(text: str) -> int:
+    value = int(text)
+    if not 8 <= value <= 224:
+        raise argparse.ArgumentTypeError(f"must be 8 to 224, found {text}")
+    return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"must be I/N with 0 <= I < N, found {text}")
+    return int(index), int(count)
+
+
+def _mixture(
+    options: argparse.Namespace, settings: Settings, cache: Path | None, known: Mapping[str, Mapping[str, object]]
+) -> Mixture:
+    weights = parse_pairs(options.weights, float, "--weights")
+    sources = []
+    for number, name in enumerate(options.sources):
+        kept = None if cache is None else cache / f"source_{number}.jsonl"
+        sources.append(resolve(name, settings, kept, known.get(name)))
+    variants = options.augmentations if options.augment else 1
+    mixture = Mixture(tuple(sources), tuple(weights.get(name, 1.0) for name in options.sources), variants, options.seed)
+    mixture.require_records()
+    return mixture
+
+
+def _flags(options: argparse.Namespace) -> dict[str, object]:
+    values = {name: getattr(options, name) for name in CONTENT_FLAGS}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _print_plan(options: argparse.Namespace, settings: Settings) -> None:
+    mixture = _mixture(options, settings, None, {})
+    train = mixture.metadata("train")
+    facts = {split: builder_cli.split_facts(mixture.count(split), 1.0, mixture.count(split)) for split in SPLITS}
+    builder_cli.print_plan(
+        {
+            **facts,
+            "seq_len": train.seq_len,
+            "vocab_size": train.vocab_size,
+            "num_puzzle_identifiers": train.num_puzzle_identifiers,
+            "grid_sides": {split: mixture.grid_sides(split) for split in SPLITS},
+            "sources": mixture.describe(),
+        }
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    settings = Settings.from_options(options)
+    if options.shard and (options.merge or options.rebuild):
+        raise UsageError("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
+    # Before anything is written: what was mistyped leaves no trace.
+    check_names(options.sources, settings, parse_pairs(options.weights, float, "--weights"))
+    if len(options.sources) > MAX_SOURCES:
+        raise UsageError(f"at most {MAX_SOURCES} sources")
+    if options.plan:
+        _print_plan(options, settings)
+        return
+    shard = Shard(*options.shard) if options.shard else None
+    with hold(options.output_dir, shard):
+        _build(options, settings, shard)
+
+
+def _build(options: argparse.Namespace, settings: Settings, shard: Shard | None) -> None:
+    """Plan, build and seal; whatever ends it early is left behind for those who wait for the data."""
+    root: Path = options.output_dir
+    beat = Heartbeat(root, "" if shard is None else shard.tag)
+    build: StreamBuild | None = None
+    failure = ""
+    try:
+        with planning(root, shard):
+            mixture, manifest = _prepare(options, settings, beat)
+        if mixture is None:
+            clean_up(root, manifest)
+            return
+        # Here, not earlier: that the hub is out of reach, or that all is done, is said without waiting for torch.
+        from dataset_builders.stream_build import StreamBuild
+        from dataset_builders.stream_prepare import static_files
+
+        build = StreamBuild(root, mixture, manifest, _reporter())
+        _continue(build, options, shard, beat)
+        if shard is None:
+            build.seal(static_files(root))
+    except DatasetError as error:
+        failure = error.message
+        raise
+    except OSError as error:
+        failure = f"cannot write to {error.filename or root}: {error.strerror or error}"
+        raise DatasetError(failure, hint="what was finished is kept; the same command continues") from error
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        # Where the disk is full these fail as well, and the first error is the one to show.
+        with suppress(OSError):
+            if failure and build is not None and shard is None:
+                build.fail()
+        with suppress(OSError):
+            beat.stop(failure)
+    if shard is not None:
+        print(f"{root}: shard {shard.index}/{shard.count} is done; --merge joins all shards", file=sys.stderr)
+        return
+    clean_up(root, build.manifest)
+    print(f"{root}: complete, {build.progress[1]:,} records in {len(build.chunks)} chunks", file=sys.stderr)
+
+
+def _reporter() -> Callable[[int, int, str], None]:
+    progress = builder_cli.Progress(0, "records")
+    return lambda done, total, note: progress.report(done, note, total)
+
+
+def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -> tuple[Mixture | None, Manifest]:
+    """Resolve the sources and write the plan, or check that the plan of the build to be continued still holds.
+
+    Returns no mixture where the dataset is complete.
+    """
+    root: Path = options.output_dir
+    if options.rebuild:
+        remove_previous(root, NAME)
+    previous = previous_build(root, NAME, _flags(options), options.seed)
+    if previous is not None and previous.state == "complete":
+        check_complete(root, previous)
+        _tell(previous, "already complete")
+        return None, previous
+    beat.start()
+    known = {str(source["name"]): source for source in _sources(previous)} if previous is not None else {}
+    mixture = _mixture(options, settings, root / FOLDER, known)
+    # Before this process is forked into workers.
+    beat.pause()
+    from dataset_builders.stream_prepare import make_manifest, write_plan
+
+    manifest = make_manifest(NAME, mixture, _flags(options), options.batch_records)
+    if previous is None:
+        write_plan(root, mixture, manifest)
+    elif previous.fingerprint != manifest.fingerprint:
+        changed = [name for name, source in known.items() if source not in mixture.describe()]
+        raise DatasetError(
+            f"{root}: the content of {', '.join(changed) or 'the sources'} has changed since this build began",
+            hint="--rebuild starts again with what is there now",
+        )
+    else:
+        manifest = replace(previous, state="building")
+    _tell(manifest, "building" if previous is None else "continuing")
+    return mixture, manifest
+
+
+def _continue(build: StreamBuild, options: argparse.Namespace, shard: Shard | None, beat: Heartbeat) -> None:
+    missing = build.missing(shard)
+    if options.merge and missing:
+        raise DatasetError(
+            f"{options.output_dir}: {len(missing):,} part files are missing, the first is {missing[0].file}",
+            hint="let every shard end before --merge",
+        )
+    beat.progress = lambda: build.progress
+    build.run(options.workers, beat, shard)
+
+
+def _sources(manifest: Manifest) -> list[Mapping[str, object]]:
+    found = manifest.source.get("sources", [])
+    return [source for source in found if isinstance(source, dict)] if isinstance(found, list) else []
+
+
+def _tell(manifest: Manifest, state: str) -> None:
+    """Say what each source turned out to be, on stderr."""
+    for source in _sources(manifest):
+        planned = source["planned"]
+        assert isinstance(planned, dict)
+        note = f"  NOTE: {source['note']}" if source["note"] else ""
+        dropped = source["dropped"]
+        lost = f", left out: {', '.join(f'{n:,} {what}' for what, n in dropped.items())}" if dropped else ""  # type: ignore[attr-defined]
+        counts = f"{planned['train']:,} + {planned['test']:,} records"
+        print(f"{state}: {source['name']} from {source['location']}, {counts}{lost}{note}", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the builder."""
+    return builder_cli.run_builder(_parser(), _run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

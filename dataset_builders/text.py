@@ -1,0 +1,248 @@
+"""Build a text or code dataset: documents packed into rows of fixed length, every label the token after its input.
+
+Written in the puzzle-array layout (inputs, labels). Bytes by default: 0 padding, 1 end of document, byte b as b + 2.
+With a tokenizer file, token t as t + 2. Documents follow each other without a gap; the split is made by document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from dataset_builders import builder_cli
+from dataset_builders.documents import Document, list_files, read_documents
+from dataset_builders.stories import GRAMMAR_VERSION, story
+from dataset_builders.stream_sources import SPLITS, is_test
+from trm_cli.data.durable import sha256_file
+from trm_cli.data.manifest import Manifest
+from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.errors import DatasetError
+
+NAME = "text"
+VERSION = 1
+PAD, EOS, FIRST_TOKEN = 0, 1, 2
+BYTES = 256
+HUB_PREFIX = "hub:"
+STORIES = "stories"
+DEFAULT_STORIES = 20_000
+# Identical inputs would let a row be looked up instead of predicted; no text dataset has puzzle identifiers.
+IDENTIFIERS = ["<blank>"]
+
+Encoder = Callable[[str], Sequence[int]]
+
+
+@dataclass
+class Corpus:
+    """Tokens of each split, documents one after the other, each with its end mark."""
+
+    vocabulary: int
+    tokens: dict[str, array[int]] = field(default_factory=lambda: {split: array("i") for split in SPLITS})
+    documents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    repeated: int = 0
+    empty: int = 0
+    digest: str = ""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return what was left out, by kind."""
+        counts = {"repeated documents": self.repeated, "empty documents": self.empty}
+        return {what: count for what, count in counts.items() if count}
+
+    def rows(self, split: str, length: int) -> int:
+        """Return how many rows the split fills; the last one may be padded, nothing is cut off."""
+        # A row of n inputs needs n + 1 tokens, of which the last is the first input of the next row.
+        return max(0, -(-(len(self.tokens[split]) - 1) // length))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = builder_cli.common_parser(
+        NAME, "Build a text or code dataset.", "--output-dir datasets/my_text --source notes/ book.txt"
+    )
+    add = parser.add_argument
+    add("--source", nargs="+", default=[STORIES], metavar="S",
+        help=f"files or folders (text, code, JSON lines, parquet), {HUB_PREFIX}OWNER/NAME, or {STORIES}")  # fmt: skip
+    add("--seq-len", type=builder_cli.positive, default=256, help="tokens per row")
+    add("--tokenizer", type=Path, help="a tokenizer.json of the tokenizers package, instead of bytes")
+    add("--text-field", help="the field of JSON lines, parquet and hub records that holds the text")
+    add("--test-share", type=float, default=0.05, help="share of the documents that is held out")
+    return parser
+
+
+def _documents(options: argparse.Namespace) -> Iterator[Document]:
+    for source in options.source:
+        if source == STORIES:
+            for index in range(options.limit or DEFAULT_STORIES):
+                yield Document(f"story {index}", story(options.seed, index))
+        elif source.startswith(HUB_PREFIX):
+            from dataset_builders.hub import find_hub_dataset
+            from dataset_builders.hub_documents import read_hub
+
+            yield from read_hub(find_hub_dataset(source.removeprefix(HUB_PREFIX)), "train", options.text_field)
+        else:
+            yield from read_documents(list_files(Path(source)), options.text_field)
+
+
+def _encoder(path: Path | None) -> tuple[Encoder, int]:
+    """Return what turns a text into tokens, and how many tokens there are."""
+    if path is None:
+        return lambda text: text.encode("utf-8"), BYTES
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise DatasetError("--tokenizer needs the tokenizers package", hint="pip install tokenizers") from error
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the package raises bare Exceptions
+        raise DatasetError(f"{path}: not a tokenizer file: {error}") from error
+    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids, tokenizer.get_vocab_size()
+
+
+def read_corpus(options: argparse.Namespace) -> Corpus:
+    """Read and encode every document once. Raises DatasetError where a split would be empty."""
+    encode, vocabulary = _encoder(options.tokenizer)
+    corpus = Corpus(vocabulary)
+    total, seen = hashlib.sha256(), set()
+    for document in islice(_documents(options), options.limit):
+        digest = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest()
+        if not document.text.strip():
+            corpus.empty += 1
+            continue
+        if digest in seen:
+            corpus.repeated += 1
+            continue
+        seen.add(digest)
+        total.update(digest)
+        split = "test" if is_test(digest, options.seed, options.test_share) else "train"
+        tokens = corpus.tokens[split]
+        try:
+            tokens.extend(token + FIRST_TOKEN for token in encode(document.text))
+        except UnicodeEncodeError as error:
+            raise DatasetError(f"{document.where}: holds half of a character (a lone surrogate)") from error
+        tokens.append(EOS)
+        corpus.documents[split] += 1
+    corpus.digest = total.hexdigest()
+    for split in SPLITS:
+        if not corpus.rows(split, options.seq_len):
+            where = ", ".join(options.source)
+            raise DatasetError(
+                f"{where}: the {split} split would be empty ({sum(corpus.documents.values())} documents were found)",
+                hint="give more documents, or another --test-share",
+            )
+    return corpus
+
+
+def _metadata(options: argparse.Namespace, corpus: Corpus, split: str) -> DatasetMetadata:
+    rows = corpus.rows(split, options.seq_len)
+    return DatasetMetadata(
+        pad_id=PAD,
+        ignore_label_id=PAD,
+        blank_identifier_id=0,
+        vocab_size=corpus.vocabulary + FIRST_TOKEN,
+        seq_len=options.seq_len,
+        num_puzzle_identifiers=len(IDENTIFIERS),
+        total_groups=rows,
+        mean_puzzle_examples=1.0,
+        total_puzzles=rows,
+        kind="text",
+        extra={"causal": True, "tokens": "bytes" if options.tokenizer is None else options.tokenizer.name},
+    )
+
+
+def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
+    generated = options.source == [STORIES]
+    tokenizer = None if options.tokenizer is None else sha256_file(options.tokenizer)
+    return Manifest(
+        builder=NAME,
+        builder_version=VERSION,
+        flags={
+            "seq_len": options.seq_len,
+            "limit": options.limit,
+            "test_share": options.test_share,
+            "text_field": options.text_field,
+            "tokenizer": tokenizer,
+        },
+        seed=options.seed,
+        source={
+            "locations": options.source,
+            "digest": corpus.digest,
+            "documents": corpus.documents,
+            "dropped": corpus.dropped,
+            "grammar_version": GRAMMAR_VERSION if generated else None,
+        },
+        licence="MIT (generated by this project)" if generated else "as stated by the owner of the files",
+        planned={split: corpus.rows(split, options.seq_len) for split in SPLITS},
+    )
+
+
+def _write(options: argparse.Namespace, corpus: Corpus, work: builder_cli.Build) -> None:
+    import json
+
+    import numpy as np
+
+    from trm_cli.data.durable import write_atomically
+    from trm_cli.data.puzzle_arrays import write_split
+
+    write_atomically(work.root / "identifiers.json", (json.dumps(IDENTIFIERS) + "\n").encode())
+    names = ["identifiers.json"]
+    progress = builder_cli.Progress(len(SPLITS), "splits")
+    for done, split in enumerate(SPLITS, start=1):
+        rows, length = corpus.rows(split, options.seq_len), options.seq_len
+        tokens = np.asarray(corpus.tokens[split], dtype=np.int32)
+        dtype = np.uint16 if corpus.vocabulary + FIRST_TOKEN <= 2**16 else np.int32
+        padded = np.full(rows * length + 1, PAD, dtype=dtype)
+        padded[: len(tokens)] = tokens
+        counts = np.arange(rows + 1, dtype=np.int32)
+        arrays = {
+            "inputs": padded[:-1].reshape(rows, length),
+            "labels": padded[1:].reshape(rows, length),
+            "puzzle_identifiers": np.zeros(rows, dtype=np.int32),
+            "puzzle_indices": counts,
+            "group_indices": counts,
+        }
+        names += write_split(work.root, split, _metadata(options, corpus, split), arrays)
+        progress.report(done, split)
+    work.finish(names, {split: corpus.rows(split, options.seq_len) for split in SPLITS})
+
+
+def _build(options: argparse.Namespace) -> None:
+    if not 0 < options.test_share < 1:
+        raise DatasetError(f"--test-share must be between 0 and 1, found {options.test_share}")
+    corpus = read_corpus(options)
+    if options.plan:
+        facts = {split: corpus.rows(split, options.seq_len) for split in SPLITS}
+        train = _metadata(options, corpus, "train")
+        builder_cli.print_plan(
+            {split: builder_cli.split_facts(rows, 1.0, rows) for split, rows in facts.items()}
+            | {
+                "seq_len": train.seq_len,
+                "vocab_size": train.vocab_size,
+                "num_puzzle_identifiers": train.num_puzzle_identifiers,
+            }
+        )
+        return
+    with builder_cli.open_build(options.output_dir, _manifest(options, corpus), rebuild=options.rebuild) as work:
+        if work.complete:
+            print(f"{options.output_dir}: already complete", file=sys.stderr)
+            return
+        _write(options, corpus, work)
+    lost = "".join(f", left out {count:,} {what}" for what, count in corpus.dropped.items())
+    print(
+        f"{options.output_dir}: {sum(corpus.documents.values()):,} documents in "
+        f"{sum(corpus.rows(split, options.seq_len) for split in SPLITS):,} rows{lost}",
+        file=sys.stderr,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the builder."""
+    return builder_cli.run_builder(_parser(), _build, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

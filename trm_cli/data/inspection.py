@@ -1,0 +1,161 @@
+"""What a dataset directory holds, in numbers; puzzle arrays and stream shards alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.data.manifest import Manifest, read_manifest, split_fingerprint
+from trm_cli.data.metadata import SPLITS, DatasetMetadata, read_metadata
+from trm_cli.data.puzzle_dataset import open_dataset
+from trm_cli.data.stream_plan import KIND as STREAM
+from trm_cli.data.stream_records import KIND_NAMES
+from trm_cli.data.stream_store import ChunkStore
+from trm_cli.errors import DatasetError
+
+MAX_ROWS = 20_000
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many of `rows` have which length: `edges` has one number more than `counts`. `unit` is what is counted."""
+
+    unit: str
+    rows: int
+    edges: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """One split: its metadata, the tokens that occur, lengths by kind, and how many rows were looked at."""
+
+    metadata: DatasetMetadata
+    kinds: Mapping[str, int]
+    tokens_seen: int
+    histograms: tuple[Histogram, ...]
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What `trm inspect-dataset` shows."""
+
+    path: str
+    manifest: Manifest | None
+    fingerprint: str
+    bytes: int
+    files: int
+    splits: Mapping[str, SplitReport] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """Return the family of the dataset."""
+        return next((split.metadata.kind or "puzzle arrays" for split in self.splits.values()), "unknown")
+
+    @property
+    def state(self) -> str:
+        """Return whether the build has ended."""
+        return "not stated" if self.manifest is None else self.manifest.state
+
+    @property
+    def sources(self) -> list[Mapping[str, object]]:
+        """Return where the content is from, one mapping per source."""
+        if self.manifest is None:
+            return []
+        listed = self.manifest.source.get("sources")
+        if isinstance(listed, list):
+            return [source for source in listed if isinstance(source, dict)]
+        return [self.manifest.source]
+
+
+def inspect(root: str | Path) -> DatasetReport:
+    """Read a dataset's numbers. Lengths and tokens are counted over at most MAX_ROWS rows, spread evenly.
+
+    Raises DatasetError where there is no dataset, or where it is damaged.
+    """
+    path = Path(root)
+    if not path.is_dir():
+        raise DatasetError(f"dataset {path} does not exist", hint="`trm build-dataset MODEL` builds it")
+    manifest = read_manifest(path)
+    reports: dict[str, SplitReport] = {}
+    for split in SPLITS:
+        if not (path / split).is_dir() and reports:
+            continue
+        metadata = read_metadata(path, split)
+        reports[split] = _stream(path, split, metadata) if metadata.kind == STREAM else _arrays(path, split, metadata)
+    files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    fingerprint = manifest.fingerprint if manifest is not None else None
+    return DatasetReport(
+        str(path),
+        manifest,
+        fingerprint or split_fingerprint(path, "train", manifest),
+        sum(file.stat().st_size for file in files),
+        len(files),
+        reports,
+    )
+
+
+def histogram(unit: str, lengths: NDArray[np.integer]) -> Histogram:
+    """Count lengths [n] in at most BINS ranges of equal width."""
+    low, high = int(lengths.min()), int(lengths.max())
+    width = max(1, -(-(high - low + 1) // BINS))
+    edges = np.arange(low, high + width + 1, width)
+    counts, _ = np.histogram(lengths, bins=edges)
+    return Histogram(unit, len(lengths), tuple(int(edge) for edge in edges), tuple(int(count) for count in counts))
+
+
+def spread(count: int, wanted: int) -> NDArray[np.int64]:
+    """Return at most `wanted` of the numbers 0..count-1, evenly spread."""
+    wanted = min(count, wanted)
+    return np.arange(wanted, dtype=np.int64) * count // max(1, wanted)
+
+
+def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
+    store = ChunkStore(root, split)
+    kinds = dict.fromkeys(KIND_NAMES, 0)
+    lengths: dict[str, list[NDArray[np.int64]]] = {name: [] for name in KIND_NAMES}
+    seen = np.zeros((len(KIND_NAMES), 256), dtype=bool)
+    for index in range(store.ready):
+        shard = store.shard(index)
+        sizes = shard.lengths()
+        kind = np.asarray(shard.kind)
+        for number, name in enumerate(KIND_NAMES):
+            rows = np.flatnonzero(kind == number)
+            kinds[name] += len(rows)
+            if name == "grid":
+                shape = np.asarray(shard.shape)[rows].astype(np.int64)
+                lengths[name].append(shape[:, 2] * shape[:, 3])
+            else:
+                lengths[name].append(sizes[rows])
+            for row in rows[spread(len(rows), 1000)].tolist() if name != "picture" else []:
+                seen[number, np.unique(shard.payload(row))] = True
+    units = {"grid": "cells of the answer", "text": "characters", "picture": "bytes"}
+    found = [
+        histogram(units[name], joined)
+        for name in ("grid", "text")
+        if len(joined := np.concatenate([np.zeros(0, np.int64), *lengths[name]]))
+    ]
+    present = {name: count for name, count in kinds.items() if count}
+    return SplitReport(metadata, present, int(seen.sum()), tuple(found))
+
+
+def _arrays(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
+    data = open_dataset([root], split)
+    places = spread(data.eval_rows, MAX_ROWS)
+    seen: set[int] = set()
+    lengths = []
+    # Blocks of neighbours cost one read each; their starts are spread over the split.
+    block = 256
+    starts = spread(data.eval_count(block), max(1, len(places) // block))
+    for start in starts.tolist():
+        batch = data.eval_batch(start, block)
+        rows = np.asarray(batch["inputs"])[np.asarray(batch["valid"])]
+        seen.update(np.unique(rows).tolist())
+        lengths.append((rows != metadata.pad_id).sum(axis=1))
+    examples = {"example": data.eval_rows}
+    return SplitReport(metadata, examples, len(seen), (histogram("tokens of the input", np.concatenate(lengths)),))

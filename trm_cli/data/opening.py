@@ -1,0 +1,43 @@
+"""Opening what `data_paths` names, whichever of the two formats it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trm_cli.data.metadata import read_metadata
+from trm_cli.data.puzzle_dataset import PuzzleDataset, open_dataset
+from trm_cli.data.stream_dataset import StreamDataset, open_stream
+from trm_cli.data.stream_plan import KIND
+from trm_cli.data.stream_store import Waiting
+from trm_cli.errors import DatasetError
+
+
+def open_data(
+    paths: Sequence[str | Path], split: str, *, canvas_size: int | None = None, waiting: Waiting | None = None
+) -> PuzzleDataset | StreamDataset:
+    """Open one split of one or more datasets.
+
+    canvas_size: px of the model's canvas, None for a model that reads tokens. waiting: what to do where a stream
+    dataset is still being built.
+
+    Raises DatasetError where a dataset is missing, damaged, or not what the model reads.
+    """
+    kinds = [read_metadata(path, split).kind for path in paths]
+    if KIND not in kinds:
+        if canvas_size is not None:
+            raise DatasetError(
+                f"{paths[0]} holds rows of tokens, and this architecture reads a canvas",
+                hint="build a stream dataset (trm build-dataset vision-unified), or choose another architecture",
+            )
+        return open_dataset(paths, split)
+    if len(paths) > 1:
+        raise DatasetError(
+            "a stream dataset cannot be combined with others", hint="name all sources when it is built: --sources"
+        )
+    if canvas_size is None:
+        raise DatasetError(
+            f"{paths[0]} is a stream of canvases, and this architecture reads rows of tokens",
+            hint="train it with arch=multimodal_hesc or arch=multimodal_hesc_mini, or on another dataset",
+        )
+    return open_stream(paths[0], split, canvas_size, waiting)

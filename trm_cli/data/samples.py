@@ -1,0 +1,133 @@
+"""Single samples of a dataset in a form that can be shown: grids, boards, text, pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.data.inspection import spread
+from trm_cli.data.metadata import DatasetMetadata, read_metadata
+from trm_cli.data.puzzle_dataset import open_dataset
+from trm_cli.data.stream_drawing import split_pair, split_picture
+from trm_cli.data.stream_plan import KIND as STREAM
+from trm_cli.data.stream_records import GRID, TEXT
+from trm_cli.data.stream_shards import Shard
+from trm_cli.data.stream_store import ChunkStore
+from trm_cli.errors import DatasetError
+
+Cells = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class GridSample:
+    """Input and output of a puzzle of colours 0..9, each [h, w]."""
+
+    title: str
+    given: Cells
+    wanted: Cells
+
+
+@dataclass(frozen=True)
+class BoardSample:
+    """A board of symbols [h, w]: what is given (blank where it is to be found) and the answer. box: rows, columns."""
+
+    title: str
+    given: NDArray[np.str_]
+    wanted: NDArray[np.str_]
+    box: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class TextSample:
+    """A text as it was stored."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class PictureSample:
+    """Pixels [3, h, w] with a label."""
+
+    title: str
+    pixels: NDArray[np.uint8]
+    label: str
+
+
+Sample = GridSample | BoardSample | TextSample | PictureSample
+
+_MAZE_SYMBOLS = ".# SGo"
+_DIGITS = " .123456789ABCDEFG"
+
+
+def read_samples(root: str | Path, split: str, count: int) -> list[Sample]:
+    """Return `count` samples, evenly spread over a split (of an unfinished stream: over what is there)."""
+    metadata = read_metadata(root, split)
+    if metadata.kind == STREAM:
+        return _from_stream(Path(root), split, count)
+    data = open_dataset([root], split)
+    samples: list[Sample] = []
+    for place in spread(data.eval_rows, count).tolist():
+        batch = data.eval_batch(place, 1)
+        title = f"{split} {place:,}, puzzle {int(batch['puzzle_identifiers'][0])}"
+        samples.append(_from_tokens(title, metadata, np.asarray(batch["inputs"][0]), np.asarray(batch["labels"][0])))
+    return samples
+
+
+def _from_stream(root: Path, split: str, count: int) -> list[Sample]:
+    store = ChunkStore(root, split)
+    if not store.ready:
+        raise DatasetError(f"{root}: no chunk of the {split} split is finished yet")
+    ends = np.cumsum([chunk.records for chunk in store.chunks[: store.ready]])
+    samples: list[Sample] = []
+    for place in spread(int(ends[-1]), count).tolist():
+        chunk = int(np.searchsorted(ends, place, side="right"))
+        shard = store.shard(chunk)
+        samples.append(_from_record(split, shard, place - store.chunks[chunk].first))
+    return samples
+
+
+def _from_record(split: str, shard: Shard, row: int) -> Sample:
+    kind = int(shard.kind[row])
+    title = f"{split} {shard.first + row:,}"
+    if kind == GRID:
+        given, wanted = split_pair(shard, row)
+        return GridSample(f"{title}, task {int(shard.group[row])}", given, wanted)
+    if kind == TEXT:
+        return TextSample(title, shard.payload(row).tobytes().decode("ascii", "replace"))
+    pixels, label = split_picture(shard, row)
+    return PictureSample(title, pixels, label.decode("ascii", "replace"))
+
+
+def _from_tokens(title: str, metadata: DatasetMetadata, inputs: Cells, labels: Cells) -> Sample:
+    side = round(metadata.seq_len**0.5)
+    # Where a label is ignored the input says what stands there.
+    answers = np.where(labels < 0, inputs, labels)
+    if metadata.kind == "text" or side * side != metadata.seq_len:
+        return TextSample(title, _as_text(metadata, inputs))
+    if metadata.kind == "arc" or (metadata.kind is None and metadata.vocab_size == 12 and side == 30):
+        return GridSample(title, _crop(inputs.reshape(side, side)), _crop(answers.reshape(side, side)))
+    symbols = _MAZE_SYMBOLS if metadata.kind == "maze" else _DIGITS
+    table = np.array(list(symbols.ljust(metadata.vocab_size, "?")))
+    box = metadata.extra.get("box")
+    lines = (int(box[0]), int(box[1])) if isinstance(box, list) and len(box) == 2 else None
+    return BoardSample(title, table[inputs].reshape(side, side), table[answers].reshape(side, side), lines)
+
+
+def _as_text(metadata: DatasetMetadata, tokens: Cells) -> str:
+    if metadata.extra.get("tokens", "bytes") != "bytes" or metadata.vocab_size != 258:
+        return " ".join(str(int(token)) for token in tokens)
+    ended = bytes((tokens[tokens >= 2] - 2).astype(np.uint8))
+    return ended.decode("utf-8", "replace")
+
+
+def _crop(tokens: Cells) -> Cells:
+    """Return the colours of a token grid without padding and end marks; an empty grid becomes one black cell."""
+    colours = tokens >= 2
+    rows, columns = np.flatnonzero(colours.any(axis=1)), np.flatnonzero(colours.any(axis=0))
+    if not len(rows):
+        return np.zeros((1, 1), dtype=np.int64)
+    return np.maximum(tokens[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] - 2, 0)
