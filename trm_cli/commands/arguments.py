@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,11 +25,20 @@ Wandb = Annotated[str | None, typer.Option(help="auto, online, offline or disabl
 
 
 def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
-    """The model (the first word without `=`, if there is one) and the overrides."""
+    """`[MODEL|RUN] [KEY=VALUE ...]`: the one word that is no override (or is a file's name), and the overrides.
+
+    Raises UsageError when there are two such words.
+    """
+    from trm_cli.errors import UsageError
+
     given = list(words or ())
-    if given and "=" not in given[0]:
-        return given[0], given[1:]
-    return None, given
+    targets = [word for word in given if "=" not in word or Path(word).exists()]
+    if len(targets) > 1:
+        raise UsageError(
+            f"`{targets[1]}` is one name too many after `{targets[0]}`",
+            hint="overrides look like key=value, for example epochs=10",
+        )
+    return (targets[0] if targets else None), [word for word in given if word not in targets]
 
 
 def with_options(overrides: Sequence[str], **options: str | None) -> list[str]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trm_cli.config.registry import RegistryEntry
-    from trm_cli.schedule.plan import DatasetFacts
 
 
 def register(app: typer.Typer) -> None:
@@ -60,9 +59,7 @@ def build_dataset(
         print_json(_report(entry, command, state))
 
 
-def build(
-    entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()
-) -> list[str]:
+def build(entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()) -> list[str]:
     """Run the builder of a model with a progress bar, or only print its command line, which is returned."""
     from trm_cli.config.dataset_args import builder_flags
     from trm_cli.console.build_view import BuildView, show_command
@@ -75,19 +72,6 @@ def build(
         with BuildView(entry.title) as view:
             run_build(entry.dataset_builder, flags, view.progress, view.line)
     return command
-
-
-def planned_facts(entry: RegistryEntry) -> DatasetFacts:
-    """Return the numbers of the schedule as the builder counts them itself. Raises DatasetError."""
-    from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.data.build import plan_build
-    from trm_cli.errors import DatasetError
-    from trm_cli.schedule.plan import DatasetFacts
-
-    train = plan_build(entry.dataset_builder, builder_flags(entry.dataset_args)).get("train")
-    if not isinstance(train, dict) or not {"total_groups", "mean_puzzle_examples"} <= set(train):
-        raise DatasetError(f"{entry.dataset_builder} --plan does not state total_groups and mean_puzzle_examples")
-    return DatasetFacts(train["total_groups"], train["mean_puzzle_examples"], f"{entry.dataset_builder} --plan")
 
 
 def _report(entry: RegistryEntry, command: list[str], state: str) -> dict[str, object]:

@@ -52,12 +52,14 @@ def inspect_schedule(
 
     Before a dataset is built its builder says the counts; a run directory shows the plan it was started with.
     """
-    from trm_cli.commands.planning import plan_other, plan_target, split_words
+    from trm_cli.commands.arguments import split_words, with_options
+    from trm_cli.commands.planning import plan_other, plan_target
     from trm_cli.console.output import print_json, stdout
     from trm_cli.errors import UsageError
 
     _check_options(out, plot=plot, as_json=as_json, at=at, compare=compare)
-    target, overrides = split_words(words or [], arch)
+    target, overrides = split_words(words)
+    overrides = with_options(overrides, arch=arch)
     planned = plan_target(target, overrides, samples_per_epoch)
     other = plan_other(compare, samples_per_epoch) if compare is not None else None
     try:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose, load_run_config
+from trm_cli.data.build import builder_command
 from trm_cli.data.metadata import METADATA_NAME, read_facts
-from trm_cli.data.planned_counts import builder_command, planned_facts
+from trm_cli.data.planned_counts import planned_facts
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.schedule.plan import Counts, DatasetFacts, TrainingPlan, make_plan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
@@ -30,20 +31,6 @@ class Planned:
     name: str
     title: str
     sources: Mapping[str, str] = field(default_factory=dict)
-
-
-def split_words(words: Sequence[str], architecture: str | None = None) -> tuple[str | None, tuple[str, ...]]:
-    """[MODEL|RUN] [KEY=VALUE ...] -> the first and the rest; --arch NAME is the override arch=NAME."""
-    targets = [word for word in words if "=" not in word or Path(word).exists()]
-    overrides = [word for word in words if word not in targets]
-    if len(targets) > 1:
-        raise UsageError(
-            f"`{targets[1]}` is one name too many after `{targets[0]}`",
-            hint="overrides look like key=value, for example epochs=10",
-        )
-    if architecture is not None:
-        overrides.append(f"arch={architecture}")
-    return (targets[0] if targets else None), tuple(overrides)
 
 
 def plan_target(target: str | None, overrides: Sequence[str] = (), samples: str | None = None) -> Planned:
@@ -106,7 +93,7 @@ def find_facts(resolved: Resolved) -> Counts:
     without = "plan without it by --samples-per-epoch N"
     if entry is None or len(paths) > 1:
         raise DatasetError(f"dataset {missing[0]} is not built", hint=f"build it, or {without}")
-    command = builder_command(entry.dataset_builder, entry.builder_module, _flags(entry.dataset_args))
+    command = builder_command(entry.dataset_builder, _flags(entry.dataset_args))
     return planned_facts(command, f"build it (`trm build-dataset {entry.name}`), or {without}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import CheckpointError, ConfigError, DatasetError, ExitCode, Problem
+from trm_cli.errors import CheckpointError, ConfigError, DatasetError, ExitCode
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
@@ -160,13 +160,11 @@ def check_drift(resolved: Resolved, *, replan: bool) -> None:
 
 def _plan_without_dataset(resolved: Resolved) -> ExitCode:
     """A dry run before the dataset exists: the builder counts what it would build."""
-    from trm_cli.commands.build_dataset import planned_facts
+    from trm_cli.commands.planning import find_facts
     from trm_cli.console.output import note
     from trm_cli.console.run_screen import show_plan
     from trm_cli.schedule.plan import make_plan
 
-    if resolved.registry is None:
-        raise ConfigError([Problem("", "the dataset is missing, and no model says how to build it", "data_paths")])
-    show_plan(resolved, make_plan(resolved.config, planned_facts(resolved.registry)))
+    show_plan(resolved, make_plan(resolved.config, find_facts(resolved)))
     note("dry run: the dataset would be built first; nothing was written")
     return ExitCode.DONE

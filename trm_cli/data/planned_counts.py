@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from trm_cli.data.metadata import DatasetFacts
 from trm_cli.errors import DatasetError
 
 _PATIENCE = 300  # seconds; a builder that lists its sources over a slow network needs some
-
-
-def builder_command(builder: str, module: str, flags: Sequence[str]) -> list[str]:
-    """The command line of a builder: a program of the package by its module name, any other file by its path."""
-    own = module.startswith("dataset_builders.") or not Path(builder).is_file()
-    return [sys.executable, *(["-m", module] if own else [builder]), *flags]
 
 
 def planned_facts(command: Sequence[str], hint: str) -> DatasetFacts:

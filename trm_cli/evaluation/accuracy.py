@@ -48,7 +48,7 @@ def evaluate(
     steps: int | None = None,
     between_batches: Callable[[int], bool] | None = None,
 ) -> Accuracy:
-    """Score a model on batches that carry `labels` [B, L] (-100 ignored) and `valid` [B] (False for padding rows).
+    """Score a model on batches that carry its labels [B, L] (-100 ignored) and `valid` [B] (False for padding rows).
 
     between_batches is called with the number of rows done and ends the evaluation by returning True
     (raises EvaluationInterrupted). A row without any label that counts is not scored.
@@ -65,7 +65,7 @@ def evaluate(
                     raise EvaluationInterrupted
                 batch = {name: torch.as_tensor(array).to(device) for name, array in arrays.items()}
                 valid = batch.pop("valid")
-                labels = batch["labels"]
+                labels = batch[str(model.label_field)]
                 carry = model.initial_carry(batch)  # type: ignore[operator]
                 for _ in range(steps):
                     carry, outputs = model.advance(carry, batch, None, None)  # type: ignore[operator]

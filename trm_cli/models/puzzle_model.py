@@ -161,6 +161,9 @@ class PuzzleModel(nn.Module, ABC):
 
     # --- What the training loop and the evaluation use ---
 
+    #: The batch field that holds what should be answered.
+    label_field = "labels"
+
     def trunk_parameters(self) -> Iterator[nn.Parameter]:
         """Everything that the main optimizer and the average see: all but the puzzle table."""
         table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight

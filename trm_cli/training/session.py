@@ -13,9 +13,13 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from trm_cli import __version__
+from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
-from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
+from trm_cli.data.opening import open_data
+from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset
+from trm_cli.data.stream_dataset import StreamDataset
+from trm_cli.data.stream_store import Waiting
 from trm_cli.errors import CheckpointError, ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
@@ -74,16 +78,21 @@ class Machine:
 class Datasets:
     """The splits of a run."""
 
-    train: PuzzleDataset
-    test: PuzzleDataset | None
+    train: PuzzleDataset | StreamDataset
+    test: PuzzleDataset | StreamDataset | None
 
     @classmethod
-    def open(cls, config: RunConfig) -> Datasets:
-        """Open what the configuration names; the test split may be absent. Raises DatasetError."""
-        train = open_dataset(config.data_paths, "train")
+    def open(cls, config: RunConfig, waiting: Waiting | None = None) -> Datasets:
+        """Open what the configuration names; the test split may be absent. Raises DatasetError.
+
+        waiting: how to wait for the chunks of a stream dataset that is still being built.
+        """
+        canvas = config.arch.canvas_size if isinstance(config.arch, HescArch) else None
+        train = open_data(config.data_paths, "train", canvas_size=canvas, waiting=waiting)
         test_paths = config.data_paths_test or config.data_paths
         has_test = bool(config.data_paths_test) or all((Path(path) / "test").is_dir() for path in test_paths)
-        return cls(train, open_dataset(test_paths, "test") if has_test else None)
+        test = open_data(test_paths, "test", canvas_size=canvas, waiting=waiting) if has_test else None
+        return cls(train, test)
 
     def plan(self, config: RunConfig) -> TrainingPlan:
         """The plan of a run on this dataset. Raises UsageError for settings that make no plan."""
@@ -136,7 +145,7 @@ def make_state(config: RunConfig, model: nn.Module, machine: Machine) -> Trainin
 class BoundData:
     """A training set together with the order in which this run draws from it."""
 
-    def __init__(self, dataset: PuzzleDataset, plan: TrainingPlan, seed: int) -> None:
+    def __init__(self, dataset: PuzzleDataset | StreamDataset, plan: TrainingPlan, seed: int) -> None:
         self._dataset = dataset
         self._order = BatchOrder(plan.global_batch_size, plan.steps_per_epoch, plan.step_rounding)
         self._seed = seed

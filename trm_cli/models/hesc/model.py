@@ -71,6 +71,13 @@ class MultimodalHesc(nn.Module):
             self.replay = ReplayBuffer(self.settings.replay_capacity, self.q_network.state_size, len(Action))
             self.draws_per_row += self.settings.replay_samples_per_row
 
+    #: The batch field that holds what should be answered.
+    label_field = "target"
+
+    def compile_stacks(self, **options: Any) -> None:
+        """Hand the recursion, where most of the arithmetic is, to torch.compile; options as for torch.compile."""
+        self.network.recursion.compile(**options)
+
     def trunk_parameters(self) -> Iterator[nn.Parameter]:
         """All but the puzzle table."""
         table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight
