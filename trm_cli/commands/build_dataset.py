@@ -60,9 +60,7 @@ def build_dataset(
         print_json(_report(entry, command, state))
 
 
-def build(
-    entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()
-) -> list[str]:
+def build(entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()) -> list[str]:
     """Run the builder of a model with a progress bar, or only print its command line, which is returned."""
     from trm_cli.config.dataset_args import builder_flags
     from trm_cli.console.build_view import BuildView, show_command
