@@ -22,11 +22,11 @@ FIELDS = [(label, name) for label, section in SECTIONS.items() for name in secti
 PACKAGE = Path(trm_cli.__file__).parent
 
 # Keys whose readers are written in other branches of the tree; the test below fails as soon as one of them is read.
-PENDING = {"load_checkpoint"}
+PENDING: set[str] = set()
 
 
 # Builders that are written in other branches of the tree; stale as soon as the file is there.
-PENDING_BUILDERS = {"dataset_builders/streaming_builder.py"}
+PENDING_BUILDERS: set[str] = set()
 
 
 def test_every_configuration_composes() -> None:

@@ -23,6 +23,7 @@ from trm_cli.data.stream_store import Waiting
 from trm_cli.errors import CheckpointError, ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
+from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.devices import Choice, choose_compile, choose_device, choose_precision, choose_threads
 from trm_cli.training.ema import EMA
@@ -166,6 +167,14 @@ def _same_dataset(summary: dict[str, Any], datasets: Datasets) -> None:
         )
 
 
+def _starting_point(config: RunConfig) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
+    """The checkpoint that `load_checkpoint` names, for a run that has none of its own yet."""
+    if config.load_checkpoint is None:
+        return None
+    path = Path(config.load_checkpoint)
+    return *load_checkpoint(path), path
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that is ready to go: nothing was written yet except, on continuing, what is read here."""
@@ -190,7 +199,7 @@ class Run:
             model.compile_stacks()  # type: ignore[operator]
         state = make_state(config, model, machine)
         store = CheckpointStore(Path(config.checkpoint_path), keep=config.keep_checkpoints)
-        found = store.load_newest(tell)
+        found = store.load_newest(tell) or _starting_point(config)
         if found is not None:
             _same_dataset(found[1], datasets)
             state.load_state_dict(found[0], machine.torch_device)

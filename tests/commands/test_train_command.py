@@ -1,0 +1,175 @@
+"""`trm train`, `resume` and `solve` as real processes: screens, exit codes, signals, and kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import write_boards
+from tests.training.runs import TINY_RUN, differing, records
+from trm_cli.training.checkpoint_file import load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "trm_cli", *words]
+
+
+def trm(*words: str, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command(*words), cwd=cwd, env=environment, capture_output=True, text=True, input=text)
+
+
+def words_of(folder: Path, run: str, *more: str) -> list[str]:
+    """A tiny run on boards in `folder`/data, kept in `folder`/`run`."""
+    return [
+        "train",
+        "sudoku-4x4",
+        f"data_paths=[{folder / 'data'}]",
+        f"checkpoint_path={folder / run}",
+        *TINY_RUN,
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dataset and an uninterrupted run of it, made by the command."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_boards(folder / "data")
+    done = trm(*words_of(folder, "whole", "epochs=40"), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "updates: 5 an epoch x 40 epochs" in done.stderr
+    assert done.stderr.index("Command: trm train") < done.stderr.index("quantity") < done.stderr.index("step ")
+    assert done.stdout == ""
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75), (signal.SIGINT, 130)], ids=["KILL", "TERM", "INT"]
+)
+def test_a_stopped_process_is_continued_to_the_same_bits(finished: Path, number: signal.Signals, code: int) -> None:
+    run = f"stopped-{number.name}"
+    line = command(*words_of(finished, run, "epochs=40"))
+    process = subprocess.Popen(
+        line, cwd=finished, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    )
+    metrics = finished / run / "metrics.jsonl"
+    while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < 40):
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(60) == code
+    stopped_at = int(records(finished / run, "train")[-1]["step"])
+    done = trm("resume", str(finished / run), cwd=finished)
+    assert done.returncode == 0, done.stderr
+    assert 30 <= stopped_at < 200
+    assert (finished / "whole/metrics.jsonl").read_bytes() == (finished / run / "metrics.jsonl").read_bytes()
+    for link in ("latest.pt", "best.pt"):
+        left, right = (load_checkpoint((finished / name / link).resolve())[0] for name in ("whole", run))
+        assert differing(left, right, link) == []
+
+
+def test_a_complete_run_is_left_as_it_is(finished: Path) -> None:
+    before = {path: path.read_bytes() for path in (finished / "whole").iterdir() if path.is_file()}
+    done = trm(*words_of(finished, "whole", "epochs=40"), cwd=finished)
+    assert done.returncode == 0
+    assert "is complete: 200 steps" in done.stderr
+    assert before == {path: path.read_bytes() for path in (finished / "whole").iterdir() if path.is_file()}
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(finished: Path) -> None:
+    assert trm(*words_of(finished, "damaged", "epochs=40"), "--stop-at-step", "50", cwd=finished).returncode == 0
+    newest = (finished / "damaged/latest.pt").resolve()
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 3] ^= 4
+    newest.write_bytes(data)
+    done = trm("resume", str(finished / "damaged"), cwd=finished)
+    assert done.returncode == 0, done.stderr
+    assert f"{newest.name} is damaged" in done.stderr
+    assert "continuing from step 45" in done.stderr
+    left, right = (load_checkpoint((finished / name / "latest.pt").resolve())[0] for name in ("whole", "damaged"))
+    assert differing(left, right) == []
+
+
+def test_other_settings_are_told_apart(finished: Path) -> None:
+    grave = trm(*words_of(finished, "whole", "epochs=40", "arch.hidden_size=32"), cwd=finished)
+    assert grave.returncode == 4
+    assert "arch.hidden_size" in grave.stderr
+    assert "another run" in grave.stderr
+    planned = trm("resume", str(finished / "whole"), "epochs=41", cwd=finished)
+    assert planned.returncode == 4
+    assert "--replan" in planned.stderr
+    free = trm("resume", str(finished / "whole"), "log_interval=3", cwd=finished)
+    assert free.returncode == 0
+
+
+def test_another_dataset_is_refused(finished: Path) -> None:
+    write_boards(finished / "other", train=41)
+    words = [f"data_paths=[{finished / 'other'}]", f"checkpoint_path={finished / 'whole'}", *TINY_RUN, "epochs=40"]
+    done = trm("train", "sudoku-4x4", *words, cwd=finished)
+    assert done.returncode == 4
+    assert "another dataset: fingerprint" in done.stderr
+
+
+def test_a_dry_run_prints_everything_and_writes_nothing(finished: Path, tmp_path: Path) -> None:
+    before = sorted(str(path) for path in finished.rglob("*"))
+    done = trm(*words_of(finished, "never"), "--dry-run", cwd=finished)
+    assert done.returncode == 0, done.stderr
+    for part in ("Command: trm train", "quantity", "device", "precision", "nothing was written"):
+        assert part in done.stderr
+    unbuilt = trm("train", "sudoku-4x4", "--dry-run", cwd=tmp_path)
+    assert unbuilt.returncode == 0, unbuilt.stderr
+    assert "would be built first" in unbuilt.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert before == sorted(str(path) for path in finished.rglob("*"))
+
+
+def test_two_processes_do_not_train_one_run(finished: Path) -> None:
+    from trm_cli.data.durable import held_directory
+
+    with held_directory(finished / "busy"):
+        done = trm(*words_of(finished, "busy"), cwd=finished)
+    assert done.returncode == 4
+    assert "is being trained by another process" in done.stderr
+
+
+def test_mistakes_get_a_message_and_no_traceback(finished: Path) -> None:
+    cases = {
+        ("train", "sudoku-4x4", "epoch=3"): (2, "did you mean `epochs`"),
+        ("train", "sudoku-4x4", "device=cuda", f"data_paths=[{finished / 'data'}]"): (2, "no CUDA device"),
+        ("train", "sudoku-4xx"): (2, "sudoku-4x4"),
+        ("resume", "nowhere"): (4, "nowhere does not exist"),
+        ("resume",): (4, "there is no run in checkpoints"),
+        ("solve", "nowhere", "1234"): (4, "nowhere does not exist"),
+        ("solve", str(finished / "whole"), "12"): (2, "16 cells"),
+        ("solve", str(finished / "whole"), "9" * 16): (2, "not a cell of a 4x4 Sudoku"),
+    }
+    for words, (code, part) in cases.items():
+        done = trm(*words, cwd=finished)
+        assert (done.returncode, part in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+
+
+def test_solve_reads_an_argument_a_file_and_standard_input(finished: Path) -> None:
+    board = "1... ..3. .2.. ...4"
+    (finished / "board.txt").write_text("1...\n..3.\n.2..\n...4\n")
+    run = str(finished / "whole")
+    by_argument = trm("solve", run, board, "--json", cwd=finished)
+    by_file = trm("solve", run, "board.txt", "--json", cwd=finished)
+    by_input = trm("solve", run, "--json", cwd=finished, text=board)
+    document = json.loads(by_argument.stdout)
+    assert document == json.loads(by_file.stdout) == json.loads(by_input.stdout)
+    assert document["puzzle"] == "1.....3..2.....4"
+    assert len(document["steps"]) == 3
+    screen = trm("solve", run, board, cwd=finished)
+    assert screen.returncode == 0
+    assert "puzzle" in screen.stdout
+    assert "solved" in screen.stdout
+    assert max(map(len, screen.stdout.splitlines())) <= 100
