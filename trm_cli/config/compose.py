@@ -189,8 +189,6 @@ class _Composer:
         name = Path(str(model)).stem
         if any(key not in data for key in ("architecture", "dataset_builder")) or "output_dir" not in dataset_args:
             return None  # they could not be read, and the loader has said so
-        if any(key not in data for key in ("architecture", "dataset_builder")) or "output_dir" not in dataset_args:
-            return None  # they could not be read, and the loader has said so
         return RegistryEntry(
             name=name,
             title=data.get("title", name),

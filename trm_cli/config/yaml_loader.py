@@ -26,7 +26,6 @@ MAX_DEPTH = 32
 MAX_OPENED = 1_000  # collections that a text may open before it is refused unread
 
 _REFUSED = object()  # stands for a value with a problem: its key is left out, so that nobody complains twice
-_REFUSED = object()  # stands for a value with a problem: its key is left out, so that nobody complains twice
 _PLAIN = "tag:plain"
 _TEXT = "tag:yaml.org,2002:str"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -293,7 +292,6 @@ class _Reader:
     def _problem(self, node: yaml.Node, message: str, path: Key) -> Any:
         """Note a problem; returns what stands for a value that was refused."""
         self.problems.append(Problem(str(self.location(node)), message, key=dotted(path)))
-        return _REFUSED
         return _REFUSED
 
 
