@@ -1,0 +1,38 @@
+"""The documentation names things that exist: files, links, commands; and the table of keys is that of the schema."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from trm_cli.app import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_FILE = re.compile(r"(?<![\w./-])(?:trm_cli|configs|dataset_builders|docs|tests|benchmarks)/[\w./*-]*\.[a-z]+\b")
+_COMMAND = re.compile(r"(?:^|`)trm ([a-z][a-z-]*)", re.MULTILINE)
+# Placeholders, and files that a reader is told to write.
+_NOT_OURS = {"configs/arch/NAME.yaml", "configs/models/NAME.yaml", "configs/models/reversed.yaml"}
+
+
+def test_the_table_of_keys_is_that_of_the_schema() -> None:
+    reference = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
+    written = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
+    assert written == reference["render"](), "run `python docs/make_reference.py`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    links = [link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
+    missing = [link for link in links if link and not (page.parent / link).exists()]
+    missing += [name for name in set(_FILE.findall(text)) - _NOT_OURS if not any(ROOT.glob(name))]
+    missing += [f"trm {name}" for name in set(_COMMAND.findall(text)) if name not in commands]
+    assert missing == []
