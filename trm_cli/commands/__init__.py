@@ -11,6 +11,7 @@ import typer
 
 from trm_cli.commands import (
     build_dataset,
+    checkpoints,
     configs,
     inspect_dataset,
     inspect_schedule,
@@ -28,5 +29,6 @@ COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
     train.register,
     resume.register,
     solve.register,
+    checkpoints.register,
     configs.register,
 )

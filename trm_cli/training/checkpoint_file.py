@@ -14,8 +14,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trm_cli.data.durable import atomic_file
 from trm_cli.errors import CheckpointError
 
@@ -32,6 +30,8 @@ def save_checkpoint(path: Path, state: dict[str, Any], summary: dict[str, Any]) 
     summary: small and JSON-able (step, run, ...); can be read later without torch and without loading the file.
     Raises OSError where the disk fails; what stood at `path` before is then still there.
     """
+    import torch  # here, so that listing and verifying files does not wait for it
+
     with atomic_file(path) as file:
         torch.save(state, file)
         # The end record closes the archive; its last two bytes are the length of the comment that follows it.
@@ -76,6 +76,8 @@ def verify_checkpoint(path: Path) -> dict[str, Any]:
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Verify a checkpoint, then load it onto the CPU: (state, summary). Raises CheckpointError."""
+    import torch
+
     summary = verify_checkpoint(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from trm_cli.data.durable import sync_directory
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint_file import load_checkpoint, read_summary, save_checkpoint
+from trm_cli.training.checkpoint_file import load_checkpoint, save_checkpoint
 
 _STEP_FILE = re.compile(r"^step_(\d{8,})\.pt$")
 LATEST = "latest.pt"
@@ -94,22 +94,6 @@ class CheckpointStore:
     def latest_step(self) -> int | None:
         """The step that `latest.pt` points at."""
         return self._linked_step(LATEST)
-
-    def summaries(self) -> Iterable[tuple[Path, dict[str, Any] | CheckpointError]]:
-        """Each file with its summary, or with why it cannot be read; oldest first; nothing is loaded."""
-        for step in self.steps():
-            path = self.path(step)
-            try:
-                yield path, read_summary(path)
-            except CheckpointError as error:
-                yield path, error
-
-    def clear(self) -> None:
-        """Delete every checkpoint of this directory: a fresh start that the user asked for."""
-        for name in (LATEST, BEST):
-            (self.directory / name).unlink(missing_ok=True)
-        for step in self.steps():
-            self.path(step).unlink()
 
     def _linked_step(self, name: str) -> int | None:
         link = self.directory / name

@@ -1,0 +1,54 @@
+"""Every command of the README works, in the order in which it stands there, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+#: What makes a training command end in seconds; the README's own words stay as they are.
+SHORT = ["epochs=1", "arch.hidden_size=16"]
+
+
+def commands() -> list[str]:
+    """The lines of every `sh` block."""
+    return [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("newcomer")
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("make ")])
+def test_make_knows_the_target(line: str) -> None:
+    done = subprocess.run([*shlex.split(line), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_trm_command_ends_well(folder: Path) -> None:
+    lines = [line for line in commands() if line.startswith("trm ")]
+    assert len(lines) > 8
+    for line in lines:
+        words = shlex.split(line)[1:]
+        more = SHORT if words[0] == "train" else []
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        called = [sys.executable, "-m", "trm_cli", *words, *more]
+        done = subprocess.run(called, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_the_table_names_every_command_of_the_program_and_no_other() -> None:
+    from trm_cli.app import app
+
+    registered = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    listed = set(re.findall(r"^\| `trm ([a-z-]+)", README, re.MULTILINE))
+    assert listed == registered

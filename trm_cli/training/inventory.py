@@ -1,0 +1,55 @@
+"""What lies in a run directory, without loading any of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trm_cli.errors import CheckpointError
+from trm_cli.training.checkpoint_file import read_summary, verify_checkpoint
+from trm_cli.training.checkpoint_store import CheckpointStore
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint file. problem: why it cannot be used, None where nothing is known against it."""
+
+    file: str
+    step: int
+    bytes: int
+    latest: bool
+    best: bool
+    verified: bool
+    problem: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, by name."""
+        return asdict(self)
+
+
+def inventory(directory: Path, *, verified: bool) -> list[Entry]:
+    """Every checkpoint of a run, oldest first. verified: read every byte, instead of only the summary at the end."""
+    store = CheckpointStore(directory, keep=1)
+    check = verify_checkpoint if verified else read_summary
+    entries = []
+    for step in store.steps():
+        path = store.path(step)
+        problem = None
+        try:
+            if check(path).get("step") != step:
+                problem = f"{path} holds another step than its name says"
+        except CheckpointError as error:
+            problem = error.message
+        entries.append(
+            Entry(
+                file=path.name,
+                step=step,
+                bytes=path.stat().st_size,
+                latest=step == store.latest_step(),
+                best=step == store.best_step(),
+                verified=verified and problem is None,
+                problem=problem,
+            )
+        )
+    return entries
