@@ -19,6 +19,7 @@ from dataset_builders.arc_splits import Group, Splits, make_splits
 from dataset_builders.arc_symmetry import TaskSymmetry, task_symmetry
 from dataset_builders.arc_tasks import COLOURS, KAGGLE_COMBINED, SIDE, TaskSource, read_source
 from dataset_builders.builder_cli import common_parser, not_negative, open_build, print_plan, run_builder, split_facts
+from dataset_builders.shards import add_shard_flags
 from trm_cli.data.durable import sha256_file
 from trm_cli.data.manifest import Manifest
 
@@ -90,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-aug", type=not_negative, default=1000, help="distinct augmentations per task, at most")
     parser.add_argument("--allow-overlap", action="store_true", help="train on test pairs that another subset holds")
     parser.add_argument("--materialize", action="store_true", help="write every augmentation out (gigabytes)")
+    add_shard_flags(parser)
     return parser
 
 
@@ -134,15 +136,16 @@ def build(options: argparse.Namespace) -> None:
         licence=source.licence,
         planned={**plan.to_json(), "overlaps": [str(overlap) for overlap in splits.overlaps]},
     )
-    with open_build(options.output_dir, manifest, rebuild=options.rebuild) as directory:
+    with open_build(
+        options.output_dir, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge
+    ) as directory:
         if directory.complete:
             print(f"{options.output_dir} is complete", file=sys.stderr)
             return
         # Here: --plan and messages about flags must not wait for numpy.
         from dataset_builders.arc_writing import write_dataset
 
-        names = write_dataset(directory, plan, options.seed, options.workers)
-        directory.finish(names, {"train": plan.facts("train"), "test": plan.facts("test")})
+        write_dataset(directory, plan, options.seed, options.workers)
 
 
 def _say_what_is_used(source: TaskSource, splits: Splits) -> None:

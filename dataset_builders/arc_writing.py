@@ -14,6 +14,7 @@ from dataset_builders.arc_selection import Codes, choose_codes
 from dataset_builders.arc_tasks import Grid, Pair
 from dataset_builders.builder_cli import Build, Progress
 from dataset_builders.large_arrays import LargeArray, write_sections
+from dataset_builders.parts import Arrays, complete_parts
 from trm_cli.data.arc_identifiers import BLANK_NAME, IDENTIFIERS_NAME, TASKS_FORMAT
 from trm_cli.data.augmentation import Draw, arc
 from trm_cli.data.augmentation.arc_variants import CODES_NAME, ArcVariants
@@ -23,6 +24,7 @@ from trm_cli.data.puzzle_arrays import array_path, write_npy, write_split
 
 TEST_PUZZLES_NAME = "test_puzzles.json"
 _BLOCK_ROWS = 4096
+_PART_TASKS = 32
 Offsets = NDArray[np.int64]
 
 
@@ -42,28 +44,54 @@ class _BaseSplit:
         return np.concatenate([[0], np.cumsum(self.counts * np.diff(self.starts))])
 
 
-def write_dataset(build: Build, plan: ArcPlan, seed: int, workers: int) -> list[str]:
-    """Write the dataset and return the names of its files."""
-    codes = _choose_all(plan, seed)
-    names = _write_root_files(build.root, plan, codes)
+def write_dataset(build: Build, plan: ArcPlan, seed: int, workers: int) -> None:
+    """Write the dataset and seal it; a shard makes its parts of it."""
+    # Written out, a row may need the codes of any task: too little work to be shared out.
+    everything = range(len(plan.groups))
+    chosen = [_choose(plan, seed, everything)] if plan.materialize else _choose_parts(build, plan, seed, workers)
+    # Of all identifiers: [identifiers], the blank one first; where a shard chose in parts, of its own alone.
+    codes = np.concatenate([np.zeros(1, dtype=np.uint32), *chosen])
     bases = {split: _base_split(plan, split) for split in SPLITS}
-    if not plan.materialize:
-        return names + [name for split in SPLITS for name in _write_tasks(build, plan, bases[split], split, seed)]
-    variants = {
-        split: ArcVariants(codes, base.counts, base.starts, seed, split == "train") for split, base in bases.items()
-    }
-    _write_rows(build, bases, variants, workers)
-    return names + [name for split in SPLITS for name in _write_index(build, plan, bases[split], split)]
+    if plan.materialize:
+        variants = {
+            split: ArcVariants(codes, base.counts, base.starts, seed, split == "train") for split, base in bases.items()
+        }
+        _write_rows(build, bases, variants, workers)
+    if build.shard is not None:
+        build.end_shard()
+        return
+    names = _write_root_files(build.root, plan, codes)
+    for split, base in bases.items():
+        if plan.materialize:
+            names += _write_index(build, plan, base, split)
+        else:
+            names += _write_tasks(build, plan, base, split, seed)
+    build.finish(names, {split: plan.facts(split) for split in SPLITS})
 
 
-def _choose_all(plan: ArcPlan, seed: int) -> Codes:
-    """Augmentation codes of all identifiers: [identifiers], the blank one first."""
+def _choose_parts(build: Build, plan: ArcPlan, seed: int, workers: int) -> list[Codes]:
+    """Augmentation codes, part by part."""
     progress = Progress(len(plan.groups), "tasks")
-    chosen = [np.zeros(1, dtype=np.uint32)]
-    for index, (group, symmetry, count) in enumerate(zip(plan.groups, plan.symmetries, plan.counts, strict=True)):
-        chosen.append(choose_codes(symmetry, count - 1, seed, group.id))
-        progress.report(index + 1)
-    return np.concatenate(chosen)
+    firsts = range(0, len(plan.groups), _PART_TASKS)
+    items = {f"codes_{a:09d}": range(a, min(a + _PART_TASKS, len(plan.groups))) for a in firsts}
+    done = 0
+
+    def count(tasks: range) -> None:
+        nonlocal done
+        done += len(tasks)
+        progress.report(done)
+
+    def make(tasks: range) -> Arrays:
+        return {"codes": _choose(plan, seed, tasks)}
+
+    return [part["codes"].astype(np.uint32) for part in complete_parts(build, items, make, workers, count)]
+
+
+def _choose(plan: ArcPlan, seed: int, tasks: range) -> Codes:
+    """Augmentation codes of some tasks, one after the other."""
+    return np.concatenate(
+        [choose_codes(plan.symmetries[i], plan.counts[i] - 1, seed, plan.groups[i].id) for i in tasks]
+    )
 
 
 def _base_split(plan: ArcPlan, split: str) -> _BaseSplit:
@@ -136,7 +164,7 @@ def _write_rows(build: Build, bases: dict[str, _BaseSplit], variants: dict[str, 
                 inputs.write(first, block[0])
                 labels.write(first, block[1])
 
-        for rows in write_sections(build.parts / split, (inputs, labels), fill, workers):
+        for rows in write_sections(build, split, (inputs, labels), fill, workers):
             done += rows
             progress.report(done)
 

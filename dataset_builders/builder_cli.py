@@ -13,12 +13,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from trm_cli.data.durable import locked_directory
+from dataset_builders.shards import Shard, alone, hold, shards_at_work
 from trm_cli.data.manifest import MANIFEST_NAME, Manifest, check_complete, read_manifest, seal, write_manifest
 from trm_cli.errors import DatasetError, ExitCode, TrmError
 
@@ -53,6 +53,8 @@ def common_parser(name: str, description: str, example: str) -> argparse.Argumen
     parser.add_argument("--limit", type=positive, help="build at most this many items per split, for a quick look")
     parser.add_argument("--plan", action="store_true", help="print what would be built as JSON, and build nothing")
     parser.add_argument("--rebuild", action="store_true", help="remove what was built before and start again")
+    # For the builders that do not call `add_shard_flags`.
+    parser.set_defaults(shard=None, merge=False)
     return parser
 
 
@@ -80,6 +82,11 @@ def not_negative(text: str) -> int:
 def split_facts(groups: int, mean_examples: float, puzzles: int) -> dict[str, float]:
     """Return one split's entry of the plan."""
     return {"total_groups": groups, "mean_puzzle_examples": mean_examples, "total_puzzles": puzzles}
+
+
+def say_nothing_to_share(root: Path) -> None:
+    """Say that a shard of a source that is only read makes no parts, so that the same commands fit every source."""
+    print(f"{root}: nothing to share out, --merge reads this source and writes the dataset", file=sys.stderr)
 
 
 def print_plan(plan: Mapping[str, object]) -> None:
@@ -138,6 +145,8 @@ def run_builder(
     options = parser.parse_args(argv)
     if options.output_dir is None and not options.plan:
         parser.error("--output-dir is required")
+    if options.shard and (options.merge or options.rebuild):
+        parser.error("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
     previous = signal.signal(signal.SIGTERM, _request_stop)
     try:
         main(options)
@@ -165,11 +174,16 @@ def _fail(parser: argparse.ArgumentParser, message: str, code: ExitCode) -> int:
 
 
 class Build:
-    """A directory that this process holds, and what its manifest says. `complete`: there is nothing left to do."""
+    """A directory that this process holds, and what its manifest says. `complete`: there is nothing left to do.
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
+    With a `shard` only its own parts are made, beside other shards; a `merge` makes none of those.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, shard: Shard | None = None, merge: bool = False) -> None:
         self.root = root
         self.manifest = manifest
+        self.shard = shard
+        self.merge = merge
 
     @property
     def complete(self) -> bool:
@@ -180,6 +194,14 @@ class Build:
     def parts(self) -> Path:
         """Return the directory for finished parts of an unfinished build."""
         return self.root / PARTS_NAME
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the directory for what only one shard at a time may do."""
+        return nullcontext() if self.shard is None else alone(self.root)
+
+    def end_shard(self) -> None:
+        """Say that this shard's parts are made."""
+        print(f"{self.root}: shard {self.shard} is done; --merge joins all shards", file=sys.stderr)
 
     def finish(self, names: Sequence[str], finished: Mapping[str, object]) -> None:
         """Seal the manifest over `names` (relative to the root), then remove the parts.
@@ -192,15 +214,22 @@ class Build:
 
 @contextmanager
 def open_build(
-    root: Path, manifest: Manifest, *, rebuild: bool, products: Sequence[str] = ("train", "test")
+    root: Path,
+    manifest: Manifest,
+    *,
+    rebuild: bool,
+    shard: Shard | None = None,
+    merge: bool = False,
+    products: Sequence[str] = ("train", "test"),
 ) -> Iterator[Build]:
     """Hold `root` and begin, continue or recognise as complete the build that `manifest` describes.
 
-    `products` are the directories below root that --rebuild removes. Raises DatasetError when another process builds
+    `products` are the directories below root that --rebuild removes. With a `shard` other shards may work beside this
+    one, and the block may only make parts. Raises DatasetError when another process builds
     there, when the directory holds a build with other flags, or when it holds a dataset that no builder of this project
     wrote (which --rebuild does not remove either).
     """
-    with locked_directory(root):
+    with hold(root, root / PARTS_NAME, shard) as let_others_in:
         if not (root / MANIFEST_NAME).exists() and any((root / split).exists() for split in ("train", "test")):
             raise DatasetError(
                 f"{root} holds a dataset of another program; it is not overwritten", hint="choose another --output-dir"
@@ -212,13 +241,14 @@ def open_build(
             write_manifest(root, manifest)
             existing = manifest
         _require_same(root, existing, manifest)
-        build = Build(root, existing)
+        build = Build(root, existing, shard, merge)
         if build.complete:
             check_complete(root, existing)
             # Left behind when the process was killed after sealing.
             shutil.rmtree(build.parts, ignore_errors=True)
         else:
             build.parts.mkdir(exist_ok=True)
+            let_others_in()
         yield build
 
 
@@ -234,8 +264,10 @@ def _start_again(root: Path, manifest: Manifest, products: Sequence[str]) -> Non
 
 def _nothing_lost(root: Path, existing: Manifest, products: Sequence[str]) -> bool:
     """Return whether an unfinished build has finished nothing yet (wrong flags, say), so that any other may begin."""
-    leftovers = [*(root / PARTS_NAME).glob("*"), *(root / name for name in products if (root / name).exists())]
-    return existing.state != "complete" and not leftovers
+    parts = root / PARTS_NAME
+    leftovers = [path for path in parts.glob("*") if not path.name.startswith("shard_")]
+    leftovers += [root / name for name in products if (root / name).exists()]
+    return existing.state != "complete" and not leftovers and not shards_at_work(parts)
 
 
 def _require_same(root: Path, existing: Manifest, wanted: Manifest) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from dataset_builders.builder_cli import Build
 from dataset_builders.parts import run_parallel
+from dataset_builders.shards import require_no_gap
 from trm_cli.data.durable import sync_directory, write_atomically
 
 SECTION_ROWS = 1 << 14
@@ -89,25 +91,18 @@ class LargeArray:
 
 
 def write_sections(
-    marks: Path, arrays: Sequence[LargeArray], fill: Callable[[int, int], None], workers: int
+    build: Build, name: str, arrays: Sequence[LargeArray], fill: Callable[[int, int], None], workers: int
 ) -> Iterator[int]:
     """Call `fill(start, stop)` for every range of rows not yet finished; yield the rows of each finished section.
 
-    `marks` is a directory for the marks of finished sections; `arrays` are equally long, and `fill` writes all of them.
+    The marks of finished sections are below the parts of `build`, under `name`; `arrays` are equally long, and `fill`
+    writes all of them. A shard writes its own sections, and leaves the files under their temporary names.
     """
     rows = arrays[0].rows
     if all(array.finished for array in arrays):
         yield rows
         return
-    marks.mkdir(exist_ok=True)
-    if not all(array.begun or array.finished for array in arrays):
-        # Marks without the files that they speak of: begin again.
-        for mark in marks.iterdir():
-            mark.unlink()
-    starts = range(0, rows, SECTION_ROWS)
-    todo = [start for start in starts if not (marks / str(start)).exists()]
-    yield sum(min(SECTION_ROWS, rows - start) for start in starts if start not in set(todo))
-
+    marks = build.parts / name
     open_arrays = [array for array in arrays if not array.finished]
 
     def work(start: int) -> int:
@@ -120,15 +115,34 @@ def write_sections(
         return stop - start
 
     try:
-        for array in open_arrays:
-            array.open()
-        for _, count in run_parallel(work, todo, workers):
+        with build.alone():
+            _open_all(marks, arrays, open_arrays)
+        starts = range(0, rows, SECTION_ROWS)
+        missing = [(number, start) for number, start in enumerate(starts) if not (marks / str(start)).exists()]
+        if build.merge:
+            gaps = [(number, f"{name} from row {start:,}") for number, start in missing]
+            require_no_gap(build.root, build.parts, gaps)
+        absent = {start for _, start in missing}
+        yield sum(min(SECTION_ROWS, rows - start) for start in starts if start not in absent)
+        own = [start for number, start in missing if build.shard is None or build.shard.owns(number)]
+        for _, count in run_parallel(work, own, workers):
             yield count
-        for array in open_arrays:
-            array.finish()
+        if build.shard is None:
+            for array in open_arrays:
+                array.finish()
     finally:
         for array in open_arrays:
             array.close()
+
+
+def _open_all(marks: Path, arrays: Sequence[LargeArray], open_arrays: Sequence[LargeArray]) -> None:
+    marks.mkdir(exist_ok=True)
+    if not all(array.begun or array.finished for array in arrays):
+        # Marks without the files that they speak of: begin again.
+        for mark in marks.iterdir():
+            mark.unlink()
+    for array in open_arrays:
+        array.open()
 
 
 def _reserve(descriptor: int, size: int, path: Path) -> None:

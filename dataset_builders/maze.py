@@ -17,8 +17,10 @@ from dataset_builders.builder_cli import (
     positive,
     print_plan,
     run_builder,
+    say_nothing_to_share,
     split_facts,
 )
+from dataset_builders.shards import add_shard_flags
 from trm_cli.data.manifest import Manifest
 from trm_cli.errors import UsageError
 
@@ -66,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="a directory with train.csv and test.csv (columns question, answer) or a hub dataset, such as "
         "hub:sapientinc/maze-30x30-hard-1k")  # fmt: skip
     add("--materialize", action="store_true", help="store the symmetries instead of making them while training")
+    add_shard_flags(parser)
     return parser
 
 
@@ -120,12 +123,17 @@ def build(options: argparse.Namespace) -> None:
         flags |= {"size": settings.side, "min_path": settings.min_path, "unique_path": settings.unique}
         flags["loops"] = settings.loops
         manifest = _manifest(flags, settings, {"kind": "generated"}, "generated, no third-party data", plan)
-        with open_build(options.output_dir, manifest, rebuild=options.rebuild) as work:
+        with open_build(
+            options.output_dir, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge
+        ) as work:
             if not work.complete:
                 # Here, not at the top: --plan and --help need none of what these import.
                 from dataset_builders.maze_write import generate_dataset
 
                 generate_dataset(work, settings, options.workers)
+        return
+    if options.shard and not options.plan:
+        say_nothing_to_share(options.output_dir)
         return
     from dataset_builders.maze_source import read_source
     from dataset_builders.maze_write import write_dataset

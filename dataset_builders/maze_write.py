@@ -7,6 +7,8 @@ symmetries of those before. Which worker made which part, and when, cannot chang
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from dataset_builders import maze_engine as engine
 from dataset_builders.builder_cli import Build, Progress
 from dataset_builders.maze import SYMMETRIES, Settings
 from dataset_builders.maze_source import Mazes
-from dataset_builders.parts import PartStore, run_parallel
+from dataset_builders.parts import Arrays, complete_parts
 from trm_cli.data import counter_rng
 from trm_cli.data.augmentation.maze import symmetry_cells, transform
 from trm_cli.data.durable import write_atomically
@@ -30,27 +32,34 @@ _CHUNK_MAZES = 4096
 
 
 def generate_dataset(work: Build, settings: Settings, workers: int) -> None:
-    """Generate both splits, write them and seal the dataset. Raises DatasetError."""
+    """Generate both splits, write them and seal the dataset; a shard makes its parts of them. Raises DatasetError."""
     counts = {"train": settings.train or 0, "test": settings.test or 0}
     progress = Progress(sum(counts.values()), "mazes")
-    splits, done = {}, 0
+    if work.shard is not None:
+        for split, count in counts.items():
+            _make_parts(work, settings, split, (0, count), workers, progress.report)
+        work.end_shard()
+        return
+    splits, before = {}, 0
     for split, count in counts.items():
-        splits[split] = _generate_split(work, settings, split, count, workers, progress, done)
-        done += count
+        splits[split] = _generate_split(work, settings, split, count, workers, partial(_report, progress, before))
+        before += count
     write_dataset(work, settings, splits["train"], splits["test"])
 
 
+def _report(progress: Progress, before: int, done: int) -> None:
+    progress.report(before + done)
+
+
 def _generate_split(
-    work: Build, settings: Settings, split: str, count: int, workers: int, progress: Progress, before: int
+    work: Build, settings: Settings, split: str, count: int, workers: int, report: Callable[[int], None]
 ) -> Mazes:
-    store = PartStore(work.parts)
-    parts: list[dict[str, NDArray[np.generic]]] = []
+    parts: list[Arrays] = []
     drawn = 0
     while True:
         # As many as are missing, and where that was not enough at least a part more.
         wanted = max(count - drawn, PART_SIZE if drawn else 0)
-        ranges = [(first, min(first + PART_SIZE, drawn + wanted)) for first in range(drawn, drawn + wanted, PART_SIZE)]
-        parts += _make_parts(store, settings, split, ranges, workers, progress, before)
+        parts += _make_parts(work, settings, split, (drawn, drawn + wanted), workers, report)
         drawn += wanted
         mazes = np.concatenate([part["mazes"] for part in parts]).astype(np.uint8)
         _, first = np.unique(np.concatenate([part["hashes"] for part in parts]), return_index=True)
@@ -66,32 +75,26 @@ def _generate_split(
 
 
 def _make_parts(
-    store: PartStore,
-    settings: Settings,
-    split: str,
-    ranges: list[tuple[int, int]],
-    workers: int,
-    progress: Progress,
-    before: int,
-) -> list[dict[str, NDArray[np.generic]]]:
-    """Return the parts of `ranges` in order, making those that are not there yet."""
+    work: Build, settings: Settings, split: str, mazes: tuple[int, int], workers: int, report: Callable[[int], None]
+) -> list[Arrays]:
+    """Return the parts with mazes mazes[0] to mazes[1] - 1 of a split in order, making those that are not there yet.
 
-    def make(item: tuple[int, int]) -> dict[str, NDArray[np.generic]]:
-        name = f"{split}_{item[0]:09d}_{item[1]:09d}"
-        part = store.read(name)
-        if part is None:
-            part = _make_part(settings, split, item)
-            store.write(name, part)
-        return part
+    Shards make the parts with the first mazes of a split. How many more are needed is known when all of those are
+    there, so these are made by whoever ends the build.
+    """
+    firsts = range(*mazes, PART_SIZE)
+    items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in firsts for b in [min(a + PART_SIZE, mazes[1])]}
+    done = mazes[0]
 
-    made = {}
-    for item, part in run_parallel(make, ranges, workers):
-        made[item] = part
-        progress.report(before + ranges[0][0] + sum(stop - start for start, stop in made))
-    return [made[item] for item in ranges]
+    def count(item: tuple[int, int]) -> None:
+        nonlocal done
+        done += item[1] - item[0]
+        report(done)
+
+    return complete_parts(work, items, partial(_make_part, settings, split), workers, count, shared=mazes[0] == 0)
 
 
-def _make_part(settings: Settings, split: str, item: tuple[int, int]) -> dict[str, NDArray[np.generic]]:
+def _make_part(settings: Settings, split: str, item: tuple[int, int]) -> Arrays:
     keys = counter_rng.keys(settings.seed, f"builder/maze/{split}", np.arange(*item))
     mazes, labels, made = engine.generate(
         keys,

@@ -18,6 +18,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_builders.builder_cli import Build
+from dataset_builders.shards import require_no_gap
 from trm_cli.data.durable import write_atomically
 
 Item = TypeVar("Item")
@@ -34,10 +36,6 @@ class PartStore:
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.part"
-
-    def has(self, name: str) -> bool:
-        """Return whether the part is there (whole or not: `read` looks inside)."""
-        return self._path(name).exists()
 
     def write(self, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Store a part; it is durable when this returns."""
@@ -58,6 +56,46 @@ class PartStore:
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return dict(archive)
+
+
+def complete_parts(
+    build: Build,
+    items: Mapping[str, Item],
+    make: Callable[[Item], Arrays],
+    workers: int,
+    report: Callable[[Item], None],
+    *,
+    shared: bool = True,
+) -> list[Arrays]:
+    """Return the parts of `items` (by name) in order: read where they were made before, made by `make` otherwise.
+
+    `report` is called for each. Where the parts are `shared` among shards, a shard makes and returns its own alone, and
+    a merge makes none. Raises DatasetError where a merge does not find them all.
+    """
+    store = PartStore(build.parts)
+    found: dict[str, Arrays] = {}
+    missing: list[tuple[int, str]] = []
+    for number, name in enumerate(items):
+        if shared and build.shard is not None and not build.shard.owns(number):
+            continue
+        part = store.read(name)
+        if part is None:
+            missing.append((number, name))
+        else:
+            found[name] = part
+            report(items[name])
+    if shared and build.merge:
+        require_no_gap(build.root, build.parts, missing)
+
+    def work(entry: tuple[int, str]) -> Arrays:
+        part = make(items[entry[1]])
+        store.write(entry[1], part)
+        return part
+
+    for (_, name), part in run_parallel(work, missing, workers):
+        found[name] = part
+        report(items[name])
+    return [found[name] for name in items if name in found]
 
 
 def run_parallel(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataset_builders.fork_pool import ForkPool
-from dataset_builders.stream_directory import Shard
+from dataset_builders.shards import Shard
 from dataset_builders.stream_mixture import Mixture
 from trm_cli.data.durable import sha256_file, write_atomically
 from trm_cli.data.heartbeat import Heartbeat
@@ -52,7 +52,7 @@ class StreamBuild:
             for batch in batches_of(chunk, self._batch_records):
                 if (self.root / batch.file).is_file():
                     self._done += batch.count
-                elif shard is None or shard.owns(batch):
+                elif shard is None or shard.owns(batch.number):
                     todo.append(batch)
         return todo
 

@@ -1,83 +1,18 @@
-"""The directory of a stream build: who may write there, and what an earlier build left. Standard library only."""
+"""The directory of a stream build: what an earlier build left there. Standard library only."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from dataset_builders.stream_sources import SPLITS
-from trm_cli.data.durable import locked_directory
 from trm_cli.data.manifest import MANIFEST_NAME, Manifest, read_manifest
-from trm_cli.data.stream_plan import AUGMENTATIONS_NAME, FOLDER, BatchPlan
+from trm_cli.data.stream_plan import AUGMENTATIONS_NAME, FOLDER
 from trm_cli.errors import DatasetError
 
 IDENTIFIERS_NAME = "identifiers.json"
-_LOCK_PATIENCE_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` (from 0) of `count` independent parts of a build."""
-
-    index: int
-    count: int
-
-    @property
-    def tag(self) -> str:
-        """Return what distinguishes the files of this shard."""
-        return f"_shard_{self.index}_of_{self.count}"
-
-    def owns(self, batch: BatchPlan) -> bool:
-        """Return whether a part file is made by this shard."""
-        return batch.number % self.count == self.index
-
-
-# ---------------------------------------------------------------- who may write
-
-
-@contextmanager
-def hold(root: Path, shard: Shard | None) -> Iterator[None]:
-    """Hold the directory for a build, or for one shard's part of it. Raises DatasetError when somebody else does."""
-    if shard is not None:
-        # Shards hold a lock each; the directory's own they hold only while they plan.
-        with locked_directory(root / FOLDER / shard.tag.strip("_")):
-            yield
-        return
-    with locked_directory(root):
-        for path in sorted((root / FOLDER).glob("shard_*_of_*")):
-            with locked_directory(path):
-                pass
-        yield
-
-
-@contextmanager
-def planning(root: Path, shard: Shard | None) -> Iterator[None]:
-    """Let one shard at a time plan, for all write the same files; a build without shards holds the directory anyway."""
-    if shard is None:
-        yield
-        return
-    until = time.monotonic() + _LOCK_PATIENCE_SECONDS
-    while True:
-        lock = locked_directory(root)
-        try:
-            lock.__enter__()
-            break
-        except DatasetError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
-
-
-# ---------------------------------------------------------------- what is there already
 
 
 def previous_build(root: Path, builder: str, flags: Mapping[str, object], seed: int) -> Manifest | None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders import builder_cli, stream_resolve
-from dataset_builders.stream_directory import Shard, clean_up, hold, planning, previous_build, remove_previous
+from dataset_builders.shards import Shard, add_shard_flags, hold, require_no_gap
+from dataset_builders.stream_directory import clean_up, previous_build, remove_previous
 from dataset_builders.stream_mixture import MAX_SOURCES, Mixture
 from dataset_builders.stream_resolve import Settings, check_names, parse_pairs, resolve
 from dataset_builders.stream_sources import SPLITS
@@ -69,8 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tinystories-path", type=Path, help="a local file or folder instead of the hub")
     add("--hub-dataset", default=stream_resolve.HUB_REPOSITORY, help="what `tinystories` means on the hub")
     add("--text-field", help="the field of JSON lines, parquet and hub records that holds the text")
-    add("--shard", type=_shard, metavar="I/N", help="build only part I (0..N-1) of N; --merge joins them")
-    add("--merge", action="store_true", help="join the parts of all shards and seal the dataset")
+    add_shard_flags(parser)
     return parser
 
 
@@ -86,13 +86,6 @@ def _picture_side(text: str) -> int:
     if not 8 <= value <= 224:
         raise argparse.ArgumentTypeError(f"must be 8 to 224, found {text}")
     return value
-
-
-def _shard(text: str) -> tuple[int, int]:
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"must be I/N with 0 <= I < N, found {text}")
-    return int(index), int(count)
 
 
 def _mixture(
@@ -132,8 +125,6 @@ def _print_plan(options: argparse.Namespace, settings: Settings) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     settings = Settings.from_options(options)
-    if options.shard and (options.merge or options.rebuild):
-        raise UsageError("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
     # Before anything is written: what was mistyped leaves no trace.
     check_names(options.sources, settings, parse_pairs(options.weights, float, "--weights"))
     if len(options.sources) > MAX_SOURCES:
@@ -141,23 +132,23 @@ def _run(options: argparse.Namespace) -> None:
     if options.plan:
         _print_plan(options, settings)
         return
-    shard = Shard(*options.shard) if options.shard else None
-    with hold(options.output_dir, shard):
-        _build(options, settings, shard)
+    with hold(options.output_dir, options.output_dir / FOLDER, options.shard) as let_others_in:
+        _build(options, settings, let_others_in)
 
 
-def _build(options: argparse.Namespace, settings: Settings, shard: Shard | None) -> None:
+def _build(options: argparse.Namespace, settings: Settings, let_others_in: Callable[[], None]) -> None:
     """Plan, build and seal; whatever ends it early is left behind for those who wait for the data."""
     root: Path = options.output_dir
+    shard: Shard | None = options.shard
     beat = Heartbeat(root, "" if shard is None else shard.tag)
     build: StreamBuild | None = None
     failure = ""
     try:
-        with planning(root, shard):
-            mixture, manifest = _prepare(options, settings, beat)
+        mixture, manifest = _prepare(options, settings, beat)
         if mixture is None:
             clean_up(root, manifest)
             return
+        let_others_in()
         # Here, not earlier: that the hub is out of reach, or that all is done, is said without waiting for torch.
         from dataset_builders.stream_build import StreamBuild
         from dataset_builders.stream_prepare import static_files
@@ -183,7 +174,7 @@ def _build(options: argparse.Namespace, settings: Settings, shard: Shard | None)
         with suppress(OSError):
             beat.stop(failure)
     if shard is not None:
-        print(f"{root}: shard {shard.index}/{shard.count} is done; --merge joins all shards", file=sys.stderr)
+        print(f"{root}: shard {shard} is done; --merge joins all shards", file=sys.stderr)
         return
     clean_up(root, build.manifest)
     print(f"{root}: complete, {build.progress[1]:,} records in {len(build.chunks)} chunks", file=sys.stderr)
@@ -231,11 +222,9 @@ def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -
 
 def _continue(build: StreamBuild, options: argparse.Namespace, shard: Shard | None, beat: Heartbeat) -> None:
     missing = build.missing(shard)
-    if options.merge and missing:
-        raise DatasetError(
-            f"{options.output_dir}: {len(missing):,} part files are missing, the first is {missing[0].file}",
-            hint="let every shard end before --merge",
-        )
+    if options.merge:
+        root: Path = options.output_dir
+        require_no_gap(root, root / FOLDER, [(batch.number, batch.file) for batch in missing])
     beat.progress = lambda: build.progress
     build.run(options.workers, beat, shard)
 

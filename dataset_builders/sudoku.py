@@ -20,8 +20,10 @@ from dataset_builders.builder_cli import (
     positive,
     print_plan,
     run_builder,
+    say_nothing_to_share,
     split_facts,
 )
+from dataset_builders.shards import add_shard_flags
 from trm_cli.data.manifest import Manifest
 from trm_cli.errors import DatasetError, UsageError
 
@@ -84,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
         "train.csv and test.csv, or a hub dataset; answers are checked, that no other exists is taken on trust "
         "(default: generate)")  # fmt: skip
     add("--materialize", action="store_true", help="store the augmentations instead of drawing them while training")
+    add_shard_flags(result)
     return result
 
 
@@ -184,9 +187,12 @@ def build(options: argparse.Namespace) -> None:
     root: Path = options.output_dir
     if settings.source == "generate":
         manifest = manifest_of(settings, {"kind": "generated"}, "generated, no third-party data")
-        with open_build(root, manifest, rebuild=options.rebuild) as work:
+        with open_build(root, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge) as work:
             if not _already_there(work):
                 _generate(work, settings, options.workers)
+        return
+    if options.shard:
+        say_nothing_to_share(root)
         return
     source = sudoku_source.find_source(settings.source)
     manifest = manifest_of(settings, source.describe(), source.licence)
@@ -203,6 +209,11 @@ def _generate(work: Build, settings: Settings, workers: int) -> None:
         raise DatasetError("generated datasets need a number of puzzles")
     progress = Progress(settings.train + settings.test, "puzzles")
     tested = settings.test
+    if work.shard is not None:
+        for split, count in (("test", tested), ("train", settings.train)):
+            sudoku_generate.make_parts(work, settings, split, (0, count), workers, progress.report)
+        work.end_shard()
+        return
     test = sudoku_generate.generate_split(work, settings, "test", tested, workers, progress.report)
     train = sudoku_generate.generate_split(
         work, settings, "train", settings.train, workers, lambda done: progress.report(tested + done)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from dataset_builders import sudoku_engine as engine
 from dataset_builders.builder_cli import Build
-from dataset_builders.parts import Arrays, PartStore, run_parallel
+from dataset_builders.parts import Arrays, complete_parts
 from trm_cli.data import counter_rng
 from trm_cli.errors import DatasetError
 
@@ -47,13 +48,10 @@ def generate_split(
     work: Build, settings: Settings, split: str, count: int, workers: int, report: Callable[[int], None]
 ) -> Puzzles:
     """Return `count` distinct puzzles; `report` is told how many there are. Raises DatasetError."""
-    store = PartStore(work.parts)
-    ranges = _ranges(0, count)
+    parts = make_parts(work, settings, split, (0, count), workers, report)
     drawn = count
-    parts: dict[Range, Arrays] = {}
     while True:
-        _complete(store, settings, split, ranges, parts, workers, lambda done: report(min(done, count)))
-        found = _join([parts[item] for item in ranges])
+        found = _join(parts)
         kept = _first_distinct(found.puzzles, count)
         if len(kept) == count:
             return found.take(kept)
@@ -65,12 +63,8 @@ def generate_split(
             )
         # At least half as many again: near the end most draws repeat what is there.
         extra = max(count - len(kept), drawn // 2, PART_SIZE)
-        ranges += _ranges(drawn, drawn + extra)
+        parts += make_parts(work, settings, split, (drawn, drawn + extra), workers, lambda _: report(count))
         drawn += extra
-
-
-def _ranges(start: int, stop: int) -> list[Range]:
-    return [(first, min(first + PART_SIZE, stop)) for first in range(start, stop, PART_SIZE)]
 
 
 def _join(parts: Sequence[Arrays]) -> Puzzles:
@@ -78,49 +72,35 @@ def _join(parts: Sequence[Arrays]) -> Puzzles:
     return Puzzles(puzzles.astype(np.uint8), solutions.astype(np.uint8), ratings.astype(np.int32))
 
 
-def _complete(
-    store: PartStore,
-    settings: Settings,
-    split: str,
-    ranges: Sequence[Range],
-    parts: dict[Range, Arrays],
-    workers: int,
-    report: Callable[[int], None],
-) -> None:
-    """Add the parts that are missing in `parts`: read where they were made before, made otherwise."""
+def make_parts(
+    work: Build, settings: Settings, split: str, candidates: Range, workers: int, report: Callable[[int], None]
+) -> list[Arrays]:
+    """Return the parts with these candidates of a split, in order; `report` is told how many candidates are there.
+
+    Shards make the parts with the first candidates of a split. How many more are needed is known when all of those are
+    there, so these are made by whoever ends the build.
+    """
     board = engine.make_board(*settings.box)
     stop = threading.Event()
-    missing = []
-    for item in ranges:
-        if item not in parts:
-            stored = store.read(_name(split, item))
-            if stored is None:
-                missing.append(item)
-            else:
-                parts[item] = stored
+    firsts = range(candidates[0], candidates[1], PART_SIZE)
+    items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in firsts for b in [min(a + PART_SIZE, candidates[1])]}
+    done = 0
 
-    def make(item: Range) -> Arrays:
-        arrays = _make_part(board, settings, split, item, stop)
-        store.write(_name(split, item), arrays)
-        return arrays
+    def count(item: Range) -> None:
+        nonlocal done
+        done += item[1] - item[0]
+        report(done)
 
-    done = sum(stop - start for start, stop in parts)
-    report(done)
     try:
-        for item, arrays in run_parallel(make, missing, workers):
-            parts[item] = arrays
-            done += item[1] - item[0]
-            report(done)
+        report(0)
+        make = partial(_make_part, board, settings, split, stop)
+        return complete_parts(work, items, make, workers, count, shared=candidates[0] == 0)
     finally:
         # Compiled code does not notice Ctrl-C; the threads that are still in it look at this.
         stop.set()
 
 
-def _name(split: str, item: Range) -> str:
-    return f"{split}_{item[0]:09d}_{item[1]:09d}"
-
-
-def _make_part(board: engine.Board, settings: Settings, split: str, item: Range, stop: threading.Event) -> Arrays:
+def _make_part(board: engine.Board, settings: Settings, split: str, stop: threading.Event, item: Range) -> Arrays:
     keys = counter_rng.keys(settings.seed, f"builder/sudoku/{split}", np.arange(*item))
     slices = []
     for start in range(0, len(keys), _SLICE):

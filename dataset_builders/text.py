@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dataset_builders import builder_cli
 from dataset_builders.documents import Document, list_files, read_documents
+from dataset_builders.shards import add_shard_flags
 from dataset_builders.stories import GRAMMAR_VERSION, story
 from dataset_builders.stream_sources import SPLITS, is_test
 from trm_cli.data.durable import sha256_file
@@ -28,6 +29,7 @@ NAME = "text"
 VERSION = 1
 PAD, EOS, FIRST_TOKEN = 0, 1, 2
 BYTES = 256
+PART_DOCUMENTS = 256
 HUB_PREFIX = "hub:"
 STORIES = "stories"
 DEFAULT_STORIES = 20_000
@@ -39,10 +41,14 @@ Encoder = Callable[[str], Sequence[int]]
 
 @dataclass
 class Corpus:
-    """Tokens of each split, documents one after the other, each with its end mark."""
+    """Tokens of each split, documents one after the other, each with its end mark.
+
+    A shard has read all documents, but encoded only those of its parts; a merge has encoded none.
+    """
 
     vocabulary: int
-    tokens: dict[str, array[int]] = field(default_factory=lambda: {split: array("i") for split in SPLITS})
+    # By part and split; the parts of other shards are not there.
+    parts: dict[int, dict[str, array[int]]] = field(default_factory=dict)
     documents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     repeated: int = 0
     empty: int = 0
@@ -54,10 +60,19 @@ class Corpus:
         counts = {"repeated documents": self.repeated, "empty documents": self.empty}
         return {what: count for what, count in counts.items() if count}
 
+    @property
+    def part_count(self) -> int:
+        """Return how many parts the documents make, whoever encodes them."""
+        return -(-sum(self.documents.values()) // PART_DOCUMENTS)
+
+    def tokens(self, split: str) -> int:
+        """Return how many tokens the split has, in the parts that are there."""
+        return sum(len(part[split]) for part in self.parts.values())
+
     def rows(self, split: str, length: int) -> int:
         """Return how many rows the split fills; the last one may be padded, nothing is cut off."""
         # A row of n inputs needs n + 1 tokens, of which the last is the first input of the next row.
-        return max(0, -(-(len(self.tokens[split]) - 1) // length))
+        return max(0, -(-(self.tokens(split) - 1) // length))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tokenizer", type=Path, help="a tokenizer.json of the tokenizers package, instead of bytes")
     add("--text-field", help="the field of JSON lines, parquet and hub records that holds the text")
     add("--test-share", type=float, default=0.05, help="share of the documents that is held out")
+    add_shard_flags(parser)
     return parser
 
 
@@ -104,10 +120,14 @@ def _encoder(path: Path | None) -> tuple[Encoder, int]:
 
 
 def read_corpus(options: argparse.Namespace) -> Corpus:
-    """Read and encode every document once. Raises DatasetError where a split would be empty."""
+    """Read every document once and encode those of the parts that the flags ask for. Raises DatasetError.
+
+    Which documents there are is known to every shard; only the encoding, most of the work, is shared out.
+    """
     encode, vocabulary = _encoder(options.tokenizer)
     corpus = Corpus(vocabulary)
-    total, seen = hashlib.sha256(), set()
+    total = hashlib.sha256()
+    seen: set[bytes] = set()
     for document in islice(_documents(options), options.limit):
         digest = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest()
         if not document.text.strip():
@@ -116,19 +136,23 @@ def read_corpus(options: argparse.Namespace) -> Corpus:
         if digest in seen:
             corpus.repeated += 1
             continue
+        part = len(seen) // PART_DOCUMENTS
         seen.add(digest)
         total.update(digest)
         split = "test" if is_test(digest, options.seed, options.test_share) else "train"
-        tokens = corpus.tokens[split]
+        corpus.documents[split] += 1
+        if options.merge or (options.shard and not options.shard.owns(part)):
+            continue
+        tokens = corpus.parts.setdefault(part, {split: array("i") for split in SPLITS})[split]
         try:
             tokens.extend(token + FIRST_TOKEN for token in encode(document.text))
         except UnicodeEncodeError as error:
             raise DatasetError(f"{document.where}: holds half of a character (a lone surrogate)") from error
         tokens.append(EOS)
-        corpus.documents[split] += 1
     corpus.digest = total.hexdigest()
+    whole = not (options.shard or options.merge)
     for split in SPLITS:
-        if not corpus.rows(split, options.seq_len):
+        if not corpus.documents[split] or (whole and not corpus.rows(split, options.seq_len)):
             where = ", ".join(options.source)
             raise DatasetError(
                 f"{where}: the {split} split would be empty ({sum(corpus.documents.values())} documents were found)",
@@ -176,43 +200,33 @@ def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
             "grammar_version": GRAMMAR_VERSION if generated else None,
         },
         licence="MIT (generated by this project)" if generated else "as stated by the owner of the files",
-        planned={split: corpus.rows(split, options.seq_len) for split in SPLITS},
     )
 
 
 def _write(options: argparse.Namespace, corpus: Corpus, work: builder_cli.Build) -> None:
-    import json
+    from dataset_builders.text_writing import join_parts, store_parts, write_dataset
 
-    import numpy as np
-
-    from trm_cli.data.durable import write_atomically
-    from trm_cli.data.puzzle_arrays import write_split
-
-    write_atomically(work.root / "identifiers.json", (json.dumps(IDENTIFIERS) + "\n").encode())
-    names = ["identifiers.json"]
-    progress = builder_cli.Progress(len(SPLITS), "splits")
-    for done, split in enumerate(SPLITS, start=1):
-        rows, length = corpus.rows(split, options.seq_len), options.seq_len
-        tokens = np.asarray(corpus.tokens[split], dtype=np.int32)
-        dtype = np.uint16 if corpus.vocabulary + FIRST_TOKEN <= 2**16 else np.int32
-        padded = np.full(rows * length + 1, PAD, dtype=dtype)
-        padded[: len(tokens)] = tokens
-        counts = np.arange(rows + 1, dtype=np.int32)
-        arrays = {
-            "inputs": padded[:-1].reshape(rows, length),
-            "labels": padded[1:].reshape(rows, length),
-            "puzzle_identifiers": np.zeros(rows, dtype=np.int32),
-            "puzzle_indices": counts,
-            "group_indices": counts,
-        }
-        names += write_split(work.root, split, _metadata(options, corpus, split), arrays)
-        progress.report(done, split)
-    work.finish(names, {split: corpus.rows(split, options.seq_len) for split in SPLITS})
+    if work.shard is not None:
+        store_parts(work, corpus)
+        work.end_shard()
+        return
+    if work.merge:
+        join_parts(work, corpus)
+    write_dataset(work, corpus, {split: _metadata(options, corpus, split) for split in SPLITS})
+    lost = "".join(f", left out {count:,} {what}" for what, count in corpus.dropped.items())
+    print(
+        f"{options.output_dir}: {sum(corpus.documents.values()):,} documents in "
+        f"{sum(corpus.rows(split, options.seq_len) for split in SPLITS):,} rows{lost}",
+        file=sys.stderr,
+    )
 
 
 def _build(options: argparse.Namespace) -> None:
     if not 0 < options.test_share < 1:
         raise DatasetError(f"--test-share must be between 0 and 1, found {options.test_share}")
+    if options.plan:
+        # Counts need every document.
+        options.shard, options.merge = None, False
     corpus = read_corpus(options)
     if options.plan:
         facts = {split: corpus.rows(split, options.seq_len) for split in SPLITS}
@@ -226,17 +240,17 @@ def _build(options: argparse.Namespace) -> None:
             }
         )
         return
-    with builder_cli.open_build(options.output_dir, _manifest(options, corpus), rebuild=options.rebuild) as work:
+    with builder_cli.open_build(
+        options.output_dir,
+        _manifest(options, corpus),
+        rebuild=options.rebuild,
+        shard=options.shard,
+        merge=options.merge,
+    ) as work:
         if work.complete:
             print(f"{options.output_dir}: already complete", file=sys.stderr)
             return
         _write(options, corpus, work)
-    lost = "".join(f", left out {count:,} {what}" for what, count in corpus.dropped.items())
-    print(
-        f"{options.output_dir}: {sum(corpus.documents.values()):,} documents in "
-        f"{sum(corpus.rows(split, options.seq_len) for split in SPLITS):,} rows{lost}",
-        file=sys.stderr,
-    )
 
 
 def main(argv: list[str] | None = None) -> int:

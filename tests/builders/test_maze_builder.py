@@ -19,6 +19,8 @@ from trm_cli.data.durable import locked_directory
 from trm_cli.data.manifest import read_manifest, verify
 from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 SMALL = ("--size", 8, "--train", 40, "--test", 20, "--min-path", 8)
 
 

@@ -20,6 +20,8 @@ from trm_cli.data.manifest import read_manifest, verify
 from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
 from trm_cli.errors import DatasetError
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 ROOT = Path(__file__).parents[2]
 SMALL = ("--box", "2", "2", "--train", "300", "--test", "150", "--num-aug", "20")
 
@@ -145,14 +147,20 @@ def test_seed_difficulty_and_clue_range(tmp_path: Path) -> None:
     assert (np.load(one / "train/all__inputs.npy") != np.load(other / "train/all__inputs.npy")).any()
 
 
-def test_asking_for_more_puzzles_than_exist_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_asking_for_more_puzzles_than_exist_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sudoku_generate, "_DRAWS_PER_PUZZLE", 2)
     # 4x4 boards have 288 solutions, so there are 288 * 16 puzzles with 15 clues.
     flags = ["--output-dir", str(tmp_path / "d"), "--box", "2", "2", "--clues", "15", "--train", "5000", "--test", "9"]
     assert sudoku.main(flags) == 3
     assert "different train puzzles were asked for" in capsys.readouterr().err
 
 
-def test_impossible_clues_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_clues_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sudoku_generate, "ATTEMPTS", 500)
     assert sudoku.main(["--output-dir", str(tmp_path / "d"), "--box", "2", "2", "--clues", "3"]) == 3
     assert "no test puzzle with 3 to 3 clues" in capsys.readouterr().err.splitlines()[-1]
 
@@ -360,28 +368,30 @@ def kill_until_done(root: Path, flags: tuple[object, ...], kills: int, longest: 
             process.kill()
             process.stdout.read()
             hit += process.wait() == -signal.SIGKILL
-    assert run("--output-dir", root, *flags).returncode == 0
+    build(root, *flags)
     return hit
 
 
-def check_kills(tmp_path: Path, kills: int, flags: tuple[object, ...]) -> None:
+def check_kills(tmp_path: Path, kills: int, flags: tuple[object, ...], workers: tuple[int, ...]) -> None:
     start = time.monotonic()
-    assert run("--output-dir", tmp_path / "whole", *flags, "--workers", 1).returncode == 0
+    build(tmp_path / "whole", *flags)
     longest = time.monotonic() - start
     rng = random.Random(0)
-    for workers in (1, 2):
-        root = tmp_path / f"workers{workers}"
-        assert kill_until_done(root, (*flags, "--workers", workers), kills, longest, rng) > 0
+    for count in workers:
+        root = tmp_path / f"workers{count}"
+        assert kill_until_done(root, (*flags, "--workers", count), kills, longest, rng) > 0
         assert tree(root) == tree(tmp_path / "whole")
 
 
 def test_killed_a_few_times(tmp_path: Path) -> None:
-    check_kills(tmp_path, 2, ("--box", 3, 3, "--train", 900, "--test", 100, "--num-aug", 50, "--materialize"))
+    flags = ("--box", 3, 3, "--train", 900, "--test", 100, "--num-aug", 50, "--materialize")
+    check_kills(tmp_path, 2, flags, (2,))
 
 
 @pytest.mark.slow
 def test_killed_twenty_times(tmp_path: Path) -> None:
-    check_kills(tmp_path, 20, ("--box", 3, 3, "--train", 6000, "--test", 1000, "--num-aug", 20, "--materialize"))
+    flags = ("--box", 3, 3, "--train", 6000, "--test", 1000, "--num-aug", 20, "--materialize")
+    check_kills(tmp_path, 20, flags, (1, 2, 4))
 
 
 def test_sigterm_ends_with_its_code_and_continues(tmp_path: Path) -> None:

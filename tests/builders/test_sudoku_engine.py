@@ -9,6 +9,8 @@ from dataset_builders import sudoku_engine as engine
 from trm_cli.data import counter_rng
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 ANY_RATING = (0, 2**30)
 
 

@@ -15,6 +15,8 @@ from dataset_builders import sudoku
 from dataset_builders import sudoku_engine as engine
 from trm_cli.data import counter_rng
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 ROOT = Path(__file__).parents[2]
 COLUMNS = ["source", "question", "answer", "rating"]
 

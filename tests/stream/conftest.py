@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from dataset_builders.streaming_builder import main
 
 ROOT = Path(__file__).resolve().parents[2]
 # Small parts, so that a build of a second has dozens of them and several chunks.
@@ -33,9 +37,21 @@ def contents(root: Path) -> dict[str, str]:
     }
 
 
+def build_in_process(*flags: str | Path) -> subprocess.CompletedProcess[str]:
+    """Build as a process would, without waiting for its imports."""
+    output, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        code = main(["--workers", "1", *map(str, flags)])
+    return subprocess.CompletedProcess(flags, code, output.getvalue(), errors.getvalue())
+
+
 @pytest.fixture(scope="session")
 def build() -> Builder:
+    """A build in this process; a real one where workers, or another environment, are asked for."""
+
     def run(*flags: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
+        if not extra and "--workers" not in flags:
+            return build_in_process(*flags)
         return subprocess.run(
             command(*flags), cwd=ROOT, env=environment(**extra), capture_output=True, text=True, timeout=240
         )
@@ -47,7 +63,7 @@ def build() -> Builder:
 def small_dataset(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished build of SMALL with one worker: what every other way of building must equal."""
     root = tmp_path_factory.mktemp("stream") / "small"
-    done = build("--output-dir", root, *SMALL, "--workers", "1")
+    done = build("--output-dir", root, *SMALL)
     assert done.returncode == 0, done.stderr
     return root
 

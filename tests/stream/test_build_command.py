@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,11 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from tests.stream.conftest import ROOT, environment
+from trm_cli.app import main
 from trm_cli.data.build import BuilderProcess, BuildProgress, builder_command, parse_progress, plan_build, run_build
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 
@@ -34,6 +38,20 @@ def trm(*words: str, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str
         text=True,
         timeout=240,
     )
+
+
+def trm_here(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Like `trm`, without waiting for the imports of another process; for what only reads."""
+    before, output, errors, code = Path.cwd(), io.StringIO(), io.StringIO(), 0
+    os.chdir(cwd)
+    try:
+        with redirect_stdout(output), redirect_stderr(errors), patch.object(sys, "argv", ["trm", *words]):
+            main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 
 def test_which_program_a_builder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,13 +179,28 @@ def test_the_command_line_is_printed_and_json_is_alone_on_stdout(tmp_path: Path)
     assert dry.returncode == 0 and "Command: " in dry.stderr and "working" not in dry.stderr
 
 
+def test_shards_and_merge_of_a_model(tmp_path: Path) -> None:
+    text = MODEL.format(builder="dataset_builders/text.py").replace("  length: 7\n  checkpoint: false", "  limit: 600")
+    (tmp_path / "m.yaml").write_text(text)
+    for index in range(2):
+        done = trm_here("build-dataset", "m.yaml", "--shard", f"{index}/2", "--json", cwd=tmp_path)
+        assert (done.returncode, json.loads(done.stdout)["state"]) == (0, f"shard {index}/2"), done.stderr
+        early = trm_here("build-dataset", "m.yaml", "--merge", cwd=tmp_path)
+        assert early.returncode == (0 if index else 3)
+        assert index or "part files are missing (of shard 1/2)" in " ".join(early.stderr.split())
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["state"] == "complete"
+    # The example of the documents makes no parts.
+    (tmp_path / "m.yaml").write_text(MODEL.format(builder="dataset_builders/template_builder.py"))
+    assert trm_here("build-dataset", "m.yaml", "--shard", "0/2", cwd=tmp_path).returncode == 2
+
+
 def test_vision_unified_builds_on_a_fresh_machine_without_the_hub(tmp_path: Path) -> None:
     text = (ROOT / "configs" / "models" / "vision-unified.yaml").read_text()
     (tmp_path / "small.yaml").write_text(text.replace("  augment: true", "  augment: true\n  limit: 80"))
     done = trm("build-dataset", "small.yaml", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr
     assert "SAMPLE stories" in done.stderr
-    looked = trm("inspect-dataset", "datasets/vision_unified", "--show", "3", "--verify", cwd=tmp_path)
+    looked = trm_here("inspect-dataset", "datasets/vision_unified", "--show", "3", "--verify", cwd=tmp_path)
     assert looked.returncode == 0, looked.stderr
     assert "SAMPLE stories" in looked.stdout and "Apache-2.0" in looked.stdout and "are whole" in looked.stdout
     assert "\x1b" not in looked.stdout and "train 0" in looked.stdout
@@ -182,15 +215,15 @@ def test_the_documented_example_works(tmp_path: Path) -> None:
     (tmp_path / "configs" / "models").mkdir(parents=True)
     (tmp_path / "configs" / "models" / "reversed.yaml").write_text("\n".join(lines))
     shutil.copy(ROOT / "dataset_builders" / "template_builder.py", tmp_path / "my_builder.py")
-    plan = trm("build-dataset", "reversed", "--plan", "--json", cwd=tmp_path)
+    plan = trm_here("build-dataset", "reversed", "--plan", "--json", cwd=tmp_path)
     assert plan.returncode == 0, plan.stderr
     assert json.loads(plan.stdout)["plan"]["train"]["total_groups"] == 1000
     assert trm("build-dataset", "reversed", cwd=tmp_path).returncode == 0
-    looked = trm("inspect-dataset", "datasets/reversed", "--json", "--verify", cwd=tmp_path)
+    looked = trm_here("inspect-dataset", "datasets/reversed", "--json", "--verify", cwd=tmp_path)
     assert looked.returncode == 0, looked.stderr
     report = json.loads(looked.stdout)
     assert report["splits"]["train"]["total_groups"] == 1000 and report["damaged"] == []
-    drawn = trm("inspect-dataset", "reversed", "--show", "2", "--out", "sheet.png", cwd=tmp_path)
+    drawn = trm_here("inspect-dataset", "reversed", "--show", "2", "--out", "sheet.png", cwd=tmp_path)
     assert drawn.returncode == 0 and (tmp_path / "sheet.png").stat().st_size > 1000
 
 
@@ -198,9 +231,9 @@ def test_inspect_says_which_file_is_damaged(small_dataset: Path, tmp_path: Path)
     root = tmp_path / "d"
     shutil.copytree(small_dataset, root)
     (root / "identifiers.json").write_text("[]")
-    done = trm("inspect-dataset", str(root), "--verify", cwd=tmp_path)
+    done = trm_here("inspect-dataset", str(root), "--verify", cwd=tmp_path)
     assert done.returncode == 3 and "identifiers.json" in done.stderr
-    assert trm("inspect-dataset", str(tmp_path / "nothing"), cwd=tmp_path).returncode == 3
+    assert trm_here("inspect-dataset", str(tmp_path / "nothing"), cwd=tmp_path).returncode == 3
 
 
 def test_the_commands_import_nothing_heavy_for_help(tmp_path: Path) -> None:
