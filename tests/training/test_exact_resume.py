@@ -70,3 +70,27 @@ def test_lines_after_the_resumed_step_and_a_torn_line_are_cut(tmp_path: Path) ->
     cut_back(path, step=1, evaluated_step=0)
     assert path.read_text().splitlines() == lines[:1]
     cut_back(tmp_path / "absent", step=1, evaluated_step=0)
+
+
+#: Everything that multimodal_hesc carries from step to step, small: replay, target network, concepts, memory, planner.
+HESC = (
+    "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16", "arch.q_hidden_dim=16",
+    "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16", "arch.memory_top_k=4",
+    "arch.vq_codes=16", "arch.latent_planning_paths=2", "arch.latent_planning_layers=1", "epochs=2", "eval_interval=1",
+    "lr_warmup_ratio=0",
+)  # fmt: skip
+
+
+def test_a_continued_capsule_run_equals_an_uninterrupted_one(tmp_path: Path, canvases: Path) -> None:
+    whole = train(canvases, tmp_path / "whole", *HESC, arch="multimodal_hesc_mini")
+    total = whole.plan.total_steps
+    for stop in (1, total // 3, total // 2 + 1, total - 1):
+        train(canvases, tmp_path / "parts", *HESC, arch="multimodal_hesc_mini", stop_at_step=stop)
+    parts = train(canvases, tmp_path / "parts", *HESC, arch="multimodal_hesc_mini")
+    assert differing(whole.state.state_dict(), parts.state.state_dict()) == []
+    assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "parts/metrics.jsonl").read_bytes()
+    # The comparison means something only where all of it was at work.
+    state = whole.state.model.state_dict()
+    names = ("replay", "target", "memory", "codes", "usage")
+    print({name: value.float().abs().sum().item() for name, value in state.items() if any(n in name for n in names)})
+    assert records(tmp_path / "whole", "train")[-1]["td_loss"] > 0

@@ -30,6 +30,12 @@ def show_plan(resolved: Resolved, plan: TrainingPlan) -> None:
     console.print()
 
 
+def show_data_notes(notes: Sequence[str]) -> None:
+    """Print what a person should know about the data before paying for a run on it."""
+    for text in notes:
+        stderr().print(Text.assemble(("data       ", ""), (text, "yellow")), soft_wrap=True)
+
+
 def show_choices(machine: Machine) -> None:
     """Print where the run computes, and why."""
     table = Table.grid(padding=(0, 2))
