@@ -24,8 +24,8 @@ from trm_cli.data.opening import open_data
 from trm_cli.data.puzzle_dataset import Batch, BatchOrder
 from trm_cli.data.stream_dataset import StreamDataset, open_stream
 from trm_cli.data.stream_drawing import augmented, split_pair
-from trm_cli.data.waiting import Waiting
 from trm_cli.data.vocabulary import EOS, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
+from trm_cli.data.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]

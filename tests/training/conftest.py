@@ -65,9 +65,9 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def canvases(tmp_path: Path) -> Path:
-    """A stream dataset of a hundred records: ARC pairs with augmentations, and stories."""
+    """A stream dataset of some 250 records: ARC pairs with augmentations, and stories."""
     root = tmp_path / "canvases"
-    flags = ["--sources", "kaggle/combined", "stories", "--limits", "stories=60", "kaggle/combined=20", "--augment"]
+    flags = ["--sources", "kaggle/combined", "stories", "--limits", "stories=60", "kaggle/combined=12", "--augment"]
     flags += ["--augmentations", "4", "--test-share", "0.1", "--weights", "kaggle/combined=2", "--workers", "1"]
     assert streaming_builder.main(["--output-dir", str(root), *flags]) == 0
     return root

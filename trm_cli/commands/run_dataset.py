@@ -113,9 +113,7 @@ def end_build(live: LiveBuild, *, finished: bool) -> None:
         if live.process_id is None:
             note(f"{live.root} is still being built by another process; that one goes on")
             return
-        note(
-            f"the training is done, the dataset {live.root} is not: its builder finishes (Ctrl-C stops it, and loses nothing)"
-        )
+        note(f"the training is done; the builder of {live.root} finishes its work (Ctrl-C stops it, nothing is lost)")
         with BuildView(str(live.root)) as view:
             live.on_progress, live.on_line = view.progress, view.line
             live.until_complete()
