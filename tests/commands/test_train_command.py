@@ -173,3 +173,14 @@ def test_solve_reads_an_argument_a_file_and_standard_input(finished: Path) -> No
     assert "puzzle" in screen.stdout
     assert "solved" in screen.stdout
     assert max(map(len, screen.stdout.splitlines())) <= 100
+
+
+def test_logged_values_are_what_inspect_schedule_says_at_every_step(finished: Path) -> None:
+    at = [word for step in range(1, 201) for word in ("--at", str(step))]
+    done = trm("inspect-schedule", str(finished / "whole"), "--json", *at, cwd=finished)
+    document = json.loads(done.stdout)
+    assert document["total_steps"] == 200
+    logged = records(finished / "whole", "train")
+    names = [quantity["name"] for quantity in document["quantities"]]
+    said = {entry["step"]: entry["values"] for entry in document["at"]}
+    assert {record["step"]: {name: record[name] for name in names} for record in logged} == said

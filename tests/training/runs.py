@@ -78,11 +78,16 @@ def records(run: Path, kind: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == kind]
 
 
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor's bytes, so that NaN equals NaN and 0.0 differs from -0.0."""
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+
+
 def differing(left: Any, right: Any, name: str = "state") -> list[str]:
     """Paths of leaves of two states that are not identical to the bit."""
     if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):
         same = left.dtype == right.dtype and left.shape == right.shape
-        return [] if same and left.numpy().tobytes() == right.numpy().tobytes() else [name]
+        return [] if same and torch.equal(_bits(left), _bits(right)) else [name]
     if isinstance(left, dict) and isinstance(right, dict):
         if left.keys() != right.keys():
             return [f"{name}: other keys"]

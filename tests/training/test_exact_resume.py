@@ -25,6 +25,8 @@ VARIANTS = {
         ("arch.num_heads=2", "arch.L_cycles=2", "arch.H_cycles=2", "arch.puzzle_emb_ndim=16"),
     ),
     "adamw": ("trm_quickstart", ("optimizer=adamw", "grad_clip=1.0", "log_interval=4")),
+    "float16": ("trm_quickstart", ("precision=float16",)),
+    "bfloat16": ("trm_quickstart", ("precision=bfloat16",)),
     "without ema": ("trm_quickstart", ("ema=false", "step_rounding=whole_run")),
 }
 
