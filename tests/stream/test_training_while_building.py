@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -293,3 +294,18 @@ def test_an_early_end_stops_the_builder_and_a_whole_run_lets_it_finish(folder: P
     assert "the builder of data finishes its work" in errors
     manifest = read_manifest(folder / "data")
     assert manifest is not None and manifest.state == "complete"
+
+
+def test_a_dry_run_of_the_full_model_says_what_it_costs_here(tmp_path: Path) -> None:
+    done = trm("train", "vision-unified", "--dry-run", "--device", "cpu", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"cost .* at least (\S+ \w+) an update, (.*) for ([\d,]+)\n", done.stderr)
+    assert found is not None and f"{found[3]} updates" in done.stderr and " d " in found[2], done.stderr
+    assert not (tmp_path / "datasets").exists()
+
+
+def test_puzzles_are_half_of_the_default_mix(tmp_path: Path) -> None:
+    done = trm("build-dataset", "vision-unified", "--plan", "--json", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == 0, done.stderr
+    puzzles, stories = (source["planned"]["train"] for source in json.loads(done.stdout)["plan"]["sources"])
+    assert 0.4 < puzzles / (puzzles + stories) < 0.6

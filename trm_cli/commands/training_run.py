@@ -13,6 +13,7 @@ from trm_cli.errors import CheckpointError, ConfigError, ExitCode
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
     from trm_cli.data.live_build import LiveBuild
+    from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.session import Run
 
 
@@ -68,11 +69,13 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode
     from trm_cli.training.session import Datasets, Machine, Run
 
     datasets = Datasets.open(resolved.config, None if live is None else live.waiting())
-    show_plan(resolved, datasets.plan(resolved.config))
+    plan = datasets.plan(resolved.config)
+    show_plan(resolved, plan)
     show_data_notes(datasets.train.notes)
     machine = Machine.choose(resolved.config, datasets.train.metadata.seq_len)
     show_choices(machine)
     if wishes.dry_run:
+        _show_cost(resolved, plan, machine.device.value)
         note("dry run: nothing was written")
         return ExitCode.DONE
     from trm_cli.config.dump import dump_config
@@ -148,12 +151,26 @@ def check_drift(resolved: Resolved, *, replan: bool) -> None:
 
 
 def _plan_without_dataset(resolved: Resolved) -> ExitCode:
-    """A dry run before the dataset exists: the builder counts what it would build."""
+    """A dry run before the dataset is complete: its dataset.json or its builder counts what will be there."""
     from trm_cli.commands.planning import find_facts
     from trm_cli.console.output import note
     from trm_cli.console.run_screen import show_plan
     from trm_cli.schedule.plan import make_plan
 
-    show_plan(resolved, make_plan(resolved.config, find_facts(resolved)))
+    plan = make_plan(resolved.config, find_facts(resolved))
+    show_plan(resolved, plan)
+    from trm_cli.training.devices import choose_device, prepare_threads
+
+    prepare_threads()  # before torch is imported
+    _show_cost(resolved, plan, choose_device(resolved.config.device).value)
     note("dry run: the dataset would be built first, or beside the training where it is a stream; nothing was written")
     return ExitCode.DONE
+
+
+def _show_cost(resolved: Resolved, plan: TrainingPlan, device: str) -> None:
+    from trm_cli.console.run_screen import show_cost
+    from trm_cli.training.cost import processor_cost
+
+    cost = processor_cost(resolved.config, plan) if device == "cpu" else None
+    if cost is not None:
+        show_cost(cost)
