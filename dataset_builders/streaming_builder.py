@@ -21,7 +21,7 @@ from dataset_builders.stream_resolve import Settings, check_names, parse_pairs, 
 from dataset_builders.stream_sources import SPLITS
 from trm_cli.data.heartbeat import Heartbeat
 from trm_cli.data.manifest import Manifest, check_complete
-from trm_cli.data.stream_plan import FOLDER
+from trm_cli.data.stream_plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _print_plan(options: argparse.Namespace, settings: Settings) -> None:
             "seq_len": train.seq_len,
             "vocab_size": train.vocab_size,
             "num_puzzle_identifiers": train.num_puzzle_identifiers,
-            "grid_sides": {split: mixture.grid_sides(split) for split in SPLITS},
+            "kind": KIND,
+            GRID_SIDES: {split: mixture.grid_sides(split) for split in SPLITS},
             "sources": mixture.describe(),
         }
     )

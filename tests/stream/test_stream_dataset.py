@@ -24,8 +24,8 @@ from trm_cli.data.opening import open_data
 from trm_cli.data.puzzle_dataset import Batch, BatchOrder
 from trm_cli.data.stream_dataset import StreamDataset, open_stream
 from trm_cli.data.stream_drawing import augmented, split_pair
-from trm_cli.data.stream_store import Waiting, wait_until_planned
 from trm_cli.data.vocabulary import EOS, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
+from trm_cli.data.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
@@ -253,7 +253,7 @@ def test_waiting_has_a_limit_and_says_what_it_waits_for(small_dataset: Path, tmp
     notices: list[str] = []
     data = open_stream(root, "train", 84, Waiting(0.5, notices.append, poll=0.01))
     order = whole_epochs(data, 32)
-    with pytest.raises(DatasetError, match=r"waited .* no new chunk came"):
+    with pytest.raises(DatasetError, match=r"waited .* nothing new was built"):
         data.train_batch(order.steps_per_epoch, order, 0)
     heart.stop()
     assert notices == [f"waiting for {name}: the builder has written 1,000 of 2,000 records"]
@@ -291,13 +291,6 @@ def test_a_damaged_chunk_is_named(small_dataset: Path, tmp_path: Path, damage: s
     with pytest.raises(DatasetError, match="consolidated_000"):
         stream = open_stream(root, "train", 84)
         stream.train_batch(1, whole_epochs(stream, 8), 0)
-
-
-def test_a_plan_that_never_comes_is_not_waited_for(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="ended before"):
-        wait_until_planned(tmp_path, lambda: False, Waiting(60.0))
-    with pytest.raises(DatasetError, match="waited 0 s"):
-        wait_until_planned(tmp_path, lambda: True, Waiting(0.1, poll=0.01))
 
 
 def test_each_format_is_opened_as_what_it_is(small_dataset: Path, mixed_dataset: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataset_builders import streaming_builder
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_arrays import write_split
 
@@ -60,3 +61,13 @@ def write_boards(root: Path, *, train: int = 40, test: int = 16, identifiers: in
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     return write_boards(tmp_path / "data")
+
+
+@pytest.fixture
+def canvases(tmp_path: Path) -> Path:
+    """A stream dataset of some 250 records: ARC pairs with augmentations, and stories."""
+    root = tmp_path / "canvases"
+    flags = ["--sources", "kaggle/combined", "stories", "--limits", "stories=60", "kaggle/combined=12", "--augment"]
+    flags += ["--augmentations", "4", "--test-share", "0.1", "--weights", "kaggle/combined=2", "--workers", "1"]
+    assert streaming_builder.main(["--output-dir", str(root), *flags]) == 0
+    return root

@@ -31,6 +31,13 @@ def train(
     rebuild_dataset: Annotated[
         bool, typer.Option("--rebuild-dataset", help="Build the dataset again, from the start.")
     ] = False,
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental/--no-incremental",
+            help="Train on the chunks that are finished while the dataset is still being built, or build first.",
+        ),
+    ] = True,
 ) -> None:
     """Train a model; where its run has a checkpoint, continue it.
 
@@ -47,5 +54,6 @@ def train(
         stop_at_step=stop_at_step,
         dataset_only=dataset_only,
         rebuild_dataset=rebuild_dataset,
+        incremental=incremental,
     )
     raise typer.Exit(carry_out(resolved, wishes))

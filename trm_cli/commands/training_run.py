@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import CheckpointError, ConfigError, DatasetError, ExitCode
+from trm_cli.errors import CheckpointError, ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
+    from trm_cli.data.live_build import LiveBuild
+    from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.session import Run
 
 
@@ -24,21 +27,37 @@ class Wishes:
     stop_at_step: int | None = None
     dataset_only: bool = False
     rebuild_dataset: bool = False
+    incremental: bool = True
     must_exist: bool = False
 
 
 def carry_out(resolved: Resolved, wishes: Wishes) -> ExitCode:
     """Do what the command asked for; returns the exit code of the run."""
-    from trm_cli.console.output import note
-    from trm_cli.console.run_screen import show_choices, show_plan
+    from trm_cli.commands.run_dataset import end_build, ensure_dataset, missing_paths
 
-    run_path = Path(resolved.config.checkpoint_path)
-    if not wishes.dry_run:
-        ensure_dataset(resolved, rebuild=wishes.rebuild_dataset)
-    elif missing_paths(resolved):
-        return _plan_without_dataset(resolved)
+    if wishes.dry_run:
+        return _plan_without_dataset(resolved) if missing_paths(resolved) else _run(resolved, wishes, None)
+    incremental = wishes.incremental and not wishes.dataset_only
+    live = ensure_dataset(resolved, rebuild=wishes.rebuild_dataset, incremental=incremental)
     if wishes.dataset_only:
         return ExitCode.DONE
+    if live is None:
+        return _run(resolved, wishes, None)
+    finished = False
+    try:
+        code = _run(resolved, wishes, live)
+        finished = code is ExitCode.DONE and wishes.stop_at_step is None
+    finally:
+        end_build(live, finished=finished)
+    return code
+
+
+def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
+    """Plan, prepare and train on a dataset that is complete, or that `live` is completing."""
+    from trm_cli.console.output import note
+    from trm_cli.console.run_screen import show_choices, show_data_notes, show_plan
+
+    run_path = Path(resolved.config.checkpoint_path)
     if wishes.fresh and not wishes.dry_run and run_path.exists():
         shutil.rmtree(run_path)
         note(f"deleted {run_path}: a fresh start")
@@ -49,11 +68,14 @@ def carry_out(resolved: Resolved, wishes: Wishes) -> ExitCode:
     prepare_threads()  # before torch is imported
     from trm_cli.training.session import Datasets, Machine, Run
 
-    datasets = Datasets.open(resolved.config)
-    show_plan(resolved, datasets.plan(resolved.config))
+    datasets = Datasets.open(resolved.config, None if live is None else live.waiting())
+    plan = datasets.plan(resolved.config)
+    show_plan(resolved, plan)
+    show_data_notes(datasets.train.notes)
     machine = Machine.choose(resolved.config, datasets.train.metadata.seq_len)
     show_choices(machine)
     if wishes.dry_run:
+        _show_cost(resolved, plan, machine.device.value)
         note("dry run: nothing was written")
         return ExitCode.DONE
     from trm_cli.config.dump import dump_config
@@ -66,10 +88,11 @@ def carry_out(resolved: Resolved, wishes: Wishes) -> ExitCode:
         note(f"{run_path} is complete: {run.plan.total_steps:,} steps, best exact accuracy {best}")
         note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
         return ExitCode.DONE
-    return _train(run, wishes)
+    return _train(run, wishes, live)
 
 
-def _train(run: Run, wishes: Wishes) -> ExitCode:
+def _train(run: Run, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
+    from trm_cli.commands.run_dataset import data_state
     from trm_cli.console.output import note
     from trm_cli.console.progress import TrainingView
     from trm_cli.training.signals import StopRequest
@@ -83,8 +106,11 @@ def _train(run: Run, wishes: Wishes) -> ExitCode:
         total_steps=run.plan.total_steps,
         first_step=state.step,
         scheduled=list(run.plan.values_at(0)),
+        data=(lambda: "") if live is None else partial(data_state, live),
     )
     with StopRequest() as stop, view:
+        if live is not None:
+            live.on_line, live.notice, live.cancelled = view.note, view.waiting, lambda: bool(stop)
         code = run.train(view, stop, stop_at_step=wishes.stop_at_step)
     if code is ExitCode.DONE:
         if state.step >= run.plan.total_steps:
@@ -94,40 +120,6 @@ def _train(run: Run, wishes: Wishes) -> ExitCode:
     else:
         note(f"stopped after step {state.step:,} with everything saved; `trm resume {path}` goes on")
     return code
-
-
-def missing_paths(resolved: Resolved) -> list[str]:
-    """The dataset directories that are not built, or not completely."""
-    from trm_cli.data.manifest import check_complete, read_manifest
-
-    missing = []
-    for path in resolved.config.data_paths:
-        if not (Path(path) / "train" / "dataset.json").exists():
-            missing.append(path)
-            continue
-        try:
-            if (manifest := read_manifest(path)) is not None:
-                check_complete(path, manifest)
-        except DatasetError:
-            missing.append(path)
-    return missing
-
-
-def ensure_dataset(resolved: Resolved, *, rebuild: bool = False) -> None:
-    """Build the model's dataset where it is missing, or continue an interrupted build. Raises DatasetError."""
-    missing = missing_paths(resolved)
-    entry = resolved.registry
-    if not missing and not rebuild:
-        return
-    buildable = entry is not None and [entry.dataset_args["output_dir"]] == list(resolved.config.data_paths)
-    if entry is None or not buildable:
-        raise DatasetError(
-            f"dataset {', '.join(missing or resolved.config.data_paths)} is missing, and no model says how to build it",
-            hint="name the model (`trm build-dataset MODEL`), or correct data_paths",
-        )
-    from trm_cli.commands.build_dataset import build
-
-    build(entry, rebuild=rebuild)
 
 
 def check_drift(resolved: Resolved, *, replan: bool) -> None:
@@ -159,12 +151,26 @@ def check_drift(resolved: Resolved, *, replan: bool) -> None:
 
 
 def _plan_without_dataset(resolved: Resolved) -> ExitCode:
-    """A dry run before the dataset exists: the builder counts what it would build."""
+    """A dry run before the dataset is complete: its dataset.json or its builder counts what will be there."""
     from trm_cli.commands.planning import find_facts
     from trm_cli.console.output import note
     from trm_cli.console.run_screen import show_plan
     from trm_cli.schedule.plan import make_plan
 
-    show_plan(resolved, make_plan(resolved.config, find_facts(resolved)))
-    note("dry run: the dataset would be built first; nothing was written")
+    plan = make_plan(resolved.config, find_facts(resolved))
+    show_plan(resolved, plan)
+    from trm_cli.training.devices import choose_device, prepare_threads
+
+    prepare_threads()  # before torch is imported
+    _show_cost(resolved, plan, choose_device(resolved.config.device).value)
+    note("dry run: the dataset would be built first, or beside the training where it is a stream; nothing was written")
     return ExitCode.DONE
+
+
+def _show_cost(resolved: Resolved, plan: TrainingPlan, device: str) -> None:
+    from trm_cli.console.run_screen import show_cost
+    from trm_cli.training.cost import processor_cost
+
+    cost = processor_cost(resolved.config, plan) if device == "cpu" else None
+    if cost is not None:
+        show_cost(cost)

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trm_cli.config.architectures import AnyArch
+from trm_cli.config.architectures import AnyArch, HescArch
 from trm_cli.config.fields import Section, Whole, Word, Words, count, key, ratio
 
 Curve = Literal["linear", "cosine", "exponential"]
@@ -109,6 +109,11 @@ class RunConfig(Section):
     epsilon_start: float = ratio(0.3, "share of random actions at first", unit="of actions")
     epsilon_end: float = ratio(0.05, "share of random actions at last", unit="of actions")
     epsilon_anneal_ratio: float = ratio(0.5, "share in which it falls, linearly")
+
+    @property
+    def canvas_size(self) -> int | None:
+        """Side in pixels of the canvas that the model reads; None for a model that reads tokens."""
+        return self.arch.canvas_size if isinstance(self.arch, HescArch) else None
 
     def conflicts(self) -> list[tuple[str, str]]:
         """A boundary needs a ratio or a step."""

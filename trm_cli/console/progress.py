@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,26 @@ LINE_SECONDS = 10.0
 class TrainingView:
     """Shows a run on stderr; the loop's observer.
 
-    title: what is trained, in one line. scheduled: the plan's quantities, in their order.
+    title: what is trained, in one line. scheduled: the plan's quantities, in their order. data: how far the dataset is
+    while it is still being built, else "".
     """
 
-    def __init__(self, *, title: str, total_steps: int, first_step: int, scheduled: Sequence[str]) -> None:
+    def __init__(
+        self,
+        *,
+        title: str,
+        total_steps: int,
+        first_step: int,
+        scheduled: Sequence[str],
+        data: Callable[[], str] = lambda: "",
+    ) -> None:
         self._console = stderr()
         self._title = title
         self._total = total_steps
         self._first = first_step
         self._scheduled = list(scheduled)
+        self._data = data
+        self._data_state = ""
         self._step = first_step
         self._record: dict[str, Any] = {}
         self._speed: float | None = None
@@ -55,6 +66,7 @@ class TrainingView:
         """Note an update and, where it was logged, its record."""
         self._step = step
         self._status = ""
+        self._data_state = self._data()
         if record is not None:
             self._record = record
             self._speed = samples_per_second
@@ -79,6 +91,15 @@ class TrainingView:
         """Note that a checkpoint is durable."""
         self._status = f"saved {path.name} in {seconds:.1f} s"
 
+    def waiting(self, message: str) -> None:
+        """Note that training waits for something."""
+        self._status = message
+        self._data_state = ""
+        now = time.monotonic()
+        if not self._live.is_started and now - self._last_line > LINE_SECONDS:
+            self._last_line = now
+            self._console.print(message, markup=False, soft_wrap=True)
+
     def note(self, message: str) -> None:
         """Print something a person should know."""
         self._console.print(message, markup=False, soft_wrap=True)
@@ -99,6 +120,8 @@ class TrainingView:
             parts.append(f"{self._speed:,.0f} samples/s")
         if (left := self._seconds_left) is not None and self._step < self._total:
             parts.append(f"{duration(left)} left")
+        if self._data_state:
+            parts.append(self._data_state)
         return "  ".join(parts)
 
     def _panel(self) -> RenderableType:
@@ -115,6 +138,8 @@ class TrainingView:
         if self._record:
             rows.append(Text("  ".join(f"{name} {value}" for name, value in self._numbers())))
             rows.append(Text("  ".join(f"{name} {self._record[name]:.4g}" for name in self._scheduled), style="dim"))
+        if self._data_state:
+            rows.append(Text(self._data_state, style="dim"))
         rows.append(Text(self._status or self._evaluation, style="dim"))
         return Group(*rows)
 

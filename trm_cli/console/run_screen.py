@@ -10,10 +10,12 @@ from rich.text import Text
 
 from trm_cli.console.output import stderr
 from trm_cli.console.plan_view import PlanView
+from trm_cli.console.progress import duration
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.cost import Cost
     from trm_cli.training.drift import Difference
     from trm_cli.training.session import Machine
 
@@ -28,6 +30,24 @@ def show_plan(resolved: Resolved, plan: TrainingPlan) -> None:
     config = resolved.config
     console.print(PlanView(plan, title=f"{config.model}, architecture {config.arch.name}", sources=resolved.sources))
     console.print()
+
+
+def show_data_notes(notes: Sequence[str]) -> None:
+    """Print what a person should know about the data before paying for a run on it."""
+    for text in notes:
+        stderr().print(Text.assemble(("data       ", ""), (text, "yellow")), soft_wrap=True)
+
+
+def show_cost(cost: Cost) -> None:
+    """Print what a run would take at the least on this machine's processor."""
+    per_update, all_updates = duration(cost.seconds_per_update), duration(cost.seconds)
+    if cost.seconds_per_update < 10:
+        per_update = f"{cost.seconds_per_update:.2g} s"
+    stderr().print(
+        f"cost       {cost.operations:.1e} operations an update; this processor reaches {cost.rate / 1e9:.0f} billion a "
+        f"second now: at least {per_update} an update, {all_updates} for {cost.updates:,}",
+        soft_wrap=True,
+    )
 
 
 def show_choices(machine: Machine) -> None:

@@ -27,6 +27,7 @@ from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 _PACKAGE = "dataset_builders"
 _CONTINUES = "what was finished is kept; the same command continues"
 _POLL_SECONDS = 0.2
+_LAST_WORDS_SECONDS = 2.0
 
 
 class BuildStopped(TrmError):
@@ -115,8 +116,12 @@ def run_build(
 ) -> None:
     """Run a builder to its end in this process' foreground; SIGINT and SIGTERM are passed on to it. Raises TrmError."""
     process = BuilderProcess(builder_command(builder, flags))
-    with _forwarded_signals(process):
-        process.wait(on_progress, on_line)
+    with forwarded_signals(process):
+        try:
+            process.wait(on_progress, on_line)
+        finally:
+            if process.running:
+                process.stop()
 
 
 @dataclass
@@ -149,9 +154,16 @@ class BuilderProcess:
         except OSError as error:
             raise UsageError(f"the builder {self.command[0]} cannot be started: {error.strerror}") from error
         self._open_streams = 2
+        self._readers: list[threading.Thread] = []
         for stream, reader in ((self._process.stdout, self._read_output), (self._process.stderr, self._read_errors)):
             assert stream is not None
-            threading.Thread(target=reader, args=(stream,), daemon=True).start()
+            self._readers.append(threading.Thread(target=reader, args=(stream,), daemon=True))
+            self._readers[-1].start()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -175,6 +187,11 @@ class BuilderProcess:
                 self._open_streams -= 1
             else:
                 yield event
+
+    def join_readers(self) -> None:
+        """Let the last words of a builder that has ended arrive. Not for ever: a worker may outlive it for a moment."""
+        for reader in self._readers:
+            reader.join(_LAST_WORDS_SECONDS)
 
     def wait(
         self,
@@ -255,7 +272,7 @@ def parse_progress(line: str) -> BuildProgress | None:
 
 
 @contextmanager
-def _forwarded_signals(process: BuilderProcess) -> Iterator[None]:
+def forwarded_signals(process: BuilderProcess) -> Iterator[None]:
     """While the block runs, SIGINT and SIGTERM stop the builder, which then ends the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -270,5 +287,3 @@ def _forwarded_signals(process: BuilderProcess) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        if process.running:
-            process.stop()

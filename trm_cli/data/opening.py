@@ -9,7 +9,7 @@ from trm_cli.data.metadata import read_metadata
 from trm_cli.data.puzzle_dataset import PuzzleDataset, open_dataset
 from trm_cli.data.stream_dataset import StreamDataset, open_stream
 from trm_cli.data.stream_plan import KIND
-from trm_cli.data.stream_store import Waiting
+from trm_cli.data.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 

@@ -170,6 +170,11 @@ class PuzzleDataset:
     # ------------------------------------------------------------ evaluation
 
     @property
+    def notes(self) -> list[str]:
+        """What a person should know about this data before training on it: nothing that its manifest would not say."""
+        return []
+
+    @property
     def eval_rows(self) -> int:
         """Return how many examples one evaluation sees (augmentations of an augmented test split included)."""
         return int(self._eval_starts[-1])

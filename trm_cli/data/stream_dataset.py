@@ -21,7 +21,8 @@ from trm_cli.data.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.puzzle_dataset import Batch, BatchOrder
 from trm_cli.data.stream_drawing import Drawing, read_drawing
 from trm_cli.data.stream_plan import stream_facts
-from trm_cli.data.stream_store import ChunkStore, Waiting
+from trm_cli.data.stream_store import ChunkStore
+from trm_cli.data.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 Index = NDArray[np.int64]

@@ -11,8 +11,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from trm_cli.data.metadata import DatasetFacts, DatasetMetadata
+from trm_cli.data.metadata import DatasetFacts, DatasetMetadata, read_facts, read_metadata
 from trm_cli.data.vocabulary import CELL_PIXELS
 from trm_cli.errors import DatasetError
 
@@ -121,6 +122,18 @@ def stream_facts(metadata: DatasetMetadata, canvas_size: int, source: str) -> Da
     sides = metadata.extra.get(GRID_SIDES, {})
     lost = too_large(sides, canvas_size // CELL_PIXELS) if isinstance(sides, Mapping) else 0
     return DatasetFacts(metadata.total_groups - lost, metadata.mean_puzzle_examples, source)
+
+
+def facts_on_canvas(paths: Sequence[str | Path], canvas_size: int | None) -> DatasetFacts:
+    """Read the schedule's numbers of what `data_paths` names, of either format, from the dataset.json files alone.
+
+    canvas_size: px of the model's canvas, None for a model that reads tokens.
+    """
+    if canvas_size is not None and len(paths) == 1:
+        metadata = read_metadata(paths[0], "train")
+        if metadata.kind == KIND:
+            return stream_facts(metadata, canvas_size, str(paths[0]))
+    return read_facts(paths)
 
 
 def plan_fingerprint(parts: Mapping[str, object]) -> str:

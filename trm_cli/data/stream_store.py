@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from trm_cli.data.heartbeat import read_beats
+from trm_cli.data.heartbeat import Beat, read_beats
 from trm_cli.data.manifest import MANIFEST_NAME, Manifest, read_manifest
 from trm_cli.data.stream_plan import ChunkPlan, chunks_from_json
 from trm_cli.data.stream_shards import Shard, read_shard
+from trm_cli.data.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 _CONTINUE = "run the command that builds it again; it continues where it stopped"
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """How to wait for a chunk that is not there yet.
-
-    limit: seconds without a new chunk after which waiting ends with an error (0: never wait). notice: called with a
-    sentence at the start of a wait and about every five seconds. poll: seconds between two looks.
-    """
-
-    limit: float = 0.0
-    notice: Callable[[str], None] = lambda _: None
-    poll: float = 0.25
 
 
 class ChunkStore:
@@ -84,56 +71,42 @@ class ChunkStore:
     def _wait_for(self, chunk: ChunkPlan) -> None:
         """Return when the chunk is in the manifest.
 
-        Raises DatasetError when the builder failed or died, the time is over, or the dataset was replaced meanwhile.
+        Raises DatasetError when the builder failed or died, the time is over, or the dataset was replaced meanwhile;
+        WaitCancelled when whoever waits wants to stop.
         """
-        began = last_news = time.monotonic()
-        next_notice, silent_looks, known = began, 0, len(self._manifest.files)
+        last_news = next_notice = time.monotonic()
+        silent_looks, known = 0, (-1, -1)
         while True:
             self._manifest = self._read()
             if self._manifest.fingerprint != self.fingerprint:
                 raise DatasetError(f"{self.root} was rebuilt with other settings while it was read")
             if chunk.file in self._manifest.files:
                 return
-            now = time.monotonic()
-            if len(self._manifest.files) > known:
-                known, last_news = len(self._manifest.files), now
             beats = read_beats(self.root)
-            silent_looks = 0 if any(beat.alive for beat in beats) else silent_looks + 1
+            silent_looks = 0 if self._builder_works(beats) else silent_looks + 1
             # Two looks: between the last chunk and the end of a build there is a moment without a sign of life.
             if silent_looks > 1 or self._waiting.limit <= 0:
                 raise self._gone(chunk)
+            now = time.monotonic()
+            done, total = sum(beat.done for beat in beats), max((beat.total for beat in beats), default=0)
+            if (found := (len(self._manifest.files), done)) != known:
+                known, last_news = found, now
             if now - last_news > self._waiting.limit:
                 raise DatasetError(
-                    f"waited {self._waiting.limit:.0f} s for {chunk.file} of {self.root}, and no new chunk came",
+                    f"waited {self._waiting.limit:.0f} s for {chunk.file} of {self.root}, and nothing new was built",
                     hint="look at the builder; training continues from its checkpoint when the data is there",
                 )
             if now >= next_notice:
-                done, total = sum(beat.done for beat in beats), max((beat.total for beat in beats), default=0)
                 self._waiting.notice(f"waiting for {chunk.file}: the builder has written {done:,} of {total:,} records")
                 next_notice = now + 5.0
             time.sleep(self._waiting.poll)
+
+    def _builder_works(self, beats: Sequence[Beat]) -> bool:
+        if self._waiting.builder_works is not None:
+            return self._waiting.builder_works()
+        return any(beat.alive for beat in beats)
 
     def _gone(self, chunk: ChunkPlan) -> DatasetError:
         reasons = [beat.error for beat in read_beats(self.root) if beat.error]
         why = f"its builder failed: {reasons[0]}" if reasons else "its build was interrupted and nobody continues it"
         return DatasetError(f"{self.root} is not complete ({chunk.file} is missing): {why}", hint=_CONTINUE)
-
-
-def wait_until_planned(root: str | Path, running: Callable[[], bool], waiting: Waiting) -> None:
-    """Return when a builder that was just started has written its plan: from then on the dataset can be opened.
-
-    running: whether the builder's process is alive. Raises DatasetError when it ended without a plan, or in time.
-    """
-    manifest = Path(root) / MANIFEST_NAME
-    began = time.monotonic()
-    next_notice = began
-    while not manifest.is_file():
-        now = time.monotonic()
-        if not running() and not manifest.is_file():
-            raise DatasetError(f"the builder of {root} ended before it had written a plan")
-        if now - began > waiting.limit:
-            raise DatasetError(f"waited {waiting.limit:.0f} s for the plan of {root}")
-        if now >= next_notice:
-            waiting.notice(f"waiting for the builder to plan {root}")
-            next_notice = now + 5.0
-        time.sleep(waiting.poll)

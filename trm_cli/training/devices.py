@@ -93,6 +93,14 @@ def choose_threads(wanted: int | str, *, rows: int, width: int) -> Choice:
     return Choice("1", f"{cores} threads are {ratio:.1f} times as fast as one here and now: not worth it")
 
 
+def product_rate(*, rows: int, width: int) -> float:
+    """Operations a second in matrix products of the model's size [rows, width], with torch's present threads."""
+    import torch
+
+    seconds = _product_seconds(torch.get_num_threads(), rows, width)
+    return 2 * rows * width * 4 * width / seconds
+
+
 #: Two threads must save at least this much; below it a busy moment later costs more than they gain.
 _WORTH_IT = 1.3
 _TIMINGS = 12

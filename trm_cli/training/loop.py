@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from trm_cli.data.counter_rng import uniform
-from trm_cli.errors import ExitCode
+from trm_cli.data.waiting import WaitCancelled
+from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.accuracy import Accuracy, EvaluationInterrupted, evaluate
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint_store import CheckpointStore
@@ -113,23 +114,37 @@ class Loop:
     def run(self, stop: StopRequest, *, last_step: int | None = None) -> ExitCode:
         """Execute the plan; returns DONE, or the exit code of the signal that ended the run after a saved checkpoint.
 
-        last_step ends the run early, saved, with the schedule unchanged.
+        last_step ends the run early, saved, with the schedule unchanged. Raises DatasetError, after a saved checkpoint
+        as well, when the data of the next step cannot be had.
         """
         end = min(self.plan.total_steps, last_step or self.plan.total_steps)
-        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-            self._finish_step(stop)  # an evaluation that the last process could not complete
-            first = self.state.step + 1
-            following = pool.submit(self.train.train_batch, first) if first <= end else None
-            while following is not None and not stop:
-                arrays = following.result()
-                step = self.state.step + 1
-                # The next batch is drawn while this one is computed; it depends on its number alone.
-                following = pool.submit(self.train.train_batch, step + 1) if step < end else None
-                self._update(step, arrays)
-                self._finish_step(stop)
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+                self._execute(pool, end, stop)
+        except WaitCancelled:
+            # The stop came while a batch was waited for: the last step is whole, and the one after it has not begun.
+            assert stop
+        except DatasetError:
+            self._save_unsaved()
+            raise
+        self._save_unsaved()
+        return stop.exit_code or ExitCode.DONE
+
+    def _execute(self, pool: ThreadPoolExecutor, end: int, stop: StopRequest) -> None:
+        self._finish_step(stop)  # an evaluation that the last process could not complete
+        first = self.state.step + 1
+        following = pool.submit(self.train.train_batch, first) if first <= end else None
+        while following is not None and not stop:
+            arrays = following.result()
+            step = self.state.step + 1
+            # The next batch is drawn while this one is computed; it depends on its number alone.
+            following = pool.submit(self.train.train_batch, step + 1) if step < end else None
+            self._update(step, arrays)
+            self._finish_step(stop)
+
+    def _save_unsaved(self) -> None:
         if self._saved_step != self.state.step:
             self._save(best=False)
-        return stop.exit_code or ExitCode.DONE
 
     def _update(self, step: int, arrays: dict[str, np.ndarray]) -> None:
         values = self.plan.values_at(step)

@@ -13,13 +13,12 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from trm_cli import __version__
-from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset
 from trm_cli.data.stream_dataset import StreamDataset
-from trm_cli.data.stream_store import Waiting
+from trm_cli.data.waiting import Waiting
 from trm_cli.errors import CheckpointError, ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
@@ -88,7 +87,7 @@ class Datasets:
 
         waiting: how to wait for the chunks of a stream dataset that is still being built.
         """
-        canvas = config.arch.canvas_size if isinstance(config.arch, HescArch) else None
+        canvas = config.canvas_size
         train = open_data(config.data_paths, "train", canvas_size=canvas, waiting=waiting)
         test_paths = config.data_paths_test or config.data_paths
         has_test = bool(config.data_paths_test) or all((Path(path) / "test").is_dir() for path in test_paths)
