@@ -61,4 +61,4 @@ def test_a_cuda_machine_trains_the_flagship(monkeypatch: pytest.MonkeyPatch) -> 
     choice = choosing.choose_model()
     assert choice.value == "vision-unified"
     assert "A card" in choice.reason
-    assert "trm train sudoku-6x6" in choice.reason
+    assert "trm train sudoku-4x4" in choice.reason

@@ -7,7 +7,7 @@ from trm_cli.evaluation.solving import solve
 from trm_cli.training.devices import Choice, available_cores
 from trm_cli.training.inference import TrainedModel
 
-ON_CPU = "sudoku-6x6"
+ON_CPU = "sudoku-4x4"
 ON_CUDA = "vision-unified"
 _LOOKED_AT = 50
 
