@@ -78,16 +78,19 @@ def choose_compile(wanted: bool | str, device: str) -> Choice:
 def choose_threads(wanted: int | str, *, rows: int, width: int) -> Choice:
     """`auto`: all cores where a product of the model's size (rows x width) is clearly faster on them, else one.
 
-    Small products gain little from a second thread, and with a busy neighbour two threads wait for each other and are
-    many times slower than one. So both are timed, for a fraction of a second.
+    With a busy neighbour, threads wait for each other after every product: where a product takes a millisecond, two
+    threads were seen 25 times slower than one. So a small model gets one thread whatever the moment says, and for a
+    large one both are timed, for a fraction of a second.
     """
     if isinstance(wanted, int):
         return Choice(str(wanted), "as asked")
     cores = available_cores()
     if cores == 1:
         return Choice("1", "one core")
-    alone, together = (_product_seconds(threads, rows, width) for threads in (1, cores))
-    ratio = alone / together
+    alone = _product_seconds(1, rows, width)
+    if alone < _SMALL:
+        return Choice("1", f"a product takes {1000 * alone:.1f} ms: too small to share")
+    ratio = alone / _product_seconds(cores, rows, width)
     if ratio > _WORTH_IT:
         return Choice(str(cores), f"{cores} threads are {ratio:.1f} times as fast as one here and now")
     return Choice("1", f"{cores} threads are {ratio:.1f} times as fast as one here and now: not worth it")
@@ -103,6 +106,8 @@ def product_rate(*, rows: int, width: int) -> float:
 
 #: Two threads must save at least this much; below it a busy moment later costs more than they gain.
 _WORTH_IT = 1.3
+#: Seconds; a scheduler's turn is a few milliseconds, and a thread that is waited for may miss one.
+_SMALL = 0.01
 _TIMINGS = 12
 
 
