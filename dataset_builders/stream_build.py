@@ -58,7 +58,9 @@ class StreamBuild:
 
     def run(self, workers: int, beat: Heartbeat, shard: Shard | None) -> None:
         """Make what is missing; without a shard, join the parts of every chunk as soon as all are there."""
-        self._remove_leftovers()
+        if shard is None:
+            # A shard cannot know what was left behind and what another shard is just writing.
+            self._remove_leftovers()
         todo = self.missing(shard)
         absent = {batch.file for batch in todo}
         pending = deque(chunk for chunk in self.chunks if not self._is_finished(chunk))

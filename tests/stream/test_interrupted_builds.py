@@ -87,6 +87,11 @@ def test_shards_and_merge_give_the_same_bytes(build: Builder, small_dataset: Pat
 def test_merge_before_all_shards_are_done_names_what_is_missing(build: Builder, tmp_path: Path) -> None:
     root = tmp_path / "d"
     assert build("--output-dir", root, *SMALL, "--shard", "0/2").returncode == 0
+    # What the other shard is just writing is not this one's to remove.
+    written = root / "stream_checkpoints" / ".batch_00001.pt.tmp"
+    written.write_bytes(b"half")
+    assert build("--output-dir", root, *SMALL, "--shard", "0/2").returncode == 0
+    assert written.exists()
     merged = build("--output-dir", root, *SMALL, "--merge")
     assert merged.returncode == 3
     assert "part files are missing" in merged.stderr and "batch_" in merged.stderr
