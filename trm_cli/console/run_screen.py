@@ -44,7 +44,7 @@ def show_cost(cost: Cost) -> None:
     if cost.seconds_per_update < 10:
         per_update = f"{cost.seconds_per_update:.2g} s"
     stderr().print(
-        f"cost       {cost.operations:.1e} operations an update; this processor reaches {cost.rate / 1e9:.0f} billion a "
+        f"cost       {cost.operations:.1e} operations an update; this processor does {cost.rate / 1e9:.0f} billion a "
         f"second now: at least {per_update} an update, {all_updates} for {cost.updates:,}",
         soft_wrap=True,
     )
