@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from trm_cli.data.puzzle_dataset import open_dataset
-from trm_cli.evaluation.solving import solve
 from trm_cli.training.devices import Choice, available_cores
 from trm_cli.training.inference import TrainedModel
 
 ON_CPU = "sudoku-4x4"
 ON_CUDA = "vision-unified"
-_LOOKED_AT = 50
+_LOOKED_AT = 500
 
 
 def choose_model() -> Choice:
@@ -26,16 +25,20 @@ def choose_model() -> Choice:
 
 
 def held_out_puzzle(trained: TrainedModel) -> list[int]:
-    """A test puzzle whose answer took the model more than one step, so that there is something to see."""
+    """The test puzzle that the model solves with the most changes of mind, so that there is something to see."""
     import torch
 
     paths = trained.config.data_paths_test or trained.config.data_paths
-    batch = next(open_dataset(paths, "test").eval_batches(_LOOKED_AT))
-    device = next(trained.model.parameters()).device
-    longest, shown = -1, list(batch["inputs"][0])
-    for puzzle, solution in zip(batch["inputs"], batch["labels"], strict=True):
-        thoughts = solve(trained.model, puzzle.tolist(), torch.device(device))
-        settled = next((one.step for one in thoughts if one.answer == thoughts[-1].answer), 0)
-        if list(thoughts[-1].answer) == solution.tolist() and settled > longest:
-            longest, shown = settled, puzzle.tolist()
-    return [int(token) for token in shown]
+    arrays = next(open_dataset(paths, "test").eval_batches(_LOOKED_AT))
+    valid = torch.from_numpy(arrays.pop("valid"))
+    batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    answers = []
+    with torch.inference_mode():
+        carry = trained.model.initial_carry(batch)  # type: ignore[operator]
+        for _ in range(int(trained.model.halt_max_steps)):  # type: ignore[arg-type]
+            carry, outputs = trained.model.advance(carry, batch, None, None)  # type: ignore[operator]
+            answers.append(trained.model.answer(outputs))  # type: ignore[operator]
+    solved = valid & (answers[-1] == batch["labels"]).all(-1)
+    changes = torch.stack([(one != answers[-1]).any(-1) for one in answers]).sum(0)
+    chosen = int(torch.where(solved, changes, -1).argmax())
+    return [int(token) for token in batch["inputs"][chosen]]
