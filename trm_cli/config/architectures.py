@@ -6,7 +6,7 @@ those of the TRM paper. `scheduled` names the annealed quantities that the famil
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,8 +19,6 @@ Latent = Literal["two", "single", "six"]
 
 class Architecture(Section):
     """What every family shares: width, positions, halting, and the embedding of the puzzle's identity."""
-
-    scheduled: ClassVar[tuple[str, ...]] = ("lr", "puzzle_emb_lr")
 
     name: Word = key("", "name of the architecture file, and of the default run directory", resume="free")
     hidden_size: Whole = key(512, "width D of every position", resume="fatal", ge=1, le=65_536)
@@ -36,6 +34,11 @@ class Architecture(Section):
                                  ge=0, le=1_048_576)  # fmt: skip
     puzzle_emb_len: Whole = key(16, "positions before the grid that carry them; 0 = none", resume="fatal",
                                 unit="positions", ge=0, le=4_096)  # fmt: skip
+
+    @property
+    def scheduled(self) -> tuple[str, ...]:
+        """The annealed quantities that this network reads: where no puzzle table is, its learning rate is not."""
+        return ("lr", "puzzle_emb_lr") if self.puzzle_emb_ndim else ("lr",)
 
     def attends(self) -> bool:
         """Whether any block uses attention heads."""
