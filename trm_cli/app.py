@@ -9,31 +9,20 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import traceback
 from typing import Annotated
 
 # Both before pydantic is imported (typer does): it would read the metadata of every installed package in search of
 # plugins, and the many small objects that it makes are no garbage.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-gc.set_threshold(50_000)
+gc.set_threshold(500_000)
 
 import typer  # noqa: E402
 
 from trm_cli import __version__  # noqa: E402
-from trm_cli.commands import COMMANDS  # noqa: E402
+from trm_cli.commands import register_commands  # noqa: E402
 from trm_cli.errors import ExitCode, TrmError  # noqa: E402
 
 EXIT_CODES = "  ".join(f"{code.value} {code.meaning}." for code in ExitCode)
-
-app = typer.Typer(
-    name="trm",
-    help="Build datasets for, train, resume and inspect Tiny Recursive Models.",
-    epilog=f"Exit codes:  {EXIT_CODES}",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _print_version(wanted: bool) -> None:
@@ -42,8 +31,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _options(
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
@@ -55,18 +43,32 @@ def options(
         os.environ["TRM_DEBUG"] = "1"
 
 
-for register in COMMANDS:
-    register(app)
+def create_app(called: str | None = None) -> typer.Typer:
+    """The program with the command that is called, or with all of them."""
+    app = typer.Typer(
+        name="trm",
+        help="Build datasets for, train, resume and inspect Tiny Recursive Models.",
+        epilog=f"Exit codes:  {EXIT_CODES}",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    register_commands(app, called)
+    return app
 
 
 def main() -> None:
     """Run `trm` and leave with one of the documented exit codes."""
     try:
-        app()
+        create_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except TrmError as error:
         from trm_cli.console.panels import render_error
 
         if os.environ.get("TRM_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         render_error(error)
         sys.exit(error.exit_code)

@@ -238,7 +238,7 @@ def test_inspect_says_which_file_is_damaged(small_dataset: Path, tmp_path: Path)
 
 def test_the_commands_import_nothing_heavy_for_help(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom trm_cli.app import app\n"
+        "import sys\nfrom trm_cli.app import create_app\napp = create_app()\n"
         "for words in (['build-dataset', '--help'], ['inspect-dataset', '--help']):\n"
         "    try: app(words)\n    except SystemExit: pass\n"
         "assert not {'torch', 'numpy', 'datasets', 'PIL'} & set(sys.modules)"

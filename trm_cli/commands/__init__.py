@@ -1,34 +1,30 @@
 """One thin file per subcommand: read options, call the library, render. No logic.
 
-Each module offers `register(app)`. The list below is the order in which `trm --help` shows them.
+Each module offers `register(app)`. A module is imported when its command is called or listed, so that no command waits
+for the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 
 import typer
 
-from trm_cli.commands import (
-    build_dataset,
-    checkpoints,
-    configs,
-    inspect_dataset,
-    inspect_schedule,
-    quickstart,
-    resume,
-    solve,
-    train,
-)
+#: Command -> module of this package, in the order in which `trm --help` shows them.
+COMMANDS = {
+    "quickstart": "quickstart",
+    "build-dataset": "build_dataset",
+    "inspect-dataset": "inspect_dataset",
+    "inspect-schedule": "inspect_schedule",
+    "train": "train",
+    "resume": "resume",
+    "solve": "solve",
+    "checkpoints": "checkpoints",
+    "configs": "configs",
+}
 
-COMMANDS: tuple[Callable[[typer.Typer], None], ...] = (
-    quickstart.register,
-    build_dataset.register,
-    inspect_dataset.register,
-    inspect_schedule.register,
-    train.register,
-    resume.register,
-    solve.register,
-    checkpoints.register,
-    configs.register,
-)
+
+def register_commands(app: typer.Typer, called: str | None) -> None:
+    """Add the command that is called; all of them where that is not one (help, completion, a slip to be named)."""
+    for name in [called] if called in COMMANDS else COMMANDS:
+        import_module(f"{__name__}.{COMMANDS[name]}").register(app)
