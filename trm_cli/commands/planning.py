@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING
 
 from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose, load_run_config
-from trm_cli.data.build import builder_command
-from trm_cli.data.metadata import METADATA_NAME
-from trm_cli.data.planned_counts import planned_facts
-from trm_cli.data.stream_plan import facts_on_canvas
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.schedule.plan import Counts, DatasetFacts, TrainingPlan, make_plan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
@@ -84,9 +80,13 @@ def given_facts(samples: str) -> DatasetFacts:
 
 def find_facts(resolved: Resolved) -> Counts:
     """The counts of a dataset: from its dataset.json when it is built, else from its builder's plan."""
+    from trm_cli.data.metadata import METADATA_NAME
+
     paths, canvas = resolved.config.data_paths, resolved.config.canvas_size
     missing = [path for path in paths if not (Path(path) / "train" / METADATA_NAME).is_file()]
     if not missing:
+        from trm_cli.data.stream_plan import facts_on_canvas
+
         facts = facts_on_canvas(paths, canvas)
         files = ", ".join(f"{path}/train/{METADATA_NAME}" for path in paths)
         return DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
@@ -94,14 +94,12 @@ def find_facts(resolved: Resolved) -> Counts:
     without = "plan without it by --samples-per-epoch N"
     if entry is None or len(paths) > 1:
         raise DatasetError(f"dataset {missing[0]} is not built", hint=f"build it, or {without}")
-    command = builder_command(entry.dataset_builder, _flags(entry.dataset_args))
-    return planned_facts(command, f"build it (`trm build-dataset {entry.name}`), or {without}", canvas)
-
-
-def _flags(dataset_args: Mapping[str, object]) -> list[str]:
     from trm_cli.config.dataset_args import builder_flags
+    from trm_cli.data.build import builder_command
+    from trm_cli.data.planned_counts import planned_facts
 
-    return builder_flags(dataset_args)
+    command = builder_command(entry.dataset_builder, builder_flags(entry.dataset_args))
+    return planned_facts(command, f"build it (`trm build-dataset {entry.name}`), or {without}", canvas)
 
 
 def _planned(resolved: Resolved, facts: Counts, run: Path | None = None) -> Planned:

@@ -15,13 +15,13 @@ from rich.console import Console
 @cache
 def stdout() -> Console:
     """Where results go: tables, plots, answers."""
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, emoji=False)
 
 
 @cache
 def stderr() -> Console:
     """Where notes, progress and errors go."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def note(message: str) -> None:
