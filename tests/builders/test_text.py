@@ -87,3 +87,37 @@ def test_what_is_wrong_is_one_line_and_exit_3(
         assert message in error
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "d").exists()
+
+
+def test_a_tokenizer_file_takes_the_place_of_bytes(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    trained = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="?"))
+    trained.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.decoder = tokenizers.decoders.ByteLevel()
+    texts = [f"the cat number {n} sat on the mat and the mat was warm" for n in range(30)]
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["?"], initial_alphabet=alphabet, show_progress=False
+    )
+    trained.train_from_iterator(texts, trainer)
+    trained.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "in").mkdir()
+    for number, text in enumerate(texts):
+        (tmp_path / "in" / f"{number}.txt").write_text(text)
+    root = tmp_path / "d"
+    flags = ["--output-dir", str(root), "--source", str(tmp_path / "in"), "--seq-len", "32", "--test-share", "0.2"]
+    assert main([*flags, "--tokenizer", str(tmp_path / "tokenizer.json")]) == 0
+    metadata = json.loads((root / "train" / "dataset.json").read_text())
+    assert metadata["vocab_size"] == trained.get_vocab_size() + FIRST_TOKEN
+    found: list[str] = []
+    for split in ("train", "test"):
+        document: list[int] = []
+        for token in tokens_of(root, split):
+            if token == EOS:
+                found.append(trained.decode(document))
+                document = []
+            else:
+                document.append(token - FIRST_TOKEN)
+    assert sorted(found) == sorted(texts)
+    (tmp_path / "bad.json").write_text("{}")
+    assert main([*flags, "--rebuild", "--tokenizer", str(tmp_path / "bad.json")]) == 3
