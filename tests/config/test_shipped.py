@@ -21,13 +21,6 @@ SECTIONS: dict[str, type[Section]] = {"run": RunConfig, **FAMILIES}
 FIELDS = [(label, name) for label, section in SECTIONS.items() for name in section.model_fields]
 PACKAGE = Path(trm_cli.__file__).parent
 
-# Keys whose readers are written in other branches of the tree; the test below fails as soon as one of them is read.
-PENDING: set[str] = set()
-
-
-# Builders that are written in other branches of the tree; stale as soon as the file is there.
-PENDING_BUILDERS: set[str] = set()
-
 
 def test_every_configuration_composes() -> None:
     checked, problems = check_all([])
@@ -74,8 +67,7 @@ def test_a_key_is_declared_in_full(label: str, name: str) -> None:
 def test_every_key_is_read_by_the_program() -> None:
     read = _names_in(path for path in PACKAGE.rglob("*.py") if path.parent.name != "config")
     unread = {name for _, name in FIELDS if name not in read and name not in ("name", "family")}
-    assert unread - PENDING == set(), "keys that nothing reads"
-    assert PENDING - unread == set(), "no longer pending"
+    assert unread == set(), "keys that nothing reads"
 
 
 def _names_in(paths: object) -> set[str]:
@@ -111,10 +103,6 @@ def test_flags_of_the_quick_start() -> None:
     )
 
 
-def test_pending_builders_are_not_there() -> None:
-    assert [path for path in PENDING_BUILDERS if (PACKAGE.parent / path).exists()] == []
-
-
 @pytest.mark.parametrize("model", registry.names("models"))
 def test_a_builder_knows_the_flags_of_its_model(model: str) -> None:
     import subprocess
@@ -124,8 +112,6 @@ def test_a_builder_knows_the_flags_of_its_model(model: str) -> None:
 
     entry = compose(model).registry
     assert entry is not None
-    if entry.dataset_builder in PENDING_BUILDERS:
-        pytest.skip("this builder is not merged yet")
     command = [sys.executable, "-m", entry.builder_module, "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent).stdout
     for flag in builder_flags(entry.dataset_args):

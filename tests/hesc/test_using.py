@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from tests.hesc.making import VOCABULARY, Values, make, make_batch
+from trm_cli.data import vocabulary as of_data
 from trm_cli.models.hesc import vocabulary
 from trm_cli.models.hesc.using import think, write_text
 
 
 def test_models_and_data_speak_one_vocabulary():
-    of_data = pytest.importorskip("trm_cli.data.vocabulary")
     assert (of_data.PAD, of_data.EOS, of_data.FIRST_COLOUR) == (vocabulary.PAD, vocabulary.EOS, vocabulary.FIRST_COLOUR)
     assert (of_data.FIRST_BYTE, of_data.FIRST_CONTROL) == (vocabulary.FIRST_BYTE, vocabulary.BEGIN)
     assert of_data.VOCAB_SIZE == VOCABULARY >= vocabulary.MINIMUM_VOCABULARY

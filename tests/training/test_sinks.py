@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trm_cli.training.sinks import Guarded, TensorBoardSink, WandbSink, wandb_mode
+from trm_cli.training.sinks import Guarded, WandbSink, wandb_mode
 
 
 class Broken:
@@ -76,11 +76,3 @@ def test_wandb_writes_an_offline_run_without_an_account(tmp_path: Path, monkeypa
     sink.close()
     (run,) = (tmp_path / "wandb").glob("offline-run-*-abc123")
     assert (run / "run-abc123.wandb").stat().st_size > 0
-
-
-def test_tensorboard_writes_an_event_file(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    sink = TensorBoardSink(tmp_path)
-    sink.write(1, {"kind": "train", "step": 1, "loss": 2.0, "name": "text"})
-    sink.close()
-    assert list(tmp_path.glob("events.out.tfevents.*"))

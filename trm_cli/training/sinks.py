@@ -103,22 +103,3 @@ class WandbSink:
     def close(self) -> None:
         """Finish the W&B run."""
         self._run.finish()
-
-
-class TensorBoardSink:
-    """TensorBoard event files in the run directory; needs the `tensorboard` extra."""
-
-    def __init__(self, directory: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(directory))
-
-    def write(self, step: int, record: dict[str, Any]) -> None:
-        """Write each number of the record as a scalar."""
-        for key, value in record.items():
-            if key != "step" and isinstance(value, int | float):
-                self._writer.add_scalar(f"{record['kind']}/{key}", value, step)
-
-    def close(self) -> None:
-        """Flush the event file."""
-        self._writer.close()
