@@ -6,9 +6,11 @@ One process, one thread. The board content does not matter for the time, so the 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -64,8 +66,11 @@ def main() -> None:
                 dataset.train_batch(step, order, seed=0)
                 step += 1
             rates.append(50 * options.batch / (time.process_time() - start))
+        stored = sum(path.stat().st_size for path in Path(root).rglob("*") if path.is_file())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"batch {options.batch}, {options.groups} groups, augmented 9x9, one thread:")
     print(f"median {statistics.median(rates):,.0f} samples/s, best {max(rates):,.0f} samples/s")
+    print(f"peak memory of the process {peak:,.0f} MiB, {stored:,} bytes on disk for {1001 * options.groups:,} puzzles")
 
 
 if __name__ == "__main__":
