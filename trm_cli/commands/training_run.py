@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,11 +55,11 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode
     """Plan, prepare and train on a dataset that is complete, or that `live` is completing."""
     from trm_cli.console.output import note
     from trm_cli.console.run_screen import show_choices, show_data_notes, show_plan
+    from trm_cli.training.fresh import clear_run
 
     run_path = Path(resolved.config.checkpoint_path)
-    if wishes.fresh and not wishes.dry_run and run_path.exists():
-        shutil.rmtree(run_path)
-        note(f"deleted {run_path}: a fresh start")
+    if wishes.fresh and not wishes.dry_run and (deleted := clear_run(run_path)):
+        note(f"deleted {deleted} files of the run in {run_path}: a fresh start")
     check_drift(resolved, replan=wishes.replan)
 
     from trm_cli.training.devices import prepare_threads
