@@ -239,6 +239,12 @@ class TestProblems:
         assert message in problem.message
         assert hint in problem.hint
 
+    def test_heads_may_leave_features_over_but_need_a_width(self) -> None:
+        assert compose(None, ["arch=trm", "arch.num_heads=12"]).config.arch.num_heads == 12
+        for heads, message in ((600, "leave no width"), (100, "even width; these are 5 wide")):
+            [problem] = problems_of(None, "arch=trm", f"arch.num_heads={heads}")
+            assert message in problem.message
+
     @pytest.mark.parametrize(
         ("key", "value", "word"),
         [

@@ -13,9 +13,11 @@ from trm_cli.config import registry
 from trm_cli.config.architectures import FAMILIES
 from trm_cli.config.catalogue import check_all
 from trm_cli.config.compose import compose
+from trm_cli.config.dump import flat_values
 from trm_cli.config.fields import Section, expectation, resume_class
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.yaml_loader import load_yaml
+from trm_cli.schedule.plan import DatasetFacts, make_plan
 
 SECTIONS: dict[str, type[Section]] = {"run": RunConfig, **FAMILIES}
 FIELDS = [(label, name) for label, section in SECTIONS.items() for name in section.model_fields]
@@ -86,11 +88,52 @@ def _names_in(paths: object) -> set[str]:
     return names
 
 
-def test_the_published_recipe_counts_as_published() -> None:
-    config = compose("sudoku-extreme").config
-    assert config.epochs * 1000 // config.global_batch_size == 65_104
-    assert (config.lr, config.puzzle_emb_lr, config.weight_decay) == (1e-4, 1e-4, 1.0)
-    assert config.step_rounding == "whole_run"
+#: model -> samples of an epoch as published (ARC with its subset "concept"), batch, updates, lr and decay of the table.
+RECIPES = {
+    "sudoku-extreme": (1000, 768, 65_104, 1e-4, 1.0),
+    "sudoku-extreme-att": (1000, 768, 65_104, 1e-4, 1.0),
+    "sudoku-extreme-paper": (1000, 768, 78_125, 1e-4, 1.0),
+    "maze-hard": (1000, 768, 65_104, 1e-4, 1.0),
+    "maze-hard global_batch_size=128": (1000, 128, 390_625, 1e-4, 1.0),
+    "maze-hard-paper": (1000, 768, 78_125, 1e-4, 1.0),
+    "maze-generated": (1000, 768, 65_104, 1e-4, 1.0),
+    "arc-1": (3988, 768, 519_270, 1e-2, 0.1),
+    "arc-1-paper": (3988, 768, 519_270, 1e-2, 0.1),
+    "arc-2": (5573, 768, 725_651, 1e-2, 0.1),
+    "arc-2-paper": (5573, 768, 725_651, 1e-2, 0.1),
+}
+
+
+@pytest.mark.parametrize("words", RECIPES)
+def test_a_published_recipe_has_the_published_schedule(words: str) -> None:
+    samples, batch, steps, table_rate, decay = RECIPES[words]
+    name, *overrides = words.split()
+    config = compose(name, overrides).config
+    plan = make_plan(config, DatasetFacts(samples, 1.0, "published"))
+    assert (plan.total_steps, config.global_batch_size, config.step_rounding) == (steps, batch, "whole_run")
+    assert (config.lr, config.puzzle_emb_lr) == (1e-4, table_rate)
+    assert (config.weight_decay, config.puzzle_emb_weight_decay) == (decay, decay)
+    assert (config.beta1, config.beta2, config.ema, config.ema_rate) == (0.9, 0.95, True, 0.999)
+    assert (config.arch.halt_max_steps, config.arch.halt_exploration_prob) == (16, 0.1)
+    rate = next(quantity for quantity in plan.quantities if quantity.name == "lr")
+    assert rate.at(1) == pytest.approx(1e-4 / 2000)
+    assert rate.at(1999) < rate.at(2000) == rate.at(steps) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("name", ["sudoku-extreme", "maze-hard", "arc-1", "arc-2"])
+def test_paper_and_published_commands_differ_where_their_names_say_so(name: str) -> None:
+    code, paper = compose(name).config, compose(f"{name}-paper").config
+    values = {key: (value, flat_values(paper)[key]) for key, value in flat_values(code).items()}
+    differing = {key: pair for key, pair in values.items() if pair[0] != pair[1]}
+    expected = {"optimizer": ("adam_atan2", "adamw"), "arch.puzzle_emb_len": (16, 1)}
+    if not name.startswith("arc"):
+        expected |= {"epochs": (50_000, 60_000), "eval_interval": (5_000, 6_000)}
+    if name != "sudoku-extreme":
+        expected |= {"arch.L_cycles": (4, 6)}
+    for key in ("model", "checkpoint_path", "data_paths"):
+        differing.pop(key, None)
+    assert differing == expected
+    assert compose(name).config.checkpoint_path != compose(f"{name}-paper").config.checkpoint_path
 
 
 def test_flags_of_the_quick_start() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.models.cases import CASES, HRM, TRANSFORMER, TRM, Case, make_batch
+from trm_cli.config.compose import compose
 from trm_cli.models import create_model
 from trm_cli.models.puzzle_model import PuzzleModel
 
@@ -67,6 +68,35 @@ def test_published_parameter_counts(
     family: str, settings: dict[str, Any], vocabulary: int, sequence: int, count: int
 ) -> None:
     model = create_model(family, settings, vocab_size=vocabulary, seq_len=sequence, num_puzzle_identifiers=2)
+    assert isinstance(model, PuzzleModel)
+    assert sum(parameter.numel() for parameter in model.trunk_parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "vocabulary", "sequence", "count"),
+    [
+        ("trm", 11, 81, 6_828_034),
+        ("trm_sudoku", 11, 81, 5_028_866),
+        ("trm_sudoku_att", 11, 81, 6_828_034),
+        ("trm_singlez", 11, 81, 6_828_034),
+        ("trm_hier6", 11, 81, 6_828_034),
+        ("trm_maze", 6, 900, 6_822_914),
+        ("trm_arc", 12, 900, 6_829_058),
+        ("hrm", 11, 81, 27_275_266),
+        ("hrm", 12, 900, 27_276_290),
+        ("transformer_baseline", 12, 900, 27_145_218),
+    ],
+)
+def test_shipped_architectures_have_the_published_sizes(name: str, vocabulary: int, sequence: int, count: int) -> None:
+    architecture = compose(None, [f"arch={name}"]).config.arch
+    with torch.device("meta"):
+        model = create_model(
+            architecture.family,
+            architecture.model_dump(exclude={"family", "name"}),
+            vocab_size=vocabulary,
+            seq_len=sequence,
+            num_puzzle_identifiers=2,
+        )
     assert isinstance(model, PuzzleModel)
     assert sum(parameter.numel() for parameter in model.trunk_parameters()) == count
 
