@@ -1,13 +1,14 @@
 """TRM, HRM and the transformer baseline written a second time, slowly, from the published formulas.
 
-Float64, one function per formula, transposes and loops spelt out, no code in common with `trm_cli`. Only the names of
-the weights are shared, because both sides must start from the same numbers.
+Float64, one row at a time, one function per formula, transposes spelt out, no code in common with `trm_cli`. Only the
+names of the weights are shared, because both sides must start from the same numbers.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -58,16 +59,20 @@ def sigmoid_gate(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
     return torch.einsum("...i,oi->...o", gate / (1 + torch.exp(-gate)) * up, w_down)
 
 
+@cache
+def angles(length: int, d: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of position * theta^(-2i/d), [L, 1, d / 2] each."""
+    table = [[position * theta ** (-2 * i / d) for i in range(d // 2)] for position in range(length)]
+    both = torch.tensor(table, dtype=torch.float64)[:, None]
+    return torch.cos(both), torch.sin(both)
+
+
 def turn(x: Tensor, theta: float) -> Tensor:
     """Rotate-half convention; x [L, H, d]."""
     length, _, d = x.shape
-    out = torch.empty_like(x)
-    for i in range(d // 2):
-        angle = torch.arange(length, dtype=torch.float64) * theta ** (-2 * i / d)
-        c, s = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
-        out[..., i] = x[..., i] * c - x[..., i + d // 2] * s
-        out[..., i + d // 2] = x[..., i + d // 2] * c + x[..., i] * s
-    return out
+    c, s = angles(length, d, theta)
+    first, second = x[..., : d // 2], x[..., d // 2 :]
+    return torch.cat((first * c - second * s, second * c + first * s), dim=-1)
 
 
 def attend(h: Tensor, w_qkv: Tensor, w_out: Tensor, shape: Shape) -> Tensor:
@@ -78,12 +83,10 @@ def attend(h: Tensor, w_qkv: Tensor, w_out: Tensor, shape: Shape) -> Tensor:
     q, k, v = qkv[:, : shape.heads], qkv[:, shape.heads : 2 * shape.heads], qkv[:, 2 * shape.heads :]
     if shape.positions == "rope":
         q, k = turn(q, shape.theta), turn(k, shape.theta)
-    heads = []
-    for head in range(shape.heads):
-        scores = q[:, head] @ k[:, head].T / math.sqrt(d)
-        weights = torch.exp(scores - scores.max(dim=-1, keepdim=True).values)
-        heads.append(weights / weights.sum(dim=-1, keepdim=True) @ v[:, head])
-    return torch.cat(heads, dim=-1) @ w_out.T
+    scores = torch.einsum("ahd,bhd->hab", q, k) / math.sqrt(d)
+    weights = torch.exp(scores - scores.max(dim=-1, keepdim=True).values)
+    mixed = torch.einsum("hab,bhd->ahd", weights / weights.sum(dim=-1, keepdim=True), v)
+    return mixed.reshape(length, -1) @ w_out.T
 
 
 def network(h: Tensor, injection: Tensor, p: dict[str, Tensor], name: str, shape: Shape) -> Tensor:

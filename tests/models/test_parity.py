@@ -1,6 +1,12 @@
-"""Every network against the independent reference: outputs, losses, halting, and ten optimizer steps."""
+"""Every network against the independent reference: outputs, losses, halting, and twenty optimizer steps.
+
+Each architecture, both halting rules where it has both, in float64 (where the two agree to ten digits) and in float32.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
 
 import pytest
 import torch
@@ -15,12 +21,10 @@ from trm_cli.training.optimizers.sign_sgd import SignSGD
 
 torch.set_num_threads(1)
 
-ROWS, STEPS = 4, 10
-RATE, TABLE_RATE, DECAY, TABLE_DECAY, AVERAGE = 2e-3, 1e-2, 0.1, 0.3, 0.9
+ROWS, STEPS = 3, 20
+RATE, TABLE_RATE, DECAY, TABLE_DECAY, AVERAGE = 1e-3, 1e-2, 0.1, 0.3, 0.9
 TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
-# Both token mixers, both halting rules, every family; the remaining kinds differ in one line each.
-MAIN = ("attention", "mlp_t", "attention_continue", "mlp_t_continue", "hrm", "transformer")
-ALL = [pytest.param(name, marks=() if name in MAIN else pytest.mark.slow) for name in CASES]
+EVERY = [(name, dtype) for name in CASES for dtype in TOLERANCE]
 
 
 def _split(batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -33,9 +37,7 @@ def _reference_start(model: PuzzleModel) -> tuple[dict[str, Tensor], reference.R
     return p, reference.Rows([z] * ROWS, [0] * ROWS, [True] * ROWS, [{}] * ROWS)
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype"), [(name, "float64") for name in CASES] + [(name, "float32") for name in ("attention", "mlp_t")]
-)
+@pytest.mark.parametrize(("name", "dtype"), EVERY)
 def test_evaluation_equals_the_reference(name: str, dtype: str) -> None:
     model, shape = CASES[name].model(dtype), CASES[name].shape()
     p, rows = _reference_start(model)
@@ -56,23 +58,57 @@ def test_evaluation_equals_the_reference(name: str, dtype: str) -> None:
             assert {k: v.item() for k, v in result.metrics.items()} == pytest.approx(metrics, rel=1e-6)
 
 
-class _Twin:
-    """The library's model and the reference, trained side by side on the same rows and draws."""
+def _batch(number: int) -> tuple[dict[str, Tensor], Tensor, float]:
+    """Rows [ROWS, ...], draws [ROWS, 2] and learning rate of update `number`."""
+    batch = make_batch(number, ROWS, unlabelled=number % ROWS if number % 3 == 0 else None)
+    draws = torch.rand(ROWS, 2, generator=torch.Generator().manual_seed(100 + number), dtype=torch.float64)
+    return batch, draws, RATE * min(1.0, number / 3)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """What the reference says about twenty updates: after each one, and the weights at the end."""
+
+    losses: list[float]
+    metrics: list[dict[str, float]]
+    rows: list[reference.Rows]
+    weights: dict[str, Tensor]
+    average: dict[str, Tensor]
+
+
+@cache
+def _reference_walk(name: str) -> _Walk:
+    case = CASES[name]
+    shape = case.shape()
+    p, rows = _reference_start(case.model())
+    trainer = reference.Trainer(p, DECAY, TABLE_DECAY, AVERAGE)
+    walk = _Walk([], [], [], trainer.p, trainer.average)
+    for number in range(1, STEPS + 1):
+        batch, draws, rate = _batch(number)
+        leaves = {key: value.clone().requires_grad_() for key, value in trainer.p.items()}
+        pairs = [(a, b) for a, b in draws.tolist()]
+        rows, loss, metrics, _ = reference.supervise(rows, _split(batch), leaves, shape, pairs)
+        seen = {int(row["puzzle_identifiers"]) for row in rows.data}
+        trainer.step(loss / ROWS, leaves, seen, rate, TABLE_RATE)
+        walk.losses.append(loss.item())
+        walk.metrics.append(metrics)
+        walk.rows.append(rows)
+    return walk
+
+
+class _Trainee:
+    """The library's model with the library's optimizers."""
 
     def __init__(self, case: Case, dtype: str) -> None:
-        self.model, self.shape = case.model(dtype), case.shape()
-        p, self.rows = _reference_start(self.model)
-        self.trainer = reference.Trainer(p, DECAY, TABLE_DECAY, AVERAGE)
+        self.model = case.model(dtype)
         self.optimizer = AdamATan2(self.model.trunk_parameters(), lr=0.0, weight_decay=DECAY)
         table = self.model.puzzle_embedding
         self.table = None if table is None else SignSGD(table.weight, weight_decay=TABLE_DECAY)
         self.average = EMA(self.model, AVERAGE)
         self.carry = self.model.initial_carry(make_batch(0, ROWS))
 
-    def step(self, number: int) -> tuple[Tensor, Tensor, dict[str, float], dict[str, float]]:
-        batch = make_batch(number, ROWS, unlabelled=number % ROWS if number % 3 == 0 else None)
-        draws = torch.rand(ROWS, 2, generator=torch.Generator().manual_seed(100 + number), dtype=torch.float64)
-        rate = RATE * min(1.0, number / 3)
+    def step(self, number: int) -> tuple[float, dict[str, float]]:
+        batch, draws, rate = _batch(number)
         result = self.model(self.carry, batch, None, draws)
         (result.loss / ROWS).backward()
         self.optimizer.param_groups[0]["lr"] = rate
@@ -83,48 +119,42 @@ class _Twin:
             self.table.zero_grad()
         self.average.update()
         self.carry = result.carry
-
-        leaves = {name: value.clone().requires_grad_() for name, value in self.trainer.p.items()}
-        pairs = [(a, b) for a, b in draws.tolist()]
-        self.rows, loss, metrics, _ = reference.supervise(self.rows, _split(batch), leaves, self.shape, pairs)
-        seen = {int(row["puzzle_identifiers"]) for row in self.rows.data}
-        self.trainer.step(loss / ROWS, leaves, seen, rate, TABLE_RATE)
-        return result.loss, loss, {k: v.item() for k, v in result.metrics.items()}, metrics
+        return result.loss.item(), {key: value.item() for key, value in result.metrics.items()}
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_ten_training_steps_equal_the_reference(name: str) -> None:
-    twin = _Twin(CASES[name], "float64")
-    halts, mixed = 0, False
+@pytest.mark.parametrize(("name", "dtype"), EVERY)
+def test_twenty_training_steps_equal_the_reference(name: str, dtype: str) -> None:
+    walk, trainee = _reference_walk(name), _Trainee(CASES[name], dtype)
     for number in range(1, STEPS + 1):
-        loss, expected, metrics, expected_metrics = twin.step(number)
-        assert loss.item() == pytest.approx(expected.item(), rel=1e-8), number
-        assert metrics == pytest.approx(expected_metrics, rel=1e-6), number
-        assert twin.carry.steps.tolist() == twin.rows.steps
-        assert twin.carry.halted.tolist() == twin.rows.halted
+        loss, metrics = trainee.step(number)
+        rows = walk.rows[number - 1]
+        assert loss == pytest.approx(walk.losses[number - 1], rel=TOLERANCE[dtype]), number
+        assert metrics == pytest.approx(walk.metrics[number - 1], rel=1e-5), number
+        assert trainee.carry.steps.tolist() == rows.steps
+        assert trainee.carry.halted.tolist() == rows.halted
         for i in range(ROWS):
-            assert torch.equal(twin.carry.data["inputs"][i], twin.rows.data[i]["inputs"])
-            for state, value in twin.carry.z.items():
-                torch.testing.assert_close(value[i], twin.rows.z[i][state], rtol=1e-6, atol=1e-6)
-        halts += sum(twin.rows.halted)
-        mixed |= 0 < sum(twin.rows.halted) < ROWS
-    assert halts > 3, "rows must halt and be filled again, or this test shows little"
-    assert mixed, "some rows must go on while others halt"
-    for key, value in twin.model.state_dict().items():
-        torch.testing.assert_close(value, twin.trainer.p[key], rtol=1e-6, atol=1e-7, msg=lambda m, k=key: f"{k}: {m}")
-    for key, value in twin.average.state_dict().items():
-        torch.testing.assert_close(value, twin.trainer.average[key], rtol=1e-6, atol=1e-7)
+            assert torch.equal(trainee.carry.data["inputs"][i], rows.data[i]["inputs"])
+            assert torch.equal(trainee.carry.data["puzzle_identifiers"][i], rows.data[i]["puzzle_identifiers"])
+            if dtype == "float64":
+                for state, value in trainee.carry.z.items():
+                    torch.testing.assert_close(value[i], rows.z[i][state], rtol=1e-6, atol=1e-6)
+    weights = {**trainee.model.state_dict(), **{f"average {k}": v for k, v in trainee.average.state_dict().items()}}
+    expected = {**walk.weights, **{f"average {key}": value for key, value in walk.average.items()}}
+    assert weights.keys() == expected.keys()
+    for key, value in weights.items():
+        difference = (value.double() - expected[key]).abs()
+        if dtype == "float64":
+            assert difference.max().item() < 1e-6, key
+        # Float32 cannot follow the sign of a vanishing gradient, so single weights may differ by the length of the
+        # walk; on average they stay within 5 % of it.
+        assert difference.mean().item() < 0.05 * STEPS * RATE, key
 
 
-@pytest.mark.parametrize("name", ["attention", "mlp_t"])
-def test_float32_training_stays_at_the_reference(name: str) -> None:
-    """Float32 cannot follow the sign of a vanishing gradient, so single weights may differ; the rest may not."""
-    twin = _Twin(CASES[name], "float32")
-    for number in range(1, STEPS + 1):
-        loss, expected, metrics, expected_metrics = twin.step(number)
-        assert loss.item() == pytest.approx(expected.item(), rel=2e-4), number
-        assert metrics == pytest.approx(expected_metrics, rel=1e-5), number
-    for key, value in twin.model.state_dict().items():
-        difference = (value.double() - twin.trainer.p[key]).abs()
-        # 1 % of a ten-step walk on average: noise in the rounding of near-zero gradients alone.
-        assert difference.mean().item() < 0.01 * STEPS * RATE, key
+@pytest.mark.parametrize("name", CASES)
+def test_the_walk_shows_something(name: str) -> None:
+    walk = _reference_walk(name)
+    halted = [sum(rows.halted) for rows in walk.rows]
+    assert sum(halted) > 3, "rows must halt and be filled again"
+    assert any(0 < count < ROWS for count in halted), "some rows must go on while others halt"
+    assert len({int(row["puzzle_identifiers"]) for rows in walk.rows for row in rows.data}) > 2
+    assert sum(metrics["count"] for metrics in walk.metrics) > 0

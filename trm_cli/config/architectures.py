@@ -49,7 +49,7 @@ class Architecture(Section):
         found = []
         width = self.hidden_size // self.num_heads  # rounded down: the published baseline has 12 heads of 42 in 512
         if self.attends() and not width:
-            found.append(("num_heads", f"{self.num_heads} heads leave no width to one of hidden_size {self.hidden_size}"))
+            found.append(("num_heads", f"{self.num_heads} heads of {self.hidden_size} leave no width to each"))
         elif self.attends() and self.pos_encodings == "rope" and width % 2:
             found.append(("num_heads", f"rotary positions need heads of even width; these are {width} wide"))
         room = self.puzzle_emb_len * self.hidden_size
