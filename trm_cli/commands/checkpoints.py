@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import checkpoint_transfer
+
 Run = Annotated[str | None, typer.Argument(help="A run directory; default: the one changed last.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -15,6 +17,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="What a run has saved, and whether it is whole.")
     group.command("list")(list_checkpoints)
     group.command("verify")(verify)
+    checkpoint_transfer.register(group)
     app.add_typer(group, name="checkpoints")
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from trm_cli.console.tables import table
+from trm_cli.console.tables import facts, table
 
 if TYPE_CHECKING:
     from trm_cli.training.inventory import Entry
+    from trm_cli.training.transfer.exporting import Exported
+    from trm_cli.training.transfer.importing import Imported
 
 
 def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
@@ -27,3 +29,28 @@ def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
         rows.add_row(entry.file, f"{entry.step:,}", size, ", ".join(names), Text(state, "red" if entry.problem else ""))
     problems = [Text(entry.problem, "red") for entry in entries if entry.problem]
     return Group(Text(str(directory), "bold"), rows, *problems)
+
+
+def imported_view(done: Imported) -> Group:
+    """What came in, and what can be done with it."""
+    rows = facts()
+    names = "of the original code" if done.original_names else "as here"
+    rows.add_row("weights", f"{done.weights} tensors, names {names}, for {done.architecture}")
+    if done.table_rows:
+        new = done.table_rows - done.known_rows
+        parts = [f"{done.known_rows:,} of {done.table_rows:,} rows are the file's own"]
+        parts += [f"{new:,} begin with its mean"] * bool(new)
+        parts += [f"{done.unused_rows:,} of the file's are not used"] * bool(done.unused_rows)
+        rows.add_row("puzzle table", "; ".join(parts))
+    rows.add_row("dataset", done.dataset)
+    rows.add_row("run", done.run)
+    return Group(rows, Text(f"\nNext: trm solve {done.run} PUZZLE, or trm resume {done.run} to train it further"))
+
+
+def exported_view(done: Exported) -> Group:
+    """What went out."""
+    rows = facts()
+    kind = {"ema": "averaged weights", "raw": "raw weights"}[done.weights]
+    rows.add_row("from", f"{done.checkpoint}, step {done.step:,}, {kind}")
+    rows.add_row("to", f"{done.file}, {done.format}, {done.tensors} tensors, {done.bytes / 1e6:,.1f} MB")
+    return Group(rows)

@@ -56,15 +56,18 @@ class ArcIdentifiers:
 
 
 def read_identifiers(root: str | Path) -> ArcIdentifiers:
-    """Read `root/identifiers.json`, in either form. Raises DatasetError."""
-    path = Path(root) / IDENTIFIERS_NAME
+    """Read `root/identifiers.json`, or the file itself where it is named, in either form. Raises DatasetError.
+
+    Names of other puzzles than ARC's stand for themselves.
+    """
+    path = Path(root) / IDENTIFIERS_NAME if Path(root).is_dir() else Path(root)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(document, list):
             return _from_names(document)
         if not isinstance(document, dict) or document.get("format") != TASKS_FORMAT:
             raise ValueError(f"expected a list of names or the format {TASKS_FORMAT!r}")
-        return _from_tasks(document["tasks"], np.load(Path(root) / CODES_NAME, allow_pickle=False))
+        return _from_tasks(document["tasks"], np.load(path.parent / CODES_NAME, allow_pickle=False))
     except FileNotFoundError as error:
         raise DatasetError(f"{error.filename} is missing", hint="build the dataset again with --rebuild") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -39,7 +39,7 @@ def load_trained(named: str | None, device: torch.device, *, forward_dtype: str 
     The averaged weights are used where the run has them: those are what its evaluations scored.
     Raises CheckpointError when nothing whole is there.
     """
-    path = _checkpoint(named)
+    path = find_checkpoint(named)
     state, summary = load_checkpoint(path)
     config = load_run_config(find_run(str(path))).config
     try:
@@ -60,7 +60,8 @@ def load_trained(named: str | None, device: torch.device, *, forward_dtype: str 
     )
 
 
-def _checkpoint(named: str | None) -> Path:
+def find_checkpoint(named: str | None) -> Path:
+    """The file that is named, or the best (else the newest) checkpoint of a run. Raises CheckpointError."""
     if named is not None and Path(named).suffix == ".pt":
         path = Path(named)
         if not path.exists():

@@ -242,7 +242,7 @@ class Run:
             train=BoundData(self.datasets.train, self.plan, self.config.seed),
             test=self.datasets.test,
             store=self.store,
-            summary=self._summary(identity),
+            summary=self.summary(identity),
             metrics=metrics,
             timings=timings,
             sinks=sinks,
@@ -257,7 +257,8 @@ class Run:
             metrics.close()
             timings.close()
 
-    def _summary(self, identity: dict[str, Any]) -> dict[str, Any]:
+    def summary(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """What every checkpoint of the run says about it."""
         return {
             **identity,
             "config": self.config_text,

@@ -61,7 +61,7 @@ class TrainingState:
             )
         try:
             self.model.load_state_dict(state["model"])
-            self.trunk_optimizer.load_state_dict(state["trunk_optimizer"])
+            self._load_optimizer(state["trunk_optimizer"])
             if self.ema:
                 self.ema.load_state_dict(state["ema"])
             if self.scaler and state["scaler"]:
@@ -77,3 +77,11 @@ class TrainingState:
         self.evaluated_step = state["evaluated_step"]
         self.best_step = state["best_step"]
         self.best_exact_accuracy = state["best_exact_accuracy"]
+
+    def _load_optimizer(self, saved: dict[str, Any]) -> None:
+        """Take over the moments; weight decay and betas stay those that this run was configured with."""
+        groups = self.trunk_optimizer.param_groups
+        own = [{key: value for key, value in group.items() if key != "params"} for group in groups]
+        self.trunk_optimizer.load_state_dict(saved)
+        for group, settings in zip(self.trunk_optimizer.param_groups, own, strict=True):
+            group.update(settings)

@@ -1,0 +1,118 @@
+"""A checkpoint's weights as a file for other programs: safetensors, or the state dict of the original code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from trm_cli.config.compose import load_run_config
+from trm_cli.config.schema import RunConfig
+from trm_cli.data.durable import atomic_file
+from trm_cli.errors import CheckpointError, UsageError
+from trm_cli.training.checkpoint_file import load_checkpoint
+from trm_cli.training.finding import find_run
+from trm_cli.training.inference import find_checkpoint
+from trm_cli.training.transfer.layout import COMPILED, WRAPPERS, is_initial_state, original_name
+
+Format = Literal["safetensors", "original"]
+_ORIGINAL_FAMILIES = ("trm", "hrm", "transformer")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written. weights: "ema" or "raw"."""
+
+    file: str
+    format: str
+    checkpoint: str
+    step: int
+    weights: str
+    tensors: int
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, by name."""
+        return asdict(self)
+
+
+def export_weights(
+    named: str | None, out: Path, form: Format, *, averaged: bool | None = None, compiled: bool = True
+) -> Exported:
+    """Write the weights of a run's best (else newest) checkpoint, or of the checkpoint file that is named.
+
+    averaged: the average of the weights or the raw ones; None: the average where the run has one. compiled: original
+    names begin with what torch.compile puts before them, as that code saves and loads them.
+    Raises CheckpointError and UsageError.
+    """
+    path = find_checkpoint(named)
+    state, summary = load_checkpoint(path)
+    config = load_run_config(find_run(str(path))).config
+    if averaged and state["ema"] is None:
+        raise CheckpointError(f"{path} holds no averaged weights: the run was trained with ema=false", hint="--raw")
+    use_average = state["ema"] is not None if averaged is None else averaged
+    tensors = {**state["model"], **(state["ema"] if use_average else {})}
+    weights = "ema" if use_average else "raw"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if form == "original":
+        tensors = original_layout(tensors, config, compiled=compiled)
+        with atomic_file(out) as file:
+            torch.save(tensors, file)
+    else:
+        data = _safetensors(tensors, _metadata(config, summary, weights))
+        with atomic_file(out) as file:
+            file.write(data)
+    return Exported(str(out), form, str(path), int(state["step"]), weights, len(tensors), out.stat().st_size)
+
+
+def original_layout(tensors: dict[str, Tensor], config: RunConfig, *, compiled: bool) -> dict[str, Tensor]:
+    """Weights under the names of the original code. Raises UsageError for a network that it does not have.
+
+    Its initial states are of the type that it computes in: bfloat16, or float32 where the run asks for float32.
+    """
+    if config.arch.family not in _ORIGINAL_FAMILIES:
+        raise UsageError(
+            f"the original code has no network like {config.arch.name}", hint="--format safetensors takes every network"
+        )
+    prefix = (COMPILED if compiled else "") + WRAPPERS
+    state_type = torch.float32 if config.precision == "float32" else torch.bfloat16
+    return {
+        prefix + original_name(name): value.to(state_type) if is_initial_state(name) else value
+        for name, value in tensors.items()
+    }
+
+
+def _metadata(config: RunConfig, summary: dict[str, Any], weights: str) -> dict[str, str]:
+    """What a file of weights must say to be used: texts alone, as the format asks."""
+    return {
+        "format": "pt",
+        "weights": weights,
+        "step": str(summary["step"]),
+        "run": str(summary["run"]),
+        "trm": str(summary["trm"]),
+        "architecture": config.arch.model_dump_json(),
+        "config": str(summary["config"]),
+        "dataset": json.dumps(summary["dataset"]),
+    }
+
+
+def _safetensors(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """The file. A tensor that two names share is written once; `tied` in the metadata maps the other name to it."""
+    from safetensors.torch import save
+
+    kept: dict[str, Tensor] = {}
+    first: dict[tuple[int, ...], str] = {}
+    tied: dict[str, str] = {}
+    for name, value in tensors.items():
+        place = (value.untyped_storage().data_ptr(), int(value.storage_offset()), *value.shape)
+        if value.numel() and place in first:
+            tied[name] = first[place]
+        else:
+            first[place] = name
+            kept[name] = value.contiguous()
+    data: bytes = save(kept, metadata={**metadata, "tied": json.dumps(tied)})
+    return data
