@@ -35,16 +35,15 @@ def _show_one_puzzle(run: str) -> None:
 
     from trm_cli.console.output import note, stdout
     from trm_cli.console.solution import solution_screen
-    from trm_cli.data.puzzle_text import box_of
+    from trm_cli.data.puzzle_families import Sudoku, family_of
     from trm_cli.evaluation.solving import solve
     from trm_cli.training.inference import load_trained
     from trm_cli.training.quickstart import held_out_puzzle
 
     trained = load_trained(run, torch.device("cpu"))
-    box = box_of(trained.metadata)
-    assert box is not None
+    family = family_of(trained.metadata)
+    assert isinstance(family, Sudoku)
     puzzle = held_out_puzzle(trained)
     note("\nOne of the puzzles that it has never seen, step by step (bold: given, green: just changed):\n")
-    stdout().print(solution_screen(puzzle, solve(trained.model, puzzle, torch.device("cpu")), box))
-    line = "".join("." if token == 1 else str(token - 1) for token in puzzle)
-    note(f"\nTry one of your own: trm solve {run} {line}")
+    stdout().print(solution_screen(puzzle, solve(trained.model, puzzle, torch.device("cpu")), family))
+    note(f"\nTry one of your own: trm solve {run} {family.line(puzzle)}")

@@ -32,3 +32,8 @@ def note(message: str) -> None:
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document on stdout; keys stay in the order given."""
     print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_line(text: str) -> None:
+    """Print one line of results on stdout as it is: no wrapping, no markup."""
+    print(text, flush=True)

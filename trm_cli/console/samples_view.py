@@ -43,7 +43,7 @@ def show_samples(console: Console, samples: Sequence[Sample]) -> None:
 def render(sample: Sample, coloured: bool) -> RenderableType:
     """Return one sample as something that rich prints; without colours cells are digits."""
     if isinstance(sample, GridSample):
-        return _beside(_grid(sample.given, coloured), _grid(sample.wanted, coloured))
+        return _beside(grid_text(sample.given, coloured), grid_text(sample.wanted, coloured))
     if isinstance(sample, BoardSample):
         answer = _board(sample.wanted, sample.box, sample.given)
         return _beside(_board(sample.given, sample.box, sample.given), answer)
@@ -61,7 +61,8 @@ def _beside(left: Text, right: Text) -> Table:
     return table
 
 
-def _grid(cells: NDArray[np.integer], coloured: bool) -> Text:
+def grid_text(cells: NDArray[np.integer], coloured: bool) -> Text:
+    """Draw a grid [h, w] of colours 0..9; without colours its cells are digits."""
     if not coloured:
         # Two grids of thirty cells fit a line of eighty only without spaces.
         gap = " " if cells.shape[1] <= _SPACED_COLUMNS else ""

@@ -1,12 +1,14 @@
-"""One puzzle through a model, with the answer after every supervision step."""
+"""Puzzles through a model, with the answer after every supervision step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,18 +32,38 @@ def solve(
     steps: int | None = None,
 ) -> list[Thought]:
     """Run `steps` (default: the model's halt_max_steps) supervision steps on one puzzle of L tokens."""
-    inputs = torch.tensor([list(tokens)], dtype=torch.int32, device=device)
+    rows = answers_by_step(model, np.array([tokens]), np.array([puzzle_identifier]), device, steps=steps)
+    return [
+        Thought(step, tuple(answers[0].tolist()), float(confidence[0]))
+        for step, (answers, confidence) in enumerate(rows, 1)
+    ]
+
+
+def answers_by_step(
+    model: nn.Module,
+    tokens: NDArray[np.integer],
+    identifiers: NDArray[np.integer],
+    device: torch.device,
+    *,
+    steps: int | None = None,
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """After each step the answers [B, L] to tokens [B, L], and how sure the model is of each [B].
+
+    Steps beyond those of the training go on from the same states.
+    """
+    inputs = torch.as_tensor(tokens.astype(np.int32)).to(device)
     batch = {
         "inputs": inputs,
         "labels": torch.full_like(inputs, -100),
-        "puzzle_identifiers": torch.tensor([puzzle_identifier], dtype=torch.int32, device=device),
+        "puzzle_identifiers": torch.as_tensor(identifiers.astype(np.int32)).to(device),
     }
-    thoughts = []
     model.eval()
-    with torch.inference_mode():
-        carry = model.initial_carry(batch)  # type: ignore[operator]
-        for step in range(1, (steps or int(model.halt_max_steps)) + 1):  # type: ignore[arg-type]
+    carry = model.initial_carry(batch)  # type: ignore[operator]
+    for _ in range(steps or int(model.halt_max_steps)):  # type: ignore[arg-type]
+        with torch.inference_mode():
             carry, outputs = model.advance(carry, batch, None, None)  # type: ignore[operator]
-            answer = model.answer(outputs)[0].tolist()  # type: ignore[operator]
-            thoughts.append(Thought(step, tuple(answer), float(torch.sigmoid(outputs.q_halt[0].float()))))
-    return thoughts
+            # At the trained depth a carry asks for new rows; here the same rows go on.
+            carry = replace(carry, halted=torch.zeros_like(carry.halted))
+            answers = model.answer(outputs).int().cpu().numpy()  # type: ignore[operator]
+            confidence = torch.sigmoid(outputs.q_halt.float()).cpu().numpy()
+        yield answers, confidence

@@ -1,0 +1,87 @@
+"""The answers to an ARC task: the vote, and how the plain task's answer came about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.columns import Columns
+from rich.console import Group
+from rich.text import Text
+
+from trm_cli.console.output import stdout
+from trm_cli.console.samples_view import grid_text
+from trm_cli.console.tables import counted
+
+if TYPE_CHECKING:
+    from trm_cli.evaluation.solving_arc import InputAnswer
+
+#: A submission has two attempts at each test input.
+ATTEMPTS = 2
+_STAGES = 3
+
+
+def arc_screen(name: str, answers: Sequence[InputAnswer]) -> Group:
+    """For each test input: the path of the plain task's answer, then the attempts that the vote chose."""
+    console = stdout()
+    coloured = console.is_terminal and not console.no_color
+    parts: list[Group | Text | Columns] = []
+    for number, answer in enumerate(answers, 1):
+        total = sum(one.votes for one in answer.candidates)
+        parts.append(Text(f"{name}, test input {number} of {len(answers)}: {counted(total, 'vote')}", "bold"))
+        stages = [("input", answer.given)]
+        stages += [(f"step {step}  {sure:.0%}", grid) for step, grid, sure in _changes(answer)]
+        stages += [
+            (f"attempt {rank}: {counted(one.votes, 'vote')}", one.grid)
+            for rank, one in enumerate(answer.candidates[:ATTEMPTS], 1)
+        ]
+        frames = [Group(Text(title, style="bold"), grid_text(grid, coloured)) for title, grid in stages]
+        parts.append(Columns(frames, padding=(1, 3)))
+        right = answer.right(ATTEMPTS)
+        if right is not None:
+            said = f"solved: attempt {_rank(answer)} is the output" if right else "not solved: no attempt is the output"
+            parts.append(Text(said, "bold" if right else "bold red"))
+    return Group(*parts)
+
+
+def arc_document(
+    name: str, augmentations: int, answers: Sequence[InputAnswer], checkpoint: Path, step: int
+) -> dict[str, Any]:
+    """The same as plain data; `attempts` are the best candidates, the vote's first choice first."""
+    return {
+        "schema_version": 1,
+        "checkpoint": str(checkpoint),
+        "trained_steps": step,
+        "task": name,
+        "augmentations": augmentations,
+        "tests": [
+            {
+                "input": answer.given.tolist(),
+                "attempts": [
+                    {"output": one.grid.tolist(), "votes": one.votes, "q_halt": one.confidence}
+                    for one in answer.candidates[:ATTEMPTS]
+                ],
+                "solved": answer.right(ATTEMPTS),
+                "steps": [{"step": at, "answer": grid.tolist(), "q_halt": sure} for at, grid, sure in answer.path],
+            }
+            for answer in answers
+        ],
+    }
+
+
+def _changes(answer: InputAnswer) -> list[tuple[int, np.ndarray, float]]:
+    """Steps at which the plain answer changed: the first ones and the last."""
+    found = [
+        one
+        for before, one in zip([None, *answer.path], answer.path, strict=False)
+        if before is None or not np.array_equal(before[1], one[1])
+    ]
+    return [*found[: _STAGES - 1], *found[_STAGES - 1 :][-1:]]
+
+
+def _rank(answer: InputAnswer) -> int:
+    """Which candidate is the output, from 1 on."""
+    assert answer.wanted is not None
+    return next(rank for rank, one in enumerate(answer.candidates, 1) if np.array_equal(one.grid, answer.wanted))
