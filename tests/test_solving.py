@@ -302,7 +302,7 @@ def test_a_maze_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_an_arc_task_on_the_screen(tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = ["arch.puzzle_emb_ndim=8", "arch.puzzle_emb_len=1"]
+    table = ["arch.puzzle_emb_ndim=8", "arch.puzzle_emb_len=1", "arch.mlp_t=false", "arch.pos_encodings=rope"]
     run = _train_a_step(tasks / "drawn", tmp_path / "run", *table)
     capsys.readouterr()
     assert trm("solve", run, tasks / "mirror.json", "--votes", "3", "--json") == 0
@@ -312,7 +312,7 @@ def test_an_arc_task_on_the_screen(tasks: Path, tmp_path: Path, capsys: pytest.C
     assert trm("solve", run, tasks / "mirror.json", "--votes", "2") == 0
     shown = capsys.readouterr()
     assert "attempt 1: " in shown.out
-    assert "task mirror: 2 augmentations of 1 test input" in shown.err
+    assert "task mirror: 1 test input under 2 augmentations" in shown.err
     stranger = '{"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}'
     assert trm("solve", run, stranger) == 2
     assert "no task with these demonstrations" in capsys.readouterr().err

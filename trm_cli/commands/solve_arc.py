@@ -27,6 +27,7 @@ def solve(
     from trm_cli.console.arc_solution import arc_document, arc_screen
     from trm_cli.console.counting import counting
     from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.tables import counted
     from trm_cli.data.arc_identifiers import read_identifiers
     from trm_cli.data.arc_task import find_task, parse_arc_task
     from trm_cli.evaluation.solving_arc import ArcSolver, variants_of
@@ -43,7 +44,8 @@ def solve(
             hint="a model learns a task from its demonstrations: build a dataset that holds it (trm build-dataset) "
             "and train on it; --task NAME names one of the dataset's own",
         )
-    note(f"task {name}: {len(variants):,} augmentations of {len(wanted.tests)} test inputs")
+    inputs, augmentations = counted(len(wanted.tests), "test input"), counted(len(variants), "augmentation")
+    note(f"task {name}: {inputs} under {augmentations}")
     if device.type == "cpu" and len(variants) > 64:
         note("on the CPU this takes long: --votes 16 asks fewer, --device cuda another device")
     solver = ArcSolver(trained.model, identifiers, device, steps, 64 if device.type == "cuda" else 4)

@@ -37,7 +37,7 @@ def arc_screen(name: str, answers: Sequence[InputAnswer]) -> Group:
             (f"attempt {rank}: {counted(one.votes, 'vote')}", one.grid)
             for rank, one in enumerate(answer.candidates[:ATTEMPTS], 1)
         ]
-        frames = [Group(Text(title, style="bold"), grid_text(grid, coloured)) for title, grid in stages]
+        frames = [Group(Text(title, style="bold"), _picture(grid, coloured)) for title, grid in stages]
         parts.append(Columns(frames, padding=(1, 3)))
         right = answer.right(ATTEMPTS)
         if right is not None:
@@ -79,6 +79,11 @@ def _changes(answer: InputAnswer) -> list[tuple[int, np.ndarray, float]]:
         if before is None or not np.array_equal(before[1], one[1])
     ]
     return [*found[: _STAGES - 1], *found[_STAGES - 1 :][-1:]]
+
+
+def _picture(grid: np.ndarray, coloured: bool) -> Text:
+    """A prediction that begins with no colour has no cells."""
+    return grid_text(grid, coloured) if grid.size else Text("(no grid)", "dim")
 
 
 def _rank(answer: InputAnswer) -> int:
