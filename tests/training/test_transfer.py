@@ -32,7 +32,7 @@ from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.inference import load_trained
 from trm_cli.training.session import Datasets, Machine, Run
 from trm_cli.training.signals import StopRequest
-from trm_cli.training.transfer.exporting import export_weights
+from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 from trm_cli.training.transfer.importing import Imported, Wanted, import_weights
 from trm_cli.training.transfer.layout import TABLE
 
@@ -95,6 +95,15 @@ def test_import_then_export_gives_the_same_names_and_tensors(data: Path, tmp_pat
         assert [name for name in state if differing(back[name], state[name])] == []
     export_weights(done.run, tmp_path / "plain", "original", compiled=False)
     assert torch.load(tmp_path / "plain").keys() == {name.removeprefix("_orig_mod.") for name in state}
+
+
+def test_the_names_of_the_rows_leave_with_them(data: Path, tmp_path: Path) -> None:
+    done = bring(tmp_path, state_dict("attention", len(NAMES)))
+    assert write_identifiers(done.run, tmp_path / "names.json") == len(NAMES)
+    assert json.loads((tmp_path / "names.json").read_text()) == list(NAMES)
+    (data / "identifiers.json").write_text(json.dumps(NAMES[:2]))
+    with pytest.raises(CheckpointError, match=r"has 5 rows, .* names 2 identifiers"):
+        write_identifiers(done.run, tmp_path / "names.json")
 
 
 def test_a_network_that_computed_in_float32_keeps_its_initial_states(data: Path, tmp_path: Path) -> None:

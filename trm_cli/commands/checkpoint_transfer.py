@@ -78,6 +78,9 @@ def export_run(
         bool,
         typer.Option("--compiled/--uncompiled", help="Original layout: names as torch.compile has them, or without."),
     ] = True,
+    identifiers: Annotated[
+        Path | None, typer.Option(help="Write the names of the puzzle table's rows as well.", metavar="FILE")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the weights of a run for other programs.
@@ -88,13 +91,15 @@ def export_run(
     from trm_cli.console.output import note, print_json, stdout
     from trm_cli.errors import UsageError
     from trm_cli.training.finding import find_run
-    from trm_cli.training.transfer.exporting import export_weights
+    from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 
     if out is None:
         raise UsageError("no file is named to write to", hint="--out FILE")
     if out.is_dir() or (out.suffix == ".pt" and (out.parent / "config.yaml").is_file()):
         raise UsageError(f"{out} would stand among the run's own files", hint="choose another file: --out FILE")
     note(f"reading {find_run(run)}")
+    if identifiers is not None:  # first: without its names a table is of no use
+        note(f"{identifiers}: the names of {write_identifiers(run, identifiers):,} rows")
     done = export_weights(run, out, form.value, averaged=ema, compiled=compiled)
     if as_json:
         print_json({"schema_version": 1, **done.to_json()})

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from trm_cli.config.compose import load_run_config
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.durable import atomic_file
+from trm_cli.data.arc_identifiers import read_identifiers
+from trm_cli.data.durable import atomic_file, write_atomically
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.finding import find_run
 from trm_cli.training.inference import find_checkpoint
-from trm_cli.training.transfer.layout import COMPILED, WRAPPERS, is_initial_state, original_name
+from trm_cli.training.transfer.layout import COMPILED, TABLE, WRAPPERS, is_initial_state, original_name
 
 Format = Literal["safetensors", "original"]
 _ORIGINAL_FAMILIES = ("trm", "hrm", "transformer")
@@ -67,6 +68,25 @@ def export_weights(
         with atomic_file(out) as file:
             file.write(data)
     return Exported(str(out), form, str(path), int(state["step"]), weights, len(tensors), out.stat().st_size)
+
+
+def write_identifiers(named: str | None, out: Path) -> int:
+    """Write the names of the table's rows as the original code's `identifiers.json`; returns how many.
+
+    Raises CheckpointError where the run's dataset does not have one name for each row.
+    """
+    path = find_checkpoint(named)
+    state, _ = load_checkpoint(path)
+    dataset = load_run_config(find_run(str(path))).config.data_paths[0]
+    names = read_identifiers(dataset)
+    rows = len(state["model"][TABLE]) if TABLE in state["model"] else 0
+    if rows != len(names):
+        raise CheckpointError(
+            f"the puzzle table of {path} has {rows:,} rows, {dataset} names {len(names):,} identifiers"
+        )
+    listed = [names.name(row) for row in range(rows)]
+    write_atomically(out, (json.dumps(listed) + "\n").encode())
+    return rows
 
 
 def original_layout(tensors: dict[str, Tensor], config: RunConfig, *, compiled: bool) -> dict[str, Tensor]:

@@ -62,6 +62,10 @@ def import_weights(wanted: Wanted, tell: Callable[[str], None]) -> Imported:
     if RunDirectory(wanted.run).exists() or (wanted.run.is_dir() and any(wanted.run.glob("*.pt"))):
         raise CheckpointError(f"{wanted.run} is a run already", hint="choose another directory: --out RUN")
     weights = read_weights(wanted.file)
+    if weights.precision != "auto":
+        tell(
+            f"{wanted.file} was made in {weights.precision}, so the run computes in it (precision=auto to change that)"
+        )
     resolved = compose(wanted.model, _overrides(wanted, weights.precision))
     config = resolved.config
     if config.canvas_size is not None:
