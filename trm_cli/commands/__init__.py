@@ -18,6 +18,7 @@ COMMANDS = {
     "inspect-schedule": "inspect_schedule",
     "train": "train",
     "resume": "resume",
+    "evaluate": "evaluate",
     "solve": "solve",
     "checkpoints": "checkpoints",
     "configs": "configs",

@@ -191,16 +191,31 @@ class PuzzleDataset:
         start, stop, stride = (rows or slice(None)).indices(batch_size)
         if stride != 1:
             raise ValueError("rows must be contiguous")
-        places = np.arange(index * batch_size + start, min(index * batch_size + stop, self.eval_rows))
+        return self.eval_at(np.arange(index * batch_size + start, index * batch_size + stop))
+
+    def eval_at(self, places: Index) -> Batch:
+        """Return the evaluated rows at `places` [B]; those past the end, which must come last, are padding rows."""
+        valid = places < self.eval_rows
+        here = places[valid]
+        puzzles, variants, within = self._eval_owners(here)
+        rows = Rows(self._table.puzzle_start[puzzles] + within, puzzles, variants)
+        drawn = [self._gather(rows, 0, None, 0)] if len(here) else []
+        if len(here) < len(places):
+            drawn.append(self._padding(len(places) - len(here)))
+        return {**_join(drawn), "valid": valid}
+
+    def _eval_owners(self, places: Index) -> tuple[Index, Index, Index]:
+        """Stored puzzle, augmentation and example within the puzzle of evaluated rows [B]."""
         puzzles = np.searchsorted(self._eval_starts, places, side="right") - 1
-        first = self._table.puzzle_start[puzzles]
-        size = self._table.puzzle_start[puzzles + 1] - first
-        variants, within = np.divmod(places - self._eval_starts[puzzles], np.maximum(size, 1))
-        drawn = [self._gather(Rows(first + within, puzzles, variants), 0, None, 0)] if len(places) else []
-        missing = (stop - start) - len(places)
-        if missing:
-            drawn.append(self._padding(missing))
-        return {**_join(drawn), "valid": np.arange(stop - start) < len(places)}
+        size = self._table.puzzle_start[puzzles + 1] - self._table.puzzle_start[puzzles]
+        return puzzles, *np.divmod(places - self._eval_starts[puzzles], np.maximum(size, 1))
+
+    def eval_groups(self, places: Index) -> tuple[Index, Index, Index]:
+        """Group, augmentation within the group (0 is the plain puzzle) and stored puzzle of evaluated rows [B]."""
+        puzzles, variants, _ = self._eval_owners(places)
+        first = self._table.first_puzzle
+        groups = np.searchsorted(first, puzzles, side="right") - 1
+        return groups, puzzles - first[groups] + variants, puzzles
 
     def eval_batches(self, batch_size: int, *, limit: int | None = None) -> Iterator[Batch]:
         """Yield every evaluation batch in order, at most `limit` of them."""

@@ -156,17 +156,17 @@ class StreamDataset:
         start, stop, stride = (rows or slice(None)).indices(batch_size)
         if stride != 1:
             raise ValueError("rows must be contiguous")
-        batch = self._empty(stop - start)
+        return self.eval_at(np.arange(index * batch_size + start, index * batch_size + stop))
+
+    def eval_at(self, places: Index) -> Batch:
+        """Return the evaluated records at `places` [B]; those past the end are padding rows."""
+        batch = self._empty(len(places))
         starts = np.cumsum(self._sizes) - self._sizes
-        valid = np.zeros(stop - start, dtype=bool)
-        for row in range(stop - start):
-            place = index * batch_size + start + row
-            if place >= self.eval_rows:
-                break
-            chunk = int(np.searchsorted(starts, place, side="right")) - 1
-            record = int(self._eligible(chunk)[place - int(starts[chunk])])
+        valid = places < self.eval_rows
+        for row in np.flatnonzero(valid).tolist():
+            chunk = int(np.searchsorted(starts, places[row], side="right")) - 1
+            record = int(self._eligible(chunk)[places[row] - int(starts[chunk])])
             self._drawing.evaluate(batch, row, self.spec, self.store.shard(chunk), record)
-            valid[row] = True
         return {**batch, "valid": valid}
 
     def eval_batches(self, batch_size: int, *, limit: int | None = None) -> Iterator[Batch]:

@@ -191,8 +191,7 @@ class PuzzleModel(nn.Module, ABC):
         The new carry is detached. Fields read from the batch: `inputs` int [B, S], `puzzle_identifiers` int [B].
         """
         del values  # this family anneals nothing
-        initial = {name: self.get_buffer(_initial_name(name)) for name in self.state_names}
-        carry = act.refresh(carry, batch, initial)
+        carry = act.refresh(carry, batch, self.initial_states())
         weights = {name: module.cast(self.dtype) for name, module in self.named_children() if isinstance(module, Stack)}
         x = self._embed(carry.data)
         z = self._think(carry.z, x, weights)
@@ -200,10 +199,9 @@ class PuzzleModel(nn.Module, ABC):
         z = {name: value.detach() for name, value in z.items()}
         steps = carry.steps + 1
         with torch.no_grad():
-            threshold = outputs.q_continue if self.settings.learns_to_continue else 0.0
             halted = act.decide_halt(
                 steps,
-                outputs.q_halt > threshold,
+                self.wants_halt(outputs),
                 draws,
                 halt_max_steps=self.halt_max_steps,
                 exploration_probability=self.settings.halt_exploration_prob,
@@ -226,6 +224,15 @@ class PuzzleModel(nn.Module, ABC):
     def answer(self, outputs: Outputs) -> Tensor:
         """The predicted tokens, int64 [B, S]."""
         return outputs.logits.argmax(-1)
+
+    def wants_halt(self, outputs: Outputs) -> Tensor:
+        """Which rows would stop with this answer, bool [B]."""
+        threshold = outputs.q_continue if self.settings.learns_to_continue else torch.zeros_like(outputs.q_halt)
+        return outputs.q_halt > threshold
+
+    def initial_states(self) -> States:
+        """What each carried state starts from, [D] by name."""
+        return {name: self.get_buffer(_initial_name(name)) for name in self.state_names}
 
     # --- Parts ---
 

@@ -33,10 +33,12 @@ class TrainedModel:
     weights: str
 
 
-def load_trained(named: str | None, device: torch.device, *, forward_dtype: str = "float32") -> TrainedModel:
+def load_trained(
+    named: str | None, device: torch.device, *, forward_dtype: str = "float32", raw: bool = False
+) -> TrainedModel:
     """Load the best (else the newest whole) checkpoint of a run, or the checkpoint file that is named.
 
-    The averaged weights are used where the run has them: those are what its evaluations scored.
+    The averaged weights are used where the run has them, unless `raw`: those are what its evaluations scored.
     Raises CheckpointError when nothing whole is there.
     """
     path = find_checkpoint(named)
@@ -48,7 +50,8 @@ def load_trained(named: str | None, device: torch.device, *, forward_dtype: str 
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} does not say what it was trained on") from error
     model = make_model(config, metadata, forward_dtype)
-    model.load_state_dict(_weights(state))
+    averaged = state["ema"] is not None and not raw
+    model.load_state_dict(_weights(state) if averaged else state["model"])
     return TrainedModel(
         model=model.to(device).eval(),
         config=config,
@@ -56,7 +59,7 @@ def load_trained(named: str | None, device: torch.device, *, forward_dtype: str 
         dataset_fingerprint=dataset["fingerprint"],
         checkpoint=path,
         step=state["step"],
-        weights="ema" if state["ema"] is not None else "raw",
+        weights="ema" if averaged else "raw",
     )
 
 

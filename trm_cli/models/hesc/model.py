@@ -124,8 +124,7 @@ class MultimodalHesc(nn.Module):
         """
         values = _present(values, draws)
         fresh = carry.halted
-        recursion = self.network.recursion
-        carry = act.refresh(carry, batch, {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start})
+        carry = act.refresh(carry, batch, self.initial_states())
         opened = carry.extra["opened"] & ~fresh[:, None]
         thought = self._think(carry, opened, draws)
         steps = carry.steps + 1
@@ -203,6 +202,15 @@ class MultimodalHesc(nn.Module):
     def answer(self, outputs: Outputs) -> Tensor:
         """Predicted tokens [B, T]; in text rows each one given the true tokens before it."""
         return outputs.logits.argmax(-1)
+
+    def wants_halt(self, outputs: Outputs) -> Tensor:
+        """Which rows the halting head would stop with this answer, bool [B]."""
+        return outputs.q_halt > 0
+
+    def initial_states(self) -> dict[str, Tensor]:
+        """What each carried state starts from, [D] by name."""
+        recursion = self.network.recursion
+        return {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start}
 
     # --- What is learnt from what happened ---
 

@@ -1,0 +1,156 @@
+"""An evaluation on a screen of eighty columns: the number first, then what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trm_cli.console.tables import facts, table
+
+_BAR = 20
+_RULES = {
+    "best_q": "best q_halt",
+    "first_to_halt": "first to halt",
+    "majority_tokens": "majority of tokens",
+    "majority_answers": "majority of answers",
+    "agreement": "agreement",
+}
+_NAMES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
+
+
+def show_evaluation(console: Console, document: Mapping[str, Any]) -> None:
+    """Print a result."""
+    console.print(_head(document))
+    for title, made in _sections(document):
+        console.print()
+        console.print(Text(title, "bold"))
+        console.print(made)
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent, two places; "-" where nothing was counted."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def interval(share: Mapping[str, Any]) -> str:
+    """The 95 % interval of a share."""
+    return f"{100 * share['low']:.1f} - {100 * share['high']:.1f} %"
+
+
+def _head(document: Mapping[str, Any]) -> Table:
+    made = facts()
+    exact, token = document["exact"], document["token"]
+    hits = f"{exact['hits']:,} of {exact['count']:,} rows"
+    made.add_row("exact", f"{percent(exact['value'])}  ({interval(exact)})  {hits}")
+    made.add_row("token", f"{percent(token['value'])}  ({interval(token)})")
+    for one in document.get("arc", {}).get("pass", []):
+        if one["k"] == 2:
+            made.add_row("pass@2", f"{percent(one['value'])}  ({interval(one)})  of {one['count']:,} tasks")
+    made.add_row("protocol", protocol_line(document))
+    made.add_row("weights", weights_line(document))
+    dataset = document["dataset"]
+    limit = document["protocol"]["limit"]
+    part = f", first {limit:,} puzzles" if limit else ""
+    made.add_row("data", f"{', '.join(document['paths'])} ({dataset['split']}{part}), {dataset['fingerprint'][:12]}")
+    return made
+
+
+def protocol_line(document: Mapping[str, Any]) -> str:
+    """How the model thought."""
+    protocol = document["protocol"]
+    depth = f"{protocol['steps']} steps"
+    if protocol["steps"] != protocol["trained_steps"]:
+        depth += f" (trained with {protocol['trained_steps']})"
+    line = f"early halting, at most {depth}" if protocol["early_halt"] else f"full depth, {depth}"
+    if protocol["restarts"] > 1:
+        line += f", {protocol['restarts']} restarts (noise {protocol['noise']:g}, seed {protocol['seed']})"
+    return line
+
+
+def weights_line(document: Mapping[str, Any]) -> str:
+    """Which weights, and how they computed."""
+    checkpoint, protocol = document["checkpoint"], document["protocol"]
+    kind = "average (EMA)" if checkpoint["weights"] == "ema" else "raw"
+    return (
+        f"{kind} at step {checkpoint['step']:,}, {protocol['precision']} on {protocol['device']}, "
+        f"sha256 {checkpoint['sha256'][:12]}"
+    )
+
+
+def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, Table]]:
+    if "arc" in document:
+        arc = document["arc"]
+        least, most = arc["votes_per_input"]["least"], arc["votes_per_input"]["most"]
+        spread = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        yield f"pass@k over {arc['test_inputs']:,} test inputs, {spread} votes each", _pass_table(arc["pass"])
+    for name, rows in document["by_difficulty"].items():
+        if len(rows) > 1:
+            yield f"by {_NAMES.get(name, name)}", _difficulty_table(_NAMES.get(name, name), rows)
+    if "restarts" in document:
+        yield f"of {document['restarts']['count']} restarts", _restarts_table(document["restarts"])
+    yield "by step", _steps_table(document["steps"])
+    yield _calibration_title(document["q_halt"]), _calibration_table(document["q_halt"]["bins"])
+
+
+def _share_row(share: Mapping[str, Any]) -> tuple[str, str, str]:
+    return f"{share['count']:,}", percent(share["value"]), interval(share)
+
+
+def _bar(value: float | None) -> str:
+    return "\N{FULL BLOCK}" * round(_BAR * (value or 0.0))
+
+
+def _pass_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    made = table("k", "tasks", "pass@k", "95 %", "", right=(0, 1, 2, 3))
+    for one in rows:
+        made.add_row(f"{one['k']:,}", *_share_row(one), _bar(one["value"]))
+    return made
+
+
+def _difficulty_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    made = table(name, "rows", "exact", "95 %", "token", "", right=(0, 1, 2, 3, 4))
+    for row in rows:
+        exact, token = row["exact"], row["token"]
+        made.add_row(row["label"], *_share_row(exact), percent(token["value"]), _bar(exact["value"]))
+    return made
+
+
+def _restarts_table(restarts: Mapping[str, Any]) -> Table:
+    made = table("answer chosen by", "rows", "exact", "95 %", right=(1, 2, 3))
+    made.add_row("trained start alone", *_share_row(restarts["single"][0]))
+    made.add_row("mean of single starts", "", percent(restarts["mean"]), "")
+    for rule, shares in restarts["chosen"].items():
+        made.add_row(_RULES.get(rule, rule), *_share_row(shares["exact"]))
+    made.add_row("where all agree", *_share_row(restarts["unanimous"]["exact"]))
+    made.add_row("any of them right", *_share_row(restarts["any"]))
+    return made
+
+
+def _steps_table(steps: Mapping[str, Any]) -> Table:
+    """Some of the steps, the last among them: exact accuracy so far, and how many rows stop there."""
+    made = table("step", "exact", "95 %", "rows that would halt", "rows that ran so far", right=(0, 1, 2, 3, 4))
+    depth = len(steps["exact_after"])
+    for step in sorted({1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, depth} & set(range(1, depth + 1))):
+        share = steps["exact_after"][step - 1]
+        ran = sum(steps["distribution"][step - 1 :])
+        halts = steps["halting"]["distribution"][step - 1]
+        made.add_row(str(step), percent(share["value"]), interval(share), f"{halts:,}", f"{ran:,}")
+    made.add_row("halting", percent(steps["halting"]["exact"]["value"]), interval(steps["halting"]["exact"]),
+                 f"mean step {steps['halting']['mean'] or 0:.2f}", f"mean {steps['mean'] or 0:.2f}")  # fmt: skip
+    return made
+
+
+def _calibration_title(q_halt: Mapping[str, Any]) -> str:
+    error, accuracy = q_halt["expected_calibration_error"], q_halt["accuracy"]["value"]
+    return f"q_halt: tells right from wrong in {percent(accuracy)}, calibration error {percent(error)}"
+
+
+def _calibration_table(bins: Sequence[Mapping[str, Any]]) -> Table:
+    made = table("says", "rows", "is right", "95 %", "", right=(0, 1, 2, 3))
+    for one in bins:
+        made.add_row(percent(one["confidence"]), *_share_row(one["right"]), _bar(one["right"]["value"]))
+    return made

@@ -1,0 +1,51 @@
+"""`test_puzzles.json`: the test inputs of an ARC dataset as its builder stored them, with the answers that it knew."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.errors import DatasetError
+
+TESTS_NAME = "test_puzzles.json"
+Grid = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ArcTest:
+    """A task and its test pairs: input [H, W] and output [H', W'] in colours 0..9; an output may be unknown."""
+
+    task: str
+    pairs: tuple[tuple[Grid, Grid | None], ...]
+
+
+def has_tests(root: str | Path) -> bool:
+    """Whether a dataset says what its test inputs are."""
+    return (Path(root) / TESTS_NAME).is_file()
+
+
+def read_tests(root: str | Path) -> list[ArcTest]:
+    """All tasks that have test inputs, in the order of the file. Raises DatasetError."""
+    path = Path(root) / TESTS_NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return [ArcTest(str(task), tuple(_pair(pair) for pair in entry["test"])) for task, entry in document.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = "build the dataset again with --rebuild"
+        raise DatasetError(f"{path} is missing or damaged: {error}", hint=hint) from error
+
+
+def _pair(pair: dict[str, list[list[int]]]) -> tuple[Grid, Grid | None]:
+    output = pair.get("output")
+    return _grid(pair["input"]), None if output is None else _grid(output)
+
+
+def _grid(rows: list[list[int]]) -> Grid:
+    grid = np.array(rows, dtype=np.uint8)
+    if grid.ndim != 2 or grid.size == 0 or grid.max() > 9:
+        raise ValueError("a grid must be a rectangle of colours 0..9")
+    return grid

@@ -1,0 +1,36 @@
+"""How an evaluation thinks: the choices that change its number, and that its result therefore names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """steps: supervision steps a row may take. early_halt: a row stops as soon as its halting head says so (published:
+    every row runs all steps). restarts: passes over each row, the first from the trained start, the others from starts
+    moved by `noise` standard deviations of normal numbers that (seed, row, restart) decide.
+    """
+
+    steps: int
+    early_halt: bool = False
+    restarts: int = 1
+    noise: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.restarts < 1 or self.noise < 0:
+            raise ValueError(f"steps and restarts must be at least 1 and noise not negative: {self}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name; what has no effect is left out, so that equal evaluations read equal."""
+        values = asdict(self)
+        return values if self.restarts > 1 else {name: values[name] for name in ("steps", "early_halt", "restarts")}
+
+    @property
+    def title(self) -> str:
+        """One line for people."""
+        depth = f"{self.steps} steps"
+        halting = f"early halting, at most {depth}" if self.early_halt else f"full depth, {depth}"
+        return halting if self.restarts == 1 else f"{halting}, {self.restarts} restarts (noise {self.noise:g})"

@@ -1,0 +1,55 @@
+"""A few evaluated puzzles with the way to their answers, for people to look at: some right, some wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from trm_cli.data.puzzle_dataset import PuzzleDataset
+from trm_cli.evaluation.calibration import sigmoid
+from trm_cli.evaluation.rows import Data
+
+EACH = 3
+
+
+def chosen_places(places: NDArray[np.int64], right: NDArray[np.bool_], each: int = EACH) -> NDArray[np.int64]:
+    """The first right and the first wrong rows, at most `each` of both."""
+    return np.concatenate([places[right][:each], places[~right][:each]])
+
+
+def shown(model: nn.Module, data: Data, places: NDArray[np.int64], device: torch.device) -> list[dict[str, Any]]:
+    """The rows at `places`, thought again at full depth: input, label, and the answer after each step that changed it.
+
+    Rows of tokens only: a canvas is not shown.
+    """
+    if not len(places) or not isinstance(data, PuzzleDataset):
+        return []
+    batch = data.eval_at(places)
+    arrays = {name: torch.as_tensor(array).to(device) for name, array in batch.items() if name != "valid"}
+    answers, sureness = [], []
+    with torch.inference_mode():
+        carry = model.initial_carry(arrays)  # type: ignore[operator]
+        for _ in range(int(model.halt_max_steps)):  # type: ignore[arg-type]
+            carry, outputs = model.advance(carry, arrays, None, None)  # type: ignore[operator]
+            answers.append(model.answer(outputs).cpu().numpy())  # type: ignore[operator]
+            sureness.append(sigmoid(outputs.q_halt.float().cpu().numpy()))
+    labels = batch[str(model.label_field)]
+    return [
+        {
+            "place": int(place),
+            "input": batch["inputs"][row].tolist(),
+            "label": labels[row].tolist(),
+            "steps": _path([one[row] for one in answers], [float(one[row]) for one in sureness]),
+        }
+        for row, place in enumerate(places)
+    ]
+
+
+def _path(answers: list[NDArray[np.integer]], sureness: list[float]) -> list[dict[str, Any]]:
+    """Step, answer and q_halt of the first step and of every one that changed the answer."""
+    changed = [step for step, one in enumerate(answers) if not step or (one != answers[step - 1]).any()]
+    return [{"step": step + 1, "q_halt": sureness[step], "answer": answers[step].tolist()} for step in changed]

@@ -1,0 +1,93 @@
+"""One batch through a model: the answer of every row, where it would have stopped, and when it became right.
+
+Early halting leaves the answers alone and saves the work: rows that stopped leave the batch, which shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trm_cli.evaluation.accuracy import IGNORED
+from trm_cli.models.act import Carry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one pass said about B rows.
+
+    answers int32 [B, L]; q_halt float32 [B], the logit of being right at the step of the answer; steps int32 [B] that
+    the answer took; halted_at int32 [B], the first step at which the row wanted to stop, 0 where it never did;
+    right_after bool [B, S], whether the answer was wholly right after each step (a row that left keeps its answer).
+    """
+
+    answers: NDArray[np.int32]
+    q_halt: NDArray[np.float32]
+    steps: NDArray[np.int32]
+    halted_at: NDArray[np.int32]
+    right_after: NDArray[np.bool_]
+
+
+def think(model: nn.Module, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, early_halt: bool) -> Attempt:
+    """Run up to `steps` supervision steps from `carry`, which may be more than the model was trained for.
+
+    A row's numbers do not depend on the other rows of its batch, except that matrix products of another size may
+    round the last bit another way.
+    """
+    labels = batch[str(model.label_field)]
+    rows, device = labels.shape[0], labels.device
+    answers = torch.zeros_like(labels, dtype=torch.int32)
+    q_halt = torch.zeros(rows, device=device)
+    taken = torch.zeros(rows, dtype=torch.int32, device=device)
+    halted_at = torch.zeros_like(taken)
+    right_after = torch.zeros(rows, steps, dtype=torch.bool, device=device)
+    here = torch.arange(rows, device=device)
+    present = dict(batch)
+    for step in range(1, steps + 1):
+        carry, outputs = model.advance(carry, present, None, None)  # type: ignore[operator]
+        # At the trained depth a carry asks for new rows; an evaluation has none to give.
+        carry = replace(carry, halted=torch.zeros_like(carry.halted))
+        answer = model.answer(outputs)  # type: ignore[operator]
+        wants = model.wants_halt(outputs)  # type: ignore[operator]
+        answers[here], q_halt[here], taken[here] = answer.int(), outputs.q_halt.float(), step
+        right_after[here, step - 1 :] = wholly_right(answer, present[str(model.label_field)])[:, None]
+        halted_at[here] = torch.where((halted_at[here] == 0) & wants, step, halted_at[here])
+        if early_halt and step < steps:
+            stay = (~wants).nonzero()[:, 0]
+            if not len(stay):
+                break
+            if len(stay) < len(here):
+                here, carry = here[stay], keep_rows(carry, stay)
+                present = {name: value[stay] for name, value in present.items()}
+    columns = (answers, q_halt, taken, halted_at, right_after)
+    return Attempt(*(column.cpu().numpy() for column in columns))
+
+
+def wholly_right(answers: Tensor, labels: Tensor) -> Tensor:
+    """Which rows [B, L] answer every token that is asked for; a row that asks for none is never right: bool [B]."""
+    counted = labels != IGNORED
+    return ((answers == labels) | ~counted).all(-1) & counted.any(-1)
+
+
+def keep_rows(carry: Carry, rows: Tensor) -> Carry:
+    """The carry of some rows alone: `rows` int64 [b] of its B."""
+
+    def pick(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value[rows] for name, value in values.items()}
+
+    return Carry(
+        z=pick(carry.z),
+        steps=carry.steps[rows],
+        halted=carry.halted[rows],
+        data=pick(carry.data),
+        extra=pick(carry.extra),
+    )
