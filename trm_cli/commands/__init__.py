@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train",
     "resume": "resume",
     "evaluate": "evaluate",
+    "report": "report",
     "solve": "solve",
     "checkpoints": "checkpoints",
     "configs": "configs",

@@ -53,10 +53,26 @@ def carry_out(wanted: Wanted) -> tuple[dict[str, Any], list[Path]]:
     return document, files
 
 
-def newest_result(run: Path) -> dict[str, Any] | None:
-    """The result of the run's evaluations that was written last, or None."""
-    paths = sorted((run / FOLDER).glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return next((found for path in paths if (found := _stored(path, None)) is not None), None)
+def stored_evaluation(run: Path) -> dict[str, Any] | None:
+    """The evaluation of a run that says most about it, or None: on its whole test set, as published, the last one."""
+    found = [
+        (_plainness(document), path.stat().st_mtime, document)
+        for path in (run / FOLDER).glob(f"*/{RESULT}")
+        if (document := _stored(path, None)) is not None
+    ]
+    return max(found, key=lambda entry: entry[:2])[2] if found else None
+
+
+def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
+    protocol = document["protocol"]
+    return (
+        document["dataset"]["split"] == "test",
+        protocol["limit"] is None and protocol["votes"] is None,
+        not protocol["early_halt"],
+        protocol["restarts"] == 1,
+        protocol["steps"] == protocol["trained_steps"],
+        document["checkpoint"]["weights"] == "ema",
+    )
 
 
 def _stored(path: Path, key: str | None) -> dict[str, Any] | None:
@@ -119,7 +135,7 @@ def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dic
     if _votes(subject):
         document["arc"], results = _vote(subject, evaluation, columns)
         files.append(_write_json(folder / SUBMISSION, results))
-    places = chosen_places(columns["place"], columns["right"][:, 0])
+    places = chosen_places(columns["place"], columns["right_after"][:, 0])
     document["samples"] = shown(subject.trained.model, subject.data, places, subject.device)
     document["dataset_metadata"] = subject.data.metadata.to_json()
     if subject.wanted.predictions is not None:

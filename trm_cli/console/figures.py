@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 20_000  # of a csv; a longer run is sampled evenly, with every boundary kept
 _POINTS = 800
-_COLOURS = ("#2166ac", "#4393c3", "#b2182b", "#d6604d", "#1b7837", "#762a83")
-_PLAIN: dict[Any, Any] = {
+COLOURS = ("#2166ac", "#4393c3", "#b2182b", "#d6604d", "#1b7837", "#762a83")
+PLAIN: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -45,7 +45,7 @@ def picture(plan: TrainingPlan, title: str, kind: str) -> bytes:
             "drawing a picture needs matplotlib, which is not installed",
             hint='install the extra with `pip install "trm[plot]"`, or use --plot, --out plan.csv or --out plan.json',
         ) from error
-    with matplotlib.rc_context(_PLAIN):
+    with matplotlib.rc_context(PLAIN):
         figure = Figure(figsize=(8.0, 1.2 + 1.25 * len(plan.quantities)), layout="constrained")
         _draw(figure, plan, title)
         written = io.BytesIO()
@@ -88,7 +88,7 @@ def _draw(figure: Figure, plan: TrainingPlan, title: str) -> None:
     axes = figure.subplots(len(plan.quantities), 1, sharex=True, squeeze=False)[:, 0]
     steps = [0, *sampled_steps(plan, _POINTS)]
     for index, (axis, quantity) in enumerate(zip(axes, plan.quantities, strict=True)):
-        _band(axis, quantity, steps, _COLOURS[index % len(_COLOURS)], plan.total_steps)
+        band(axis, quantity, steps, COLOURS[index % len(COLOURS)], plan.total_steps)
     last = axes[-1]
     last.set_xlim(0, plan.total_steps)
     last.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -102,7 +102,8 @@ def _draw(figure: Figure, plan: TrainingPlan, title: str) -> None:
     )
 
 
-def _band(axis: Axes, quantity: Quantity, steps: Sequence[int], colour: str, total: int) -> None:
+def band(axis: Axes, quantity: Quantity, steps: Sequence[int], colour: str, total: int) -> None:
+    """Draw one quantity over the steps, with the ends of its phases marked."""
     values = [quantity.at(step) for step in steps]
     axis.plot(steps, values, color=colour, linewidth=1.8, solid_capstyle="butt")
     axis.fill_between(steps, values, quantity.low, color=colour, alpha=0.12, linewidth=0)

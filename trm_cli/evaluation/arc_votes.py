@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from trm_cli.evaluation.calibration import sigmoid
 
 #: A grid as a key: height, width, then its colours row by row.
 GridKey = bytes
-Tokens = NDArray[np.integer]
+Tokens = NDArray[Any]
 
 
 @dataclass

@@ -16,9 +16,14 @@ from trm_cli.evaluation.rows import Data
 EACH = 3
 
 
-def chosen_places(places: NDArray[np.int64], right: NDArray[np.bool_], each: int = EACH) -> NDArray[np.int64]:
-    """The first right and the first wrong rows, at most `each` of both."""
-    return np.concatenate([places[right][:each], places[~right][:each]])
+def chosen_places(places: NDArray[np.int64], right_after: NDArray[np.bool_], each: int = EACH) -> NDArray[np.int64]:
+    """The right rows that took the most steps to get there, and the first wrong ones: at most `each` of both.
+
+    right_after: bool [N, S], whether the answer was right after each step; the last step decides.
+    """
+    right = right_after[:, -1]
+    wrong_steps = (~right_after[right]).sum(1)
+    return np.concatenate([places[right][np.argsort(-wrong_steps, kind="stable")][:each], places[~right][:each]])
 
 
 def shown(model: nn.Module, data: Data, places: NDArray[np.int64], device: torch.device) -> list[dict[str, Any]]:

@@ -1,0 +1,53 @@
+"""`trm report`: a run on one page, for oneself in a year, or for somebody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("report")(report_run)
+
+
+def report_run(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run or its name in checkpoints/; default: the latest.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="FILE.html or FILE.png; default: RUN/report.html.", metavar="FILE")
+    ] = None,
+    evaluate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Evaluate the first N puzzles where there is no evaluation yet.", metavar="N"),
+    ] = None,
+) -> None:
+    """Draw a run on one page: curves, schedule, accuracy by difficulty, puzzles with the way to their answers, facts.
+
+    Accuracy and puzzles come from the run's evaluations (`trm evaluate RUN`).
+
+    [dim]Example: trm report checkpoints/sudoku-4x4 --out report.png[/dim]
+    """
+    from trm_cli.commands.report_data import collect
+    from trm_cli.console.output import note
+    from trm_cli.console.report import page, picture
+    from trm_cli.data.durable import write_atomically
+    from trm_cli.errors import TrmError, UsageError
+    from trm_cli.training.finding import find_run
+
+    if out is not None and out.suffix not in (".html", ".png"):
+        raise UsageError(f"--out {out}: the name must end in .html or .png")
+    directory = find_run(run)
+    path = out or directory / "report.html"
+    report = collect(directory, evaluate)
+    content = picture(report) if path.suffix == ".png" else page(report)
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise TrmError(f"{path} cannot be written: {error.strerror}") from error
+    if report.evaluation is None:
+        note(f"without accuracy by difficulty and puzzles: `trm evaluate {directory}` makes them, or --evaluate 200")
+    note(f"wrote {path}")
