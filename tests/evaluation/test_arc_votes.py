@@ -137,7 +137,7 @@ def test_candidates_are_ranked_by_votes_and_then_by_mean_probability(augmented: 
     more = ranked([(wrong, 9.0), (right, -9.0), (right, -9.0)])
     sure = ranked([(wrong, 1.0), (right, 2.0), (right, -3.0), (wrong, 1.0)])
     assert more[0] == ranked([(right, 0.0)])[0]  # votes before probability
-    assert sure[0] == ranked([(wrong, 0.0)])[0]  # the mean, not the sum, and of equals the surer one
+    assert sure[0] == ranked([(wrong, 0.0)])[0]  # of equal votes the surer one
     assert ranked([(worse, 0.0), (wrong, 0.0)])[0] == ranked([(worse, 0.0)])[0]
 
 

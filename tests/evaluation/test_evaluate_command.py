@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.training.runs import records, train
 from trm_cli.commands.evaluation_run import carry_out
 from trm_cli.commands.evaluation_subject import Wanted
 from trm_cli.errors import DatasetError, TrmError
+from trm_cli.training.checkpoint_file import load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The flagship, small enough for a second.
@@ -84,6 +86,23 @@ def test_early_halting_scores_what_full_depth_says_it_would(trained: Path) -> No
     deeper = evaluated(trained / "run", steps=7)
     assert deeper["steps"]["exact_after"][:3] == full["steps"]["exact_after"]
     assert len(deeper["steps"]["exact_after"]) == 7
+
+
+def test_the_training_set_is_scored_without_its_augmentations(trained: Path) -> None:
+    assert evaluated(trained / "run", split="train")["count"] == 40
+    assert evaluated(trained / "run", split="train", limit=3, votes=5)["count"] == 15
+
+
+def test_a_network_that_diverged_is_evaluated(trained: Path, tmp_path: Path) -> None:
+    """NaN everywhere: no traceback, and a document that is JSON."""
+    shutil.copytree(trained / "run", tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
+    state, summary = load_checkpoint((tmp_path / "run/best.pt").resolve())
+    for tensors in (state["model"], state["ema"]):
+        for name, tensor in tensors.items():
+            tensors[name] = tensor * float("nan")
+    save_checkpoint((tmp_path / "run/best.pt").resolve(), state, summary)
+    made = evaluated(tmp_path / "run", restarts=2)
+    assert (made["exact"]["hits"], made["q_halt"]["accuracy"]["value"]) == (0, 1.0)
 
 
 def test_restarts_and_predictions(trained: Path, tmp_path: Path) -> None:

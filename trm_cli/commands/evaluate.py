@@ -38,7 +38,8 @@ def evaluate_run(
     split: Annotated[str, typer.Option(help="What to evaluate on.", metavar="train|test")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="The first N puzzles (ARC: tasks).", metavar="N")] = None,
     votes: Annotated[
-        int | None, typer.Option(min=1, help="ARC: at most N augmentations of each task.", metavar="N")
+        int | None,
+        typer.Option(min=1, help="At most N augmentations of each puzzle; default: all, in training 1.", metavar="N"),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows at a time; default: as in training.")] = None,
     device: Device = None,

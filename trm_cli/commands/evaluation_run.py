@@ -99,9 +99,9 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
         keep_answers=wanted.predictions is not None or _votes(subject),
         ratings=data.puzzle_values("ratings") if isinstance(data, PuzzleDataset) else None,
     )
-    places = select(data, wanted.limit, wanted.votes)
+    places = select(data, wanted.limit, subject.votes)
     # Only the published protocol on a whole set is asked to agree with the run's own evaluations to the last bit.
-    whole = wanted.limit is None and wanted.votes is None and not wanted.early_halt
+    whole = wanted.limit is None and subject.votes is None and not wanted.early_halt
     return Evaluation(scorer, places, subject.batch_size, padded=whole, partial=partial)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.errors import DatasetError, UsageError
+from trm_cli.errors import CheckpointError, DatasetError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -57,12 +57,16 @@ class Subject:
     precision: str
     batch_size: int
 
+    @property
+    def votes(self) -> int | None:
+        """Augmentations of each puzzle that are evaluated, None: all. Those of a training set are drawn on the fly."""
+        return 1 if self.wanted.votes is None and self.data.split == "train" else self.wanted.votes
+
     def facts(self) -> dict[str, Any]:
         """Everything that the numbers depend on: the head of the result, and the key of what is kept for it."""
         import torch
 
         from trm_cli import __version__
-        from trm_cli.data.durable import sha256_file
 
         trained, data = self.trained, self.data
         return {
@@ -70,20 +74,30 @@ class Subject:
             "checkpoint": {
                 "step": trained.step,
                 "weights": trained.weights,
-                "sha256": sha256_file(trained.checkpoint),
+                "sha256": _digest(trained.checkpoint),
             },
             "dataset": {"split": data.split, "fingerprint": data.fingerprint, "kind": data.metadata.kind},
             "protocol": {
                 **self.protocol.to_json(),
                 "trained_steps": int(trained.model.halt_max_steps),  # type: ignore[arg-type]
                 "limit": self.wanted.limit,
-                "votes": self.wanted.votes,
+                "votes": self.votes,
                 "batch_size": self.batch_size,
                 "device": self.device.type,
                 "precision": self.precision,
             },
             "versions": {"trm": __version__, "torch": torch.__version__},
         }
+
+
+def _digest(checkpoint: Path) -> str:
+    from trm_cli.data.durable import sha256_file
+
+    try:
+        return sha256_file(checkpoint)
+    except OSError as error:
+        hint = "the run goes on and keeps its newest checkpoints only: try again, or name best.pt"
+        raise CheckpointError(f"{checkpoint} cannot be read: {error.strerror}", hint=hint) from error
 
 
 def prepare(wanted: Wanted) -> Subject:

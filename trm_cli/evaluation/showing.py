@@ -12,6 +12,7 @@ from torch import nn
 from trm_cli.data.puzzle_dataset import PuzzleDataset
 from trm_cli.evaluation.calibration import sigmoid
 from trm_cli.evaluation.rows import Data
+from trm_cli.evaluation.thinking import sureness
 
 EACH = 3
 
@@ -35,26 +36,26 @@ def shown(model: nn.Module, data: Data, places: NDArray[np.int64], device: torch
         return []
     batch = data.eval_at(places)
     arrays = {name: torch.as_tensor(array).to(device) for name, array in batch.items() if name != "valid"}
-    answers, sureness = [], []
+    answers, sure = [], []
     with torch.inference_mode():
         carry = model.initial_carry(arrays)  # type: ignore[operator]
         for _ in range(int(model.halt_max_steps)):  # type: ignore[arg-type]
             carry, outputs = model.advance(carry, arrays, None, None)  # type: ignore[operator]
             answers.append(model.answer(outputs).cpu().numpy())  # type: ignore[operator]
-            sureness.append(sigmoid(outputs.q_halt.float().cpu().numpy()))
+            sure.append(sigmoid(sureness(outputs.q_halt).cpu().numpy()))
     labels = batch[str(model.label_field)]
     return [
         {
             "place": int(place),
             "input": batch["inputs"][row].tolist(),
             "label": labels[row].tolist(),
-            "steps": _path([one[row] for one in answers], [float(one[row]) for one in sureness]),
+            "steps": _path([one[row] for one in answers], [float(one[row]) for one in sure]),
         }
         for row, place in enumerate(places)
     ]
 
 
-def _path(answers: list[NDArray[np.integer]], sureness: list[float]) -> list[dict[str, Any]]:
+def _path(answers: list[NDArray[np.integer]], q_halt: list[float]) -> list[dict[str, Any]]:
     """Step, answer and q_halt of the first step and of every one that changed the answer."""
     changed = [step for step, one in enumerate(answers) if not step or (one != answers[step - 1]).any()]
-    return [{"step": step + 1, "q_halt": sureness[step], "answer": answers[step].tolist()} for step in changed]
+    return [{"step": step + 1, "q_halt": q_halt[step], "answer": answers[step].tolist()} for step in changed]

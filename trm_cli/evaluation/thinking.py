@@ -58,7 +58,8 @@ def think(model: nn.Module, batch: Mapping[str, Tensor], carry: Carry, *, steps:
         carry = replace(carry, halted=torch.zeros_like(carry.halted))
         answer = model.answer(outputs)  # type: ignore[operator]
         wants = model.wants_halt(outputs)  # type: ignore[operator]
-        answers[here], q_halt[here], taken[here] = answer.int(), outputs.q_halt.float(), step
+        answers[here], taken[here] = answer.int(), step
+        q_halt[here] = sureness(outputs.q_halt)
         right_after[here, step - 1 :] = wholly_right(answer, present[str(model.label_field)])[:, None]
         halted_at[here] = torch.where((halted_at[here] == 0) & wants, step, halted_at[here])
         if early_halt and step < steps:
@@ -70,6 +71,11 @@ def think(model: nn.Module, batch: Mapping[str, Tensor], carry: Carry, *, steps:
                 present = {name: value[stay] for name, value in present.items()}
     columns = (answers, q_halt, taken, halted_at, right_after)
     return Attempt(*(column.cpu().numpy() for column in columns))
+
+
+def sureness(q_halt: Tensor) -> Tensor:
+    """q_halt [B] in float32; a network that diverged says nothing, which counts as being sure that it is wrong."""
+    return q_halt.float().nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def wholly_right(answers: Tensor, labels: Tensor) -> Tensor:
