@@ -22,6 +22,7 @@ class Settings:
     step_rounding: str = "per_epoch"
     eval_interval: int = 10
     checkpoint_interval: int | None = None
+    keep_every: int | None = None
     checkpoint_minutes: float | None = 15
     lr: float = 1e-4
     puzzle_emb_lr: float = 1e-2

@@ -120,6 +120,7 @@ def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path, keep=2)
     for step in range(1, 8):
         store.save(step, small_state(step), {}, best=step == 3)
+        store.prune()
     assert store.steps() == [3, 6, 7]
     assert (store.best_step(), store.latest_step()) == (3, 7)
     assert (tmp_path / "latest.pt").resolve() == store.path(7).resolve()

@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_checkpoints)
     group.command("verify")(verify)
     checkpoint_transfer.register(group)
+    group.command("prune")(prune)
     app.add_typer(group, name="checkpoints")
 
 
@@ -36,6 +37,39 @@ def verify(run: Run = None, as_json: Json = False) -> None:
     """
     if not _show(run, as_json, verified=True):
         raise typer.Exit(4)
+
+
+def prune(
+    run: Run = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the newest stay (default: keep_checkpoints of the run).", metavar="N"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete old checkpoints: never the newest whole one, what latest.pt and best.pt name, or those of keep_every.
+
+    [dim]Example: trm checkpoints prune checkpoints/sudoku-6x6 --keep 1 --dry-run[/dim]
+    """
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.console.checkpoint_view import prune_table
+    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.training.finding import find_run
+    from trm_cli.training.retention import carry_out, decide
+    from trm_cli.training.run_directory import RunDirectory
+
+    directory = RunDirectory(find_run(run))
+    kept = keep or load_run_config(directory.path).config.keep_checkpoints
+    with directory.held():
+        note(f"reading the checkpoints of {directory.path}")
+        decisions = decide(directory.path, keep=kept, milestones=directory.milestones())
+        freed = 0 if dry_run else carry_out(directory.path, decisions)
+    if as_json:
+        document = {"schema_version": 1, "run": str(directory.path), "dry_run": dry_run, "freed_bytes": freed}
+        print_json({**document, "checkpoints": [decision.to_json() for decision in decisions]})
+    else:
+        stdout().print(prune_table(directory.path, decisions, dry_run=dry_run))
 
 
 def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:

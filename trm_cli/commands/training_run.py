@@ -24,6 +24,7 @@ class Wishes:
     fresh: bool = False
     replan: bool = False
     stop_at_step: int | None = None
+    from_step: int | None = None
     dataset_only: bool = False
     rebuild_dataset: bool = False
     incremental: bool = True
@@ -75,19 +76,35 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode
     show_choices(machine)
     if wishes.dry_run:
         _show_cost(resolved, plan, machine.device.value)
+        _announce_discarded(run_path, wishes)
         note("dry run: nothing was written")
         return ExitCode.DONE
     from trm_cli.config.dump import dump_config
 
-    run = Run.prepare(resolved.config, dump_config(resolved), datasets, machine, note)
+    text = dump_config(resolved)
+    run = Run.prepare(resolved.config, text, datasets, machine, note, from_step=wishes.from_step)
     if wishes.must_exist and run.continued_from is None:
         raise CheckpointError(f"{run_path} has no checkpoint to continue from", hint="`trm train` starts it")
+    _announce_discarded(run_path, wishes)
     if run.complete:
         best = f"{run.state.best_exact_accuracy:.2%}" if run.state.best_step else "-"
         note(f"{run_path} is complete: {run.plan.total_steps:,} steps, best exact accuracy {best}")
         note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
         return ExitCode.DONE
     return _train(run, wishes, live)
+
+
+def _announce_discarded(run_path: Path, wishes: Wishes) -> None:
+    """Say, before anything is moved, what `--from STEP` gives up."""
+    from trm_cli.console.output import note
+    from trm_cli.training.checkpoint_store import DISCARDED, CheckpointStore
+
+    if wishes.from_step is None:
+        return
+    newer = [step for step in CheckpointStore(run_path).steps() if step > wishes.from_step]
+    if newer:
+        listed = ", ".join(f"{step:,}" for step in newer)
+        note(f"--from {wishes.from_step}: the checkpoints of steps {listed} move to {run_path / DISCARDED}")
 
 
 def _train(run: Run, wishes: Wishes, live: LiveBuild | None) -> ExitCode:

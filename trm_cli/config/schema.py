@@ -55,6 +55,9 @@ class RunConfig(Section):
     checkpoint_minutes: float | None = key(15.0, "save at least this often; null = never by the clock", resume="free",
                                            unit="minutes", gt=0, le=1_000_000)  # fmt: skip
     keep_checkpoints: Whole = count(3, "newest checkpoints that are kept, beside the best", resume="free")
+    keep_every: Whole | None = count(
+        None, "save every so many epochs and never delete it; null = none", resume="free", unit="epochs"
+    )
     checkpoint_path: Word = key("checkpoints/multimodal-hesc", "where the run is written and found", resume="free")
     load_checkpoint: Word | None = key(
         None, "file to start from; null = continue checkpoint_path/latest.pt", resume="free"
@@ -86,6 +89,7 @@ class RunConfig(Section):
         "auto", "Weights & Biases; auto = online when logged in, else offline", resume="free"
     )
     wandb_project: Word = key("trm", "project at Weights & Biases", resume="free")
+    tensorboard: bool = key(False, "write event files for TensorBoard as well", resume="free")
 
     # What is annealed over the run, for architectures that expand and explore.
     dqn_warmup_ratio: float | None = ratio(0.1, "Q-learning starts after this share")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trm_cli.training.inventory import Entry
     from trm_cli.training.transfer.exporting import Exported
     from trm_cli.training.transfer.importing import Imported
+    from trm_cli.training.retention import Decision
 
 
 def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
@@ -24,7 +25,15 @@ def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
     rows = table("file", "step", "size", "is", "state", right=(1, 2))
     for entry in entries:
         names = [name for name, true in (("latest", entry.latest), ("best", entry.best)) if true]
-        state = "damaged" if entry.problem else "whole" if entry.verified else "not verified"
+        state = (
+            "of another run"
+            if entry.foreign
+            else "damaged"
+            if entry.problem
+            else "whole"
+            if entry.verified
+            else "not verified"
+        )
         size = f"{entry.bytes / 1e6:,.1f} MB"
         rows.add_row(entry.file, f"{entry.step:,}", size, ", ".join(names), Text(state, "red" if entry.problem else ""))
     problems = [Text(entry.problem, "red") for entry in entries if entry.problem]
@@ -54,3 +63,17 @@ def exported_view(done: Exported) -> Group:
     rows.add_row("from", f"{done.checkpoint}, step {done.step:,}, {kind}")
     rows.add_row("to", f"{done.file}, {done.format}, {done.tensors} tensors, {done.bytes / 1e6:,.1f} MB")
     return Group(rows)
+
+
+def prune_table(directory: Path, decisions: Sequence[Decision], *, dry_run: bool) -> Group:
+    """One row a file: what becomes of it, and why."""
+    if not decisions:
+        return Group(Text(f"{directory} has no checkpoint yet"))
+    gone = "would be deleted" if dry_run else "deleted"
+    rows = table("file", "step", "size", "", "why", right=(1, 2))
+    for one in decisions:
+        fate = Text("kept") if one.keep else Text(gone, "yellow")
+        rows.add_row(one.file, f"{one.step:,}", f"{one.bytes / 1e6:,.1f} MB", fate, one.reason)
+    going = [one for one in decisions if not one.keep]
+    size = sum(one.bytes for one in going) / 1e6
+    return Group(Text(str(directory), "bold"), rows, Text(f"{len(going)} {gone}, {size:,.1f} MB"))

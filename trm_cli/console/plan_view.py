@@ -99,6 +99,8 @@ class PlanView:
         if plan.checkpoint_minutes is not None:
             saved += f"; by the clock, every {plan.checkpoint_minutes:g} minutes"
         cadences.add_row("checkpoints", saved)
+        if plan.milestones is not None:
+            cadences.add_row("kept for good", _cadence(plan.milestones, plan.keep_every or 0))
         return cadences
 
 

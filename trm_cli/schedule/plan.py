@@ -68,12 +68,15 @@ class TrainingPlan:
     eval_interval: int
     checkpoint_interval: int
     quantities: tuple[Quantity, ...]
+    keep_every: int | None = None
     checkpoint_minutes: float | None = field(default=None, compare=False)
     warnings: tuple[PlanWarning, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for name in ("global_batch_size", "epochs", "eval_interval", "checkpoint_interval"):
             steps.require_positive(name, getattr(self, name))
+        if self.keep_every is not None:
+            steps.require_positive("keep_every", self.keep_every)
 
     @cached_property
     def samples_per_epoch(self) -> Fraction:
@@ -110,6 +113,11 @@ class TrainingPlan:
         """Updates after which a planned checkpoint is written, ascending; the last step is one of them."""
         return self._every(self.checkpoint_interval)
 
+    @cached_property
+    def milestones(self) -> Cadence | None:
+        """Updates after which a checkpoint is written that is never deleted, ascending; None: there are none."""
+        return None if self.keep_every is None else self._every(self.keep_every)
+
     def values_at(self, step: int) -> dict[str, float]:
         """Every annealed value at a global step, by name; at total_steps, every end value exactly."""
         return {quantity.name: quantity.at(step) for quantity in self.quantities}
@@ -120,7 +128,11 @@ class TrainingPlan:
 
     def is_checkpoint(self, step: int) -> bool:
         """Whether a planned checkpoint follows this update."""
-        return step in self.checkpoint_steps
+        return step in self.checkpoint_steps or self.is_milestone(step)
+
+    def is_milestone(self, step: int) -> bool:
+        """Whether the checkpoint of this update is never deleted."""
+        return self.milestones is not None and step in self.milestones
 
     def epoch_of_step(self, step: int) -> int:
         """The epoch, counted from 0, from which the first sample of an update is drawn."""
@@ -176,6 +188,7 @@ class TrainingPlan:
                 eval_interval=document["evaluations"]["interval_epochs"],
                 checkpoint_interval=document["checkpoints"]["interval_epochs"],
                 quantities=tuple(_read_quantity(entry) for entry in document["quantities"]),
+                keep_every=document.get("milestones", {}).get("interval_epochs"),
                 checkpoint_minutes=document["checkpoints"].get("minutes"),
                 warnings=tuple(PlanWarning(**entry) for entry in document.get("warnings", ())),
             )
@@ -191,7 +204,7 @@ class TrainingPlan:
         return plan
 
     def _deeds(self) -> dict[str, Any]:
-        return {
+        deeds: dict[str, Any] = {
             "dataset": {
                 "total_groups": self.facts.total_groups,
                 "mean_puzzle_examples": _plain(self.facts.mean_puzzle_examples),
@@ -206,6 +219,9 @@ class TrainingPlan:
             "checkpoints": _cadence_json(self.checkpoint_steps, self.checkpoint_interval),
             "quantities": [_quantity_json(quantity) for quantity in self.quantities],
         }
+        if self.milestones is not None:  # absent otherwise: a plan without them keeps the fingerprint that it had
+            deeds["milestones"] = _cadence_json(self.milestones, self.keep_every or 0)
+        return deeds
 
     def _total(self, rounding: Rounding) -> int:
         return steps.total_steps(self.samples_per_epoch, self.global_batch_size, self.epochs, rounding)
@@ -234,6 +250,7 @@ def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | N
         eval_interval=config.eval_interval,
         checkpoint_interval=config.eval_interval if interval is None else interval,
         quantities=declare(config, total),
+        keep_every=config.keep_every,
         checkpoint_minutes=config.checkpoint_minutes,
     )
     warnings = find_warnings(plan, seconds_per_step)

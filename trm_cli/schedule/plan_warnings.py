@@ -98,7 +98,7 @@ def _about_risk(plan: TrainingPlan, seconds_per_step: float | None) -> Iterator[
         yield PlanWarning(
             "work_at_risk", f"A crash between two checkpoints costs up to {lost:,.1f} hours of work.", key
         )
-    elif minutes is None and len(plan.checkpoint_steps) == 1:
+    elif minutes is None and len(plan.checkpoint_steps) == 1 and plan.keep_every is None:
         yield PlanWarning(
             "saves_only_at_the_end",
             f"The only planned checkpoint is the last step: checkpoint_interval is {plan.checkpoint_interval:,} epochs "

@@ -134,5 +134,9 @@ class RunSettings(ScheduleSettings, Protocol):
         """Epochs between planned checkpoints; None takes eval_interval."""
 
     @property
+    def keep_every(self) -> int | None:
+        """Epochs between checkpoints that are never deleted; None: there are none."""
+
+    @property
     def checkpoint_minutes(self) -> float | None:
         """Minutes of wall clock between checkpoints besides the planned ones; None writes only those."""

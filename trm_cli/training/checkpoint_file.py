@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from trm_cli.data.durable import atomic_file
 from trm_cli.errors import CheckpointError
@@ -33,7 +35,12 @@ def save_checkpoint(path: Path, state: dict[str, Any], summary: dict[str, Any]) 
     import torch  # here, so that listing and verifying files does not wait for it
 
     with atomic_file(path) as file:
-        torch.save(state, file)
+        watched = _Watched(file)
+        try:
+            torch.save(state, cast(BinaryIO, watched))
+        except RuntimeError as error:
+            # torch closes its archive after a failed write and reports the hole that it finds then, not the disk.
+            raise watched.failure or error from error
         # The end record closes the archive; its last two bytes are the length of the comment that follows it.
         comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
         length = len(comment) + _DIGEST_LENGTH
@@ -48,11 +55,66 @@ def read_summary(path: Path) -> dict[str, Any]:
 
     Raises CheckpointError when the file is not a whole checkpoint.
     """
+    with _opened(path) as file:
+        return _summary(file, path)
+
+
+def verify_checkpoint(path: Path) -> dict[str, Any]:
+    """Check every byte of the file against its digest and return its summary. Raises CheckpointError."""
+    with _opened(path) as file:
+        return _verify(file, path)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Verify a checkpoint, then load it onto the CPU: (state, summary). Raises CheckpointError."""
+    import torch
+
+    # One open file for both: what is loaded is what was verified, even while a run deletes its older checkpoints.
+    with _opened(path) as file:
+        summary = _verify(file, path)
+        file.seek(0)
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
+            raise CheckpointError(f"{path} is refused by torch: {(str(error).splitlines() or [''])[0]}") from error
+    if not isinstance(state, dict):
+        raise _damaged(path, "it holds no state")
+    return state, summary
+
+
+class _Watched:
+    """What `torch.save` writes to: the file, and a memory of the first error of the disk."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, unless the disk failed before: what follows a hole is worth nothing."""
+        if self.failure is not None:
+            raise self.failure
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Nothing: the file is flushed when it is complete."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a checkpoint for reading; whatever the system refuses becomes a CheckpointError."""
     try:
         with path.open("rb") as file:
-            comment = _comment(file, path)
+            yield file
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _summary(file: BinaryIO, path: Path) -> dict[str, Any]:
+    comment = _comment(file, path)
     try:
         summary = json.loads(comment[len(MARK) : -_DIGEST_LENGTH])
     except ValueError as error:
@@ -62,33 +124,17 @@ def read_summary(path: Path) -> dict[str, Any]:
     return summary
 
 
-def verify_checkpoint(path: Path) -> dict[str, Any]:
-    """Check every byte of the file against its digest and return its summary. Raises CheckpointError."""
-    summary = read_summary(path)
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(size - _DIGEST_LENGTH)
-        written = file.read(_DIGEST_LENGTH)
-        if _digest(file, size - _DIGEST_LENGTH).encode() != written:
-            raise _damaged(path, "its bytes do not match its SHA-256")
+def _verify(file: BinaryIO, path: Path) -> dict[str, Any]:
+    summary = _summary(file, path)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(size - _DIGEST_LENGTH)
+    written = file.read(_DIGEST_LENGTH)
+    if _digest(file, size - _DIGEST_LENGTH).encode() != written:
+        raise _damaged(path, "its bytes do not match its SHA-256")
     return summary
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Verify a checkpoint, then load it onto the CPU: (state, summary). Raises CheckpointError."""
-    import torch
-
-    summary = verify_checkpoint(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
-        raise CheckpointError(f"{path} is refused by torch: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, dict):
-        raise _damaged(path, "it holds no state")
-    return state, summary
-
-
-def _comment(file: Any, path: Path) -> bytes:
+def _comment(file: BinaryIO, path: Path) -> bytes:
     size = file.seek(0, os.SEEK_END)
     tail = min(size, _END_RECORD_LENGTH + (1 << 16))
     file.seek(size - tail)
@@ -103,7 +149,7 @@ def _comment(file: Any, path: Path) -> bytes:
     return bytes(comment)
 
 
-def _digest(file: Any, length: int) -> str:
+def _digest(file: BinaryIO, length: int) -> str:
     """SHA-256 of the first `length` bytes; the file's position is left at their end."""
     digest = hashlib.sha256()
     file.seek(0)

@@ -15,7 +15,7 @@ def clear_run(directory: Path) -> int:
     """
     if not directory.is_dir():
         return 0
-    store = CheckpointStore(directory, keep=1)
+    store = CheckpointStore(directory)
     with RunDirectory(directory).held():
         # config.yaml first: from then on nothing here passes for a whole run, whatever interrupts the rest.
         files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, METRICS, TIMINGS)]

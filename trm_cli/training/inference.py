@@ -16,6 +16,7 @@ from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.checkpoint_store import BEST, LATEST, CheckpointStore
 from trm_cli.training.finding import find_run
+from trm_cli.training.migration import migrate
 from trm_cli.training.session import make_model
 
 
@@ -43,6 +44,7 @@ def load_trained(
     """
     path = find_checkpoint(named)
     state, summary = load_checkpoint(path)
+    state = migrate(state)
     config = load_run_config(find_run(str(path))).config
     try:
         dataset = dict(summary["dataset"])
@@ -71,7 +73,7 @@ def find_checkpoint(named: str | None) -> Path:
             raise CheckpointError(f"{path} does not exist")
         return path.resolve()
     run = find_run(named)
-    store = CheckpointStore(run, keep=1)
+    store = CheckpointStore(run)
     for link in (BEST, LATEST):
         if (run / link).exists():
             return (run / link).resolve()

@@ -8,12 +8,15 @@ from typing import Any
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint_file import read_summary, verify_checkpoint
-from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One checkpoint file. problem: why it cannot be used, None where nothing is known against it."""
+    """One checkpoint file. problem: why it cannot be used, None where nothing is known against it.
+
+    foreign: it is whole, but of another run.
+    """
 
     file: str
     step: int
@@ -22,6 +25,7 @@ class Entry:
     best: bool
     verified: bool
     problem: str | None
+    foreign: bool
 
     def to_json(self) -> dict[str, Any]:
         """The fields, by name."""
@@ -29,16 +33,20 @@ class Entry:
 
 
 def inventory(directory: Path, *, verified: bool) -> list[Entry]:
-    """Every checkpoint of a run, oldest first. verified: read every byte, instead of only the summary at the end."""
-    store = CheckpointStore(directory, keep=1)
+    """Every checkpoint of a run, oldest first. verified: read every byte, instead of only the summary at the end.
+
+    Raises CheckpointError where the directory does not say whose checkpoints it holds.
+    """
+    store = RunDirectory(directory).store()
     check = verify_checkpoint if verified else read_summary
     entries = []
     for step in store.steps():
         path = store.path(step)
-        problem = None
+        problem, foreign = None, False
         try:
-            if check(path).get("step") != step:
-                problem = f"{path} holds another step than its name says"
+            summary = check(path)
+            foreign = store.run is not None and summary.get("run") != store.run
+            store.require_own(path, step, summary)
         except CheckpointError as error:
             problem = error.message
         entries.append(
@@ -50,6 +58,7 @@ def inventory(directory: Path, *, verified: bool) -> list[Entry]:
                 best=step == store.best_step(),
                 verified=verified and problem is None,
                 problem=problem,
+                foreign=foreign,
             )
         )
     return entries

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections import namedtuple
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,15 +17,19 @@ from torch import Tensor
 from trm_cli.data.counter_rng import uniform
 from trm_cli.data.waiting import WaitCancelled
 from trm_cli.errors import DatasetError, ExitCode
-from trm_cli.evaluation.accuracy import Accuracy, EvaluationInterrupted, evaluate
+from trm_cli.evaluation.accuracy import EvaluationInterrupted, evaluate
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint_store import CheckpointStore
-from trm_cli.training.devices import synchronise
 from trm_cli.training.metrics_log import JsonLines
+from trm_cli.training.observer import Observer
+from trm_cli.training.saving import Saver
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.sinks import Guarded
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, drain, update
+
+#: How often a run that waits for data looks whether a checkpoint is asked for.
+_LOOK_SECONDS = 0.5
 
 
 class TrainingData(Protocol):
@@ -41,25 +44,6 @@ class EvaluationData(Protocol):
 
     def eval_batches(self, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
         """All rows in order, the last batch padded (`valid` [B] says which rows count)."""
-
-
-class Observer(Protocol):
-    """A person's view of the run; the loop tells it what happens and never waits for it."""
-
-    def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
-        """An update is done; `record` is there when it was logged."""
-
-    def evaluating(self, rows: int) -> None:
-        """An evaluation has scored this many rows."""
-
-    def evaluated(self, step: int, result: Accuracy, best: bool) -> None:
-        """An evaluation is complete."""
-
-    def saved(self, step: int, path: Path, seconds: float) -> None:
-        """A checkpoint is durable."""
-
-    def note(self, message: str) -> None:
-        """Something a person should know."""
 
 
 @dataclass(frozen=True)
@@ -98,24 +82,29 @@ class Loop:
         self.state = state
         self.train = train
         self.test = test
-        self.store = store
-        self.summary = summary
         self.metrics = metrics
         self.timings = timings
         self.sinks = sinks
         self.observer = observer
         self.settings = settings
         self._clock = namedtuple("Clock", list(plan.values_at(0)))  # type: ignore[misc]
-        self._saved_step = state.step
-        self._save_owed = False
-        self._saved_at = time.monotonic()
+        self._saver = Saver(
+            store=store,
+            state=state,
+            summary=summary,
+            metrics=metrics,
+            observer=observer,
+            device=settings.device,
+            with_carry=settings.save_carry,
+            seconds=settings.checkpoint_seconds,
+        )
         self._logged_at = time.monotonic()
 
     def run(self, stop: StopRequest, *, last_step: int | None = None) -> ExitCode:
         """Execute the plan; returns DONE, or the exit code of the signal that ended the run after a saved checkpoint.
 
         last_step ends the run early, saved, with the schedule unchanged. Raises DatasetError, after a saved checkpoint
-        as well, when the data of the next step cannot be had.
+        as well, when the data of the next step cannot be had, and TrmError when the last checkpoint cannot be written.
         """
         end = min(self.plan.total_steps, last_step or self.plan.total_steps)
         try:
@@ -125,9 +114,9 @@ class Loop:
             # The stop came while a batch was waited for: the last step is whole, and the one after it has not begun.
             assert stop
         except DatasetError:
-            self._save_unsaved()
+            self._saver.save_last()
             raise
-        self._save_unsaved()
+        self._saver.save_last()
         return stop.exit_code or ExitCode.DONE
 
     def _execute(self, pool: ThreadPoolExecutor, end: int, stop: StopRequest) -> None:
@@ -135,16 +124,21 @@ class Loop:
         first = self.state.step + 1
         following = pool.submit(self.train.train_batch, first) if first <= end else None
         while following is not None and not stop:
-            arrays = following.result()
+            arrays = self._batch(following, stop)
             step = self.state.step + 1
             # The next batch is drawn while this one is computed; it depends on its number alone.
             following = pool.submit(self.train.train_batch, step + 1) if step < end else None
             self._update(step, arrays)
+            if step == first:
+                self._saver.check_room()
             self._finish_step(stop)
 
-    def _save_unsaved(self) -> None:
-        if self._saved_step != self.state.step:
-            self._save(best=False)
+    def _batch(self, following: Future[dict[str, np.ndarray]], stop: StopRequest) -> dict[str, np.ndarray]:
+        """The next batch; a checkpoint that somebody asks for meanwhile is written while it is waited for."""
+        while not wait((following,), timeout=_LOOK_SECONDS).done:
+            if stop.save_wanted:
+                self._saver.save_wanted(stop)
+        return following.result()
 
     def _update(self, step: int, arrays: dict[str, np.ndarray]) -> None:
         values = self.plan.values_at(step)
@@ -188,26 +182,29 @@ class Loop:
     def _finish_step(self, stop: StopRequest) -> None:
         """Evaluate and save where the plan says so for the state's step (and, between, where time says so)."""
         step = self.state.step
-        best = False
-        if self.test is not None and self.plan.is_eval(step) and self.state.evaluated_step != step:
+        while self.test is not None and self.plan.is_eval(step) and self.state.evaluated_step != step:
             try:
-                best = self._evaluate(step, stop)
+                self._evaluate(step, stop)
             except EvaluationInterrupted:
-                return
-        planned = self.plan.is_checkpoint(step) or best
-        late = self.settings.checkpoint_seconds
-        overdue = late is not None and time.monotonic() - self._saved_at > late
-        if step and step != self._saved_step and (planned or overdue or self._save_owed):
-            self._save(best=best)
+                if stop:
+                    return
+                self._saver.save_wanted(stop)  # then the evaluation, of which nothing was recorded, begins again
+        started = time.monotonic()
+        planned = self.plan.is_checkpoint(step) or self.state.best_step == step
+        if step and not self._saver.is_saved and (planned or self._saver.is_due):
+            self._saver.save()
+        if stop.save_wanted:
+            self._saver.save_wanted(stop)
+        self._logged_at += time.monotonic() - started  # saving is not training time
 
-    def _evaluate(self, step: int, stop: StopRequest) -> bool:
+    def _evaluate(self, step: int, stop: StopRequest) -> None:
         assert self.test is not None
         batches = self.test.eval_batches(self.settings.eval_batch_size)
         started = time.monotonic()
 
         def between_batches(rows: int) -> bool:
             self.observer.evaluating(rows)
-            return bool(stop)
+            return bool(stop) or stop.save_wanted
 
         with self._averaged_weights():
             result = evaluate(
@@ -228,7 +225,6 @@ class Loop:
             sink.write(step, record)
         self.observer.evaluated(step, result, best)
         self._logged_at += time.monotonic() - started  # an evaluation is not training time
-        return best
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
@@ -237,26 +233,6 @@ class Loop:
         else:
             with self.state.ema.swapped(self.state.model):  # type: ignore[arg-type]
                 yield
-
-    def _save(self, *, best: bool) -> None:
-        started = time.monotonic()
-        synchronise(self.settings.device)
-        self.metrics.sync()  # a checkpoint must never be newer than the metrics that it stands on
-        state = self.state.state_dict(with_carry=self.settings.save_carry)
-        step = self.state.step
-        try:
-            path = self.store.save(step, state, self.summary, best=best)
-        except OSError as error:
-            # The run is worth more than one file: older checkpoints stand, and the next step tries again.
-            self.observer.note(f"checkpoint of step {step:,} could not be written ({error.strerror}); trying again")
-            self._save_owed = True
-            return
-        self._saved_step = step
-        self._save_owed = False
-        self._saved_at = time.monotonic()
-        seconds = self._saved_at - started
-        self._logged_at += seconds
-        self.observer.saved(step, path, seconds)
 
 
 def _first(batches: Iterator[dict[str, np.ndarray]], limit: int | None) -> Iterator[dict[str, np.ndarray]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,29 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
+        self._pending = b""
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record; it survives a kill of this process from here on."""
-        self._file.write(json.dumps(record, allow_nan=True).encode() + b"\n")
-        self._file.flush()
+        """Append one record; it survives a kill of this process from here on.
+
+        What a full disk does not take is kept, and goes first at the next call: `sync` raises the error.
+        """
+        self._pending += json.dumps(record, allow_nan=True).encode() + b"\n"
+        with suppress(OSError):
+            self._flush()
 
     def sync(self) -> None:
-        """Make all records survive a power loss; called before a checkpoint that stands on them is committed."""
+        """Make all records survive a power loss; called before a checkpoint that stands on them is committed.
+
+        Raises OSError where the disk does not take them.
+        """
+        self._flush()
         os.fsync(self._file.fileno())
+
+    def _flush(self) -> None:
+        while self._pending:
+            self._pending = self._pending[self._file.write(self._pending) :]
 
     def close(self) -> None:
         """Close the file."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from trm_cli.data.durable import DirectoryBusy, held_directory, write_atomically
 from trm_cli.errors import CheckpointError
+from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.checkpoint_store import CheckpointStore
 
 CONFIG = "config.yaml"
 PLAN = "plan.json"
@@ -62,17 +65,48 @@ class RunDirectory:
                 ) from error
             yield
 
+    def store(self, *, keep: int = 1, milestones: Container[int] | None = None) -> CheckpointStore:
+        """The checkpoints of this run, which knows its own. Raises CheckpointError where run.json is damaged."""
+        run = self.identity()["run"] if (self.path / IDENTITY).exists() else None
+        store = CheckpointStore(self.path, keep=keep, milestones=milestones or (), run=run)
+        if run is None and store.steps():
+            raise CheckpointError(
+                f"{self.path} holds checkpoints, but no {IDENTITY} that says whose they are",
+                hint=f"restore {IDENTITY}, or start from one of them in another directory: load_checkpoint=FILE",
+            )
+        return store
+
+    def milestones(self) -> Container[int]:
+        """The steps whose checkpoints are kept for good. Raises CheckpointError where plan.json is damaged."""
+        path = self.path / PLAN
+        try:
+            return TrainingPlan.from_json(json.loads(path.read_text())).milestones or ()
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} is missing or damaged, so this is not a whole run directory") from error
+
     def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any], threads: int) -> dict[str, Any]:
         """Write who the run is; returns its identity. Keeps the identity where the run exists already."""
         self.path.mkdir(parents=True, exist_ok=True)
-        exists = (self.path / IDENTITY).exists()
-        new = {"run": uuid.uuid4().hex[:12], "dataset": dataset, "threads": threads}
-        identity = self.identity() if exists else new
-        write_atomically(self.path / IDENTITY, _json(identity))
+        if not (self.path / IDENTITY).exists():
+            # Relative paths of the configuration start here; itself relative, since a tree may move as a whole.
+            here = os.path.relpath(Path.cwd(), self.path.resolve())
+            new = {"run": uuid.uuid4().hex[:12], "dataset": dataset, "threads": threads, "started_in": here}
+            write_atomically(self.path / IDENTITY, _json(new))
         write_atomically(self.path / PLAN, _json(plan))
         # config.yaml last: its presence says that the run directory is complete.
         write_atomically(self.config_path, config.encode())
-        return identity
+        return self.identity()
+
+    def elsewhere(self, paths: Sequence[str]) -> list[str] | None:
+        """Relative `paths` that are missing here, as they were seen from where the run was started; None otherwise."""
+        if not paths or all(Path(path).exists() for path in paths):
+            return None
+        try:
+            started_in = json.loads((self.path / IDENTITY).read_text())["started_in"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # a run of an older trm did not note it
+        then = [os.path.normpath(self.path.resolve() / started_in / path) for path in paths]
+        return then if all(Path(path).exists() for path in then) else None
 
     def identity(self) -> dict[str, Any]:
         """The run's id, its dataset and its CPU threads. Raises CheckpointError when the file is damaged."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,28 @@ from torch.optim import AdamW, Optimizer
 
 from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
+from trm_cli.data.identifier_map import IdentifierMap, read_identifier_map
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset
 from trm_cli.data.stream_dataset import StreamDataset
 from trm_cli.data.waiting import Waiting
-from trm_cli.errors import CheckpointError, ExitCode, UsageError
+from trm_cli.errors import ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
-from trm_cli.training.checkpoint_file import load_checkpoint
-from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.checkpoint_store import DISCARDED, CheckpointStore
 from trm_cli.training.devices import Choice, choose_compile, choose_device, choose_precision, choose_threads
 from trm_cli.training.ema import EMA
-from trm_cli.training.loop import Loop, LoopSettings, Observer
+from trm_cli.training.loop import Loop, LoopSettings
 from trm_cli.training.metrics_log import JsonLines, cut_back
+from trm_cli.training.observer import Observer
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.sign_sgd import SignSGD
+from trm_cli.training.room import require_room_for_one
 from trm_cli.training.run_directory import RunDirectory
 from trm_cli.training.signals import StopRequest
-from trm_cli.training.sinks import Guarded, WandbSink, wandb_mode
+from trm_cli.training.sinks import open_sinks
+from trm_cli.training.starting_point import discard_newer, take_over
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings
 
@@ -102,6 +105,11 @@ class Datasets:
         except ValueError as error:
             raise UsageError(str(error)) from error
 
+    def identifiers(self) -> IdentifierMap | None:
+        """What the rows of a puzzle table stand for, where the dataset says it."""
+        metadata = self.train.metadata
+        return read_identifier_map(self.train.paths, metadata.kind or "", metadata.num_puzzle_identifiers)
+
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must remember of its dataset: the fingerprint, and what it takes to use the model."""
         return {"fingerprint": self.train.fingerprint, "metadata": self.train.metadata.to_json()}
@@ -155,25 +163,6 @@ class BoundData:
         return self._dataset.train_batch(step, self._order, self._seed)
 
 
-def _same_dataset(summary: dict[str, Any], datasets: Datasets) -> None:
-    """Refuse to continue on other data: identifiers would mean other puzzles, and nothing would say so."""
-    before = dict(summary["dataset"])["fingerprint"]
-    now = datasets.train.fingerprint
-    if before != now:
-        raise CheckpointError(
-            f"the run was trained on another dataset: fingerprint {before[:12]} then, {now[:12]} now",
-            hint="build the dataset as it was (same flags and seed), or start a run of its own with checkpoint_path=",
-        )
-
-
-def _starting_point(config: RunConfig) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
-    """The checkpoint that `load_checkpoint` names, for a run that has none of its own yet."""
-    if config.load_checkpoint is None:
-        return None
-    path = Path(config.load_checkpoint)
-    return *load_checkpoint(path), path
-
-
 @dataclass(frozen=True)
 class Run:
     """A run that is ready to go: nothing was written yet except, on continuing, what is read here."""
@@ -187,32 +176,50 @@ class Run:
     store: CheckpointStore
     state: TrainingState
     continued_from: Path | None
+    from_step: int | None = None
 
     @classmethod
     def prepare(
-        cls, config: RunConfig, config_text: str, datasets: Datasets, machine: Machine, tell: Callable[[str], None]
+        cls,
+        config: RunConfig,
+        config_text: str,
+        datasets: Datasets,
+        machine: Machine,
+        tell: Callable[[str], None],
+        *,
+        from_step: int | None = None,
     ) -> Run:
-        """Build the model and take over the newest whole checkpoint, if there is one."""
+        """Build the model and take over the newest whole checkpoint, if there is one, or that of `from_step`."""
         model = make_model(config, datasets.train.metadata, machine.precision.value).to(machine.torch_device)
         if machine.compile.value == "on":
             model.compile_stacks()  # type: ignore[operator]
         state = make_state(config, model, machine)
-        store = CheckpointStore(Path(config.checkpoint_path), keep=config.keep_checkpoints)
-        found = store.load_newest(tell) or _starting_point(config)
-        if found is not None:
-            _same_dataset(found[1], datasets)
-            state.load_state_dict(found[0], machine.torch_device)
+        state.identifiers = datasets.identifiers() if state.puzzle_optimizer is not None else None
+        plan = datasets.plan(config)
+        directory = RunDirectory(Path(config.checkpoint_path))
+        store = directory.store(keep=config.keep_checkpoints, milestones=plan.milestones)
+        path = take_over(
+            state,
+            store,
+            datasets.train,
+            machine.torch_device,
+            from_step=from_step,
+            elsewhere=config.load_checkpoint,
+            tell=tell,
+        )
+        if path is not None and from_step is None:
             store.point_best(state.best_step)
         return cls(
             config=config,
             config_text=config_text,
-            plan=datasets.plan(config),
+            plan=plan,
             datasets=datasets,
             machine=machine,
-            directory=RunDirectory(Path(config.checkpoint_path)),
+            directory=directory,
             store=store,
             state=state,
-            continued_from=found[2] if found else None,
+            continued_from=path,
+            from_step=from_step,
         )
 
     @property
@@ -226,6 +233,9 @@ class Run:
             return self._train(observer, stop, stop_at_step)
 
     def _train(self, observer: Observer, stop: StopRequest, stop_at_step: int | None) -> ExitCode:
+        if self.from_step is not None and (newer := discard_newer(self.store, self.state, self.directory.metrics_path)):
+            observer.note(f"{len(newer)} newer checkpoints are in {self.directory.path / DISCARDED} now")
+        require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
         identity = self.directory.begin(
             config=self.config_text,
             plan=self.plan.to_json(),
@@ -235,7 +245,13 @@ class Run:
         for path in (self.directory.metrics_path, self.directory.timings_path):
             cut_back(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
         metrics, timings = JsonLines(self.directory.metrics_path), JsonLines(self.directory.timings_path)
-        sinks = list(self._sinks(identity["run"], observer.note))
+        sinks = open_sinks(
+            self.config,
+            directory=self.directory.path,
+            run_id=identity["run"],
+            first_step=self.state.step + 1,
+            tell=observer.note,
+        )
         loop = Loop(
             plan=self.plan,
             state=self.state,
@@ -280,17 +296,3 @@ class Run:
             save_carry=config.save_carry,
             device=self.machine.torch_device,
         )
-
-    def _sinks(self, run_id: str, tell: Callable[[str], None]) -> Sequence[Guarded]:
-        mode = wandb_mode(self.config.wandb)
-        if mode == "disabled":
-            return []
-        arguments: dict[str, Any] = {
-            "mode": mode,
-            "project": self.config.wandb_project,
-            "run_id": run_id,
-            "name": self.directory.path.name,
-            "directory": self.directory.path,
-            "config": self.config.model_dump(),
-        }
-        return [Guarded("Weights & Biases", lambda: WandbSink(**arguments), tell)]

@@ -1,22 +1,29 @@
-"""Stop requests: SIGINT and SIGTERM set a flag that the loop reads at every step and between evaluation batches.
+"""What signals ask of a run: SIGINT and SIGTERM to save and stop, SIGUSR1 to save and go on.
 
-A signal handler must not save anything itself: it may run in the middle of an update. A second SIGINT leaves at once.
+They set a flag that the loop reads at every step, between evaluation batches and while it waits for data. A signal
+handler must not save anything itself: it may run in the middle of an update. A second SIGINT leaves at once.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType, TracebackType
 
 from trm_cli.errors import ExitCode
 
+#: A live panel hides the cursor, and nothing else will bring it back to a process that leaves at once.
+_SHOW_CURSOR = b"\x1b[?25h\n"
+
 
 class StopRequest:
-    """A context manager that turns the first SIGINT or SIGTERM into a polite request."""
+    """A context manager that turns the first SIGINT or SIGTERM, and every SIGUSR1, into a polite request."""
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
+        #: A checkpoint is wanted now; whoever has tried to write it sets this back.
+        self.save_wanted = False
         self._previous: dict[int, object] = {}
 
     def __bool__(self) -> bool:
@@ -24,7 +31,7 @@ class StopRequest:
         return self.exit_code is not None
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             self._previous[number] = signal.signal(number, self._receive)
         return self
 
@@ -36,6 +43,11 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if number == signal.SIGUSR1:
+            self.save_wanted = True
+            return
         if number == signal.SIGINT and self.exit_code is ExitCode.INTERRUPTED:
+            if sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), _SHOW_CURSOR)
             os._exit(ExitCode.INTERRUPTED)
         self.exit_code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED

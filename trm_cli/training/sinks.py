@@ -8,6 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from trm_cli.config.schema import RunConfig
+
+#: How long a start may wait for Weights & Biases.
+_WANDB_SECONDS = 20
+
 
 class Sink(Protocol):
     """Receives every logged record of a run."""
@@ -42,9 +47,12 @@ class Guarded:
         try:
             action()
         except Exception as error:  # noqa: BLE001  whatever a logger raises, the run goes on
-            first_line = (str(error).splitlines() or [""])[0]
             self._sink = None
-            self._tell(f"{self._name} failed and is switched off: {type(error).__name__}: {first_line}")
+            self._tell(f"{self._name} failed and is switched off: {type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 def wandb_mode(wanted: str) -> str:
@@ -63,17 +71,90 @@ def _has_wandb_key() -> bool:
         return False
 
 
+def open_sinks(
+    config: RunConfig, *, directory: Path, run_id: str, first_step: int, tell: Callable[[str], None]
+) -> list[Guarded]:
+    """The sinks that a configuration asks for. first_step: the first update that will be logged."""
+    sinks = []
+    mode = wandb_mode(config.wandb)
+    if mode != "disabled":
+        if mode == "online":
+            tell(f"connecting to Weights & Biases, for at most {_WANDB_SECONDS} s (wandb=offline does without)")
+        arguments: dict[str, Any] = {
+            "mode": mode,
+            "project": config.wandb_project,
+            "run_id": run_id,
+            "name": directory.name,
+            "directory": directory,
+            "config": config.model_dump(),
+            "tell": tell,
+        }
+        sinks.append(Guarded("Weights & Biases", lambda: WandbSink(**arguments), tell))
+    if config.tensorboard:
+        events = directory / "tensorboard"
+        sinks.append(Guarded("TensorBoard", lambda: TensorBoardSink(events, first_step=first_step), tell))
+    return sinks
+
+
+class TensorBoardSink:
+    """Event files for TensorBoard. What lies there after the step that a run goes on from is hidden by TensorBoard."""
+
+    def __init__(self, directory: Path, *, first_step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise RuntimeError("the package tensorboard is missing: pip install 'trm[tensorboard]'") from error
+        writer: Callable[..., Any] = SummaryWriter
+        self._writer = writer(log_dir=str(directory), purge_step=first_step)
+
+    def write(self, step: int, record: dict[str, Any]) -> None:
+        """Add every number of the record as a scalar under its kind: train/loss, eval/exact_accuracy."""
+        for name, value in _numbers(record).items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write what is pending."""
+        self._writer.close()
+
+
+def _numbers(record: dict[str, Any]) -> dict[str, float]:
+    kind = record["kind"]
+    return {
+        f"{kind}/{key}": value
+        for key, value in record.items()
+        if key not in ("kind", "step") and isinstance(value, int | float)
+    }
+
+
 class WandbSink:
-    """Weights & Biases. The run id lives in the checkpoint, so a resumed run continues the same W&B run."""
+    """Weights & Biases. The run id lives in the checkpoint, so a resumed run continues the same W&B run.
+
+    Where the service cannot be reached the run is logged offline, and how to send it later is told at the end.
+    """
 
     def __init__(
-        self, *, mode: str, project: str, run_id: str, name: str, directory: Path, config: dict[str, Any]
+        self,
+        *,
+        mode: str,
+        project: str,
+        run_id: str,
+        name: str,
+        directory: Path,
+        config: dict[str, Any],
+        tell: Callable[[str], None],
     ) -> None:
+        self._tell = tell
+        self._pattern = directory / "wandb" / f"offline-run-*-{run_id}"
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
         settings = wandb.Settings(
-            console="off", disable_git=True, save_code=False, init_timeout=20, x_disable_stats=True, x_disable_meta=True
+            console="off",
+            disable_git=True,
+            save_code=False,
+            init_timeout=_WANDB_SECONDS,
+            x_disable_stats=True,
+            x_disable_meta=True,
         )
         start: Callable[..., Any] = wandb.init  # its many literal types say nothing about a mode that we have checked
         arguments: dict[str, Any] = {
@@ -87,10 +168,13 @@ class WandbSink:
         }
         try:
             self._run = start(mode=mode, **arguments)
-        except wandb.errors.Error:
+        except wandb.errors.Error as error:
             if mode != "online":
                 raise
-            self._run = start(mode="offline", **arguments)
+            tell(f"Weights & Biases cannot be reached ({_first_line(error)}): this run is logged offline")
+            mode = "offline"
+            self._run = start(mode=mode, **arguments)
+        self._offline = mode == "offline"
         # W&B drops records whose own step is below the last one it saw; our step is a metric of its own.
         self._run.define_metric("*", step_metric="step")
 
@@ -103,3 +187,5 @@ class WandbSink:
     def close(self) -> None:
         """Finish the W&B run."""
         self._run.finish()
+        if self._offline:
+            self._tell(f"to send this run to Weights & Biases: wandb sync {self._pattern}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from trm_cli.data.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
 from trm_cli.models.act import Carry
 from trm_cli.training.ema import EMA
+from trm_cli.training.migration import STATE_FORMAT, migrate
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 
-STATE_FORMAT = 1
+TABLE = "puzzle_embedding.weight"
 
 
 @dataclass
@@ -36,6 +40,8 @@ class TrainingState:
     best_exact_accuracy: float = -1.0
     #: Sums of metrics since the last logged record: part of the state, or a resumed run would log other numbers.
     sums: dict[str, Tensor] = field(default_factory=dict)
+    #: What the rows of the puzzle table stand for; None without a table, or where nobody knows.
+    identifiers: IdentifierMap | None = None
 
     def state_dict(self, *, with_carry: bool = True) -> dict[str, Any]:
         """Plain nested dicts of tensors, numbers and strings, loadable with `weights_only=True`."""
@@ -51,26 +57,19 @@ class TrainingState:
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "carry": self.carry.state_dict() if self.carry is not None and with_carry else None,
             "sums": self.sums,
+            "identifiers": _plain(self.identifiers),
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Take over a saved state. Raises CheckpointError when it does not fit this model."""
-        if state.get("format") != STATE_FORMAT:
-            raise CheckpointError(
-                f"the checkpoint has format {state.get('format')}, this trm reads format {STATE_FORMAT}"
-            )
-        try:
+        state = migrate(state)
+        with _fitting():
             self.model.load_state_dict(state["model"])
             self._load_optimizer(state["trunk_optimizer"])
             if self.ema:
                 self.ema.load_state_dict(state["ema"])
             if self.scaler and state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
-        except (RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise CheckpointError(
-                f"the checkpoint does not fit this model: {str(error).splitlines()[0]}",
-                hint="resume with the configuration that the run was started with: `trm resume RUN`",
-            ) from error
         self.carry = Carry.from_state_dict(state["carry"]).to(device) if state["carry"] is not None else None
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
         self.step = state["step"]
@@ -85,3 +84,60 @@ class TrainingState:
         self.trunk_optimizer.load_state_dict(saved)
         for group, settings in zip(self.trunk_optimizer.param_groups, own, strict=True):
             group.update(settings)
+
+    def load_weights(self, state: dict[str, Any]) -> int:
+        """Take over the weights alone, from a run on other data; the rows of the puzzle table move by name.
+
+        A row whose name the other run did not know begins with the mean of its rows, as in the original code. Returns
+        how many rows were known. Raises CheckpointError when the weights do not fit this model.
+        """
+        state = migrate(state)
+        weights, known = dict(state["model"]), 0
+        if self.model.puzzle_embedding is not None and TABLE in weights:
+            weights[TABLE], known = self._moved(weights[TABLE], _read(state["identifiers"]))
+        with _fitting():
+            self.model.load_state_dict(weights)
+            if self.ema:
+                trunk = {name: weights[name] for name in self.ema.state_dict()}
+                self.ema.load_state_dict(state["ema"] or trunk)
+        return known
+
+    def _moved(self, table: Tensor, before: IdentifierMap | None) -> tuple[Tensor, int]:
+        """A table [N, E] of the rows `before` as one of this run's rows: ([M, E], rows that were known)."""
+        now = self.identifiers
+        count = len(self.model.state_dict()[TABLE])
+        moved = table.mean(0, keepdim=True).repeat(count, 1)
+        if before is None or now is None:
+            return moved, 0
+        rows = torch.from_numpy(before.rows_for(now))
+        known = rows >= 0
+        moved[known] = table[rows[known]]
+        return moved, int(known.sum())
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """What torch raises for tensors of another model becomes a CheckpointError."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"the checkpoint does not fit this model: {str(error).splitlines()[0]}",
+            hint="resume with the configuration that the run was started with: `trm resume RUN`",
+        ) from error
+
+
+def _plain(identifiers: IdentifierMap | None) -> dict[str, Any] | None:
+    if identifiers is None:
+        return None
+    return {
+        "names": list(identifiers.names),
+        "owners": torch.from_numpy(identifiers.owners),
+        "codes": torch.from_numpy(identifiers.codes),
+    }
+
+
+def _read(identifiers: dict[str, Any] | None) -> IdentifierMap | None:
+    if identifiers is None:
+        return None
+    return IdentifierMap(tuple(identifiers["names"]), identifiers["owners"].numpy(), identifiers["codes"].numpy())

@@ -1,0 +1,40 @@
+"""States of older formats, brought up to the present one: a function for every step from one format to the next.
+
+Format 2 added `identifiers`: what each row of the puzzle table stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trm_cli.errors import CheckpointError
+
+STATE_FORMAT = 2
+
+
+def migrate(state: dict[str, Any]) -> dict[str, Any]:
+    """The state in the present format; what is given stays as it is.
+
+    Raises CheckpointError for a format that this program does not know.
+    """
+    version = state.get("format")
+    if not isinstance(version, int) or version < 1:
+        raise CheckpointError(f"the checkpoint has no format that trm knows: {version!r}")
+    if version > STATE_FORMAT:
+        raise CheckpointError(
+            f"the checkpoint has format {version}, and this trm reads formats up to {STATE_FORMAT}",
+            hint="it was written by a newer trm: update this one",
+        )
+    for older in range(version, STATE_FORMAT):
+        state = {**_STEPS[older](state), "format": older + 1}
+    return state
+
+
+def _name_no_rows(state: dict[str, Any]) -> dict[str, Any]:
+    """1 -> 2: nobody noted the names of the rows; a run that goes on notes them at its next checkpoint."""
+    return {**state, "identifiers": None}
+
+
+#: Format -> what makes the next one of it.
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_no_rows}

@@ -1,0 +1,115 @@
+"""When a run writes its checkpoint, and what happens when the disk does not take it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from trm_cli.errors import TrmError
+from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.devices import synchronise
+from trm_cli.training.metrics_log import JsonLines
+from trm_cli.training.observer import Observer
+from trm_cli.training.room import room_warning
+from trm_cli.training.signals import StopRequest
+from trm_cli.training.state import TrainingState
+
+
+class Saver:
+    """Writes the checkpoints of one run, and knows what is durable already.
+
+    seconds: save at least this often by the clock; None: never by the clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CheckpointStore,
+        state: TrainingState,
+        summary: dict[str, Any],
+        metrics: JsonLines,
+        observer: Observer,
+        device: torch.device,
+        with_carry: bool,
+        seconds: float | None,
+    ) -> None:
+        self.store = store
+        self.state = state
+        self.summary = summary
+        self.metrics = metrics
+        self.observer = observer
+        self.device = device
+        self.with_carry = with_carry
+        self.seconds = seconds
+        #: (step, evaluated_step) of the newest checkpoint: an evaluation changes what there is to save as well.
+        self._saved = (state.step, state.evaluated_step)
+        self._saved_at = time.monotonic()
+        self._failures = 0
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the newest checkpoint holds the present state."""
+        return self._saved == (self.state.step, self.state.evaluated_step)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a checkpoint is owed besides the planned ones: by the clock, or because the last one failed."""
+        overdue = self.seconds is not None and time.monotonic() - self._saved_at > self.seconds
+        return overdue or self._failures > 0
+
+    def save(self) -> None:
+        """Write a checkpoint and delete what need not be kept. A disk that fails is told once; the run goes on."""
+        started = time.monotonic()
+        synchronise(self.device)
+        step = self.state.step
+        try:
+            self.metrics.sync()  # a checkpoint must never be newer than the metrics that it stands on
+            path = self.store.save(step, self._state_dict(), self.summary, best=self.state.best_step == step)
+        except OSError as error:
+            # The run is worth more than one file: older checkpoints stand, and the next step tries again.
+            if self._failures == 0:
+                reason = error.strerror or error
+                self.observer.note(f"the checkpoint of step {step:,} is not written ({reason}); each step tries again")
+            self._failures += 1
+            return
+        if self._failures:
+            self.observer.note(f"the checkpoint of step {step:,} is written, after {self._failures:,} failed attempts")
+        self._failures = 0
+        self._saved = (step, self.state.evaluated_step)
+        self._saved_at = time.monotonic()
+        self.observer.saved(step, path, self._saved_at - started)
+        try:
+            self.store.prune()
+        except OSError as error:
+            self.observer.note(f"an old checkpoint could not be deleted ({error.strerror or error})")
+
+    def save_wanted(self, stop: StopRequest) -> None:
+        """Do what SIGUSR1 asks for."""
+        stop.save_wanted = False
+        if self.is_saved:
+            self.observer.note(f"step {self.state.step:,} is saved already")
+        else:
+            self.save()
+
+    def save_last(self) -> None:
+        """Write what is not saved yet at the end of a run. Raises TrmError when that fails: this step has no next."""
+        if self.is_saved:
+            return
+        self.save()
+        if not self.is_saved:
+            raise TrmError(
+                f"the checkpoint of step {self.state.step:,} cannot be written, and the run ends here",
+                hint=f"free some room on the disk; `trm resume` then goes on after step {self._saved[0]:,}",
+            )
+
+    def check_room(self) -> None:
+        """Say so where the disk will not hold what the run keeps; asked when the state is first complete."""
+        # What is kept, the best one, and the one that is being written before an old one goes.
+        warning = room_warning(self.store.directory, self._state_dict(), files=self.store.keep + 2)
+        if warning is not None:
+            self.observer.note(warning)
+
+    def _state_dict(self) -> dict[str, Any]:
+        return self.state.state_dict(with_carry=self.with_carry)
