@@ -76,13 +76,13 @@ class CheckpointStore:
 
     def require_own(self, path: Path, step: int, summary: dict[str, Any]) -> None:
         """Raise CheckpointError for a file under another step's name, or of another run."""
-        if summary.get("step") != step:
-            raise CheckpointError(f"{path} is damaged: it holds step {summary.get('step')}")
         if self.run is not None and summary.get("run") != self.run:
             raise CheckpointError(
                 f"{path} belongs to another run: {summary.get('run')}, where {self.run} is at home",
                 hint="to start from it, name it as load_checkpoint= of a run directory of its own",
             )
+        if summary.get("step") != step:
+            raise CheckpointError(f"{path} is damaged: it holds step {summary.get('step')}")
 
     def load_newest(self, tell: Callable[[str], None]) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
         """Load the newest whole checkpoint: (state, summary, path); None where the run has none yet.
