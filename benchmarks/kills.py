@@ -1,8 +1,10 @@
 """Kill a short run at random moments, continue it, and compare what it ends with to a run that was never stopped.
 
-    python -m benchmarks.kills                     # 20 SIGKILL, 5 SIGINT, 5 SIGTERM
-    python -m benchmarks.kills --kills 50 --arch trm_sudoku_att
+    python -m benchmarks.kills                                     # 20 SIGKILL, 5 SIGINT, 5 SIGTERM, TRM with MLP
+    python -m benchmarks.kills --runs 50 --model attention --stops 0
+    python -m benchmarks.kills --runs 50 --model hesc              # with replay, Q-learning and memory
 
+A third of the kills each falls at any moment, while a checkpoint is written, and while an evaluation is under way.
 Prints a line a kill and exits with 1 unless every final state (weights, EMA, optimizer, carry, metrics) is identical to
 the bit.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import signal
@@ -18,57 +21,113 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RUN = ("epochs=8", "eval_interval=2", "checkpoint_interval=1", "log_interval=1", "global_batch_size=16", "threads=1")
-SMALL = ("arch.hidden_size=32", "arch.halt_max_steps=4", "wandb=disabled", "device=cpu", "optimizer=adam_atan2")
+
+def build_boards(folder: Path) -> None:
+    """A small Sudoku set: 4x4 boards, quickly made."""
+    flags = ["--box", "2", "2", "--train", "128", "--test", "64", "--clues", "6", "--num-aug", "8"]
+    _build("sudoku", folder, flags)
+
+
+def build_canvases(folder: Path) -> None:
+    """A small stream of ARC pairs and stories."""
+    flags = ["--sources", "kaggle/combined", "stories", "--limits", "stories=60", "kaggle/combined=12", "--augment"]
+    flags += ["--augmentations", "4", "--test-share", "0.1", "--weights", "kaggle/combined=2", "--workers", "1"]
+    _build("streaming_builder", folder, flags)
+
+
+def _build(builder: str, folder: Path, flags: list[str]) -> None:
+    line = [sys.executable, "-m", f"dataset_builders.{builder}", "--output-dir", str(folder), *flags]
+    subprocess.run(line, check=True, capture_output=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to train, small enough for a processor, and the data for it."""
+
+    model: str
+    build: Callable[[Path], None]
+    settings: tuple[str, ...]
+
+
+COMMON = (
+    "log_interval=1",
+    "threads=1",
+    "wandb=disabled",
+    "device=cpu",
+    "optimizer=adam_atan2",
+    "checkpoint_interval=1",
+)
+BOARDS = (
+    "optimizer=adam_atan2", "epochs=8", "eval_interval=2", "global_batch_size=16", "arch.hidden_size=32",
+    "arch.halt_max_steps=4",
+)  # fmt: skip
+CASES = {
+    "mlp_t": Case("sudoku-4x4", build_boards, ("arch=trm_quickstart", *BOARDS)),
+    "attention": Case(
+        "sudoku-4x4", build_boards, ("arch=trm_sudoku_att", *BOARDS, "arch.num_heads=2", "arch.puzzle_emb_ndim=16")
+    ),
+    "hesc": Case(
+        "vision-unified",
+        build_canvases,
+        (
+            "arch=multimodal_hesc_mini", "optimizer=adam_atan2", "epochs=4", "eval_interval=1",
+            "global_batch_size=8", "lr_warmup_ratio=0", "arch.hidden_size=16", "arch.halt_max_steps=3",
+            "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16",
+            "arch.q_hidden_dim=16", "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16",
+            "arch.memory_top_k=4", "arch.vq_codes=16", "arch.latent_planning_paths=2",
+            "arch.latent_planning_layers=1",
+        ),
+    ),
+}  # fmt: skip
+#: What a kill waits for, besides its step.
+MOMENTS = ("any", "save", "evaluation")
 
 
 def main() -> int:
     """Run the trials; 0 when all of them end as the reference does."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20, help="number of SIGKILL trials")
+    parser.add_argument("--runs", type=int, default=20, help="number of SIGKILL trials")
     parser.add_argument("--stops", type=int, default=5, help="number of trials for each of SIGINT and SIGTERM")
+    parser.add_argument("--model", choices=sorted(CASES), default="mlp_t")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--arch", default="trm_quickstart")
     parser.add_argument("overrides", nargs="*", help="further KEY=VALUE settings of the run")
     args = parser.parse_args()
-    moments = random.Random(args.seed)
+    chance = random.Random(args.seed)
+    case = CASES[args.model]
     with tempfile.TemporaryDirectory(prefix="trm-kills-") as folder:
         root = Path(folder)
-        build_dataset(root / "data")
-        base = [f"data_paths=[{root / 'data'}]", f"arch={args.arch}", *RUN, *SMALL, *args.overrides]
+        case.build(root / "data")
+        words = [f"data_paths=[{root / 'data'}]", *COMMON, *case.settings, *args.overrides]
+        reference = root / "reference"
         started = time.monotonic()
-        finish(command(root / "reference", base))
-        print(f"reference: {last_step(root / 'reference')} steps in {time.monotonic() - started:.1f} s, uninterrupted")
-        trials = [signal.SIGKILL] * args.kills + [signal.SIGINT] * args.stops + [signal.SIGTERM] * args.stops
+        finish(command(case.model, reference, words))
+        total = last_step(reference)
+        print(f"{args.model}: {total} steps in {time.monotonic() - started:.1f} s, uninterrupted", flush=True)
+        trials = [(signal.SIGKILL, MOMENTS[number % 3]) for number in range(args.runs)]
+        trials += [(kind, "any") for kind in (signal.SIGINT, signal.SIGTERM) for _ in range(args.stops)]
         bad = 0
-        for number, kind in enumerate(trials, 1):
+        for number, (kind, moment) in enumerate(trials, 1):
             run = root / f"trial-{number}"
-            at, code = interrupt(command(run, base), run, kind, moments, last_step(root / "reference"))
-            finish(command(run, base))
-            differences = compare(root / "reference", run)
+            line = command(case.model, run, words)
+            at, code = interrupt(line, run, kind, moment, chance, total)
+            finish(line)
+            differences = compare(reference, run)
             bad += bool(differences)
             verdict = "identical" if not differences else f"DIFFERENT: {', '.join(differences[:3])}"
-            print(f"{number:3}  {kind.name}  after step {at:4}  exit {code:4}  continued: {verdict}", flush=True)
+            where = f"{number:3}  {kind.name}  {moment:10}  after step {at:4}  exit {code:4}"
+            print(f"{where}  continued: {verdict}", flush=True)
     print(f"{len(trials) - bad} of {len(trials)} interrupted runs ended identical to the uninterrupted one")
     return 1 if bad else 0
 
 
-def build_dataset(folder: Path) -> None:
-    """A small Sudoku set: 4x4 boards, quickly made."""
-    flags = ["--box", "2", "2", "--train", "128", "--test", "64", "--clues", "6", "--num-aug", "8"]
-    subprocess.run(
-        [sys.executable, "-m", "dataset_builders.sudoku", "--output-dir", str(folder), *flags],
-        check=True,
-        capture_output=True,
-    )
-
-
-def command(run: Path, base: list[str]) -> list[str]:
+def command(model: str, run: Path, words: list[str]) -> list[str]:
     """The command line of a run in a folder of its own."""
-    return [sys.executable, "-m", "trm_cli", "train", "sudoku-4x4", f"checkpoint_path={run}", *base]
+    return [sys.executable, "-m", "trm_cli", "train", model, f"checkpoint_path={run}", *words]
 
 
 def finish(line: list[str]) -> None:
@@ -80,14 +139,19 @@ def finish(line: list[str]) -> None:
 
 
 def interrupt(
-    line: list[str], run: Path, kind: signal.Signals, moments: random.Random, total: int
+    line: list[str], run: Path, kind: signal.Signals, moment: str, chance: random.Random, total: int
 ) -> tuple[int, int | None]:
-    """Start a run and send it a signal at a random moment: (last logged step at that moment, exit status)."""
+    """Start a run and send it a signal: (last logged step at that moment, exit status).
+
+    moment: "any" time after a random step, or from there on during a "save" or an "evaluation".
+    """
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wanted = moments.randrange(total)
-    pause = moments.uniform(0, 0.05)
+    wanted = chance.randrange(total - total // 8 if moment != "any" else total)
+    pause = chance.uniform(0, 0.05 if moment == "any" else 0.003)
     while process.poll() is None and last_step(run) < wanted:
         time.sleep(0.002)
+    while process.poll() is None and not is_at(run, moment):
+        time.sleep(0.0005)
     time.sleep(pause)
     at = last_step(run)
     with contextlib.suppress(ProcessLookupError):
@@ -95,18 +159,33 @@ def interrupt(
     return at, process.wait()
 
 
+def is_at(run: Path, moment: str) -> bool:
+    """Whether a run is at such a moment, as far as its files show it."""
+    if moment == "save":
+        return next(run.glob(".step_*.tmp"), None) is not None
+    if moment == "evaluation":
+        last = last_record(run)
+        plan = json.loads((run / "plan.json").read_text()) if last else {}
+        return last is not None and last["kind"] == "train" and last["step"] in plan["evaluations"]["steps"]
+    return True
+
+
 def last_step(run: Path) -> int:
     """The last step in a run's metrics; 0 before the first."""
+    last = last_record(run)
+    return 0 if last is None else int(last["step"])
+
+
+def last_record(run: Path) -> dict[str, Any] | None:
+    """The last whole line of a run's metrics."""
     path = run / "metrics.jsonl"
     if not path.exists():
-        return 0
+        return None
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 4096))
+        file.seek(max(0, file.tell() - 8192))
         lines = [text for text in file.read().split(b"\n") if text.startswith(b'{"kind"') and text.endswith(b"}")]
-    import json
-
-    return json.loads(lines[-1])["step"] if lines else 0
+    return json.loads(lines[-1]) if lines else None
 
 
 def compare(reference: Path, run: Path) -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from tests.training.runs import prepare, records, train
+from trm_cli.training.signals import StopRequest
 from trm_cli.training.sinks import Guarded, WandbSink, wandb_mode
 
 
@@ -71,8 +75,116 @@ def test_the_mode_is_decided_without_asking(
 def test_wandb_writes_an_offline_run_without_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    sink = WandbSink(mode="offline", project="trm", run_id="abc123", name="run", directory=tmp_path, config={"a": 1})
+    told: list[str] = []
+    sink = WandbSink(
+        mode="offline",
+        project="trm",
+        run_id="abc123",
+        name="run",
+        directory=tmp_path,
+        config={"a": 1},
+        tell=told.append,
+    )
     sink.write(1, {"kind": "train", "step": 1, "loss": 2.0})
     sink.close()
     (run,) = (tmp_path / "wandb").glob("offline-run-*-abc123")
     assert (run / "run-abc123.wandb").stat().st_size > 0
+    assert "wandb sync" in told[0]
+
+
+class Writer:
+    """Stands in for torch.utils.tensorboard.SummaryWriter, which is an extra."""
+
+    made: ClassVar[list[Writer]] = []
+
+    def __init__(self, log_dir: str, purge_step: int) -> None:
+        self.log_dir, self.purge_step = log_dir, purge_step
+        self.scalars: list[tuple[str, float, int]] = []
+        self.closed = False
+        Writer.made.append(self)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.append((name, value, step))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_tensorboard_gets_every_number_once(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    monkeypatch.setattr(Writer, "made", [])
+    train(dataset, tmp_path / "run", "tensorboard=true", stop_at_step=12)
+    train(dataset, tmp_path / "run", "tensorboard=true", stop_at_step=14)
+    first, second = Writer.made
+    assert (first.log_dir, first.purge_step, second.purge_step) == (str(tmp_path / "run/tensorboard"), 1, 13)
+    assert (first.closed, second.closed) == (True, True)
+    logged = {(name, step): value for name, value, step in first.scalars + second.scalars}
+    for kind in ("train", "eval"):
+        for record in records(tmp_path / "run", kind):
+            for key, value in record.items():
+                if key not in ("kind", "step") and value is not None:
+                    assert logged[f"{kind}/{key}", record["step"]] == value
+    assert not any(name.endswith("/step") for name, _, _ in first.scalars)
+
+
+def test_without_tensorboard_one_warning_and_the_run_goes_on(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    run, recorder = prepare(dataset, tmp_path / "run", "tensorboard=true")
+    with StopRequest() as stop:
+        run.train(recorder, stop)
+    (warning,) = recorder.notes
+    assert "TensorBoard failed and is switched off" in warning
+    assert "pip install 'trm[tensorboard]'" in warning
+    assert run.state.step == 30
+
+
+class Service:
+    """Stands in for the module wandb: online runs cannot be opened."""
+
+    class errors:
+        class Error(Exception):
+            pass
+
+    opened: ClassVar[list[str]] = []
+
+    @staticmethod
+    def Settings(**settings: Any) -> dict[str, Any]:
+        return settings
+
+    @classmethod
+    def init(cls, mode: str, **arguments: Any) -> Service:
+        assert arguments["settings"]["init_timeout"] <= 20
+        if mode == "online":
+            raise cls.errors.Error("connection refused\nand more")
+        cls.opened.append(mode)
+        return cls()
+
+    def define_metric(self, name: str, step_metric: str) -> None:
+        pass
+
+    def log(self, record: dict[str, Any]) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+def test_an_unreachable_service_is_told_once_and_the_run_is_logged_offline(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", Service)  # type: ignore[arg-type]
+    monkeypatch.setattr(Service, "opened", [])
+    run, recorder = prepare(dataset, tmp_path / "run", "wandb=online")
+    with StopRequest() as stop:
+        run.train(recorder, stop)
+    assert Service.opened == ["offline"]
+    assert [note for note in recorder.notes if "cannot be reached (connection refused)" in note] == recorder.notes[1:2]
+    run_id = run.directory.identity()["run"]
+    assert recorder.notes[2].endswith(f"wandb sync {tmp_path / 'run/wandb'}/offline-run-*-{run_id}")
+    assert len(recorder.notes) == 3
+    assert run.state.step == 30

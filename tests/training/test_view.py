@@ -1,0 +1,49 @@
+"""Without a terminal one line an interval; with one, a single live panel and the lines that stay."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from trm_cli.console import progress
+from trm_cli.console.progress import LINE_SECONDS, TrainingView
+
+
+def view(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[TrainingView, io.StringIO, list[float]]:
+    text, now = io.StringIO(), [1000.0]
+    console = Console(file=text, force_terminal=terminal, width=80, highlight=False, _environ={"TERM": "xterm"})
+    monkeypatch.setattr(progress, "stderr", lambda: console)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    made = TrainingView(title="tiny", total_steps=1000, first_step=0, scheduled=["lr"])
+    return made, text, now
+
+
+def test_one_line_an_interval_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, text, now = view(monkeypatch, terminal=False)
+    with made:
+        for step in range(1, 401):
+            now[0] += 0.25
+            made.stepped(step, {"loss": 1.0, "lr": 1e-3}, 10.0)
+            if step % 7 == 0:
+                made.waiting("waiting for data")
+        inside = len(text.getvalue().splitlines())
+    lines = text.getvalue().splitlines()
+    assert len(lines) == inside + 1  # the last state, when it ends
+    seconds = 400 * 0.25
+    assert seconds / LINE_SECONDS - 1 <= inside <= seconds / LINE_SECONDS + 1
+    assert all(line.startswith("step") or line.startswith("waiting") for line in lines)
+    assert "\x1b" not in text.getvalue()
+
+
+def test_one_live_panel_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, text, now = view(monkeypatch, terminal=True)
+    with made:
+        for step in range(1, 50):
+            now[0] += 0.25
+            made.stepped(step, {"loss": 1.0, "lr": 1e-3}, 10.0)
+        made._live.refresh()
+        assert "step " not in text.getvalue()  # the panel alone, no lines
+        assert "tiny" in text.getvalue()
+    assert text.getvalue().rstrip().splitlines()[-1].count("step       49/1,000") == 1
