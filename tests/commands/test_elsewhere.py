@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def trm(*words: str, cwd: Path, umask: int = -1, **environment: str) -> subprocess.CompletedProcess[str]:
-    known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    known = {**inherited, "PYTHONPATH": str(ROOT), **environment}
     line = [sys.executable, "-m", "trm_cli", *words]
     return subprocess.run(line, cwd=cwd, env=known, capture_output=True, text=True, umask=umask)
 
@@ -80,7 +81,7 @@ def test_a_run_of_format_1_is_resumed_by_the_command(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_weights_and_biases_cannot_be_reached(home: Path, tmp_path: Path) -> None:
     write_boards(tmp_path / "data")
-    nowhere = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40, "WANDB_MODE": ""}
+    nowhere = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40}
     done = start(tmp_path, "run", "wandb=online", **nowhere)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("this run is logged offline") == 1

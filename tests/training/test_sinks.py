@@ -151,6 +151,7 @@ class Service:
             pass
 
     opened: ClassVar[list[str]] = []
+    busy: ClassVar[bool] = False
 
     @staticmethod
     def Settings(**settings: Any) -> dict[str, Any]:
@@ -160,9 +161,16 @@ class Service:
     def init(cls, mode: str, **arguments: Any) -> Service:
         assert arguments["settings"]["init_timeout"] <= 20
         if mode == "online":
+            cls.busy = True
             raise cls.errors.Error("connection refused\nand more")
+        if cls.busy:
+            raise cls.errors.Error("run ID is in use")
         cls.opened.append(mode)
         return cls()
+
+    @classmethod
+    def teardown(cls) -> None:
+        cls.busy = False
 
     def define_metric(self, name: str, step_metric: str) -> None:
         pass

@@ -10,6 +10,8 @@ from rich.console import Group
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
+from trm_cli.console.tables import table
+from trm_cli.training.room import readable
 
 if TYPE_CHECKING:
     from trm_cli.training.inventory import Entry
@@ -34,7 +36,7 @@ def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
             if entry.verified
             else "not verified"
         )
-        size = f"{entry.bytes / 1e6:,.1f} MB"
+        size = readable(entry.bytes)
         rows.add_row(entry.file, f"{entry.step:,}", size, ", ".join(names), Text(state, "red" if entry.problem else ""))
     problems = [Text(entry.problem, "red") for entry in entries if entry.problem]
     return Group(Text(str(directory), "bold"), rows, *problems)
@@ -73,7 +75,7 @@ def prune_table(directory: Path, decisions: Sequence[Decision], *, dry_run: bool
     rows = table("file", "step", "size", "", "why", right=(1, 2))
     for one in decisions:
         fate = Text("kept") if one.keep else Text(gone, "yellow")
-        rows.add_row(one.file, f"{one.step:,}", f"{one.bytes / 1e6:,.1f} MB", fate, one.reason)
+        rows.add_row(one.file, f"{one.step:,}", readable(one.bytes), fate, one.reason)
     going = [one for one in decisions if not one.keep]
-    size = sum(one.bytes for one in going) / 1e6
-    return Group(Text(str(directory), "bold"), rows, Text(f"{len(going)} {gone}, {size:,.1f} MB"))
+    size = readable(sum(one.bytes for one in going))
+    return Group(Text(str(directory), "bold"), rows, Text(f"{len(going)} {gone}, {size}"))

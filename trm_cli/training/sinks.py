@@ -173,6 +173,7 @@ class WandbSink:
                 raise
             tell(f"Weights & Biases cannot be reached ({_first_line(error)}): this run is logged offline")
             mode = "offline"
+            wandb.teardown()  # its service still holds the id of the run that could not be opened
             self._run = start(mode=mode, **arguments)
         self._offline = mode == "offline"
         # W&B drops records whose own step is below the last one it saw; our step is a metric of its own.
