@@ -84,6 +84,22 @@ def test_evaluations_against_a_list_of_epochs(
     assert plan.eval_steps.longest_gap >= max(b - a for a, b in zip([0, *expected], expected, strict=False))
 
 
+def test_what_is_kept_for_good_is_saved_and_part_of_the_plan_only_where_it_is_wanted() -> None:
+    plan = plan_of(3_200, epochs=10, checkpoint_interval=3, keep_every=4)
+    assert plan.milestones is not None
+    assert list(plan.milestones) == [400, 800, 1000]
+    assert [step for step in (300, 400, 500, 800) if plan.is_checkpoint(step)] == [300, 400, 800]
+    assert (plan.is_milestone(400), plan.is_milestone(300)) == (True, False)
+    again = TrainingPlan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again == plan
+    without = plan_of(3_200, epochs=10, checkpoint_interval=3)
+    assert without != plan
+    assert without.fingerprint() != plan.fingerprint()
+    assert "milestones" not in without.to_json()
+    with pytest.raises(ValueError, match="keep_every"):
+        plan_of(3_200, keep_every=0)
+
+
 def test_checkpoints_follow_evaluations_unless_told() -> None:
     assert plan_of(3_200).checkpoint_steps == plan_of(3_200).eval_steps
     plan = plan_of(3_200, epochs=10, checkpoint_interval=3)

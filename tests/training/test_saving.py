@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +20,10 @@ from trm_cli.training import room
 from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.metrics_log import JsonLines
-from trm_cli.training.session import Run
+from trm_cli.training.session import BoundData, Run
 from trm_cli.training.signals import StopRequest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
@@ -176,3 +181,49 @@ def test_an_evaluation_that_a_resumed_run_completes_is_saved(tmp_path: Path, dat
     assert (store.best_step(), store.load(10)[0]["evaluated_step"]) == (None, 0)
     train(dataset, tmp_path / "run", stop_at_step=10)
     assert (store.best_step(), store.load(10)[0]["evaluated_step"]) == (10, 10)
+
+
+def test_sigusr1_is_noticed_while_the_run_waits_for_data(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recorder = prepare(dataset, tmp_path / "run")
+    store, original, seen = CheckpointStore(tmp_path / "run"), BoundData.train_batch, []
+
+    def slow(self: BoundData, step: int) -> dict:
+        if step == 9:
+            while recorder.steps[-1:] != [8]:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            patience = time.monotonic() + 30
+            while 8 not in store.steps() and time.monotonic() < patience:
+                time.sleep(0.01)
+            seen.extend(store.steps())
+        return original(self, step)
+
+    monkeypatch.setattr(BoundData, "train_batch", slow)
+    carry_out(run, recorder)
+    assert seen == [5, 8]
+    assert run.state.step == 30
+
+
+SECOND_SIGINT = """
+import os, signal
+from trm_cli.training.signals import StopRequest
+
+with StopRequest() as stop:
+    for number in ({first}, signal.SIGINT):
+        os.kill(os.getpid(), number)
+        print("asked", int(stop.exit_code), flush=True)
+    print("goes on to save", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "output"),
+    [("signal.SIGINT", ["asked 130"]), ("signal.SIGTERM", ["asked 75", "asked 130", "goes on to save"])],
+)
+def test_a_second_ctrl_c_leaves_at_once(first: str, output: list[str]) -> None:
+    code = SECOND_SIGINT.format(first=first)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == output
+    assert done.returncode == (130 if len(output) == 1 else 0)
