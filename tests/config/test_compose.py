@@ -191,9 +191,10 @@ class TestProblems:
         write_model(configs, architecture="trm_sudokku", overrides="{epochs: x, epohcs: 3}", checkpoint_pth="x")
         cfg = configs / "cfg_pretrain.yaml"
         cfg.write_text(cfg.read_text(encoding="utf-8").replace("beta1: 0.9", "beta1: 1.5"), encoding="utf-8")
+        line = next(n for n, text in enumerate(cfg.read_text().splitlines(), 1) if text.startswith("beta1:"))
         found = problems_of("mine", "lr=-1", "nonsense=1", "seed")
         assert [problem.where for problem in found] == [
-            "configs/cfg_pretrain.yaml:34:1",
+            f"configs/cfg_pretrain.yaml:{line}:1",
             "configs/models/mine.yaml:2:1",
             "configs/models/mine.yaml:5:13",
             "configs/models/mine.yaml:5:24",
