@@ -10,14 +10,13 @@ from rich.console import Group
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
-from trm_cli.console.tables import table
 from trm_cli.training.room import readable
 
 if TYPE_CHECKING:
     from trm_cli.training.inventory import Entry
+    from trm_cli.training.retention import Decision
     from trm_cli.training.transfer.exporting import Exported
     from trm_cli.training.transfer.importing import Imported
-    from trm_cli.training.retention import Decision
 
 
 def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
