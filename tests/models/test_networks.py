@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -189,6 +190,32 @@ def test_bfloat16_is_finite_and_close(name: str) -> None:
     assert all(p.dtype == torch.float32 for p in rough.parameters())
     assert rough_result.loss.item() == pytest.approx(exact_result.loss.item(), rel=0.03)
     assert all(p.grad is not None and p.grad.to_dense().isfinite().all() for p in rough.parameters())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["attention", "mlp_t", "six", "hrm", "transformer"])
+def test_activations_computed_twice_give_the_same_bits(name: str, dtype: str) -> None:
+    kept, twice = CASES[name].model(dtype), CASES[name].model(dtype)
+    twice.recompute_activations()
+    batch, draws, saved = make_batch(0), torch.rand(5, 2), []
+    for model in (kept, twice):
+        sizes: dict[int, int] = {}
+        keep = partial(_record_size, sizes)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            result = model(model.initial_carry(batch), batch, None, draws)
+        result.loss.backward()
+        saved.append(sum(sizes.values()))
+    assert saved[1] < 0.6 * saved[0]
+    for (key, a), (_, b) in zip(kept.named_parameters(), twice.named_parameters(), strict=True):
+        assert a.grad is not None and b.grad is not None
+        assert torch.equal(b.grad.to_dense(), a.grad.to_dense()), key
+
+
+def _record_size(sizes: dict[int, int], tensor: torch.Tensor) -> torch.Tensor:
+    """Note the storage that the backward pass keeps, each one once."""
+    storage = tensor.untyped_storage()
+    sizes[storage.data_ptr()] = storage.nbytes()
+    return tensor
 
 
 # Dynamo looks at `.grad` of its inputs; torch warns about that outside a test run as well, but hides it there.

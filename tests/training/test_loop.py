@@ -83,7 +83,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_checkpoint_intact
     run, recorder = prepare(dataset, tmp_path / "run")
     with torch.no_grad():
         next(run.state.model.parameters()).fill_(float("nan"))
-    with StopRequest() as stop, pytest.raises(TrmError, match="the loss is nan after update 6"):
+    with StopRequest() as stop, pytest.raises(TrmError, match="at update 8 the loss is nan"):
         run.train(recorder, stop)
     assert run.store.steps() == [5]
 

@@ -75,14 +75,19 @@ class RunConfig(Section):
     weight_decay: float = key(0.1, "decoupled weight decay", resume="replan", ge=0, le=100)
     puzzle_emb_lr: float = key(1e-2, "learning rate of the puzzle table", resume="replan", ge=0, le=10)
     puzzle_emb_weight_decay: float = key(0.1, "weight decay of the rows that are seen", resume="replan", ge=0, le=100)
-    grad_clip: float | None = key(None, "largest norm of the gradient; null = no clipping", resume="replan",
-                                  gt=0, le=1_000_000)  # fmt: skip
+    grad_clip: float | None = key(None, "largest norm of the gradient of each part; null = no clipping",
+                                  resume="replan", gt=0, le=1_000_000)  # fmt: skip
+    nonfinite_limit: Whole = count(3, "stop after so many updates in a row that were not finite", resume="free",
+                                   unit="updates")  # fmt: skip
     ema: bool = key(True, "evaluate an average of the weights", resume="fatal")
     ema_rate: float = key(0.999, "how much of the average each step keeps", resume="replan", ge=0, lt=1)
 
     # The machine.
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to compute", resume="free")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = key("auto", "number format", resume="free")
+    micro_batch_size: Whole | None = key(None, "rows computed at once; null = all rows of an update", resume="free",
+                                         unit="rows", ge=1, le=1_048_576)  # fmt: skip
+    activation_checkpointing: bool = key(False, "compute activations twice instead of keeping them", resume="free")
     compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on recent CUDA devices", resume="free")
     threads: Threads | Literal["auto"] = key("auto", "CPU threads", resume="free", unit="threads")
     wandb: Literal["auto", "online", "offline", "disabled"] = key(

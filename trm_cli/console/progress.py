@@ -112,7 +112,7 @@ class TrainingView:
         return (time.monotonic() - self._started) / done * (self._total - self._step)
 
     def _line(self) -> str:
-        parts = [f"step {self._step:>8,}/{self._total:,}", f"loss {self._record['loss']:.4f}"]
+        parts = [f"step {self._step:>8,}/{self._total:,}", f"loss {_loss(self._record)}"]
         if (exact := self._record.get("exact_accuracy")) is not None:
             parts.append(f"exact {exact:6.1%}")
         parts.append(f"lr {self._record['lr']:.2e}")
@@ -144,7 +144,7 @@ class TrainingView:
         return Group(*rows)
 
     def _numbers(self) -> list[tuple[str, str]]:
-        numbers = [("loss", f"{self._record['loss']:.4f}")]
+        numbers = [("loss", _loss(self._record))]
         for name, label in (("exact_accuracy", "exact"), ("accuracy", "token"), ("q_halt_accuracy", "halt")):
             value = self._record.get(name)
             numbers.append((label, "-" if value is None else f"{value:.1%}"))
@@ -153,6 +153,11 @@ class TrainingView:
         if self._speed is not None:
             numbers.append(("samples/s", f"{self._speed:,.0f}"))
         return numbers
+
+
+def _loss(record: dict[str, Any]) -> str:
+    """The mean loss; there is none where no update had a finite one."""
+    return "-" if record["loss"] is None else f"{record['loss']:.4f}"
 
 
 def duration(seconds: float) -> str:

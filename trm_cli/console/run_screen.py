@@ -53,7 +53,8 @@ def show_cost(cost: Cost) -> None:
 def show_choices(machine: Machine) -> None:
     """Print where the run computes, and why."""
     table = Table.grid(padding=(0, 2))
-    for name in ("device", "precision", "compile", "threads"):
+    names = ("device", "precision", "tf32", "compile", "threads")
+    for name in names if machine.device.value == "cuda" else [name for name in names if name != "tf32"]:
         choice = getattr(machine, name)
         table.add_row(name, choice.value, Text(choice.reason, style="dim"))
     stderr().print(table)

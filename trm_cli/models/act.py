@@ -6,7 +6,7 @@ halted gives its place to the incoming row of the next call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,11 +52,47 @@ class Carry:
 
     def to(self, device: torch.device | str) -> Carry:
         """The same values on another device."""
-        move = {
-            name: {key: value.to(device) for key, value in mapping.items()}
+        return self._each(lambda value: value.to(device))
+
+    def rows(self, part: slice) -> Carry:
+        """Some of the rows, as views."""
+        return self._each(lambda value: value[part])
+
+    def unsound(self) -> Tensor:
+        """Which rows hold a number that is not finite, bool [B]."""
+        found = torch.zeros_like(self.halted)
+        for value in (*self.z.values(), *self.extra.values()):
+            found = found | ~value.isfinite().reshape(value.shape[0], -1).all(1)
+        return found
+
+    def restarted(self, rows: Tensor) -> Carry:
+        """The same, but where `rows` bool [B] is true a row holds zeros and has halted: it takes the next puzzle."""
+
+        def cleared(values: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.masked_fill(_rows(rows, value), 0) for name, value in values.items()}
+
+        return replace(self, z=cleared(self.z), extra=cleared(self.extra), halted=self.halted | rows)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Carry:
+        groups = {
+            name: {key: change(value) for key, value in mapping.items()}
             for name, mapping in (("z", self.z), ("data", self.data), ("extra", self.extra))
         }
-        return Carry(steps=self.steps.to(device), halted=self.halted.to(device), **move)
+        return Carry(steps=change(self.steps), halted=change(self.halted), **groups)
+
+
+def join(parts: Sequence[Carry]) -> Carry:
+    """One carry of all the rows, in order; the inverse of `Carry.rows`."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Carry(
+        z={name: torch.cat([part.z[name] for part in parts]) for name in first.z},
+        steps=torch.cat([part.steps for part in parts]),
+        halted=torch.cat([part.halted for part in parts]),
+        data={name: torch.cat([part.data[name] for part in parts]) for name in first.data},
+        extra={name: torch.cat([part.extra[name] for part in parts]) for name in first.extra},
+    )
 
 
 @dataclass(frozen=True)

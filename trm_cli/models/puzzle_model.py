@@ -169,6 +169,16 @@ class PuzzleModel(nn.Module, ABC):
         table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight
         return (parameter for parameter in self.parameters() if parameter is not table)
 
+    def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The parts whose gradients are measured and clipped by themselves: here all of the trunk, as one."""
+        return {"trunk": list(self.trunk_parameters())}
+
+    def recompute_activations(self) -> None:
+        """Keep only the input of each stack call for the backward pass, and run the call again there."""
+        for module in self.modules():
+            if isinstance(module, Stack):
+                module.recompute = True
+
     def compile_stacks(self, **options: Any) -> None:
         """Hand the inner stacks to torch.compile; options as for torch.compile."""
         for module in self.modules():

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from trm_cli.models import layers
 from trm_cli.models.layers import Rope
@@ -20,6 +21,15 @@ class BlockWeights(NamedTuple):
     mix_out: Tensor  # attention: [D, H hd]; token MLP: [L, I]
     gate_up: Tensor  # [2I, D]
     down: Tensor  # [D, I]
+
+
+def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """`function(*arguments)`, of which the backward pass keeps the arguments alone; the gradients are the same bits.
+
+    Nothing here draws random numbers, so no generator has to be put back for the second run.
+    """
+    result: Tensor = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+    return result
 
 
 def run_stack(h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None, num_heads: int) -> Tensor:
@@ -98,6 +108,8 @@ class Stack(nn.Module):
             for _ in range(depth)
         )
         self.compute: Callable[..., Tensor] = run_stack
+        #: Trade a second forward pass of each call with a gradient for the memory of its activations.
+        self.recompute = False
 
     def cast(self, dtype: torch.dtype) -> tuple[BlockWeights, ...]:
         """All weights in `dtype`: once per forward pass, for all calls of the pass."""
@@ -109,4 +121,6 @@ class Stack(nn.Module):
 
     def forward(self, h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None) -> Tensor:
         """H [B, L, D] with the injection already added; weights from `cast`."""
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(self.compute, h, weights, rope, self.num_heads)
         return self.compute(h, weights, rope, self.num_heads)

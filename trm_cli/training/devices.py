@@ -64,6 +64,19 @@ def choose_precision(wanted: str, device: str) -> Choice:
     return Choice("float16", "the card has no bfloat16 units")
 
 
+def choose_tf32(device: str) -> Choice:
+    """Off: who asks for float32 on CUDA asks for its digits; bfloat16 is faster than TF32 and half as large.
+
+    Set and not only stated, so that no environment variable and no other library decides it.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    if device != "cuda":
+        return Choice("off", "a format of CUDA cards")
+    return Choice("off", "products in float32 keep all of their digits; precision=bfloat16 is the fast choice")
+
+
 def choose_compile(wanted: bool | str, device: str) -> Choice:
     """`auto`: compile where it pays back its minutes of warm-up, on CUDA cards that triton supports (8.0 and later)."""
     import torch

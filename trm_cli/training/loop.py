@@ -21,6 +21,7 @@ from trm_cli.evaluation.accuracy import EvaluationInterrupted, evaluate
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.metrics_log import JsonLines
+from trm_cli.training.nonfinite import give_up
 from trm_cli.training.observer import Observer
 from trm_cli.training.saving import Saver
 from trm_cli.training.signals import StopRequest
@@ -51,6 +52,7 @@ class LoopSettings:
     """What the loop needs from the configuration, beyond the plan."""
 
     step: StepSettings
+    nonfinite_limit: int
     seed: int
     log_interval: int
     checkpoint_seconds: float | None
@@ -144,8 +146,13 @@ class Loop:
         values = self.plan.values_at(step)
         device = self.settings.device
         batch = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
-        update(self.state, batch, self._draws(step, arrays), values, self._tensors(values), self.settings.step)
+        draws = self._draws(step, arrays)
+        skipped = update(self.state, batch, draws, values, self._tensors(values), self.settings.step)
         self.state.step = step
+        if skipped is not None:
+            self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
+            if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
+                raise give_up(self.state, skipped, batch, draws, values, self.store.directory)
         record = self._log(step, values) if self._is_logged(step) else None
         if record is None:
             self.observer.stepped(step, None, None)

@@ -21,6 +21,7 @@ PLAN = "plan.json"
 IDENTITY = "run.json"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
+NONFINITE = "nonfinite-*.pt"
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,16 @@ from trm_cli.errors import ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
 from trm_cli.training.checkpoint_store import DISCARDED, CheckpointStore
-from trm_cli.training.devices import Choice, choose_compile, choose_device, choose_precision, choose_threads
+from trm_cli.training.devices import (
+    Choice,
+    choose_compile,
+    choose_device,
+    choose_precision,
+    choose_tf32,
+    choose_threads,
+)
 from trm_cli.training.ema import EMA
+from trm_cli.training.gradients import gradient_groups
 from trm_cli.training.loop import Loop, LoopSettings
 from trm_cli.training.metrics_log import JsonLines, cut_back
 from trm_cli.training.observer import Observer
@@ -48,6 +56,7 @@ class Machine:
     precision: Choice
     compile: Choice
     threads: Choice
+    tf32: Choice
 
     @classmethod
     def choose(cls, config: RunConfig, seq_len: int) -> Machine:
@@ -69,6 +78,7 @@ class Machine:
             precision=choose_precision(config.precision, device.value),
             compile=choose_compile(config.compile, device.value),
             threads=threads,
+            tf32=choose_tf32(device.value),
         )
 
     @property
@@ -146,6 +156,7 @@ def make_state(config: RunConfig, model: nn.Module, machine: Machine) -> Trainin
         trunk_optimizer=optimizer,
         puzzle_optimizer=None if table is None else SignSGD(table.weight, weight_decay=config.puzzle_emb_weight_decay),  # type: ignore[arg-type, union-attr]
         ema=EMA(model, config.ema_rate) if config.ema else None,  # type: ignore[arg-type]
+        groups=gradient_groups(model),
         scaler=torch.amp.GradScaler(machine.device.value) if machine.precision.value == "float16" else None,
     )
 
@@ -191,6 +202,8 @@ class Run:
     ) -> Run:
         """Build the model and take over the newest whole checkpoint, if there is one, or that of `from_step`."""
         model = make_model(config, datasets.train.metadata, machine.precision.value).to(machine.torch_device)
+        if config.activation_checkpointing:
+            model.recompute_activations()  # type: ignore[operator]
         if machine.compile.value == "on":
             model.compile_stacks()  # type: ignore[operator]
         state = make_state(config, model, machine)
@@ -287,7 +300,8 @@ class Run:
         config = self.config
         minutes = config.checkpoint_minutes
         return LoopSettings(
-            step=StepSettings(config.global_batch_size, config.grad_clip),
+            step=StepSettings(config.global_batch_size, config.grad_clip, config.micro_batch_size),
+            nonfinite_limit=config.nonfinite_limit,
             seed=config.seed,
             log_interval=config.log_interval,
             checkpoint_seconds=None if minutes is None else 60 * minutes,

@@ -30,6 +30,8 @@ class TrainingState:
     #: Sign-SGD has no state of its own: the table is part of the model.
     puzzle_optimizer: SignSGD | None
     ema: EMA | None
+    #: Parts of the trunk whose gradients are measured and clipped each by itself.
+    groups: dict[str, list[nn.Parameter]]
     #: float16 alone needs one: its small gradients would vanish unscaled.
     scaler: torch.amp.GradScaler | None = None
     carry: Carry | None = None
@@ -38,6 +40,9 @@ class TrainingState:
     evaluated_step: int = 0
     best_step: int = 0
     best_exact_accuracy: float = -1.0
+    #: Updates that changed no weight, and how many of the last ones did so because of numbers that were not finite.
+    skipped: int = 0
+    skipped_in_a_row: int = 0
     #: Sums of metrics since the last logged record: part of the state, or a resumed run would log other numbers.
     sums: dict[str, Tensor] = field(default_factory=dict)
     #: What the rows of the puzzle table stand for; None without a table, or where nobody knows.
@@ -51,6 +56,8 @@ class TrainingState:
             "evaluated_step": self.evaluated_step,
             "best_step": self.best_step,
             "best_exact_accuracy": self.best_exact_accuracy,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
             "model": self.model.state_dict(),
             "trunk_optimizer": self.trunk_optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
@@ -76,6 +83,9 @@ class TrainingState:
         self.evaluated_step = state["evaluated_step"]
         self.best_step = state["best_step"]
         self.best_exact_accuracy = state["best_exact_accuracy"]
+        # Files written before these were counted have none.
+        self.skipped = state.get("skipped", 0)
+        self.skipped_in_a_row = state.get("skipped_in_a_row", 0)
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
         """Take over the moments; weight decay and betas stay those that this run was configured with."""

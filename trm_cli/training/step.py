@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from trm_cli.errors import TrmError
+from trm_cli.models import act
+from trm_cli.models.act import Carry, StepResult
+from trm_cli.training.gradients import Finite, clip_gradients, finite, gradient_norms
 from trm_cli.training.state import TrainingState
+
+#: At this scale float16 gradients overflow although nothing was multiplied: lowering it further cannot help.
+_SMALLEST_SCALE = 1.0
 
 
 class StepSettings(NamedTuple):
-    """What an update needs from the configuration."""
+    """What an update needs from the configuration.
+
+    micro_batch_size: rows computed at once, None = all. judge: decides for all processes whether an update is finite.
+    """
 
     global_batch_size: int
     grad_clip: float | None
+    micro_batch_size: int | None = None
+    judge: Callable[[Tensor, Tensor], Finite] = finite
+
+
+class Skipped(NamedTuple):
+    """An update that changed no weight because its numbers were not finite. before: the carry that it started from."""
+
+    reason: str
+    before: Carry
+
+
+class _Computed(NamedTuple):
+    """Forward and backward of all rows. sums: by the name under which `drain` finds them; unsound: bool [B]."""
+
+    carry: Carry
+    sums: dict[str, Tensor]
+    unsound: Tensor
 
 
 def update(
@@ -27,57 +52,133 @@ def update(
     values: Mapping[str, float],
     clock: tuple[Tensor, ...],
     settings: StepSettings,
-) -> None:
-    """Advance `state` by one update.
+) -> Skipped | None:
+    """Advance `state` by one update; returns why no weight changed where its numbers were not finite.
 
     batch: the rows that fill halted slots. draws: uniform numbers [B, K] that stand for all randomness of this step.
     values: the clock as exact numbers (the optimizers read the learning rates); clock: the same as a named tuple of
     0-dim tensors on the device (the model reads those, so that a compiled graph is never rebuilt).
+
+    A skipped update still counts as one, so that the schedule does not shift. Where loss or states were not finite, the
+    rows at fault start anew. A float16 gradient that overflowed at a scale that can still fall is no fault: nothing
+    but the scale changes, and None is returned.
     """
-    model = state.model
-    model.train()
+    state.model.train()
     if state.carry is None:
-        state.carry = model.initial_carry(batch)  # type: ignore[operator]
-    result = model(state.carry, batch, clock, draws)
-    _descend(state, result.loss / settings.global_batch_size, values, settings.grad_clip)
-    if state.ema is not None:
-        state.ema.update()
-    state.carry = result.carry
-    _accumulate(state.sums, "updates", torch.ones((), device=result.loss.device))
-    _accumulate(state.sums, "loss/loss", result.loss)
-    for name, value in result.terms.items():
-        _accumulate(state.sums, f"loss/{name}", value)
-    for name, value in result.metrics.items():
-        _accumulate(state.sums, f"halted/{name}", value)
+        state.carry = state.model.initial_carry(batch)  # type: ignore[operator]
+    before = state.carry
+    computed = _compute(state, batch, draws, clock, settings)
+    norms = _norms(state)
+    verdict = settings.judge(computed.sums["loss/loss"], _with_table(state, norms))
+    state.carry = computed.carry
+    _accumulate(state.sums, "updates", torch.ones((), device=norms.device))
+    if verdict.loss:
+        _accumulate(state.sums, "scored", torch.ones((), device=norms.device))
+        for name, value in computed.sums.items():
+            _accumulate(state.sums, name, value)
+    skipped = None
+    if verdict.loss and verdict.gradients:
+        _apply(state, norms, values, settings.grad_clip)
+    else:
+        skipped = _skip(state, computed, norms, verdict, before)
+    state.trunk_optimizer.zero_grad(set_to_none=True)
+    if state.puzzle_optimizer is not None:
+        state.puzzle_optimizer.zero_grad()
+    return skipped
 
 
-def _descend(state: TrainingState, loss: Tensor, values: Mapping[str, float], grad_clip: float | None) -> None:
-    """Backward, then one step of each optimizer with the learning rates of the clock.
+def _compute(
+    state: TrainingState, batch: dict[str, Tensor], draws: Tensor, clock: tuple[Tensor, ...], settings: StepSettings
+) -> _Computed:
+    """Forward and backward, slice by slice; gradients add up in the parameters."""
+    assert state.carry is not None
+    carries, unsound = [], []
+    sums: dict[str, Tensor] = {}
+    for rows in _slices(draws.shape[0], settings.micro_batch_size):
+        part = {name: value[rows] for name, value in batch.items()}
+        result: StepResult = state.model(state.carry.rows(rows), part, clock, draws[rows])
+        loss = result.loss / settings.global_batch_size
+        (loss if state.scaler is None else state.scaler.scale(loss)).backward()
+        carries.append(result.carry)
+        unsound.append(_unsound(result))
+        for name, value in _sums(result).items():
+            _accumulate(sums, name, value)
+        del result, loss  # before the next slice is computed: it holds the logits
+    return _Computed(act.join(carries), sums, torch.cat(unsound))
 
-    With a scaler (float16), an update whose gradients overflowed changes no weight; it still counts as an update, so
-    that the schedule does not shift.
-    """
-    scaler, optimizer = state.scaler, state.trunk_optimizer
-    (loss if scaler is None else scaler.scale(loss)).backward()
+
+def _slices(rows: int, size: int | None) -> Iterator[slice]:
+    size = size or rows
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def _unsound(result: StepResult) -> Tensor:
+    """Rows whose answer is not finite, bool [B]: what is wrong with a state shows there."""
+    outputs = result.outputs
+    total = outputs.logits.detach().flatten(1).sum(1, dtype=torch.float32) + outputs.q_halt.detach()
+    return ~total.isfinite()
+
+
+def _sums(result: StepResult) -> dict[str, Tensor]:
+    terms = {f"loss/{name}": value for name, value in result.terms.items()}
+    metrics = {f"halted/{name}": value for name, value in result.metrics.items()}
+    return {"loss/loss": result.loss, **terms, **metrics}
+
+
+def _norms(state: TrainingState) -> Tensor:
+    """The norms of the unscaled gradients, [G]."""
+    if state.scaler is not None:
+        state.scaler.unscale_(state.trunk_optimizer)
+    return gradient_norms(state.groups)
+
+
+def _with_table(state: TrainingState, norms: Tensor) -> Tensor:
+    """The norms and, where there is a puzzle table, one more number that is not finite where its gradient is not."""
+    gradient = None if state.puzzle_optimizer is None else state.puzzle_optimizer.table.grad
+    if gradient is None:
+        return norms
+    entries = gradient._values() if gradient.is_sparse else gradient  # coalescing would wait for the device
+    return torch.cat((norms, torch.linalg.vector_norm(entries)[None].to(norms.dtype)))
+
+
+def _apply(state: TrainingState, norms: Tensor, values: Mapping[str, float], grad_clip: float | None) -> None:
+    """One step of each optimizer with the learning rates of the clock, then of the average."""
+    if grad_clip is not None:
+        clip_gradients(state.groups, norms, grad_clip)
+    optimizer = state.trunk_optimizer
     for group in optimizer.param_groups:
         group["lr"] = values["lr"]
-    if scaler is not None:
-        scaler.unscale_(optimizer)
-    if grad_clip is not None:
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], grad_clip)
-    overflowed = False
-    if scaler is None:
-        optimizer.step()
-    else:
-        before = scaler.get_scale()
-        scaler.step(optimizer)
-        scaler.update()
-        overflowed = scaler.get_scale() < before
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.step()
+    if state.scaler is not None:
+        state.scaler.update()
     if state.puzzle_optimizer is not None:
-        if not overflowed:  # the sign of a gradient does not depend on its scale, so it needs no unscaling
-            state.puzzle_optimizer.step(lr=values["puzzle_emb_lr"])
-        state.puzzle_optimizer.zero_grad()
+        # The sign of a gradient does not depend on its scale, so it needs no unscaling.
+        state.puzzle_optimizer.step(lr=values["puzzle_emb_lr"])
+    if state.ema is not None:
+        state.ema.update()
+    state.skipped_in_a_row = 0
+    _accumulate(state.sums, "applied", torch.ones((), device=norms.device))
+    for name, norm in zip(state.groups, norms.unbind(), strict=True):
+        label = "grad_norm" if len(state.groups) == 1 else f"grad_norm_{name}"
+        _accumulate(state.sums, f"applied/{label}", norm)
+
+
+def _skip(state: TrainingState, computed: _Computed, norms: Tensor, verdict: Finite, before: Carry) -> Skipped | None:
+    """Leave weights, moments and average as they are; a scale that can fall falls, everything else is a fault."""
+    state.skipped += 1
+    scale = None if state.scaler is None else state.scaler.get_scale()
+    if state.scaler is not None:
+        # A loss that is not finite says nothing about the scale of the gradients.
+        state.scaler.update(None if verdict.loss else scale)
+    if verdict.loss and scale is not None and scale > _SMALLEST_SCALE:
+        return None
+    state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
+    state.skipped_in_a_row += 1
+    if not verdict.loss:
+        return Skipped(f"the loss is {float(computed.sums['loss/loss'])}", before)
+    parts = [name for name, norm in zip(state.groups, norms.tolist(), strict=True) if not math.isfinite(norm)]
+    at_scale = "" if scale is None else f" although nothing scales it up (scale {scale:g})"
+    return Skipped(f"the gradient of {', '.join(parts) or 'the puzzle table'} is not finite{at_scale}", before)
 
 
 class Averaged(NamedTuple):
@@ -90,29 +191,26 @@ class Averaged(NamedTuple):
 def drain(state: TrainingState, global_batch_size: int) -> Averaged:
     """Turn the sums since the last record into means and start new sums.
 
-    Losses are per row of the batch; accuracies are over the rows that halted (None where none did).
-    Raises TrmError when the loss is not finite: every later number would be meaningless.
+    Losses are per row of the batch, over the updates with a finite loss; accuracies are over the rows that halted;
+    norms are over the updates that changed the weights. None where there is nothing to average. `skipped` counts the
+    updates that changed no weight.
     """
     names = list(state.sums)
     numbers = torch.stack([state.sums[name].double() for name in names]).tolist()
     state.sums = {}
     sums = dict(zip(names, numbers, strict=True))
-    updates = int(sums.pop("updates"))
+    updates, scored, applied = (int(sums.pop(name, 0)) for name in ("updates", "scored", "applied"))
     count = sums.pop("halted/count", 0.0)
-    means: dict[str, float | None] = {"halted": count / updates}
+    means: dict[str, float | None] = {"halted": _mean(count, scored), "loss": None, "skipped": updates - applied}
+    share = {"halted": count, "loss": scored * global_batch_size, "applied": applied}
     for name, value in sums.items():
         kind, _, metric = name.partition("/")
-        if kind == "halted":
-            means[metric] = value / count if count else None
-        else:
-            means[metric] = value / (updates * global_batch_size)
-    loss = means["loss"]
-    if loss is None or not math.isfinite(loss):
-        raise TrmError(
-            f"the loss is {loss} after update {state.step:,}; training stops before it damages a checkpoint",
-            hint="continue from the last checkpoint with a smaller lr, grad_clip=1.0, or precision=float32",
-        )
+        means[metric] = _mean(value, share[kind])
     return Averaged(means, updates)
+
+
+def _mean(total: float, count: float) -> float | None:
+    return total / count if count else None
 
 
 def _accumulate(sums: dict[str, Tensor], name: str, value: Tensor) -> None:

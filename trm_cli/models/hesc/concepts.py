@@ -72,7 +72,9 @@ class Concepts(nn.Module):
         """
         flat, index = encodings.flatten(0, 1), ids.flatten()
         size = self.counts.shape[0]
-        used = torch.zeros_like(self.counts).index_add_(0, index, torch.ones_like(index, dtype=torch.float32))
+        sound = flat.isfinite().all(1)  # one row that is not a number would make the whole book none
+        flat = flat.masked_fill(~sound[:, None], 0.0)
+        used = torch.zeros_like(self.counts).index_add_(0, index, sound.float())
         total = torch.zeros_like(self.sums).index_add_(0, index, flat)
         counts = self.decay * self.counts + (1 - self.decay) * used
         # An unused code decays in count and sum alike, so that their quotient stays.

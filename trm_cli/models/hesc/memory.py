@@ -62,7 +62,8 @@ class EpisodicMemory(nn.Module):
         self.priorities.mul_(_AGEING)
         count = min(worth.shape[0], self.priorities.shape[0])
         places = self.priorities.topk(count, largest=False).indices
-        solved, wins = worth[:count], worth[:count] > 0
+        sound = query[:count].isfinite().all(1) & state[:count].isfinite().all(1)
+        solved, wins = worth[:count], (worth[:count] > 0) & sound
         self.keys[places] = torch.where(wins[:, None], query[:count].float(), self.keys[places])
         content = rms_norm(state[:count].float())
         self.contents[places] = torch.where(wins[:, None], content, self.contents[places])

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from trm_cli.models import act, layers
 from trm_cli.models.act import Carry, Outputs, StepResult
-from trm_cli.models.hesc import losses, q_control
+from trm_cli.models.hesc import budget, losses, q_control
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import HescNetwork, Thought
 from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork, Settled
@@ -73,6 +73,14 @@ class MultimodalHesc(nn.Module):
 
     #: The batch field that holds what should be answered.
     label_field = "target"
+
+    def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The trunk by component: each has its own size of gradient, and is measured and clipped by itself."""
+        return {name: group for name, group in budget.clipping_groups(self).items() if name != "puzzle"}
+
+    def recompute_activations(self) -> None:
+        """Keep only the input of each call in the recursion for the backward pass, and run the call again there."""
+        self.network.recursion.recompute = True
 
     def compile_stacks(self, **options: Any) -> None:
         """Hand the recursion, where most of the arithmetic is, to torch.compile; options as for torch.compile."""

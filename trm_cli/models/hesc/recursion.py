@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from trm_cli.models.hesc.blocks import RecursiveStack
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import truncated_normal_
+from trm_cli.models.stack import recomputed
 
 _START = 0.1
 """Deviation of the initial states. TRM starts at 1; there the injection is all content, here half of it says which slot
@@ -23,14 +24,22 @@ class Recursion(nn.Module):
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
         self.H_cycles, self.L_cycles = settings.H_cycles, settings.L_cycles
+        #: Trade a second forward pass of each call with a gradient for the memory of its activations.
+        self.recompute = False
         self.stack = RecursiveStack(settings.L_layers, settings.hidden_size, settings.num_heads, settings.expansion)
         self.register_buffer("z_H_start", truncated_normal_(torch.empty(settings.hidden_size), _START))
         self.register_buffer("z_L_start", truncated_normal_(torch.empty(settings.hidden_size), _START))
 
     def _cycle(self, z_H: Tensor, z_L: Tensor, injection: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         for _ in range(self.L_cycles):
-            z_L = self.stack(z_L, z_H + injection, mask)
-        return self.stack(z_H, z_L, mask), z_L
+            z_L = self._call(z_L, z_H + injection, mask)
+        return self._call(z_H, z_L, mask), z_L
+
+    def _call(self, state: Tensor, injection: Tensor, mask: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(self.stack, state, injection, mask)
+        result: Tensor = self.stack(state, injection, mask)
+        return result
 
     def forward(self, z_H: Tensor, z_L: Tensor, injection: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Both states and the injection [B, S, D], visible bool [B, S] -> new z_H, z_L."""

@@ -51,12 +51,14 @@ class ReplayBuffer(nn.Module):
 
     @torch.no_grad()
     def push(self, transition: Transition, keep: Tensor) -> None:
-        """Store the rows where keep bool [N]; at most `capacity` of them, in order.
+        """Store the rows where keep bool [N] and all numbers are finite; at most `capacity` of them, in order.
 
         Raises ValueError for a batch larger than the ring, which would write places twice.
         """
         if keep.shape[0] > self.capacity:
             raise ValueError(f"{keep.shape[0]} transitions at once do not fit a replay of {self.capacity}.")
+        sound = [transition.state, transition.next_state, transition.reward[:, None], transition.halt_reward[:, None]]
+        keep = keep & torch.cat(sound, 1).isfinite().all(1)
         order = keep.long().cumsum(0)
         place = torch.where(keep, (self.written + order - 1) % self.capacity, self.capacity)
         for name, value in transition._asdict().items():

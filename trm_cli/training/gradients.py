@@ -1,0 +1,54 @@
+"""Gradients before they are applied: their norms part by part, clipping, and whether they are numbers at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Groups = Mapping[str, Sequence[nn.Parameter]]
+
+
+class Finite(NamedTuple):
+    """Whether the loss, and whether every gradient, is a finite number."""
+
+    loss: bool
+    gradients: bool
+
+
+def gradient_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The model's groups. Raises AssertionError unless each trunk parameter is in exactly one of them."""
+    groups: dict[str, list[nn.Parameter]] = model.gradient_groups()  # type: ignore[operator]
+    grouped = [id(parameter) for group in groups.values() for parameter in group]
+    trunk = {id(parameter) for parameter in model.trunk_parameters()}  # type: ignore[operator]
+    assert len(grouped) == len(set(grouped)) and set(grouped) == trunk, "the groups must partition the trunk"
+    return groups
+
+
+def gradient_norms(groups: Groups) -> Tensor:
+    """The Euclidean norm of each group's gradient, [G], on the device."""
+    norms = [torch.nn.utils.get_total_norm(_gradients(group)) for group in groups.values()]
+    device = next(parameter.device for group in groups.values() for parameter in group)
+    return torch.stack([norm.to(device) for norm in norms])
+
+
+def clip_gradients(groups: Groups, norms: Tensor, limit: float) -> None:
+    """Shrink the gradient of each group, by itself, to a norm of at most `limit`. norms: `gradient_norms(groups)`."""
+    for group, norm in zip(groups.values(), norms.unbind(), strict=True):
+        torch.nn.utils.clip_grads_with_norm_(group, limit, norm)
+
+
+def finite(loss: Tensor, norms: Tensor) -> Finite:
+    """Judge an update by its loss (0-dim) and the norms of its gradients [G], after any reduction over processes.
+
+    This is the one place where an update waits for the device: whether weights may change has to be known before they
+    do. Both answers come in one transfer.
+    """
+    loss_is, gradients_are = torch.stack((loss.isfinite(), norms.isfinite().all())).tolist()
+    return Finite(loss_is, gradients_are)
+
+
+def _gradients(group: Sequence[nn.Parameter]) -> list[Tensor]:
+    return [parameter.grad for parameter in group if parameter.grad is not None]
