@@ -1,8 +1,9 @@
 """Time and memory of one TRM training step, beside the ceiling that plain matrix products reach in the same process.
 
-    python -m benchmarks.step_time [--batch 8] [--steps 3] [--threads 1] [--compile] [--json]
+    python -m benchmarks.step_time [--batch 32] [--steps 2] [--threads 1] [--modes plain eager compiled] [--json]
 
-Each configuration runs in a process of its own, so that its peak memory is its own. A step is: forward with all
+"plain" is the same arithmetic written as the formulas read (benchmarks/plain_trm.py): the yardstick.
+Each row of the table runs in a process of its own, so that its peak memory is its own. A step is: forward with all
 cycles, loss, backward, AdamATan2, sign-SGD, average. The work is counted as matrix products alone (2 m n k each; a
 backward costs twice its forward), so "of_ceiling" says how much of the time goes elsewhere, or into small products.
 Rates are per second of processor time, so that a busy neighbour disturbs them less; wall_ms is what a person waits.
@@ -19,6 +20,7 @@ import time
 from typing import Any
 
 CONFIGURATIONS = [(variant, dtype) for variant in ("mlp_t", "attention") for dtype in ("float32", "bfloat16")]
+MODES = ["plain", "eager", "compiled", "recomputed"]
 SETTINGS: dict[str, Any] = {
     "H_cycles": 3,
     "L_cycles": 6,
@@ -63,10 +65,11 @@ def ceiling(dtype: str) -> float:
     return 2 * 1024**3 / min(times) / 1e9
 
 
-def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, compiled: bool) -> dict[str, Any]:
+def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode: str) -> dict[str, Any]:
     """One row of the table, measured in this process."""
     import torch
 
+    from benchmarks.plain_trm import plain_loss
     from trm_cli.models.trm import TRM
     from trm_cli.training.ema import EMA
     from trm_cli.training.optimizers.adam_atan2 import AdamATan2
@@ -76,8 +79,10 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, comp
     torch.manual_seed(0)
     settings = {**SETTINGS, "mlp_t": variant == "mlp_t"}
     model = TRM(**settings, vocab_size=VOCABULARY, seq_len=SEQUENCE, num_puzzle_identifiers=1, forward_dtype=dtype)
-    if compiled:
+    if mode == "compiled":
         model.compile_stacks()
+    elif mode == "recomputed":
+        model.recompute_activations()
     table = model.puzzle_embedding
     assert table is not None
     optimizer, signs = AdamATan2(model.trunk_parameters(), lr=1e-4), SignSGD(table.weight, weight_decay=0.1)
@@ -88,18 +93,23 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, comp
         "puzzle_identifiers": torch.zeros(batch, dtype=torch.int32),
     }
     carry = model.initial_carry(data)
+    states = [model.get_buffer(name).to(model.dtype).expand_as(carry.z["z_H"]) for name in ("H_init", "L_init")]
     at_rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, used = [], []
     for _ in range(steps + 1):
         start, start_used = time.perf_counter(), time.process_time()
-        result = model(carry, data, None, torch.rand(batch, 2))
-        (result.loss / batch).backward()
+        if mode == "plain":
+            loss, *states = plain_loss(model, *states, data)
+        else:
+            result = model(carry, data, None, torch.rand(batch, 2))
+            loss, carry = result.loss, result.carry
+            del result  # its logits; a training loop keeps none either
+        (loss / batch).backward()
         optimizer.step()
         optimizer.zero_grad()
         signs.step(1e-4)
         signs.zero_grad()
         average.update()
-        carry = result.carry
         wall.append(time.perf_counter() - start)
         used.append(time.process_time() - start_used)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -110,7 +120,7 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, comp
         "dtype": dtype,
         "batch": batch,
         "threads": threads,
-        "compiled": compiled,
+        "mode": mode,
         "wall_ms": round(1000 * min(wall[1:])),
         "cpu_ms": round(1000 * min(used[1:])),
         "gflop": round(gigaflop_per_row(settings["mlp_t"]) * batch),
@@ -125,29 +135,46 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, comp
 def main() -> None:
     """Run every configuration in a fresh process and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:3])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
-        variant, dtype = arguments.only.split(",")
-        row = measure(variant, dtype, arguments.batch, arguments.steps, arguments.threads, arguments.compile)
+        variant, dtype, mode = arguments.only.split(",")
+        row = measure(variant, dtype, arguments.batch, arguments.steps, arguments.threads, mode)
         print(json.dumps(row))
         return
     rows = []
     for variant, dtype in CONFIGURATIONS:
-        command = [sys.executable, "-m", "benchmarks.step_time", *sys.argv[1:], "--only", f"{variant},{dtype}"]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        plain: dict[str, Any] | None = None
+        for mode in arguments.modes:
+            row = in_a_process(variant, dtype, mode)
+            plain = row if mode == "plain" else plain
+            if plain is not None:
+                row["time_of_plain"] = round(row["cpu_ms"] / plain["cpu_ms"], 2)
+                row["memory_of_plain"] = round(row["step_rss_mib"] / plain["step_rss_mib"], 2)
+            rows.append(row)
+            if not arguments.json:
+                print_row(row, header=len(rows) == 1)
     if arguments.json:
         print(json.dumps(rows, indent=2))
-        return
-    columns = list(rows[0])
-    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in columns}
-    for line in (dict(zip(columns, columns, strict=True)), *rows):
-        print("  ".join(str(line[name]).rjust(widths[name]) for name in columns))
+
+
+def in_a_process(variant: str, dtype: str, mode: str) -> dict[str, Any]:
+    """One row, measured in a process of its own with the options of this one."""
+    command = [sys.executable, "-m", "benchmarks.step_time", *sys.argv[1:], "--only", f"{variant},{dtype},{mode}"]
+    row: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return row
+
+
+def print_row(row: dict[str, Any], *, header: bool) -> None:
+    """One line of the table, as soon as it is known: the whole takes minutes."""
+    widths = {name: max(len(name), 9) for name in row}
+    for line in ([list(row)] if header else []) + [[str(value) for value in row.values()]]:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths.values(), strict=True)), flush=True)
 
 
 if __name__ == "__main__":

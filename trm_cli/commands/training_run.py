@@ -11,9 +11,12 @@ from trm_cli.errors import CheckpointError, ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
+    from trm_cli.console.progress import TrainingView
     from trm_cli.data.live_build import LiveBuild
     from trm_cli.schedule.plan import TrainingPlan
-    from trm_cli.training.session import Run
+    from trm_cli.training.preflight import Preflight
+    from trm_cli.training.session import Datasets, Machine, Run
+    from trm_cli.training.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode
     show_data_notes(datasets.train.notes)
     machine = Machine.choose(resolved.config, datasets.train.metadata.seq_len)
     show_choices(machine)
+    preflight = _preflight(resolved, plan, datasets, machine)
+    if not preflight.fits and not wishes.dry_run and machine.device.value == "cpu":
+        raise preflight.too_large()  # the system would kill the process, without a word
     if wishes.dry_run:
         _show_cost(resolved, plan, machine.device.value)
         _announce_discarded(run_path, wishes)
@@ -91,7 +97,7 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode
         note(f"{run_path} is complete: {run.plan.total_steps:,} steps, best exact accuracy {best}")
         note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
         return ExitCode.DONE
-    return _train(run, wishes, live)
+    return _train(run, preflight, wishes, live)
 
 
 def _announce_discarded(run_path: Path, wishes: Wishes) -> None:
@@ -107,7 +113,37 @@ def _announce_discarded(run_path: Path, wishes: Wishes) -> None:
         note(f"--from {wishes.from_step}: the checkpoints of steps {listed} move to {run_path / DISCARDED}")
 
 
-def _train(run: Run, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
+def _preflight(resolved: Resolved, plan: TrainingPlan, datasets: Datasets, machine: Machine) -> Preflight:
+    """What an update needs of the device's memory, shown."""
+    from trm_cli.console.run_screen import show_memory
+    from trm_cli.training.preflight import Preflight, Task
+
+    train = datasets.train
+    task = Task(resolved.config, plan, train.metadata, train.blank, machine, evaluates=datasets.test is not None)
+    preflight = Preflight.of(task)
+    show_memory(preflight)
+    return preflight
+
+
+def _train_within_memory(
+    run: Run, preflight: Preflight, view: TrainingView, stop: StopRequest, stop_at_step: int | None
+) -> ExitCode:
+    """Train; a device that runs out of memory is told with what would fit.
+
+    The first update is the test of what no estimate sees: until it is done nothing of the run is newer on disk than
+    what it started from, and after it every other update needs the same.
+    """
+    from trm_cli.training.preflight import is_out_of_memory
+
+    try:
+        return run.train(view, stop, stop_at_step=stop_at_step)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise preflight.too_large(error) from error
+
+
+def _train(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
     from trm_cli.commands.run_dataset import data_state
     from trm_cli.console.output import note
     from trm_cli.console.progress import TrainingView
@@ -127,7 +163,7 @@ def _train(run: Run, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
     with StopRequest() as stop, view:
         if live is not None:
             live.on_line, live.notice, live.cancelled = view.note, view.waiting, lambda: bool(stop)
-        code = run.train(view, stop, stop_at_step=wishes.stop_at_step)
+        code = _train_within_memory(run, preflight, view, stop, wishes.stop_at_step)
     if code is ExitCode.DONE:
         if state.step >= run.plan.total_steps:
             note(f"done: {state.step:,} steps; the run is in {path}")

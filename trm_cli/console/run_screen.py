@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.cost import Cost
     from trm_cli.training.drift import Difference
+    from trm_cli.training.preflight import Preflight
     from trm_cli.training.session import Machine
 
 
@@ -48,6 +49,23 @@ def show_cost(cost: Cost) -> None:
         f"a second now: at least {per_update} an update, {all_updates} for {cost.updates:,}",
         soft_wrap=True,
     )
+
+
+def show_memory(preflight: Preflight) -> None:
+    """Print what an update takes of the device's memory, part by part, and what is free."""
+    from trm_cli.training.preflight import in_words
+
+    needed, free = preflight.needed, preflight.free
+    line = f"about {in_words(needed.total)}" + ("" if free is None else f" of {in_words(free)} that are free")
+    parts = [f"{name} {in_words(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
+    table = Table.grid(padding=(0, 2))
+    table.add_row("memory", Text(line, style="red" if not preflight.fits else "yellow" if preflight.tight else ""))
+    table.add_row("", Text(", ".join(parts), style="dim"))
+    if not preflight.fits:
+        table.add_row("", Text(f"too much: {preflight.advice()}", style="red"))
+    elif preflight.tight:
+        table.add_row("", Text("little is left for anything else on this device", style="yellow"))
+    stderr().print(table)
 
 
 def show_choices(machine: Machine) -> None:

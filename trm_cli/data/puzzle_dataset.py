@@ -280,6 +280,10 @@ class PuzzleDataset:
                 hint="the dataset is damaged: build it again with --rebuild",
             )
 
+    def blank(self, count: int) -> Batch:
+        """Rows without contents, in the shapes and types of every batch."""
+        return self._padding(count)
+
     def _padding(self, count: int) -> Batch:
         width = self.metadata.seq_len
         return {

@@ -175,6 +175,10 @@ class StreamDataset:
         for index in range(count if limit is None else min(limit, count)):
             yield self.eval_batch(index, batch_size)
 
+    def blank(self, count: int) -> Batch:
+        """Rows without contents, in the shapes and types of every batch."""
+        return self._empty(count)
+
     def _empty(self, count: int) -> Batch:
         return self._drawing.empty(count, self.spec)
 

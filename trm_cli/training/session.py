@@ -161,6 +161,11 @@ def make_state(config: RunConfig, model: nn.Module, machine: Machine) -> Trainin
     )
 
 
+def eval_batch_size(config: RunConfig) -> int:
+    """Rows of one batch of an evaluation: without gradients many fit."""
+    return max(config.global_batch_size, 256)
+
+
 class BoundData:
     """A training set together with the order in which this run draws from it."""
 
@@ -305,7 +310,7 @@ class Run:
             seed=config.seed,
             log_interval=config.log_interval,
             checkpoint_seconds=None if minutes is None else 60 * minutes,
-            eval_batch_size=max(config.global_batch_size, 256),
+            eval_batch_size=eval_batch_size(config),
             eval_batches=config.eval_batches,
             save_carry=config.save_carry,
             device=self.machine.torch_device,

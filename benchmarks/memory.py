@@ -1,0 +1,175 @@
+"""The estimate of `trm train` beside what a run really takes: growth of the peak resident memory in a fresh process.
+
+    python -m benchmarks.memory [--only NAME] [--updates 2] [--json]
+
+A process of its own for each row: it loads torch and warms up its kernels, notes what it occupies, carries out updates
+on random rows, and looks at the largest amount that it ever occupied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+#: name -> words of a configuration, rows, and whether it is the capsule model, which reads a canvas.
+CASES: dict[str, tuple[str, ...]] = {
+    "trm attention": ("arch=trm_sudoku_att",),
+    "trm mlp_t": ("arch=trm_sudoku",),
+    "hrm": ("arch=hrm",),
+    "hesc mini": ("arch=multimodal_hesc_mini",),
+}
+ROWS = {"trm attention": (2, 8), "trm mlp_t": (2, 8), "hrm": (2, 8), "hesc mini": (4, 16)}
+
+
+def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
+    """What the preflight is asked about: 9x9 boards, or canvases with answers of a canvas."""
+    import numpy as np
+
+    from trm_cli.config.compose import compose
+    from trm_cli.data.metadata import DatasetMetadata
+    from trm_cli.data.vocabulary import VOCAB_SIZE, target_length
+    from trm_cli.schedule.plan import DatasetFacts, make_plan
+    from trm_cli.training.preflight import Task
+    from trm_cli.training.session import Machine
+
+    words = [*CASES[name], f"global_batch_size={rows}", f"precision={precision}", "threads=1", "device=cpu", *more]
+    config = compose("sudoku-extreme", [*words, "checkpoint_path=does/not/exist"]).config
+    canvas = config.canvas_size
+    length = 81 if canvas is None else target_length(canvas, True)
+    metadata = DatasetMetadata(
+        pad_id=0,
+        ignore_label_id=0,
+        blank_identifier_id=0,
+        vocab_size=11 if canvas is None else VOCAB_SIZE,
+        seq_len=length,
+        num_puzzle_identifiers=1,
+        total_groups=1000,
+        mean_puzzle_examples=1.0,
+        total_puzzles=1000,
+        kind="sudoku",
+        augmentation=None,
+    )
+
+    def blank(count: int) -> dict[str, Any]:
+        fields = {"puzzle_identifiers": np.zeros(count, np.int32)}
+        if canvas is None:
+            return {
+                "inputs": np.ones((count, length), np.int32),
+                "labels": np.ones((count, length), np.int32),
+                **fields,
+            }
+        return {
+            "canvas": np.ones((count, length), np.uint8),
+            "canvas_kind": np.zeros(count, np.uint8),
+            "target": np.full((count, length), 3, np.int32),
+            "target_kind": np.zeros(count, np.uint8),
+            **fields,
+        }
+
+    plan = make_plan(config, DatasetFacts(1000, 1.0, "made up"))
+    return Task(config, plan, metadata, blank, Machine.choose(config, length), evaluates=False)
+
+
+def estimated(name: str, rows: int, precision: str, *more: str) -> dict[str, Any]:
+    """The estimate in MiB and how long it took."""
+    from trm_cli.training.preflight import estimate
+
+    task = task_of(name, rows, precision, *more)
+    started = time.perf_counter()
+    found = estimate(task)
+    return {"estimate": found.total / 2**20, "seconds": time.perf_counter() - started, "parts": found.parts}
+
+
+def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> dict[str, Any]:
+    """Growth of the peak in this process, in MiB."""
+    from collections import namedtuple
+
+    import torch
+
+    from trm_cli.training.session import make_model, make_state
+    from trm_cli.training.step import StepSettings, update
+
+    task = task_of(name, rows, precision, *more)
+    config, machine = task.config, task.machine
+    warm_up()
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    model = make_model(config, task.metadata, machine.precision.value)
+    if config.activation_checkpointing:
+        model.recompute_activations()  # type: ignore[operator]
+    state = make_state(config, model, machine)
+    batch = {field: torch.from_numpy(array) for field, array in task.blank(rows).items()}
+    values = task.plan.values_at(1)
+    clock = namedtuple("Clock", list(values))(*torch.tensor(list(values.values())).unbind())  # type: ignore[misc]
+    for _ in range(updates):
+        draws = torch.rand(rows, int(model.draws_per_row))  # type: ignore[arg-type]
+        settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)
+        update(state, batch, draws, values, clock, settings)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"measured": peak - before, "before": before}
+
+
+def warm_up() -> None:
+    """Load what torch loads when it is first used: compiler hooks, thread pools, kernels of both types."""
+    import torch
+
+    layer = torch.nn.Linear(64, 64)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.randn(64, 64)).sum().backward()
+    optimizer.step()
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(2, 64, 64, dtype=dtype)
+        torch.bmm(a, a)
+        torch.nn.functional.scaled_dot_product_attention(a, a, a)
+
+
+def in_a_process(kind: str, *arguments: str) -> dict[str, Any]:
+    """A row's half, in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--half", kind, *arguments]
+    result: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return result
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=sorted(CASES))
+    parser.add_argument("--updates", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--half", choices=("estimate", "measure"), help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs="*", help="keys of the configuration, for instance activation_checkpointing=true")
+    arguments = parser.parse_args()
+    if arguments.half:
+        name, rows, precision, *more = arguments.rest
+        found = (
+            estimated(name, int(rows), precision, *more)
+            if arguments.half == "estimate"
+            else measured(name, int(rows), precision, arguments.updates, *more)
+        )
+        print(json.dumps(found))
+        return
+    table = []
+    for name in [arguments.only] if arguments.only else CASES:
+        for rows in ROWS[name]:
+            for precision in ("float32", "bfloat16"):
+                words = (name, str(rows), precision, *arguments.rest)
+                row = {**in_a_process("estimate", *words), **in_a_process("measure", *words)}
+                table.append({"model": name, "rows": rows, "precision": precision, **row})
+                if not arguments.json:
+                    print(
+                        f"{name:14} batch {rows:3} {precision:9} estimate {row['estimate']:6.0f} MiB "
+                        f"measured {row['measured']:6.0f} MiB  ratio {row['estimate'] / row['measured']:.2f} "
+                        f"({row['seconds']:.1f} s)",
+                        flush=True,
+                    )
+    if arguments.json:
+        print(json.dumps(table, indent=2))
+
+
+if __name__ == "__main__":
+    main()

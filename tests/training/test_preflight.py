@@ -1,0 +1,159 @@
+"""Memory before the first update: counted without taking any, compared with what is free and with what really was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.memory import in_a_process, task_of
+from tests.training.runs import prepare, train
+from trm_cli.commands.training_run import _train_within_memory
+from trm_cli.errors import TrmError
+from trm_cli.training.preflight import Preflight, Task, _free_host_memory, _Ledger, estimate
+from trm_cli.training.session import make_model, make_state
+from trm_cli.training.signals import StopRequest
+from trm_cli.training.step import StepSettings, update
+
+SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64")
+MINI = ("arch.replay_capacity=64", "arch.H_cycles=2")
+
+
+def really_allocated(task: Task) -> int:
+    """The largest sum of real tensors during the second update: the same count, on tensors that exist."""
+    config, rows = task.config, task.config.global_batch_size
+    with _Ledger() as ledger:
+        model = make_model(config, task.metadata, task.machine.precision.value)
+        if config.activation_checkpointing:
+            model.recompute_activations()  # type: ignore[operator]
+        state = make_state(config, model, task.machine)
+        batch = {name: torch.from_numpy(array).clone() for name, array in task.blank(rows).items()}
+        values = task.plan.values_at(1)
+        clock = namedtuple("Clock", list(values))(*torch.tensor(list(values.values())).unbind())
+        draws = torch.rand(rows, int(model.draws_per_row))  # type: ignore[arg-type]
+        settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)
+        update(state, batch, draws, values, clock, settings)
+        return ledger.most_in(lambda: update(state, batch, draws, values, clock, settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("trm attention", ("float32", *SMALL)),
+        ("trm mlp_t", ("bfloat16", *SMALL, "micro_batch_size=3")),
+        ("hrm", ("float32", *SMALL, "activation_checkpointing=true", "arch.H_layers=2", "arch.L_layers=2")),
+        ("hesc mini", ("bfloat16", *MINI)),
+    ],
+)
+def test_what_is_counted_without_memory_is_what_an_update_allocates(name: str, words: tuple[str, ...]) -> None:
+    task = task_of(name, 8, *words)
+    counted = estimate(task)
+    assert counted.total - counted.parts["allocator"] == pytest.approx(really_allocated(task), rel=0.03)
+    assert min(counted.parts.values()) >= 0
+    assert counted.parts["weights"] > 0.9 * counted.parts["gradients"] == 0.9 * counted.parts["average"]
+
+
+def test_slices_and_activations_computed_twice_need_less() -> None:
+    plain, sliced, twice = (
+        estimate(task_of("trm attention", 16, "float32", *SMALL, *more)).parts["activations"]
+        for more in ((), ("micro_batch_size=4",), ("activation_checkpointing=true",))
+    )
+    assert sliced < 0.4 * plain
+    assert twice < 0.5 * plain
+
+
+def test_the_rows_that_are_advised_fit() -> None:
+    task = task_of("trm attention", 32, "float32", *SMALL)
+    needed = estimate(task)
+    preflight = Preflight(task, needed, free=needed.total // 2)
+    assert not preflight.fits
+    advice = preflight.advice()
+    rows = int(advice.split("micro_batch_size=")[1].split()[0])
+    assert 1 < rows < 32
+    assert 0.6 * needed.total // 2 < estimate(task, micro_batch_size=rows).total <= needed.total // 2
+    assert "not even one row" in Preflight(task, needed, free=1000).advice()
+    assert Preflight(task, needed, free=None).fits
+
+
+def test_what_is_free_is_the_smaller_of_machine_and_container(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       16 kB\nMemAvailable:       8 kB\n")
+    assert _free_host_memory(meminfo, tmp_path) == 8192
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert _free_host_memory(meminfo, tmp_path) == 8192
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert _free_host_memory(meminfo, tmp_path) == 4000
+
+
+def checked(data: Path, run: Path) -> tuple[Preflight, Callable[[], object]]:
+    """A preflight of a tiny run, and the run itself."""
+    prepared, recorder = prepare(data, run)
+    sets = prepared.datasets
+    task = Task(prepared.config, prepared.plan, sets.train.metadata, sets.train.blank, prepared.machine, True)
+    preflight = Preflight.of(task)
+
+    def go() -> object:
+        with StopRequest() as stop:
+            return _train_within_memory(prepared, preflight, recorder, stop, None)  # type: ignore[arg-type]
+
+    return preflight, go
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 ..."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_a_device_that_is_full_is_told_in_one_message(
+    error: RuntimeError, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(dataset, tmp_path / "run", stop_at_step=5)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").glob("step_*.pt")}
+    _, go = checked(dataset, tmp_path / "run")
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(nn.Module, "__call__", full)
+    with pytest.raises(TrmError, match="an update of 8 rows at once needs about") as raised:
+        go()
+    assert raised.value.exit_code == 1 and str(error).splitlines()[0][:40] in raised.value.message
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").glob("step_*.pt")}
+
+
+def test_another_error_is_not_taken_for_it(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, go = checked(dataset, tmp_path / "run")
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(nn.Module, "__call__", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        go()
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, dataset: Path) -> None:
+    words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
+    root = Path(__file__).resolve().parents[2]
+    line = [sys.executable, "-m", "trm_cli", *words, "arch.hidden_size=16384", "arch.num_heads=8", "wandb=disabled"]
+    done = subprocess.run(line, cwd=root, capture_output=True, text=True, env={"COLUMNS": "80", "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 1, done.stderr
+    assert "needs about" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["trm attention", "hesc mini"])
+def test_the_estimate_is_within_a_seventh_of_the_measured_peak(name: str) -> None:
+    words = (name, "8", "float32", "arch.H_cycles=1")
+    guess, truth = in_a_process("estimate", *words)["estimate"], in_a_process("measure", *words)["measured"]
+    assert guess == pytest.approx(truth, rel=0.15)

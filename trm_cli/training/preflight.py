@@ -1,0 +1,281 @@
+"""What an update takes of the device's memory, counted before the first one.
+
+The update is carried out on tensors without contents (torch's fake tensors): every size is the real one, no memory is
+taken, and nothing is computed. What the kernels need inside of one operation is not seen, and the kernels are those of
+the CPU, which for attention in short bfloat16 sequences keep more than those of a CUDA card.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import namedtuple
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from trm_cli.config.schema import RunConfig
+from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.errors import TrmError
+from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.gradients import Finite
+from trm_cli.training.heap import Heap
+from trm_cli.training.session import Machine, eval_batch_size, make_model, make_state
+from trm_cli.training.state import TrainingState
+from trm_cli.training.step import StepSettings, update
+
+#: Of the memory that is free; the rest is for what no estimate sees.
+_COMFORTABLE = 0.85
+#: Buffers inside of kernels and what the model of the heap does not see, as `python -m benchmarks.memory` shows them.
+_KERNELS = 24 * 2**20
+_UNSEEN = 0.05
+
+
+@dataclass(frozen=True)
+class Task:
+    """Whose memory is estimated. blank: a batch of that many rows, with the shapes of a real one."""
+
+    config: RunConfig
+    plan: TrainingPlan
+    metadata: DatasetMetadata
+    blank: Callable[[int], dict[str, np.ndarray]]
+    machine: Machine
+    evaluates: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes at the moment when an update (or an evaluation) needs most. parts: by name, they add up to `total`."""
+
+    parts: dict[str, int]
+    micro_batch_size: int
+
+    @property
+    def total(self) -> int:
+        """Everything together."""
+        return sum(self.parts.values())
+
+
+class _Ledger(TorchDispatchMode):
+    """The bytes of all tensors that are alive, and the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: set[int] = set()
+        self.heap = Heap()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and note the storages that it made."""
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_iter(result):
+            if isinstance(leaf, Tensor) and leaf.layout is torch.strided:
+                self._note(leaf.untyped_storage())
+        return result
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        self._known.add(key)
+        self.heap.take(key, size)
+        weakref.finalize(storage, self._forget, key, size)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.heap.give(key)
+        self.live -= size
+
+    def most_in(self, work: Callable[[], object]) -> int:
+        """The peak while `work` runs."""
+        self.peak = self.live
+        work()
+        return self.peak
+
+
+def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
+    """Carry an update and a step of an evaluation out without memory.
+
+    micro_batch_size stands in for the one of the configuration.
+    """
+    rows = task.config.global_batch_size
+    size = min(rows, micro_batch_size or task.config.micro_batch_size or rows)
+    with ExitStack() as stack:
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        ledger = stack.enter_context(_Ledger())
+        state, parts = _built(task, ledger)
+        batch = _tensors(task, rows)
+        parts["batch"] = sum(_sizes(batch.values()))
+        numbers = torch.tensor(list(task.plan.values_at(1).values()))
+        clock = namedtuple("Clock", list(task.plan.values_at(1)))(*numbers.unbind())
+        draws = torch.empty(rows, int(state.model.draws_per_row))  # type: ignore[arg-type]
+        settings = StepSettings(rows, task.config.grad_clip, size, judge=_all_is_finite)
+
+        def one_update() -> None:
+            update(state, batch, draws, task.plan.values_at(1), clock, settings)
+
+        training = ledger.most_in(one_update)
+        assert state.carry is not None
+        # An update that is not finite can be inspected: what it started from stays until it has ended.
+        parts["carry"] = 2 * sum(_sizes(tree_iter(state.carry.state_dict())))
+        parts["activations"] = training - sum(parts.values())
+        resident = ledger.heap.peak
+        if task.evaluates:
+            _evaluate(task, state)
+        parts["evaluation"] = ledger.heap.peak - resident
+        # The holes of the host's heap; another device's allocator returns what it frees to its own pool.
+        holes = resident - training if task.machine.device.value == "cpu" else 0
+        parts["allocator"] = holes + _KERNELS + int(_UNSEEN * (training + holes))
+    return Estimate(parts, size)
+
+
+def _built(task: Task, ledger: _Ledger) -> tuple[TrainingState, dict[str, int]]:
+    """Model and state, and what they hold."""
+    machine = task.machine
+    model = make_model(task.config, task.metadata, machine.precision.value)
+    if task.config.activation_checkpointing:
+        model.recompute_activations()  # type: ignore[operator]
+    table = model.puzzle_embedding
+    if table is not None:
+        table.weight.requires_grad_(False)  # type: ignore[union-attr]  # its gradient has the rows of the batch alone
+    weights = ledger.live
+    state = make_state(task.config, model, machine)
+    state.puzzle_optimizer = state.scaler = None  # both look at values
+    trunk = list(model.trunk_parameters())  # type: ignore[operator]
+    average = ledger.live - weights
+    # The first step of an optimizer makes its state, which is there in every later update.
+    for parameter in trunk:
+        parameter.grad = torch.empty_like(parameter)
+    state.trunk_optimizer.step()
+    state.trunk_optimizer.zero_grad()
+    width = 0 if machine.precision.value == "float32" else 2
+    return state, {
+        "weights": weights,
+        "half-precision copies": sum(width * parameter.numel() for parameter in trunk),
+        "gradients": sum(_sizes(trunk)),
+        "optimizer": ledger.live - weights - average,
+        "average": average,
+    }
+
+
+def _all_is_finite(_loss: Tensor, _norms: Tensor) -> Finite:
+    """The judgement of numbers that are not there."""
+    return Finite(True, True)
+
+
+def _evaluate(task: Task, state: TrainingState) -> None:
+    batch = _tensors(task, eval_batch_size(task.config))
+    with torch.inference_mode(), ExitStack() as stack:
+        if state.ema is not None:
+            stack.enter_context(state.ema.swapped(state.model))  # type: ignore[arg-type]
+        state.model.eval()
+        carry = state.model.initial_carry(batch)  # type: ignore[operator]
+        for _ in range(2):
+            carry, _outputs = state.model.advance(carry, batch, None, None)  # type: ignore[operator]
+
+
+def _tensors(task: Task, rows: int) -> dict[str, Tensor]:
+    one = {name: torch.from_numpy(array) for name, array in task.blank(1).items()}
+    return {name: torch.empty((rows, *row.shape[1:]), dtype=row.dtype) for name, row in one.items()}
+
+
+def _sizes(values: Iterable[Any]) -> Iterable[int]:
+    return (value.nbytes for value in values if isinstance(value, Tensor))
+
+
+# --- What there is ---
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a run may still take on a device; None where nobody can say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cpu":
+        return _free_host_memory()
+    return None
+
+
+def _free_host_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the system has left without swapping, or the container that this process runs in: the smaller of both."""
+    found = []
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        if "MemAvailable" in fields:
+            found.append(1024 * int(fields["MemAvailable"].split()[0]))
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    limit, used = group / "memory.max", group / "memory.current"
+    if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdigit():
+        found.append(int(text) - int(used.read_text()))
+    return min(found, default=None)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """An estimate beside what is free (None: unknown)."""
+
+    task: Task
+    needed: Estimate
+    free: int | None
+
+    @classmethod
+    def of(cls, task: Task) -> Preflight:
+        """Estimate and look."""
+        return cls(task, estimate(task), free_memory(task.machine.torch_device))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the estimate stays below what is free."""
+        return self.free is None or self.needed.total <= self.free
+
+    @property
+    def tight(self) -> bool:
+        """Whether little is left for what no estimate sees."""
+        return self.free is not None and self.needed.total > _COMFORTABLE * self.free
+
+    def advice(self) -> str:
+        """What fits, by the estimate; memory grows with the rows at once in a straight line."""
+        assert self.free is not None
+        size = self.needed.micro_batch_size
+        smaller = max(1, size // 4)
+        less = estimate(self.task, micro_batch_size=smaller)
+        slope = (self.needed.total - less.total) / max(1, size - smaller)
+        room = _COMFORTABLE * self.free - less.total
+        rows = int(smaller + room / slope) if slope > 0 else 0
+        also = "" if self.task.config.activation_checkpointing else ", or activation_checkpointing=true"
+        if 1 <= rows < size:
+            return f"micro_batch_size={rows} fits by the estimate and learns the same{also}"
+        return f"not even one row at a time fits: choose a smaller arch.hidden_size or global_batch_size{also}"
+
+    def too_large(self, error: RuntimeError | None = None) -> TrmError:
+        """The one message of a run that needs more than there is; `error` is what the device said."""
+        device = self.task.machine.device.value
+        free = "an unknown amount" if self.free is None else in_words(self.free)
+        said = "" if error is None else f"; {device} said: {str(error).splitlines()[0][:160]}"
+        return TrmError(
+            f"an update of {self.needed.micro_batch_size} rows at once needs about {in_words(self.needed.total)}, "
+            f"{free} is free on {device}{said}",
+            hint=None if self.free is None else self.advice(),
+        )
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device or the host's allocator refused."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def in_words(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
