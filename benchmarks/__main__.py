@@ -5,7 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-QUICK = ("benchmarks.startup", "benchmarks.sudoku_batches", "benchmarks.step_time", "benchmarks.kills")
+QUICK = (
+    "benchmarks.startup",
+    "benchmarks.sudoku_batches",
+    "benchmarks.step_time",
+    "benchmarks.memory",
+    "benchmarks.kills",
+)
 
 
 def main() -> int:

@@ -115,8 +115,11 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
 
 
 def warm_up() -> None:
-    """Load what torch loads when it is first used: compiler hooks, thread pools, kernels of both types."""
+    """Load what is loaded when it is first used: modules, compiler hooks, thread pools, kernels of both types."""
     import torch
+    from torch.func import functional_call
+
+    from trm_cli.models.hesc import model as _model  # noqa: F401
 
     layer = torch.nn.Linear(64, 64)
     optimizer = torch.optim.AdamW(layer.parameters())
@@ -126,6 +129,7 @@ def warm_up() -> None:
         a = torch.randn(2, 64, 64, dtype=dtype)
         torch.bmm(a, a)
         torch.nn.functional.scaled_dot_product_attention(a, a, a)
+        functional_call(layer, {name: value.to(dtype) for name, value in layer.named_parameters()}, (a,))
 
 
 def in_a_process(kind: str, *arguments: str) -> dict[str, Any]:

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from benchmarks.memory import in_a_process, task_of
 from tests.training.runs import prepare, train
 from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
+from trm_cli.training import loop
 from trm_cli.training.preflight import Preflight, Task, _free_host_memory, _Ledger, estimate
 from trm_cli.training.session import make_model, make_state
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.step import StepSettings, update
 
-SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64")
-MINI = ("arch.replay_capacity=64", "arch.H_cycles=2")
+SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
+MINI = "arch.replay_capacity=64"
 
 
 def really_allocated(task: Task) -> int:
@@ -123,7 +123,7 @@ def test_a_device_that_is_full_is_told_in_one_message(
     def full(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(nn.Module, "__call__", full)
+    monkeypatch.setattr(loop, "update", full)
     with pytest.raises(TrmError, match="an update of 8 rows at once needs about") as raised:
         go()
     assert raised.value.exit_code == 1 and str(error).splitlines()[0][:40] in raised.value.message
@@ -136,7 +136,7 @@ def test_another_error_is_not_taken_for_it(tmp_path: Path, dataset: Path, monkey
     def broken(*_: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(nn.Module, "__call__", broken)
+    monkeypatch.setattr(loop, "update", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         go()
 

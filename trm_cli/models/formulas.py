@@ -11,10 +11,22 @@ from torch import Tensor
 
 RMS_NORM_EPSILON = 1e-5
 
+# Of the states [rows, L, D] of one chunk: 8 rows of 97 positions and a width of 512. With 4 or 16 a step is 5 % slower.
+_CACHED_NUMBERS = 400_000
+
 
 def widen(x: Tensor) -> Tensor:
     """At least float32: half precision is widened, float32 and float64 stay as they are."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def cached_rows(x: Tensor) -> list[slice]:
+    """Parts of the first axis of x [B, ...] that fit into a CPU's cache with what is computed from them; else all."""
+    rows = x.shape[0]
+    if x.device.type != "cpu" or rows == 0:
+        return [slice(0, rows)]
+    size = max(1, _CACHED_NUMBERS * rows // max(1, x.numel()))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def inverse_rms(x: Tensor, dim: int) -> Tensor:
@@ -45,12 +57,12 @@ def gated_without_graph(gate_up: Tensor, dim: int) -> Tensor:
     return F.silu(gate).mul_(up)
 
 
-def left_multiply(weight: Tensor, x: Tensor) -> Tensor:
+def left_multiply(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
     """`weight @ x[b]` for each b: [m, L] and [B, L, D] give [B, m, D].
 
     bmm with a weight expanded without a copy; `torch.matmul` would transpose x twice.
     """
-    return torch.bmm(weight.expand(x.shape[0], *weight.shape), x)
+    return torch.bmm(weight.expand(x.shape[0], *weight.shape), x, out=out)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

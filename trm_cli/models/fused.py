@@ -57,13 +57,17 @@ class SwiGLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The hidden layer [..., I] is computed again instead of being kept."""
+        """The hidden layer [..., I] is computed again instead of being kept; a few rows at a time stay in the cache."""
         x, gate_up, w_gate_up, w_down = ctx.saved_tensors
         grad = grad.contiguous()
-        hidden, grad_gate_up = _gate_backward(gate_up, grad @ w_down, dim=-1)
+        hidden = grad.new_empty(*grad.shape[:-1], w_down.shape[1])
+        grad_gate_up, grad_x = torch.empty_like(gate_up), torch.empty_like(grad)
+        for rows in formulas.cached_rows(grad):
+            _gate_backward(gate_up[rows], grad[rows] @ w_down, hidden[rows], grad_gate_up[rows], dim=-1)
+            torch.matmul(grad_gate_up[rows], w_gate_up, out=grad_x[rows])
         grad_down = grad.flatten(0, -2).T @ hidden.flatten(0, -2)
         grad_in = grad_gate_up.flatten(0, -2).T @ x.flatten(0, -2)
-        return grad_gate_up @ w_gate_up, grad_in, grad_down
+        return grad_x, grad_in, grad_down
 
 
 class TokenSwiGLU(torch.autograd.Function):
@@ -81,10 +85,13 @@ class TokenSwiGLU(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients of the weights are sums over the batch of [out, D] x [D, in]."""
         x, gate_up, w_gate_up, w_down = ctx.saved_tensors
-        hidden, grad_gate_up = _gate_backward(gate_up, formulas.left_multiply(w_down.T, grad), dim=-2)
-        grad_down = _outer_sum(grad, hidden)
-        grad_in = _outer_sum(grad_gate_up, x)
-        return formulas.left_multiply(w_gate_up.T, grad_gate_up), grad_in, grad_down
+        hidden = grad.new_empty(grad.shape[0], w_down.shape[1], grad.shape[2])
+        grad_gate_up, grad_x = torch.empty_like(gate_up), torch.empty_like(x, memory_format=torch.contiguous_format)
+        for rows in formulas.cached_rows(grad):
+            grad_hidden = formulas.left_multiply(w_down.T, grad[rows])
+            _gate_backward(gate_up[rows], grad_hidden, hidden[rows], grad_gate_up[rows], dim=-2)
+            formulas.left_multiply(w_gate_up.T, grad_gate_up[rows], out=grad_x[rows])
+        return grad_x, _outer_sum(grad_gate_up, x), _outer_sum(grad, hidden)
 
 
 class Rotate(torch.autograd.Function):
@@ -104,15 +111,14 @@ class Rotate(torch.autograd.Function):
         return formulas.rotate(grad, cos, -sin), None, None
 
 
-def _gate_backward(gate_up: Tensor, grad_hidden: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """(hidden, gradient of gate_up) for hidden = silu(gate) * up, the halves lying side by side along `dim`."""
+def _gate_backward(gate_up: Tensor, grad_hidden: Tensor, hidden: Tensor, grad_gate_up: Tensor, dim: int) -> None:
+    """Fill in `hidden = silu(gate) * up` and the gradient of gate_up; gate and up lie side by side along `dim`."""
     gate, up = gate_up.chunk(2, dim)
     activated = F.silu(gate)
-    grad_gate_up = torch.empty_like(gate_up)
     grad_gate, grad_up = grad_gate_up.chunk(2, dim)
     torch.mul(grad_hidden, activated, out=grad_up)
-    grad_gate.copy_(torch.ops.aten.silu_backward(grad_hidden * up, gate))
-    return activated.mul_(up), grad_gate_up
+    torch.mul(activated, up, out=hidden)
+    grad_gate.copy_(torch.ops.aten.silu_backward(grad_hidden.mul_(up), gate))
 
 
 def _outer_sum(left: Tensor, right: Tensor) -> Tensor:

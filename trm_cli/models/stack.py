@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trm_cli.models import layers
+from trm_cli.models import formulas, layers
 from trm_cli.models.layers import Rope
 
 
@@ -121,6 +121,10 @@ class Stack(nn.Module):
 
     def forward(self, h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None) -> Tensor:
         """H [B, L, D] with the injection already added; weights from `cast`."""
+        if not torch.is_grad_enabled() and self.compute is run_stack:
+            # The same bits, a few rows at a time: what lies between two products then stays in the processor's cache.
+            parts = [run_stack(h[rows], weights, rope, self.num_heads) for rows in formulas.cached_rows(h)]
+            return torch.cat(parts) if len(parts) > 1 else parts[0]
         if self.recompute and torch.is_grad_enabled():
             return recomputed(self.compute, h, weights, rope, self.num_heads)
         return self.compute(h, weights, rope, self.num_heads)

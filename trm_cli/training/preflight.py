@@ -23,6 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from trm_cli.config.architectures import TransformerArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
@@ -38,6 +39,8 @@ _COMFORTABLE = 0.85
 #: Buffers inside of kernels and what the model of the heap does not see, as `python -m benchmarks.memory` shows them.
 _KERNELS = 24 * 2**20
 _UNSEEN = 0.05
+_COMPILED_PRODUCT = 600 * 2**10
+_PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,15 @@ class _Ledger(TorchDispatchMode):
         self.live = self.peak = 0
         self._known: set[int] = set()
         self.heap = Heap()
+        #: The different bfloat16 products: on the CPU each is compiled for its shape, and the code is kept.
+        self.products: set[Any] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and note the storages that it made."""
         result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in _PRODUCTS and result.dtype is torch.bfloat16:
+            operands = (leaf for leaf in args if isinstance(leaf, Tensor))
+            self.products.add((func, *((leaf.shape, leaf.stride()) for leaf in operands)))
         for leaf in tree_iter(result):
             if isinstance(leaf, Tensor) and leaf.layout is torch.strided:
                 self._note(leaf.untyped_storage())
@@ -137,14 +145,20 @@ def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
         parts["evaluation"] = ledger.heap.peak - resident
         # The holes of the host's heap; another device's allocator returns what it frees to its own pool.
         holes = resident - training if task.machine.device.value == "cpu" else 0
-        parts["allocator"] = holes + _KERNELS + int(_UNSEEN * (training + holes))
+        kernels = _KERNELS + (_COMPILED_PRODUCT * len(ledger.products) if task.machine.device.value == "cpu" else 0)
+        parts["allocator"] = holes + kernels + int(_UNSEEN * (training + holes))
     return Estimate(parts, size)
 
 
 def _built(task: Task, ledger: _Ledger) -> tuple[TrainingState, dict[str, int]]:
     """Model and state, and what they hold."""
     machine = task.machine
-    model = make_model(task.config, task.metadata, machine.precision.value)
+    arch = task.config.arch
+    if not isinstance(arch, TransformerArch):
+        # Further outer cycles without a gradient need what the first one needs: they only take time.
+        arch = arch.model_copy(update={"H_cycles": min(2, arch.H_cycles)})
+    config = task.config.model_copy(update={"arch": arch})
+    model = make_model(config, task.metadata, machine.precision.value)
     if task.config.activation_checkpointing:
         model.recompute_activations()  # type: ignore[operator]
     table = model.puzzle_embedding
@@ -182,8 +196,7 @@ def _evaluate(task: Task, state: TrainingState) -> None:
             stack.enter_context(state.ema.swapped(state.model))  # type: ignore[arg-type]
         state.model.eval()
         carry = state.model.initial_carry(batch)  # type: ignore[operator]
-        for _ in range(2):
-            carry, _outputs = state.model.advance(carry, batch, None, None)  # type: ignore[operator]
+        state.model.advance(carry, batch, None, None)  # type: ignore[operator]
 
 
 def _tensors(task: Task, rows: int) -> dict[str, Tensor]:
