@@ -144,7 +144,16 @@ def test_another_error_is_not_taken_for_it(tmp_path: Path, dataset: Path, monkey
 def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, dataset: Path) -> None:
     words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
     root = Path(__file__).resolve().parents[2]
-    line = [sys.executable, "-m", "trm_cli", *words, "arch.hidden_size=16384", "arch.num_heads=8", "wandb=disabled"]
+    line = [
+        sys.executable,
+        "-m",
+        "trm_cli",
+        *words,
+        "arch.hidden_size=16384",
+        "arch.num_heads=8",
+        "threads=1",
+        "wandb=disabled",
+    ]
     done = subprocess.run(line, cwd=root, capture_output=True, text=True, env={"COLUMNS": "80", "OMP_NUM_THREADS": "1"})
     assert done.returncode == 1, done.stderr
     assert "needs about" in done.stderr and "Traceback" not in done.stderr
