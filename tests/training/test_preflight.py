@@ -22,7 +22,7 @@ from trm_cli.training.signals import StopRequest
 from trm_cli.training.step import StepSettings, update
 
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
-MINI = "arch.replay_capacity=64"
+MINI = ("arch.replay_capacity=64",)
 
 
 def really_allocated(task: Task) -> int:
