@@ -48,3 +48,12 @@ def test_blocks_never_overlap_and_the_peak_is_never_below_what_is_alive(orders: 
             del alive[victim]
         blocks = sorted(heap._used.values())
         assert all(start + length <= after for (start, length), (after, _) in itertools.pairwise(blocks))
+
+
+def test_a_hole_of_exactly_its_size_is_passed_over() -> None:
+    heap = Heap()
+    heap.take(0, 6400)
+    heap.take(1, 64)
+    heap.give(0)
+    heap.take(2, 6400)
+    assert heap.peak == 2 * 6400 + 64
