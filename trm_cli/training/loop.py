@@ -152,7 +152,7 @@ class Loop:
         if skipped is not None:
             self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
             if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
-                raise give_up(self.state, skipped, batch, draws, values, self.store.directory)
+                raise give_up(self.state, skipped, batch, draws, values, self._saver.store.directory)
         record = self._log(step, values) if self._is_logged(step) else None
         if record is None:
             self.observer.stepped(step, None, None)
