@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.hesc.making import TINY
+from trm_cli.models.all_rows import OnlyRows
 from trm_cli.models.hesc.capsules import CapsulePool
 from trm_cli.models.hesc.concepts import Concepts, perplexity
 from trm_cli.models.hesc.memory import EpisodicMemory
@@ -95,8 +96,8 @@ def test_a_solo_row_follows_one_path_and_evaluation_the_mixture():
 
 
 def test_balance_and_likeness_are_zero_where_paths_are_even_and_apart():
-    assert balance(torch.full((5, 4), 0.25)).item() == pytest.approx(0.0, abs=1e-6)
-    assert balance(torch.eye(4)[:1]) > 1
+    assert balance(torch.full((5, 4), 0.25), OnlyRows()).item() == pytest.approx(0.0, abs=1e-6)
+    assert balance(torch.eye(4)[:1], OnlyRows()) > 1
     apart = torch.eye(3)[None, :, None]
     assert likeness(apart).item() == pytest.approx(0.0, abs=1e-6)
     assert likeness(torch.ones(1, 3, 1, 3)).item() == pytest.approx(1.0)

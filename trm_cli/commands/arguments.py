@@ -21,6 +21,10 @@ Words = Annotated[
 ]
 Architecture = Annotated[str | None, typer.Option("--arch", help="Use this architecture: arch=NAME.", metavar="NAME")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps: device=NAME.", metavar="NAME")]
+Processes = Annotated[
+    int | None,
+    typer.Option("--nproc-per-node", min=1, help="Train in N processes on this machine, one per GPU.", metavar="N"),
+]
 Wandb = Annotated[str | None, typer.Option(help="auto, online, offline or disabled: wandb=MODE.", metavar="MODE")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, Wandb
+from trm_cli.commands.arguments import Device, Processes, Wandb
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +26,7 @@ def resume(
     ] = None,
     device: Device = None,
     wandb: Wandb = None,
+    nproc_per_node: Processes = None,
     extend_epochs: Annotated[
         int | None, typer.Option(min=1, help="Train for this many epochs in all, with a new plan.", metavar="EPOCHS")
     ] = None,
@@ -66,6 +67,7 @@ def resume(
         stop_at_step=stop_at_step,
         from_step=from_step,
         must_exist=True,
+        nproc_per_node=nproc_per_node,
     )
     raise typer.Exit(carry_out(resolved, wishes))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Architecture, Device, Wandb, Words
+from trm_cli.commands.arguments import Architecture, Device, Processes, Wandb, Words
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +19,7 @@ def train(
     arch: Architecture = None,
     device: Device = None,
     wandb: Wandb = None,
+    nproc_per_node: Processes = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run's checkpoints and start again.")] = False,
     replan: Annotated[
@@ -55,5 +56,6 @@ def train(
         dataset_only=dataset_only,
         rebuild_dataset=rebuild_dataset,
         incremental=incremental,
+        nproc_per_node=nproc_per_node,
     )
     raise typer.Exit(carry_out(resolved, wishes))

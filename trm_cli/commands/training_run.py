@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import CheckpointError, ConfigError, ExitCode
+from trm_cli.errors import CheckpointError, ConfigError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
-    from trm_cli.console.progress import TrainingView
     from trm_cli.data.live_build import LiveBuild
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.distributed.peers import Peers
+    from trm_cli.training.observer import Observer
     from trm_cli.training.preflight import Preflight
     from trm_cli.training.session import Datasets, Machine, Run
     from trm_cli.training.signals import StopRequest
@@ -32,52 +35,87 @@ class Wishes:
     rebuild_dataset: bool = False
     incremental: bool = True
     must_exist: bool = False
+    #: Processes to start on this machine, this one in their place; None: this process does the work.
+    nproc_per_node: int | None = None
 
 
-def carry_out(resolved: Resolved, wishes: Wishes) -> ExitCode:
+def carry_out(resolved: Resolved, wishes: Wishes) -> int:
     """Do what the command asked for; returns the exit code of the run."""
+    from trm_cli.console.output import silence
+    from trm_cli.training.devices import prepare_threads
+    from trm_cli.training.distributed.joining import joined
+
+    config = resolved.config
+    if _is_launch(config.global_batch_size, wishes):
+        return _launch(wishes)
+    prepare_threads()  # before torch is imported
+    with joined(global_batch_size=config.global_batch_size, device=config.device, silence=silence) as peers:
+        return _carry_out(resolved, wishes, peers)
+
+
+def _is_launch(global_batch_size: int, wishes: Wishes) -> bool:
+    """Whether other processes do the work of this one. Raises UsageError for a number of them that cannot."""
+    from trm_cli.training.distributed.launcher import launched_by_us
+    from trm_cli.training.distributed.rows import check_divides
+
+    count = wishes.nproc_per_node
+    if count is None or launched_by_us():
+        return False
+    if "RANK" in os.environ:
+        raise UsageError(
+            "--nproc-per-node starts the processes itself, and a launcher has started this one",
+            hint="leave --nproc-per-node out under torchrun or srun",
+        )
+    check_divides(global_batch_size, count)
+    return count > 1 and not wishes.dry_run and not wishes.dataset_only
+
+
+def _launch(wishes: Wishes) -> int:
+    from trm_cli.console.output import note
+    from trm_cli.training.distributed.launcher import launch
+
+    assert wishes.nproc_per_node is not None
+    return launch([sys.executable, "-m", "trm_cli", *sys.argv[1:]], wishes.nproc_per_node, note)
+
+
+def _carry_out(resolved: Resolved, wishes: Wishes, peers: Peers) -> ExitCode:
     from trm_cli.commands.run_dataset import end_build, ensure_dataset, missing_paths
 
     if wishes.dry_run:
-        return _plan_without_dataset(resolved) if missing_paths(resolved) else _run(resolved, wishes, None)
-    incremental = wishes.incremental and not wishes.dataset_only
-    live = ensure_dataset(resolved, rebuild=wishes.rebuild_dataset, incremental=incremental)
+        without_data = peers.from_first(lambda: bool(missing_paths(resolved)))
+        return _plan_without_dataset(resolved) if without_data else _run(resolved, wishes, None, peers)
+    # Several processes train on a dataset that is complete: a builder beside them could stop only one of them.
+    incremental = wishes.incremental and not wishes.dataset_only and peers.count == 1
+    live = peers.from_first(lambda: ensure_dataset(resolved, rebuild=wishes.rebuild_dataset, incremental=incremental))
     if wishes.dataset_only:
         return ExitCode.DONE
     if live is None:
-        return _run(resolved, wishes, None)
+        return _run(resolved, wishes, None, peers)
     finished = False
     try:
-        code = _run(resolved, wishes, live)
+        code = _run(resolved, wishes, live, peers)
         finished = code is ExitCode.DONE and wishes.stop_at_step is None
     finally:
         end_build(live, finished=finished)
     return code
 
 
-def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
+def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None, peers: Peers) -> ExitCode:
     """Plan, prepare and train on a dataset that is complete, or that `live` is completing."""
     from trm_cli.console.output import note
     from trm_cli.console.run_screen import show_choices, show_data_notes, show_plan
-    from trm_cli.training.fresh import clear_run
 
     run_path = Path(resolved.config.checkpoint_path)
-    if wishes.fresh and not wishes.dry_run and (deleted := clear_run(run_path)):
-        note(f"deleted {deleted} files of the run in {run_path}: a fresh start")
-    check_drift(resolved, replan=wishes.replan)
-
-    from trm_cli.training.devices import prepare_threads
-
-    prepare_threads()  # before torch is imported
+    peers.from_first(lambda: _clear_the_way(resolved, wishes))
     from trm_cli.training.session import Datasets, Machine, Run
 
     datasets = Datasets.open(resolved.config, None if live is None else live.waiting())
     plan = datasets.plan(resolved.config)
     show_plan(resolved, plan)
     show_data_notes(datasets.train.notes)
-    machine = Machine.choose(resolved.config, datasets.train.metadata.seq_len)
-    show_choices(machine)
-    preflight = _preflight(resolved, plan, datasets, machine)
+    machine = Machine.choose(resolved.config, datasets.train.metadata.seq_len, peers)
+    show_choices(machine, processes=peers.count)
+    preflight = _preflight(resolved, plan, datasets, machine, peers)
     if not preflight.fits and not wishes.dry_run and machine.device.value == "cpu":
         raise preflight.too_large()  # the system would kill the process, without a word
     if wishes.dry_run:
@@ -88,7 +126,7 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode
     from trm_cli.config.dump import dump_config
 
     text = dump_config(resolved)
-    run = Run.prepare(resolved.config, text, datasets, machine, note, from_step=wishes.from_step)
+    run = Run.prepare(resolved.config, text, datasets, machine, note, peers, from_step=wishes.from_step)
     if wishes.must_exist and run.continued_from is None:
         raise CheckpointError(f"{run_path} has no checkpoint to continue from", hint="`trm train` starts it")
     _announce_discarded(run_path, wishes)
@@ -98,6 +136,17 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None) -> ExitCode
         note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
         return ExitCode.DONE
     return _train(run, preflight, wishes, live)
+
+
+def _clear_the_way(resolved: Resolved, wishes: Wishes) -> None:
+    """Delete the run where that was asked for; else refuse what would silently change it."""
+    from trm_cli.console.output import note
+    from trm_cli.training.fresh import clear_run
+
+    run_path = Path(resolved.config.checkpoint_path)
+    if wishes.fresh and not wishes.dry_run and (deleted := clear_run(run_path)):
+        note(f"deleted {deleted} files of the run in {run_path}: a fresh start")
+    check_drift(resolved, replan=wishes.replan)
 
 
 def _announce_discarded(run_path: Path, wishes: Wishes) -> None:
@@ -113,20 +162,21 @@ def _announce_discarded(run_path: Path, wishes: Wishes) -> None:
         note(f"--from {wishes.from_step}: the checkpoints of steps {listed} move to {run_path / DISCARDED}")
 
 
-def _preflight(resolved: Resolved, plan: TrainingPlan, datasets: Datasets, machine: Machine) -> Preflight:
-    """What an update needs of the device's memory, shown."""
+def _preflight(resolved: Resolved, plan: TrainingPlan, datasets: Datasets, machine: Machine, peers: Peers) -> Preflight:
+    """What the rows of this process need of its device's memory, shown."""
     from trm_cli.console.run_screen import show_memory
     from trm_cli.training.preflight import Preflight, Task
 
     train = datasets.train
-    task = Task(resolved.config, plan, train.metadata, train.blank, machine, evaluates=datasets.test is not None)
+    config = resolved.config.model_copy(update={"global_batch_size": plan.global_batch_size // peers.count})
+    task = Task(config, plan, train.metadata, train.blank, machine, evaluates=datasets.test is not None)
     preflight = Preflight.of(task)
     show_memory(preflight)
     return preflight
 
 
 def _train_within_memory(
-    run: Run, preflight: Preflight, view: TrainingView, stop: StopRequest, stop_at_step: int | None
+    run: Run, preflight: Preflight, view: Observer, stop: StopRequest, stop_at_step: int | None
 ) -> ExitCode:
     """Train; a device that runs out of memory is told with what would fit.
 
@@ -146,10 +196,13 @@ def _train_within_memory(
 def _train(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
     from trm_cli.commands.run_dataset import data_state
     from trm_cli.console.output import note
-    from trm_cli.console.progress import TrainingView
+    from trm_cli.console.progress import SilentView, TrainingView
     from trm_cli.training.signals import StopRequest
 
     state, path = run.state, run.directory.path
+    if not run.peers.first:
+        with StopRequest() as stop:
+            return _train_within_memory(run, preflight, SilentView(), stop, wishes.stop_at_step)
     if run.continued_from is not None:
         note(f"continuing {path} after step {state.step:,}")
     title = f"{run.config.model}  {run.config.arch.name}  {run.machine.device.value} {run.machine.precision.value}"
@@ -211,9 +264,8 @@ def _plan_without_dataset(resolved: Resolved) -> ExitCode:
 
     plan = make_plan(resolved.config, find_facts(resolved))
     show_plan(resolved, plan)
-    from trm_cli.training.devices import choose_device, prepare_threads
+    from trm_cli.training.devices import choose_device
 
-    prepare_threads()  # before torch is imported
     _show_cost(resolved, plan, choose_device(resolved.config.device).value)
     note("dry run: the dataset would be built first, or beside the training where it is a stream; nothing was written")
     return ExitCode.DONE

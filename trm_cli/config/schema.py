@@ -89,6 +89,9 @@ class RunConfig(Section):
                                          unit="rows", ge=1, le=1_048_576)  # fmt: skip
     activation_checkpointing: bool = key(False, "compute activations twice instead of keeping them", resume="free")
     compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on recent CUDA devices", resume="free")
+    sharding: Literal["none", "fsdp"] = key(
+        "none", "fsdp = each of several processes keeps a part of weights, moments and average", resume="free"
+    )
     threads: Threads | Literal["auto"] = key("auto", "CPU threads", resume="free", unit="threads")
     wandb: Literal["auto", "online", "offline", "disabled"] = key(
         "auto", "Weights & Biases; auto = online when logged in, else offline", resume="free"

@@ -24,6 +24,11 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, emoji=False)
 
 
+def silence(wanted: bool) -> None:
+    """Say nothing on either stream (True), or speak again: of several processes of a run, the first one speaks."""
+    stdout().quiet = stderr().quiet = wanted
+
+
 def note(message: str) -> None:
     """Tell the user something in passing, without markup, on stderr."""
     stderr().print(message, markup=False, soft_wrap=True)

@@ -160,6 +160,25 @@ def _loss(record: dict[str, Any]) -> str:
     return "-" if record["loss"] is None else f"{record['loss']:.4f}"
 
 
+class SilentView:
+    """The observer of a process that another one speaks for."""
+
+    def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
+        """Say nothing of an update."""
+
+    def evaluating(self, rows: int) -> None:
+        """Say nothing of an evaluation under way."""
+
+    def evaluated(self, step: int, result: Any, best: bool) -> None:
+        """Say nothing of a result."""
+
+    def saved(self, step: int, path: Path, seconds: float) -> None:
+        """Say nothing of a checkpoint."""
+
+    def note(self, message: str) -> None:
+        """Say nothing."""
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: 48 s, 3:07 min, 5:12 h, 2 d 3 h."""
     whole = round(seconds)

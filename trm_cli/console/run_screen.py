@@ -68,9 +68,11 @@ def show_memory(preflight: Preflight) -> None:
     stderr().print(table)
 
 
-def show_choices(machine: Machine) -> None:
+def show_choices(machine: Machine, *, processes: int = 1) -> None:
     """Print where the run computes, and why."""
     table = Table.grid(padding=(0, 2))
+    if processes > 1:
+        table.add_row("processes", str(processes), Text("each computes its rows of every batch", style="dim"))
     names = ("device", "precision", "tf32", "compile", "threads")
     for name in names if machine.device.value == "cuda" else [name for name in names if name != "tf32"]:
         choice = getattr(machine, name)

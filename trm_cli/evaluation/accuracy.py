@@ -6,7 +6,7 @@ Published protocol: every row runs `halt_max_steps` supervision steps and the la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +47,13 @@ def evaluate(
     *,
     steps: int | None = None,
     between_batches: Callable[[int], bool] | None = None,
+    total: Callable[[Sequence[float]], Sequence[float]] = tuple,
 ) -> Accuracy:
     """Score a model on batches that carry its labels [B, L] (-100 ignored) and `valid` [B] (False for padding rows).
 
     between_batches is called with the number of rows done and ends the evaluation by returning True
-    (raises EvaluationInterrupted). A row without any label that counts is not scored.
+    (raises EvaluationInterrupted). A row without any label that counts is not scored. total: adds up the sums of
+    several processes that have a part of the rows each.
     """
     steps = steps or int(model.halt_max_steps)  # type: ignore[arg-type]
     count = exact = sure = 0
@@ -81,5 +83,6 @@ def evaluate(
                 sure += int((((outputs.q_halt > 0) == whole) & valid).sum())
     finally:
         model.train(was_training)
-    total = max(1, count)
-    return Accuracy(count, token_fraction / total, exact / total, sure / total, steps)
+    scored, right_tokens, right_rows, right_halts = total((count, token_fraction, exact, sure))
+    rows = max(1.0, scored)
+    return Accuracy(int(scored), right_tokens / rows, right_rows / rows, right_halts / rows, steps)

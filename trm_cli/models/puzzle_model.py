@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from trm_cli.models import act, formulas, layers, losses
 from trm_cli.models.act import Carry, Outputs, StepResult
+from trm_cli.models.all_rows import AllRows
 from trm_cli.models.layers import Rope
 from trm_cli.models.stack import BlockWeights, Stack
 
@@ -184,6 +185,9 @@ class PuzzleModel(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, Stack):
                 module.compile_compute(**options)
+
+    def share_rows(self, rows: AllRows) -> None:
+        """Every row is learnt from by itself here: those of other processes are not asked for."""
 
     def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
         """All rows halted, states zero: the first step fills every row."""

@@ -88,8 +88,10 @@ def choose_compile(wanted: bool | str, device: str) -> Choice:
     return Choice("off", "little to gain on this device; compile=true tries it")
 
 
-def choose_threads(wanted: int | str, *, rows: int, width: int) -> Choice:
+def choose_threads(wanted: int | str, *, rows: int, width: int, processes: int = 1) -> Choice:
     """`auto`: all cores where a product of the model's size (rows x width) is clearly faster on them, else one.
+
+    processes: how many on this machine share its cores.
 
     With a busy neighbour, threads wait for each other after every product: where a product takes a millisecond, two
     threads were seen 25 times slower than one. So a small model gets one thread whatever the moment says, and for a
@@ -97,9 +99,9 @@ def choose_threads(wanted: int | str, *, rows: int, width: int) -> Choice:
     """
     if isinstance(wanted, int):
         return Choice(str(wanted), "as asked")
-    cores = available_cores()
+    cores = max(1, available_cores() // processes)
     if cores == 1:
-        return Choice("1", "one core")
+        return Choice("1", "one core" if processes == 1 else f"{processes} processes share {available_cores()} cores")
     alone = _product_seconds(1, rows, width)
     if alone < _SMALL:
         return Choice("1", f"a product takes {1000 * alone:.1f} ms: too small to share")

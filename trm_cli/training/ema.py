@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from trm_cli.training.distributed.shards import local_parts
+
 
 class HasTrunk(Protocol):
     """A module that says which of its parameters are averaged."""
@@ -34,7 +36,8 @@ class EMA:
     @torch.no_grad()
     def update(self) -> None:
         """Take in the present weights: once per optimizer step."""
-        torch._foreach_lerp_(list(self._shadow.values()), list(self._parameters.values()), 1 - self.rate)
+        shadow, present = local_parts(self._shadow.values()), local_parts(self._parameters.values())
+        torch._foreach_lerp_(shadow, present, 1 - self.rate)
 
     @contextmanager
     def swapped(self, model: HasTrunk) -> Iterator[None]:
@@ -46,12 +49,12 @@ class EMA:
         live = _named_trunk(model)
         if live.keys() != self._shadow.keys():
             raise ValueError("The averaged weights belong to a model with other parameters.")
-        parameters: list[Tensor] = list(live.values())
+        parameters, shadow = local_parts(live.values()), local_parts(self._shadow.values())
         with torch.no_grad():
             raw = [parameter.clone() for parameter in parameters]
         try:
             with torch.no_grad():
-                torch._foreach_copy_(parameters, list(self._shadow.values()))
+                torch._foreach_copy_(parameters, shadow)
             yield
         finally:
             with torch.no_grad():

@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trm_cli.training.distributed.peers import ALONE, Peers
+from trm_cli.training.distributed.shards import is_shard, local_parts
+
 Groups = Mapping[str, Sequence[nn.Parameter]]
 
 
@@ -27,17 +30,24 @@ def gradient_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
-def gradient_norms(groups: Groups) -> Tensor:
-    """The Euclidean norm of each group's gradient, [G], on the device."""
-    norms = [torch.nn.utils.get_total_norm(_gradients(group)) for group in groups.values()]
+def gradient_norms(groups: Groups, peers: Peers = ALONE) -> Tensor:
+    """The Euclidean norm of each group's gradient, [G], on the device, where each process may hold a part of them."""
+    gradients = [_gradients(group) for group in groups.values()]
     device = next(parameter.device for group in groups.values() for parameter in group)
-    return torch.stack([norm.to(device) for norm in norms])
+    norms = torch.stack([torch.nn.utils.get_total_norm(local_parts(group)).to(device) for group in gradients])
+    if any(is_shard(gradient) for group in gradients for gradient in group):
+        squares = norms.square()
+        peers.sum_([squares])
+        return squares.sqrt()
+    return norms
 
 
 def clip_gradients(groups: Groups, norms: Tensor, limit: float) -> None:
     """Shrink the gradient of each group, by itself, to a norm of at most `limit`. norms: `gradient_norms(groups)`."""
     for group, norm in zip(groups.values(), norms.unbind(), strict=True):
-        torch.nn.utils.clip_grads_with_norm_(group, limit, norm)
+        gradients = local_parts(_gradients(group))
+        if gradients:
+            torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
 
 
 def finite(loss: Tensor, norms: Tensor) -> Finite:
@@ -48,6 +58,12 @@ def finite(loss: Tensor, norms: Tensor) -> Finite:
     """
     loss_is, gradients_are = torch.stack((loss.isfinite(), norms.isfinite().all())).tolist()
     return Finite(loss_is, gradients_are)
+
+
+def agreed(verdict: Finite, peers: Peers) -> Finite:
+    """What holds for all processes: the loss of each is that of its own rows."""
+    loss_is_not, gradients_are_not = peers.largest([not verdict.loss, not verdict.gradients])
+    return Finite(not loss_is_not, not gradients_are_not)
 
 
 def _gradients(group: Sequence[nn.Parameter]) -> list[Tensor]:

@@ -16,18 +16,21 @@ from torch import Tensor
 
 from trm_cli.data.counter_rng import uniform
 from trm_cli.data.waiting import WaitCancelled
-from trm_cli.errors import DatasetError, ExitCode
+from trm_cli.errors import DatasetError, ExitCode, TrmError
 from trm_cli.evaluation.accuracy import EvaluationInterrupted, evaluate
+from trm_cli.models.act import Carry
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint_store import CheckpointStore
-from trm_cli.training.metrics_log import JsonLines
+from trm_cli.training.distributed.agreement import Agreement
+from trm_cli.training.distributed.sharding import gathered
+from trm_cli.training.distributed.whole_state import gather_carry
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.observer import Observer
+from trm_cli.training.outlets import Outlets
 from trm_cli.training.saving import Saver
 from trm_cli.training.signals import StopRequest
-from trm_cli.training.sinks import Guarded
 from trm_cli.training.state import TrainingState
-from trm_cli.training.step import StepSettings, drain, update
+from trm_cli.training.step import Skipped, StepSettings, drain, update
 
 #: How often a run that waits for data looks whether a checkpoint is asked for.
 _LOOK_SECONDS = 0.5
@@ -43,8 +46,11 @@ class TrainingData(Protocol):
 class EvaluationData(Protocol):
     """What the loop needs of a test set."""
 
-    def eval_batches(self, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
-        """All rows in order, the last batch padded (`valid` [B] says which rows count)."""
+    def eval_count(self, batch_size: int) -> int:
+        """How many batches hold all rows."""
+
+    def eval_batch(self, index: int, batch_size: int, rows: slice | None = None) -> dict[str, np.ndarray]:
+        """Batch `index`, or some of its rows; the last batch is padded (`valid` [B] says which rows count)."""
 
 
 @dataclass(frozen=True)
@@ -73,32 +79,29 @@ class Loop:
         train: TrainingData,
         test: EvaluationData | None,
         store: CheckpointStore,
-        summary: dict[str, Any],
-        metrics: JsonLines,
-        timings: JsonLines,
-        sinks: list[Guarded],
+        outlets: Outlets,
         observer: Observer,
         settings: LoopSettings,
     ) -> None:
+        """store is written to in the first process alone."""
         self.plan = plan
         self.state = state
         self.train = train
         self.test = test
-        self.metrics = metrics
-        self.timings = timings
-        self.sinks = sinks
+        self.outlets = outlets
         self.observer = observer
         self.settings = settings
+        self.peers = settings.step.peers
         self._clock = namedtuple("Clock", list(plan.values_at(0)))  # type: ignore[misc]
         self._saver = Saver(
             store=store,
             state=state,
-            summary=summary,
-            metrics=metrics,
+            outlets=outlets,
             observer=observer,
             device=settings.device,
             with_carry=settings.save_carry,
             seconds=settings.checkpoint_seconds,
+            peers=self.peers,
         )
         self._logged_at = time.monotonic()
 
@@ -109,19 +112,21 @@ class Loop:
         as well, when the data of the next step cannot be had, and TrmError when the last checkpoint cannot be written.
         """
         end = min(self.plan.total_steps, last_step or self.plan.total_steps)
+        agreed = Agreement(stop, self.peers)
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-                self._execute(pool, end, stop)
+                self._execute(pool, end, agreed)
         except WaitCancelled:
             # The stop came while a batch was waited for: the last step is whole, and the one after it has not begun.
             assert stop
         except DatasetError:
-            self._saver.save_last()
+            if self.peers.count == 1:  # the others have begun an update that this process cannot take part in
+                self._saver.save_last()
             raise
         self._saver.save_last()
-        return stop.exit_code or ExitCode.DONE
+        return agreed.exit_code or ExitCode.DONE
 
-    def _execute(self, pool: ThreadPoolExecutor, end: int, stop: StopRequest) -> None:
+    def _execute(self, pool: ThreadPoolExecutor, end: int, stop: Agreement) -> None:
         self._finish_step(stop)  # an evaluation that the last process could not complete
         first = self.state.step + 1
         following = pool.submit(self.train.train_batch, first) if first <= end else None
@@ -135,7 +140,7 @@ class Loop:
                 self._saver.check_room()
             self._finish_step(stop)
 
-    def _batch(self, following: Future[dict[str, np.ndarray]], stop: StopRequest) -> dict[str, np.ndarray]:
+    def _batch(self, following: Future[dict[str, np.ndarray]], stop: Agreement) -> dict[str, np.ndarray]:
         """The next batch; a checkpoint that somebody asks for meanwhile is written while it is waited for."""
         while not wait((following,), timeout=_LOOK_SECONDS).done:
             if stop.save_wanted:
@@ -146,23 +151,34 @@ class Loop:
         values = self.plan.values_at(step)
         device = self.settings.device
         batch = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
-        draws = self._draws(step, arrays)
+        draws = self._draws(step)
         skipped = update(self.state, batch, draws, values, self._tensors(values), self.settings.step)
         self.state.step = step
         if skipped is not None:
             self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
             if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
-                raise give_up(self.state, skipped, batch, draws, values, self._saver.store.directory)
+                raise self._given_up(skipped, batch, draws, values)
         record = self._log(step, values) if self._is_logged(step) else None
         if record is None:
             self.observer.stepped(step, None, None)
 
-    def _draws(self, step: int, arrays: dict[str, np.ndarray]) -> Tensor:
-        """All randomness of an update [B, K], from (seed, step, row): the same on any device and in any process."""
-        rows = len(next(iter(arrays.values())))
-        counters = (step - 1) * self.settings.step.global_batch_size + np.arange(rows)
-        draws = uniform(self.settings.seed, "halting", counters, int(self.state.model.draws_per_row))  # type: ignore[arg-type]
-        return torch.from_numpy(draws.astype(np.float32)).to(self.settings.device, non_blocking=True)
+    def _given_up(
+        self, skipped: Skipped, batch: dict[str, Tensor], draws: Tensor, values: dict[str, float]
+    ) -> TrmError:
+        """The error that ends the run, once the rows of all processes are kept for inspection."""
+        *rows, draws = self.peers.gather((*batch.values(), draws))
+        batch = dict(zip(batch, rows, strict=True))
+        before = Carry.from_state_dict(gather_carry(skipped.before.state_dict(), self.peers))
+        skipped, directory = skipped._replace(before=before), self._saver.store.directory
+        error: TrmError = self.peers.from_first(lambda: give_up(self.state, skipped, batch, draws, values, directory))
+        return error
+
+    def _draws(self, step: int) -> Tensor:
+        """All randomness of this process's rows [b, K]."""
+        total = self.settings.step.global_batch_size
+        columns = int(self.state.model.draws_per_row)  # type: ignore[arg-type]
+        draws = draws_of_rows(self.settings.seed, step, self.peers.rows(total), total, columns)
+        return torch.from_numpy(draws).to(self.settings.device, non_blocking=True)
 
     def _tensors(self, values: dict[str, float]) -> tuple[Tensor, ...]:
         """The clock on the device: one copy, then views."""
@@ -174,21 +190,22 @@ class Loop:
 
     def _log(self, step: int, values: dict[str, float]) -> dict[str, Any]:
         batch_size = self.settings.step.global_batch_size
-        averaged = drain(self.state, batch_size)
+        averaged = drain(self.state, batch_size, self.peers)
         record = {"kind": "train", "step": step, **averaged.means, **values}
         now = time.monotonic()
         speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
         self._logged_at = now
-        self.metrics.write(record)
-        self.timings.write({"step": step, "samples_per_second": round(speed, 3)})
-        for sink in self.sinks:
+        self.outlets.metrics.write(record)
+        self.outlets.timings.write({"step": step, "samples_per_second": round(speed, 3)})
+        for sink in self.outlets.sinks:
             sink.write(step, {**record, "samples_per_second": speed})
         self.observer.stepped(step, record, speed)
         return record
 
-    def _finish_step(self, stop: StopRequest) -> None:
+    def _finish_step(self, stop: Agreement) -> None:
         """Evaluate and save where the plan says so for the state's step (and, between, where time says so)."""
         step = self.state.step
+        stop.poll(due=self._saver.is_due)
         while self.test is not None and self.plan.is_eval(step) and self.state.evaluated_step != step:
             try:
                 self._evaluate(step, stop)
@@ -198,27 +215,28 @@ class Loop:
                 self._saver.save_wanted(stop)  # then the evaluation, of which nothing was recorded, begins again
         started = time.monotonic()
         planned = self.plan.is_checkpoint(step) or self.state.best_step == step
-        if step and not self._saver.is_saved and (planned or self._saver.is_due):
+        if step and not self._saver.is_saved and (planned or stop.due):
             self._saver.save()
         if stop.save_wanted:
             self._saver.save_wanted(stop)
         self._logged_at += time.monotonic() - started  # saving is not training time
 
-    def _evaluate(self, step: int, stop: StopRequest) -> None:
+    def _evaluate(self, step: int, stop: Agreement) -> None:
         assert self.test is not None
-        batches = self.test.eval_batches(self.settings.eval_batch_size)
         started = time.monotonic()
 
         def between_batches(rows: int) -> bool:
             self.observer.evaluating(rows)
+            stop.poll()
             return bool(stop) or stop.save_wanted
 
-        with self._averaged_weights():
+        with self._averaged_weights(), gathered(self.state.model, sharded=self.state.sharded):
             result = evaluate(
                 self.state.model,
-                _first(batches, self.settings.eval_batches),
+                self._eval_batches(self.test),
                 self.settings.device,
                 between_batches=between_batches,
+                total=self.peers.total,
             )
         best = result.exact_accuracy > self.state.best_exact_accuracy
         if best:
@@ -226,12 +244,19 @@ class Loop:
             self.state.best_step = step
         self.state.evaluated_step = step
         record = {"kind": "eval", "step": step, **result.to_json()}
-        self.metrics.write(record)
-        self.timings.write({"step": step, "evaluation_seconds": round(time.monotonic() - started, 3)})
-        for sink in self.sinks:
+        self.outlets.metrics.write(record)
+        self.outlets.timings.write({"step": step, "evaluation_seconds": round(time.monotonic() - started, 3)})
+        for sink in self.outlets.sinks:
             sink.write(step, record)
         self.observer.evaluated(step, result, best)
         self._logged_at += time.monotonic() - started  # an evaluation is not training time
+
+    def _eval_batches(self, test: EvaluationData) -> Iterator[dict[str, np.ndarray]]:
+        """This process's rows of each evaluation batch: as many batches in every process."""
+        size = self.settings.eval_batch_size
+        count = test.eval_count(size)
+        for index in range(min(count, self.settings.eval_batches or count)):
+            yield test.eval_batch(index, size, self.peers.rows(size))
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
@@ -242,8 +267,10 @@ class Loop:
                 yield
 
 
-def _first(batches: Iterator[dict[str, np.ndarray]], limit: int | None) -> Iterator[dict[str, np.ndarray]]:
-    for number, batch in enumerate(batches):
-        if limit is not None and number >= limit:
-            return
-        yield batch
+def draws_of_rows(seed: int, step: int, rows: slice, total: int, columns: int) -> np.ndarray:
+    """Uniform float32 numbers [b, K] from (seed, step, row), for some rows of a batch of `total`.
+
+    They are the same on any device and in any process.
+    """
+    counters = (step - 1) * total + np.arange(rows.start, rows.stop)
+    return uniform(seed, "halting", counters, columns).astype(np.float32)

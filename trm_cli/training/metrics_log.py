@@ -47,6 +47,16 @@ class JsonLines:
         self._file.close()
 
 
+class Nowhere:
+    """Takes what a process has to log that is not the first of its run: the same is logged there."""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Take a record."""
+
+    def sync(self) -> None:
+        """Nothing is there to be made durable."""
+
+
 def cut_back(path: Path, *, step: int, evaluated_step: int) -> None:
     """Drop what a resumed run writes again: lines after `step`, evaluations after `evaluated_step`, a torn line."""
     if not path.exists():

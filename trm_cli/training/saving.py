@@ -10,10 +10,12 @@ import torch
 from trm_cli.errors import TrmError
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.devices import synchronise
-from trm_cli.training.metrics_log import JsonLines
+from trm_cli.training.distributed.agreement import Agreement
+from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.whole_state import gather_state
 from trm_cli.training.observer import Observer
+from trm_cli.training.outlets import Outlets
 from trm_cli.training.room import room_warning
-from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
 
 
@@ -28,21 +30,21 @@ class Saver:
         *,
         store: CheckpointStore,
         state: TrainingState,
-        summary: dict[str, Any],
-        metrics: JsonLines,
+        outlets: Outlets,
         observer: Observer,
         device: torch.device,
         with_carry: bool,
         seconds: float | None,
+        peers: Peers,
     ) -> None:
         self.store = store
         self.state = state
-        self.summary = summary
-        self.metrics = metrics
+        self.outlets = outlets
         self.observer = observer
         self.device = device
         self.with_carry = with_carry
         self.seconds = seconds
+        self.peers = peers
         #: (step, evaluated_step) of the newest checkpoint: an evaluation changes what there is to save as well.
         self._saved = (state.step, state.evaluated_step)
         self._saved_at = time.monotonic()
@@ -60,18 +62,19 @@ class Saver:
         return overdue or self._failures > 0
 
     def save(self) -> None:
-        """Write a checkpoint and delete what need not be kept. A disk that fails is told once; the run goes on."""
+        """Write a checkpoint and delete what need not be kept. A disk that fails is told once; the run goes on.
+
+        All processes call it; the first one writes what all of them have.
+        """
         started = time.monotonic()
         synchronise(self.device)
         step = self.state.step
-        try:
-            self.metrics.sync()  # a checkpoint must never be newer than the metrics that it stands on
-            path = self.store.save(step, self._state_dict(), self.summary, best=self.state.best_step == step)
-        except OSError as error:
+        state = gather_state(self._state_dict(), self.peers)
+        problem = self.peers.from_first(lambda: self._write(step, state))
+        if problem is not None:
             # The run is worth more than one file: older checkpoints stand, and the next step tries again.
             if self._failures == 0:
-                reason = error.strerror or error
-                self.observer.note(f"the checkpoint of step {step:,} is not written ({reason}); each step tries again")
+                self.observer.note(f"the checkpoint of step {step:,} is not written ({problem}); each step tries again")
             self._failures += 1
             return
         if self._failures:
@@ -79,13 +82,26 @@ class Saver:
         self._failures = 0
         self._saved = (step, self.state.evaluated_step)
         self._saved_at = time.monotonic()
-        self.observer.saved(step, path, self._saved_at - started)
+        self.observer.saved(step, self.store.path(step), self._saved_at - started)
+        if self.peers.first:
+            self._prune()
+
+    def _write(self, step: int, state: dict[str, Any]) -> str | None:
+        """Commit a checkpoint; returns why that failed."""
+        try:
+            self.outlets.metrics.sync()  # a checkpoint must never be newer than the metrics that it stands on
+            self.store.save(step, state, self.outlets.summary, best=self.state.best_step == step)
+        except OSError as error:
+            return str(error.strerror or error)
+        return None
+
+    def _prune(self) -> None:
         try:
             self.store.prune()
         except OSError as error:
             self.observer.note(f"an old checkpoint could not be deleted ({error.strerror or error})")
 
-    def save_wanted(self, stop: StopRequest) -> None:
+    def save_wanted(self, stop: Agreement) -> None:
         """Do what SIGUSR1 asks for."""
         stop.save_wanted = False
         if self.is_saved:
@@ -106,6 +122,8 @@ class Saver:
 
     def check_room(self) -> None:
         """Say so where the disk will not hold what the run keeps; asked when the state is first complete."""
+        if not self.peers.first or self.state.sharded:  # parts say nothing of the size of the whole
+            return
         # What is kept, the best one, and the one that is being written before an old one goes.
         warning = room_warning(self.store.directory, self._state_dict(), files=self.store.keep + 2)
         if warning is not None:

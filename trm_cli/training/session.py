@@ -24,21 +24,18 @@ from trm_cli.errors import ExitCode, UsageError
 from trm_cli.models import create_model
 from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
 from trm_cli.training.checkpoint_store import DISCARDED, CheckpointStore
-from trm_cli.training.devices import (
-    Choice,
-    choose_compile,
-    choose_device,
-    choose_precision,
-    choose_tf32,
-    choose_threads,
-)
+from trm_cli.training.distributed.alike import same_data
+from trm_cli.training.distributed.peers import ALONE, Peers
+from trm_cli.training.distributed.sharding import shard
 from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import gradient_groups
 from trm_cli.training.loop import Loop, LoopSettings
+from trm_cli.training.machine import Machine
 from trm_cli.training.metrics_log import JsonLines, cut_back
 from trm_cli.training.observer import Observer
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.sign_sgd import SignSGD
+from trm_cli.training.outlets import NOTHING_WRITTEN, Outlets
 from trm_cli.training.room import require_room_for_one
 from trm_cli.training.run_directory import RunDirectory
 from trm_cli.training.signals import StopRequest
@@ -46,45 +43,6 @@ from trm_cli.training.sinks import open_sinks
 from trm_cli.training.starting_point import discard_newer, take_over
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a run computes; each choice with its reason."""
-
-    device: Choice
-    precision: Choice
-    compile: Choice
-    threads: Choice
-    tf32: Choice
-
-    @classmethod
-    def choose(cls, config: RunConfig, seq_len: int) -> Machine:
-        """Decide from the configuration and what is here. Raises UsageError for a device that is not.
-
-        A run that exists keeps its number of threads: another one may change the last bits of a sum.
-        """
-        device = choose_device(config.device)
-        directory = RunDirectory(Path(config.checkpoint_path))
-        pinned = directory.identity()["threads"] if directory.exists() and config.threads == "auto" else None
-        threads = (
-            Choice(str(pinned), "as this run began")
-            if pinned
-            else choose_threads(config.threads, rows=config.global_batch_size * seq_len, width=config.arch.hidden_size)
-        )
-        torch.set_num_threads(int(threads.value))
-        return cls(
-            device=device,
-            precision=choose_precision(config.precision, device.value),
-            compile=choose_compile(config.compile, device.value),
-            threads=threads,
-            tf32=choose_tf32(device.value),
-        )
-
-    @property
-    def torch_device(self) -> torch.device:
-        """The device as torch names it."""
-        return torch.device(self.device.value)
 
 
 @dataclass(frozen=True)
@@ -167,16 +125,19 @@ def eval_batch_size(config: RunConfig) -> int:
 
 
 class BoundData:
-    """A training set together with the order in which this run draws from it."""
+    """A training set together with the order in which this run draws from it, and the rows of this process."""
 
-    def __init__(self, dataset: PuzzleDataset | StreamDataset, plan: TrainingPlan, seed: int) -> None:
+    def __init__(
+        self, dataset: PuzzleDataset | StreamDataset, plan: TrainingPlan, seed: int, peers: Peers = ALONE
+    ) -> None:
         self._dataset = dataset
+        self._rows = peers.rows(plan.global_batch_size)
         self._order = BatchOrder(plan.global_batch_size, plan.steps_per_epoch, plan.step_rounding)
         self._seed = seed
 
     def train_batch(self, step: int) -> dict[str, np.ndarray]:
         """The rows of update `step`."""
-        return self._dataset.train_batch(step, self._order, self._seed)
+        return self._dataset.train_batch(step, self._order, self._seed, self._rows)
 
 
 @dataclass(frozen=True)
@@ -193,6 +154,7 @@ class Run:
     state: TrainingState
     continued_from: Path | None
     from_step: int | None = None
+    peers: Peers = ALONE
 
     @classmethod
     def prepare(
@@ -202,16 +164,23 @@ class Run:
         datasets: Datasets,
         machine: Machine,
         tell: Callable[[str], None],
+        peers: Peers = ALONE,
         *,
         from_step: int | None = None,
     ) -> Run:
         """Build the model and take over the newest whole checkpoint, if there is one, or that of `from_step`."""
+        same_data(datasets.train.fingerprint, peers)
         model = make_model(config, datasets.train.metadata, machine.precision.value).to(machine.torch_device)
         if config.activation_checkpointing:
             model.recompute_activations()  # type: ignore[operator]
         if machine.compile.value == "on":
             model.compile_stacks()  # type: ignore[operator]
+        model.share_rows(peers)  # type: ignore[operator]
+        sharded = config.sharding == "fsdp" and peers.count > 1
+        if sharded:
+            shard(model, count=peers.count, device_type=machine.device.value, precision=machine.precision.value)
         state = make_state(config, model, machine)
+        state.sharded = sharded
         state.identifiers = datasets.identifiers() if state.puzzle_optimizer is not None else None
         plan = datasets.plan(config)
         directory = RunDirectory(Path(config.checkpoint_path))
@@ -224,8 +193,9 @@ class Run:
             from_step=from_step,
             elsewhere=config.load_checkpoint,
             tell=tell,
+            peers=peers,
         )
-        if path is not None and from_step is None:
+        if path is not None and from_step is None and peers.first:
             store.point_best(state.best_step)
         return cls(
             config=config,
@@ -238,6 +208,7 @@ class Run:
             state=state,
             continued_from=path,
             from_step=from_step,
+            peers=peers,
         )
 
     @property
@@ -247,13 +218,16 @@ class Run:
 
     def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
         """Carry the plan out from the state's step on, up to `stop_at_step` where one is given."""
+        if not self.peers.first:
+            return self._loop(observer, stop, stop_at_step, NOTHING_WRITTEN)
         with self.directory.held():
             return self._train(observer, stop, stop_at_step)
 
     def _train(self, observer: Observer, stop: StopRequest, stop_at_step: int | None) -> ExitCode:
         if self.from_step is not None and (newer := discard_newer(self.store, self.state, self.directory.metrics_path)):
             observer.note(f"{len(newer)} newer checkpoints are in {self.directory.path / DISCARDED} now")
-        require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
+        if not self.state.sharded:  # parts say nothing of the size of the whole
+            require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
         identity = self.directory.begin(
             config=self.config_text,
             plan=self.plan.to_json(),
@@ -270,26 +244,26 @@ class Run:
             first_step=self.state.step + 1,
             tell=observer.note,
         )
-        loop = Loop(
-            plan=self.plan,
-            state=self.state,
-            train=BoundData(self.datasets.train, self.plan, self.config.seed),
-            test=self.datasets.test,
-            store=self.store,
-            summary=self.summary(identity),
-            metrics=metrics,
-            timings=timings,
-            sinks=sinks,
-            observer=observer,
-            settings=self._loop_settings(),
-        )
         try:
-            return loop.run(stop, last_step=stop_at_step)
+            return self._loop(observer, stop, stop_at_step, Outlets(self.summary(identity), metrics, timings, sinks))
         finally:
             for sink in sinks:
                 sink.close()
             metrics.close()
             timings.close()
+
+    def _loop(self, observer: Observer, stop: StopRequest, stop_at_step: int | None, outlets: Outlets) -> ExitCode:
+        loop = Loop(
+            plan=self.plan,
+            state=self.state,
+            train=BoundData(self.datasets.train, self.plan, self.config.seed, self.peers),
+            test=self.datasets.test,
+            store=self.store,
+            outlets=outlets,
+            observer=observer,
+            settings=self._loop_settings(),
+        )
+        return loop.run(stop, last_step=stop_at_step)
 
     def summary(self, identity: dict[str, Any]) -> dict[str, Any]:
         """What every checkpoint of the run says about it."""
@@ -305,7 +279,7 @@ class Run:
         config = self.config
         minutes = config.checkpoint_minutes
         return LoopSettings(
-            step=StepSettings(config.global_batch_size, config.grad_clip, config.micro_batch_size),
+            step=StepSettings(config.global_batch_size, config.grad_clip, config.micro_batch_size, peers=self.peers),
             nonfinite_limit=config.nonfinite_limit,
             seed=config.seed,
             log_interval=config.log_interval,

@@ -13,6 +13,8 @@ from trm_cli.data.stream_dataset import StreamDataset
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.whole_state import own_state
 from trm_cli.training.state import TrainingState
 
 Data = PuzzleDataset | StreamDataset
@@ -27,25 +29,27 @@ def take_over(
     from_step: int | None,
     elsewhere: str | None,
     tell: Callable[[str], None],
+    peers: Peers,
 ) -> Path | None:
     """Load what the run goes on from into `state`; returns the file, None where the run starts from nothing.
 
     from_step: this checkpoint of the run instead of the newest whole one. elsewhere: a file to start from where the run
     has none of its own; on the same data it is continued exactly, on other data its weights are taken.
+    The first process reads the files, for all of them.
     Raises CheckpointError for a file that is damaged, of another run, or of another dataset.
     """
-    found = _own(store, from_step) if from_step is not None else store.load_newest(tell)
+    found = peers.state_from_first(lambda: _own(store, from_step) if from_step is not None else store.load_newest(tell))
     if found is not None:
         saved, summary, path = found
         _require_same_data(summary, data)
-        state.load_state_dict(saved, device)
-        return path
+        state.load_state_dict(own_state(saved, peers), device)
+        return path  # type: ignore[no-any-return]
     if elsewhere is None:
         return None
     path = Path(elsewhere)
-    saved, summary = load_checkpoint(path)
+    saved, summary = peers.state_from_first(lambda: load_checkpoint(path))
     if _fingerprint(summary) == data.fingerprint:
-        state.load_state_dict(saved, device)
+        state.load_state_dict(own_state(saved, peers), device)
         return path
     known = state.load_weights(saved)
     rows = 0 if state.model.puzzle_embedding is None else len(state.model.puzzle_embedding.weight)  # type: ignore[arg-type, union-attr]

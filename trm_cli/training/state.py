@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from trm_cli.data.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
 from trm_cli.models.act import Carry
+from trm_cli.training.distributed.sharding import in_parts, weights_in_parts
 from trm_cli.training.ema import EMA
 from trm_cli.training.migration import STATE_FORMAT, migrate
 from trm_cli.training.optimizers.sign_sgd import SignSGD
@@ -34,6 +35,8 @@ class TrainingState:
     groups: dict[str, list[nn.Parameter]]
     #: float16 alone needs one: its small gradients would vanish unscaled.
     scaler: torch.amp.GradScaler | None = None
+    #: Whether each process holds only a part of the trunk (FSDP2).
+    sharded: bool = False
     carry: Carry | None = None
     step: int = 0
     #: The last step whose evaluation is complete; a run stopped during an evaluation repeats it.
@@ -47,6 +50,15 @@ class TrainingState:
     sums: dict[str, Tensor] = field(default_factory=dict)
     #: What the rows of the puzzle table stand for; None without a table, or where nobody knows.
     identifiers: IdentifierMap | None = None
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """What the main optimizer updates, in its order."""
+        return [parameter for group in self.trunk_optimizer.param_groups for parameter in group["params"]]
+
+    @property
+    def table(self) -> nn.Parameter | None:
+        """The puzzle table, where there is one."""
+        return None if self.puzzle_optimizer is None else self.puzzle_optimizer.table
 
     def state_dict(self, *, with_carry: bool = True) -> dict[str, Any]:
         """Plain nested dicts of tensors, numbers and strings, loadable with `weights_only=True`."""
@@ -71,6 +83,8 @@ class TrainingState:
         """Take over a saved state. Raises CheckpointError when it does not fit this model."""
         state = migrate(state)
         with _fitting():
+            if self.sharded:
+                state = in_parts(state, self.model, self.trunk_parameters())
             self.model.load_state_dict(state["model"])
             self._load_optimizer(state["trunk_optimizer"])
             if self.ema:
@@ -105,11 +119,12 @@ class TrainingState:
         weights, known = dict(state["model"]), 0
         if self.model.puzzle_embedding is not None and TABLE in weights:
             weights[TABLE], known = self._moved(weights[TABLE], _read(state["identifiers"]))
+        average = state["ema"] or weights
         with _fitting():
-            self.model.load_state_dict(weights)
+            self.model.load_state_dict(weights_in_parts(weights, self.model))
             if self.ema:
-                trunk = {name: weights[name] for name in self.ema.state_dict()}
-                self.ema.load_state_dict(state["ema"] or trunk)
+                trunk = {name: average[name] for name in self.ema.state_dict()}
+                self.ema.load_state_dict(weights_in_parts(trunk, self.model))
         return known
 
     def _moved(self, table: Tensor, before: IdentifierMap | None) -> tuple[Tensor, int]:

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from trm_cli.models import act
 from trm_cli.models.act import Carry, StepResult
-from trm_cli.training.gradients import Finite, clip_gradients, finite, gradient_norms
+from trm_cli.training.distributed.gradients import reduce_gradients
+from trm_cli.training.distributed.peers import ALONE, Peers
+from trm_cli.training.distributed.whole_state import total_sums
+from trm_cli.training.gradients import Finite, agreed, clip_gradients, finite, gradient_norms
 from trm_cli.training.state import TrainingState
 
 #: At this scale float16 gradients overflow although nothing was multiplied: lowering it further cannot help.
@@ -21,13 +24,15 @@ _SMALLEST_SCALE = 1.0
 class StepSettings(NamedTuple):
     """What an update needs from the configuration.
 
-    micro_batch_size: rows computed at once, None = all. judge: decides for all processes whether an update is finite.
+    micro_batch_size: rows that a process computes at once, None = all of its. judge: decides whether an update is
+    finite; each process has to be content.
     """
 
     global_batch_size: int
     grad_clip: float | None
     micro_batch_size: int | None = None
     judge: Callable[[Tensor, Tensor], Finite] = finite
+    peers: Peers = ALONE
 
 
 class Skipped(NamedTuple):
@@ -55,7 +60,8 @@ def update(
 ) -> Skipped | None:
     """Advance `state` by one update; returns why no weight changed where its numbers were not finite.
 
-    batch: the rows that fill halted slots. draws: uniform numbers [B, K] that stand for all randomness of this step.
+    batch: the rows of this process, which fill halted slots. draws: uniform numbers [B, K] that stand for all
+    randomness of this step.
     values: the clock as exact numbers (the optimizers read the learning rates); clock: the same as a named tuple of
     0-dim tensors on the device (the model reads those, so that a compiled graph is never rebuilt).
 
@@ -68,8 +74,9 @@ def update(
         state.carry = state.model.initial_carry(batch)  # type: ignore[operator]
     before = state.carry
     computed = _compute(state, batch, draws, clock, settings)
-    norms = _norms(state)
-    verdict = settings.judge(computed.sums["loss/loss"], _with_table(state, norms))
+    reduce_gradients(state.trunk_parameters(), state.table, settings.peers)
+    norms = _norms(state, settings.peers)
+    verdict = agreed(settings.judge(computed.sums["loss/loss"], _with_table(state, norms)), settings.peers)
     state.carry = computed.carry
     _accumulate(state.sums, "updates", torch.ones((), device=norms.device))
     if verdict.loss:
@@ -80,7 +87,7 @@ def update(
     if verdict.loss and verdict.gradients:
         _apply(state, norms, values, settings.grad_clip)
     else:
-        skipped = _skip(state, computed, norms, verdict, before)
+        skipped = _skip(state, computed, norms, verdict, before, settings.peers)
     state.trunk_optimizer.zero_grad(set_to_none=True)
     if state.puzzle_optimizer is not None:
         state.puzzle_optimizer.zero_grad()
@@ -125,11 +132,11 @@ def _sums(result: StepResult) -> dict[str, Tensor]:
     return {"loss/loss": result.loss, **terms, **metrics}
 
 
-def _norms(state: TrainingState) -> Tensor:
+def _norms(state: TrainingState, peers: Peers) -> Tensor:
     """The norms of the unscaled gradients, [G]."""
     if state.scaler is not None:
         state.scaler.unscale_(state.trunk_optimizer)
-    return gradient_norms(state.groups)
+    return gradient_norms(state.groups, peers)
 
 
 def _with_table(state: TrainingState, norms: Tensor) -> Tensor:
@@ -163,7 +170,9 @@ def _apply(state: TrainingState, norms: Tensor, values: Mapping[str, float], gra
         _accumulate(state.sums, f"applied/{label}", norm)
 
 
-def _skip(state: TrainingState, computed: _Computed, norms: Tensor, verdict: Finite, before: Carry) -> Skipped | None:
+def _skip(
+    state: TrainingState, computed: _Computed, norms: Tensor, verdict: Finite, before: Carry, peers: Peers
+) -> Skipped | None:
     """Leave weights, moments and average as they are; a scale that can fall falls, everything else is a fault."""
     state.skipped += 1
     scale = None if state.scaler is None else state.scaler.get_scale()
@@ -175,7 +184,7 @@ def _skip(state: TrainingState, computed: _Computed, norms: Tensor, verdict: Fin
     state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     state.skipped_in_a_row += 1
     if not verdict.loss:
-        return Skipped(f"the loss is {float(computed.sums['loss/loss'])}", before)
+        return Skipped(f"the loss is {peers.total([float(computed.sums['loss/loss'])])[0]}", before)
     parts = [name for name, norm in zip(state.groups, norms.tolist(), strict=True) if not math.isfinite(norm)]
     at_scale = "" if scale is None else f" although nothing scales it up (scale {scale:g})"
     return Skipped(f"the gradient of {', '.join(parts) or 'the puzzle table'} is not finite{at_scale}", before)
@@ -188,8 +197,8 @@ class Averaged(NamedTuple):
     updates: int
 
 
-def drain(state: TrainingState, global_batch_size: int) -> Averaged:
-    """Turn the sums since the last record into means and start new sums.
+def drain(state: TrainingState, global_batch_size: int, peers: Peers = ALONE) -> Averaged:
+    """Turn the sums since the last record, over all processes, into means and start new sums.
 
     Losses are per row of the batch, over the updates with a finite loss; accuracies are over the rows that halted;
     norms are over the updates that changed the weights. None where there is nothing to average. `skipped` counts the
@@ -198,7 +207,7 @@ def drain(state: TrainingState, global_batch_size: int) -> Averaged:
     names = list(state.sums)
     numbers = torch.stack([state.sums[name].double() for name in names]).tolist()
     state.sums = {}
-    sums = dict(zip(names, numbers, strict=True))
+    sums = total_sums(dict(zip(names, numbers, strict=True)), peers)
     updates, scored, applied = (int(sums.pop(name, 0)) for name in ("updates", "scored", "applied"))
     count = sums.pop("halted/count", 0.0)
     means: dict[str, float | None] = {"halted": _mean(count, scored), "loss": None, "skipped": updates - applied}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trm_cli.models.all_rows import AllRows
 from trm_cli.models.hesc import planner
 from trm_cli.models.hesc.capsules import map_overlap
 from trm_cli.models.hesc.geometry import GRID, TEXT
@@ -50,7 +51,9 @@ def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor
     return total / max(1, len(thought.further))
 
 
-def _planner_terms(settings: HescSettings, plan: planner.Plan, verdict: Verdict) -> dict[str, Tensor]:
+def _planner_terms(
+    settings: HescSettings, plan: planner.Plan, verdict: Verdict, everybody: AllRows
+) -> dict[str, Tensor]:
     """The value of what was followed tells whether the row came out right; paths are used alike and think apart."""
     rows = float(verdict.right.shape[0])
     followed = (plan.weights.detach() * plan.values).sum(-1)
@@ -59,15 +62,23 @@ def _planner_terms(settings: HescSettings, plan: planner.Plan, verdict: Verdict)
     )
     return {
         "planner_value_loss": settings.planner_value_loss_weight * value,
-        "planner_balance_loss": settings.planner_balance_loss_weight * planner.balance(plan.shares) * rows,
+        "planner_balance_loss": settings.planner_balance_loss_weight * planner.balance(plan.shares, everybody) * rows,
         "planner_diversity_loss": settings.planner_diversity_loss_weight * planner.likeness(plan.thoughts).sum(),
     }
 
 
 def loss_terms(
-    settings: HescSettings, thought: Thought, verdict: Verdict, target: Tensor, target_kind: Tensor
+    settings: HescSettings,
+    thought: Thought,
+    verdict: Verdict,
+    target: Tensor,
+    target_kind: Tensor,
+    everybody: AllRows,
 ) -> dict[str, Tensor]:
-    """Name -> weighted sum over rows, 0-dim, with graph. Parts that are left out have no term."""
+    """Name -> weighted sum over rows, 0-dim, with graph. Parts that are left out have no term.
+
+    everybody: the rows of all processes, which one term (how evenly paths are used) is about.
+    """
     is_text = target_kind == TEXT
     halting = functional.binary_cross_entropy_with_logits(
         thought.q_halt, verdict.right.float(), weight=verdict.has_label.float(), reduction="sum"
@@ -90,7 +101,7 @@ def loss_terms(
     if thought.further:
         terms["mtp_loss"] = settings.mtp_loss_weight * _further_tokens(thought, target, is_text).sum()
     if thought.plan is not None:
-        terms |= _planner_terms(settings, thought.plan, verdict)
+        terms |= _planner_terms(settings, thought.plan, verdict, everybody)
     return terms
 
 

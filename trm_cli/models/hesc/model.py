@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from trm_cli.models import act, layers
 from trm_cli.models.act import Carry, Outputs, StepResult
+from trm_cli.models.all_rows import AllRows, OnlyRows
 from trm_cli.models.hesc import budget, losses, q_control
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import HescNetwork, Thought
@@ -66,6 +67,7 @@ class MultimodalHesc(nn.Module):
         self.q_network: QNetwork | None = None
         self.replay: ReplayBuffer | None = None
         self.draws_per_row = _FIRST_REPLAY_DRAW
+        self._all: AllRows = OnlyRows()
         if self.settings.enable_dqn:
             self.q_network = QNetwork(self.settings)
             self.replay = ReplayBuffer(self.settings.replay_capacity, self.q_network.state_size, len(Action))
@@ -73,6 +75,10 @@ class MultimodalHesc(nn.Module):
 
     #: The batch field that holds what should be answered.
     label_field = "target"
+
+    def share_rows(self, rows: AllRows) -> None:
+        """Learn from the rows of all processes what is learnt from a whole batch."""
+        self._all = rows
 
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
         """The trunk by component: each has its own size of gradient, and is measured and clipped by itself."""
@@ -194,7 +200,8 @@ class MultimodalHesc(nn.Module):
         assert outputs.thought is not None and outputs.opened is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
         verdict = losses.judge(thought, target)
-        terms = losses.loss_terms(self.settings, thought, verdict, target, kind)
+        everybody = OnlyRows() if draws is None else self._all
+        terms = losses.loss_terms(self.settings, thought, verdict, target, kind, everybody)
         if self.q_network is not None:
             carry = self._remember_verdict(carry, verdict)
             if draws is not None:
@@ -255,17 +262,19 @@ class MultimodalHesc(nn.Module):
             next_valid=valid,
             terminal=torch.ones_like(before.halted),
         )
-        self.replay.push(led_here, ~before.halted & old["learns"])
-        self.replay.push(ended, after.halted & new["learns"])
+        for transition, keep in ((led_here, ~before.halted & old["learns"]), (ended, after.halted & new["learns"])):
+            *fields, keep = self._all.gather((*transition, keep))
+            self.replay.push(Transition(*fields), keep)
 
     def _td_term(self, values: Annealed, draws: Tensor) -> Tensor:
         """TD loss of a sample, as a sum over rows; nothing during warm-up or while the replay is too small."""
         assert self.replay is not None and self.q_network is not None
         settings = self.settings
         self.q_network.follow(settings.dqn_tau)
-        chosen = draws[:, _FIRST_REPLAY_DRAW:].flatten()
-        recent = int(settings.replay_recent_fraction * chosen.shape[0])
-        batch = self.replay.sample(chosen, recent, settings.replay_recent_window)
+        (everybody,) = self._all.gather((draws[:, _FIRST_REPLAY_DRAW:].contiguous(),))
+        recent = int(settings.replay_recent_fraction * everybody.numel())
+        places = self.replay.places(everybody.flatten(), recent, settings.replay_recent_window)
+        batch = self.replay.at(places.view(everybody.shape)[self._all.rows(len(everybody))].flatten())
         ready = (self.replay.size() >= settings.replay_min_size) & (
             torch.as_tensor(values.dqn_warmup, device=draws.device) >= 1.0
         )
@@ -275,8 +284,9 @@ class MultimodalHesc(nn.Module):
     def _store(self, thought: Thought, verdict: Verdict, carry: Carry, draws: Tensor) -> None:
         """Move the concept book; keep the states of rows that ended right, worth more the fewer steps they took."""
         if self.network.concepts is not None and thought.coding is not None:
-            self.network.concepts.update(thought.coding.encodings, thought.coding.ids, draws[:, _CONCEPT_DRAW])
+            coding = (thought.coding.encodings, thought.coding.ids, draws[:, _CONCEPT_DRAW])
+            self.network.concepts.update(*self._all.gather(coding))
         if self.network.memory is not None and thought.cue is not None:
             saved = 1.0 + (self.halt_max_steps - carry.steps).float() / self.halt_max_steps
             worth = saved * (carry.halted & verdict.right)
-            self.network.memory.write(thought.cue.detach(), thought.z_H[:, 0].detach(), worth)
+            self.network.memory.write(*self._all.gather((thought.cue.detach(), thought.z_H[:, 0].detach(), worth)))

@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from trm_cli.models.all_rows import AllRows
 from trm_cli.models.hesc.blocks import Attention, Linear, SwiGLU
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import embedding_parameter, linear_parameter, rms_norm
@@ -122,9 +123,14 @@ class LatentPlanner(nn.Module):
         return z_H + gate.to(z_H.dtype)[:, None, None] * change, Plan(values, shares, weights, thoughts, gate)
 
 
-def balance(shares: Tensor) -> Tensor:
-    """KL of the batch's mean share of each path from the uniform law: [B, P] -> 0-dim, 0 when paths are used alike."""
-    mean = shares.mean(0)
+def balance(shares: Tensor, everybody: AllRows) -> Tensor:
+    """KL of the batch's mean share of each path from the uniform law: [B, P] -> 0-dim, 0 when paths are used alike.
+
+    The mean is that of the rows of all processes; gradients reach one's own rows, as large as if they were all.
+    """
+    own = shares.mean(0)
+    (means,) = everybody.gather((own.detach()[None],))
+    mean = own + (means.mean(0) - own.detach())
     return (mean * (mean * mean.shape[0]).clamp_min(1e-9).log()).sum()
 
 

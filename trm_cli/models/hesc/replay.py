@@ -86,8 +86,12 @@ class ReplayBuffer(nn.Module):
 
     @torch.no_grad()
     def sample(self, draws: Tensor, recent: int, window: int) -> Transition:
-        """The transitions at `places(...)`, states as float32."""
-        place = self.places(draws, recent, window)
+        """The transitions at `places(...)`."""
+        return self.at(self.places(draws, recent, window))
+
+    @torch.no_grad()
+    def at(self, place: Tensor) -> Transition:
+        """The transitions at `place` int64 [N], states as float32."""
         rows = {name: self.get_buffer(name)[place] for name in Transition._fields}
         rows["state"], rows["next_state"] = rows["state"].float(), rows["next_state"].float()
         return Transition(**rows)

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
+
+from trm_cli.training.distributed.shards import local_parts
 
 
 class AdamATan2(Optimizer):
@@ -77,9 +79,9 @@ class AdamATan2(Optimizer):
 
     def _update(self, parameters: list[nn.Parameter], group: dict[str, Any], step: int) -> None:
         lr, (beta1, beta2) = float(group["lr"]), group["betas"]
-        gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
-        means: list[Tensor] = [self.state[p]["exp_avg"] for p in parameters]
-        squares: list[Tensor] = [self.state[p]["exp_avg_sq"] for p in parameters]
+        gradients = local_parts(p.grad for p in parameters if p.grad is not None)
+        means = local_parts(self.state[p]["exp_avg"] for p in parameters)
+        squares = local_parts(self.state[p]["exp_avg_sq"] for p in parameters)
         torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
@@ -87,6 +89,6 @@ class AdamATan2(Optimizer):
         torch._foreach_div_(scales, math.sqrt(1 - beta2**step))
         for mean, scale in zip(means, scales, strict=True):
             torch.atan2(mean, scale, out=scale)
-        weights: list[Tensor] = list(parameters)
+        weights = local_parts(parameters)
         torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
         torch._foreach_add_(weights, scales, alpha=-lr / (1 - beta1**step))

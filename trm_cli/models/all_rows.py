@@ -1,0 +1,34 @@
+"""The rows of other processes, for the few things that a model learns from a whole batch and not row by row.
+
+A model that computes some rows of a batch asks here for all of them. What it then keeps (replay, memory, concepts) is
+the same in every process, as if one of them had computed the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+
+class AllRows(Protocol):
+    """What is asked of the others; every process asks at the same place of the same step."""
+
+    def rows(self, total: int) -> slice:
+        """Which of `total` rows are this process's."""
+
+    def gather(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The rows of all processes in their order, detached: [b, ...] each -> [B, ...]."""
+
+
+class OnlyRows:
+    """There are no others."""
+
+    def rows(self, total: int) -> slice:
+        """All of them."""
+        return slice(0, total)
+
+    def gather(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The same."""
+        return list(tensors)

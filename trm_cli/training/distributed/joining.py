@@ -1,0 +1,114 @@
+"""How a process finds the others: through the variables that torchrun, SLURM scripts and our launcher set.
+
+RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT. Without RANK, or with a WORLD_SIZE of 1, a
+process is alone and nothing of torch.distributed is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import ExitCode, TrmError, UsageError
+from trm_cli.training.distributed.launcher import LAUNCHER, LOST_CONTACT, follow_launcher
+from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.rows import check_divides
+
+if TYPE_CHECKING:
+    from trm_cli.training.distributed.process_group import ProcessGroup
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process stands among the others."""
+
+    rank: int
+    count: int
+    local_rank: int
+    local_count: int
+
+
+def find_place(environment: Mapping[str, str]) -> Place:
+    """Read the variables. Raises UsageError for ones that make no sense."""
+    if "RANK" not in environment:
+        return Place(0, 1, 0, 1)
+    try:
+        rank, count = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+        local_rank = int(environment.get("LOCAL_RANK", rank))
+        place = Place(rank, count, local_rank, int(environment.get("LOCAL_WORLD_SIZE", 1)))
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"RANK is set, but the variables of a launcher are not whole ({error})",
+            hint="start with torchrun or --nproc-per-node, or unset RANK",
+        ) from error
+    if not 0 <= rank < count or local_rank < 0:
+        raise UsageError(f"RANK={rank} is not one of WORLD_SIZE={count} processes")
+    return place
+
+
+@contextmanager
+def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], None]) -> Iterator[Peers]:
+    """Be one of the processes of a run, until the run ends.
+
+    device: as configured, `auto` included. silence: called with True in every process but the first, and with False
+    in the one that has an error to tell. Within the block an error of one process ends all of them, and is told once.
+    """
+    place = find_place(os.environ)
+    if place.count == 1:
+        yield Peers()
+        return
+    follow_launcher()
+    check_divides(global_batch_size, place.count)
+    # The libraries underneath report at length that a peer is gone; it has said why itself.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from trm_cli.training.distributed.process_group import LostContact
+
+    silence(place.rank > 0)
+    peers: ProcessGroup | None = None
+    try:
+        peers = _meet(place, device)
+        yield peers
+        peers.leave()
+    except LostContact:
+        # Our launcher knows how the other one ended; other launchers are left to say it in their own words as well.
+        if LAUNCHER in os.environ or (peers is not None and not peers.claim_failure()):
+            _leave(LOST_CONTACT)
+        silence(False)
+        raise
+    except Exception as error:
+        if peers is not None and not peers.claim_failure():
+            _leave(int(error.exit_code) if isinstance(error, TrmError) else int(ExitCode.FAILED))
+        silence(False)
+        raise
+
+
+def _meet(place: Place, device: str) -> ProcessGroup:
+    import torch
+    import torch.distributed as dist
+
+    from trm_cli.training.distributed.process_group import SILENCE, ProcessGroup, contact
+
+    kind = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "mps":
+        raise UsageError("device=mps takes one process", hint="leave --nproc-per-node out")
+    if kind == "cuda" and torch.cuda.is_available():
+        if place.local_rank >= torch.cuda.device_count():
+            raise UsageError(
+                f"process {place.local_rank} of this machine has no CUDA device: it has {torch.cuda.device_count()}",
+                hint=f"start {torch.cuda.device_count()} processes on it, or device=cpu",
+            )
+        torch.cuda.set_device(place.local_rank)
+    with contact():
+        store, _, _ = next(dist.rendezvous("env://", place.rank, place.count, timeout=SILENCE))
+    return ProcessGroup(store, place.rank, place.count, place.local_count, kind)
+
+
+def _leave(code: int) -> None:
+    """End at once and in silence: threads of a broken exchange may never end by themselves."""
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)

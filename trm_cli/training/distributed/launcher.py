@@ -1,0 +1,131 @@
+"""Start a command as several processes on this machine, and end as they end. Standard library only.
+
+The processes get a session of their own: Ctrl-C reaches the launcher alone, and each of them exactly once through it (a
+second one means "at once"). When one fails, the others have nobody to compute with: they are given a few seconds to
+notice, then killed, which no checkpoint minds. When the launcher itself is killed, they are killed with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from trm_cli.errors import ExitCode
+
+#: Holds the launcher's process id in the processes that it starts.
+LAUNCHER = "TRM_LAUNCHER"
+#: Exit status of a process that ends because another one has.
+LOST_CONTACT = 76
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_GRACE_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+_PR_SET_PDEATHSIG = 1
+
+
+def launched_by_us() -> bool:
+    """Whether this process was started by `launch`."""
+    return LAUNCHER in os.environ
+
+
+def follow_launcher() -> None:
+    """Die with the launcher (where the system offers that): orphans would go on holding the run directory."""
+    if not launched_by_us() or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ[LAUNCHER]):
+        os._exit(LOST_CONTACT)  # it died before we asked
+
+
+def launch(command: Sequence[str], count: int, tell: Callable[[str], None]) -> int:
+    """Run `command` as ranks 0 .. count-1 and return the exit status for the whole: 0 when all of them ended well."""
+    port = _free_port()
+    processes: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(number)
+        for process in processes:
+            process.send_signal(number)
+
+    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        for rank in range(count):
+            processes.append(_start(command, rank, count, port))
+        codes = _watch(processes)
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+        for process in processes:
+            process.wait()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return _verdict(codes, received, tell)
+
+
+def _start(command: Sequence[str], rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
+    place = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": count,
+        "LOCAL_WORLD_SIZE": count,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        LAUNCHER: os.getpid(),
+    }
+    environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
+    # Without a terminal of its own only the first process could ask something, and none of them does.
+    return subprocess.Popen(list(command), env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _watch(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Wait for all; once one has failed, a few seconds more for the others. Exit statuses in the order of the ends."""
+    ended: dict[int, int] = {}
+    failed_at: float | None = None
+    while len(ended) < len(processes):
+        for rank, process in enumerate(processes):
+            if rank not in ended and (code := process.poll()) is not None:
+                ended[rank] = code
+                if code and failed_at is None:
+                    failed_at = time.monotonic()
+        if failed_at is not None and time.monotonic() - failed_at > _GRACE_SECONDS:
+            for rank, process in enumerate(processes):
+                if rank not in ended:
+                    process.kill()
+                    process.wait()
+                    ended[rank] = LOST_CONTACT
+        time.sleep(_LOOK_SECONDS)
+    return list(ended.values())
+
+
+def _verdict(codes: Sequence[int], received: Sequence[int], tell: Callable[[str], None]) -> int:
+    """One exit status for all: that of the first process that failed by itself."""
+    own = [code for code in codes if code not in (0, LOST_CONTACT)]
+    killed = [-code for code in own if code < 0]
+    unasked = [number for number in killed if number not in received]
+    if unasked:
+        name = signal.Signals(unasked[0]).name if unasked[0] in set(signal.Signals) else f"signal {unasked[0]}"
+        reason = " (out of memory?)" if name == "SIGKILL" else ""
+        tell(f"error: a process of this run was killed by {name}{reason}; the others were stopped")
+        tell("hint: the same command, or `trm resume RUN`, continues from the last checkpoint")
+        return ExitCode.FAILED
+    ended = [code for code in own if code > 0]
+    if ended:
+        return ended[0]
+    if killed:
+        return 128 + killed[0]  # as a shell says it: we were asked to end before there was anything to save
+    return ExitCode.FAILED if any(codes) else ExitCode.DONE
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,81 @@
+"""FSDP2 for a model whose weights, moments and average do not fit on every device: each process keeps a part of them.
+
+The model is one unit. Its weights are gathered for the forward and the backward of a step, because the recursion uses
+all of them again and again and casts them once; the weights between steps, both moments and the average, most of what a
+small batch needs, stay in parts. Gradients are summed and scattered by FSDP instead of by `gradients.py`. The puzzle
+table stays whole everywhere: its gradient is sparse. A checkpoint is the same single file as without sharding, put
+together tensor by tensor in the first process, so a run may change its sharding whenever it is resumed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from trm_cli.errors import UsageError
+from trm_cli.training.distributed.shards import part_like
+
+
+def shard(model: nn.Module, *, count: int, device_type: str, precision: str) -> None:
+    """Shard the trunk of `model` over all `count` processes. Raises UsageError for what cannot be sharded."""
+    if precision == "float16":
+        raise UsageError(
+            "sharding=fsdp and precision=float16 do not go together: no process sees whether all gradients are finite",
+            hint="use precision=bfloat16 or float32",
+        )
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
+        raise UsageError("sharding=fsdp needs a newer torch", hint="install torch 2.9 or later")
+    # It warns of outputs that share memory, which nothing here writes to.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
+    table = model.puzzle_embedding
+    fully_shard(
+        model,
+        mesh=init_device_mesh(device_type, (count,)),
+        reshard_after_forward=False,
+        ignored_params=None if table is None else {table.weight},  # type: ignore[arg-type, union-attr]
+    )
+    # Losses are divided by the global batch already; and gloo knows no other reduction.
+    model.set_gradient_divide_factor(1.0)  # type: ignore[operator]
+    model.set_force_sum_reduction_for_comms(True)  # type: ignore[operator]
+
+
+@contextmanager
+def gathered(model: nn.Module, *, sharded: bool) -> Iterator[None]:
+    """Within the block the weights are whole, for uses of the model other than calling it; they stay as they are."""
+    if not sharded:
+        yield
+        return
+    model.unshard()  # type: ignore[operator]
+    try:
+        yield
+    finally:
+        model.reshard()  # type: ignore[operator]
+
+
+def in_parts(state: dict[str, Any], model: nn.Module, trunk: list[nn.Parameter]) -> dict[str, Any]:
+    """A state of whole tensors for a model that is sharded. trunk: the optimizer's parameters, in its order."""
+    average = None if state["ema"] is None else weights_in_parts(state["ema"], model)
+    optimizer = state["trunk_optimizer"]
+    moments = {
+        index: {name: _moment(value, trunk[index]) for name, value in entry.items()}
+        for index, entry in optimizer["state"].items()
+    }
+    weights = weights_in_parts(state["model"], model)
+    return {**state, "model": weights, "ema": average, "trunk_optimizer": {**optimizer, "state": moments}}
+
+
+def weights_in_parts(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Whole weights by name, each sharded as that of `model` is."""
+    now = model.state_dict()
+    return {name: part_like(value, now[name]) if name in now else value for name, value in weights.items()}
+
+
+def _moment(value: Any, parameter: nn.Parameter) -> Any:
+    return part_like(value, parameter) if hasattr(value, "shape") else value

@@ -1,0 +1,49 @@
+"""Tensors of which this process holds a part only: how elementwise arithmetic reaches the part, and how parts join.
+
+Updates and averages are elementwise, so each process may do its own part of them, at the speed of plain tensors.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+
+def is_shard(tensor: Tensor) -> bool:
+    """Whether this process holds a part of the tensor only (a DTensor)."""
+    # A process that has never imported the class has no instance of it, and need not wait a second for the import.
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def local_parts(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The parts that this process holds, as plain tensors that share their memory."""
+    return [tensor.to_local() if is_shard(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
+
+
+def joined_parts(value: Any, *, keep: bool) -> Any:
+    """A nested state with sharded tensors whole and on the CPU; all processes call it together.
+
+    keep: whether this one wants them; the others hold no more than one whole tensor at a time, and get parts.
+    """
+    if isinstance(value, Tensor) and is_shard(value):
+        joined = value.full_tensor()  # type: ignore[attr-defined]
+        return joined.cpu() if keep else value
+    if isinstance(value, dict):
+        return {key: joined_parts(item, keep=keep) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(joined_parts(item, keep=keep) for item in value)
+    return value
+
+
+def part_like(whole: Tensor, like: Tensor) -> Tensor:
+    """`whole`, which every process has, sharded as `like` is; itself where `like` is not, or has another shape."""
+    if not is_shard(like) or whole.shape != like.shape:
+        return whole
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = like.device_mesh, like.placements  # type: ignore[attr-defined]
+    return distribute_tensor(whole.to(like.device), mesh, placements, src_data_rank=None)

@@ -1,0 +1,83 @@
+"""The state of a run as one process would have it: what is kept in rows, put together and taken apart again.
+
+Weights, optimizer, average, replay, memory and concepts are the same in every process. Rows differ: the carry is
+gathered in the order of the global batch, so that any number of processes that divides the batch can go on with it. The
+sums of metrics are kept one by one, because adding them up early would round differently.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trm_cli.training.distributed.alike import check_alike
+from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.shards import is_shard, joined_parts
+
+#: Metrics that are sums over rows; the others (how many updates there were) are the same in every process.
+_OVER_ROWS = ("loss/", "halted/")
+
+
+def total_sums(sums: dict[str, float], peers: Peers) -> dict[str, float]:
+    """Metrics of all rows from those of each process's rows."""
+    names = [name for name in sums if name.startswith(_OVER_ROWS)]
+    return {**sums, **dict(zip(names, peers.total([sums[name] for name in names]), strict=True))}
+
+
+def gather_state(state: dict[str, Any], peers: Peers) -> dict[str, Any]:
+    """The state of the whole run from the state dict of each process; all of them call it.
+
+    Raises TrmError where what must be the same everywhere is not: a checkpoint would hide that.
+    """
+    if peers.count == 1:
+        return state
+    check_alike({name: value for name, value in state["model"].items() if not is_shard(value)}, peers)
+    state = joined_parts(state, keep=peers.first)
+    carry, sums = state["carry"], state["sums"]
+    if carry is not None:
+        carry = gather_carry(carry, peers)
+    names = list(sums)
+    gathered = peers.gather([sums[name].reshape(1) for name in names]) if names else []
+    return {**state, "carry": carry, "sums": dict(zip(names, gathered, strict=True))}
+
+
+def gather_carry(carry: dict[str, Any], peers: Peers) -> dict[str, Any]:
+    """The carry of the whole batch, in the order of its rows, on the CPU."""
+    everything = iter(peers.gather(_leaves(carry)))
+    return dict(_mapped(carry, lambda _: next(everything).cpu()))
+
+
+def own_state(state: dict[str, Any], peers: Peers) -> dict[str, Any]:
+    """The part of a gathered state that belongs to this process, whatever number of processes wrote it."""
+    carry = state["carry"]
+    if carry is not None and peers.count > 1:
+        carry = _mapped(carry, lambda tensor: tensor[peers.rows(len(tensor))].clone())
+    return {
+        **state,
+        "carry": carry,
+        "sums": {name: _own_sum(name, value, peers) for name, value in state["sums"].items()},
+    }
+
+
+def _own_sum(name: str, value: Tensor, peers: Peers) -> Tensor:
+    """0-dim: what this process had added up; where there were more or fewer of them, the first one takes all."""
+    parts = value.reshape(-1)
+    if len(parts) == peers.count:
+        return parts[peers.rank].clone()
+    if not name.startswith(_OVER_ROWS):
+        return parts[0].clone()
+    return parts.sum() if peers.first else torch.zeros_like(parts[0])
+
+
+def _leaves(carry: dict[str, Any]) -> list[Tensor]:
+    found: list[Tensor] = []
+    _mapped(carry, lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
+    return found
+
+
+def _mapped(value: Any, change: Any) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    return {name: _mapped(item, change) for name, item in value.items()}

@@ -1,0 +1,70 @@
+"""Where a run computes: device, precision, threads, each with the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trm_cli.config.schema import RunConfig
+from trm_cli.training.devices import (
+    Choice,
+    choose_compile,
+    choose_device,
+    choose_precision,
+    choose_tf32,
+    choose_threads,
+)
+from trm_cli.training.distributed.peers import ALONE, Peers
+from trm_cli.training.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run computes; each choice with its reason."""
+
+    device: Choice
+    precision: Choice
+    compile: Choice
+    threads: Choice
+    tf32: Choice
+
+    @classmethod
+    def choose(cls, config: RunConfig, seq_len: int, peers: Peers = ALONE) -> Machine:
+        """Decide from the configuration and what is here. Raises UsageError for a device that is not.
+
+        A run that exists keeps its number of threads: another one may change the last bits of a sum. Of several
+        processes the first one decides.
+        """
+        machine: Machine = peers.from_first(lambda: cls._choose(config, seq_len, peers))
+        torch.set_num_threads(int(machine.threads.value))
+        return machine
+
+    @classmethod
+    def _choose(cls, config: RunConfig, seq_len: int, peers: Peers) -> Machine:
+        device = choose_device(config.device)
+        directory = RunDirectory(Path(config.checkpoint_path))
+        pinned = directory.identity()["threads"] if directory.exists() and config.threads == "auto" else None
+        threads = (
+            Choice(str(pinned), "as this run began")
+            if pinned
+            else choose_threads(
+                config.threads,
+                rows=config.global_batch_size // peers.count * seq_len,
+                width=config.arch.hidden_size,
+                processes=peers.local_count,
+            )
+        )
+        return cls(
+            device=device,
+            precision=choose_precision(config.precision, device.value),
+            compile=choose_compile(config.compile, device.value),
+            threads=threads,
+            tf32=choose_tf32(device.value),
+        )
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device as torch names it."""
+        return torch.device(self.device.value)
