@@ -5,10 +5,12 @@ import io
 import pytest
 import torch
 
-from tests.hesc.making import TINY, Run, Values, make, make_batch, make_draws
+from tests.hesc.making import TINY, VOCABULARY, Run, Values, make, make_batch, make_draws
 from trm_cli.models.act import Carry
 from trm_cli.models.hesc import budget
+from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Action
+from trm_cli.models.hesc.vocabulary import TEXT_PLACES
 
 # What has no gradient at once, and why.
 LATER = {
@@ -82,6 +84,18 @@ def test_the_answer_is_as_long_as_the_target():
     model, batch = make(), make_batch()
     _, outputs = model.advance(model.initial_carry(batch), batch, Values(), None)
     assert model.answer(outputs).shape == batch["target"].shape
+
+
+def test_tokens_ahead_are_predicted_where_text_can_be_and_only_in_training():
+    model = MultimodalHesc(vocab_size=VOCABULARY, seq_len=1024, num_puzzle_identifiers=3, **TINY)
+    batch = make_batch(rows=2, length=1024)
+    further = model.advance(model.initial_carry(batch), batch, Values(), None)[1].thought.further
+    assert [scores.shape[1] for scores in further] == [TEXT_PLACES - 1, TEXT_PLACES - 2]
+    result = model(model.initial_carry(batch), batch, Values(), None)
+    assert result.terms["mtp_loss"] > 0
+    result = model.eval()(model.initial_carry(batch), batch, Values(), None)
+    assert result.outputs.thought.further == result.outputs.thought.drawn == ()
+    assert not {"mtp_loss", "reconstruction_loss"} & set(result.terms)
 
 
 def test_a_target_longer_than_the_model_was_made_for_is_refused():

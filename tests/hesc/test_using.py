@@ -12,6 +12,7 @@ from trm_cli.models.hesc.using import think, write_text
 def test_models_and_data_speak_one_vocabulary():
     assert (of_data.PAD, of_data.EOS, of_data.FIRST_COLOUR) == (vocabulary.PAD, vocabulary.EOS, vocabulary.FIRST_COLOUR)
     assert (of_data.FIRST_BYTE, of_data.FIRST_CONTROL) == (vocabulary.FIRST_BYTE, vocabulary.BEGIN)
+    assert of_data.TEXT_TARGET + 1 == vocabulary.TEXT_PLACES
     assert of_data.VOCAB_SIZE == VOCABULARY >= vocabulary.MINIMUM_VOCABULARY
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.vocabulary import TEXT_PLACES
 from trm_cli.models.layers import swiglu_width
 
 COMPONENTS = (
@@ -103,7 +104,8 @@ def arithmetic(settings: HescSettings, vocab_size: int, target_length: int) -> A
         block(target_length) + cross(target_length, slots) + 2 * target_length * width * width
     )
     if settings.enable_mtp:
-        depth = block(target_length) + 2 * target_length * width * (width + vocab_size)
+        ahead = min(target_length, TEXT_PLACES)
+        depth = block(ahead) + 2 * ahead * width * (width + vocab_size)
         forward["mtp"] = (settings.mtp_num_depths - 1) * depth
     training = {name: 3 * operations for name, operations in forward.items()}
     forward["core"] = settings.H_cycles * cycle

@@ -24,6 +24,11 @@ class Reading(NamedTuple):
     embedded: Tensor
     rope: Rope
 
+    def first(self, places: int) -> Reading:
+        """The same of the first places alone."""
+        rope = Rope(self.rope.cos[:places], self.rope.sin[:places])
+        return Reading(self.hidden[:, :places], self.embedded[:, :places], rope)
+
 
 class AnswerDecoder(nn.Module):
     """Reads the working set. A batch may mix both kinds of row: kind decides inputs, mask and rotation, row by row.

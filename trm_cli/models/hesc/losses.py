@@ -43,7 +43,7 @@ def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor
     """Mean cross entropy over the depths after the first, for text rows: [B]."""
     total = torch.zeros_like(thought.q_halt)
     for depth, scores in enumerate(thought.further, start=1):
-        labels = torch.where(is_text[:, None], target[:, depth:].long(), IGNORED_LABEL)
+        labels = torch.where(is_text[:, None], target[:, depth : depth + scores.shape[1]].long(), IGNORED_LABEL)
         token = functional.cross_entropy(
             scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL, reduction="none"
         )

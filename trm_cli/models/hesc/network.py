@@ -33,9 +33,10 @@ _FORBIDDEN = -1.0e4
 class Thought:
     """Everything one pass says; float32 unless noted, trained with unless said to be detached.
 
-    z_H, z_L [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the answer is taken of; further:
-    for k = 1, 2, ... such scores [B, T - k, V] of the token k later; q_halt [B]; drawn: pixels by sketches alone, and
-    by sketches and children, [B, P, pixels] each; patches [B, P, pixels] as they are; cue [B, key]: the memory's query.
+    z_H, z_L [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the answer is taken of; q_halt [B];
+    patches [B, P, pixels] as they are; cue [B, key]: the memory's query. In training mode alone: further, for k = 1, 2,
+    ... such scores [B, T' - k, V] of the token k later, where T' places can hold text; drawn: pixels by sketches alone,
+    and by sketches and children, [B, P, pixels] each.
     """
 
     z_H: Tensor
@@ -85,7 +86,7 @@ class HescNetwork(nn.Module):
         return patches, self.capsules(self.encoder(patches))
 
     def _draw_back(self, capsules: Capsules) -> tuple[Tensor, ...]:
-        if self.pixel_head is None:
+        if self.pixel_head is None or not self.training:
             return ()
         positions = self.encoder.positions()
         drawn = [self.pixel_head(positions, capsules.sketches)]
@@ -129,8 +130,9 @@ class HescNetwork(nn.Module):
         reading = self.decoder(answer, visible, data["target"], kind)
         scores = self.scores(reading.hidden, kind)
         further: tuple[Tensor, ...] = ()
-        if self.mtp is not None:
-            states = self.mtp(reading.hidden, reading.embedded, reading.rope)
+        if self.mtp is not None and self.training:
+            # Only texts look ahead, and none is longer: a full canvas has eight times as many places for its cells.
+            states = self.mtp(*reading.first(vocabulary.TEXT_PLACES))
             further = tuple(self.scores(state, kind) for state in states)
         return Thought(
             z_H=answer,
