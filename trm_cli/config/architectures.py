@@ -73,11 +73,19 @@ class TrmArch(Architecture):
     L_layers: Whole = count(2, "blocks in the shared stack", resume="fatal", unit="blocks")
     mlp_t: bool = key(False, "mix positions by an MLP instead of attention", resume="fatal")
     no_ACT_continue: bool = key(True, "halt when q_halt > 0; false compares it with q_continue", resume="fatal")
+    causal: bool = key(False, "no position looks ahead: for text, where a label is the next token", resume="fatal")
     latent: Latent = key("two", "latent states: z_H and z_L, a single one, or six z_L", resume="fatal")
 
     def attends(self) -> bool:
         """The token-mixing variant has no heads."""
         return not self.mlp_t
+
+    def conflicts(self) -> list[tuple[str, str]]:
+        """Those of every architecture, and a mask that an MLP over the positions cannot have."""
+        found = super().conflicts()
+        if self.causal and self.mlp_t:
+            found.append(("causal", "an MLP over the positions (mlp_t) sees all of them: set mlp_t to false"))
+        return found
 
 
 class HrmArch(Architecture):

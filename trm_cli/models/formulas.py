@@ -71,7 +71,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(x.dtype)
 
 
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """`softmax(q k^T / sqrt(head_dim)) v` written out; all of [B, H, L, head_dim]."""
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
+    """`softmax(q k^T / sqrt(head_dim)) v` written out; all of [B, H, L, head_dim]. causal: no position looks ahead."""
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.mT)
+    if causal:
+        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(ahead, -torch.inf)
     return torch.matmul(scores.softmax(-1), v)

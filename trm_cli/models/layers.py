@@ -143,19 +143,21 @@ def _rotated(x: Tensor, rope: Rope) -> Tensor:
     return result
 
 
-def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Non-causal attention of [B, H, L, head_dim] by whichever kernel is the fastest here."""
+def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
+    """Attention of [B, H, L, head_dim] by whichever kernel is the fastest here; causal: no position looks ahead."""
     short = k.shape[-2] <= _PLAIN_ATTENTION_LENGTH
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and short:
-        return formulas.softmax_attention(q, k, v)
-    return F.scaled_dot_product_attention(q, k, v)
+        return formulas.softmax_attention(q, k, v, causal)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
 
-def attention(h: Tensor, w_qkv: Tensor, w_out: Tensor, num_heads: int, rope: Rope | None) -> Tensor:
+def attention(
+    h: Tensor, w_qkv: Tensor, w_out: Tensor, num_heads: int, rope: Rope | None, causal: bool = False
+) -> Tensor:
     """Multi-head self-attention without biases: [B, L, D], [3 H hd, D], [D, H hd] -> [B, L, D]."""
     batch, length, _ = h.shape
     # [3, B, H, L, head_dim]: the rotation then writes q and k in the order in which the products read them.
     qkv = F.linear(h, w_qkv).view(batch, length, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
     q, k = (qkv[:2] if rope is None else _rotated(qkv[:2], rope)).unbind(0)
-    mixed = scaled_dot_product(q, k, qkv[2])
+    mixed = scaled_dot_product(q, k, qkv[2], causal)
     return F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), w_out)

@@ -52,6 +52,7 @@ class PuzzleModelSettings:
     puzzle_emb_len: int
     learns_to_continue: bool
     forward_dtype: str
+    causal: bool = False
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "seq_len", "hidden_size", "num_heads", "halt_max_steps"):
@@ -61,6 +62,8 @@ class PuzzleModelSettings:
             raise ValueError(f"pos_encodings must be rope, learned or none, not {self.pos_encodings!r}.")
         if not 0 <= self.halt_exploration_prob <= 1:
             raise ValueError(f"halt_exploration_prob must lie in [0, 1], not {self.halt_exploration_prob}.")
+        if self.causal and self.mlp_t:
+            raise ValueError("causal needs attention: an MLP over the positions (mlp_t) sees all of them.")
         if self.puzzle_emb_ndim < 0 or self.puzzle_emb_len < 0:
             raise ValueError("puzzle_emb_ndim and puzzle_emb_len must not be negative.")
         if self.puzzle_tokens * self.hidden_size < self.puzzle_emb_ndim:
@@ -150,6 +153,7 @@ class PuzzleModel(nn.Module, ABC):
             expansion=settings.expansion,
             length=settings.length,
             mlp_t=settings.mlp_t,
+            causal=settings.causal,
         )
 
     def _register_initial_states(self, *names: str) -> None:
@@ -274,9 +278,9 @@ class PuzzleModel(nn.Module, ABC):
         return math.sqrt(self.settings.hidden_size) * x
 
     def _read(self, z: Tensor) -> Outputs:
-        """Heads on the answer state [B, L, D]: tokens after the prefix, halting from position 0."""
+        """Heads on the answer state [B, L, D]: tokens after the prefix; halting from a position that sees all."""
         logits = F.linear(z, self.lm_head.to(self.dtype))[:, self.settings.puzzle_tokens :]
-        q_halt, q_continue = self.q_head(z[:, 0])
+        q_halt, q_continue = self.q_head(z[:, -1 if self.settings.causal else 0])
         return Outputs(logits=logits, q_halt=q_halt, q_continue=q_continue)
 
 

@@ -32,15 +32,19 @@ def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
     return result
 
 
-def run_stack(h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None, num_heads: int) -> Tensor:
+def run_stack(
+    h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None, num_heads: int, causal: bool = False
+) -> Tensor:
     """Blocks over h [B, L, D]; `num_heads` 0 mixes tokens with a gated MLP along L (and norms along L there).
+
+    causal: position i depends on positions up to i alone.
 
     h <- norm(h + mix(h)); h <- norm(h + swiglu(h)), norms without a learned gain. A pure function, which torch.compile
     may wrap.
     """
     for block in weights:
         if num_heads:
-            mixed = layers.attention(h, block.mix_in, block.mix_out, num_heads, rope)
+            mixed = layers.attention(h, block.mix_in, block.mix_out, num_heads, rope, causal)
             h = layers.add_rms_norm(h, mixed)
         else:
             h = layers.add_rms_norm(h, layers.token_swiglu(h, block.mix_in, block.mix_out), dim=-2)
@@ -95,12 +99,21 @@ class Stack(nn.Module):
     """`depth` blocks with one kind of token mixing. State: `layers.{i}.` followed by the block's names."""
 
     def __init__(
-        self, *, depth: int, hidden_size: int, num_heads: int, expansion: float, length: int, mlp_t: bool
+        self,
+        *,
+        depth: int,
+        hidden_size: int,
+        num_heads: int,
+        expansion: float,
+        length: int,
+        mlp_t: bool,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         if not mlp_t and hidden_size // num_heads == 0:
             raise ValueError(f"num_heads {num_heads} is more than hidden_size {hidden_size}: a head would be empty.")
         self.num_heads = 0 if mlp_t else num_heads
+        self.causal = causal
         self.layers = nn.ModuleList(
             TokenMLPBlock(hidden_size, length, expansion)
             if mlp_t
@@ -123,8 +136,8 @@ class Stack(nn.Module):
         """H [B, L, D] with the injection already added; weights from `cast`."""
         if not torch.is_grad_enabled() and self.compute is run_stack:
             # The same bits, a few rows at a time: what lies between two products then stays in the processor's cache.
-            parts = [run_stack(h[rows], weights, rope, self.num_heads) for rows in formulas.cached_rows(h)]
+            parts = [run_stack(h[rows], weights, rope, self.num_heads, self.causal) for rows in formulas.cached_rows(h)]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
         if self.recompute and torch.is_grad_enabled():
-            return recomputed(self.compute, h, weights, rope, self.num_heads)
-        return self.compute(h, weights, rope, self.num_heads)
+            return recomputed(self.compute, h, weights, rope, self.num_heads, self.causal)
+        return self.compute(h, weights, rope, self.num_heads, self.causal)

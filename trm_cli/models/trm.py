@@ -16,7 +16,8 @@ class TRM(PuzzleModel):
 
     A supervision step is H_cycles rounds of L_cycles updates of z_L and one of z_H; the gradient goes through the whole
     last round. latent "single" has one state for both; "six" has six scratch states, of which inner step i replaces
-    the i-th while the sum of all is read.
+    the i-th while the sum of all is read. causal: the answer at a position depends on inputs up to it alone, through all
+    rounds and supervision steps, so that a row of text can be learnt with every label the token after its input.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TRM(PuzzleModel):
         puzzle_emb_len: int,
         no_ACT_continue: bool,
         latent: str,
+        causal: bool = False,
         vocab_size: int,
         seq_len: int,
         num_puzzle_identifiers: int,
@@ -65,6 +67,7 @@ class TRM(PuzzleModel):
                 puzzle_emb_len=puzzle_emb_len,
                 learns_to_continue=not no_ACT_continue,
                 forward_dtype=forward_dtype,
+                causal=causal,
             )
         )
         self.H_cycles, self.L_cycles, self.latent = H_cycles, L_cycles, latent
