@@ -131,8 +131,8 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None, peers: Peer
         raise CheckpointError(f"{run_path} has no checkpoint to continue from", hint="`trm train` starts it")
     _announce_discarded(run_path, wishes)
     if run.complete:
-        best = f"{run.state.best_exact_accuracy:.2%}" if run.state.best_step else "-"
-        note(f"{run_path} is complete: {run.plan.total_steps:,} steps, best exact accuracy {best}")
+        best = f", the best of them {run.state.best_step:,}" if run.state.best_step else ""
+        note(f"{run_path} is complete: {run.plan.total_steps:,} steps{best}")
         note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
         return ExitCode.DONE
     return _train(run, preflight, wishes, live)

@@ -81,11 +81,9 @@ class TrainingView:
 
     def evaluated(self, step: int, result: Any, best: bool) -> None:
         """Print the result of an evaluation; it stays on the screen."""
-        text = f"step {step:>8,}  test: exact {result.exact_accuracy:7.2%}  token {result.token_accuracy:7.2%}"
-        self._evaluation = text
-        self._console.print(
-            f"{text}  of {result.count:,} puzzles{'  (best so far)' if best else ''}", markup=False, soft_wrap=True
-        )
+        for line in evaluation_lines(step, result, best):
+            self._console.print(line, markup=False, soft_wrap=True)
+        self._evaluation = line
 
     def saved(self, _step: int, path: Path, seconds: float) -> None:
         """Note that a checkpoint is durable."""
@@ -177,6 +175,22 @@ class SilentView:
 
     def note(self, message: str) -> None:
         """Say nothing."""
+
+
+def evaluation_lines(step: int, result: Any, best: bool) -> list[str]:
+    """What an evaluation found: a line for its puzzles, a line for its texts."""
+    mark = "  (best so far)" if best else ""
+    head = f"step {step:>8,}  test:"
+    lines = []
+    if result.judged_by == "exact_accuracy":
+        right = f"exact {result.exact_accuracy:7.2%}  token {result.token_accuracy:7.2%}"
+        lines.append(f"{head} {right}  of {result.count:,} puzzles{mark}")
+        head, mark = " " * len(head), ""
+    if result.text_rows:
+        whole = result.bits_per_byte is not None
+        bits, unit = (result.bits_per_byte, "byte") if whole else (result.bits_per_token, "token")
+        lines.append(f"{head} {bits:.3f} bits per {unit} of {result.text_rows:,} texts{mark}")
+    return lines
 
 
 def duration(seconds: float) -> str:

@@ -252,6 +252,10 @@ class PuzzleModel(nn.Module, ABC):
         """What each carried state starts from, [D] by name."""
         return {name: self.get_buffer(_initial_name(name)) for name in self.state_names}
 
+    def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
+        """What each label [B, S] costs under the model's law, in nats: float32 [B, S], 0 where it is ignored."""
+        return losses.stablemax_cross_entropy(outputs.logits, labels)
+
     # --- Parts ---
 
     @property

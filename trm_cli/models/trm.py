@@ -16,8 +16,8 @@ class TRM(PuzzleModel):
 
     A supervision step is H_cycles rounds of L_cycles updates of z_L and one of z_H; the gradient goes through the whole
     last round. latent "single" has one state for both; "six" has six scratch states, of which inner step i replaces
-    the i-th while the sum of all is read. causal: the answer at a position depends on inputs up to it alone, through all
-    rounds and supervision steps, so that a row of text can be learnt with every label the token after its input.
+    the i-th while the sum of all is read. causal: the answer at a position depends on inputs up to it alone, through
+    all rounds and supervision steps, so that a row of text can be learnt with every label the token after its input.
     """
 
     def __init__(

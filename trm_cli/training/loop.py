@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from trm_cli.data.counter_rng import uniform
+from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.data.text_labels import text_labels
 from trm_cli.data.waiting import WaitCancelled
 from trm_cli.errors import DatasetError, ExitCode, TrmError
 from trm_cli.evaluation.accuracy import EvaluationInterrupted, evaluate
@@ -45,6 +47,8 @@ class TrainingData(Protocol):
 
 class EvaluationData(Protocol):
     """What the loop needs of a test set."""
+
+    metadata: DatasetMetadata
 
     def eval_count(self, batch_size: int) -> int:
         """How many batches hold all rows."""
@@ -236,11 +240,12 @@ class Loop:
                 self._eval_batches(self.test),
                 self.settings.device,
                 between_batches=between_batches,
+                text=text_labels(self.test.metadata),
                 total=self.peers.total,
             )
-        best = result.exact_accuracy > self.state.best_exact_accuracy
+        best = result.score > self.state.best_score
         if best:
-            self.state.best_exact_accuracy = result.exact_accuracy
+            self.state.best_score = result.score
             self.state.best_step = step
         self.state.evaluated_step = step
         record = {"kind": "eval", "step": step, **result.to_json()}

@@ -1,6 +1,7 @@
 """States of older formats, brought up to the present one: a function for every step from one format to the next.
 
-Format 2 added `identifiers`: what each row of the puzzle table stands for.
+Format 2 added `identifiers` (what each row of the puzzle table stands for) and `skipped`, `skipped_in_a_row`
+(updates that changed no weight), and judges the best step by `best_score`, which was `best_exact_accuracy`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ def migrate(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def _name_no_rows(state: dict[str, Any]) -> dict[str, Any]:
-    """1 -> 2: nobody noted the names of the rows; a run that goes on notes them at its next checkpoint."""
-    return {**state, "identifiers": None}
+def _to_2(state: dict[str, Any]) -> dict[str, Any]:
+    """1 -> 2: nobody noted the names of the rows, which a run that goes on notes at its next checkpoint; an update
+    whose numbers were not finite ended the run."""
+    kept = {name: value for name, value in state.items() if name != "best_exact_accuracy"}
+    added = {"identifiers": None, "skipped": 0, "skipped_in_a_row": 0, "best_score": state["best_exact_accuracy"]}
+    return {**kept, **added}
 
 
 #: Format -> what makes the next one of it.
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_no_rows}
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _to_2}

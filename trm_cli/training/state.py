@@ -42,7 +42,8 @@ class TrainingState:
     #: The last step whose evaluation is complete; a run stopped during an evaluation repeats it.
     evaluated_step: int = 0
     best_step: int = 0
-    best_exact_accuracy: float = -1.0
+    #: `Accuracy.score` of the best step.
+    best_score: float = -1.0
     #: Updates that changed no weight, and how many of the last ones did so because of numbers that were not finite.
     skipped: int = 0
     skipped_in_a_row: int = 0
@@ -67,7 +68,7 @@ class TrainingState:
             "step": self.step,
             "evaluated_step": self.evaluated_step,
             "best_step": self.best_step,
-            "best_exact_accuracy": self.best_exact_accuracy,
+            "best_score": self.best_score,
             "skipped": self.skipped,
             "skipped_in_a_row": self.skipped_in_a_row,
             "model": self.model.state_dict(),
@@ -96,10 +97,9 @@ class TrainingState:
         self.step = state["step"]
         self.evaluated_step = state["evaluated_step"]
         self.best_step = state["best_step"]
-        self.best_exact_accuracy = state["best_exact_accuracy"]
-        # Files written before these were counted have none.
-        self.skipped = state.get("skipped", 0)
-        self.skipped_in_a_row = state.get("skipped_in_a_row", 0)
+        self.best_score = state["best_score"]
+        self.skipped = state["skipped"]
+        self.skipped_in_a_row = state["skipped_in_a_row"]
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
         """Take over the moments; weight decay and betas stay those that this run was configured with."""

@@ -24,6 +24,7 @@ from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork, Settled
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
+from trm_cli.models.losses import softmax_cross_entropy
 
 # What the first draws of a row decide; the rest choose what is replayed.
 _POLICY_DRAWS = slice(0, 3)
@@ -226,6 +227,10 @@ class MultimodalHesc(nn.Module):
         """What each carried state starts from, [D] by name."""
         recursion = self.network.recursion
         return {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start}
+
+    def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
+        """What each label [B, T] costs under the model's law, in nats: float32 [B, T], 0 where it is ignored."""
+        return softmax_cross_entropy(outputs.logits, labels)
 
     # --- What is learnt from what happened ---
 
