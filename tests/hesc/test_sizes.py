@@ -110,31 +110,3 @@ def test_arithmetic_is_what_the_matrix_products_do():
     counted = counter.get_total_flops() / 4
     predicted = sum(budget.arithmetic(HescSettings(**fields), 272, 64).forward.values())
     assert counted == pytest.approx(predicted, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "multimodal_hesc_mini",
-        pytest.param("multimodal_hesc_base", marks=pytest.mark.slow),
-        pytest.param("multimodal_hesc", marks=pytest.mark.slow),
-    ],
-)
-def test_one_real_training_step_of_each_size(name):
-    # Defect 3. The Q-network waits for its replay and the memory for a first solved row: nothing else may wait.
-    torch.manual_seed(0)
-    model = create_model("hesc", settings(name), vocab_size=272, seq_len=64, num_puzzle_identifiers=3)
-    batch = make_batch(rows=2, length=64)
-    carry, never = model.initial_carry(batch), {name for name, _ in model.named_parameters()}
-    for _ in range(2):
-        result = model(carry, batch, Values(), torch.rand(2, model.draws_per_row))
-        carry = result.carry
-        model.zero_grad()
-        result.loss.backward()
-        assert torch.isfinite(result.loss)
-        with torch.no_grad():
-            for parameter_name, parameter in model.named_parameters():
-                if parameter.grad is not None and parameter.grad.to_dense().abs().sum() > 0:
-                    never.discard(parameter_name)
-                    parameter -= 1e-4 * parameter.grad.to_dense().sign()
-    assert {name for name in never if not name.startswith(("q_network.", "network.memory."))} == set()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.stream.conftest import ROOT, SMALL, build_in_process, command, contents, environment
+from trm_cli.data.stream_dataset import open_stream
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -119,3 +120,12 @@ def test_a_finished_chunk_that_is_lost_is_built_again(build: Builder, small_data
     (root / "stream_checkpoints" / "consolidated_001.pt").unlink()
     assert build("--output-dir", root, *SMALL).returncode == 0
     assert contents(root) == contents(small_dataset)
+
+
+def test_the_last_chunk_is_written_however_few_parts_it_has(small_dataset: Path) -> None:
+    # Defect 10: parts beyond the last full hundred were lost.
+    data = open_stream(small_dataset, "train", 84)
+    assert [chunk.records for chunk in data.store.chunks] == [500, 500, data.facts.total_groups - 1000]
+    assert 0 < data.store.chunks[-1].records < 500
+    sizes = [len(data.store.shard(number)) for number in range(3)]
+    assert sizes == [chunk.records for chunk in data.store.chunks]
