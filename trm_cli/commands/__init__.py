@@ -16,6 +16,7 @@ COMMANDS = {
     "build-dataset": "build_dataset",
     "inspect-dataset": "inspect_dataset",
     "inspect-schedule": "inspect_schedule",
+    "inspect-model": "inspect_model",
     "train": "train",
     "resume": "resume",
     "evaluate": "evaluate",

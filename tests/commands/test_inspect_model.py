@@ -1,0 +1,164 @@
+"""`trm inspect-model`: the numbers are those of the real network, the screen fits, mistakes are said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner
+
+from tests.hesc.making import TINY, VOCABULARY, make_batch, make_draws
+from tests.hesc.test_sizes import SIZES
+from tests.models.cases import CASES
+from tests.models.cases import make_batch as make_tokens
+from tests.training.conftest import write_boards
+from trm_cli.app import create_app
+from trm_cli.errors import TrmError
+from trm_cli.models.components import components
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.q_control import Settled
+from trm_cli.models.measuring import measure
+
+QUICK = ["arch.hidden_size=32", "arch.num_heads=2", "arch.L_layers=1", "arch.puzzle_emb_ndim=32"]
+
+
+def call(*words: str) -> Any:
+    return CliRunner().invoke(create_app(), ["inspect-model", *words])
+
+
+def document(*words: str) -> dict[str, Any]:
+    done = call(*words, "--json")
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def really(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[int, int, int]:
+    """Operations forward, operations of an update and bytes kept, of an update that is computed."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    rows = len(next(iter(batch.values())))
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = model(model.initial_carry(batch), batch, Settled(), make_draws(model, rows, 0))  # type: ignore[operator, arg-type]
+        forward = counter.get_total_flops()
+        result.loss.backward()
+    return forward, counter.get_total_flops(), sum(kept.values())
+
+
+def on_meta(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.to("meta") for name, value in batch.items()}
+
+
+@pytest.mark.parametrize("name", ["attention", "mlp_t", "hrm", "transformer"])
+def test_what_is_measured_of_tokens_is_what_an_update_does(name: str) -> None:
+    batch = make_tokens(0)
+    # In bfloat16 the processor writes attention out, so that its products are counted; in float32 it keeps no scores.
+    forward, update, _ = really(CASES[name].model("bfloat16"), batch)
+    _, _, kept = really(CASES[name].model(), batch)
+    model = CASES[name].model().to("meta")
+    measured = measure(model, on_meta(batch))
+    assert measured.forward == forward
+    # A fused kernel computes its scores twice; the processor's sum over a batch of products (mlp_t) is not counted.
+    assert measured.update == pytest.approx(update, rel=0.15 if name == "mlp_t" else 0.02)
+    assert measured.kept == pytest.approx(kept, rel=0.03)
+    parts = components(model, measured, rows=5, vocab_size=7, length=9)
+    assert sum(part.parameters for part in parts) == sum(parameter.numel() for parameter in model.parameters())
+    assert 5 * sum(part.forward for part in parts) == pytest.approx(forward, rel=1e-3)
+    assert 5 * sum(part.training for part in parts) == pytest.approx(measured.update, rel=1e-3)
+
+
+def test_what_is_measured_of_capsules_is_what_an_update_does() -> None:
+    def make() -> MultimodalHesc:
+        torch.manual_seed(0)
+        return MultimodalHesc(vocab_size=VOCABULARY, seq_len=16, num_puzzle_identifiers=3, **TINY)
+
+    forward, update, kept = really(make(), make_batch())
+    measured = measure(make().to("meta"), on_meta(make_batch()))
+    # The processor's fused attention is not counted: 16 places and less.
+    assert forward < measured.forward < 1.1 * forward
+    assert update < measured.update < 1.1 * update
+    assert measured.kept == pytest.approx(kept, rel=0.05)
+
+
+def test_the_document_adds_up() -> None:
+    found = document("multimodal_hesc_mini", "--precision", "float32")
+    sizes = SIZES["multimodal_hesc_mini"]
+    assert found["parameters"] == sizes["total"]
+    counts = {name: part["parameters"] for name, part in found["components"].items()}
+    assert counts.pop("puzzle table") == sizes["puzzle"]
+    assert counts.items() <= sizes.items()
+    memory = found["memory"]
+    assert memory["weights"] == 4 * sizes["total"]
+    assert memory["gradients"] * 2 == memory["moments"] == 2 * memory["average"]
+    assert memory["total"] == sum(size for name, size in memory.items() if name != "total")
+    operations = sum(part["training"] for part in found["components"].values())
+    assert found["update_operations"] == found["batch_size"] * operations
+
+
+def test_settings_batch_and_precision_change_it() -> None:
+    whole, less = (document("multimodal_hesc_mini", *QUICK, *words) for words in ([], ["arch.enable_mtp=false"]))
+    assert "mtp" in whole["components"] and "mtp" not in less["components"]
+    small, large = (document("trm", *QUICK, "--batch-size", size, "--precision", "float32") for size in ("8", "16"))
+    assert large["memory"]["activations"] == pytest.approx(2 * small["memory"]["activations"], rel=0.02)
+    half = document("trm", *QUICK, "--batch-size", "16", "--precision", "float16")
+    assert half["memory"]["activations"] < 0.7 * large["memory"]["activations"]
+    assert [verdict["fits"] for verdict in half["verdicts"]] == [True, True]
+
+
+def test_a_batch_that_does_not_fit_is_told_with_one_that_would() -> None:
+    done = call("trm", "--batch-size", "4000", "--precision", "float32")
+    assert done.exit_code == 0
+    line = next(line for line in done.stdout.splitlines() if "T4" in line)
+    assert "does not fit" in line and "a batch of" in line
+    found = document("trm", "--batch-size", "4000", "--precision", "float32")
+    largest = found["verdicts"][0]["largest_batch"]
+    fits = [document("trm", "--batch-size", str(rows), "--precision", "float32") for rows in (largest, largest + 5)]
+    assert [one["verdicts"][0]["fits"] for one in fits] == [True, False]
+
+
+def test_sizes_come_from_a_dataset(tmp_path: Path) -> None:
+    data = write_boards(tmp_path / "data", identifiers=7)
+    found = document("trm_quickstart", "arch.puzzle_emb_ndim=64", "arch.puzzle_emb_len=1", "--data", str(data))
+    assert found["rows"] == {"vocab_size": 6, "seq_len": 16, "identifiers": 7, "source": str(data)}
+    assert found["components"]["puzzle table"]["parameters"] == 7 * 64
+
+
+def test_a_screen_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trm_cli.console.output import stdout
+
+    monkeypatch.setenv("COLUMNS", "80")
+    stdout.cache_clear()
+    done = call("multimodal_hesc_mini")
+    stdout.cache_clear()
+    assert done.exit_code == 0
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    for word in ("planner", "1,929,027", "activations", "a T4 with 15 GB: fits", "TFLOP"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["multimodal_hecs"], "did you mean `multimodal_hesc`"),
+        (["trm", "--precision", "half"], "expected float32"),
+        (["trm", "arch.num_heads=7"], "num_heads"),
+        (["trm", "--data", "/nowhere"], "/nowhere does not exist"),
+    ],
+)
+def test_mistakes_are_said(words: list[str], said: str) -> None:
+    error = call(*words).exception
+    assert isinstance(error, TrmError)
+    problems = [f"{problem.message} {problem.hint}" for problem in getattr(error, "problems", ())]
+    assert said in " ".join([str(error), str(error.hint), *problems])
