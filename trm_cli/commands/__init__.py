@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "report": "report",
     "solve": "solve",
+    "generate": "generate",
     "checkpoints": "checkpoints",
     "configs": "configs",
 }

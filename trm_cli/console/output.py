@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from typing import Any
 
@@ -32,6 +33,12 @@ def silence(wanted: bool) -> None:
 def note(message: str) -> None:
     """Tell the user something in passing, without markup, on stderr."""
     stderr().print(message, markup=False, soft_wrap=True)
+
+
+def write_piece(text: str) -> None:
+    """A piece of a text that comes bit by bit, on stdout, as it is."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def print_json(document: dict[str, Any]) -> None:

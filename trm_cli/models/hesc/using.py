@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
 from trm_cli.models.hesc.q_control import Annealed
+from trm_cli.models.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,40 @@ def think(
     return traces, outputs
 
 
-@torch.no_grad()
+def continue_text(
+    model: MultimodalHesc,
+    batch: Mapping[str, Tensor],
+    values: Annealed,
+    count: int,
+    sampling: Sampling,
+    draws: Tensor | None = None,
+    *,
+    speakable: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """Continue the text on the canvases by up to `count` tokens, each int64 [B] as soon as it is chosen.
+
+    The canvases are thought about once, for all tokens. draws: uniform [B, count]; speakable bool [V]: what may be
+    said. The end mark does not stop it: what follows is for the caller to cut off. Raises ValueError where draws are
+    missing.
+    """
+    rows = batch["canvas"].shape[0]
+    written = torch.zeros(rows, count, dtype=torch.int32, device=batch["canvas"].device)
+    kind = torch.full_like(batch["target_kind"], TEXT)
+    _, outputs = think(model, dict(batch) | {"target": written, "target_kind": kind}, values)
+    assert outputs.thought is not None and outputs.opened is not None
+    network, slots = model.network, outputs.thought.z_H.float()
+    visible = network.working_set.visible(outputs.opened)
+    for place in range(count):
+        with torch.no_grad():
+            reading = network.decoder(slots, visible, written[:, : place + 1], kind)
+            scores = network.scores(reading.hidden[:, -1:], kind)[:, 0]
+        if speakable is not None:
+            scores = scores.masked_fill(~speakable, -torch.inf)
+        token = sampling.choose(scores, None if draws is None else draws[:, place])
+        written[:, place] = token.to(written.dtype)
+        yield token
+
+
 def write_text(
     model: MultimodalHesc,
     batch: Mapping[str, Tensor],
@@ -72,28 +106,5 @@ def write_text(
     temperature: float = 0.0,
     draws: Tensor | None = None,
 ) -> Tensor:
-    """Continue the text on the canvases by `count` tokens: int64 [B, count].
-
-    temperature 0 takes the likeliest token; above it, draws uniform [B, count] choose. The end mark does not stop the
-    loop: what follows it is for the caller to cut off. Raises ValueError where draws are missing.
-    """
-    if temperature > 0 and draws is None:
-        raise ValueError("Sampling at a temperature needs draws.")
-    rows = batch["canvas"].shape[0]
-    written = torch.zeros(rows, count, dtype=torch.int32, device=batch["canvas"].device)
-    kind = torch.full_like(batch["target_kind"], TEXT)
-    asked = dict(batch) | {"target": written, "target_kind": kind}
-    _, outputs = think(model, asked, values)
-    assert outputs.thought is not None and outputs.opened is not None
-    network, slots = model.network, outputs.thought.z_H.float()
-    visible = network.working_set.visible(outputs.opened)
-    for place in range(count):
-        reading = network.decoder(slots, visible, written[:, : place + 1], kind)
-        scores = network.scores(reading.hidden[:, -1:], kind)[:, 0]
-        if temperature > 0 and draws is not None:
-            law = (scores / temperature).softmax(-1).cumsum(-1)
-            token = (draws[:, place, None] >= law).sum(-1).clamp_max(scores.shape[-1] - 1)
-        else:
-            token = scores.argmax(-1)
-        written[:, place] = token.to(written.dtype)
-    return written.long()
+    """All `count` tokens of `continue_text` at once: int64 [B, count]."""
+    return torch.stack(list(continue_text(model, batch, values, count, Sampling(temperature), draws)), 1)

@@ -1,0 +1,114 @@
+"""`trm generate`: a trained run writes, the same for a seed, and nothing that would harm a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from dataset_builders import streaming_builder
+from dataset_builders import text as text_builder
+from tests.training.conftest import write_boards
+from tests.training.runs import train
+from tests.training.test_exact_resume import HESC
+from trm_cli.app import create_app
+from trm_cli.data.text_codec import shown
+from trm_cli.errors import UsageError
+from trm_cli.models.sampling import Sampling
+
+STORIES = ("arch.causal=true", "arch.mlp_t=false", "arch.pos_encodings=rope", "epochs=1", "eval_interval=1")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run on bytes, one on canvases, one on puzzles: a few updates each."""
+    folder = tmp_path_factory.mktemp("runs")
+    bytes_, canvases = folder / "bytes", folder / "canvases"
+    flags = ["--limit", "30", "--seq-len", "32", "--test-share", "0.3"]
+    assert text_builder.main(["--output-dir", str(bytes_), *flags]) == 0
+    flags = ["--sources", "stories", "--limits", "stories=40", "--test-share", "0.2", "--workers", "1"]
+    assert streaming_builder.main(["--output-dir", str(canvases), *flags]) == 0
+    boards = write_boards(folder / "boards")
+    train(bytes_, folder / "tokens-run", *STORIES, stop_at_step=3)
+    train(canvases, folder / "canvas-run", *HESC, "arch.canvas_size=28", arch="multimodal_hesc_mini", stop_at_step=3)
+    train(boards, folder / "puzzle-run", stop_at_step=3)
+    return {name: folder / f"{name}-run" for name in ("tokens", "canvas", "puzzle")}
+
+
+def call(*words: object) -> Any:
+    return CliRunner().invoke(create_app(), ["generate", *map(str, words), "--device", "cpu"])
+
+
+@pytest.mark.parametrize("kind", ["tokens", "canvas"])
+def test_a_seed_writes_one_text(runs: dict[str, Path], kind: str) -> None:
+    words = (runs[kind], "--prompt", "Once upon a time", "--temperature", "1.5", "--max-new", "12", "--json")
+    one, same, other = (json.loads(call(*words, "--seed", seed).stdout) for seed in (1, 1, 2))
+    assert one == same
+    assert one["tokens"] != other["tokens"]
+    assert len(one["tokens"]) == 12 or one["ended"]
+    assert one["prompt"] == "Once upon a time"
+
+
+@pytest.mark.parametrize("kind", ["tokens", "canvas"])
+def test_a_longer_text_begins_with_the_shorter_one(runs: dict[str, Path], kind: str) -> None:
+    # Longer than a row of the one and than a canvas and a target of the other.
+    words = (runs[kind], "--prompt", "The", "--temperature", "2", "--json")
+    short, long = (
+        json.loads(call(*words, "--max-new", count).stdout) for count in (20, 40 if kind == "tokens" else 150)
+    )
+    assert long["tokens"][: len(short["tokens"])] == short["tokens"]
+    first = {"tokens": 2, "canvas": 12}[kind]
+    assert all(token == 1 or first <= token < first + 256 for token in long["tokens"])
+
+
+@pytest.mark.parametrize("kind", ["tokens", "canvas"])
+def test_the_terminal_gets_the_prompt_and_the_text(runs: dict[str, Path], kind: str) -> None:
+    words = (runs[kind], "--prompt", "One day", "--max-new", "8", "--temperature", "0")
+    done = call(*words)
+    text = json.loads(call(*words, "--json").stdout)["text"]
+    assert done.stdout == "One day" + shown(text) + "\n"
+
+
+def test_without_a_prompt_a_document_begins(runs: dict[str, Path]) -> None:
+    for kind in ("tokens", "canvas"):
+        assert call(runs[kind], "--max-new", "3").exit_code == 0
+
+
+def test_one_token_in_question_is_no_chance(runs: dict[str, Path]) -> None:
+    words = (runs["tokens"], "--prompt", "A", "--max-new", "5", "--json")
+    likeliest, alone = (
+        json.loads(call(*words, *more).stdout)["tokens"] for more in (("--temperature", 0), ("--top-k", 1))
+    )
+    assert likeliest == alone
+
+
+def test_who_cannot_write_says_so(runs: dict[str, Path]) -> None:
+    error = call(runs["puzzle"], "--prompt", "A").exception
+    assert isinstance(error, UsageError)
+    assert "sudoku puzzles, not on text" in str(error)
+
+
+def test_a_terminal_is_not_given_control_characters() -> None:
+    assert shown("a\x1b[31mb\n\tc\x07é") == "a\ufffd[31mb\n\tc\ufffdé"
+
+
+def test_sampling_follows_its_law() -> None:
+    scores = torch.tensor([[0.0, 2.0, -torch.inf, 1.0]]).expand(4000, -1)
+    draws = torch.rand(4000, generator=torch.Generator().manual_seed(0))
+
+    def shares(sampling: Sampling) -> list[float]:
+        return (torch.bincount(sampling.choose(scores, draws), minlength=4) / 4000).tolist()
+
+    assert shares(Sampling(0.5)) == pytest.approx((scores[0] / 0.5).softmax(-1).tolist(), abs=0.03)
+    two = torch.tensor([-torch.inf, 2.0, -torch.inf, 1.0]).softmax(-1)
+    assert shares(Sampling(1.0, top_k=2)) == pytest.approx(two.tolist(), abs=0.03)
+    assert shares(Sampling(0.0)) == [0, 1, 0, 0]
+    assert Sampling(1.0).choose(scores[:1], torch.tensor([1.0])).item() == 3
+    with pytest.raises(ValueError, match="draws"):
+        Sampling(1.0).choose(scores, None)
+    with pytest.raises(ValueError, match="temperature"):
+        Sampling(-1.0)

@@ -1,0 +1,44 @@
+"""Choosing the next token from scores: the likeliest, or one drawn by a number that the caller brings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen. temperature 0 takes the likeliest; top_k leaves out all but the k likeliest, None none.
+
+    Raises ValueError for a negative temperature and for no token to choose from.
+    """
+
+    temperature: float = 0.0
+    top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"A temperature is a number from 0 on, not {self.temperature}.")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k is at least 1, not {self.top_k}.")
+
+    def choose(self, scores: Tensor, draw: Tensor | None) -> Tensor:
+        """Tokens int64 [B] for scores [B, V], whose softmax at temperature 1 is the law, and draws [B] in [0, 1).
+
+        Raises ValueError where chance is needed and no draw is given.
+        """
+        if self.temperature == 0:
+            return scores.argmax(-1)
+        if draw is None:
+            raise ValueError("Sampling at a temperature needs draws.")
+        scores = scores.double() / self.temperature
+        if self.top_k is not None and self.top_k < scores.shape[-1]:
+            least = scores.topk(self.top_k, dim=-1).values[:, -1:]
+            scores = scores.masked_fill(scores < least, -torch.inf)
+        law = scores.softmax(-1)
+        token = (draw.double()[:, None] >= law.cumsum(-1)).sum(-1)
+        # Where rounding leaves a rest above the last sum, the last token that can be takes it.
+        last = scores.shape[-1] - 1 - (law > 0).flip(-1).int().argmax(-1)
+        return torch.minimum(token, last)
