@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "report",
     "solve": "solve",
     "generate": "generate",
+    "show-capsules": "show_capsules",
     "checkpoints": "checkpoints",
     "configs": "configs",
 }

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from trm_cli.data.canvas_codes import CanvasSpec, place_text
+from trm_cli.data.canvas_codes import CanvasSpec
+from trm_cli.data.canvas_rows import text_row
 from trm_cli.data.counter_rng import uniform
 from trm_cli.data.text_labels import TextLabels
 from trm_cli.data.vocabulary import EOS, PAD, TEXT_TARGET
-from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Settled
 from trm_cli.models.hesc.using import continue_text
@@ -72,25 +71,12 @@ def _on_canvases(
     while done < wish.count:
         count = min(longest, wish.count - done)
         draws = torch.tensor([[wish.draw(done + place) for place in range(count)]], device=device)
-        batch = text_canvas(text, spec, device)
+        row = text_row(text, spec, 1)
+        batch = {name: torch.from_numpy(value).to(device) for name, value in row.items()}
         for token in continue_text(model, batch, Settled(), count, wish.sampling, draws, speakable=allowed):
             yield int(token)
             text += bytes([int(token) - labels.first]) if int(token) != EOS else b""
         done += count
-
-
-def text_canvas(text: bytes, spec: CanvasSpec, device: torch.device) -> dict[str, Tensor]:
-    """A batch of one canvas that shows as much of the end of a text as fits."""
-    canvas = np.zeros(max(spec.cells, spec.characters), np.uint8)
-    place_text(canvas, text[-spec.characters :])
-    kind = torch.full((1,), TEXT, dtype=torch.int32, device=device)
-    return {
-        "canvas_kind": kind,
-        "canvas": torch.from_numpy(canvas)[None].to(device),
-        "target": torch.zeros(1, 1, dtype=torch.int32, device=device),
-        "target_kind": kind.clone(),
-        "puzzle_identifiers": torch.zeros(1, dtype=torch.int32, device=device),
-    }
 
 
 def _in_rows(model: PuzzleModel, wish: Wish, device: torch.device, speakable: Tensor, steps: int) -> Iterator[int]:

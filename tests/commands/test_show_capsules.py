@@ -1,0 +1,130 @@
+"""`trm show-capsules`: a picture for a row, a task and a text; what it shows is what the network did."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dataset_builders import streaming_builder
+from tests.training.conftest import write_boards
+from tests.training.runs import train
+from tests.training.test_exact_resume import HESC
+from trm_cli.app import create_app
+from trm_cli.console.capsule_sheet import WIDTH, ZOOM, Sheet, chosen_steps, draw_sheet
+from trm_cli.data.canvas_codes import CanvasSpec
+from trm_cli.data.canvas_rows import answered_grid, grid_row
+from trm_cli.errors import TrmError, UsageError
+from trm_cli.evaluation.looking import Look, LookStep
+
+TASK = {"train": [{"input": [[1, 2]], "output": [[2, 1]]}], "test": [{"input": [[3, 0], [0, 3]]}]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("capsules")
+    flags = ["--sources", "kaggle/combined", "stories", "--limits", "stories=30", "kaggle/combined=8", "--augment"]
+    flags += ["--augmentations", "2", "--test-share", "0.3", "--workers", "1"]
+    assert streaming_builder.main(["--output-dir", str(folder / "data"), *flags]) == 0
+    train(folder / "data", folder / "run", *HESC, "arch.canvas_size=140", arch="multimodal_hesc_mini", stop_at_step=2)
+    train(write_boards(folder / "boards"), folder / "puzzles", stop_at_step=2)
+    (folder / "task.json").write_text(json.dumps(TASK))
+    return folder
+
+
+def call(folder: Path, sample: str, *words: str, run: str = "run", out: str = "x.png") -> Any:
+    given = ["show-capsules", str(folder / run), sample, "--out", str(folder / out), "--device", "cpu", *words]
+    return CliRunner().invoke(create_app(), given)
+
+
+@pytest.mark.parametrize("sample", ["0", "11", "TASK", "Once upon a time"])
+def test_a_picture_is_written(folder: Path, sample: str) -> None:
+    done = call(folder, str(folder / "task.json") if sample == "TASK" else sample)
+    assert done.exit_code == 0, done.exception
+    with Image.open(folder / "x.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width == WIDTH * ZOOM
+        assert picture.height > 900 * ZOOM
+
+
+def step(opened: list[int], *, shares: bool = True) -> LookStep:
+    return LookStep(
+        answer=np.zeros(16, np.int64),
+        confidence=0.4,
+        opened=np.isin(np.arange(4), opened),
+        shares=np.array([0.2, 0.8], np.float32) if shares else None,
+        gate=0.3 if shares else None,
+        q=np.array([0.1, 0.9, -0.4], np.float32) if shares else None,
+        action="EXPAND",
+    )
+
+
+def made(steps: list[LookStep]) -> Look:
+    maps = np.zeros((4, 2, 2), np.float32)
+    for capsule in range(4):
+        maps[capsule, capsule // 2, capsule % 2] = 1
+    return Look(np.full((28, 28, 3), 255, np.uint8), (2, 2), maps, np.linspace(0, 1, 4, dtype=np.float32), tuple(steps))
+
+
+def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> None:
+    look = made([step([]), step([2]), step([2, 3])])
+    assert look.opened_after == {2: 1, 3: 2}
+    grid = np.zeros((2, 2), np.uint8)
+    drawn = draw_sheet(Sheet("title", "subtitle", look, [grid] * 3, grid))
+    pixels = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB")).astype(int)
+    orange = (np.abs(pixels - [230, 113, 67]).sum(-1) < 30).sum()
+    # One quarter of each of four maps.
+    assert orange == pytest.approx(4 * (150 * ZOOM / 2) ** 2, rel=0.02)
+    unopened = draw_sheet(Sheet("title", "subtitle", made([step([])] * 3), [grid] * 3, grid))
+    blue = [
+        (np.abs(np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).astype(int) - [38, 110, 196]).sum(-1) < 30).sum()
+        for one in (drawn, unopened)
+    ]
+    assert blue[0] > blue[1] + 2 * 4 * 150 * ZOOM
+
+
+def test_parts_that_a_model_lacks_are_left_out() -> None:
+    whole, less = (draw_sheet(Sheet("t", "s", made([step([], shares=has)]), ["some text"], None)) for has in (1, 0))
+    heights = [Image.open(io.BytesIO(one)).height for one in (whole, less)]
+    assert heights[0] > heights[1]
+
+
+def test_of_many_steps_some_are_drawn() -> None:
+    assert chosen_steps([step([])] * 3) == [0, 1, 2]
+    some = chosen_steps([step([])] * 64)
+    assert (some[0], some[-1], len(some)) == (0, 63, 8)
+
+
+def test_a_grid_comes_back_from_its_target() -> None:
+    spec = CanvasSpec(56)
+    given = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    for wanted in (np.array([[9]], np.uint8), given.T.copy(), np.ones((8, 8), np.uint8)):
+        row = grid_row(given, spec, spec.cells, identifier=5, wanted=wanted)
+        assert np.array_equal(answered_grid(row["target"][0], spec), wanted)
+        assert np.array_equal(row["canvas"][0].reshape(8, 8)[:2, :3], given + 1)
+        assert row["puzzle_identifiers"][0] == 5
+    with pytest.raises(ValueError, match="does not fit a canvas"):
+        grid_row(np.ones((9, 1), np.uint8), spec, spec.cells)
+
+
+def test_mistakes_are_said(folder: Path) -> None:
+    damaged = folder / "damaged.json"
+    damaged.write_text('{"test": [{"input": [[1, 2], [3]]}]}')
+    for done, kind, said in (
+        (call(folder, "99999"), UsageError, "there is no row 99,999"),
+        (call(folder, "0", "--split", "dev"), UsageError, "--split"),
+        (call(folder, "0", out="x.svg"), UsageError, ".png"),
+        (call(folder, "0", out="nowhere/deep/x.png"), TrmError, "nowhere"),
+        (call(folder, "0", run="puzzles"), UsageError, "has no capsules"),
+        (call(folder, str(damaged)), UsageError, "damaged, test 0, input"),
+        (call(folder, str(folder / "task.json"), "--pair", "2"), UsageError, "1 test pair"),
+        (call(folder, "lost.json"), UsageError, "lost.json cannot be read"),
+    ):
+        assert isinstance(done.exception, kind), done.output
+        assert said in str(done.exception)
