@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from dataset_builders.stream_pictures import PictureSource
+from dataset_builders.stream_shapes import ShapeSource
 from dataset_builders.stream_sources import SPLITS, ArcSource, Source
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.stream_plan import GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
@@ -58,7 +59,9 @@ class Mixture:
     @property
     def picture_side(self) -> int:
         """Return the side of the pictures in pixels, 0 without pictures."""
-        return max((source.side for source in self.sources if isinstance(source, PictureSource)), default=0)
+        return max(
+            (source.side for source in self.sources if isinstance(source, PictureSource | ShapeSource)), default=0
+        )
 
     def require_records(self) -> None:
         """Raise DatasetError when a split would be empty."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.text import EOS, FIRST_TOKEN, main
+from dataset_builders.text import EOS, FIRST_TOKEN, main, stdlib_files
 from trm_cli.data.manifest import verify
 from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
 
@@ -121,3 +121,15 @@ def test_a_tokenizer_file_takes_the_place_of_bytes(tmp_path: Path) -> None:
     assert sorted(found) == sorted(texts)
     (tmp_path / "bad.json").write_text("{}")
     assert main([*flags, "--rebuild", "--tokenizer", str(tmp_path / "bad.json")]) == 3
+
+
+def test_code_of_the_standard_library(tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    assert main(["--output-dir", str(root), "--source", "stdlib", "--limit", "40", "--test-share", "0.2"]) == 0
+    manifest = json.loads((root / "manifest.json").read_text())
+    assert manifest["licence"].startswith("PSF-2.0 (Python 3.")
+    text = bytes(token - FIRST_TOKEN for token in tokens_of(root, "train") if token != EOS)
+    assert b"import " in text and b"def " in text
+    names = [path.as_posix() for path in stdlib_files()]
+    assert len(names) > 300
+    assert not [name for name in names if "/test/" in name or "site-packages" in name]
