@@ -13,6 +13,7 @@ import typer
 #: Command -> module of this package, in the order in which `trm --help` shows them.
 COMMANDS = {
     "quickstart": "quickstart",
+    "doctor": "doctor",
     "build-dataset": "build_dataset",
     "inspect-dataset": "inspect_dataset",
     "inspect-schedule": "inspect_schedule",

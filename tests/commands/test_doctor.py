@@ -1,0 +1,76 @@
+"""`trm doctor` looks at everything, fails at nothing, and waits for nobody."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from trm_cli.app import create_app
+from trm_cli.training import doctor
+from trm_cli.training.machine import Card
+
+NAMES = ["python", "torch", "cuda", "cores", "memory", "disk", "wandb", "hub", "extras"]
+
+
+def call(*words: str) -> Any:
+    return CliRunner().invoke(create_app(), ["doctor", *words])
+
+
+def test_it_says_what_there_is_and_what_to_do() -> None:
+    done = call("--json")
+    assert done.exit_code == 0, done.exception
+    found = json.loads(done.stdout)
+    assert [finding["name"] for finding in found["findings"]] == NAMES
+    by_name = {finding["name"]: finding for finding in found["findings"]}
+    assert by_name["torch"]["found"].startswith(torch.__version__)
+    assert by_name["hub"]["found"] == "switched off by HF_HUB_OFFLINE"  # as all tests run
+    assert found["advice"]["model"] in ("sudoku-4x4", "vision-unified")
+    screen = call()
+    assert all(name in screen.stdout for name in NAMES)
+    assert f"trm train {found['advice']['model']}" in screen.stdout
+    assert max(map(len, screen.stdout.splitlines())) <= 100
+
+
+def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken() -> int:
+        raise RuntimeError("driver mismatch")
+
+    monkeypatch.setattr(doctor, "memory_bytes", broken)
+    monkeypatch.setattr(doctor, "cards", broken)
+    findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    assert list(findings) == NAMES
+    for name in ("memory", "cuda"):
+        assert findings[name].found == "could not be looked at: RuntimeError: driver mismatch"
+        assert not findings[name].good
+
+
+def test_a_hub_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "HUB_SECONDS", 0.05)
+    monkeypatch.setattr(doctor, "_hub", lambda: time.sleep(5))
+    findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    assert findings["hub"].found == "no answer"
+    assert "local data only" in findings["hub"].means
+
+
+@pytest.mark.parametrize(
+    ("memory", "model", "batch"),
+    [(15.8e9, "vision-unified", 32), (80e9, "vision-unified", 256), (3e9, "sudoku-4x4", None)],
+)
+def test_the_flagship_is_advised_where_it_fits(
+    monkeypatch: pytest.MonkeyPatch, memory: float, model: str, batch: int | None
+) -> None:
+    from trm_cli.training.devices import Choice
+
+    card = Card("a card", (7, 5), int(memory), int(memory))
+    monkeypatch.setattr(doctor, "cards", lambda: [card])
+    monkeypatch.setattr(doctor, "choose_device", lambda wanted: Choice("cuda", ""))
+    monkeypatch.setattr(doctor, "choose_precision", lambda wanted, device: Choice("float16", ""))
+    monkeypatch.setattr(doctor, "choose_compile", lambda wanted, device: Choice("off", ""))
+    advice = doctor.advise()
+    assert (advice.model, advice.batch) == (model, batch)

@@ -1,0 +1,36 @@
+"""`trm doctor`: what this machine has, and what that means for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Look at Python, torch, cards, memory, disk, Weights & Biases and the hub, and say what to train with here.
+
+    [dim]Example: trm doctor[/dim]
+    """
+    from trm_cli.console.doctor_view import doctor_document, doctor_screen
+    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.training.devices import prepare_threads
+
+    prepare_threads()
+    note("looking around ...")
+    from trm_cli.training.doctor import advise, examine
+
+    findings = examine(Path.cwd())
+    advice = advise()
+    if as_json:
+        print_json(doctor_document(findings, advice))
+    else:
+        stdout().print(doctor_screen(findings, advice))
