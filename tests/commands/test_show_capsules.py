@@ -122,7 +122,7 @@ def test_mistakes_are_said(folder: Path) -> None:
         (call(folder, "0", out="x.svg"), UsageError, ".png"),
         (call(folder, "0", out="nowhere/deep/x.png"), TrmError, "nowhere"),
         (call(folder, "0", run="puzzles"), UsageError, "has no capsules"),
-        (call(folder, str(damaged)), UsageError, "damaged, test 0, input"),
+        (call(folder, str(damaged)), UsageError, "test 1: `input` must be a rectangle"),
         (call(folder, str(folder / "task.json"), "--pair", "2"), UsageError, "1 test pair"),
         (call(folder, "lost.json"), UsageError, "lost.json cannot be read"),
     ):

@@ -84,7 +84,7 @@ def _capsules_of(trained: TrainedModel) -> MultimodalHesc:
 
 def _row(trained: TrainedModel, sample: str, split: str, pair: int) -> tuple[str, Batch, bool]:
     """A title, a batch of one for what was named, and whether its target is the model's own text."""
-    from trm_cli.data.arc_task_file import read_arc_task
+    from trm_cli.data.arc_task import parse_arc_task
     from trm_cli.errors import UsageError
     from trm_cli.evaluation.canvas_samples import continued_row, dataset_row, identifier_of, pair_row, require_stream
 
@@ -96,11 +96,14 @@ def _row(trained: TrainedModel, sample: str, split: str, pair: int) -> tuple[str
         data = require_stream(open_data(config.data_paths, split, canvas_size=canvas))
         return f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)), False
     if sample.endswith(".json") or Path(sample).is_file():
-        task = read_arc_task(Path(sample))
-        if pair > len(task.test):
-            raise UsageError(f"{sample} has {len(task.test)} test pairs, there is no number {pair}")
-        known = identifier_of(task.name, config.data_paths)
+        try:
+            task, name = parse_arc_task(Path(sample).read_text(encoding="utf-8")), Path(sample).stem
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{sample} cannot be read as text: {error}") from error
+        if pair > len(task.tests):
+            raise UsageError(f"{sample} has {len(task.tests)} test pairs, there is no number {pair}")
+        known = identifier_of(name, config.data_paths)
         rule = "" if known else " (not in the run's dataset: it has learnt no rule for it)"
-        row = pair_row(task.test[pair - 1], canvas, length, known)
-        return f"ARC task {task.name}, test pair {pair}{rule}", row, False
+        row = pair_row(*task.tests[pair - 1], canvas, length, known)
+        return f"ARC task {name}, test pair {pair}{rule}", row, False
     return f"what follows on {sample[-60:]!r}", continued_row(model, sample, length), True

@@ -59,6 +59,14 @@ def solve_puzzle(
 
     where = torch.device(choose_device(device or ("cpu" if all_solutions_of is None else "auto")).value)
     trained = load_trained(run, where)
+    if trained.config.canvas_size is not None:
+        from trm_cli.commands import solve_canvas
+
+        if votes is not None or all_solutions_of is not None:
+            raise UsageError("--votes and --all-solutions-of are for networks of tokens; this one reads a canvas")
+        name = task or (Path(puzzle).stem if puzzle is not None and puzzle.endswith(".json") else None)
+        solve_canvas.solve(trained, _text(puzzle), where, task=name, steps=steps, as_json=as_json)
+        return
     family = family_of(trained.metadata)
     if family is None:
         raise UsageError(

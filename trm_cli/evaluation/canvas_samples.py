@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trm_cli.data.arc_task_file import ArcPair
+from trm_cli.data.arc_task import Grid
 from trm_cli.data.canvas_codes import CanvasSpec, render_target
 from trm_cli.data.canvas_rows import answered_grid, grid_row, text_row
 from trm_cli.data.puzzle_dataset import Batch
@@ -34,10 +34,10 @@ def dataset_row(data: StreamDataset, number: int) -> Batch:
     return {name: value for name, value in row.items() if name != "valid"}
 
 
-def pair_row(pair: ArcPair, canvas_size: int, length: int, identifier: int) -> Batch:
+def pair_row(given: Grid, wanted: Grid | None, canvas_size: int, length: int, identifier: int) -> Batch:
     """A pair of a task on a canvas. Raises UsageError for a grid that is too large."""
     try:
-        return grid_row(pair.input, CanvasSpec(canvas_size), length, identifier=identifier, wanted=pair.output)
+        return grid_row(given, CanvasSpec(canvas_size), length, identifier=identifier, wanted=wanted)
     except ValueError as error:
         raise UsageError(str(error), hint="larger grids need a run with a larger arch.canvas_size") from error
 
@@ -72,12 +72,17 @@ def identifier_of(task: str, data_paths: Sequence[str]) -> int:
 def said(answer: NDArray[np.int64], row: Batch, canvas_size: int) -> Said:
     """An answer [T] for people: a grid, or a text up to its end mark (where the row asks for one, as long as that)."""
     if int(row["target_kind"][0]) == 0:
-        return answered_grid(answer, CanvasSpec(canvas_size))
+        return grid_said(answer, canvas_size)
     asked = row["target"][0] != IGNORED
     tokens = np.asarray(answer, dtype=np.int32)
     tokens = tokens[asked] if asked.any() else tokens
     ends = np.flatnonzero(tokens == EOS)
     return render_target(tokens[: ends[0]] if len(ends) else tokens).decode("utf-8", "replace")
+
+
+def grid_said(answer: NDArray[np.int64], canvas_size: int) -> Grid:
+    """The grid that an answer [T] says."""
+    return answered_grid(answer, CanvasSpec(canvas_size))
 
 
 def wanted_of(row: Batch, canvas_size: int) -> Said | None:

@@ -1,0 +1,79 @@
+"""`trm solve` with a network of capsules: an ARC task in, a grid out, on the canvas that training uses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from dataset_builders import streaming_builder
+from tests.training.runs import train
+from tests.training.test_exact_resume import HESC
+from trm_cli.app import create_app
+from trm_cli.data.opening import open_data
+from trm_cli.data.stream_drawing import split_pair
+from trm_cli.errors import UsageError
+from trm_cli.evaluation.canvas_samples import grid_said
+from trm_cli.training.inference import load_trained
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("canvas")
+    flags = ["--sources", "kaggle/combined", "--limits", "kaggle/combined=6", "--augment", "--augmentations", "2"]
+    assert streaming_builder.main(["--output-dir", str(folder / "data"), *flags, "--workers", "1"]) == 0
+    train(folder / "data", folder / "run", *HESC, "arch.canvas_size=210", arch="multimodal_hesc_mini", stop_at_step=3)
+    return folder
+
+
+def call(folder: Path, *words: str) -> Any:
+    return CliRunner().invoke(create_app(), ["solve", str(folder / "run"), *words])
+
+
+def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
+    # The task file says the same as a record of the dataset: canvas, identifier and answer are the same.
+    data = open_data([folder / "data"], "test", canvas_size=210)
+    (batch,) = data.eval_batches(data.facts.total_groups)
+    identifier = int(batch["puzzle_identifiers"][0])
+    name = json.loads((folder / "data" / "identifiers.json").read_text())[identifier]
+    given, wanted = split_pair(data.store.shard(0), 0)
+    task = {"train": [], "test": [{"input": given.tolist(), "output": wanted.tolist()}]}
+    (folder / f"{name}.json").write_text(json.dumps(task))
+    done = call(folder, str(folder / f"{name}.json"), "--json")
+    assert done.exit_code == 0, done.exception
+    found = json.loads(done.stdout)
+    assert (found["task"], found["known"]) == (name, True)
+    trained = load_trained(str(folder / "run"), torch.device("cpu"))
+    model, rows = trained.model, {key: torch.from_numpy(value[:1]) for key, value in batch.items() if key != "valid"}
+    carry = model.initial_carry(rows)  # type: ignore[operator]
+    for step in found["tests"][0]["steps"]:
+        carry, outputs = model.advance(carry, rows)  # type: ignore[operator]
+        answer = grid_said(model.answer(outputs)[0].numpy(), 210)  # type: ignore[operator]
+        assert np.array_equal(answer, step["answer"])
+        assert step["q_halt"] == pytest.approx(float(torch.sigmoid(outputs.q_halt[0].detach())), abs=1e-5)
+    assert len(found["tests"][0]["steps"]) == 3
+
+
+def test_a_task_that_nobody_has_learnt_is_answered_and_said(folder: Path) -> None:
+    task = json.dumps({"train": [], "test": [{"input": [[1, 2], [3, 4]]}, {"input": [[5]]}]})
+    done = call(folder, task)
+    assert done.exit_code == 0, done.exception
+    assert "test input 2 of 2" in done.stdout
+    assert "has not learnt this task's rule" in done.stdout
+    assert json.loads(call(folder, task, "--json", "--steps", "2").stdout)["tests"][1]["solved"] is None
+
+
+def test_mistakes_are_said(folder: Path) -> None:
+    for text, said in (
+        ("1234", "is no ARC task"),
+        ('{"test": [{"input": [[10]]}]}', "rectangle"),
+        (json.dumps({"test": [{"input": [[0] * 31]}]}), "rectangle"),
+    ):
+        error = call(folder, text).exception
+        assert isinstance(error, UsageError)
+        assert said in str(error)

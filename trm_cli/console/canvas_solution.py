@@ -1,0 +1,66 @@
+"""The answers of a network of capsules to an ARC task, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from trm_cli.console.output import stdout
+from trm_cli.console.samples_view import render
+from trm_cli.data.samples import GridSample
+
+if TYPE_CHECKING:
+    from trm_cli.evaluation.solving_canvas import CanvasAnswer
+
+
+def canvas_screen(name: str, known: bool, answers: Sequence[CanvasAnswer]) -> Group:
+    """For each test input: the input and the answer, at which steps it changed, and whether it is right."""
+    console = stdout()
+    coloured = console.is_terminal and not console.no_color
+    parts: list[RenderableType] = []
+    for number, answer in enumerate(answers, 1):
+        parts.append(Text(f"{name or 'task'}, test input {number} of {len(answers)}", "bold"))
+        parts.append(render(GridSample("", answer.given, answer.answer), coloured))
+        sure = answer.path[-1][1]
+        parts.append(Text(f"the answer stands from step {_settled(answer)} of {len(answer.path)} on, {sure:.0%} sure"))
+        if answer.right is not None:
+            parts.append(Text("solved" if answer.right else "not solved", "bold" if answer.right else "bold red"))
+    if not known:
+        parts.append(Text("the run has not learnt this task's rule: it has no puzzle identifier for it", "dim"))
+    return Group(*parts)
+
+
+def canvas_document(
+    name: str, known: bool, answers: Sequence[CanvasAnswer], checkpoint: Path, step: int
+) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "schema_version": 1,
+        "checkpoint": str(checkpoint),
+        "trained_steps": step,
+        "task": name,
+        "known": known,
+        "tests": [
+            {
+                "input": answer.given.tolist(),
+                "answer": answer.answer.tolist(),
+                "solved": answer.right,
+                "steps": [
+                    {"step": number, "answer": grid.tolist(), "q_halt": sure}
+                    for number, (grid, sure) in enumerate(answer.path, 1)
+                ],
+            }
+            for answer in answers
+        ],
+    }
+
+
+def _settled(answer: CanvasAnswer) -> int:
+    """The step from which the answer is the last one, counted from 1."""
+    others = [number for number, (grid, _) in enumerate(answer.path, 1) if not np.array_equal(grid, answer.answer)]
+    return 1 + max(others, default=0)
