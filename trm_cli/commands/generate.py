@@ -33,7 +33,7 @@ def generate(
 ) -> None:
     """Write text: after the prompt, until the model ends its document or --max-new tokens are written.
 
-    [dim]Example: trm generate checkpoints/text-optimized --prompt "Once upon a time" --temperature 0.8[/dim]
+    [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
     from trm_cli.console.output import print_json, write_piece
     from trm_cli.training.devices import prepare_threads
