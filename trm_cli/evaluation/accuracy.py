@@ -116,7 +116,7 @@ def evaluate(
     try:
         with torch.inference_mode():
             for arrays in batches:
-                if between_batches is not None and between_batches(puzzles.rows + texts.rows):
+                if between_batches is not None and between_batches(int(puzzles.rows + texts.rows)):
                     raise EvaluationInterrupted
                 batch = {name: torch.as_tensor(array).to(device) for name, array in arrays.items()}
                 _score_batch(model, batch, steps, puzzles, texts, text)

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from trm_cli.training.devices import available_cores, choose_compile, choose_device, choose_precision
-from trm_cli.training.machine import Card, cards, disk_bytes, memory_bytes
+from trm_cli.training.hardware import Card, cards, disk_bytes, memory_bytes
 from trm_cli.training.sinks import wandb_mode
 
 HUB_SECONDS = 3.0
