@@ -42,8 +42,8 @@ def test_configuration_and_model_have_the_same_keys():
 
 SIZES = {
     "multimodal_hesc": {
-        "total": 166_593_523,
-        "encoder": 26_324_992,
+        "total": 166_263_027,
+        "encoder": 25_994_496,
         "capsules": 4_395_168,
         "reconstruction": 766_540,
         "core": 51_456_000,
@@ -56,8 +56,8 @@ SIZES = {
         "puzzle": 1_024,
     },
     "multimodal_hesc_base": {
-        "total": 8_776_467,
-        "encoder": 1_862_656,
+        "total": 8_700_947,
+        "encoder": 1_787_136,
         "capsules": 287_808,
         "reconstruction": 192_076,
         "core": 1_722_880,
@@ -70,13 +70,13 @@ SIZES = {
         "puzzle": 256,
     },
     "multimodal_hesc_mini": {
-        "total": 1_929_027,
-        "encoder": 403_968,
-        "capsules": 70_704,
-        "reconstruction": 93_260,
+        "total": 1_899_011,
+        "encoder": 371_456,
+        "capsules": 71_664,
+        "reconstruction": 93_772,
         "core": 333_312,
         "planner": 488_130,
-        "decoder": 282_624,
+        "decoder": 283_648,
         "mtp": 180_224,
         "vq": 16_384,
         "memory": 24_577,

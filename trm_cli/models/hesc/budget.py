@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from trm_cli.models.hesc.encoder import CELL_FEATURES
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
 from trm_cli.models.layers import swiglu_width
@@ -80,6 +81,7 @@ def arithmetic(settings: HescSettings, vocab_size: int, target_length: int) -> A
     width, patches, slots = settings.hidden_size, settings.geometry.patches, settings.num_slots
     mlp = 3 * width * swiglu_width(width, settings.expansion)
     capsules = settings.num_capsules + settings.num_children
+    cells_of_patch = (settings.patch_size // settings.cell_size) ** 2
 
     def block(length: int) -> int:
         return 2 * length * (4 * width * width + mlp) + 4 * length * length * width
@@ -88,7 +90,7 @@ def arithmetic(settings: HescSettings, vocab_size: int, target_length: int) -> A
         return 4 * width * width * (queries + context) + 4 * queries * context * width
 
     forward = {
-        "encoder": 2 * patches * settings.geometry.patch_pixels * width
+        "encoder": 2 * patches * CELL_FEATURES * (settings.geometry.patch_pixels + cells_of_patch * width)
         + settings.encoder_cycles * settings.encoder_layers * block(patches),
         "capsules": cross(capsules, patches),
     }

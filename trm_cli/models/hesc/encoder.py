@@ -1,4 +1,4 @@
-"""Pixels to patch features: one linear map, 2-D positions, a small stack applied recursively."""
+"""Pixels to patch features: a stem cell by cell, 2-D positions, a small stack applied recursively."""
 
 from __future__ import annotations
 
@@ -9,6 +9,34 @@ from trm_cli.models.hesc.blocks import Linear, RecursiveStack
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import embedding_parameter, rms_norm
 
+CELL_FEATURES = 64
+
+
+class PatchStem(nn.Module):
+    """Ink of a patch -> [D]: `CELL_FEATURES` rectified features of each of its cells, then one linear map.
+
+    The ten colours are points in a cube, some inside the hull of others: no linear map tells them apart. A few
+    rectified features do, from the first update on.
+    """
+
+    def __init__(self, settings: HescSettings) -> None:
+        super().__init__()
+        self.size = settings.cell_size
+        self.side = settings.patch_size // self.size
+        self.cell = Linear(3 * self.size**2, CELL_FEATURES, bias=0.0)
+        if self.cell.bias is not None:
+            # Thresholds spread over the range of the features; all at 0 would leave half of the colours in a row.
+            nn.init.uniform_(self.cell.bias, -1.0, 1.0)
+        self.patch = Linear(self.side**2 * CELL_FEATURES, settings.hidden_size)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """[B, P, 3 * patch * patch], channel by channel and row by row -> [B, P, D]."""
+        batch, count, _ = patches.shape
+        pixels = patches.view(batch, count, 3, self.side, self.size, self.side, self.size)
+        cells = pixels.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, count, self.side**2, -1)
+        features: Tensor = self.patch(self.cell(cells).relu().flatten(2))
+        return features
+
 
 class PatchEncoder(nn.Module):
     """x <- stack(x, E), `encoder_cycles` times, where E are the embedded patches: the whole pass has a gradient."""
@@ -17,7 +45,7 @@ class PatchEncoder(nn.Module):
         super().__init__()
         width, geometry = settings.hidden_size, settings.geometry
         self.cycles = settings.encoder_cycles
-        self.patch = Linear(geometry.patch_pixels, width)
+        self.stem = PatchStem(settings)
         self.rows = embedding_parameter(geometry.patches_per_side, width)
         self.columns = embedding_parameter(geometry.patches_per_side, width)
         self.stack = RecursiveStack(settings.encoder_layers, width, settings.num_heads, settings.expansion)
@@ -28,7 +56,7 @@ class PatchEncoder(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Patches [B, P, pixels] of ink in 0..2 -> features [B, P, D]."""
-        embedded = rms_norm(self.patch(patches)) + self.positions()
+        embedded = rms_norm(self.stem(patches)) + self.positions()
         x = torch.zeros_like(embedded)
         for _ in range(self.cycles):
             x = self.stack(x, embedded)

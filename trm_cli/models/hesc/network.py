@@ -14,7 +14,6 @@ from trm_cli.models.hesc.capsules import CapsulePool, Capsules, PixelHead
 from trm_cli.models.hesc.concepts import Coding, Concepts
 from trm_cli.models.hesc.decoder import AnswerDecoder
 from trm_cli.models.hesc.encoder import PatchEncoder
-from trm_cli.models.hesc.geometry import GRID
 from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.mtp import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, Plan
@@ -22,7 +21,6 @@ from trm_cli.models.hesc.rasteriser import Rasteriser
 from trm_cli.models.hesc.recursion import Recursion
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import WorkingSet
-from trm_cli.models.losses import log_stablemax_scores
 
 _HALT_BIAS = -5.0
 # Finite, so that a forbidden token costs exp(-1e4) = 0 and its entropy term is 0 * -1e4, not 0 * -inf.
@@ -96,9 +94,8 @@ class HescNetwork(nn.Module):
         return tuple(drawn)
 
     def scores(self, hidden: Tensor, target_kind: Tensor) -> Tensor:
-        """Hidden [B, T, D], kinds [B] -> [B, T, V]: stablemax scores in grids, plain logits in text, float32."""
-        logits = self.decoder.logits(hidden)
-        scores = torch.where((target_kind == GRID)[:, None, None], log_stablemax_scores(logits), logits)
+        """Hidden [B, T, D], kinds [B] -> [B, T, V] float32, what a row cannot say far below the rest."""
+        scores = self.decoder.logits(hidden)
         return scores.masked_fill(~self.may_say[target_kind.long()][:, None], _FORBIDDEN)
 
     def forward(
@@ -127,7 +124,8 @@ class HescNetwork(nn.Module):
         answer, plan = z_H, None
         if self.planner is not None:
             answer, plan = self.planner(z_H, visible, planner_draw)
-        reading = self.decoder(answer, visible, data["target"], kind)
+        # The answer is read off the thought and off the canvas itself: what a thought left out can still be copied.
+        reading = self.decoder(answer + injection, visible, data["target"], kind)
         scores = self.scores(reading.hidden, kind)
         further: tuple[Tensor, ...] = ()
         if self.mtp is not None and self.training:
