@@ -1,166 +1,175 @@
-"""Does the capsule model learn? Trains it on synthetic grids and prints exact accuracy on held-out ones.
+"""Does the capsule model learn puzzles and stories in one run? And what is each of its parts worth?
 
-Each puzzle is a random grid; its answer is the grid itself (copy), the grid with two colours exchanged (recolour) or
-its mirror image (mirror). The task is told through the puzzle identifier. Example, one thread:
+    python -m benchmarks.hesc_learns --out DIR [--epochs 7]                        one run of the shipped mini
+    python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 1]  parts left out, at equal steps
 
-    OMP_NUM_THREADS=1 python benchmarks/hesc_learns.py --tasks copy --sizes 3 6 --minutes 20
+Data: copy, recolour and mirror puzzles of 3x3 to 6x6 cells with random colours (no held-out grid equals a trained one up
+to symmetry and colours) and stories of the built-in grammar, as one stream dataset. Everything goes through `trm train`;
+held-out rows are scored with the averaged weights at full depth. Text is compared with an order-2 byte model trained on
+the same stories, on the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import torch
-from torch import Tensor
+from benchmarks.byte_model import ByteModel
+from benchmarks.capsule_puzzles import TASKS, write_puzzles
 
-from trm_cli.models import create_model
-from trm_cli.models.hesc.vocabulary import EOS, FIRST_COLOUR, IGNORED
-
-TASKS = ("copy", "recolour", "mirror")
-CELL = 7
-
-
-class Values(NamedTuple):
-    """The annealed values of one step."""
-
-    expansion_penalty: float
-    q_temperature: float
-    epsilon: float
-    dqn_warmup: float
-
-
-def puzzles(
-    count: int, tasks: list[str], sizes: tuple[int, int], side: int, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Count random puzzles on a canvas of side x side cells: the batch fields of the model."""
-    low, high = sizes
-    draw = lambda top, *shape: torch.randint(0, top, shape, generator=generator)  # noqa: E731
-    height, width = low + draw(high - low + 1, count, 1, 1), low + draw(high - low + 1, count, 1, 1)
-    task = draw(len(tasks), count)
-    row, column = torch.arange(side)[None, :, None], torch.arange(side)[None, None, :]
-    inside = (row < height) & (column < width)
-    colours = draw(10, count, side, side)
-    names = torch.tensor([TASKS.index(name) for name in tasks])[task]
-    # Recolour exchanges 2k and 2k + 1; mirror reads each row from its right end.
-    recoloured = colours ^ 1
-    mirrored = colours.gather(2, (width - 1 - column).clamp_min(0).expand(-1, side, -1))
-    answer = torch.where((names == 1)[:, None, None], recoloured, colours)
-    answer = torch.where((names == 2)[:, None, None], mirrored, answer)
-    border = ((row == height) & (column <= width)) | ((column == width) & (row <= height))
-    target = torch.where(inside, answer + FIRST_COLOUR, torch.where(border, EOS, IGNORED))
-    return {
-        "canvas_kind": torch.zeros(count, dtype=torch.uint8),
-        "canvas": torch.where(inside, colours + 1, 0).flatten(1).to(torch.uint8),
-        "target": target.flatten(1).to(torch.int32),
-        "target_kind": torch.zeros(count, dtype=torch.uint8),
-        "puzzle_identifiers": names.to(torch.int32),
-    }
+STORIES = 4000
+RECIPE: dict[str, object] = {
+    "optimizer": "adamw",
+    "lr": 1.0e-3,
+    "lr_min_ratio": 0.1,
+    "lr_warmup_ratio": 0.03,
+    "grad_clip": 1.0,
+    "ema_rate": 0.99,
+    "threads": 1,
+}
+#: The same network on a canvas of 6x6 cells, with fewer steps: what can be repeated often enough to compare.
+SMALL: dict[str, object] = {"arch.canvas_size": 42, "arch.halt_max_steps": 3}
+ABLATIONS: dict[str, dict[str, object]] = {
+    "everything": {},
+    "no planner": {"arch.enable_latent_planning": False},
+    "no EXPAND": {"arch.enable_expansion": False},
+    "BCE, no DQN": {"arch.enable_dqn": False},
+    "no MTP": {"arch.enable_mtp": False},
+    "no memory": {"arch.enable_memory": False},
+    "no VQ": {"arch.enable_vq": False},
+    "no drawing back": {"arch.enable_reconstruction": False},
+    "constant temperature": {"q_temperature_end": 1.0},
+}
 
 
-@torch.no_grad()
-def evaluate(model: torch.nn.Module, batch: dict[str, Tensor], values: Values, tasks: list[str]) -> dict[str, float]:
-    """Exact accuracy by task after halt_max_steps steps, and the share of right cells."""
-    carry, result = model.initial_carry(batch), None
-    for _ in range(model.halt_max_steps):
-        result = model(carry, batch, values, None)
-        carry = result.carry
-    right = (model.answer(result.outputs) == batch["target"]) | (batch["target"] == IGNORED)
-    exact = right.all(1).float()
-    scores = {name: exact[batch["puzzle_identifiers"] == TASKS.index(name)].mean().item() for name in tasks}
-    scores["cells"] = right[batch["target"] != IGNORED].float().mean().item()
-    scores["expansions"] = result.outputs.opened.sum(1).float().mean().item()
-    return scores
+def prepare(out: Path) -> Path:
+    """Make the puzzles and the dataset below `out`, once; returns the dataset."""
+    puzzles, dataset = out / "puzzles", out / "dataset"
+    if not puzzles.is_dir():
+        write_puzzles(puzzles, pairs=4000, tests=100, sizes=(3, 6), seed=0)
+    command = [sys.executable, "-m", "dataset_builders.streaming_builder", "--output-dir", str(dataset), "--sources"]
+    subprocess.run([*command, f"arc:{puzzles}", "stories", "--limits", f"stories={STORIES}"], check=True)
+    return dataset
 
 
-def values_at(progress: float) -> Values:
-    """The default schedules, written out for this script: progress 0..1 of the run."""
-    half = min(1.0, 2 * progress)
-    return Values(0.1 - 0.099 * half, 0.1**progress, 0.3 - 0.25 * half, min(1.0, 10 * progress))
+def train(dataset: Path, run: Path, settings: dict[str, object]) -> float:
+    """`trm train` with the shipped mini and these settings; returns the minutes that it took."""
+    values = RECIPE | {"data_paths": f"[{dataset}]", "checkpoint_path": run, "log_interval": 20} | settings
+    words = [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in values.items()]
+    command = [sys.executable, "-m", "trm_cli", "train", "--arch", "multimodal_hesc_mini", "--wandb", "disabled"]
+    started = time.monotonic()
+    subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
+    return (time.monotonic() - started) / 60
 
 
-def train(arguments: argparse.Namespace) -> None:
-    """Train for the given minutes and print one JSON line per evaluation."""
-    torch.manual_seed(arguments.seed)
-    generator = torch.Generator().manual_seed(arguments.seed + 1)
-    settings = json.loads(arguments.settings) if arguments.settings else {}
-    base = preset(arguments.preset) | settings
-    side = base["canvas_size"] // CELL
-    model = create_model("hesc", base, vocab_size=272, seq_len=side * side, num_puzzle_identifiers=len(TASKS))
-    optimizer = torch.optim.AdamW(
-        list(model.trunk_parameters()), lr=arguments.lr, betas=(0.9, 0.95), weight_decay=0.1, fused=True
-    )
-    held_out = puzzles(256, arguments.tasks, tuple(arguments.sizes), side, torch.Generator().manual_seed(10**6))
-    total = sum(weight.numel() for weight in model.trunk_parameters())
-    print(json.dumps({"parameters": total, "settings": base}), flush=True)
-    carry, start, step, seen = None, time.monotonic(), 0, {}
-    while (spent := (time.monotonic() - start) / 60) < arguments.minutes:
-        values = values_at(spent / arguments.minutes)
-        batch = puzzles(arguments.batch_size, arguments.tasks, tuple(arguments.sizes), side, generator)
-        carry = model.initial_carry(batch) if carry is None else carry
-        draws = torch.rand(arguments.batch_size, model.draws_per_row, generator=generator)
-        result = model(carry, batch, values, draws)
-        carry = result.carry
-        (result.loss / arguments.batch_size).backward()
-        torch.nn.utils.clip_grad_norm_(list(model.trunk_parameters()), 1.0)
-        rate = arguments.lr * min(1.0, (step + 1) / 100) * (1 if spent < 0.7 * arguments.minutes else 0.2)
-        optimizer.param_groups[0]["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad()
-        table = model.puzzle_embedding
-        if table is not None and table.weight.grad is not None:
-            with torch.no_grad():
-                table.weight -= 0.01 * table.weight.grad.to_dense().sign()
-            table.weight.grad = None
-        for name, value in (result.terms | result.metrics).items():
-            seen[name] = seen.get(name, 0.0) + value.item()
-        step += 1
-        if step % arguments.every == 0:
-            report(model, held_out, values, arguments, step, spent, seen)
-            seen = {}
-    report(model, held_out, values_at(1.0), arguments, step, arguments.minutes, seen)
-    if arguments.out:
-        torch.save(model.state_dict(), Path(arguments.out))
+def score(run: Path) -> dict[str, float]:
+    """Exact accuracy by task, bits per byte, and opened capsules by task, on the held-out rows."""
+    import torch
+
+    from trm_cli.data.text_labels import text_labels
+    from trm_cli.evaluation.accuracy import evaluate
+    from trm_cli.training.inference import load_trained
+    from trm_cli.training.session import Datasets
+
+    torch.set_num_threads(1)
+    trained = load_trained(str(run), torch.device("cpu"))
+    datasets = Datasets.open(trained.config)
+    assert datasets.test is not None
+    names = json.loads((Path(trained.config.data_paths[0]) / "identifiers.json").read_text(encoding="utf-8"))
+    batches = list(datasets.test.eval_batches(128))
+    found: dict[str, float] = {}
+    for task in TASKS:
+        rows = [_only(batch, batch["puzzle_identifiers"] == names.index(task)) for batch in batches]
+        found[task] = evaluate(trained.model, rows, torch.device("cpu")).exact_accuracy
+    text = evaluate(trained.model, batches, torch.device("cpu"), text=text_labels(trained.metadata))
+    assert text.bits_per_byte is not None
+    return {name: round(value, 4) for name, value in found.items()} | {"bits_per_byte": round(text.bits_per_byte, 4)}
 
 
-def report(
-    model: torch.nn.Module, held_out: dict[str, Tensor], values: Values, arguments: argparse.Namespace, step: int,
-    minutes: float, seen: dict[str, float],
-) -> None:  # fmt: skip
-    """Print one line: step, minutes, held-out scores, mean losses and metrics since the last line."""
-    count, rows = max(1.0, seen.get("count", 1.0)), arguments.every * arguments.batch_size
-    means = {k: round(v / (rows if k.endswith("loss") else count), 4) for k, v in seen.items() if k != "count"}
-    scores = {k: round(v, 4) for k, v in evaluate(model, held_out, values, arguments.tasks).items()}
-    print(json.dumps({"step": step, "minutes": round(minutes, 2), "held_out": scores, "train": means}), flush=True)
+def _only(batch: dict[str, Any], chosen: Any) -> dict[str, Any]:
+    return batch | {"valid": batch["valid"] & chosen}
 
 
-def preset(name: str) -> dict[str, object]:
-    """The settings of an architecture file, without its family and name."""
-    from trm_cli.config.yaml_loader import load_yaml
+def byte_model_bits(dataset: Path, order: int, canvas_size: int) -> float:
+    """Bits per byte of a count model on the very bytes that the network is scored on."""
+    import numpy as np
 
-    path = Path(__file__).parents[1] / "configs" / "arch" / f"{name}.yaml"
-    return {key: value for key, value in load_yaml(path).data.items() if key not in ("family", "name", "title")}
+    from trm_cli.data.opening import open_data
+    from trm_cli.data.vocabulary import FIRST_BYTE
+
+    training = open_data([str(dataset)], "train", canvas_size=canvas_size)
+    held_out = open_data([str(dataset)], "test", canvas_size=canvas_size)
+    model = ByteModel(_texts(training), order)
+    bits = count = 0.0
+    for batch in held_out.eval_batches(128):
+        for row in np.flatnonzero(batch["valid"] & (batch["target_kind"] == 1)):
+            given = bytes(batch["canvas"][row][batch["canvas"][row] > 0])
+            target = batch["target"][row]
+            asked = bytes((target[target >= FIRST_BYTE] - FIRST_BYTE).astype(np.uint8))
+            bits += model.bits(given + asked, len(given), len(given) + len(asked))
+            count += len(asked)
+    return bits / count
+
+
+def _texts(dataset: Any) -> list[bytes]:
+    """Every stored text of a stream dataset."""
+    shards = (dataset.store.shard(number) for number in range(len(dataset.store.chunks)))
+    return [
+        shard.payload(record).tobytes()
+        for shard in shards
+        for record in range(len(shard.kind))
+        if int(shard.kind[record]) == 1
+    ]
+
+
+def learn(out: Path, epochs: int) -> None:
+    """One run of the shipped mini on the whole dataset."""
+    dataset = prepare(out)
+    spent = train(dataset, out / "run", {"epochs": epochs, "eval_interval": 1})
+    for line in (out / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        if record["kind"] == "eval":
+            print(json.dumps({key: record[key] for key in ("step", "exact_accuracy", "bits_per_byte")}))
+    order_2 = round(byte_model_bits(dataset, 2, 84), 4)
+    print(json.dumps({"minutes": round(spent, 1), **score(out / "run"), "order_2_bits_per_byte": order_2}), flush=True)
+
+
+def ablate(out: Path, seeds: int, epochs: int, only: Sequence[str]) -> None:
+    """Each part left out, `seeds` times, at equal steps; one JSON line a run. Finished runs are not repeated."""
+    dataset = prepare(out)
+    results = out / "ablations.jsonl"
+    done = {(r["variant"], r["seed"]) for r in map(json.loads, results.open())} if results.exists() else set()
+    for seed in range(seeds):
+        for variant, settings in ABLATIONS.items():
+            if (variant, seed) in done or (only and variant not in only):
+                continue
+            run = out / "ablations" / f"{variant.replace(' ', '_').replace(',', '')}_{seed}"
+            minutes = train(dataset, run, SMALL | settings | {"epochs": epochs, "seed": seed})
+            row = {"variant": variant, "seed": seed, "minutes": round(minutes, 2), **score(run)}
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
 
 
 def main() -> None:
-    """Read the options and train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="multimodal_hesc_mini")
-    parser.add_argument("--settings", help="JSON that overrides settings of the preset")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["copy"])
-    parser.add_argument("--sizes", nargs=2, type=int, default=[3, 6])
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--every", type=int, default=200, help="steps between two lines")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="where to save the weights")
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, help="497 updates each; default 7, or 1 with --ablate")
+    parser.add_argument("--ablate", action="store_true")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[], choices=list(ABLATIONS))
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    train(arguments)
+    if arguments.ablate:
+        ablate(arguments.out, arguments.seeds, arguments.epochs or 1, arguments.only)
+    else:
+        learn(arguments.out, arguments.epochs or 7)
 
 
 if __name__ == "__main__":
