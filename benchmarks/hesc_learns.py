@@ -3,10 +3,10 @@
     python -m benchmarks.hesc_learns --out DIR [--epochs 7]                        one run of the shipped mini
     python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 1]  parts left out, at equal steps
 
-Data: copy, recolour and mirror puzzles of 3x3 to 6x6 cells with random colours (no held-out grid equals a trained one up
-to symmetry and colours) and stories of the built-in grammar, as one stream dataset. Everything goes through `trm train`;
-held-out rows are scored with the averaged weights at full depth. Text is compared with an order-2 byte model trained on
-the same stories, on the same bytes.
+Data: copy, recolour and mirror puzzles of 3x3 to 6x6 cells with random colours (no held-out grid equals a trained one
+up to symmetry and colours) and stories of the built-in grammar, as one stream dataset. Everything goes through `trm
+train`; held-out rows are scored with the averaged weights at full depth. Text is compared with an order-2 byte model
+trained on the same stories, on the same bytes.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Kill a short run at random moments, continue it, and compare what it ends with to a run that was never stopped.
 
     python -m benchmarks.kills                                     # 20 SIGKILL, 5 SIGINT, 5 SIGTERM, TRM with MLP
-    python -m benchmarks.kills --runs 50 --model attention --stops 0
-    python -m benchmarks.kills --runs 50 --model hesc              # with replay, Q-learning and memory
+    python -m benchmarks.kills --kills 50 --model attention --stops 0
+    python -m benchmarks.kills --kills 50 --model hesc             # with replay, Q-learning and memory
+    python -m benchmarks.kills --kills 50 --processes 2            # the launcher or one of the processes is killed
 
-A third of the kills each falls at any moment, while a checkpoint is written, and while an evaluation is under way.
-Prints a line a kill and exits with 1 unless every final state (weights, EMA, optimizer, carry, metrics) is identical to
-the bit.
+Every run is interrupted several times (--per-run) before it may end. A third of the kills each falls at any moment,
+while a checkpoint is written, and while an evaluation is under way. Prints a line an interruption and exits with 1
+unless every final state (weights, EMA, optimizer, carry, metrics) is identical to the bit.
 """
 
 from __future__ import annotations
@@ -91,43 +92,47 @@ MOMENTS = ("any", "save", "evaluation")
 def main() -> int:
     """Run the trials; 0 when all of them end as the reference does."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=20, help="number of SIGKILL trials")
-    parser.add_argument("--stops", type=int, default=5, help="number of trials for each of SIGINT and SIGTERM")
+    parser.add_argument("--kills", type=int, default=20, help="number of SIGKILLs")
+    parser.add_argument("--stops", type=int, default=5, help="number of SIGINTs, and of SIGTERMs")
+    parser.add_argument("--per-run", type=int, default=5, help="interruptions that one run sees")
     parser.add_argument("--model", choices=sorted(CASES), default="mlp_t")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("overrides", nargs="*", help="further KEY=VALUE settings of the run")
     args = parser.parse_args()
-    chance = random.Random(args.seed)
     case = CASES[args.model]
+    interruptions = [(signal.SIGKILL, MOMENTS[number % 3]) for number in range(args.kills)]
+    interruptions += [(kind, "any") for kind in (signal.SIGINT, signal.SIGTERM) for _ in range(args.stops)]
+    groups = [interruptions[start : start + args.per_run] for start in range(0, len(interruptions), args.per_run)]
     with tempfile.TemporaryDirectory(prefix="trm-kills-") as folder:
         root = Path(folder)
         case.build(root / "data")
         words = [f"data_paths=[{root / 'data'}]", *COMMON, *case.settings, *args.overrides]
         reference = root / "reference"
         started = time.monotonic()
-        finish(command(case.model, reference, words))
+        finish(command(case.model, reference, words, args.processes))
         total = last_step(reference)
         print(f"{args.model}: {total} steps in {time.monotonic() - started:.1f} s, uninterrupted", flush=True)
-        trials = [(signal.SIGKILL, MOMENTS[number % 3]) for number in range(args.runs)]
-        trials += [(kind, "any") for kind in (signal.SIGINT, signal.SIGTERM) for _ in range(args.stops)]
-        bad = 0
-        for number, (kind, moment) in enumerate(trials, 1):
+        chance = random.Random(args.seed)
+        good = 0
+        for number, group in enumerate(groups, 1):
             run = root / f"trial-{number}"
-            line = command(case.model, run, words)
-            at, code = interrupt(line, run, kind, moment, chance, total)
+            line = command(case.model, run, words, args.processes)
+            for kind, moment in group:
+                at, code = interrupt(line, run, kind, moment, chance, total, args.processes)
+                print(f"{number:3}  {kind.name}  {moment:10}  after step {at:4}  exit {code:4}", flush=True)
             finish(line)
             differences = compare(reference, run)
-            bad += bool(differences)
-            verdict = "identical" if not differences else f"DIFFERENT: {', '.join(differences[:3])}"
-            where = f"{number:3}  {kind.name}  {moment:10}  after step {at:4}  exit {code:4}"
-            print(f"{where}  continued: {verdict}", flush=True)
-    print(f"{len(trials) - bad} of {len(trials)} interrupted runs ended identical to the uninterrupted one")
-    return 1 if bad else 0
+            good += not differences
+            print(f"{number:3}  {'identical' if not differences else 'DIFFERENT: ' + ', '.join(differences[:3])}")
+    print(f"{len(interruptions)} interruptions; {good} of {len(groups)} runs ended identical to the uninterrupted one")
+    return 0 if good == len(groups) else 1
 
 
-def command(model: str, run: Path, words: list[str]) -> list[str]:
+def command(model: str, run: Path, words: list[str], processes: int) -> list[str]:
     """The command line of a run in a folder of its own."""
-    return [sys.executable, "-m", "trm_cli", "train", model, f"checkpoint_path={run}", *words]
+    several = ["--nproc-per-node", str(processes)] if processes > 1 else []
+    return [sys.executable, "-m", "trm_cli", "train", model, f"checkpoint_path={run}", *several, *words]
 
 
 def finish(line: list[str]) -> None:
@@ -139,14 +144,22 @@ def finish(line: list[str]) -> None:
 
 
 def interrupt(
-    line: list[str], run: Path, kind: signal.Signals, moment: str, chance: random.Random, total: int
-) -> tuple[int, int | None]:
+    line: list[str],
+    run: Path,
+    kind: signal.Signals,
+    moment: str,
+    chance: random.Random,
+    total: int,
+    processes: int,
+) -> tuple[int, int]:
     """Start a run and send it a signal: (last logged step at that moment, exit status).
 
     moment: "any" time after a random step, or from there on during a "save" or an "evaluation".
     """
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wanted = chance.randrange(total - total // 8 if moment != "any" else total)
+    # A later step than the last interruption saw, and for a save or an evaluation one that still comes.
+    done, end = last_step(run), total - total // 8 if moment != "any" else total
+    wanted = chance.randrange(done, end) if done < end else done
     pause = chance.uniform(0, 0.05 if moment == "any" else 0.003)
     while process.poll() is None and last_step(run) < wanted:
         time.sleep(0.002)
@@ -154,9 +167,23 @@ def interrupt(
         time.sleep(0.0005)
     time.sleep(pause)
     at = last_step(run)
+    ranks = children(process.pid)
+    target = chance.choice([process.pid, *ranks]) if processes > 1 and kind is signal.SIGKILL else process.pid
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(kind)
-    return at, process.wait()
+        os.kill(target, kind)
+    code = process.wait()
+    while any(Path(f"/proc/{rank}").exists() for rank in ranks):  # they end with their launcher, a moment later
+        time.sleep(0.02)
+    return at, code
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started (Linux)."""
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    try:
+        return [int(word) for word in listed.read_text().split()]
+    except OSError:
+        return []
 
 
 def is_at(run: Path, moment: str) -> bool:

@@ -15,8 +15,10 @@ from benchmarks.memory import in_a_process, task_of
 from tests.training.runs import prepare, train
 from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
-from trm_cli.training import loop
+from trm_cli.training import kept_estimate, loop
+from trm_cli.training.kept_estimate import keep, kept_or_new
 from trm_cli.training.preflight import Preflight, Task, _free_host_memory, _Ledger, estimate
+from trm_cli.training.run_directory import MEMORY
 from trm_cli.training.session import make_model, make_state
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.step import StepSettings, update
@@ -97,7 +99,7 @@ def checked(data: Path, run: Path) -> tuple[Preflight, Callable[[], object]]:
     prepared, recorder = prepare(data, run)
     sets = prepared.datasets
     task = Task(prepared.config, prepared.plan, sets.train.metadata, sets.train.blank, prepared.machine, True)
-    preflight = Preflight.of(task)
+    preflight = Preflight.of(task, estimate(task))
 
     def go() -> object:
         with StopRequest() as stop:
@@ -166,3 +168,18 @@ def test_the_estimate_is_within_a_seventh_of_the_measured_peak(name: str) -> Non
     words = (name, "8", "float32", "arch.H_cycles=1")
     guess, truth = in_a_process("estimate", *words)["estimate"], in_a_process("measure", *words)["measured"]
     assert guess == pytest.approx(truth, rel=0.15)
+
+
+def test_an_estimate_is_kept_with_its_run_and_made_anew_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of("trm attention", 16, "float32", *SMALL)
+    needed = estimate(task)
+    keep(needed, task, tmp_path)
+    monkeypatch.setattr(kept_estimate, "estimate", lambda _task: pytest.fail("counted again"))
+    assert kept_or_new(task, tmp_path) == needed
+    other = task_of("trm attention", 8, "float32", *SMALL)
+    monkeypatch.setattr(kept_estimate, "estimate", lambda task: f"new {task.config.global_batch_size}")
+    assert kept_or_new(other, tmp_path) == "new 8"
+    (tmp_path / MEMORY).write_text('{"key": ')
+    assert kept_or_new(task, tmp_path) == "new 16"

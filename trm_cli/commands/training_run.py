@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -165,12 +166,13 @@ def _announce_discarded(run_path: Path, wishes: Wishes) -> None:
 def _preflight(resolved: Resolved, plan: TrainingPlan, datasets: Datasets, machine: Machine, peers: Peers) -> Preflight:
     """What the rows of this process need of its device's memory, shown."""
     from trm_cli.console.run_screen import show_memory
+    from trm_cli.training.kept_estimate import kept_or_new
     from trm_cli.training.preflight import Preflight, Task
 
     train = datasets.train
     config = resolved.config.model_copy(update={"global_batch_size": plan.global_batch_size // peers.count})
     task = Task(config, plan, train.metadata, train.blank, machine, evaluates=datasets.test is not None)
-    preflight = Preflight.of(task)
+    preflight = Preflight.of(task, kept_or_new(task, Path(config.checkpoint_path)))
     show_memory(preflight)
     return preflight
 
@@ -197,12 +199,15 @@ def _train(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | Non
     from trm_cli.commands.run_dataset import data_state
     from trm_cli.console.output import note
     from trm_cli.console.progress import SilentView, TrainingView
+    from trm_cli.training.kept_estimate import keep
     from trm_cli.training.signals import StopRequest
 
     state, path = run.state, run.directory.path
     if not run.peers.first:
         with StopRequest() as stop:
             return _train_within_memory(run, preflight, SilentView(), stop, wishes.stop_at_step)
+    with suppress(OSError):  # a saving; whether the directory can be written is said when the run begins
+        keep(preflight.needed, preflight.task, path)
     if run.continued_from is not None:
         note(f"continuing {path} after step {state.step:,}")
     title = f"{run.config.model}  {run.config.arch.name}  {run.machine.device.value} {run.machine.precision.value}"

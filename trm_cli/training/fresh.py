@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trm_cli.training.checkpoint_store import BEST, LATEST, CheckpointStore
-from trm_cli.training.run_directory import CONFIG, IDENTITY, METRICS, NONFINITE, PLAN, TIMINGS, RunDirectory
+from trm_cli.training.run_directory import CONFIG, IDENTITY, MEMORY, METRICS, NONFINITE, PLAN, TIMINGS, RunDirectory
 
 
 def clear_run(directory: Path) -> int:
@@ -18,7 +18,7 @@ def clear_run(directory: Path) -> int:
     store = CheckpointStore(directory)
     with RunDirectory(directory).held():
         # config.yaml first: from then on nothing here passes for a whole run, whatever interrupts the rest.
-        files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, METRICS, TIMINGS)]
+        files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, MEMORY, METRICS, TIMINGS)]
         files += [store.path(step) for step in store.steps()] + sorted(directory.glob(NONFINITE))
         present = [path for path in files if path.is_symlink() or path.exists()]
         for path in present:

@@ -244,9 +244,9 @@ class Preflight:
     free: int | None
 
     @classmethod
-    def of(cls, task: Task) -> Preflight:
-        """Estimate and look."""
-        return cls(task, estimate(task), free_memory(task.machine.torch_device))
+    def of(cls, task: Task, needed: Estimate) -> Preflight:
+        """Look what is free."""
+        return cls(task, needed, free_memory(task.machine.torch_device))
 
     @property
     def fits(self) -> bool:

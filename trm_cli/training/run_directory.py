@@ -21,6 +21,7 @@ PLAN = "plan.json"
 IDENTITY = "run.json"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
+MEMORY = "memory.json"
 NONFINITE = "nonfinite-*.pt"
 
 
