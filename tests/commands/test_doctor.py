@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from trm_cli.app import create_app
 from trm_cli.training import doctor
-from trm_cli.training.machine import Card
+from trm_cli.training.hardware import Card
 
 NAMES = ["python", "torch", "cuda", "cores", "memory", "disk", "wandb", "hub", "extras"]
 

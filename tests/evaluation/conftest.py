@@ -6,16 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
 
 from dataset_builders import streaming_builder
 from tests.training.conftest import write_boards
 from tests.training.runs import train
 
 torch.set_num_threads(1)
-# The first call of a compiled loop may take longer than hypothesis allows a whole example.
-settings.register_profile("compiled", deadline=None)
-settings.load_profile("compiled")
 
 #: Enough to be right about some of the boards and wrong about others.
 LEARNS = ("epochs=40", "eval_interval=20", "arch.hidden_size=32", "lr=3e-3", "ema_rate=0.9", "optimizer=adamw")

@@ -75,7 +75,8 @@ overrides:
   device: cpu
   wandb: disabled
   checkpoint_interval: 1
-  arch: {{hidden_size: 32, num_heads: 2, L_layers: 1, encoder_layers: 1, puzzle_emb_ndim: 32, halt_max_steps: 2}}
+  arch: {{hidden_size: 32, num_heads: 2, L_layers: 1, encoder_layers: 1, puzzle_emb_ndim: 32,
+    halt_max_steps: 2, canvas_size: 56}}
 """
 CANVAS = 56
 

@@ -86,7 +86,7 @@ HESC = (
     "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16", "arch.q_hidden_dim=16",
     "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16", "arch.memory_top_k=4",
     "arch.vq_codes=16", "arch.latent_planning_paths=2", "arch.latent_planning_layers=1", "epochs=2", "eval_interval=1",
-    "lr_warmup_ratio=0",
+    "lr_warmup_ratio=0", "arch.canvas_size=56",
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def test_what_is_large_is_mapped_alone_and_leaves_no_hole() -> None:
     assert heap.peak == 2 * MAPPED_ALONE
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 40_000), st.integers(0, 30)), min_size=1, max_size=80))
 def test_blocks_never_overlap_and_the_peak_is_never_below_what_is_alive(orders: list[tuple[int, int]]) -> None:
     heap, alive = Heap(), {}

@@ -38,6 +38,8 @@ def test_a_run_of_format_1_goes_on(old_run: Path) -> None:
     assert run.state.step == 6
     loaded = run.state.state_dict()
     assert (loaded.pop("format"), loaded.pop("identifiers")["names"]) == (2, ["<blank>", "board-a", "board-b"])
+    assert (loaded.pop("skipped"), loaded.pop("skipped_in_a_row")) == (0, 0)
+    assert loaded.pop("best_score") == stored["best_exact_accuracy"]
     assert differing({key: stored[key] for key in loaded}, loaded) == []
     train(Path("data"), Path("run"), *words, arch="trm_sudoku_att")
     state, _ = load_checkpoint((old_run / "latest.pt").resolve())
@@ -59,9 +61,10 @@ def test_another_format_gets_a_message(old_run: Path, version: int | None, messa
 
 
 def test_what_is_migrated_is_not_changed() -> None:
-    state = {"format": 1, "step": 3}
-    assert migrate(state) == {"format": STATE_FORMAT, "step": 3, "identifiers": None}
-    assert state == {"format": 1, "step": 3}
+    state = {"format": 1, "step": 3, "best_exact_accuracy": 0.5}
+    added = {"identifiers": None, "skipped": 0, "skipped_in_a_row": 0, "best_score": 0.5}
+    assert migrate(state) == {"format": STATE_FORMAT, "step": 3, **added}
+    assert state == {"format": 1, "step": 3, "best_exact_accuracy": 0.5}
 
 
 def test_the_rows_of_the_table_move_by_name_to_other_data(tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ class TrainingState:
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
         """Take over the moments; weight decay and betas stay those that this run was configured with."""
         groups = self.trunk_optimizer.param_groups
-        own = [{key: value for key, value in group.items() if key != "params"} for group in groups]
+        # The learning rate is of the clock: every update sets it.
+        own = [{key: value for key, value in group.items() if key not in ("params", "lr")} for group in groups]
         self.trunk_optimizer.load_state_dict(saved)
         for group, settings in zip(self.trunk_optimizer.param_groups, own, strict=True):
             group.update(settings)

@@ -31,14 +31,15 @@ _FORBIDDEN = -1.0e4
 class Thought:
     """Everything one pass says; float32 unless noted, trained with unless said to be detached.
 
-    z_H, z_L [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the answer is taken of; q_halt [B];
-    patches [B, P, pixels] as they are; cue [B, key]: the memory's query. In training mode alone: further, for k = 1, 2,
-    ... such scores [B, T' - k, V] of the token k later, where T' places can hold text; drawn: pixels by sketches alone,
-    and by sketches and children, [B, P, pixels] each.
+    z_H, z_L, slots (what the decoder reads) [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the
+    answer is taken of; q_halt [B]; patches [B, P, pixels] as they are; cue [B, key]: the memory's query. In training
+    mode alone: further, for k = 1, 2, ... such scores [B, T' - k, V] of the token k later, where T' places can hold
+    text; drawn: pixels by sketches alone, and by sketches and children, [B, P, pixels] each.
     """
 
     z_H: Tensor
     z_L: Tensor
+    slots: Tensor
     scores: Tensor
     log_probs: Tensor
     further: tuple[Tensor, ...]
@@ -125,7 +126,8 @@ class HescNetwork(nn.Module):
         if self.planner is not None:
             answer, plan = self.planner(z_H, visible, planner_draw)
         # The answer is read off the thought and off the canvas itself: what a thought left out can still be copied.
-        reading = self.decoder(answer + injection, visible, data["target"], kind)
+        slots = answer + injection
+        reading = self.decoder(slots, visible, data["target"], kind)
         scores = self.scores(reading.hidden, kind)
         further: tuple[Tensor, ...] = ()
         if self.mtp is not None and self.training:
@@ -135,6 +137,7 @@ class HescNetwork(nn.Module):
         return Thought(
             z_H=answer,
             z_L=z_L,
+            slots=slots,
             scores=scores,
             log_probs=scores.log_softmax(-1),
             further=further,

@@ -84,7 +84,7 @@ def continue_text(
     kind = torch.full_like(batch["target_kind"], TEXT)
     _, outputs = think(model, dict(batch) | {"target": written, "target_kind": kind}, values)
     assert outputs.thought is not None and outputs.opened is not None
-    network, slots = model.network, outputs.thought.z_H.float()
+    network, slots = model.network, outputs.thought.slots.float()
     visible = network.working_set.visible(outputs.opened)
     for place in range(count):
         with torch.no_grad():
