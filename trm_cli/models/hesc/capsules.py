@@ -19,6 +19,8 @@ from trm_cli.models.layers import embedding_parameter, rms_norm, truncated_norma
 
 LEANING = 6.0
 """Log-odds, at the start, of a patch in a capsule's own region over one a whole region away."""
+DIVISION = 2.0
+"""Log-odds, at the start, of the part of its region that a head (or a child) prefers over the part beside it."""
 
 
 class Capsules(NamedTuple):
@@ -49,6 +51,26 @@ def region_distances(rows: int, columns: int, patches_per_side: int) -> Tensor:
     return total.reshape(rows * columns, patches_per_side**2).float()
 
 
+def part_distances(rows: int, columns: int, patches_per_side: int, lookers: int) -> Tensor:
+    """How far each patch lies from the part of a region that a looker prefers, in parts, squared: [lookers, K, P].
+
+    The lookers (heads of a sketch, children of a capsule) divide a region among them, row by row on a square grid of
+    parts. If all of them began with the mean of the region, it would be hard to learn what stood where.
+    """
+    parts = max(1, math.isqrt(lookers))
+    centre = (torch.arange(patches_per_side, dtype=torch.float64) + 0.5) / patches_per_side
+
+    def squares(count: int) -> Tensor:
+        wanted = (torch.arange(count * parts, dtype=torch.float64) + 0.5) / (count * parts)
+        return ((centre - wanted[:, None]) * count * parts).square().view(count, parts, -1)
+
+    vertical, horizontal = squares(rows), squares(columns)
+    total = vertical[:, None, :, None, :, None] + horizontal[None, :, None, :, None, :]
+    # [rows, columns, parts, parts, side, side] -> [parts * parts, K, P]
+    by_part = total.permute(2, 3, 0, 1, 4, 5).reshape(parts**2, rows * columns, -1)
+    return by_part[torch.arange(lookers) % parts**2].float()
+
+
 def slot_leaning(settings: HescSettings, places_per_side: int, strength: float) -> Tensor:
     """Log-odds with which a place of a square canvas [places] looks at capsules and children of its own region:
     [places, K + children], 0 in the own region and negative elsewhere."""
@@ -64,6 +86,7 @@ class CapsulePool(nn.Module):
     gradient from it; residual = 1 - cos. It is free of scale, so it cannot be lowered by shrinking the children.
     """
 
+    #: [K * m, P]: log-odds of the patches for each child, -inf outside of its capsule's region.
     inside: Tensor
     projection: Tensor
 
@@ -73,7 +96,8 @@ class CapsulePool(nn.Module):
         self.children_per_capsule = settings.children_per_capsule
         self.queries = embedding_parameter(count, width)
         distances = region_distances(settings.capsule_rows, settings.capsule_columns, geometry.patches_per_side)
-        self.leaning = nn.Parameter((-LEANING * distances)[None].repeat(settings.num_heads, 1, 1))
+        grid = settings.capsule_rows, settings.capsule_columns, geometry.patches_per_side
+        self.leaning = nn.Parameter(-LEANING * distances - DIVISION * part_distances(*grid, settings.num_heads))
         self.attention = Attention(width, settings.num_heads)
         self.has_children = settings.enable_expansion
         if self.has_children:
@@ -81,7 +105,9 @@ class CapsulePool(nn.Module):
             self.signature = nn.Sequential(
                 Linear(width, width // 8, bias=0.0), nn.GELU(), Linear(width // 8, settings.checksum_dim, bias=0.0)
             )
-            self.register_buffer("inside", distances == 0, persistent=False)
+            parts = part_distances(*grid, self.children_per_capsule).transpose(0, 1).flatten(0, 1)
+            outside = (distances > 0).repeat_interleave(self.children_per_capsule, 0)
+            self.register_buffer("inside", (-DIVISION * parts).masked_fill(outside, -math.inf), persistent=False)
             projection = torch.empty(settings.checksum_dim, self.children_per_capsule * width)
             self.register_buffer("projection", truncated_normal_(projection, projection.shape[1] ** -0.5))
 
@@ -98,7 +124,7 @@ class CapsulePool(nn.Module):
         batch, (count, width) = k.shape[0], self.queries.shape
         places = rms_norm(self.queries)[:, None] + rms_norm(self.child_queries)[None]
         x = places.flatten(0, 1).expand(batch, -1, -1)
-        mask = self.inside.repeat_interleave(self.children_per_capsule, 0)[None, None]
+        mask = self.inside[None, None].to(x.dtype)
         mixed = functional.scaled_dot_product_attention(self.attention.queries(x), k, v, attn_mask=mask)
         return rms_norm(self.attention.merge(mixed)).view(batch, count, self.children_per_capsule, width)
 
