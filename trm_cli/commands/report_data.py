@@ -129,6 +129,8 @@ def _facts(
         dataset = evaluation["dataset"]
         yield "evaluated on", f"{', '.join(evaluation['paths'])} ({dataset['split']}), {dataset['fingerprint'][:16]}"
         yield "protocol", protocol_line(evaluation)
-        yield "weights", weights_line(evaluation)
+        weights, digest = weights_line(evaluation).rsplit(", ", 1)
+        yield "weights", weights
+        yield "checkpoint", digest
         yield "versions", ", ".join(f"{name} {version}" for name, version in evaluation["versions"].items())
     yield "report by", f"trm {__version__}"

@@ -105,7 +105,9 @@ def _bars(axis: Axes, title: str, rows: Sequence[tuple[str, Mapping[str, Any]]])
         [100 * share["high"] - value for value, (_, share) in zip(values, rows, strict=True)],
     ]
     axis.errorbar(places, values, yerr=reach, fmt="none", ecolor="#333333", elinewidth=1.1, capsize=2.5, zorder=3)
-    labels = [f"{label}\n{share['count']:,}" for label, share in rows]
+    crowded = len(rows) > 6  # the two ends of a bin then stand below each other
+    names = [label.replace("-", "-\n", 1) if crowded else label for label, _ in rows]
+    labels = [f"{name}\n{share['count']:,}" for name, (_, share) in zip(names, rows, strict=True)]
     axis.set_xticks(places, labels, fontsize=7.5)
     axis.set_xlabel("and how many", fontsize=8, color="#666666")
     axis.set_ylim(0, 103)
@@ -130,7 +132,7 @@ def _by_step(axis: Axes, evaluation: Mapping[str, Any]) -> None:
 
 
 def _calibration(axis: Axes, q_halt: Mapping[str, Any]) -> None:
-    _titled(axis, "right, by what q_halt says, %")
+    _titled(axis, "right, by q_halt, %")
     axis.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, linestyle=(0, (3, 3)))
     rows = q_halt["bins"]
     most = max((one["right"]["count"] for one in rows), default=1)
