@@ -114,12 +114,13 @@ def main() -> int:
         total = last_step(reference)
         print(f"{args.model}: {total} steps in {time.monotonic() - started:.1f} s, uninterrupted", flush=True)
         chance = random.Random(args.seed)
+        reach = max(2, 2 * total // args.per_run)  # so that the interruptions of a run spread over it
         good = 0
         for number, group in enumerate(groups, 1):
             run = root / f"trial-{number}"
             line = command(case.model, run, words, args.processes)
             for kind, moment in group:
-                at, code = interrupt(line, run, kind, moment, chance, total, args.processes)
+                at, code = interrupt(line, run, kind, moment, chance, total, args.processes, reach)
                 print(f"{number:3}  {kind.name}  {moment:10}  after step {at:4}  exit {code:4}", flush=True)
             finish(line)
             differences = compare(reference, run)
@@ -151,6 +152,7 @@ def interrupt(
     chance: random.Random,
     total: int,
     processes: int,
+    reach: int,
 ) -> tuple[int, int]:
     """Start a run and send it a signal: (last logged step at that moment, exit status).
 
@@ -159,7 +161,7 @@ def interrupt(
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # A later step than the last interruption saw, and for a save or an evaluation one that still comes.
     done, end = last_step(run), total - total // 8 if moment != "any" else total
-    wanted = chance.randrange(done, end) if done < end else done
+    wanted = chance.randrange(done, min(end, done + reach)) if done < end else done
     pause = chance.uniform(0, 0.05 if moment == "any" else 0.003)
     while process.poll() is None and last_step(run) < wanted:
         time.sleep(0.002)

@@ -54,7 +54,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75), (signal.SIGINT, 130)], ids=["KILL", "TERM", "INT"]
+    ("number", "code"),
+    [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow), (signal.SIGINT, 130)],
+    ids=["KILL", "TERM", "INT"],
 )
 def test_a_stopped_process_is_continued_to_the_same_bits(finished: Path, number: signal.Signals, code: int) -> None:
     run = f"stopped-{number.name}"

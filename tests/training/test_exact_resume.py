@@ -31,7 +31,10 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# float16 products have no fast path on a processor.
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] * (name == "float16")) for name in VARIANTS]
+)
 def test_a_continued_run_equals_an_uninterrupted_one(variant: str, tmp_path: Path) -> None:
     arch, overrides = VARIANTS[variant]
     data = write_boards(tmp_path / "data", identifiers=5)

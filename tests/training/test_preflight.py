@@ -15,9 +15,9 @@ from benchmarks.memory import in_a_process, task_of
 from tests.training.runs import prepare, train
 from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
-from trm_cli.training import kept_estimate, loop
+from trm_cli.training import kept_estimate, loop, preflight
 from trm_cli.training.kept_estimate import keep, kept_or_new
-from trm_cli.training.preflight import Preflight, Task, _free_host_memory, _Ledger, estimate
+from trm_cli.training.preflight import Preflight, Task, _carried_out, _free_host_memory, _Ledger, estimate
 from trm_cli.training.run_directory import MEMORY
 from trm_cli.training.session import make_model, make_state
 from trm_cli.training.signals import StopRequest
@@ -70,12 +70,22 @@ def test_slices_and_activations_computed_twice_need_less() -> None:
     assert twice < 0.5 * plain
 
 
+def test_a_large_batch_is_told_from_two_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_LARGE", 24)
+    for words in (SMALL, (*SMALL, "micro_batch_size=10")):
+        task = task_of("trm attention", 40, "float32", *words)
+        told, counted = estimate(task), _carried_out(task, task.config.micro_batch_size or 40)
+        assert told.micro_batch_size == counted.micro_batch_size
+        assert told.total == pytest.approx(counted.total, rel=0.05)
+        assert told.parts["activations"] == pytest.approx(counted.parts["activations"], rel=0.05)
+
+
 def test_the_rows_that_are_advised_fit() -> None:
     task = task_of("trm attention", 32, "float32", *SMALL)
     needed = estimate(task)
-    preflight = Preflight(task, needed, free=needed.total // 2)
-    assert not preflight.fits
-    advice = preflight.advice()
+    flight = Preflight(task, needed, free=needed.total // 2)
+    assert not flight.fits
+    advice = flight.advice()
     rows = int(advice.split("micro_batch_size=")[1].split()[0])
     assert 1 < rows < 32
     assert 0.6 * needed.total // 2 < estimate(task, micro_batch_size=rows).total <= needed.total // 2

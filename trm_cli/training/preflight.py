@@ -12,7 +12,8 @@ import weakref
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ _COMFORTABLE = 0.85
 _KERNELS = 24 * 2**20
 _UNSEEN = 0.05
 _COMPILED_PRODUCT = 600 * 2**10
+#: Rows of the batches that are carried out in place of one with more rows than `_LARGE`.
+_CARRIED_OUT = (8, 24)
+_LARGE = 64
 _PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
 
 
@@ -116,10 +120,28 @@ class _Ledger(TorchDispatchMode):
 def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     """Carry an update and a step of an evaluation out without memory.
 
-    micro_batch_size stands in for the one of the configuration.
+    micro_batch_size stands in for the one of the configuration. A large batch is not carried out: every part is a
+    straight line in the rows, and two small batches tell where it leads.
     """
     rows = task.config.global_batch_size
     size = min(rows, micro_batch_size or task.config.micro_batch_size or rows)
+    if rows <= _LARGE:
+        return _carried_out(task, size)
+    low, high = _CARRIED_OUT
+    share = size / rows
+    less, more = (_carried_out(_of_rows(task, few), max(1, round(few * share))) for few in _CARRIED_OUT)
+    slopes = {name: (more.parts[name] - less.parts[name]) / (high - low) for name in more.parts}
+    parts = {name: max(0, round(more.parts[name] + slope * (rows - high))) for name, slope in slopes.items()}
+    return Estimate(parts, size)
+
+
+def _of_rows(task: Task, rows: int) -> Task:
+    return replace(task, config=task.config.model_copy(update={"global_batch_size": rows}))
+
+
+def _carried_out(task: Task, size: int) -> Estimate:
+    """An update of all rows in slices of `size`, and a step of an evaluation."""
+    rows = task.config.global_batch_size
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         ledger = stack.enter_context(_Ledger())
@@ -140,9 +162,7 @@ def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
         parts["carry"] = 2 * sum(_sizes(tree_iter(state.carry.state_dict())))
         parts["activations"] = training - sum(parts.values())
         resident = ledger.heap.peak
-        if task.evaluates:
-            _evaluate(task, state)
-        parts["evaluation"] = ledger.heap.peak - resident
+        parts["evaluation"] = max(0, _evaluation(task, state, ledger) - training) if task.evaluates else 0
         # The holes of the host's heap; another device's allocator returns what it frees to its own pool.
         holes = resident - training if task.machine.device.value == "cpu" else 0
         kernels = _KERNELS + (_COMPILED_PRODUCT * len(ledger.products) if task.machine.device.value == "cpu" else 0)
@@ -189,8 +209,15 @@ def _all_is_finite(_loss: Tensor, _norms: Tensor) -> Finite:
     return Finite(True, True)
 
 
-def _evaluate(task: Task, state: TrainingState) -> None:
-    batch = _tensors(task, eval_batch_size(task.config))
+def _evaluation(task: Task, state: TrainingState, ledger: _Ledger) -> int:
+    """The peak of a step of an evaluation, told from two small batches."""
+    (low, high), rows = _CARRIED_OUT, eval_batch_size(task.config)
+    less, more = (ledger.most_in(partial(_evaluate, task, state, few)) for few in _CARRIED_OUT)
+    return more + (more - less) * (rows - high) // (high - low)
+
+
+def _evaluate(task: Task, state: TrainingState, rows: int) -> None:
+    batch = _tensors(task, rows)
     with torch.inference_mode(), ExitStack() as stack:
         if state.ema is not None:
             stack.enter_context(state.ema.swapped(state.model))  # type: ignore[arg-type]
