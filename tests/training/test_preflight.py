@@ -15,7 +15,7 @@ from benchmarks.memory import in_a_process, task_of
 from tests.training.runs import prepare, train
 from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
-from trm_cli.training import kept_estimate, loop, preflight
+from trm_cli.training import kept_estimate, loop
 from trm_cli.training.kept_estimate import keep, kept_or_new
 from trm_cli.training.preflight import Preflight, Task, _carried_out, _free_host_memory, _Ledger, estimate
 from trm_cli.training.run_directory import MEMORY
@@ -70,8 +70,7 @@ def test_slices_and_activations_computed_twice_need_less() -> None:
     assert twice < 0.5 * plain
 
 
-def test_a_large_batch_is_told_from_two_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "_LARGE", 24)
+def test_a_large_batch_is_told_from_two_small_ones() -> None:
     for words in (SMALL, (*SMALL, "micro_batch_size=10")):
         task = task_of("trm attention", 40, "float32", *words)
         told, counted = estimate(task), _carried_out(task, task.config.micro_batch_size or 40)
@@ -162,7 +161,7 @@ def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, datas
         "trm_cli",
         *words,
         "arch.hidden_size=16384",
-        "arch.num_heads=8",
+        "global_batch_size=2",
         "threads=1",
         "wandb=disabled",
     ]

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from trm_cli.config.architectures import TransformerArch
+from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
@@ -41,9 +42,9 @@ _COMFORTABLE = 0.85
 _KERNELS = 24 * 2**20
 _UNSEEN = 0.05
 _COMPILED_PRODUCT = 600 * 2**10
-#: Rows of the batches that are carried out in place of one with more rows than `_LARGE`.
+#: Rows of the batches that are carried out in place of one with more rows, in training and in evaluation.
 _CARRIED_OUT = (8, 24)
-_LARGE = 64
+_EVALUATED = (2, 6)
 _PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
 
 
@@ -121,11 +122,12 @@ def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     """Carry an update and a step of an evaluation out without memory.
 
     micro_batch_size stands in for the one of the configuration. A large batch is not carried out: every part is a
-    straight line in the rows, and two small batches tell where it leads.
+    straight line in the rows, and two small batches tell where it leads. (A capsule model takes as long for any batch:
+    it is not computed a few rows at a time.)
     """
     rows = task.config.global_batch_size
     size = min(rows, micro_batch_size or task.config.micro_batch_size or rows)
-    if rows <= _LARGE:
+    if rows <= _CARRIED_OUT[1] or isinstance(task.config.arch, HescArch):
         return _carried_out(task, size)
     low, high = _CARRIED_OUT
     share = size / rows
@@ -211,8 +213,8 @@ def _all_is_finite(_loss: Tensor, _norms: Tensor) -> Finite:
 
 def _evaluation(task: Task, state: TrainingState, ledger: _Ledger) -> int:
     """The peak of a step of an evaluation, told from two small batches."""
-    (low, high), rows = _CARRIED_OUT, eval_batch_size(task.config)
-    less, more = (ledger.most_in(partial(_evaluate, task, state, few)) for few in _CARRIED_OUT)
+    (low, high), rows = _EVALUATED, eval_batch_size(task.config)
+    less, more = (ledger.most_in(partial(_evaluate, task, state, few)) for few in _EVALUATED)
     return more + (more - less) * (rows - high) // (high - low)
 
 
