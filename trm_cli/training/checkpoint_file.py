@@ -1,167 +1,73 @@
-"""One checkpoint file: an ordinary torch file whose zip comment holds a summary and a SHA-256 of everything before it.
-
-`torch.load` opens such a file without this module, because a comment is part of the zip format. The digest covers every
-byte of the archive and of the summary: one flipped bit anywhere makes the file damaged, and a damaged file is never
-loaded. Loading is `weights_only=True` with no allow-list: a pickle that carries code is refused by torch.
-"""
+"""One checkpoint: an ordinary file, or an index of parts that several processes wrote."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from trm_cli.data.durable import atomic_file
 from trm_cli.errors import CheckpointError
-
-MARK = b"trm-checkpoint:"
-_DIGEST_LENGTH = 64
-_END_OF_ARCHIVE = b"PK\x05\x06"
-_END_RECORD_LENGTH = 22
-_CHUNK = 1 << 22
+from trm_cli.training import digested_file
+from trm_cli.training.parts import Parts, folder_of, whole, with_parts
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> None:
-    """Write `state` (tensors and plain values) to `path`, whole or not at all.
-
-    summary: small and JSON-able (step, run, ...); can be read later without torch and without loading the file.
-    Raises OSError where the disk fails; what stood at `path` before is then still there.
-    """
-    import torch  # here, so that listing and verifying files does not wait for it
-
-    with atomic_file(path) as file:
-        watched = _Watched(file)
-        try:
-            torch.save(state, cast(BinaryIO, watched))
-        except RuntimeError as error:
-            # torch closes its archive after a failed write and reports the hole that it finds then, not the disk.
-            raise watched.failure or error from error
-        # The end record closes the archive; its last two bytes are the length of the comment that follows it.
-        comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
-        length = len(comment) + _DIGEST_LENGTH
-        file.seek(-2, os.SEEK_END)
-        file.write(struct.pack("<H", length))
-        file.write(comment)
-        file.write(_digest(file, file.tell()).encode())
+    """Write `state` to `path` as an ordinary checkpoint: see `digested_file.save_file`."""
+    digested_file.save_file(path, state, summary)
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """The summary in a checkpoint's comment, without loading or verifying the rest.
+    """The summary of a checkpoint, without loading or verifying the rest.
 
-    Raises CheckpointError when the file is not a whole checkpoint.
+    Raises CheckpointError when the file is not a whole checkpoint, or a part of it is missing or another one.
     """
-    with _opened(path) as file:
-        return _summary(file, path)
+    return _with_parts_checked(digested_file.read_summary(path), path, verified=False)
 
 
 def verify_checkpoint(path: Path) -> dict[str, Any]:
-    """Check every byte of the file against its digest and return its summary. Raises CheckpointError."""
-    with _opened(path) as file:
-        return _verify(file, path)
+    """Check every byte of a checkpoint and of its parts, and return its summary. Raises CheckpointError."""
+    return _with_parts_checked(digested_file.verify_file(path), path, verified=True)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Verify a checkpoint, then load it onto the CPU: (state, summary). Raises CheckpointError."""
-    import torch
+    """Verify a checkpoint, then load it onto the CPU, its parts put together: (state, summary).
 
-    # One open file for both: what is loaded is what was verified, even while a run deletes its older checkpoints.
-    with _opened(path) as file:
-        summary = _verify(file, path)
-        file.seek(0)
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
-            raise CheckpointError(f"{path} is refused by torch: {(str(error).splitlines() or [''])[0]}") from error
-    if not isinstance(state, dict):
-        raise _damaged(path, "it holds no state")
-    return state, summary
+    Raises CheckpointError.
+    """
+    state, summary = load_shared(path)
+    return whole(with_parts(state, summary, path)), summary
 
 
-class _Watched:
-    """What `torch.save` writes to: the file, and a memory of the first error of the disk."""
+def load_shared(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Verify all of a checkpoint and load its file alone: (state, summary); `with_parts` adds the parts to the state.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.failure: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        """Write, unless the disk failed before: what follows a hole is worth nothing."""
-        if self.failure is not None:
-            raise self.failure
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            self.failure = error
-            raise
-
-    def flush(self) -> None:
-        """Nothing: the file is flushed when it is complete."""
+    Raises CheckpointError.
+    """
+    state, summary = digested_file.load_file(path)
+    return state, _with_parts_checked(summary, path, verified=True)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a checkpoint for reading; whatever the system refuses becomes a CheckpointError."""
-    try:
-        with path.open("rb") as file:
-            yield file
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+def stored_bytes(path: Path) -> int:
+    """What a checkpoint takes on disk."""
+    folder = folder_of(path)
+    parts = folder.iterdir() if folder.is_dir() else ()
+    return sum(file.stat().st_size for file in (path, *parts))
 
 
-def _summary(file: BinaryIO, path: Path) -> dict[str, Any]:
-    comment = _comment(file, path)
-    try:
-        summary = json.loads(comment[len(MARK) : -_DIGEST_LENGTH])
-    except ValueError as error:
-        raise _damaged(path, "its summary is not readable") from error
-    if not isinstance(summary, dict):
-        raise _damaged(path, "its summary is not readable")
+def delete_checkpoint(path: Path) -> None:
+    """Delete a checkpoint: first the file that makes it one, then its parts. Raises OSError."""
+    path.unlink(missing_ok=True)
+    if folder_of(path).is_dir():
+        shutil.rmtree(folder_of(path))
+
+
+def _with_parts_checked(summary: dict[str, Any], path: Path, *, verified: bool) -> dict[str, Any]:
+    if "part" in summary:
+        raise CheckpointError(
+            f"{path} is one part of a checkpoint of {summary.get('of')} processes",
+            hint=f"name the checkpoint: {path.parent.with_suffix('.pt')}",
+        )
+    listed = Parts.of(summary, path)
+    if listed is not None:
+        listed.require(path, verified=verified)
     return summary
-
-
-def _verify(file: BinaryIO, path: Path) -> dict[str, Any]:
-    summary = _summary(file, path)
-    size = file.seek(0, os.SEEK_END)
-    file.seek(size - _DIGEST_LENGTH)
-    written = file.read(_DIGEST_LENGTH)
-    if _digest(file, size - _DIGEST_LENGTH).encode() != written:
-        raise _damaged(path, "its bytes do not match its SHA-256")
-    return summary
-
-
-def _comment(file: BinaryIO, path: Path) -> bytes:
-    size = file.seek(0, os.SEEK_END)
-    tail = min(size, _END_RECORD_LENGTH + (1 << 16))
-    file.seek(size - tail)
-    data = file.read(tail)
-    mark = data.rfind(MARK)
-    start = mark - _END_RECORD_LENGTH
-    if start < 0 or data[start : start + 4] != _END_OF_ARCHIVE:
-        raise _damaged(path, "it has no end, or was not written by trm")
-    comment = data[mark:]
-    if struct.unpack("<H", data[mark - 2 : mark])[0] != len(comment) or len(comment) <= len(MARK) + _DIGEST_LENGTH:
-        raise _damaged(path, "it ends too early or too late")
-    return bytes(comment)
-
-
-def _digest(file: BinaryIO, length: int) -> str:
-    """SHA-256 of the first `length` bytes; the file's position is left at their end."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    left = length
-    while left:
-        chunk = file.read(min(_CHUNK, left))
-        if not chunk:
-            break
-        digest.update(chunk)
-        left -= len(chunk)
-    return digest.hexdigest()
-
-
-def _damaged(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged: {why}", hint="`trm checkpoints verify RUN` shows which files are whole")

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import uuid
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
 from trm_cli.data.durable import sync_directory, write_atomically
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint_file import load_checkpoint, save_checkpoint
-from trm_cli.training.room import require_room
+from trm_cli.training.checkpoint_file import delete_checkpoint, load_checkpoint, load_shared, save_checkpoint
+from trm_cli.training.digested_file import read_summary, save_file
+from trm_cli.training.parts import Parts, folder_of, part_path
+from trm_cli.training.room import require_bytes, require_room
 
 _STEP_FILE = re.compile(r"^step_(\d{8,})\.pt$")
+_PART_FOLDERS = "step_*.parts"
 _LEFT_BEHIND = (".step_*.pt.tmp", ".latest.pt.*.tmp", ".best.pt.*.tmp")
 LATEST = "latest.pt"
 BEST = "best.pt"
@@ -58,6 +63,35 @@ class CheckpointStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._clear_remains()
         require_room(self.directory, state)
+        return self._commit(step, state, summary, best=best)
+
+    def begin_parts(self, step: int, size: int) -> str:
+        """Prepare for the parts of a checkpoint, `size` bytes in all; returns how their names begin. Raises OSError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._clear_remains()
+        require_bytes(self.directory, size)
+        folder_of(self.path(step)).mkdir(exist_ok=True)
+        sync_directory(self.directory)
+        return uuid.uuid4().hex[:8]
+
+    def save_part(
+        self, step: int, save: str, rank: int, state: dict[str, Any], summary: dict[str, Any]
+    ) -> tuple[int, str]:
+        """Write the part of one process, which is nothing before it is committed: (bytes, digest). Raises OSError."""
+        path = part_path(self.path(step), save, rank)
+        digest = save_file(path, state, summary)
+        return path.stat().st_size, digest
+
+    def commit_parts(
+        self, step: int, state: dict[str, Any], summary: dict[str, Any], parts: Parts, *, best: bool
+    ) -> None:
+        """Make a checkpoint of parts that are written, and point the links at it as `save` does. Raises OSError."""
+        for path, size in zip(parts.paths(self.path(step)), parts.sizes, strict=True):
+            if not path.exists() or path.stat().st_size != size:
+                raise OSError(f"{path} is not there: all machines of a sharded run must see one run directory")
+        self._commit(step, state, {**summary, "parts": parts.to_json()}, best=best)
+
+    def _commit(self, step: int, state: dict[str, Any], summary: dict[str, Any], *, best: bool) -> Path:
         path = self.path(step)
         save_checkpoint(path, state, {**summary, "step": step})
         self._point(LATEST, path)
@@ -65,10 +99,13 @@ class CheckpointStore:
             self._point(BEST, path)
         return path
 
-    def load(self, step: int) -> tuple[dict[str, Any], dict[str, Any], Path]:
-        """Load the checkpoint of a step: (state, summary, path). Raises CheckpointError unless it is whole and ours."""
+    def load(self, step: int, *, joined: bool = True) -> tuple[dict[str, Any], dict[str, Any], Path]:
+        """Load the checkpoint of a step: (state, summary, path). Raises CheckpointError unless it is whole and ours.
+
+        joined: with its parts put together, where it has some; otherwise `with_parts` adds them to the state.
+        """
         path = self.path(step)
-        state, summary = load_checkpoint(path)
+        state, summary = (load_checkpoint if joined else load_shared)(path)
         self.require_own(path, step, summary)
         if state.get("step") != step:
             raise CheckpointError(f"{path} is damaged: it holds step {state.get('step')}")
@@ -84,8 +121,10 @@ class CheckpointStore:
         if summary.get("step") != step:
             raise CheckpointError(f"{path} is damaged: it holds step {summary.get('step')}")
 
-    def load_newest(self, tell: Callable[[str], None]) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
-        """Load the newest whole checkpoint: (state, summary, path); None where the run has none yet.
+    def load_newest(
+        self, tell: Callable[[str], None], *, joined: bool = True
+    ) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
+        """Load the newest whole checkpoint, as `load` does; None where the run has none yet.
 
         Damaged ones on the way, and those of another run, are named through `tell` and left alone. Raises
         CheckpointError where files exist but none is whole: starting again in silence would throw the run away.
@@ -94,7 +133,7 @@ class CheckpointStore:
         refused = []
         for step in reversed(steps):
             try:
-                found = self.load(step)
+                found = self.load(step, joined=joined)
             except CheckpointError as error:
                 refused.append(step)
                 tell(error.message)
@@ -111,10 +150,11 @@ class CheckpointStore:
 
     def prune(self) -> None:
         """Delete what need not be kept. Raises OSError where the disk fails; what is kept is not in danger then."""
+        self.clear_parts()
         keep = {*self.steps()[-self.keep :], self.best_step(), self.latest_step()}
         for step in self.steps():
             if step not in keep and step not in self.milestones:
-                self.path(step).unlink()
+                delete_checkpoint(self.path(step))
 
     def point_latest(self, step: int) -> None:
         """Make `latest.pt` name a step that has a file."""
@@ -137,7 +177,10 @@ class CheckpointStore:
         for path in others:
             write_atomically(folder / path.name, path.read_bytes())
         for step in sorted(steps, reverse=True):
-            self.path(step).replace(folder / self.path(step).name)
+            path = self.path(step)
+            if folder_of(path).is_dir():  # first: parts without an index would be taken for remains
+                folder_of(path).replace(folder / folder_of(path).name)
+            path.replace(folder / path.name)
         sync_directory(folder)
         sync_directory(self.directory)
 
@@ -169,3 +212,20 @@ class CheckpointStore:
         for pattern in _LEFT_BEHIND:
             for path in self.directory.glob(pattern):
                 path.unlink(missing_ok=True)
+        self.clear_parts()
+
+    def clear_parts(self) -> None:
+        """Delete the parts that no index lists; those of an index that cannot be read stay."""
+        for folder in self.directory.glob(_PART_FOLDERS):
+            index = folder.with_suffix(".pt")
+            if _STEP_FILE.match(index.name) is None:
+                continue
+            try:
+                listed = Parts.of(read_summary(index), index) if index.exists() else None
+            except CheckpointError:
+                continue
+            if listed is None:
+                shutil.rmtree(folder)
+                continue
+            for path in set(folder.iterdir()) - {folder / path.name for path in listed.paths(index)}:
+                path.unlink()

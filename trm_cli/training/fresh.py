@@ -23,4 +23,5 @@ def clear_run(directory: Path) -> int:
         present = [path for path in files if path.is_symlink() or path.exists()]
         for path in present:
             path.unlink()
+        store.clear_parts()  # no checkpoint lists them any more
     return len(present)

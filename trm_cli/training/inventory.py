@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint_file import read_summary, verify_checkpoint
+from trm_cli.training.checkpoint_file import read_summary, stored_bytes, verify_checkpoint
 from trm_cli.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One checkpoint file. problem: why it cannot be used, None where nothing is known against it.
+    """One checkpoint, any parts included. problem: why it cannot be used, None where nothing is known against it.
 
     foreign: it is whole, but of another run.
     """
@@ -53,7 +53,7 @@ def inventory(directory: Path, *, verified: bool) -> list[Entry]:
             Entry(
                 file=path.name,
                 step=step,
-                bytes=path.stat().st_size,
+                bytes=stored_bytes(path),
                 latest=step == store.latest_step(),
                 best=step == store.best_step(),
                 verified=verified and problem is None,

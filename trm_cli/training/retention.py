@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.errors import CheckpointError
+from trm_cli.training.checkpoint_file import delete_checkpoint
 from trm_cli.training.inventory import Entry, inventory
 
 
@@ -68,7 +69,7 @@ def carry_out(directory: Path, decisions: list[Decision]) -> int:
             continue
         path = directory / decision.file
         try:
-            path.unlink(missing_ok=True)
+            delete_checkpoint(path)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be deleted: {error.strerror or error}") from error
         freed += decision.bytes

@@ -34,7 +34,12 @@ def free_bytes(directory: Path) -> int:
 
 def require_room(directory: Path, state: dict[str, Any]) -> None:
     """Raise OSError (ENOSPC), with both numbers, where a checkpoint of `state` will not fit."""
-    needed, free = checkpoint_bytes(state), free_bytes(directory)
+    require_bytes(directory, checkpoint_bytes(state))
+
+
+def require_bytes(directory: Path, needed: int) -> None:
+    """Raise OSError (ENOSPC), with both numbers, where so many bytes will not fit."""
+    free = free_bytes(directory)
     if needed > free:
         raise OSError(errno.ENOSPC, f"no room: it takes {readable(needed)} and {readable(free)} are free")
 

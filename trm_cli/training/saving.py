@@ -11,6 +11,7 @@ from trm_cli.errors import TrmError
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.devices import synchronise
 from trm_cli.training.distributed.agreement import Agreement
+from trm_cli.training.distributed.part_saving import in_first, save_in_parts
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.whole_state import gather_state
 from trm_cli.training.observer import Observer
@@ -64,13 +65,12 @@ class Saver:
     def save(self) -> None:
         """Write a checkpoint and delete what need not be kept. A disk that fails is told once; the run goes on.
 
-        All processes call it; the first one writes what all of them have.
+        All processes call it; the first one writes what all of them have, of a sharded run each its part.
         """
         started = time.monotonic()
         synchronise(self.device)
         step = self.state.step
-        state = gather_state(self._state_dict(), self.peers)
-        problem = self.peers.from_first(lambda: self._write(step, state))
+        problem = self._write(step)
         if problem is not None:
             # The run is worth more than one file: older checkpoints stand, and the next step tries again.
             if self._failures == 0:
@@ -86,11 +86,17 @@ class Saver:
         if self.peers.first:
             self._prune()
 
-    def _write(self, step: int, state: dict[str, Any]) -> str | None:
-        """Commit a checkpoint; returns why that failed."""
+    def _write(self, step: int) -> str | None:
+        """Commit a checkpoint, together with the others; returns why that failed."""
+        best, summary, state = self.state.best_step == step, self.outlets.summary, self._state_dict()
+        # First of all: a checkpoint must never be newer than the metrics that it stands on.
+        sync = self.outlets.metrics.sync
         try:
-            self.outlets.metrics.sync()  # a checkpoint must never be newer than the metrics that it stands on
-            self.store.save(step, state, self.outlets.summary, best=self.state.best_step == step)
+            if self.state.sharded:
+                save_in_parts(self.store, step, state, summary, best=best, peers=self.peers, sync=sync)
+            else:
+                whole = gather_state(state, self.peers)
+                in_first(lambda: (sync(), self.store.save(step, whole, summary, best=best)), self.peers)
         except OSError as error:
             return str(error.strerror or error)
         return None

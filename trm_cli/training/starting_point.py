@@ -11,10 +11,11 @@ import torch
 from trm_cli.data.puzzle_dataset import PuzzleDataset
 from trm_cli.data.stream_dataset import StreamDataset
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint_file import load_checkpoint, load_shared
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.whole_state import own_state
+from trm_cli.training.parts import with_parts
 from trm_cli.training.state import TrainingState
 
 Data = PuzzleDataset | StreamDataset
@@ -35,19 +36,24 @@ def take_over(
 
     from_step: this checkpoint of the run instead of the newest whole one. elsewhere: a file to start from where the run
     has none of its own; on the same data it is continued exactly, on other data its weights are taken.
-    The first process reads the files, for all of them.
+    The first process reads the files, for all of them; the parts of a sharded state are read by each for itself.
     Raises CheckpointError for a file that is damaged, of another run, or of another dataset.
     """
-    found = peers.state_from_first(lambda: _own(store, from_step) if from_step is not None else store.load_newest(tell))
+    joined = not state.sharded
+    found = peers.state_from_first(
+        lambda: store.load_newest(tell, joined=joined) if from_step is None else _own(store, from_step, joined=joined)
+    )
     if found is not None:
         saved, summary, path = found
+        saved = saved if joined else with_parts(saved, summary, path)
         _require_same_data(summary, data)
         state.load_state_dict(own_state(saved, peers), device)
         return path  # type: ignore[no-any-return]
     if elsewhere is None:
         return None
     path = Path(elsewhere)
-    saved, summary = peers.state_from_first(lambda: load_checkpoint(path))
+    saved, summary = peers.state_from_first(lambda: load_checkpoint(path) if joined else load_shared(path))
+    saved = saved if joined else with_parts(saved, summary, path)
     if _fingerprint(summary) == data.fingerprint:
         state.load_state_dict(own_state(saved, peers), device)
         return path
@@ -59,14 +65,14 @@ def take_over(
     return path
 
 
-def _own(store: CheckpointStore, step: int) -> tuple[dict[str, Any], dict[str, Any], Path]:
+def _own(store: CheckpointStore, step: int, *, joined: bool) -> tuple[dict[str, Any], dict[str, Any], Path]:
     steps = store.steps()
     if step not in steps:
         listed = ", ".join(map(str, steps)) or "none"
         raise CheckpointError(
             f"{store.directory} has no checkpoint of step {step:,}", hint=f"the steps that it has: {listed}"
         )
-    return store.load(step)
+    return store.load(step, joined=joined)
 
 
 def _fingerprint(summary: dict[str, Any]) -> str:

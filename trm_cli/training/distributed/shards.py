@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from trm_cli.training.parts import Pieces
+
 
 def is_shard(tensor: Tensor) -> bool:
     """Whether this process holds a part of the tensor only (a DTensor)."""
@@ -39,11 +41,19 @@ def joined_parts(value: Any, *, keep: bool) -> Any:
     return value
 
 
-def part_like(whole: Tensor, like: Tensor) -> Tensor:
-    """`whole`, which every process has, sharded as `like` is; itself where `like` is not, or has another shape."""
+def part_like(whole: Tensor | Pieces, like: Tensor) -> Tensor:
+    """`whole`, which every process has or can read, sharded as `like` is; whole where `like` is not, or does not fit.
+
+    Of pieces no more is read than the part of this process.
+    """
     if not is_shard(like) or whole.shape != like.shape:
-        return whole
-    from torch.distributed.tensor import distribute_tensor
+        return whole[:] if isinstance(whole, Pieces) else whole
+    from torch.distributed.tensor import DTensor, distribute_tensor
 
     mesh, placements = like.device_mesh, like.placements  # type: ignore[attr-defined]
+    if isinstance(whole, Pieces):
+        # FSDP's parts are those of torch.chunk.
+        size = -(-len(whole) // mesh.size())
+        own = whole[size * mesh.get_local_rank() : size * (mesh.get_local_rank() + 1)].to(like.device)
+        return DTensor.from_local(own, mesh, placements, run_check=False, shape=like.shape, stride=like.stride())
     return distribute_tensor(whole.to(like.device), mesh, placements, src_data_rank=None)

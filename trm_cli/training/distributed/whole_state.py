@@ -78,6 +78,6 @@ def _leaves(carry: dict[str, Any]) -> list[Tensor]:
 
 
 def _mapped(value: Any, change: Any) -> Any:
-    if isinstance(value, Tensor):
-        return change(value)
-    return {name: _mapped(item, change) for name, item in value.items()}
+    if isinstance(value, dict):
+        return {name: _mapped(item, change) for name, item in value.items()}
+    return change(value)
