@@ -27,7 +27,7 @@ from trm_cli.training.signals import StopRequest
 def test_every_exchange_between_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert launch([sys.executable, str(ROOT / "tests/distributed/two_ranks.py"), str(tmp_path)], 2, print) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rank 0", "rank 1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rank 0", "rank 1", "run"]
     assert (tmp_path / "rank 1").read_text() == "2 2"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from trm_cli.config.compose import compose
 from trm_cli.console.output import silence
 from trm_cli.errors import TrmError
 from trm_cli.models import create_model
+from trm_cli.training.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.distributed.alike import check_alike
 from trm_cli.training.distributed.gradients import reduce_gradients
-from trm_cli.training.distributed.joining import joined
+from trm_cli.training.distributed.joining import joined as join_peers
+from trm_cli.training.distributed.part_saving import save_in_parts
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.sharding import gathered, shard
 from trm_cli.training.distributed.shards import is_shard, local_parts
 from trm_cli.training.distributed.whole_state import gather_state, own_state, total_sums
 from trm_cli.training.gradients import Finite, finite
 from trm_cli.training.optimizers.sign_sgd import SignSGD
+from trm_cli.training.parts import Pieces
 from trm_cli.training.session import Machine, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
@@ -140,7 +145,50 @@ def moments(state: dict[str, Any]) -> dict[int, Any]:
     return dict(state["trunk_optimizer"]["state"])
 
 
-def sharded_updates(peers: Peers) -> None:
+def joined(value: Any) -> Any:
+    """A state with its sharded tensors whole."""
+    if isinstance(value, dict):
+        return {name: joined(item) for name, item in value.items()}
+    return value.full_tensor() if isinstance(value, Tensor) and is_shard(value) else value
+
+
+def saved_and_read(state: TrainingState, peers: Peers, out: Path) -> dict[str, Any]:
+    """The state after a save in parts, as one process reads it; once more with a disk that fails in one process."""
+    store = CheckpointStore(out / "run", keep=1)
+    own = state.state_dict(with_carry=False)
+    synced: list[int] = []
+    about: dict[str, Any] = {"run": "r"} if peers.first else {}
+    save_in_parts(store, 0, own, about, best=True, peers=peers, sync=lambda: synced.append(1))
+    assert synced == [1] * peers.first
+    found = peers.from_first(lambda: load_checkpoint(store.path(0))[1])
+    assert (found["run"], len(found["parts"]["files"])) == ("r", 2)
+    store.save_part = refuses if not peers.first else store.save_part  # type: ignore[method-assign]
+    try:
+        save_in_parts(store, 0, own, about, best=True, peers=peers, sync=list)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    else:
+        raise AssertionError("a part that is missing was committed")
+    whole: dict[str, Any] = load_checkpoint(store.path(0))[0]
+    peers.total([0])
+    return whole
+
+
+def refuses(*args: Any) -> Any:
+    raise OSError(errno.ENOSPC, "full")
+
+
+def cut(value: Any, count: int) -> Any:
+    """The tensors of a state of which FSDP makes parts, in so many pieces."""
+    if isinstance(value, dict):
+        return {name: item if name == "puzzle_embedding.weight" else cut(item, count) for name, item in value.items()}
+    if not isinstance(value, Tensor) or not value.ndim:
+        return value
+    chunks = torch.chunk(value, count)
+    return Pieces([*chunks, *[value[:0]] * (count - len(chunks))], value.shape)
+
+
+def sharded_updates(peers: Peers, out: Path) -> None:
     """Weights, moments and average in parts are updated as whole ones are, and are put together whole."""
     random = torch.Generator().manual_seed(2)
     shape = (BATCH, 16)
@@ -162,7 +210,10 @@ def sharded_updates(peers: Peers) -> None:
         update(parts, own, draws[mine], values, (), settings)
     weight = dict(model.named_parameters())["lm_head"]
     assert is_shard(weight) and local_parts([weight])[0].shape == (3, 16)
-    together = gather_state(parts.state_dict(), peers)
+    stored = saved_and_read(parts, peers, out)
+    together = {**joined(parts.state_dict(with_carry=False)), "sums": stored["sums"]}
+    assert all(len(numbers) == 2 for numbers in stored["sums"].values()), "one of each process"
+    assert differing(stored, together) == [], "what is put together from files is what FSDP puts together"
     if peers.first:
         expected = copies.state_dict()
         for kind in ("model", "ema"):
@@ -170,7 +221,6 @@ def sharded_updates(peers: Peers) -> None:
                 # Not to the bit: vector and scalar forms of one function round differently, and parts end elsewhere.
                 assert torch.allclose(together[kind][name], value, atol=1e-4), (kind, name)
         assert not torch.equal(together["ema"]["lm_head"], together["model"]["lm_head"])
-    stored = peers.state_from_first(lambda: together)
     back = made(small_model(), False)
     back.load_state_dict(own_state(stored, Peers()), torch.device("cpu"))
     for kind in ("model", "ema"):
@@ -180,11 +230,12 @@ def sharded_updates(peers: Peers) -> None:
     shard(again.model, count=2, device_type="cpu", precision="float32")
     again = made(again.model, True)
     again.load_state_dict(own_state(stored, peers), torch.device("cpu"))
-    once_more = gather_state(again.state_dict(), peers)
-    if peers.first:
-        for kind in ("model", "ema"):
-            assert differing(once_more[kind], stored[kind]) == []
-        assert differing(moments(once_more), moments(stored)) == []
+    expected_parts = {name: stored[name] for name in ("model", "ema", "trunk_optimizer")}
+    for count in (0, 1, 2, 3):  # as many processes may have written it; 0: it is an ordinary checkpoint
+        pieces = cut(expected_parts, count) if count else {}
+        again.load_state_dict({**own_state(stored, peers), **pieces}, torch.device("cpu"))
+        found = joined({name: value for name, value in again.state_dict().items() if name in expected_parts})
+        assert differing(found, expected_parts) == [], count
     with gathered(again.model, sharded=True):
         carry = again.model.initial_carry(batch)  # type: ignore[operator]
         _, outputs = again.model.advance(carry, batch, None, None)  # type: ignore[operator]
@@ -211,12 +262,12 @@ def an_update_that_one_process_refuses(peers: Peers) -> None:
 
 
 def main(out: Path) -> None:
-    with joined(global_batch_size=BATCH, device="cpu", silence=silence) as peers:
+    with join_peers(global_batch_size=BATCH, device="cpu", silence=silence) as peers:
         for check in (numbers_and_objects, rows_of_every_type, states, carry_and_sums, weights_that_differ_are_noticed):
             check(peers)
         for uneven in (False, True):
             gradients(peers, uneven)
-        sharded_updates(peers)
+        sharded_updates(peers, out)
         an_update_that_one_process_refuses(peers)
         (out / f"rank {peers.rank}").write_text(f"{peers.count} {peers.local_count}")
 

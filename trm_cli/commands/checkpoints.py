@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group.command("verify")(verify)
     checkpoint_transfer.register(group)
     group.command("prune")(prune)
+    group.command("consolidate")(consolidate)
     app.add_typer(group, name="checkpoints")
 
 
@@ -70,6 +73,45 @@ def prune(
         print_json({**document, "checkpoints": [decision.to_json() for decision in decisions]})
     else:
         stdout().print(prune_table(directory.path, decisions, dry_run=dry_run))
+
+
+def consolidate(
+    run: Annotated[
+        str | None, typer.Argument(help="A run directory or a checkpoint file; default: the run changed last.")
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Which checkpoint (default: the newest).", metavar="STEP")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write it there and leave the run as it is.", metavar="FILE", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make one ordinary file of a checkpoint that a sharded run wrote in parts; without --out in its place.
+
+    [dim]Example: trm checkpoints consolidate checkpoints/sudoku-extreme --out whole.pt[/dim]
+    """
+    from trm_cli.console.checkpoint_view import consolidated_view
+    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.errors import UsageError
+    from trm_cli.training.finding import find_run
+    from trm_cli.training.run_directory import RunDirectory
+
+    if out is not None and (out.is_dir() or (out.parent / "config.yaml").is_file()):
+        raise UsageError(f"{out} would stand among the run's own files", hint="choose another file: --out FILE")
+    directory = RunDirectory(find_run(run))
+    from trm_cli.training.consolidating import choose_step
+    from trm_cli.training.consolidating import consolidate as carry_out
+
+    with directory.held() if out is None else nullcontext():
+        store = directory.store()
+        chosen = choose_step(store, run, step)
+        note(f"reading the checkpoint of step {chosen:,} of {directory.path}")
+        done = carry_out(store, chosen, out)
+    if as_json:
+        print_json({"schema_version": 1, **done.to_json()})
+    else:
+        stdout().print(consolidated_view(done))
 
 
 def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:

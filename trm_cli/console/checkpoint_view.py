@@ -13,6 +13,7 @@ from trm_cli.console.tables import facts, table
 from trm_cli.training.room import readable
 
 if TYPE_CHECKING:
+    from trm_cli.training.consolidating import Consolidated
     from trm_cli.training.inventory import Entry
     from trm_cli.training.retention import Decision
     from trm_cli.training.transfer.exporting import Exported
@@ -26,6 +27,7 @@ def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
     rows = table("file", "step", "size", "is", "state", right=(1, 2))
     for entry in entries:
         names = [name for name, true in (("latest", entry.latest), ("best", entry.best)) if true]
+        names += [f"{entry.parts} parts"] * (entry.parts > 1)
         state = (
             "of another run"
             if entry.foreign
@@ -64,6 +66,12 @@ def exported_view(done: Exported) -> Group:
     rows.add_row("from", f"{done.checkpoint}, step {done.step:,}, {kind}")
     rows.add_row("to", f"{done.file}, {done.format}, {done.tensors} tensors, {done.bytes / 1e6:,.1f} MB")
     return Group(rows)
+
+
+def consolidated_view(done: Consolidated) -> Group:
+    """What became one file."""
+    made = f"of {done.parts} parts" if done.parts > 1 else "it was one file already"
+    return Group(Text(f"{done.file}: step {done.step:,}, {made}, {readable(done.bytes)}"))
 
 
 def prune_table(directory: Path, decisions: Sequence[Decision], *, dry_run: bool) -> Group:

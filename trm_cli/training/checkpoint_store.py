@@ -24,6 +24,8 @@ from trm_cli.training.room import require_bytes, require_room
 _STEP_FILE = re.compile(r"^step_(\d{8,})\.pt$")
 _PART_FOLDERS = "step_*.parts"
 _LEFT_BEHIND = (".step_*.pt.tmp", ".latest.pt.*.tmp", ".best.pt.*.tmp")
+#: How the folders begin in which a checkpoint is put together.
+SCRATCH = ".consolidating-"
 LATEST = "latest.pt"
 BEST = "best.pt"
 DISCARDED = "discarded"
@@ -212,6 +214,8 @@ class CheckpointStore:
         for pattern in _LEFT_BEHIND:
             for path in self.directory.glob(pattern):
                 path.unlink(missing_ok=True)
+        for folder in self.directory.glob(f"{SCRATCH}*"):
+            shutil.rmtree(folder)
         self.clear_parts()
 
     def clear_parts(self) -> None:

@@ -8,19 +8,21 @@ from typing import Any
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint_file import read_summary, stored_bytes, verify_checkpoint
+from trm_cli.training.parts import Parts
 from trm_cli.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One checkpoint, any parts included. problem: why it cannot be used, None where nothing is known against it.
+    """One checkpoint. problem: why it cannot be used, None where nothing is known against it.
 
-    foreign: it is whole, but of another run.
+    bytes: with all of its parts. foreign: it is whole, but of another run.
     """
 
     file: str
     step: int
     bytes: int
+    parts: int
     latest: bool
     best: bool
     verified: bool
@@ -42,10 +44,12 @@ def inventory(directory: Path, *, verified: bool) -> list[Entry]:
     entries = []
     for step in store.steps():
         path = store.path(step)
-        problem, foreign = None, False
+        problem, foreign, parts = None, False, 1
         try:
             summary = check(path)
             foreign = store.run is not None and summary.get("run") != store.run
+            listed = Parts.of(summary, path)
+            parts = len(listed.sizes) if listed else 1
             store.require_own(path, step, summary)
         except CheckpointError as error:
             problem = error.message
@@ -54,6 +58,7 @@ def inventory(directory: Path, *, verified: bool) -> list[Entry]:
                 file=path.name,
                 step=step,
                 bytes=stored_bytes(path),
+                parts=parts,
                 latest=step == store.latest_step(),
                 best=step == store.best_step(),
                 verified=verified and problem is None,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from trm_cli.training.digested_file import damaged, map_file, read_digest, verify_file
 
 if TYPE_CHECKING:
-    from torch import Size, Tensor
+    from torch import Size, Tensor, dtype
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Pieces:
 
     def __init__(self, pieces: Sequence[Tensor], shape: Sequence[int]) -> None:
         """Raises ValueError for pieces that do not make a tensor of this shape."""
-        rest = {tuple(piece.shape[1:]) for piece in pieces}
-        if rest != {tuple(shape[1:])} or sum(map(len, pieces)) != shape[0]:
+        rest = {(tuple(piece.shape[1:]), piece.dtype) for piece in pieces}
+        if rest != {(tuple(shape[1:]), pieces[0].dtype)} or sum(map(len, pieces)) != shape[0]:
             raise ValueError(f"{[list(piece.shape) for piece in pieces]} are not the pieces of {list(shape)}")
         self._pieces = pieces
         self._count = shape[0]
@@ -89,6 +89,18 @@ class Pieces:
     def shape(self) -> Size:
         """The shape of the whole."""
         return type(self._pieces[0].shape)((self._count, *self._pieces[0].shape[1:]))
+
+    @property
+    def dtype(self) -> dtype:
+        """The type of the whole."""
+        return self._pieces[0].dtype
+
+    def copy_to(self, target: Tensor) -> None:
+        """Fill `target`, which has this shape, piece by piece."""
+        start = 0
+        for piece in self._pieces:
+            target[start : start + len(piece)] = piece
+            start += len(piece)
 
     def __len__(self) -> int:
         return self._count

@@ -3,8 +3,8 @@
 The model is one unit. Its weights are gathered for the forward and the backward of a step, because the recursion uses
 all of them again and again and casts them once; the weights between steps, both moments and the average, most of what a
 small batch needs, stay in parts. Gradients are summed and scattered by FSDP instead of by `gradients.py`. The puzzle
-table stays whole everywhere: its gradient is sparse. A checkpoint is the same single file as without sharding, put
-together tensor by tensor in the first process, so a run may change its sharding whenever it is resumed.
+table stays whole everywhere: its gradient is sparse. Each process writes its part of a checkpoint (`part_saving.py`)
+and reads no more than its part of one, in however many parts that is; so a run may change its sharding when it goes on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tensors of which this process holds a part only: how elementwise arithmetic reaches the part, and how parts join.
+"""Tensors of which this process holds a part only: how elementwise arithmetic reaches the part, and how it is read.
 
 Updates and averages are elementwise, so each process may do its own part of them, at the speed of plain tensors.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from torch import Tensor
 
@@ -24,21 +23,6 @@ def is_shard(tensor: Tensor) -> bool:
 def local_parts(tensors: Iterable[Tensor]) -> list[Tensor]:
     """The parts that this process holds, as plain tensors that share their memory."""
     return [tensor.to_local() if is_shard(tensor) else tensor for tensor in tensors]  # type: ignore[attr-defined]
-
-
-def joined_parts(value: Any, *, keep: bool) -> Any:
-    """A nested state with sharded tensors whole and on the CPU; all processes call it together.
-
-    keep: whether this one wants them; the others hold no more than one whole tensor at a time, and get parts.
-    """
-    if isinstance(value, Tensor) and is_shard(value):
-        joined = value.full_tensor()  # type: ignore[attr-defined]
-        return joined.cpu() if keep else value
-    if isinstance(value, dict):
-        return {key: joined_parts(item, keep=keep) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(joined_parts(item, keep=keep) for item in value)
-    return value
 
 
 def part_like(whole: Tensor | Pieces, like: Tensor) -> Tensor:

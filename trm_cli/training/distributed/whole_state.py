@@ -2,7 +2,8 @@
 
 Weights, optimizer, average, replay, memory and concepts are the same in every process. Rows differ: the carry is
 gathered in the order of the global batch, so that any number of processes that divides the batch can go on with it. The
-sums of metrics are kept one by one, because adding them up early would round differently.
+sums of metrics are kept one by one, because adding them up early would round differently. (A sharded run gathers
+nothing; its parts, see `part_saving.py`, stand in the same order.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from trm_cli.training.distributed.alike import check_alike
 from trm_cli.training.distributed.peers import Peers
-from trm_cli.training.distributed.shards import is_shard, joined_parts
 
 #: Metrics that are sums over rows; the others (how many updates there were) are the same in every process.
 _OVER_ROWS = ("loss/", "halted/")
@@ -33,8 +33,7 @@ def gather_state(state: dict[str, Any], peers: Peers) -> dict[str, Any]:
     """
     if peers.count == 1:
         return state
-    check_alike({name: value for name, value in state["model"].items() if not is_shard(value)}, peers)
-    state = joined_parts(state, keep=peers.first)
+    check_alike(state["model"], peers)
     carry, sums = state["carry"], state["sums"]
     if carry is not None:
         carry = gather_carry(carry, peers)

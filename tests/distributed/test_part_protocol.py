@@ -1,0 +1,245 @@
+"""A checkpoint in parts: each call of a save may fail, each byte may be another, and no code runs."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.failing_disk import Crash, Disk
+from tests.training.runs import differing
+from trm_cli.errors import CheckpointError
+from trm_cli.training import digested_file
+from trm_cli.training.checkpoint_file import load_checkpoint, read_summary, verify_checkpoint
+from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.consolidating import consolidate
+from trm_cli.training.parts import Parts, Pieces, folder_of
+
+COUNT = 3
+CHANGES = ("write", "fsync", "replace", "unlink", "symlink", "mkdir")
+
+
+def whole_of(step: int) -> dict[str, Any]:
+    random = torch.Generator().manual_seed(step)
+    rows = {"w": torch.randn(7, 2, generator=random), "b": torch.randn(2, generator=random).bfloat16()}
+    return {"step": step, "model": {**rows, "table": torch.full((4,), float(step))}, "carry": {"halted": rows["w"] > 0}}
+
+
+def commit(directory: Path, step: int, *, best: bool = False) -> None:
+    """What the processes of a sharded run do when they save, one after the other."""
+    store, state = CheckpointStore(directory, keep=2, run="r"), whole_of(step)
+    cut = {name: torch.chunk(state["model"][name], COUNT) for name in ("w", "b")}
+    save = store.begin_parts(step, 1)
+    made = []
+    for rank in range(COUNT):
+        none = [state["model"][name][:0] for name in cut]
+        model = {
+            name: pieces[rank].clone() if rank < len(pieces) else none[at]
+            for at, (name, pieces) in enumerate(cut.items())
+        }
+        own = {"model": model, "carry": {"halted": torch.chunk(state["carry"]["halted"], COUNT)[rank].clone()}}
+        made.append(store.save_part(step, save, rank, own, {"step": step, "part": rank, "of": COUNT}))
+    shapes = {name: list(state["model"][name].shape) for name in cut}
+    shared = {**state, "model": {**state["model"], **shapes}, "carry": {"halted": [7, 2]}}
+    listed = Parts(save, *zip(*made, strict=True))
+    store.commit_parts(step, shared, {"run": "r"}, listed, best=best)
+    store.prune()
+
+
+def newest(directory: Path) -> int:
+    found = CheckpointStore(directory, keep=2, run="r").load_newest(lambda message: None)
+    assert found is not None
+    assert differing(found[0], whole_of(found[0]["step"])) == []
+    return int(found[0]["step"])
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A run that has committed the steps 1 to 3, of which the first is the best."""
+    for step in (1, 2, 3):
+        commit(tmp_path / "run", step, best=step == 1)
+    return tmp_path / "run"
+
+
+def require_sound(directory: Path, *, at_least: int) -> None:
+    assert newest(directory) >= at_least
+    for link in ("latest.pt", "best.pt"):
+        verify_checkpoint((directory / link).resolve())
+    commit(directory, 5)
+    assert newest(directory) == 5
+    steps = CheckpointStore(directory).steps()
+    assert len(steps) <= 3
+    left = sorted(path.name for path in directory.iterdir() if not path.is_symlink())
+    assert left == sorted(f"step_{step:08d}.{end}" for step in steps for end in ("pt", "parts"))
+    assert all(len(list(folder.iterdir())) == COUNT for folder in directory.glob("*.parts"))
+
+
+def changes_of_a_save(base: Path, copy: Path, step: int) -> list[int]:
+    """The calls at which the disk changes; of writes that follow each other the first, because no name changes."""
+    shutil.copytree(base, copy, symlinks=True)
+    disk = Disk(copy)
+    with pytest.MonkeyPatch.context() as patch:
+        disk.install(patch)
+        commit(copy, step)
+    shutil.rmtree(copy)
+    changing = [at for at, name in enumerate(disk.calls) if name in CHANGES]
+    before = [None, *changing]
+    return [
+        at
+        for at, previous in zip(changing, before, strict=False)
+        if previous is None or disk.calls[at] != "write" or disk.calls[previous] != "write"
+    ]
+
+
+@pytest.mark.parametrize("step", [4, 3], ids=["a new step", "the newest one again"])
+@pytest.mark.parametrize("instead", [Crash, lambda: OSError(errno.ENOSPC, "full")], ids=["crash", "disk"])
+def test_any_call_of_a_save_may_be_the_last(
+    base: Path, tmp_path: Path, step: int, instead: Callable[[], BaseException]
+) -> None:
+    places = changes_of_a_save(base, tmp_path / "clean", step)
+    assert len(places) > 20
+    for at in places:
+        copy = tmp_path / str(at)
+        shutil.copytree(base, copy, symlinks=True)
+        disk = Disk(copy, at, instead)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises((Crash, OSError, RuntimeError)):
+            disk.install(patch)
+            commit(copy, step)
+            raise OSError  # nobody minds that this call failed
+        assert len(disk.calls) > at
+        require_sound(copy, at_least=3)
+        shutil.rmtree(copy)
+
+
+def flipped(folder: Path, part: Path) -> None:
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+
+
+def missing(folder: Path, part: Path) -> None:
+    part.unlink()
+
+
+def cut_short(folder: Path, part: Path) -> None:
+    part.write_bytes(part.read_bytes()[:-1])
+
+
+def of_another_step(folder: Path, part: Path) -> None:
+    (other,) = folder.with_name("step_00000002.parts").glob(f"*-{part.stem.split('-')[1]}.pt")
+    shutil.copy(other, part)
+
+
+def of_another_rank(folder: Path, part: Path) -> None:
+    (other,) = folder.glob("*-00002.pt")
+    shutil.copy(other, part)
+
+
+@pytest.mark.parametrize("damage", [flipped, missing, cut_short, of_another_step, of_another_rank])
+def test_a_part_that_is_not_the_one_that_was_saved_is_recognised(base: Path, damage: Any) -> None:
+    store = CheckpointStore(base, run="r")
+    index = store.path(3)
+    folder = folder_of(index)
+    (part,) = folder.glob("*-00001.pt")
+    damage(folder, part)
+    for check in (verify_checkpoint, load_checkpoint, *([] if damage is flipped else [read_summary])):
+        with pytest.raises(CheckpointError, match=part.name):
+            check(index)
+    assert newest(base) == 2
+
+
+class _Code:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("code-ran"),))
+
+
+@pytest.mark.parametrize("place", ["part", "index"])
+def test_a_forged_part_runs_no_code(base: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests keep nobody from writing others: what a stranger made is whole, and is refused by how it is loaded."""
+    monkeypatch.chdir(base.parent)
+    index = CheckpointStore(base).path(3)
+    shared, summary = digested_file.load_file(index)
+    listed = Parts.of(summary, index)
+    assert listed is not None
+    part = listed.paths(index)[0]
+    if place == "part":
+        digest = digested_file.save_file(part, {"model": {"w": _Code()}}, {})
+        files = [(part.stat().st_size, digest), *zip(listed.sizes[1:], listed.digests[1:], strict=True)]
+        summary["parts"]["files"] = files
+    digested_file.save_file(index, {**shared, "more": _Code()} if place == "index" else shared, summary)
+    assert verify_checkpoint(index)
+    with pytest.raises(CheckpointError, match="refused by torch"):
+        load_checkpoint(index)
+    assert not (base.parent / "code-ran").exists()
+
+
+def test_parts_that_do_not_fit_together_are_refused(base: Path) -> None:
+    index = CheckpointStore(base).path(3)
+    shared, summary = digested_file.load_file(index)
+    for changed in ({"carry": {"halted": [8, 2]}}, {"carry": None}, {"carry": {"halted": [7, 3]}}, {"model": {}}):
+        digested_file.save_file(index, {**shared, **changed}, summary)
+        with pytest.raises(CheckpointError, match="do not fit together"):
+            load_checkpoint(index)
+    for parts in ({"save": "../../etc", "files": [[1, "a"]]}, {"save": "a", "files": []}, ["a"], {"save": "a"}):
+        digested_file.save_file(index, shared, {**summary, "parts": parts})
+        with pytest.raises(CheckpointError, match="list of parts is not readable"):
+            load_checkpoint(index)
+
+
+def test_a_part_is_no_checkpoint_of_its_own(base: Path) -> None:
+    index = CheckpointStore(base).path(3)
+    with pytest.raises(CheckpointError, match="one part of a checkpoint of 3 processes") as caught:
+        load_checkpoint(next(folder_of(index).iterdir()))
+    assert str(index) in str(caught.value.hint)
+
+
+def test_parts_become_one_file_in_its_place_or_elsewhere(base: Path, tmp_path: Path) -> None:
+    store = CheckpointStore(base, run="r")
+    links = [(base / name).readlink() for name in ("latest.pt", "best.pt")]
+    out = tmp_path / "whole.pt"
+    assert consolidate(store, 3, out).parts == COUNT
+    assert folder_of(store.path(3)).is_dir()
+    assert consolidate(store, 3, None).parts == COUNT
+    assert not folder_of(store.path(3)).exists() and folder_of(store.path(2)).is_dir()
+    for path in (out, store.path(3)):
+        assert differing(torch.load(path, weights_only=True), whole_of(3)) == []
+    assert [(base / name).readlink() for name in ("latest.pt", "best.pt")] == links
+    assert consolidate(store, 3, None).parts == 1
+    require_files = sorted(path.name for path in base.iterdir() if path.name.startswith("."))
+    assert require_files == []
+
+
+def test_checkpoints_move_and_go_with_their_parts(base: Path) -> None:
+    store = CheckpointStore(base, keep=1, run="r")
+    store.point_latest(2)
+    store.set_aside([3])
+    assert load_checkpoint(base / "discarded/step_00000003.pt")[0]["step"] == 3
+    assert newest(base) == 2
+    store.prune()
+    assert sorted(path.stem for path in base.glob("*.parts")) == ["step_00000001", "step_00000002"]
+
+
+def test_an_ordinary_checkpoint_takes_the_place_of_one_in_parts(base: Path) -> None:
+    store = CheckpointStore(base, keep=9, run="r")
+    store.save(3, whole_of(3), {"run": "r"}, best=False)
+    store.prune()
+    assert newest(base) == 3
+    assert not folder_of(store.path(3)).exists()
+
+
+def test_rows_are_read_from_whatever_pieces_there_are() -> None:
+    tensor = torch.arange(22).view(11, 2)
+    for count in (1, 2, 3, 11):
+        chunks = torch.chunk(tensor, count)
+        pieces = Pieces([*chunks, tensor[:0]], [11, 2])
+        for first in range(12):
+            for last in range(first, 14):
+                assert torch.equal(pieces[first:last], tensor[first:last])
+        assert pieces[:].data_ptr() != tensor.data_ptr(), "a copy: the file may be deleted"
+    with pytest.raises(ValueError, match="not the pieces"):
+        Pieces([tensor], [12, 2])
