@@ -21,9 +21,15 @@ _FIXED_BYTES = 1 << 16
 
 
 def checkpoint_bytes(state: Any) -> int:
-    """An upper estimate of the size in bytes of a state of nested dicts, lists and tensors on disk."""
-    sizes = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in _tensors(state)}
-    return _FIXED_BYTES + sum(sizes.values()) + _ENTRY_BYTES * sum(1 for _ in _tensors(state))
+    """An upper estimate of the size in bytes of a state of nested dicts, lists and tensors on disk, with all parts."""
+    from trm_cli.training.distributed.shards import is_shard  # here, as in `_tensors`
+
+    tensors = list(_tensors(state))
+    whole = [tensor.untyped_storage() for tensor in tensors if not is_shard(tensor)]
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in whole}
+    # The parts of all processes lie on one disk.
+    parts = sum(tensor.numel() * tensor.element_size() for tensor in tensors if is_shard(tensor))
+    return _FIXED_BYTES + sum(sizes.values()) + parts + _ENTRY_BYTES * len(tensors)
 
 
 def free_bytes(directory: Path) -> int:

@@ -128,7 +128,7 @@ class Saver:
 
     def check_room(self) -> None:
         """Say so where the disk will not hold what the run keeps; asked when the state is first complete."""
-        if not self.peers.first or self.state.sharded:  # parts say nothing of the size of the whole
+        if not self.peers.first:
             return
         # What is kept, the best one, and the one that is being written before an old one goes.
         warning = room_warning(self.store.directory, self._state_dict(), files=self.store.keep + 2)

@@ -226,8 +226,7 @@ class Run:
     def _train(self, observer: Observer, stop: StopRequest, stop_at_step: int | None) -> ExitCode:
         if self.from_step is not None and (newer := discard_newer(self.store, self.state, self.directory.metrics_path)):
             observer.note(f"{len(newer)} newer checkpoints are in {self.directory.path / DISCARDED} now")
-        if not self.state.sharded:  # parts say nothing of the size of the whole
-            require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
+        require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
         identity = self.directory.begin(
             config=self.config_text,
             plan=self.plan.to_json(),
