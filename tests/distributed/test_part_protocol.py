@@ -24,15 +24,21 @@ COUNT = 3
 CHANGES = ("write", "fsync", "replace", "unlink", "symlink", "mkdir")
 
 
-def whole_of(step: int) -> dict[str, Any]:
-    random = torch.Generator().manual_seed(step)
+def whole_of(step: int, version: int = 0) -> dict[str, Any]:
+    """version: a step is saved again where something else of the state has changed, as after an evaluation."""
+    random = torch.Generator().manual_seed(step + 100 * version)
     rows = {"w": torch.randn(7, 2, generator=random), "b": torch.randn(2, generator=random).bfloat16()}
-    return {"step": step, "model": {**rows, "table": torch.full((4,), float(step))}, "carry": {"halted": rows["w"] > 0}}
+    return {
+        "step": step,
+        "version": version,
+        "model": {**rows, "table": torch.full((4,), float(step))},
+        "carry": {"halted": rows["w"] > 0},
+    }
 
 
-def commit(directory: Path, step: int, *, best: bool = False) -> None:
+def commit(directory: Path, step: int, version: int = 0, *, best: bool = False) -> None:
     """What the processes of a sharded run do when they save, one after the other."""
-    store, state = CheckpointStore(directory, keep=2, run="r"), whole_of(step)
+    store, state = CheckpointStore(directory, keep=2, run="r"), whole_of(step, version)
     cut = {name: torch.chunk(state["model"][name], COUNT) for name in ("w", "b")}
     save = store.begin_parts(step, 1)
     made = []
@@ -54,7 +60,7 @@ def commit(directory: Path, step: int, *, best: bool = False) -> None:
 def newest(directory: Path) -> int:
     found = CheckpointStore(directory, keep=2, run="r").load_newest(lambda message: None)
     assert found is not None
-    assert differing(found[0], whole_of(found[0]["step"])) == []
+    assert differing(found[0], whole_of(found[0]["step"], found[0]["version"])) == []
     return int(found[0]["step"])
 
 
@@ -85,7 +91,7 @@ def changes_of_a_save(base: Path, copy: Path, step: int) -> list[int]:
     disk = Disk(copy)
     with pytest.MonkeyPatch.context() as patch:
         disk.install(patch)
-        commit(copy, step)
+        commit(copy, step, 1)
     shutil.rmtree(copy)
     changing = [at for at, name in enumerate(disk.calls) if name in CHANGES]
     before = [None, *changing]
@@ -109,7 +115,7 @@ def test_any_call_of_a_save_may_be_the_last(
         disk = Disk(copy, at, instead)
         with pytest.MonkeyPatch.context() as patch, pytest.raises((Crash, OSError, RuntimeError)):
             disk.install(patch)
-            commit(copy, step)
+            commit(copy, step, 1)
             raise OSError  # nobody minds that this call failed
         assert len(disk.calls) > at
         require_sound(copy, at_least=3)
