@@ -28,6 +28,7 @@ from trm_cli.training.distributed.whole_state import gather_state, own_state, to
 from trm_cli.training.gradients import Finite, finite
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.parts import Pieces
+from trm_cli.training.room import checkpoint_bytes
 from trm_cli.training.session import Machine, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
@@ -170,6 +171,7 @@ def saved_and_read(state: TrainingState, peers: Peers, out: Path) -> dict[str, A
     else:
         raise AssertionError("a part that is missing was committed")
     whole: dict[str, Any] = load_checkpoint(store.path(0))[0]
+    assert abs(checkpoint_bytes(own) - checkpoint_bytes(whole)) < 500, "room is asked for for all parts"
     peers.total([0])
     return whole
 
