@@ -55,7 +55,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow), (signal.SIGINT, 130)],
+    [
+        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
     ids=["KILL", "TERM", "INT"],
 )
 def test_a_stopped_process_is_continued_to_the_same_bits(finished: Path, number: signal.Signals, code: int) -> None:
@@ -87,6 +91,7 @@ def test_a_complete_run_is_left_as_it_is(finished: Path) -> None:
     assert before == {path: path.read_bytes() for path in (finished / "whole").iterdir() if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(finished: Path) -> None:
     assert trm(*words_of(finished, "damaged", "epochs=40"), "--stop-at-step", "50", cwd=finished).returncode == 0
     newest = (finished / "damaged/latest.pt").resolve()

@@ -74,7 +74,7 @@ def same_end(folder: Path, run: str) -> None:
     assert (folder / "two/metrics.jsonl").read_bytes() == (folder / run / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_process_ends_the_other_and_nothing_is_lost(folder: Path, rank: int) -> None:
     run = f"killed-{rank}"
     with running(folder, run, updates=17) as launcher:
@@ -87,7 +87,9 @@ def test_a_killed_process_ends_the_other_and_nothing_is_lost(folder: Path, rank:
     assert not any(Path(f"/proc/{process}").exists() for process in both)
     done = trm("resume", str(folder / run), "--nproc-per-node", "2")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"continuing .* after step 1[05]\b", done.stderr)
+    going_on = re.search(r"continuing .* after step (\d+)\b", done.stderr)
+    # The kill came at update 17 or a little later, by how busy the machine is; every fifth is saved.
+    assert going_on and 10 <= int(going_on[1]) < UPDATES
     same_end(folder, run)
 
 

@@ -167,6 +167,7 @@ def test_a_wait_ends_when_the_run_is_stopped(folder: Path, monkeypatch: pytest.M
     assert "stream_checkpoints/consolidated_000.pt" in manifest.files
 
 
+@pytest.mark.slow
 def test_a_build_of_somebody_else_is_joined_and_continued_when_it_dies(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_signal_while_training_waits_saves_and_stops_the_builder(folder: Path,
     assert list((folder / "run").glob("step_*.pt"))
 
 
+@pytest.mark.slow
 def test_no_incremental_builds_first(folder: Path) -> None:
     (folder / "go").touch()
     done = trm("train", "held", "--no-incremental", "--stop-at-step", "1", cwd=folder)
@@ -279,6 +281,7 @@ def test_dataset_only_builds_in_the_foreground(folder: Path) -> None:
     assert done.returncode == 0 and "data: complete" in done.stderr and not (folder / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_early_end_stops_the_builder_and_a_whole_run_lets_it_finish(folder: Path) -> None:
     early = trm("train", "held", "--stop-at-step", "1", cwd=folder)
     assert early.returncode == 0 and "stopped the builder of data" in early.stderr, early.stderr

@@ -50,7 +50,7 @@ def really_allocated(task: Task) -> int:
         ("trm attention", ("float32", *SMALL)),
         ("trm mlp_t", ("bfloat16", *SMALL, "micro_batch_size=3")),
         ("hrm", ("float32", *SMALL, "activation_checkpointing=true", "arch.H_layers=2", "arch.L_layers=2")),
-        ("hesc mini", ("bfloat16", *MINI)),
+        pytest.param("hesc mini", ("bfloat16", *MINI), marks=pytest.mark.slow),
     ],
 )
 def test_what_is_counted_without_memory_is_what_an_update_allocates(name: str, words: tuple[str, ...]) -> None:
