@@ -16,8 +16,9 @@ from tests.training.runs import prepare, train
 from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
 from trm_cli.training import kept_estimate, loop
+from trm_cli.training.hardware import free_host_memory
 from trm_cli.training.kept_estimate import keep, kept_or_new
-from trm_cli.training.preflight import Preflight, Task, _carried_out, _free_host_memory, _Ledger, estimate
+from trm_cli.training.preflight import Preflight, Task, _carried_out, _Ledger, estimate
 from trm_cli.training.run_directory import MEMORY
 from trm_cli.training.session import make_model, make_state
 from trm_cli.training.signals import StopRequest
@@ -95,12 +96,12 @@ def test_the_rows_that_are_advised_fit() -> None:
 def test_what_is_free_is_the_smaller_of_machine_and_container(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal:       16 kB\nMemAvailable:       8 kB\n")
-    assert _free_host_memory(meminfo, tmp_path) == 8192
+    assert free_host_memory(meminfo, tmp_path) == 8192
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    assert _free_host_memory(meminfo, tmp_path) == 8192
+    assert free_host_memory(meminfo, tmp_path) == 8192
     (tmp_path / "memory.max").write_text("5000\n")
-    assert _free_host_memory(meminfo, tmp_path) == 4000
+    assert free_host_memory(meminfo, tmp_path) == 4000
 
 
 def checked(data: Path, run: Path) -> tuple[Preflight, Callable[[], object]]:

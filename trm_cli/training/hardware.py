@@ -6,6 +6,10 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -31,6 +35,32 @@ def memory_bytes() -> int | None:
         except (OSError, ValueError):  # no such control group, or "max"
             continue
     return min(limits) if limits else None
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a run may still take on a device; None where nobody can say."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cpu":
+        return free_host_memory()
+    return None
+
+
+def free_host_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the system has left without swapping, or the container that this process runs in: the smaller of both."""
+    found = []
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        if "MemAvailable" in fields:
+            found.append(1024 * int(fields["MemAvailable"].split()[0]))
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    limit, used = group / "memory.max", group / "memory.current"
+    if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdigit():
+        found.append(int(text) - int(used.read_text()))
+    return min(found, default=None)
 
 
 def disk_bytes(path: Path) -> int | None:

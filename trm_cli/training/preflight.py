@@ -7,14 +7,12 @@ the CPU, which for attention in short bfloat16 sequences keep more than those of
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +29,7 @@ from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.gradients import Finite
+from trm_cli.training.hardware import free_memory
 from trm_cli.training.heap import Heap
 from trm_cli.training.session import Machine, eval_batch_size, make_model, make_state
 from trm_cli.training.state import TrainingState
@@ -235,33 +234,6 @@ def _tensors(task: Task, rows: int) -> dict[str, Tensor]:
 
 def _sizes(values: Iterable[Any]) -> Iterable[int]:
     return (value.nbytes for value in values if isinstance(value, Tensor))
-
-
-# --- What there is ---
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that a run may still take on a device; None where nobody can say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    if device.type == "cpu":
-        return _free_host_memory()
-    return None
-
-
-def _free_host_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the system has left without swapping, or the container that this process runs in: the smaller of both."""
-    found = []
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        if "MemAvailable" in fields:
-            found.append(1024 * int(fields["MemAvailable"].split()[0]))
-    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    limit, used = group / "memory.max", group / "memory.current"
-    if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdigit():
-        found.append(int(text) - int(used.read_text()))
-    return min(found, default=None)
 
 
 @dataclass(frozen=True)
