@@ -117,6 +117,16 @@ def byte_model_bits(dataset: Path, order: int, canvas_size: int) -> float:
     return bits / count
 
 
+def canvas_of(run: Path) -> int:
+    """Pixels of the canvas that a run was trained with."""
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.config.hesc_architecture import HescArch
+
+    arch = load_run_config(run / "config.yaml").config.arch
+    assert isinstance(arch, HescArch)
+    return arch.canvas_size
+
+
 def _texts(dataset: Any) -> list[bytes]:
     """Every stored text of a stream dataset."""
     shards = (dataset.store.shard(number) for number in range(len(dataset.store.chunks)))
@@ -136,7 +146,7 @@ def learn(out: Path, epochs: int) -> None:
         record = json.loads(line)
         if record["kind"] == "eval":
             print(json.dumps({key: record[key] for key in ("step", "exact_accuracy", "bits_per_byte")}))
-    order_2 = round(byte_model_bits(dataset, 2, 84), 4)
+    order_2 = round(byte_model_bits(dataset, 2, canvas_of(out / "run")), 4)
     print(json.dumps({"minutes": round(spent, 1), **score(out / "run"), "order_2_bits_per_byte": order_2}), flush=True)
 
 

@@ -71,10 +71,13 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
 
     from benchmarks.plain_trm import plain_loss
     from trm_cli.models.trm import TRM
+    from trm_cli.training.allocator import keep_freed_memory
     from trm_cli.training.ema import EMA
     from trm_cli.training.optimizers.adam_atan2 import AdamATan2
     from trm_cli.training.optimizers.sign_sgd import SignSGD
 
+    if mode != "plain":
+        keep_freed_memory()  # as every run of this program on a CPU does
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     settings = {**SETTINGS, "mlp_t": variant == "mlp_t"}

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trm_cli.training.heap import MAPPED_ALONE, Heap
+from trm_cli.training.heap import Heap
 
 
 def test_a_hole_is_used_again_by_what_is_clearly_smaller_and_joined_with_its_neighbours() -> None:
@@ -25,14 +25,6 @@ def test_a_hole_is_used_again_by_what_is_clearly_smaller_and_joined_with_its_nei
     heap.give(0)
     heap.take(6, 1900 * 64)
     assert heap.peak == 4000 * 64 + 64
-
-
-def test_what_is_large_is_mapped_alone_and_leaves_no_hole() -> None:
-    heap = Heap()
-    heap.take(0, 2 * MAPPED_ALONE)
-    heap.give(0)
-    heap.take(1, MAPPED_ALONE)
-    assert heap.peak == 2 * MAPPED_ALONE
 
 
 @settings(max_examples=60)

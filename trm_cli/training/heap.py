@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-#: glibc maps what is larger on its own and gives it back at once; the rest shares one heap.
-MAPPED_ALONE = 32 * 2**20
 _ALIGNMENT = 64
 #: An aligned block is cut out of a larger one, so a hole of exactly its size is passed over (up to glibc 2.37).
 _SLACK = 96
@@ -14,13 +12,13 @@ _SLACK = 96
 class Heap:
     """A heap that takes the smallest hole that fits, joins neighbouring holes and grows at its end, as glibc's does.
 
-    peak: the most bytes that heap and separate mappings ever took together.
+    peak: the most bytes that it ever took. Blocks of every size share it (see `allocator`).
     """
 
     def __init__(self) -> None:
         self.peak = 0
-        self._top = self._mapped = 0
-        self._used: dict[int, tuple[int, int]] = {}  # key -> (start, size); start -1: mapped alone
+        self._top = 0
+        self._used: dict[int, tuple[int, int]] = {}  # key -> (start, size)
         self._holes: list[tuple[int, int]] = []  # (size, start), by size
         self._starts: dict[int, int] = {}  # of holes: start -> size
         self._ends: dict[int, int] = {}  # of holes: end -> start
@@ -28,19 +26,12 @@ class Heap:
     def take(self, key: int, size: int) -> None:
         """Allocate `size` bytes under a name."""
         size = -(-max(size, 1) // _ALIGNMENT) * _ALIGNMENT
-        if size > MAPPED_ALONE:
-            self._used[key] = (-1, size)
-            self._mapped += size
-        else:
-            self._used[key] = (self._place(size), size)
-        self.peak = max(self.peak, self._top + self._mapped)
+        self._used[key] = (self._place(size), size)
+        self.peak = max(self.peak, self._top)
 
     def give(self, key: int) -> None:
         """Free what was allocated under a name."""
         start, size = self._used.pop(key)
-        if start < 0:
-            self._mapped -= size
-            return
         if (after := self._starts.get(start + size)) is not None:
             self._drop_hole(start + size)
             size += after

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from trm_cli.config.schema import RunConfig
+from trm_cli.training.allocator import keep_freed_memory
 from trm_cli.training.devices import (
     Choice,
     choose_compile,
@@ -39,6 +40,8 @@ class Machine:
         """
         machine: Machine = peers.from_first(lambda: cls._choose(config, seq_len, peers))
         torch.set_num_threads(int(machine.threads.value))
+        if machine.device.value == "cpu":
+            keep_freed_memory()
         return machine
 
     @classmethod

@@ -54,21 +54,22 @@ def region_distances(rows: int, columns: int, patches_per_side: int) -> Tensor:
 def part_distances(rows: int, columns: int, patches_per_side: int, lookers: int) -> Tensor:
     """How far each patch lies from the part of a region that a looker prefers, in parts, squared: [lookers, K, P].
 
-    The lookers (heads of a sketch, children of a capsule) divide a region among them, row by row on a square grid of
-    parts. If all of them began with the mean of the region, it would be hard to learn what stood where.
+    The lookers (heads of a sketch, children of a capsule) divide a region among them, row by row on a grid of parts
+    that is as square as their number allows. If all of them began with the mean of the region, it would be hard to
+    learn what stood where.
     """
-    parts = max(1, math.isqrt(lookers))
+    across = next(count for count in range(math.isqrt(lookers), 0, -1) if lookers % count == 0)
+    down = lookers // across
     centre = (torch.arange(patches_per_side, dtype=torch.float64) + 0.5) / patches_per_side
 
-    def squares(count: int) -> Tensor:
+    def squares(count: int, parts: int) -> Tensor:
         wanted = (torch.arange(count * parts, dtype=torch.float64) + 0.5) / (count * parts)
         return ((centre - wanted[:, None]) * count * parts).square().view(count, parts, -1)
 
-    vertical, horizontal = squares(rows), squares(columns)
+    vertical, horizontal = squares(rows, down), squares(columns, across)
     total = vertical[:, None, :, None, :, None] + horizontal[None, :, None, :, None, :]
-    # [rows, columns, parts, parts, side, side] -> [parts * parts, K, P]
-    by_part = total.permute(2, 3, 0, 1, 4, 5).reshape(parts**2, rows * columns, -1)
-    return by_part[torch.arange(lookers) % parts**2].float()
+    # [rows, columns, down, across, side, side] -> [lookers, K, P]
+    return total.permute(2, 3, 0, 1, 4, 5).reshape(lookers, rows * columns, -1).float()
 
 
 def slot_leaning(settings: HescSettings, places_per_side: int, strength: float) -> Tensor:
