@@ -28,7 +28,7 @@ from benchmarks.capsule_puzzles import TASKS, write_puzzles
 STORIES = 4000
 RECIPE: dict[str, object] = {
     "optimizer": "adamw",
-    "lr": 2.0e-3,
+    "lr": 1.0e-3,
     "lr_min_ratio": 0.1,
     "lr_warmup_ratio": 0.03,
     "grad_clip": 1.0,

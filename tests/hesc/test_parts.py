@@ -231,21 +231,42 @@ def test_the_checksum_falls_with_what_the_sketch_knows_and_ignores_scale():
     capsules = pool(torch.randn(2, 4, 32))
     assert capsules.children is not None
     assert capsules.residual.shape == (2, 4) and (capsules.residual >= 0).all() and (capsules.residual <= 2).all()
-    shrunk = pool.residual(capsules.sketches, 0.01 * capsules.children)
+    shrunk = pool.residual(capsules.sketches, pool.detail(0.01 * capsules.children))
     torch.testing.assert_close(shrunk, capsules.residual, atol=1e-4, rtol=1e-4)
     optimizer = torch.optim.Adam(pool.signature.parameters(), lr=1e-2)
-    sketches, children = capsules.sketches.detach(), capsules.children.detach()
+    sketches, detail = capsules.sketches.detach(), pool.detail(capsules.children)
     for _ in range(100):
         optimizer.zero_grad()
-        pool.residual(sketches, children).mean().backward()
+        pool.residual(sketches, detail).mean().backward()
         optimizer.step()
-    assert pool.residual(sketches, children).mean() < 0.3 * capsules.residual.mean()
+    assert pool.residual(sketches, detail).mean() < 0.3 * capsules.residual.mean()
+
+
+def test_the_checksum_is_about_what_is_unusual():
+    # Children say mostly where they are; a sketch that knows that alone has lost all that matters.
+    torch.manual_seed(0)
+    pool = CapsulePool(SETTINGS)
+    usual = torch.randn(1, 4, 2, 32)
+    details = [pool.detail(usual + 0.1 * torch.randn(16, 4, 2, 32)) for _ in range(600)]
+    optimizer = torch.optim.Adam(pool.signature.parameters(), lr=1e-2)
+    ignorant = torch.randn(1, 4, 32).expand(16, -1, -1)
+    for step, detail in enumerate(details):
+        pool.follow(detail)
+        if step < 300:
+            optimizer.zero_grad()
+            pool.residual(ignorant, detail).mean().backward()
+            optimizer.step()
+    assert pool.residual(ignorant, details[-1]).mean() > 0.8
+    poisoned = details[-1].clone()
+    poisoned[0] = torch.nan
+    pool.follow(poisoned)
+    assert pool.usual_detail.isfinite().all()
 
 
 def test_the_checksum_teaches_the_sketch_and_not_the_children():
     pool = CapsulePool(SETTINGS)
     sketches, children = torch.randn(2, 4, 32, requires_grad=True), torch.randn(2, 4, 2, 32, requires_grad=True)
-    pool.residual(sketches, children).sum().backward()
+    pool.residual(sketches, pool.detail(children)).sum().backward()
     assert sketches.grad is not None and sketches.grad.abs().sum() > 0
     assert children.grad is None
 

@@ -131,7 +131,10 @@ class RecursiveStack(nn.Module):
 
 
 class ReadingBlock(nn.Module):
-    """Pre-norm block of the decoder: self-attention, attention to the working set (if asked for), SwiGLU."""
+    """Pre-norm block of the decoder: attention to the working set (if asked for), self-attention, SwiGLU.
+
+    It reads first: cells that know only their places would have nothing to tell each other.
+    """
 
     def __init__(self, hidden_size: int, num_heads: int, expansion: float, *, reads: bool) -> None:
         super().__init__()
@@ -148,9 +151,9 @@ class ReadingBlock(nn.Module):
         visible: Tensor | None = None,
     ) -> Tensor:
         """H [B, T, D], mask [B, 1, T, T], slots [B, S, D] under the mask `visible`, [B, H, T, S] -> [B, T, D]."""
-        normed = rms_norm(h)
-        h = h + self.attention(normed, normed, mask, rope)
         if self.reading is not None and slots is not None:
             h = h + self.reading(rms_norm(h), slots, visible)
+        normed = rms_norm(h)
+        h = h + self.attention(normed, normed, mask, rope)
         result: Tensor = h + self.mlp(rms_norm(h))
         return result

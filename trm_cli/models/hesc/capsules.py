@@ -21,15 +21,18 @@ LEANING = 6.0
 """Log-odds, at the start, of a patch in a capsule's own region over one a whole region away."""
 DIVISION = 2.0
 """Log-odds, at the start, of the part of its region that a head (or a child) prefers over the part beside it."""
+_FOLLOWING = 0.01
 
 
 class Capsules(NamedTuple):
-    """sketches [B, K, D]; children [B, K, m, D] or None; residual [B, K] in 0..2 (float32); maps [B, K, P] (sum 1)."""
+    """sketches [B, K, D]; children [B, K, m, D] or None; residual [B, K] in 0..2 (float32); maps [B, K, P] (sum 1);
+    detail [B, K, checksum_dim], float32, without gradient: what the children say, or None."""
 
     sketches: Tensor
     children: Tensor | None
     residual: Tensor
     maps: Tensor
+    detail: Tensor | None = None
 
 
 def region_distances(rows: int, columns: int, patches_per_side: int) -> Tensor:
@@ -84,12 +87,16 @@ class CapsulePool(nn.Module):
     """Learned queries that gather the canvas into capsules.
 
     The checksum (8.3 of the design): g(sketch) predicts a fixed random projection of the children, which get no
-    gradient from it; residual = 1 - cos. It is free of scale, so it cannot be lowered by shrinking the children.
+    gradient from it; residual = 1 - cos. It is free of scale, so it cannot be lowered by shrinking the children. What
+    the children of a capsule always say is taken off first: most of it is their place, and to know that says nothing
+    about this canvas.
     """
 
     #: [K * m, P]: log-odds of the patches for each child, -inf outside of its capsule's region.
     inside: Tensor
     projection: Tensor
+    #: [K, checksum_dim]: the running mean of the detail of each capsule.
+    usual_detail: Tensor
 
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
@@ -111,6 +118,7 @@ class CapsulePool(nn.Module):
             self.register_buffer("inside", (-DIVISION * parts).masked_fill(outside, -math.inf), persistent=False)
             projection = torch.empty(settings.checksum_dim, self.children_per_capsule * width)
             self.register_buffer("projection", truncated_normal_(projection, projection.shape[1] ** -0.5))
+            self.register_buffer("usual_detail", torch.zeros(count, settings.checksum_dim))
 
     def _sketches(self, features: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, P, D] -> sketches [B, K, D] and maps [B, K, P] averaged over heads, float32."""
@@ -129,10 +137,22 @@ class CapsulePool(nn.Module):
         mixed = functional.scaled_dot_product_attention(self.attention.queries(x), k, v, attn_mask=mask)
         return rms_norm(self.attention.merge(mixed)).view(batch, count, self.children_per_capsule, width)
 
-    def residual(self, sketches: Tensor, children: Tensor) -> Tensor:
+    @torch.no_grad()
+    def detail(self, children: Tensor) -> Tensor:
+        """Children [B, K, m, D] -> what the checksum is of, float32 [B, K, checksum_dim]."""
+        return children.flatten(2).float() @ self.projection.float().T
+
+    def residual(self, sketches: Tensor, detail: Tensor) -> Tensor:
         """What each sketch fails to say about its children: float32 [B, K]."""
-        target = children.detach().flatten(2).float() @ self.projection.float().T
-        return 1.0 - functional.cosine_similarity(self.signature(sketches).float(), target, dim=-1, eps=1e-6)
+        unusual = detail - self.usual_detail.float()
+        return 1.0 - functional.cosine_similarity(self.signature(sketches).float(), unusual, dim=-1, eps=1e-6)
+
+    @torch.no_grad()
+    def follow(self, detail: Tensor) -> None:
+        """Move the usual detail a hundredth of the way to the mean of a batch [B, K, checksum_dim]."""
+        sound = detail.isfinite().all(-1, keepdim=True)  # one row that is not a number would stay for ever
+        mean = detail.masked_fill(~sound, 0.0).sum(0) / sound.sum(0).clamp_min(1)
+        self.usual_detail.lerp_(mean.to(self.usual_detail.dtype), _FOLLOWING)
 
     def forward(self, features: Tensor) -> Capsules:
         """Features [B, P, D] -> capsules."""
@@ -141,7 +161,8 @@ class CapsulePool(nn.Module):
         if not self.has_children:
             return Capsules(sketches, None, maps.new_zeros(maps.shape[:2]), maps)
         children = self._children(k, v)
-        return Capsules(sketches, children, self.residual(sketches, children), maps)
+        detail = self.detail(children)
+        return Capsules(sketches, children, self.residual(sketches, detail), maps, detail)
 
 
 def map_overlap(maps: Tensor) -> Tensor:
@@ -165,8 +186,7 @@ class PixelHead(nn.Module):
         self.scale = settings.vq_dim**-0.5
         self.query = Linear(width, settings.vq_dim)
         self.key = Linear(width, settings.vq_dim)
-        self.rows = embedding_parameter(settings.geometry.patches_per_side, width)
-        self.columns = embedding_parameter(settings.geometry.patches_per_side, width)
+        self.places = embedding_parameter(settings.geometry.patches, width)
         self.pixels = Linear(width, settings.geometry.patch_pixels, bias=0.0)
         leaning = slot_leaning(settings, settings.geometry.patches_per_side, LEANING)
         self.register_buffer("leaning", leaning, persistent=False)
@@ -176,6 +196,5 @@ class PixelHead(nn.Module):
         scores = (self.query(positions) @ self.key(slots).mT).float() * self.scale + self.leaning[:, : slots.shape[1]]
         gathered = scores.softmax(-1).to(slots.dtype) @ slots
         # One capsule holds several patches: the position decides, by multiplication, which of its directions to read.
-        chosen = rms_norm((self.rows[:, None] + self.columns[None]).flatten(0, 1))
-        pixels: Tensor = self.pixels(rms_norm(gathered * chosen))
+        pixels: Tensor = self.pixels(rms_norm(gathered * rms_norm(self.places)))
         return pixels.float()

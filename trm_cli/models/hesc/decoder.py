@@ -1,6 +1,4 @@
-"""The answer: one stack with two readings. Grids come out in parallel from 2-D position queries, text causally with
-RoPE.
-"""
+"""The answer: one stack with two readings. Grids come out in parallel, a query a cell; text causally, with RoPE."""
 
 from __future__ import annotations
 
@@ -48,14 +46,16 @@ class AnswerDecoder(nn.Module):
                 f"vocab_size is {vocab_size}; colours, bytes and controls need {vocabulary.MINIMUM_VOCABULARY}."
             )
         self.table = embedding_parameter(vocab_size, width)
-        self.rows = embedding_parameter(side, width)
-        self.columns = embedding_parameter(side, width)
+        # A place of its own for every cell: a sum of a row and a column could not pick one cell out of a capsule that
+        # holds several of both before the layers above have learnt to multiply the two.
+        self.places = embedding_parameter(settings.geometry.cells, width)
         self.blocks = nn.ModuleList(
             ReadingBlock(width, settings.num_heads, settings.expansion, reads=True)
             for _ in range(settings.decoder_layers)
         )
         # Half of the heads look for what a cell needs in the capsules of its own place first, the others anywhere.
-        places = torch.nn.functional.pad(slot_leaning(settings, side, LEANING), (settings.num_registers, 0))
+        own = slot_leaning(settings, side, LEANING)
+        places = torch.nn.functional.pad(own, (settings.num_registers, 0), value=-LEANING)
         heads = torch.arange(settings.num_heads) % 2 == 0
         self.register_buffer("leaning", heads[:, None, None] * places, persistent=False)
         rope = rope_tables(max(seq_len, 1), width // settings.num_heads, settings.rope_theta)
@@ -64,7 +64,7 @@ class AnswerDecoder(nn.Module):
 
     def _queries(self, length: int) -> Tensor:
         """Position queries of the canvas's cells, zero beyond them: [T, D] of unit size."""
-        places = rms_norm((self.rows[:, None] + self.columns[None]).flatten(0, 1))[:length]
+        places = rms_norm(self.places)[:length]
         return torch.nn.functional.pad(places, (0, 0, 0, length - places.shape[0]))
 
     def _reading_mask(self, visible: Tensor, is_text: Tensor, length: int, dtype: torch.dtype) -> Tensor:
@@ -90,7 +90,9 @@ class AnswerDecoder(nn.Module):
         embedded = rms_norm(self.table)[target.clamp_min(vocabulary.PAD).long()]
         begin = rms_norm(self.table[vocabulary.BEGIN]).expand(target.shape[0], 1, -1)
         before = torch.cat((begin, embedded[:, :-1]), 1)
-        h = torch.where(is_text, before, self._queries(length))
+        # Every place knows which puzzle is asked about (register 0): what is read means another answer in each, and by
+        # looking at registers alone that is found out a thousand updates later.
+        h = torch.where(is_text, before, self._queries(length)) + slots[:, :1]
         causal = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
         mask = (causal | ~is_text)[:, None]
         turn = is_text[:, None]

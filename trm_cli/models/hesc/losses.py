@@ -93,7 +93,8 @@ def loss_terms(
         residual = thought.capsules.residual.mean(-1).sum()
         terms["checksum_loss"] = settings.checksum_loss_weight * residual
     if thought.drawn:
-        errors = [(drawn - thought.patches).abs().mean((1, 2)).sum() for drawn in thought.drawn]
+        # Squared: the median of a canvas, which an absolute error asks for, is blank paper.
+        errors = [(drawn - thought.patches).square().mean((1, 2)).sum() for drawn in thought.drawn]
         mean = torch.stack(errors).mean()
         terms["reconstruction_loss"] = settings.reconstruction_loss_weight * mean
     if thought.coding is not None:

@@ -287,7 +287,10 @@ class MultimodalHesc(nn.Module):
         return weight * q_control.td_loss(self.q_network, batch, settings.dqn_gamma)
 
     def _store(self, thought: Thought, verdict: Verdict, carry: Carry, draws: Tensor) -> None:
-        """Move the concept book; keep the states of rows that ended right, worth more the fewer steps they took."""
+        """Move the concept book and the usual detail; keep the states of rows that ended right, worth more the fewer
+        steps they took."""
+        if thought.capsules.detail is not None:
+            self.network.capsules.follow(*self._all.gather((thought.capsules.detail,)))
         if self.network.concepts is not None and thought.coding is not None:
             coding = (thought.coding.encodings, thought.coding.ids, draws[:, _CONCEPT_DRAW])
             self.network.concepts.update(*self._all.gather(coding))

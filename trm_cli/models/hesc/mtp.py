@@ -29,8 +29,8 @@ class FurtherTokens(nn.Module):
 
     def forward(self, hidden: Tensor, embedded: Tensor, rope: Rope) -> list[Tensor]:
         """Hidden [B, T, D] of the main reading, whose position i has seen tokens < i; embedded [B, T, D], the embedding
-        of token i at place i; rope of T positions -> for k = 1, 2, ...: states [B, T - k, D] that predict token i + k
-        from tokens <= i + k - 1."""
+        of token i at place i; rope of T positions -> for k = 1, 2, ...: states [B, T - k, D] of unit size that predict
+        token i + k from tokens <= i + k - 1."""
         states = []
         for depth, (join, block) in enumerate(zip(self.joins, self.blocks, strict=True), start=1):
             length = embedded.shape[1] - depth
@@ -39,5 +39,5 @@ class FurtherTokens(nn.Module):
             pair = rms_norm(hidden[:, :length]) + join(rms_norm(embedded[:, depth - 1 : depth - 1 + length]))
             mask = torch.ones(length, length, dtype=torch.bool, device=pair.device).tril()
             hidden = block(pair, mask, Rope(rope.cos[:length], rope.sin[:length]))
-            states.append(hidden)
+            states.append(rms_norm(hidden))
         return states
