@@ -1,6 +1,7 @@
 """Does the capsule model learn puzzles and stories in one run? And what is each of its parts worth?
 
-    python -m benchmarks.hesc_learns --out DIR [--epochs 9]                        one run of the shipped mini
+    python -m benchmarks.hesc_learns --out DIR [--epochs 8]                        one run of the shipped mini
+    python -m benchmarks.hesc_learns --out DIR --largest 10 --canvas 84           the same with grids of 3x3 to 10x10
     python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 1]  parts left out, at equal steps
     python -m benchmarks.hesc_learns --out DIR --summary                          mean and spread of what was ablated
 
@@ -35,8 +36,8 @@ RECIPE: dict[str, object] = {
     "ema_rate": 0.99,
     "threads": 1,
 }
-#: The same network on a canvas of 6x6 cells, with smaller batches and fewer steps: what can be repeated often enough.
-SMALL: dict[str, object] = {"arch.canvas_size": 42, "arch.halt_max_steps": 3, "global_batch_size": 16}
+#: The same network on a canvas of 6x6 cells, with smaller batches: what can be repeated often enough to compare.
+SMALL: dict[str, object] = {"arch.canvas_size": 42, "global_batch_size": 24, "lr": 1.5e-3}
 ABLATIONS: dict[str, dict[str, object]] = {
     "everything": {},
     "no planner": {"arch.enable_latent_planning": False},
@@ -45,16 +46,15 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "no MTP": {"arch.enable_mtp": False},
     "no memory": {"arch.enable_memory": False},
     "no VQ": {"arch.enable_vq": False},
-    "no drawing back": {"arch.enable_reconstruction": False},
     "constant temperature": {"q_temperature_end": 1.0},
 }
 
 
-def prepare(out: Path) -> Path:
-    """Make the puzzles and the dataset below `out`, once; returns the dataset."""
+def prepare(out: Path, largest: int = 6) -> Path:
+    """Make puzzles of 3x3 to largest x largest and the dataset below `out`, once; returns the dataset."""
     puzzles, dataset = out / "puzzles", out / "dataset"
     if not puzzles.is_dir():
-        write_puzzles(puzzles, pairs=4000, tests=100, sizes=(3, 6), seed=0)
+        write_puzzles(puzzles, pairs=4000, tests=100, sizes=(3, largest), seed=0)
     command = [sys.executable, "-m", "dataset_builders.streaming_builder", "--output-dir", str(dataset), "--sources"]
     subprocess.run([*command, f"arc:{puzzles}", "stories", "--limits", f"stories={STORIES}"], check=True)
     return dataset
@@ -141,10 +141,10 @@ def _texts(dataset: Any) -> list[bytes]:
     ]
 
 
-def learn(out: Path, epochs: int) -> None:
+def learn(out: Path, epochs: int, largest: int, settings: dict[str, object]) -> None:
     """One run of the shipped mini on the whole dataset."""
-    dataset = prepare(out)
-    spent = train(dataset, out / "run", {"epochs": epochs, "eval_interval": 1})
+    dataset = prepare(out, largest)
+    spent = train(dataset, out / "run", {"epochs": epochs, "eval_interval": 1, **settings})
     for line in (out / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         if record["kind"] == "eval":
@@ -186,7 +186,9 @@ def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, help="497 updates of 32 each; default 9, or 1 with --ablate")
+    parser.add_argument("--epochs", type=int, help="497 updates of 32 each; default 8, or 1 with --ablate")
+    parser.add_argument("--largest", type=int, default=6, help="cells along the longest side of a grid")
+    parser.add_argument("--canvas", type=int, help="pixels along a side; default as shipped")
     parser.add_argument("--ablate", action="store_true")
     parser.add_argument("--summary", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
@@ -197,7 +199,8 @@ def main() -> None:
     elif arguments.ablate:
         ablate(arguments.out, arguments.seeds, arguments.epochs or 1, arguments.only)
     else:
-        learn(arguments.out, arguments.epochs or 9)
+        canvas = {} if arguments.canvas is None else {"arch.canvas_size": arguments.canvas}
+        learn(arguments.out, arguments.epochs or 8, arguments.largest, canvas)
 
 
 if __name__ == "__main__":
