@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,11 +17,13 @@ from typer.testing import CliRunner
 
 from tests.distributed.launching import ROOT, RUN, environment, trm, words
 from tests.training.conftest import write_boards
-from tests.training.runs import differing, records, train
+from tests.training.runs import differing, prepare, records, train
 from trm_cli.app import create_app
 from trm_cli.training.checkpoint_file import delete_checkpoint, load_checkpoint
 from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.parts import folder_of
+from trm_cli.training.session import BoundData
 
 SHARDED = ("sharding=fsdp", "epochs=6", "eval_interval=2", "keep_checkpoints=9")
 UPDATES = 30
@@ -152,6 +155,24 @@ def test_four_processes_go_on_where_two_stopped(folder: Path, source: str) -> No
     assert done.returncode == 0, done.stderr
     assert "after step 15" in done.stderr
     close(folder, run)
+
+
+def test_what_a_sharded_run_gave_up_on_is_kept_whole(folder: Path) -> None:
+    """After the first update weights are so large that no other is finite: the checkpoint of the fifth has the same."""
+    out_of_range = ("lr=10", "weight_decay=100", "lr_warmup_ratio=0", "nonfinite_limit=5")
+    done = trm(*words(folder, "given-up", "--nproc-per-node", "2", *SHARDED, *out_of_range))
+    path = folder / "given-up/nonfinite-00000006.pt"
+    assert (done.returncode, done.stderr.count("error:")) == (1, 1), done.stderr
+    assert "5 updates in a row changed no weight" in done.stderr and path.name in done.stderr.replace("\n", "")
+    kept = torch.load(path, weights_only=True)
+    weights = load_checkpoint(CheckpointStore(folder / "given-up").path(5))[0]["model"]
+    assert differing(kept["model"], weights) == []
+    assert all(type(value) is torch.Tensor for value in kept["model"].values())
+    alone, _ = prepare(folder / "data", folder / "unused", *RUN, *SHARDED)
+    batch = BoundData(alone.datasets.train, alone.plan, alone.config.seed).train_batch(6)
+    assert differing(kept["batch"], {name: torch.from_numpy(value) for name, value in batch.items()}) == []
+    assert np.array_equal(kept["draws"], draws_of_rows(alone.config.seed, 6, slice(0, 8), 8, 2))
+    assert kept["carry"]["steps"].shape == (8,) and kept["carry"]["data"]["inputs"].shape == (8, 16)
 
 
 def said(*line: str) -> str:

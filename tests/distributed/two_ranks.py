@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from tests.training.runs import TINY_RUN, differing
 from trm_cli.config.compose import compose
@@ -24,7 +26,7 @@ from trm_cli.training.distributed.part_saving import save_in_parts
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.sharding import gathered, shard
 from trm_cli.training.distributed.shards import is_shard, local_parts
-from trm_cli.training.distributed.whole_state import gather_state, own_state, total_sums
+from trm_cli.training.distributed.whole_state import gather_state, gather_weights, own_state, total_sums
 from trm_cli.training.gradients import Finite, finite
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.parts import Pieces
@@ -128,6 +130,16 @@ CONFIG = compose(
     "sudoku-4x4",
     ["arch=trm_sudoku_att", "arch.num_heads=2", "arch.puzzle_emb_ndim=16", *TINY_RUN, "puzzle_emb_weight_decay=0.1"],
 ).config
+
+
+def weights_are_put_together(peers: Peers) -> None:
+    """Also those with fewer rows than processes, or rows that cannot be shared evenly."""
+    mesh = init_device_mesh("cpu", (2,))
+    for rows in (1, 3, 4):
+        whole = torch.arange(rows * 2.0).view(rows, 2)
+        part = distribute_tensor(whole, mesh, [Shard(0)])
+        found = gather_weights({"in parts": part, "plain": whole}, peers)
+        assert differing(found, {"in parts": whole, "plain": whole} if peers.first else {}) == []
 
 
 def small_model() -> nn.Module:
@@ -269,6 +281,7 @@ def main(out: Path) -> None:
             check(peers)
         for uneven in (False, True):
             gradients(peers, uneven)
+        weights_are_put_together(peers)
         sharded_updates(peers, out)
         an_update_that_one_process_refuses(peers)
         (out / f"rank {peers.rank}").write_text(f"{peers.count} {peers.local_count}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -243,3 +246,21 @@ def test_a_run_that_stays_out_of_range_stops_and_keeps_what_it_computed_on(
     kept = torch.load(path, weights_only=True)
     assert kept["carry"]["z"]["z_H"][5].isnan().any() and kept["batch"]["inputs"].shape[0] == 8
     assert differing(kept["model"], run.state.model.state_dict()) == []
+
+
+def test_a_disk_that_is_full_does_not_hide_why_a_run_ends(
+    accidents: SimpleNamespace, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accidents.at = set(range(4, 31))
+    run, recorder = prepare(dataset, tmp_path / "run", "nonfinite_limit=2", *ATTENTION, arch="trm_sudoku_att")
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if self.tell():
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr("trm_cli.training.nonfinite.atomic_file", lambda path: nullcontext(Full()))
+    with StopRequest() as stop, pytest.raises(TrmError, match="2 updates in a row changed no weight") as raised:
+        run.train(recorder, stop)
+    assert "its batch could not be kept" in raised.value.message and "No space left" in raised.value.message

@@ -32,15 +32,8 @@ def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str
     summary: small and JSON-able (step, run, ...); can be read later without torch and without loading the file.
     Raises OSError where the disk fails; what stood at `path` before is then still there.
     """
-    import torch  # here, so that listing and verifying files does not wait for it
-
     with atomic_file(path) as file:
-        watched = _Watched(file)
-        try:
-            torch.save(state, cast(BinaryIO, watched))
-        except RuntimeError as error:
-            # torch closes its archive after a failed write and reports the hole that it finds then, not the disk.
-            raise watched.failure or error from error
+        write_archive(file, state)
         # The end record closes the archive; its last two bytes are the length of the comment that follows it.
         comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
         length = len(comment) + _DIGEST_LENGTH
@@ -50,6 +43,18 @@ def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str
         digest = _digest(file, file.tell())
         file.write(digest.encode())
     return digest
+
+
+def write_archive(file: BinaryIO, state: dict[str, Any]) -> None:
+    """What `torch.save` does, with the disk's own error where it fails: raises OSError."""
+    import torch  # here, so that listing and verifying files does not wait for it
+
+    watched = _Watched(file)
+    try:
+        torch.save(state, cast(BinaryIO, watched))
+    except RuntimeError as error:
+        # torch closes its archive after a failed write and reports the hole that it finds then, not the disk.
+        raise watched.failure or error from error
 
 
 def read_summary(path: Path) -> dict[str, Any]:

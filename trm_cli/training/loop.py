@@ -18,21 +18,19 @@ from trm_cli.data.counter_rng import uniform
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.text_labels import text_labels
 from trm_cli.data.waiting import WaitCancelled
-from trm_cli.errors import DatasetError, ExitCode, TrmError
+from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.accuracy import EvaluationInterrupted, evaluate
-from trm_cli.models.act import Carry
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.distributed.agreement import Agreement
 from trm_cli.training.distributed.sharding import gathered
-from trm_cli.training.distributed.whole_state import gather_carry
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.observer import Observer
 from trm_cli.training.outlets import Outlets
 from trm_cli.training.saving import Saver
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
-from trm_cli.training.step import Skipped, StepSettings, drain, update
+from trm_cli.training.step import StepSettings, drain, update
 
 #: How often a run that waits for data looks whether a checkpoint is asked for.
 _LOOK_SECONDS = 0.5
@@ -161,21 +159,11 @@ class Loop:
         if skipped is not None:
             self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
             if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
-                raise self._given_up(skipped, batch, draws, values)
+                kept_in = self._saver.store.directory
+                raise give_up(self.state, skipped, batch, draws, values, kept_in, self.peers)
         record = self._log(step, values) if self._is_logged(step) else None
         if record is None:
             self.observer.stepped(step, None, None)
-
-    def _given_up(
-        self, skipped: Skipped, batch: dict[str, Tensor], draws: Tensor, values: dict[str, float]
-    ) -> TrmError:
-        """The error that ends the run, once the rows of all processes are kept for inspection."""
-        *rows, draws = self.peers.gather((*batch.values(), draws))
-        batch = dict(zip(batch, rows, strict=True))
-        before = Carry.from_state_dict(gather_carry(skipped.before.state_dict(), self.peers))
-        skipped, directory = skipped._replace(before=before), self._saver.store.directory
-        error: TrmError = self.peers.from_first(lambda: give_up(self.state, skipped, batch, draws, values, directory))
-        return error
 
     def _draws(self, step: int) -> Tensor:
         """All randomness of this process's rows [b, K]."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from trm_cli.data.durable import atomic_file
 from trm_cli.errors import TrmError
+from trm_cli.training.digested_file import write_archive
+from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.whole_state import gather_carry, gather_weights
 from trm_cli.training.run_directory import NONFINITE
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import Skipped
@@ -22,31 +25,39 @@ def give_up(
     draws: Tensor,
     values: Mapping[str, float],
     directory: Path,
+    peers: Peers,
 ) -> TrmError:
     """Write all that the last update was computed from to `directory`; returns the error that ends the run.
 
-    The file is a plain dictionary: `step`, `batch`, `carry` (before the update), `draws`, `values` (the clock) and
-    `model` (the weights, which the update did not change).
+    All processes call it, each with its rows; the first one writes those of all. The file is a plain dictionary,
+    its tensors on the CPU: `step`, `reason`, `batch`, `carry` (before the update), `draws`, `values` (the clock) and
+    `model` (the weights, which the update did not change, whole in a sharded run as well).
     """
-    path = directory / NONFINITE.replace("*", f"{state.step:08d}")
+    *rows, draws = (tensor.cpu() for tensor in peers.gather((*batch.values(), draws)))
     contents = {
         "step": state.step,
         "reason": skipped.reason,
-        "batch": dict(batch),
-        "carry": skipped.before.state_dict(),
+        "batch": dict(zip(batch, rows, strict=True)),
+        "carry": gather_carry(skipped.before.state_dict(), peers),
         "draws": draws,
         "values": dict(values),
-        "model": state.model.state_dict(),
+        "model": gather_weights(state.model.state_dict(), peers),
     }
-    try:
-        with atomic_file(path) as file:
-            torch.save(contents, file)
-        kept = f"its batch, carry and weights are in {path}; torch.load(path, weights_only=True) opens it"
-    except OSError as error:
-        kept = f"its batch could not be kept in {path} ({error.strerror})"
+    path = directory / NONFINITE.replace("*", f"{state.step:08d}")
+    kept = peers.from_first(lambda: _keep(contents, path))
     count = state.skipped_in_a_row
     updates = "the last update" if count == 1 else f"{count} updates in a row"
     return TrmError(
         f"{updates} changed no weight; at update {state.step:,} {skipped.reason}\n{kept}",
         hint="continue from the last checkpoint with a smaller lr, grad_clip=1.0, or precision=float32",
     )
+
+
+def _keep(contents: dict[str, Any], path: Path) -> str:
+    """Write the file; returns what to say of it."""
+    try:
+        with atomic_file(path) as file:
+            write_archive(file, contents)
+    except OSError as error:
+        return f"its batch could not be kept in {path} ({error.strerror})"
+    return f"its batch, carry and weights are in {path}; torch.load(path, weights_only=True) opens it"

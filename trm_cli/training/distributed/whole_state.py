@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trm_cli.training.distributed.alike import check_alike
 from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.shards import is_shard, local_parts
 
 #: Metrics that are sums over rows; the others (how many updates there were) are the same in every process.
 _OVER_ROWS = ("loss/", "halted/")
@@ -46,6 +47,27 @@ def gather_carry(carry: dict[str, Any], peers: Peers) -> dict[str, Any]:
     """The carry of the whole batch, in the order of its rows, on the CPU."""
     everything = iter(peers.gather(_leaves(carry)))
     return dict(_mapped(carry, lambda _: next(everything).cpu()))
+
+
+def gather_weights(weights: dict[str, Tensor], peers: Peers) -> dict[str, Tensor]:
+    """Weights by name on the CPU: in the first process all of them, whole; elsewhere none. All processes call it.
+
+    Those in parts are put together one after the other. A device holds all of them at once in each update.
+    """
+    whole = {}
+    for name, weight in weights.items():
+        gathered = _put_together(weight, peers) if is_shard(weight) else weight
+        if peers.first:
+            whole[name] = gathered.cpu()
+    return whole
+
+
+def _put_together(weight: Tensor, peers: Peers) -> Tensor:
+    """A sharded tensor [N, ...] as a plain one: all parts are equally long, but for the last, shorter or empty ones."""
+    (own,) = local_parts([weight.detach()])
+    missing = -(-len(weight) // peers.count) - len(own)
+    padded = torch.cat((own, own.new_zeros(missing, *own.shape[1:])))
+    return peers.gather([padded])[0][: len(weight)].clone()
 
 
 def own_state(state: dict[str, Any], peers: Peers) -> dict[str, Any]:
