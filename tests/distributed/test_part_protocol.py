@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.training.failing_disk import Crash, Disk
 from tests.training.runs import differing
-from trm_cli.errors import CheckpointError
+from trm_cli.config import registry
+from trm_cli.config.compose import compose
+from trm_cli.config.dump import dump_config
+from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.training import digested_file
 from trm_cli.training.checkpoint_file import load_checkpoint, read_summary, verify_checkpoint
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.consolidating import consolidate
-from trm_cli.training.parts import Parts, Pieces, folder_of
+from trm_cli.training.distributed.sharding import shard
+from trm_cli.training.parts import MOST_PARTS, Parts, Pieces, folder_of
 
 COUNT = 3
 CHANGES = ("write", "fsync", "replace", "unlink", "symlink", "mkdir")
@@ -202,6 +207,26 @@ def test_a_part_is_no_checkpoint_of_its_own(base: Path) -> None:
     with pytest.raises(CheckpointError, match="one part of a checkpoint of 3 processes") as caught:
         load_checkpoint(next(folder_of(index).iterdir()))
     assert str(index) in str(caught.value.hint)
+
+
+def test_an_index_lists_as_many_parts_as_a_run_may_have_with_any_configuration(tmp_path: Path) -> None:
+    config = max((dump_config(compose(name, [])) for name in registry.names("models")), key=len)
+    listed = Parts("0" * 8, (10**16 - 1,) * MOST_PARTS, ("0" * 64,) * MOST_PARTS)
+    # Half of the room that is left is for descriptions of datasets and whatever a configuration is given more.
+    summary = {"step": 10**9, "config": config + "x" * 8_000, "parts": listed.to_json()}
+    digested_file.save_file(tmp_path / "index.pt", {}, summary)
+    assert Parts.of(digested_file.verify_file(tmp_path / "index.pt"), tmp_path / "index.pt") == listed
+    with pytest.raises(UsageError, match=f"up to {MOST_PARTS} parts, and this sharded run {MOST_PARTS + 1} processes"):
+        shard(nn.Linear(1, 1), count=MOST_PARTS + 1, device_type="cpu", precision="float32")
+
+
+def test_what_a_file_cannot_say_of_itself_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    room = 65_535 - len(digested_file.MARK) - len('{"a": ""}\n') - 64
+    digested_file.save_file(tmp_path / "full.pt", {}, {"a": "x" * room})
+    assert digested_file.verify_file(tmp_path / "full.pt") == {"a": "x" * room}
+    with pytest.raises(CheckpointError, match="its summary takes 65,536 bytes of 65,535"):
+        digested_file.save_file(tmp_path / "more.pt", {}, {"a": "x" * (room + 1)})
+    assert [path.name for path in tmp_path.iterdir()] == ["full.pt"]
 
 
 def test_parts_become_one_file_in_its_place_or_elsewhere(base: Path, tmp_path: Path) -> None:

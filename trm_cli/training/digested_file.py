@@ -21,6 +21,7 @@ from trm_cli.errors import CheckpointError
 
 MARK = b"trm-checkpoint:"
 _DIGEST_LENGTH = 64
+_COMMENT_ROOM = (1 << 16) - 1
 _END_OF_ARCHIVE = b"PK\x05\x06"
 _END_RECORD_LENGTH = 22
 _CHUNK = 1 << 22
@@ -30,13 +31,16 @@ def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str
     """Write `state` (tensors and plain values) to `path`, whole or not at all; returns the digest at its end.
 
     summary: small and JSON-able (step, run, ...); can be read later without torch and without loading the file.
-    Raises OSError where the disk fails; what stood at `path` before is then still there.
+    Raises OSError where the disk fails, CheckpointError for a summary that a zip comment does not hold; what stood at
+    `path` before is then still there.
     """
+    comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
+    length = len(comment) + _DIGEST_LENGTH
+    if length > _COMMENT_ROOM:
+        raise CheckpointError(f"{path} is not written: its summary takes {length:,} bytes of {_COMMENT_ROOM:,}")
     with atomic_file(path) as file:
         write_archive(file, state)
         # The end record closes the archive; its last two bytes are the length of the comment that follows it.
-        comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
-        length = len(comment) + _DIGEST_LENGTH
         file.seek(-2, os.SEEK_END)
         file.write(struct.pack("<H", length))
         file.write(comment)
@@ -165,7 +169,7 @@ def _verify(file: BinaryIO, path: Path) -> dict[str, Any]:
 
 def _comment(file: BinaryIO, path: Path) -> bytes:
     size = file.seek(0, os.SEEK_END)
-    tail = min(size, _END_RECORD_LENGTH + (1 << 16))
+    tail = min(size, _END_RECORD_LENGTH + _COMMENT_ROOM)
     file.seek(size - tail)
     data = file.read(tail)
     mark = data.rfind(MARK)

@@ -20,6 +20,9 @@ from trm_cli.training.digested_file import damaged, map_file, read_digest, verif
 if TYPE_CHECKING:
     from torch import Size, Tensor, dtype
 
+#: Of the 65,535 bytes of a summary each part takes up to 88, and the configuration of the run takes what is left.
+MOST_PARTS = 512
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from trm_cli.errors import UsageError
 from trm_cli.training.distributed.shards import part_like
+from trm_cli.training.parts import MOST_PARTS
 
 
 def shard(model: nn.Module, *, count: int, device_type: str, precision: str) -> None:
@@ -26,6 +27,11 @@ def shard(model: nn.Module, *, count: int, device_type: str, precision: str) -> 
         raise UsageError(
             "sharding=fsdp and precision=float16 do not go together: no process sees whether all gradients are finite",
             hint="use precision=bfloat16 or float32",
+        )
+    if count > MOST_PARTS:
+        raise UsageError(
+            f"a checkpoint has up to {MOST_PARTS} parts, and this sharded run {count} processes",
+            hint=f"start at most {MOST_PARTS}, or use sharding=none where the model fits on each device",
         )
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
