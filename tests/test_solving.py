@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,8 +112,6 @@ class Oracle(torch.nn.Module):
         return empty_carry(batch, {})
 
     def advance(self, carry: Any, batch: dict[str, Tensor], values: object, draws: object) -> Any:
-        from dataclasses import replace
-
         done = torch.where(carry.halted, 0, carry.steps) + 1
         rows = zip(batch["inputs"], batch["puzzle_identifiers"], done, strict=True)
         answers = [self.function(x.numpy(), int(i)) if step >= self.late else x.numpy() for x, i, step in rows]
@@ -211,6 +210,17 @@ def test_a_task_is_known_by_its_demonstrations_and_the_vote_finds_its_answer(tas
     assert sum(one.votes for one in answer.candidates) == sum(done) == 13
     assert [step for step, _, _ in answer.path] == [1, 2]
     assert np.array_equal(answer.path[0][1], answer.given)
+
+
+def test_test_inputs_that_are_alike_do_not_share_their_votes(tasks: Path) -> None:
+    identifiers = read_identifiers(tasks / "drawn")
+    task = parse_arc_task((tasks / "recolour.json").read_text())
+    variants = variants_of("recolour", identifiers, None)
+    oracle = Oracle(_augmented_rule("recolour", identifiers, np.random.default_rng(1)))
+    solver = ArcSolver(oracle, identifiers, CPU, None, batch_size=4)
+    for answer in solver.solve(replace(task, tests=task.tests * 2), variants, lambda _: None):
+        assert answer.right(1) is True
+        assert sum(one.votes for one in answer.candidates) == 13
 
 
 def test_an_unknown_task_is_not_guessed(tasks: Path) -> None:

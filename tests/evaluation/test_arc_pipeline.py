@@ -17,6 +17,7 @@ from trm_cli.data.arc_tests import read_tests
 from trm_cli.data.puzzle_dataset import open_dataset
 from trm_cli.evaluation.arc_scores import arc_scores, submission
 from trm_cli.evaluation.arc_votes import Ballot, count_votes
+from trm_cli.evaluation.calibration import sigmoid
 from trm_cli.evaluation.evaluating import Evaluation
 from trm_cli.evaluation.partial import PartialResult
 from trm_cli.evaluation.protocol import Protocol
@@ -98,7 +99,7 @@ def evaluated(root: Path, folder: Path, wrong: float, *, limit: int | None = Non
     batches = list(evaluation.results())
     for batch in batches:
         inputs = data.eval_at(batch["place"])["inputs"]
-        ballot.add(inputs, batch["answers"][:, 0], batch["identifier"], batch["q_halt"][:, 0])
+        ballot.add(inputs, batch["answers"][:, 0], batch["identifier"], sigmoid(batch["q_halt"][:, 0]))
     columns = joined(batches)
     results = count_votes(ballot, read_tests(root))
     return summarise(columns), arc_scores(results, shares_by_task(columns, ballot.identifiers)), submission(results)

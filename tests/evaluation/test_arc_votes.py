@@ -17,6 +17,7 @@ from trm_cli.data.arc_tests import ArcTest, read_tests
 from trm_cli.errors import DatasetError
 from trm_cli.evaluation.arc_scores import NO_ANSWER, arc_scores, submission
 from trm_cli.evaluation.arc_votes import Ballot, count_votes
+from trm_cli.evaluation.calibration import sigmoid
 from trm_cli.evaluation.intervals import Share
 
 Grid = np.ndarray
@@ -84,7 +85,7 @@ class Augmented:
     def vote(self, answers: list[Grid], q_halt: np.ndarray | None = None) -> Ballot:
         ballot = Ballot(self.known)
         q_halt = np.zeros(len(answers), np.float32) if q_halt is None else q_halt
-        ballot.add(np.array(self.inputs), np.array(answers), np.array(self.identifiers), q_halt)
+        ballot.add(np.array(self.inputs), np.array(answers), np.array(self.identifiers), sigmoid(q_halt))
         return ballot
 
     def rows(self) -> dict[str, Share]:
@@ -131,7 +132,7 @@ def test_candidates_are_ranked_by_votes_and_then_by_mean_probability(augmented: 
     def ranked(votes: list[tuple[Grid, float]]) -> list[bytes]:
         ballot = Ballot(augmented.known)
         answers, q_halt = [answer for answer, _ in votes], np.array([q for _, q in votes], np.float32)
-        ballot.add(np.array([given] * len(votes)), np.array(answers), np.full(len(votes), plain), q_halt)
+        ballot.add(np.array([given] * len(votes)), np.array(answers), np.full(len(votes), plain), sigmoid(q_halt))
         return list(count_votes(ballot, augmented.tests)[0].ranked)
 
     more = ranked([(wrong, 9.0), (right, -9.0), (right, -9.0)])

@@ -159,6 +159,7 @@ def _vote(subject: Subject, evaluation: Evaluation, columns: Columns) -> tuple[d
     from trm_cli.data.arc_tests import read_tests
     from trm_cli.evaluation.arc_scores import arc_scores, submission
     from trm_cli.evaluation.arc_votes import Ballot, count_votes
+    from trm_cli.evaluation.calibration import sigmoid
     from trm_cli.evaluation.summary import shares_by_task
 
     root = subject.data.paths[0]
@@ -166,7 +167,8 @@ def _vote(subject: Subject, evaluation: Evaluation, columns: Columns) -> tuple[d
     for batch in evaluation.results():
         inputs = subject.data.eval_at(batch["place"])["inputs"]
         for restart in range(subject.protocol.restarts):
-            ballot.add(inputs, batch["answers"][:, restart], batch["identifier"], batch["q_halt"][:, restart])
+            confidence = sigmoid(batch["q_halt"][:, restart])
+            ballot.add(inputs, batch["answers"][:, restart], batch["identifier"], confidence)
     results = count_votes(ballot, read_tests(root))
     return arc_scores(results, shares_by_task(columns, ballot.identifiers)), submission(results)
 

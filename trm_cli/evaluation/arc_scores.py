@@ -53,7 +53,7 @@ def submission(results: Sequence[VotedInput]) -> dict[str, list[dict[str, list[l
     document: dict[str, list[dict[str, list[list[int]]]]] = {}
     for result in results:
         # A row whose first cell is no colour voted for an empty grid, which cannot be handed in.
-        grids = [grid_of(key) for key in result.ranked if len(key) > 2][:ATTEMPTS]
+        grids = [grid_of(key).tolist() for key in result.ranked if len(key) > 2][:ATTEMPTS]
         grids += [grids[0] if grids else NO_ANSWER] * (ATTEMPTS - len(grids))
         attempts = {f"attempt_{number}": grid for number, grid in enumerate(grids, start=1)}
         document.setdefault(result.task, []).append(attempts)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.arc_identifiers import NO_TASK, ArcIdentifiers
+from trm_cli.data.arc_task import Grid
 from trm_cli.data.arc_tests import ArcTest
 from trm_cli.data.augmentation import arc
-from trm_cli.evaluation.calibration import sigmoid
 
 #: A grid as a key: height, width, then its colours row by row.
 GridKey = bytes
@@ -28,13 +28,24 @@ Tokens = NDArray[Any]
 class Candidate:
     """One answer: how many rows gave it, and the sum of their probabilities of being right."""
 
+    key: GridKey
     votes: int = 0
     sureness: float = 0.0
 
     @property
+    def grid(self) -> Grid:
+        """The answer as a grid."""
+        return grid_of(self.key)
+
+    @property
+    def confidence(self) -> float:
+        """The mean probability."""
+        return self.sureness / self.votes
+
+    @property
     def rank(self) -> tuple[int, float]:
         """What candidates are compared by."""
-        return self.votes, self.sureness / self.votes
+        return self.votes, self.confidence
 
 
 @dataclass
@@ -49,28 +60,29 @@ class Ballot:
         inputs: Tokens,
         answers: Tokens,
         identifiers: NDArray[np.integer],
-        q_halt: NDArray[np.floating],
+        confidence: NDArray[np.floating],
     ) -> None:
         """Count one vote a row: inputs and answers [B, 900] as the model saw and said them, augmented, identifiers [B].
 
-        A row of the blank identifier belongs to no task and is not counted.
+        confidence: the model's probability that each answer is right [B]. A row of the blank identifier belongs to no
+        task and is not counted.
         """
         owners, symmetries, permutations = self.identifiers.transforms(identifiers)
         given, said = unshifted(inputs, answers)
         keys = list(grid_keys(given, symmetries, permutations))
         votes = list(grid_keys(said, symmetries, permutations))
-        for owner, key, vote, sure in zip(owners.tolist(), keys, votes, sigmoid(q_halt).tolist(), strict=True):
+        for owner, key, vote, sure in zip(owners.tolist(), keys, votes, confidence.tolist(), strict=True):
             if owner == NO_TASK:
                 continue
-            candidate = self._boxes.setdefault((owner, key), {}).setdefault(vote, Candidate())
+            candidate = self._boxes.setdefault((owner, key), {}).setdefault(vote, Candidate(vote))
             candidate.votes += 1
             candidate.sureness += sure
 
-    def ranked(self, task: str, given: GridKey) -> list[tuple[GridKey, Candidate]]:
+    def ranked(self, task: str, given: GridKey) -> list[Candidate]:
         """The candidates for one test input, the best first; of equals the one that was named first."""
         owner = self.identifiers.tasks.index(task) if task in self.identifiers.tasks else NO_TASK
         box = self._boxes.get((owner, given), {})
-        return sorted(box.items(), key=lambda entry: entry[1].rank, reverse=True)
+        return sorted(box.values(), key=lambda one: one.rank, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -93,9 +105,9 @@ def count_votes(ballot: Ballot, tests: Sequence[ArcTest]) -> list[VotedInput]:
     for test in tests:
         for given, wanted in test.pairs:
             ranked = ballot.ranked(test.task, key_of(given))
-            votes = sum(candidate.votes for _, candidate in ranked)
+            votes = sum(one.votes for one in ranked)
             answer = None if wanted is None else key_of(wanted)
-            results.append(VotedInput(test.task, tuple(key for key, _ in ranked), votes, answer))
+            results.append(VotedInput(test.task, tuple(one.key for one in ranked), votes, answer))
     return results
 
 
@@ -128,7 +140,6 @@ def key_of(grid: NDArray[np.integer]) -> GridKey:
     return bytes(grid.shape) + grid.astype(np.uint8).tobytes()
 
 
-def grid_of(key: GridKey) -> list[list[int]]:
-    """The inverse of `key_of`, as plain lists."""
-    height, width = key[0], key[1]
-    return [list(key[2 + row * width : 2 + (row + 1) * width]) for row in range(height)]
+def grid_of(key: GridKey) -> Grid:
+    """The inverse of `key_of`."""
+    return np.frombuffer(key, dtype=np.uint8, offset=2).reshape(key[0], key[1])

@@ -1,7 +1,4 @@
-"""An ARC task through a model that knows it: every test input under each known augmentation, and a vote.
-
-Candidates are ranked by (votes, mean probability of being right), as in the published evaluation.
-"""
+"""An ARC task through a model that knows it: every test input under each known augmentation, and a vote."""
 
 from __future__ import annotations
 
@@ -16,19 +13,11 @@ from numpy.typing import NDArray
 from trm_cli.data.arc_identifiers import ArcIdentifiers
 from trm_cli.data.arc_task import ArcTask, Grid, encode
 from trm_cli.data.augmentation import arc
+from trm_cli.evaluation.arc_votes import Ballot, Candidate, grid_keys, grid_of, key_of
 from trm_cli.evaluation.solving import answers_by_step
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One answer [H, W]: how many augmentations gave it, and how sure they were on average."""
-
-    grid: Grid
-    votes: int
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,8 @@ class ArcSolver:
     def _answer(
         self, given: Grid, wanted: Grid | None, variants: NDArray[np.int64], progress: Callable[[int], None]
     ) -> InputAnswer:
-        votes: dict[tuple[tuple[int, ...], bytes], list[float]] = {}
+        # One of its own: test inputs that are alike do not share their votes.
+        ballot = Ballot(self.identifiers)
         path: list[tuple[int, Grid, float]] = []
         for first in range(0, len(variants), self.batch_size):
             rows = variants[first : first + self.batch_size]
@@ -84,26 +74,13 @@ class ArcSolver:
             thoughts = answers_by_step(self.model, tokens, rows, self.device, steps=self.steps)
             for step, (answers, confidence) in enumerate(thoughts, 1):
                 if first == 0:
-                    [plain] = _inverted(answers[:1], symmetries[:1], permutations[:1])
-                    path.append((step, plain, float(confidence[0])))
-            for grid, sure in zip(_inverted(answers, symmetries, permutations), confidence.tolist(), strict=True):
-                votes.setdefault((grid.shape, grid.tobytes()), []).append(sure)
+                    [plain] = grid_keys(answers[:1].astype(np.uint8), symmetries[:1], permutations[:1])
+                    path.append((step, grid_of(plain), float(confidence[0])))
+            ballot.add(tokens, answers, rows, confidence)
             progress(len(rows))
-        return InputAnswer(given, _ranked(votes), tuple(path), wanted)
-
-
-def _ranked(votes: dict[tuple[tuple[int, ...], bytes], list[float]]) -> tuple[Candidate, ...]:
-    candidates = [
-        Candidate(np.frombuffer(cells, dtype=np.uint8).reshape(shape), len(sure), sum(sure) / len(sure))
-        for (shape, cells), sure in votes.items()
-    ]
-    return tuple(sorted(candidates, key=lambda one: (one.votes, one.confidence), reverse=True))
+        task = self.identifiers.tasks[self.identifiers.owners[variants[0]]]
+        return InputAnswer(given, tuple(ballot.ranked(task, key_of(given))), tuple(path), wanted)
 
 
 def _augmented(grid: Grid, symmetry: np.uint8, permutation: NDArray[np.uint8]) -> Grid:
     return arc.augment_grid(grid, arc.Augmentation(int(symmetry), tuple(map(int, permutation))))
-
-
-def _inverted(answers: NDArray[np.int32], symmetries: NDArray[np.uint8], permutations: NDArray[np.uint8]) -> list[Grid]:
-    """Predictions [B, 900] as grids of the plain task."""
-    return list(arc.iterate_grids(*arc.invert_predictions(answers.astype(np.uint8), symmetries, permutations)))
