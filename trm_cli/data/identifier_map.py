@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.arc_identifiers import BLANK_NAME, IDENTIFIERS_NAME, NO_TASK, TASKS_FORMAT, read_identifiers
+from trm_cli.data.arc_identifiers import (
+    BLANK_NAME,
+    IDENTIFIERS_NAME,
+    NO_TASK,
+    TASKS_FORMAT,
+    ArcIdentifiers,
+    read_identifiers,
+)
 from trm_cli.errors import DatasetError
 
 
@@ -28,16 +35,24 @@ class IdentifierMap:
     def __len__(self) -> int:
         return len(self.owners)
 
-    def rows_for(self, wanted: IdentifierMap) -> NDArray[np.int64]:
-        """For each identifier of another map, the row here that stands for the same thing, or -1: int64 [M]."""
-        rows = {key: row for row, key in reversed(list(enumerate(self._keys())))}
-        return np.array([rows.get(key, -1) for key in wanted._keys()], dtype=np.int64)
+    @classmethod
+    def of_tasks(cls, identifiers: ArcIdentifiers) -> IdentifierMap:
+        """Those of a dataset whose identifiers are tasks and their augmentations."""
+        return cls(identifiers.tasks, identifiers.owners, identifiers.codes.astype(np.int64))
 
-    def _keys(self) -> list[tuple[str | None, int]]:
-        return [
-            (None if owner == NO_TASK else self.names[owner], code)
-            for owner, code in zip(self.owners.tolist(), self.codes.tolist(), strict=True)
-        ]
+    def rows_for(self, wanted: IdentifierMap) -> NDArray[np.int64]:
+        """For each identifier of another map the first row here that stands for the same thing, or -1: int64 [M]."""
+        number = {name: place for place, name in enumerate({*self.names, *wanted.names})}
+        stride = 1 + int(max(self.codes.max(initial=0), wanted.codes.max(initial=0)))
+        here, there = self._numbers(number, stride), wanted._numbers(number, stride)
+        order = np.argsort(here, kind="stable")
+        rows = order[np.minimum(np.searchsorted(here, there, sorter=order), len(here) - 1)]
+        return np.where(here[rows] == there, rows, -1)
+
+    def _numbers(self, number: dict[str, int], stride: int) -> NDArray[np.int64]:
+        """One number [N] for each thing that a row may stand for; -1 for the blank one."""
+        named = np.array([number[name] for name in self.names] + [0], dtype=np.int64)
+        return np.where(self.owners == NO_TASK, -1, named[self.owners] * stride + self.codes)
 
 
 def read_identifier_map(paths: Sequence[str], kind: str, count: int) -> IdentifierMap | None:
@@ -64,8 +79,7 @@ def _read(root: Path, kind: str) -> IdentifierMap:
     """Raises OSError, ValueError or DatasetError where the names are missing or not understood."""
     document = json.loads((root / IDENTIFIERS_NAME).read_text(encoding="utf-8"))
     if kind == "arc" or (isinstance(document, dict) and document.get("format") == TASKS_FORMAT):
-        tasks = read_identifiers(root)
-        return IdentifierMap(tasks.tasks, tasks.owners, tasks.codes.astype(np.int64))
+        return IdentifierMap.of_tasks(read_identifiers(root))
     if not isinstance(document, list) or not all(isinstance(name, str) for name in document):
         raise ValueError("expected a list of names")
     owners = np.array([NO_TASK if name == BLANK_NAME else row for row, name in enumerate(document)], dtype=np.int32)

@@ -18,8 +18,8 @@ from trm_cli.training.distributed.sharding import in_parts, weights_in_parts
 from trm_cli.training.ema import EMA
 from trm_cli.training.migration import STATE_FORMAT, migrate
 from trm_cli.training.optimizers.sign_sgd import SignSGD
-
-TABLE = "puzzle_embedding.weight"
+from trm_cli.training.transfer.layout import TABLE
+from trm_cli.training.transfer.puzzle_table import move_rows
 
 
 @dataclass
@@ -119,7 +119,10 @@ class TrainingState:
         state = migrate(state)
         weights, known = dict(state["model"]), 0
         if self.model.puzzle_embedding is not None and TABLE in weights:
-            weights[TABLE], known = self._moved(weights[TABLE], _read(state["identifiers"]))
+            before, now = _read(state["identifiers"]), self.identifiers
+            rows = None if before is None or now is None else before.rows_for(now)
+            moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]))
+            weights[TABLE], known = moved.table, moved.known
         average = state["ema"] or weights
         with _fitting():
             self.model.load_state_dict(weights_in_parts(weights, self.model))
@@ -127,18 +130,6 @@ class TrainingState:
                 trunk = {name: average[name] for name in self.ema.state_dict()}
                 self.ema.load_state_dict(weights_in_parts(trunk, self.model))
         return known
-
-    def _moved(self, table: Tensor, before: IdentifierMap | None) -> tuple[Tensor, int]:
-        """A table [N, E] of the rows `before` as one of this run's rows: ([M, E], rows that were known)."""
-        now = self.identifiers
-        count = len(self.model.state_dict()[TABLE])
-        moved = table.mean(0, keepdim=True).repeat(count, 1)
-        if before is None or now is None:
-            return moved, 0
-        rows = torch.from_numpy(before.rows_for(now))
-        known = rows >= 0
-        moved[known] = table[rows[known]]
-        return moved, int(known.sum())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm_cli.data.arc_identifiers import NO_TASK, ArcIdentifiers, read_identifiers
-from trm_cli.data.augmentation import arc
+from trm_cli.data.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
 
 _LISTED = 3
@@ -51,34 +51,28 @@ def move_table(
             hint="--identifiers FILE: the identifiers.json of the dataset that it was trained on; or "
             "--new-puzzle-table: every row begins with the mean of the old ones",
         )
-    rows = np.full(count, -1, dtype=np.int64)
-    if identifiers is not None:
-        before, now = read_identifiers(identifiers), read_identifiers(dataset)
-        _require_length(before, len(table), identifiers, f"the table of {path}", "rows")
-        _require_length(now, count, dataset, f"{dataset}", "identifiers")
-        rows = matching_rows(before, now)
-        if not new_rows and (rows < 0).any():
-            raise _unknown(before, now, rows, identifiers)
-    known = torch.from_numpy(rows >= 0)
+    if identifiers is None:
+        return move_rows(table, None, count)
+    before, now = read_identifiers(identifiers), read_identifiers(dataset)
+    _require_length(before, len(table), identifiers, f"the table of {path}", "rows")
+    _require_length(now, count, dataset, f"{dataset}", "identifiers")
+    rows = IdentifierMap.of_tasks(before).rows_for(IdentifierMap.of_tasks(now))
+    if not new_rows and (rows < 0).any():
+        raise _unknown(before, now, rows, identifiers)
+    return move_rows(table, rows, count)
+
+
+def move_rows(table: Tensor, rows: NDArray[np.int64] | None, count: int) -> MovedTable:
+    """The table [M, E] as one of `count` identifiers. rows: for each its row in the table, or -1; None: none is known.
+
+    An identifier without a row begins with the mean of all rows, as in the original code.
+    """
     moved = table.mean(0, keepdim=True).repeat(count, 1)
+    if rows is None:
+        return MovedTable(moved, known=0, unused=len(table))
+    known = torch.from_numpy(rows >= 0)
     moved[known] = table[torch.from_numpy(rows)[known]]
     return MovedTable(moved, known=int(known.sum()), unused=len(table) - len(np.unique(rows[rows >= 0])))
-
-
-def matching_rows(before: ArcIdentifiers, now: ArcIdentifiers) -> NDArray[np.int64]:
-    """For each identifier of `now` the one of `before` with the same name, or -1: int64 [N]."""
-    places = {name: place for place, name in enumerate(now.tasks)}
-    translated = np.array([places.get(name, -1) for name in before.tasks] + [0], dtype=np.int64)
-    # One number for each name; blank is one less than every other, a task that is not here at all two less.
-    owners = translated[before.owners]
-    keys = np.where(owners < 0, -2, owners * arc.CODES + before.codes)
-    keys[before.owners == NO_TASK] = -1
-    wanted = now.owners.astype(np.int64) * arc.CODES + now.codes
-    wanted[now.owners == NO_TASK] = -1
-    order = np.argsort(keys, kind="stable")
-    place = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
-    found = order[place]
-    return np.where(keys[found] == wanted, found, -1)
 
 
 def _require_length(names: ArcIdentifiers, count: int, source: Path, of_what: str, noun: str) -> None:
