@@ -18,6 +18,7 @@ def solve(
     trained: TrainedModel, path: Path, family: TextFamily, device: torch.device, *, steps: int | None, as_json: bool
 ) -> ExitCode:
     """Print the answers in the order of the lines; DONE where every line could be read."""
+    from trm_cli.console.answer_document import about_model
     from trm_cli.console.counting import counting
     from trm_cli.console.output import note, print_json, print_line
     from trm_cli.console.tables import counted
@@ -43,7 +44,7 @@ def solve(
                     print_line(answers[-1]["answer"] if isinstance(one, Answer) else "")
             advance(len(batch_of))
     if as_json:
-        about = {"schema_version": 1, "checkpoint": str(trained.checkpoint), "trained_steps": trained.step}
+        about = about_model(trained.checkpoint, trained.step)
         print_json({**about, "puzzles": len(answers), "solved": solved, "unreadable": unreadable, "answers": answers})
     share = f" ({solved / len(answers):.1%}, checked against the rules)" if answers else ""
     note(f"{counted(len(answers), 'puzzle')}: {solved:,} solved{share}")

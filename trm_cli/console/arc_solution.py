@@ -11,7 +11,8 @@ from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
 
-from trm_cli.console.output import stdout
+from trm_cli.console.answer_document import about_model, answered_input
+from trm_cli.console.output import shows_colours, stdout
 from trm_cli.console.samples_view import grid_text
 from trm_cli.console.tables import counted
 
@@ -25,8 +26,7 @@ _STAGES = 3
 
 def arc_screen(name: str, answers: Sequence[InputAnswer]) -> Group:
     """For each test input: the path of the plain task's answer, then the attempts that the vote chose."""
-    console = stdout()
-    coloured = console.is_terminal and not console.no_color
+    coloured = shows_colours(stdout())
     parts: list[Group | Text | Columns] = []
     for number, answer in enumerate(answers, 1):
         total = sum(one.votes for one in answer.candidates)
@@ -50,25 +50,14 @@ def arc_document(
     name: str, augmentations: int, answers: Sequence[InputAnswer], checkpoint: Path, step: int
 ) -> dict[str, Any]:
     """The same as plain data; `attempts` are the best candidates, the vote's first choice first."""
-    return {
-        "schema_version": 1,
-        "checkpoint": str(checkpoint),
-        "trained_steps": step,
-        "task": name,
-        "augmentations": augmentations,
-        "tests": [
-            {
-                "input": answer.given.tolist(),
-                "attempts": [
-                    {"output": one.grid.tolist(), "votes": one.votes, "q_halt": one.confidence}
-                    for one in answer.candidates[:ATTEMPTS]
-                ],
-                "solved": answer.right(ATTEMPTS),
-                "steps": [{"step": at, "answer": grid.tolist(), "q_halt": sure} for at, grid, sure in answer.path],
-            }
-            for answer in answers
-        ],
-    }
+    tests = []
+    for answer in answers:
+        attempts = [
+            {"output": one.grid.tolist(), "votes": one.votes, "q_halt": one.confidence}
+            for one in answer.candidates[:ATTEMPTS]
+        ]
+        tests.append(answered_input(answer.given, {"attempts": attempts}, answer.right(ATTEMPTS), answer.path))
+    return {**about_model(checkpoint, step), "task": name, "augmentations": augmentations, "tests": tests}
 
 
 def _changes(answer: InputAnswer) -> list[tuple[int, np.ndarray, float]]:

@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from trm_cli.console.output import stdout
+from trm_cli.console.answer_document import about_model, answered_input
+from trm_cli.console.output import shows_colours, stdout
 from trm_cli.console.samples_view import render
 from trm_cli.data.samples import GridSample
 
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
 
 def canvas_screen(name: str, known: bool, answers: Sequence[CanvasAnswer]) -> Group:
     """For each test input: the input and the answer, at which steps it changed, and whether it is right."""
-    console = stdout()
-    coloured = console.is_terminal and not console.no_color
+    coloured = shows_colours(stdout())
     parts: list[RenderableType] = []
     for number, answer in enumerate(answers, 1):
         parts.append(Text(f"{name or 'task'}, test input {number} of {len(answers)}", "bold"))
         parts.append(render(GridSample("", answer.given, answer.answer), coloured))
-        sure = answer.path[-1][1]
+        _, _, sure = answer.path[-1]
         parts.append(Text(f"the answer stands from step {_settled(answer)} of {len(answer.path)} on, {sure:.0%} sure"))
         if answer.right is not None:
             parts.append(Text("solved" if answer.right else "not solved", "bold" if answer.right else "bold red"))
@@ -39,28 +39,11 @@ def canvas_document(
     name: str, known: bool, answers: Sequence[CanvasAnswer], checkpoint: Path, step: int
 ) -> dict[str, Any]:
     """The same as plain data."""
-    return {
-        "schema_version": 1,
-        "checkpoint": str(checkpoint),
-        "trained_steps": step,
-        "task": name,
-        "known": known,
-        "tests": [
-            {
-                "input": answer.given.tolist(),
-                "answer": answer.answer.tolist(),
-                "solved": answer.right,
-                "steps": [
-                    {"step": number, "answer": grid.tolist(), "q_halt": sure}
-                    for number, (grid, sure) in enumerate(answer.path, 1)
-                ],
-            }
-            for answer in answers
-        ],
-    }
+    tests = [answered_input(one.given, {"answer": one.answer.tolist()}, one.right, one.path) for one in answers]
+    return {**about_model(checkpoint, step), "task": name, "known": known, "tests": tests}
 
 
 def _settled(answer: CanvasAnswer) -> int:
     """The step from which the answer is the last one, counted from 1."""
-    others = [number for number, (grid, _) in enumerate(answer.path, 1) if not np.array_equal(grid, answer.answer)]
+    others = [step for step, grid, _ in answer.path if not np.array_equal(grid, answer.answer)]
     return 1 + max(others, default=0)

@@ -25,6 +25,11 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, emoji=False)
 
 
+def shows_colours(console: Console) -> bool:
+    """Whether a picture may be made of colours there."""
+    return console.is_terminal and not console.no_color
+
+
 def silence(wanted: bool) -> None:
     """Say nothing on either stream (True), or speak again: of several processes of a run, the first one speaks."""
     stdout().quiet = stderr().quiet = wanted

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from trm_cli.console.output import shows_colours
 from trm_cli.data.samples import BoardSample, GridSample, PictureSample, Sample, TextSample
 
 Rgb = tuple[int, int, int]
@@ -34,7 +35,7 @@ _SPACED_COLUMNS = 16
 
 def show_samples(console: Console, samples: Sequence[Sample]) -> None:
     """Print samples one below the other."""
-    coloured = console.is_terminal and not console.no_color
+    coloured = shows_colours(console)
     for sample in samples:
         console.print(Text(sample.title, "bold"))
         console.print(Padding(render(sample, coloured), (0, 0, 1, 2)))

@@ -10,6 +10,7 @@ from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
 
+from trm_cli.console.answer_document import about_model
 from trm_cli.console.boards import path_of_boards
 from trm_cli.data.maze_text import CHARACTERS, WAY
 from trm_cli.data.puzzle_families import Sudoku, TextFamily
@@ -63,9 +64,7 @@ def solution_document(
 ) -> dict[str, Any]:
     """The same as plain data."""
     return {
-        "schema_version": 1,
-        "checkpoint": str(checkpoint),
-        "trained_steps": step,
+        **about_model(checkpoint, step),
         "puzzle": family.line(puzzle),
         "answer": family.line(thoughts[-1].answer),
         "solved": family.judge(puzzle, thoughts[-1].answer).solved,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from trm_cli.data.arc_task import ArcTask, Grid
@@ -17,24 +18,26 @@ from trm_cli.models.hesc.q_control import Settled
 
 @dataclass(frozen=True)
 class CanvasAnswer:
-    """A test input, the answer after each step with the model's probability that it is right, and the right one where
-    it is known."""
+    """A test input, and the right answer where it is known.
+
+    path: (step, the answer after it, the model's probability that it is right).
+    """
 
     given: Grid
-    path: tuple[tuple[Grid, float], ...]
+    path: tuple[tuple[int, Grid, float], ...]
     wanted: Grid | None
 
     @property
     def answer(self) -> Grid:
         """The last one, which counts."""
-        return self.path[-1][0]
+        return self.path[-1][1]
 
     @property
     def right(self) -> bool | None:
         """Whether the answer is right; None where that is unknown."""
         if self.wanted is None:
             return None
-        return self.answer.shape == self.wanted.shape and bool((self.answer == self.wanted).all())
+        return np.array_equal(self.answer, self.wanted)
 
 
 def solve_task(
@@ -57,9 +60,9 @@ def solve_task(
         path = []
         with torch.inference_mode():
             carry = model.initial_carry(batch)
-            for _ in range(steps or model.halt_max_steps):
+            for step in range(1, 1 + (steps or model.halt_max_steps)):
                 carry, outputs = model.advance(carry, batch, Settled(), None)
                 tokens = model.answer(outputs)[0].cpu().numpy()
-                path.append((grid_said(tokens, canvas), float(torch.sigmoid(outputs.q_halt[0].float()))))
+                path.append((step, grid_said(tokens, canvas), float(torch.sigmoid(outputs.q_halt[0].float()))))
         answers.append(CanvasAnswer(given, tuple(path), wanted))
     return answers
