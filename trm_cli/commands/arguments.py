@@ -1,4 +1,4 @@
-"""The words that several commands share: `[MODEL] [KEY=VALUE ...]`, `--arch`, `--device`, `--wandb`."""
+"""The words that several commands share: `[MODEL] [KEY=VALUE]...`, `RUN`, `--arch`, `--device`, `--wandb`, `--json`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ Processes = Annotated[
     int | None,
     typer.Option("--nproc-per-node", min=1, help="Train in N processes on this machine, one per GPU.", metavar="N"),
 ]
+TrainedRun = Annotated[str, typer.Argument(help="A run directory, its name in checkpoints/, or a checkpoint file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Wandb = Annotated[str | None, typer.Option(help="auto, online, offline or disabled: wandb=MODE.", metavar="MODE")]
 
 

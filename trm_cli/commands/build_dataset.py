@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Words
+from trm_cli.commands.arguments import Json, Words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def build_dataset(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; the result is the same.", metavar="N")] = None,
     shard: Annotated[str | None, typer.Option(help="Build part I of N, counted from 0.", metavar="I/N")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join the parts of all shards.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Build the dataset of a model, or continue a build that was interrupted.
 

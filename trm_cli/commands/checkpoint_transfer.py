@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+from trm_cli.commands.arguments import Json
 
 
 class Form(StrEnum):

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands import checkpoint_transfer
+from trm_cli.commands.arguments import Json
 
 Run = Annotated[str | None, typer.Argument(help="A run directory; default: the one changed last.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:

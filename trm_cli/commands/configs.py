@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from trm_cli.commands.arguments import Architecture, Words
+from trm_cli.commands.arguments import Architecture, Json, Words
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Names = Annotated[
     list[str] | None,
     typer.Argument(

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device
+from trm_cli.commands.arguments import Device, Json, TrainedRun
+
+if TYPE_CHECKING:
+    from trm_cli.data.text_codec import TextCodec
+
+Prompt = Annotated[str, typer.Option(help="The text that is continued; empty: a document from its beginning.")]
+MaxNew = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many tokens.", metavar="N")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.", metavar="T")]
+TopK = Annotated[int | None, typer.Option(min=1, help="Only the K likeliest tokens.", metavar="K")]
+Seed = Annotated[int, typer.Option(help="The same seed writes the same text.", metavar="S")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Supervision steps a token (models of tokens); default: as trained.")
+]
+Tokenizer = Annotated[Path | None, typer.Option(help="The tokenizer of a run on tokens.", metavar="FILE.json")]
 
 
 def register(app: typer.Typer) -> None:
@@ -16,25 +30,22 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    run: Annotated[str, typer.Argument(help="A run directory, its name in checkpoints/, or a checkpoint file.")],
-    prompt: Annotated[str, typer.Option(help="The text that is continued; empty: a document from its beginning.")] = "",
-    max_new: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many tokens.", metavar="N")] = 256,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.", metavar="T")] = 0.7,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Only the K likeliest tokens.", metavar="K")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed writes the same text.", metavar="S")] = 0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Supervision steps a token (models of tokens); default: as trained.")
-    ] = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option(help="The tokenizer of a run on tokens.", metavar="FILE.json")
-    ] = None,
+    run: TrainedRun,
+    prompt: Prompt = "",
+    max_new: MaxNew = 256,
+    temperature: Temperature = 0.7,
+    top_k: TopK = None,
+    seed: Seed = 0,
+    steps: Steps = None,
+    tokenizer: Tokenizer = None,
     device: Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write text: after the prompt, until the model ends its document or --max-new tokens are written.
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
+    from trm_cli.console.answer_document import about_model
     from trm_cli.console.output import print_json, write_piece
     from trm_cli.training.devices import prepare_threads
 
@@ -43,7 +54,6 @@ def generate(
 
     from trm_cli.data.text_codec import shown, text_codec
     from trm_cli.data.vocabulary import EOS
-    from trm_cli.errors import UsageError
     from trm_cli.evaluation.writing import Wish, write
     from trm_cli.models.sampling import Sampling
     from trm_cli.training.devices import choose_device
@@ -53,31 +63,34 @@ def generate(
     trained = load_trained(run, where)
     codec = text_codec(trained.metadata, tokenizer)
     wish = Wish(codec.encode(prompt), max_new, Sampling(temperature, top_k), seed)
-    tokens: list[int] = []
-    pieces: list[str] = []
-    if not as_json:
-        write_piece(shown(prompt))
+    tell = _nobody if as_json else write_piece
+    tell(shown(prompt))
+    tokens, text = _written(write(trained.model, codec.labels, wish, where, steps), codec, tell)  # type: ignore[arg-type]
+    tell("\n")
+    if as_json:
+        law = {"temperature": temperature, "top_k": top_k, "seed": seed}
+        said = {"prompt": prompt, "text": text, "tokens": tokens, "ended": tokens[-1:] == [EOS]}
+        print_json({**about_model(trained.checkpoint, trained.step), **said, **law})
+
+
+def _written(tokens: Iterable[int], codec: TextCodec, tell: Callable[[str], None]) -> tuple[list[int], str]:
+    """All tokens and their text, of which `tell` hears each piece as it comes. Raises UsageError where none comes."""
+    from trm_cli.data.text_codec import shown
+    from trm_cli.data.vocabulary import EOS
+    from trm_cli.errors import UsageError
+
+    written, pieces = [], []
     try:
-        for token in write(trained.model, codec.labels, wish, where, steps):  # type: ignore[arg-type]
-            tokens.append(token)
+        for token in tokens:
+            written.append(token)
             if token != EOS:
                 pieces.append(codec.piece(token))
-                if not as_json:
-                    write_piece(shown(pieces[-1]))
+                tell(shown(pieces[-1]))
     except ValueError as error:
         raise UsageError(str(error), hint="text is written by networks with `causal: true`") from error
-    if not as_json:
-        write_piece("\n")
-        return
-    print_json({
-        "schema_version": 1,
-        "checkpoint": str(trained.checkpoint),
-        "trained_steps": trained.step,
-        "prompt": prompt,
-        "text": "".join(pieces),
-        "tokens": tokens,
-        "ended": tokens[-1:] == [EOS],
-        "temperature": temperature,
-        "top_k": top_k,
-        "seed": seed,
-    })  # fmt: skip
+    return written, "".join(pieces)
+
+
+def _nobody(text: str) -> None:
+    """Hear nothing."""
+    del text

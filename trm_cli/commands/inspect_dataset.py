@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trm_cli.commands.arguments import Json
+
 if TYPE_CHECKING:
     from trm_cli.data.inspection import DatasetReport
 
@@ -22,7 +24,7 @@ def inspect_dataset(
     split: Annotated[str, typer.Option(help="Draw from this split.", metavar="train|test")] = "train",
     out: Annotated[Path | None, typer.Option(help="Draw the samples into this picture.", metavar="FILE.png")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare checksums.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Show what a dataset holds: counts, splits, sources, licences, lengths, samples.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trm_cli.commands.arguments import Json
+
 if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
     from trm_cli.console.model_view import Verdict
@@ -36,7 +38,7 @@ def inspect_model(
         str | None, typer.Option(help="float32, bfloat16 or float16; default: as training chooses it here.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Take the sizes of rows from this dataset.", metavar="DIR")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Show a network by component: parameters, arithmetic, memory; and whether it fits a 15 GB card and this machine.
 

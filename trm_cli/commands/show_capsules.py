@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device
+from trm_cli.commands.arguments import Device, TrainedRun
 
 if TYPE_CHECKING:
     from trm_cli.data.puzzle_dataset import Batch
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show_capsules(
-    run: Annotated[str, typer.Argument(help="A run directory, its name in checkpoints/, or a checkpoint file.")],
+    run: TrainedRun,
     sample: Annotated[
         str, typer.Argument(help="A row of the run's dataset by its number, the file of an ARC task, or a text.")
     ],

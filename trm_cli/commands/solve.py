@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device
+from trm_cli.commands.arguments import Device, Json, TrainedRun
 
 if TYPE_CHECKING:
     import torch
 
+    from trm_cli.data.puzzle_families import TextFamily
     from trm_cli.training.inference import TrainedModel
+
+Puzzle = Annotated[
+    str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Supervision steps; default: as trained.")]
+Task = Annotated[str | None, typer.Option(help="ARC: the name of the task in the dataset.", metavar="NAME")]
+Votes = Annotated[
+    int | None, typer.Option(min=1, help="ARC: augmentations that vote; default: all that the model knows.")
+]
+AllSolutionsOf = Annotated[
+    Path | None, typer.Option(help="A file of puzzles, one a line; prints an answer for each line.", metavar="FILE")
+]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was typed; lines: a file of many puzzles."""
+
+    run: str
+    puzzle: str | None
+    steps: int | None
+    task: str | None
+    votes: int | None
+    lines: Path | None
+    as_json: bool
 
 
 def register(app: typer.Typer) -> None:
@@ -22,21 +49,14 @@ def register(app: typer.Typer) -> None:
 
 
 def solve_puzzle(
-    run: Annotated[str, typer.Argument(help="A run directory, its name in checkpoints/, or a checkpoint file.")],
-    puzzle: Annotated[
-        str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Supervision steps; default: as trained.")] = None,
-    task: Annotated[str | None, typer.Option(help="ARC: the name of the task in the dataset.", metavar="NAME")] = None,
-    votes: Annotated[
-        int | None, typer.Option(min=1, help="ARC: augmentations that vote; default: all that the model knows.")
-    ] = None,
-    all_solutions_of: Annotated[
-        Path | None,
-        typer.Option(help="A file of puzzles, one a line; prints an answer for each line.", metavar="FILE"),
-    ] = None,
+    run: TrainedRun,
+    puzzle: Puzzle = None,
+    steps: Steps = None,
+    task: Task = None,
+    votes: Votes = None,
+    all_solutions_of: AllSolutionsOf = None,
     device: Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Solve a Sudoku, a maze or an ARC task (JSON), and show how the answer changed from step to step.
 
@@ -52,52 +72,64 @@ def solve_puzzle(
     prepare_threads()
     import torch
 
-    from trm_cli.commands import solve_arc, solve_lines
-    from trm_cli.data.puzzle_families import family_of
     from trm_cli.training.devices import choose_device
     from trm_cli.training.inference import load_trained
 
     where = torch.device(choose_device(device or ("cpu" if all_solutions_of is None else "auto")).value)
     trained = load_trained(run, where)
-    if trained.config.canvas_size is not None:
-        from trm_cli.commands import solve_canvas
+    asked = _Asked(run, puzzle, steps, task, votes, all_solutions_of, as_json)
+    solve = _on_tokens if trained.config.canvas_size is None else _on_canvas
+    solve(asked, trained, where)
 
-        if votes is not None or all_solutions_of is not None:
-            raise UsageError("--votes and --all-solutions-of are for networks of tokens; this one reads a canvas")
-        name = task or (Path(puzzle).stem if puzzle is not None and puzzle.endswith(".json") else None)
-        solve_canvas.solve(trained, _text(puzzle), where, task=name, steps=steps, as_json=as_json)
-        return
-    family = family_of(trained.metadata)
+
+def _on_canvas(asked: _Asked, trained: TrainedModel, where: torch.device) -> None:
+    """An ARC task through a network of capsules."""
+    from trm_cli.commands import solve_canvas
+    from trm_cli.errors import UsageError
+
+    if asked.votes is not None or asked.lines is not None:
+        raise UsageError("--votes and --all-solutions-of are for networks of tokens; this one reads a canvas")
+    is_file = asked.puzzle is not None and asked.puzzle.endswith(".json")
+    name = asked.task or (Path(asked.puzzle or "").stem if is_file else None)
+    solve_canvas.solve(trained, _text(asked.puzzle), where, task=name, steps=asked.steps, as_json=asked.as_json)
+
+
+def _on_tokens(asked: _Asked, trained: TrainedModel, where: torch.device) -> None:
+    """A puzzle that is rows of tokens, an ARC task among them, or a file of many."""
+    from trm_cli.commands import solve_arc, solve_lines
+    from trm_cli.data.puzzle_families import family_of
+    from trm_cli.errors import UsageError
+
+    family, steps, as_json = family_of(trained.metadata), asked.steps, asked.as_json
     if family is None:
         raise UsageError(
-            f"{run} was trained on {trained.metadata.kind or 'other'} rows",
+            f"{asked.run} was trained on {trained.metadata.kind or 'other'} rows",
             hint="solve reads Sudoku boards, mazes and ARC tasks",
         )
     if family == "arc":
-        if all_solutions_of is not None:
+        if asked.lines is not None:
             raise UsageError("ARC tasks are solved one at a time", hint="many at once: trm evaluate")
-        solve_arc.solve(trained, _text(puzzle), where, task=task, votes=votes, steps=steps, as_json=as_json)
+        text = _text(asked.puzzle)
+        solve_arc.solve(trained, text, where, task=asked.task, votes=asked.votes, steps=steps, as_json=as_json)
         return
-    if task is not None or votes is not None:
-        raise UsageError(f"--task and --votes are for ARC tasks; {run} was trained on other puzzles")
-    if all_solutions_of is not None:
-        raise typer.Exit(solve_lines.solve(trained, all_solutions_of, family, where, steps=steps, as_json=as_json))
-    torch.set_num_threads(1)  # one small puzzle: threads would only wait for each other
-    _solve_one(trained, _text(puzzle), where, steps=steps, as_json=as_json)
+    if asked.task is not None or asked.votes is not None:
+        raise UsageError(f"--task and --votes are for ARC tasks; {asked.run} was trained on other puzzles")
+    if asked.lines is not None:
+        raise typer.Exit(solve_lines.solve(trained, asked.lines, family, where, steps=steps, as_json=as_json))
+    _solve_one(asked, trained, family, where)
 
 
-def _solve_one(trained: TrainedModel, text: str, device: torch.device, *, steps: int | None, as_json: bool) -> None:
+def _solve_one(asked: _Asked, trained: TrainedModel, family: TextFamily, where: torch.device) -> None:
+    import torch
+
     from trm_cli.console.output import print_json, stdout
     from trm_cli.console.solution import solution_document, solution_screen
-    from trm_cli.data.puzzle_families import family_of
     from trm_cli.evaluation.solving import solve
 
-    family = family_of(trained.metadata)
-    assert family is not None
-    assert family != "arc"
-    tokens = family.parse(text)
-    thoughts = solve(trained.model, tokens, device, steps=steps)
-    if as_json:
+    torch.set_num_threads(1)  # one small puzzle: threads would only wait for each other
+    tokens = family.parse(_text(asked.puzzle))
+    thoughts = solve(trained.model, tokens, where, steps=asked.steps)
+    if asked.as_json:
         print_json(solution_document(tokens, thoughts, family, trained.checkpoint, trained.step))
     else:
         stdout().print(solution_screen(tokens, thoughts, family))
