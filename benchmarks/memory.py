@@ -110,19 +110,28 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
         draws = torch.rand(rows, int(model.draws_per_row))  # type: ignore[arg-type]
         settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)
         update(state, batch, draws, values, clock, settings)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"measured": peak - before, "before": before}
+    return {"measured": peak() - before, "before": before}
+
+
+def peak() -> float:
+    """The most that this process ever occupied, in MiB.
+
+    Not `ru_maxrss`: a process inherits that of the one that started it, which may have been larger.
+    """
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 def warm_up() -> None:
-    """Load what is loaded when it is first used: modules, compiler hooks, thread pools, kernels of both types."""
+    """Load what is loaded when it is first used: modules, thread pools, kernels of both types."""
     import torch
     from torch.func import functional_call
 
     from trm_cli.models.hesc import model as _model  # noqa: F401
+    from trm_cli.training.optimizers.eager import AdamW
 
     layer = torch.nn.Linear(64, 64)
-    optimizer = torch.optim.AdamW(layer.parameters())
+    optimizer = AdamW(layer.parameters())
     layer(torch.randn(64, 64)).sum().backward()
     optimizer.step()
     for dtype in (torch.float32, torch.bfloat16):
