@@ -17,7 +17,8 @@ from dataset_builders.large_arrays import LargeArray, write_sections
 from dataset_builders.parts import Arrays, complete_parts
 from trm_cli.data.arc_identifiers import BLANK_NAME, IDENTIFIERS_NAME, TASKS_FORMAT
 from trm_cli.data.augmentation import Draw, arc
-from trm_cli.data.augmentation.arc_variants import CODES_NAME, ArcVariants
+from trm_cli.data.augmentation.arc import CODES_NAME
+from trm_cli.data.augmentation.arc_variants import ArcVariants
 from trm_cli.data.durable import atomic_file, write_atomically
 from trm_cli.data.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.puzzle_arrays import array_path, write_npy, write_split

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.augmentation import arc
-from trm_cli.data.augmentation.arc_variants import CODES_NAME
+from trm_cli.data.augmentation.arc import CODES_NAME
 from trm_cli.errors import DatasetError
 
 IDENTIFIERS_NAME = "identifiers.json"

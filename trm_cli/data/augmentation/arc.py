@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import dihedral
-from trm_cli.data.augmentation import arc_kernels
 
-SIDE = arc_kernels.SIDE
+#: Beside the arrays of a dataset that makes its augmentations while it is drawn: the code of every identifier.
+CODES_NAME = "augmentations.npy"
+SIDE = 30
 SEQ_LEN = SIDE * SIDE
 PAD = 0
-EOS = arc_kernels.EOS
-COLOUR_OFFSET = arc_kernels.COLOUR_OFFSET
-COLOURS = arc_kernels.COLOURS
+EOS = 1
+COLOUR_OFFSET = 2
+COLOURS = 10
 VOCAB_SIZE = COLOUR_OFFSET + COLOURS
 SEPARATOR = "|||"
 IDENTITY = tuple(range(COLOURS))
@@ -127,6 +128,8 @@ def encode_grids(grids: Sequence[tuple[int, int, bytes]]) -> Bytes:
 
 def grid_sides(tokens: Bytes) -> Bytes:
     """Height and width [N, 2] of unshifted encoded grids [N, 900]."""
+    from trm_cli.data.augmentation import arc_kernels  # numba takes half a second to load, and names need none of it
+
     sides = np.empty((len(tokens), 2), dtype=np.uint8)
     arc_kernels.grid_sides(tokens, sides)
     return sides
@@ -134,6 +137,8 @@ def grid_sides(tokens: Bytes) -> Bytes:
 
 def crop(tokens: NDArray[np.integer]) -> NDArray[np.int64]:
     """Height and width [N, 2] of the largest all-colour rectangle from the top left of tokens [N, 900]."""
+    from trm_cli.data.augmentation import arc_kernels
+
     sides = np.empty((len(tokens), 2), dtype=np.int64)
     arc_kernels.crop_sides(tokens, sides)
     return sides
@@ -147,6 +152,8 @@ def invert_predictions(
     Each is cropped to its largest all-colour rectangle from the top left first. Returns colours 0..9 row by row
     [N, 900] (what lies past height * width is 0) and sizes [N, 2].
     """
+    from trm_cli.data.augmentation import arc_kernels
+
     cells = np.zeros((len(tokens), SEQ_LEN), dtype=np.uint8)
     sides = np.empty((len(tokens), 2), dtype=np.int64)
     arc_kernels.invert_grids(tokens, crop(tokens), symmetries, permutations, cells, sides)

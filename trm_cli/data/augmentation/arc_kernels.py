@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from trm_cli.data import dihedral
+from trm_cli.data.augmentation.arc import COLOUR_OFFSET, COLOURS, EOS, SIDE
 from trm_cli.data.augmentation.compiled import compiled
 
-SIDE = 30
-EOS = 1
-COLOUR_OFFSET = 2
-COLOURS = 10
 _INVERSE = np.array(dihedral.INVERSE, dtype=np.uint8)
 
 

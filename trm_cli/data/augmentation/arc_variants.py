@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.augmentation import Draw, Index, IntArray, arc, arc_kernels
+from trm_cli.data.augmentation.arc import CODES_NAME
 from trm_cli.errors import DatasetError
 
-CODES_NAME = "augmentations.npy"
 COUNTS_NAME = "all__variant_counts.npy"
 _SWAPS = np.array(dihedral.SWAPS_SIDES)
 
