@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests.training.runs import differing
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
+from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 
 torch.set_num_threads(1)
+KINDS = (AdamW, torch.optim.AdamW)
 
 
 def _numpy_adam_atan2(p: np.ndarray, gradients: list[np.ndarray], rates: list[float], decay: float) -> np.ndarray:
@@ -90,6 +94,26 @@ def test_state_survives_a_plain_file_and_continues_to_the_bit() -> None:
             target.grad = gradient.clone()
             updater.step()
     assert torch.equal(parameter, other)
+
+
+def test_adamw_is_that_of_torch_to_the_bit_and_each_goes_on_with_the_state_of_the_other() -> None:
+    torch.manual_seed(0)
+    parameters = [nn.Parameter(torch.ones(5)) for _ in range(2)]
+    settings: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.95), "weight_decay": 0.3, "fused": True}
+    states: list[dict[str, Any]] = []
+    for _ in range(2):
+        optimizers = [kind([parameter], **settings) for kind, parameter in zip(KINDS, parameters, strict=True)]
+        for optimizer, state in zip(optimizers, reversed(states), strict=False):
+            optimizer.load_state_dict(state)
+        for gradient in torch.randn(3, 5):
+            for parameter, optimizer in zip(parameters, optimizers, strict=True):
+                parameter.grad = gradient.clone()
+                optimizer.step()
+                optimizer.zero_grad()
+                assert parameter.grad is None
+        states = [copy.deepcopy(optimizer.state_dict()) for optimizer in optimizers]
+    assert torch.equal(*parameters)
+    assert differing(*states) == []
 
 
 @pytest.mark.parametrize("arguments", [{"lr": -1.0}, {"lr": 1.0, "betas": (0.9, 1.0)}, {"lr": 1.0, "weight_decay": -1}])

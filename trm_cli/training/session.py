@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
@@ -34,6 +34,7 @@ from trm_cli.training.machine import Machine
 from trm_cli.training.metrics_log import JsonLines, cut_back
 from trm_cli.training.observer import Observer
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
+from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.outlets import NOTHING_WRITTEN, Outlets
 from trm_cli.training.room import require_room_for_one

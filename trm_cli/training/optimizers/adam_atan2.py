@@ -15,12 +15,12 @@ from typing import Any, overload
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from trm_cli.training.distributed.shards import local_parts
+from trm_cli.training.optimizers.eager import EagerOptimizer
 
 
-class AdamATan2(Optimizer):
+class AdamATan2(EagerOptimizer):
     """Decoupled weight decay on every parameter; one multi-tensor pass per group.
 
     Set `group["lr"]` before each step. State per parameter: `step` (int), `exp_avg`, `exp_avg_sq`, plain values that a
