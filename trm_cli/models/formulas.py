@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +17,15 @@ RMS_NORM_EPSILON = 1e-5
 _CACHED_NUMBERS = 400_000
 
 
+#: Whether tensors without contents (of the meta device) are computed as the processor would compute them.
+counting_for_processor: ContextVar[bool] = ContextVar("counting_for_processor", default=False)
+
+
+def on_processor(x: Tensor) -> bool:
+    """Whether x is to be computed as suits the processor and its caches."""
+    return x.device.type == "cpu" or (x.device.type == "meta" and counting_for_processor.get())
+
+
 def widen(x: Tensor) -> Tensor:
     """At least float32: half precision is widened, float32 and float64 stay as they are."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
@@ -23,7 +34,7 @@ def widen(x: Tensor) -> Tensor:
 def cached_rows(x: Tensor) -> list[slice]:
     """Parts of the first axis of x [B, ...] that fit into a CPU's cache with what is computed from them; else all."""
     rows = x.shape[0]
-    if x.device.type != "cpu" or rows == 0:
+    if rows == 0 or not on_processor(x):
         return [slice(0, rows)]
     size = max(1, _CACHED_NUMBERS * rows // max(1, x.numel()))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

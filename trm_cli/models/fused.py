@@ -123,7 +123,7 @@ def _gate_backward(gate_up: Tensor, grad_hidden: Tensor, hidden: Tensor, grad_ga
 
 def _outer_sum(left: Tensor, right: Tensor) -> Tensor:
     """`sum_b left[b] @ right[b].T` for [B, m, D] and [B, n, D]: [m, n]."""
-    if left.device.type == "cpu":
+    if formulas.on_processor(left):
         # addbmm accumulates in place, one product after the other; on other devices that would be B launches.
         return torch.addbmm(left.new_zeros(left.shape[1], right.shape[1]), left, right.mT, beta=0)
     return torch.bmm(left, right.mT).sum(0)

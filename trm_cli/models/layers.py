@@ -146,7 +146,7 @@ def _rotated(x: Tensor, rope: Rope) -> Tensor:
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
     """Attention of [B, H, L, head_dim] by whichever kernel is the fastest here; causal: no position looks ahead."""
     short = k.shape[-2] <= _PLAIN_ATTENTION_LENGTH
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and short:
+    if q.dtype == torch.bfloat16 and short and formulas.on_processor(q):
         return formulas.softmax_attention(q, k, v, causal)
     return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 

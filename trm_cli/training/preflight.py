@@ -1,13 +1,12 @@
 """What an update takes of the device's memory, counted before the first one.
 
-The update is carried out on tensors without contents (torch's fake tensors): every size is the real one, no memory is
-taken, and nothing is computed. What the kernels need inside of one operation is not seen, and the kernels are those of
+The update is carried out on tensors without contents: every size is the real one, no memory is taken, and nothing is
+computed. What the kernels need inside of one operation is not seen, and the kernels are those of
 the CPU, which for attention in short bfloat16 sequences keep more than those of a CUDA card.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -18,8 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from trm_cli.config.architectures import TransformerArch
@@ -30,7 +27,7 @@ from trm_cli.errors import TrmError
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.gradients import Finite
 from trm_cli.training.hardware import free_memory
-from trm_cli.training.heap import Heap
+from trm_cli.training.ledger import Ledger, weightless
 from trm_cli.training.session import Machine, eval_batch_size, make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
@@ -44,7 +41,6 @@ _COMPILED_PRODUCT = 600 * 2**10
 #: Rows of the batches that are carried out in place of one with more rows, in training and in evaluation.
 _CARRIED_OUT = (8, 24)
 _EVALUATED = (2, 6)
-_PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
 
 
 @dataclass(frozen=True)
@@ -70,51 +66,6 @@ class Estimate:
     def total(self) -> int:
         """Everything together."""
         return sum(self.parts.values())
-
-
-class _Ledger(TorchDispatchMode):
-    """The bytes of all tensors that are alive, and the most there ever were."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self._known: set[int] = set()
-        self.heap = Heap()
-        #: The different bfloat16 products: on the CPU each is compiled for its shape, and the code is kept.
-        self.products: set[Any] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and note the storages that it made."""
-        result = func(*args, **(kwargs or {}))
-        if func.overloadpacket in _PRODUCTS and result.dtype is torch.bfloat16:
-            operands = (leaf for leaf in args if isinstance(leaf, Tensor))
-            self.products.add((func, *((leaf.shape, leaf.stride()) for leaf in operands)))
-        for leaf in tree_iter(result):
-            if isinstance(leaf, Tensor) and leaf.layout is torch.strided:
-                self._note(leaf.untyped_storage())
-        return result
-
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self._known:
-            return
-        size = storage.nbytes()
-        self._known.add(key)
-        self.heap.take(key, size)
-        weakref.finalize(storage, self._forget, key, size)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.heap.give(key)
-        self.live -= size
-
-    def most_in(self, work: Callable[[], object]) -> int:
-        """The peak while `work` runs."""
-        self.peak = self.live
-        work()
-        return self.peak
 
 
 def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
@@ -143,9 +94,7 @@ def _of_rows(task: Task, rows: int) -> Task:
 def _carried_out(task: Task, size: int) -> Estimate:
     """An update of all rows in slices of `size`, and a step of an evaluation."""
     rows = task.config.global_batch_size
-    with ExitStack() as stack:
-        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        ledger = stack.enter_context(_Ledger())
+    with weightless() as ledger:
         state, parts = _built(task, ledger)
         batch = _tensors(task, rows)
         parts["batch"] = sum(_sizes(batch.values()))
@@ -171,7 +120,7 @@ def _carried_out(task: Task, size: int) -> Estimate:
     return Estimate(parts, size)
 
 
-def _built(task: Task, ledger: _Ledger) -> tuple[TrainingState, dict[str, int]]:
+def _built(task: Task, ledger: Ledger) -> tuple[TrainingState, dict[str, int]]:
     """Model and state, and what they hold."""
     machine = task.machine
     arch = task.config.arch
@@ -190,6 +139,8 @@ def _built(task: Task, ledger: _Ledger) -> tuple[TrainingState, dict[str, int]]:
     state.puzzle_optimizer = state.scaler = None  # both look at values
     trunk = list(model.trunk_parameters())  # type: ignore[operator]
     average = ledger.live - weights
+    for group in state.trunk_optimizer.param_groups:
+        group["fused"] = False  # the kernel that takes no memory of its own takes no tensors without contents either
     # The first step of an optimizer makes its state, which is there in every later update.
     for parameter in trunk:
         parameter.grad = torch.empty_like(parameter)
@@ -210,7 +161,7 @@ def _all_is_finite(_loss: Tensor, _norms: Tensor) -> Finite:
     return Finite(True, True)
 
 
-def _evaluation(task: Task, state: TrainingState, ledger: _Ledger) -> int:
+def _evaluation(task: Task, state: TrainingState, ledger: Ledger) -> int:
     """The peak of a step of an evaluation, told from two small batches."""
     (low, high), rows = _EVALUATED, eval_batch_size(task.config)
     less, more = (ledger.most_in(partial(_evaluate, task, state, few)) for few in _EVALUATED)
