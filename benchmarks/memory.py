@@ -73,7 +73,7 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
         }
 
     plan = make_plan(config, DatasetFacts(1000, 1.0, "made up"))
-    return Task(config, plan, metadata, blank, Machine.choose(config, length), evaluates=False)
+    return Task(config, plan, metadata, blank, Machine.choose(config, length), evaluated=0)
 
 
 def estimated(name: str, rows: int, precision: str, *more: str) -> dict[str, Any]:

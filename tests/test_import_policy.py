@@ -81,7 +81,7 @@ def test_a_run_that_goes_on_waits_for_no_compiler(tmp_path: Path) -> None:
     data, run = write_boards(tmp_path / "data"), tmp_path / "run"
     begun, _ = prepare(data, run, "optimizer=adamw")
     train = begun.datasets.train
-    task = Task(begun.config, begun.plan, train.metadata, train.blank, begun.machine, evaluates=True)
+    task = Task(begun.config, begun.plan, train.metadata, train.blank, begun.machine, evaluated=16)
     with StopRequest() as stop:
         begun.train(Recorder(), stop, stop_at_step=2)
     keep(Estimate({"weights": 1}, 8), task, run)

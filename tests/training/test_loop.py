@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tests.training.runs import prepare, records, train
 from trm_cli.errors import TrmError
 from trm_cli.evaluation.accuracy import evaluate
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
+from trm_cli.training.session import eval_batch_size
 from trm_cli.training.signals import StopRequest
 
 
@@ -76,6 +78,25 @@ def test_evaluation_counts_each_test_puzzle_once_and_uses_the_averaged_weights(t
         again = evaluate(run.state.model, run.datasets.test.eval_batches(5), torch.device("cpu"))
     assert again.to_json() == {key: last[key] for key in again.to_json()}
     assert all(torch.equal(a, b) for a, b in zip(raw, run.state.model.parameters(), strict=True))
+
+
+def test_an_evaluation_computes_no_rows_for_padding_alone(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recorder = prepare(dataset, tmp_path / "run")
+    advance, rows = run.state.model.advance, []
+
+    def seen(carry: object, batch: dict[str, torch.Tensor], values: object, draws: object) -> object:
+        rows.extend([len(batch["labels"])] * (draws is None))
+        return advance(carry, batch, values, draws)  # type: ignore[operator]
+
+    monkeypatch.setattr(run.state.model, "advance", seen)
+    with StopRequest() as stop:
+        run.train(recorder, stop, stop_at_step=10)
+    assert rows == [16] * 3
+    many, few = SimpleNamespace(eval_rows=1000), SimpleNamespace(eval_rows=17)
+    sizes = [eval_batch_size(run.config, test, 2) for test in (many, few, None)]  # type: ignore[arg-type]
+    assert sizes == [256, 18, 0], "as many rows for each process"
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_checkpoint_intact(tmp_path: Path, dataset: Path) -> None:

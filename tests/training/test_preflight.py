@@ -139,7 +139,7 @@ def checked(data: Path, run: Path) -> tuple[Preflight, Callable[[], object]]:
     """A preflight of a tiny run, and the run itself."""
     prepared, recorder = prepare(data, run)
     sets = prepared.datasets
-    task = Task(prepared.config, prepared.plan, sets.train.metadata, sets.train.blank, prepared.machine, True)
+    task = Task(prepared.config, prepared.plan, sets.train.metadata, sets.train.blank, prepared.machine, evaluated=16)
     preflight = Preflight.of(task, estimate(task))
 
     def go() -> object:

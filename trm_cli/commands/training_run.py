@@ -168,10 +168,12 @@ def _preflight(resolved: Resolved, plan: TrainingPlan, datasets: Datasets, machi
     from trm_cli.console.run_screen import show_memory
     from trm_cli.training.kept_estimate import kept_or_new
     from trm_cli.training.preflight import Preflight, Task
+    from trm_cli.training.session import eval_batch_size
 
     train = datasets.train
     config = resolved.config.model_copy(update={"global_batch_size": plan.global_batch_size // peers.count})
-    task = Task(config, plan, train.metadata, train.blank, machine, evaluates=datasets.test is not None)
+    evaluated = eval_batch_size(resolved.config, datasets.test, peers.count) // peers.count
+    task = Task(config, plan, train.metadata, train.blank, machine, evaluated)
     preflight = Preflight.of(task, kept_or_new(task, Path(config.checkpoint_path)))
     show_memory(preflight)
     return preflight

@@ -27,7 +27,7 @@ def _key(task: Task) -> str:
         "dataset": [metadata.vocab_size, metadata.seq_len, metadata.num_puzzle_identifiers],
         "batch": {name: [list(array.shape), str(array.dtype)] for name, array in task.blank(1).items()},
         "machine": [machine.device.value, machine.precision.value, machine.compile.value],
-        "evaluates": task.evaluates,
+        "evaluated": task.evaluated,
         "torch": torch.__version__,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -28,7 +28,7 @@ from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.gradients import Finite
 from trm_cli.training.hardware import free_memory
 from trm_cli.training.ledger import Ledger, weightless
-from trm_cli.training.session import Machine, eval_batch_size, make_model, make_state
+from trm_cli.training.session import Machine, make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
 
@@ -45,14 +45,17 @@ _EVALUATED = (2, 6)
 
 @dataclass(frozen=True)
 class Task:
-    """Whose memory is estimated. blank: a batch of that many rows, with the shapes of a real one."""
+    """Whose memory is estimated. blank: a batch of that many rows, with the shapes of a real one.
+
+    evaluated: rows of a batch of an evaluation, 0 where there is none.
+    """
 
     config: RunConfig
     plan: TrainingPlan
     metadata: DatasetMetadata
     blank: Callable[[int], dict[str, np.ndarray]]
     machine: Machine
-    evaluates: bool
+    evaluated: int
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def _carried_out(task: Task, size: int) -> Estimate:
         parts["carry"] = 2 * sum(_sizes(tree_iter(state.carry.state_dict())))
         parts["activations"] = training - sum(parts.values())
         resident = ledger.heap.peak
-        parts["evaluation"] = max(0, _evaluation(task, state, ledger) - training) if task.evaluates else 0
+        parts["evaluation"] = max(0, _evaluation(task, state, ledger) - training) if task.evaluated else 0
         # The holes of the host's heap; another device's allocator returns what it frees to its own pool.
         holes = resident - training if task.machine.device.value == "cpu" else 0
         kernels = _KERNELS + (_COMPILED_PRODUCT * len(ledger.products) if task.machine.device.value == "cpu" else 0)
@@ -163,7 +166,7 @@ def _all_is_finite(_loss: Tensor, _norms: Tensor) -> Finite:
 
 def _evaluation(task: Task, state: TrainingState, ledger: Ledger) -> int:
     """The peak of a step of an evaluation, told from two small batches."""
-    (low, high), rows = _EVALUATED, eval_batch_size(task.config)
+    (low, high), rows = _EVALUATED, task.evaluated
     less, more = (ledger.most_in(partial(_evaluate, task, state, few)) for few in _EVALUATED)
     return more + (more - less) * (rows - high) // (high - low)
 

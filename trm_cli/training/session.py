@@ -120,9 +120,10 @@ def make_state(config: RunConfig, model: nn.Module, machine: Machine) -> Trainin
     )
 
 
-def eval_batch_size(config: RunConfig) -> int:
-    """Rows of one batch of an evaluation: without gradients many fit."""
-    return max(config.global_batch_size, 256)
+def eval_batch_size(config: RunConfig, test: PuzzleDataset | StreamDataset | None, processes: int = 1) -> int:
+    """Rows of one batch of an evaluation: without gradients many fit, and none should be there for padding alone."""
+    rows = 0 if test is None else -(-test.eval_rows // processes) * processes
+    return min(rows, max(config.global_batch_size, 256))
 
 
 class BoundData:
@@ -284,7 +285,7 @@ class Run:
             seed=config.seed,
             log_interval=config.log_interval,
             checkpoint_seconds=None if minutes is None else 60 * minutes,
-            eval_batch_size=eval_batch_size(config),
+            eval_batch_size=eval_batch_size(config, self.datasets.test, self.peers.count),
             eval_batches=config.eval_batches,
             save_carry=config.save_carry,
             device=self.machine.torch_device,
