@@ -16,6 +16,9 @@ from tests.training.conftest import write_boards
 from tests.training.runs import TINY_RUN, differing
 from trm_cli.training.checkpoint_file import load_checkpoint
 
+#: What a fixture of this module trains is trained once: one worker does all of it.
+pytestmark = pytest.mark.xdist_group("elsewhere")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -23,6 +23,9 @@ from trm_cli.data.canvas_rows import answered_grid, grid_row
 from trm_cli.errors import TrmError, UsageError
 from trm_cli.evaluation.looking import Look, LookStep
 
+#: What a fixture of this module trains is trained once: one worker does all of it.
+pytestmark = pytest.mark.xdist_group("show capsules")
+
 TASK = {"train": [{"input": [[1, 2]], "output": [[2, 1]]}], "test": [{"input": [[3, 0], [0, 3]]}]}
 
 

@@ -21,6 +21,9 @@ from trm_cli.errors import UsageError
 from trm_cli.evaluation.canvas_samples import grid_said
 from trm_cli.training.inference import load_trained
 
+#: What a fixture of this module trains is trained once: one worker does all of it.
+pytestmark = pytest.mark.xdist_group("solve canvas")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,4 +1,4 @@
-"""`trm train`, `resume` and `solve` as real processes: screens, exit codes, signals, and kills."""
+"""`trm train`, `resume` and `solve`: screens, exit codes, signals, and kills; in real processes where that matters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.stream.test_build_command import trm_here
 from tests.training.conftest import write_boards
 from tests.training.runs import TINY_RUN, differing, records
 from trm_cli.training.checkpoint_file import load_checkpoint
+
+#: What a fixture of this module trains is trained once: one worker does all of it.
+pytestmark = pytest.mark.xdist_group("train command")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,11 +111,11 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(finishe
 
 
 def test_other_settings_are_told_apart(finished: Path) -> None:
-    grave = trm(*words_of(finished, "whole", "epochs=40", "arch.hidden_size=32"), cwd=finished)
+    grave = trm_here(*words_of(finished, "whole", "epochs=40", "arch.hidden_size=32"), cwd=finished)
     assert grave.returncode == 4
     assert "arch.hidden_size" in grave.stderr
     assert "another run" in grave.stderr
-    planned = trm("resume", str(finished / "whole"), "epochs=41", cwd=finished)
+    planned = trm_here("resume", str(finished / "whole"), "epochs=41", cwd=finished)
     assert planned.returncode == 4
     assert "--replan" in planned.stderr
     free = trm("resume", str(finished / "whole"), "log_interval=3", cwd=finished)
@@ -121,7 +125,7 @@ def test_other_settings_are_told_apart(finished: Path) -> None:
 def test_another_dataset_is_refused(finished: Path) -> None:
     write_boards(finished / "other", train=41)
     words = [f"data_paths=[{finished / 'other'}]", f"checkpoint_path={finished / 'whole'}", *TINY_RUN, "epochs=40"]
-    done = trm("train", "sudoku-4x4", *words, cwd=finished)
+    done = trm_here("train", "sudoku-4x4", *words, cwd=finished)
     assert done.returncode == 4
     assert "another dataset: fingerprint" in done.stderr
 
@@ -132,7 +136,7 @@ def test_a_dry_run_prints_everything_and_writes_nothing(finished: Path, tmp_path
     assert done.returncode == 0, done.stderr
     for part in ("Command: trm train", "quantity", "device", "precision", "nothing was written"):
         assert part in done.stderr
-    unbuilt = trm("train", "sudoku-4x4", "--dry-run", cwd=tmp_path)
+    unbuilt = trm_here("train", "sudoku-4x4", "--dry-run", cwd=tmp_path)
     assert unbuilt.returncode == 0, unbuilt.stderr
     assert "would be built first" in unbuilt.stderr
     assert list(tmp_path.iterdir()) == []
@@ -159,8 +163,9 @@ def test_mistakes_get_a_message_and_no_traceback(finished: Path) -> None:
         ("solve", str(finished / "whole"), "12"): (2, "16 cells"),
         ("solve", str(finished / "whole"), "9" * 16): (2, "not a cell of a 4x4 Sudoku"),
     }
-    for words, (code, part) in cases.items():
-        done = trm(*words, cwd=finished)
+    for number, (words, (code, part)) in enumerate(cases.items()):
+        call = trm_here if number else trm  # the others do not wait for another import
+        done = call(*words, cwd=finished)
         assert (done.returncode, part in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
 
 
@@ -169,13 +174,13 @@ def test_solve_reads_an_argument_a_file_and_standard_input(finished: Path) -> No
     (finished / "board.txt").write_text("1...\n..3.\n.2..\n...4\n")
     run = str(finished / "whole")
     by_argument = trm("solve", run, board, "--json", cwd=finished)
-    by_file = trm("solve", run, "board.txt", "--json", cwd=finished)
+    by_file = trm_here("solve", run, "board.txt", "--json", cwd=finished)
     by_input = trm("solve", run, "--json", cwd=finished, text=board)
     document = json.loads(by_argument.stdout)
     assert document == json.loads(by_file.stdout) == json.loads(by_input.stdout)
     assert document["puzzle"] == "1.....3..2.....4"
     assert len(document["steps"]) == 3
-    screen = trm("solve", run, board, cwd=finished)
+    screen = trm_here("solve", run, board, cwd=finished)
     assert screen.returncode == 0
     assert "puzzle" in screen.stdout
     assert "solved" in screen.stdout
@@ -184,7 +189,7 @@ def test_solve_reads_an_argument_a_file_and_standard_input(finished: Path) -> No
 
 def test_logged_values_are_what_inspect_schedule_says_at_every_step(finished: Path) -> None:
     at = [word for step in range(1, 201) for word in ("--at", str(step))]
-    done = trm("inspect-schedule", str(finished / "whole"), "--json", *at, cwd=finished)
+    done = trm_here("inspect-schedule", str(finished / "whole"), "--json", *at, cwd=finished)
     document = json.loads(done.stdout)
     assert document["total_steps"] == 200
     logged = records(finished / "whole", "train")

@@ -19,6 +19,9 @@ from tests.training.runs import TINY_RUN, differing, records, train
 from tests.training.test_exact_resume import HESC
 from trm_cli.training.checkpoint_file import load_checkpoint
 
+#: What a fixture of this module trains is trained once: one worker does all of it.
+pytestmark = pytest.mark.xdist_group("two processes")
+
 UPDATES = 60
 #: A fixture of the neighbouring tests.
 __all__ = ["canvases"]
