@@ -2,7 +2,7 @@
 
     python -m benchmarks.hesc_learns --out DIR [--epochs 8]                        one run of the shipped mini
     python -m benchmarks.hesc_learns --out DIR --largest 10 --canvas 84           the same with grids of 3x3 to 10x10
-    python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 1]  parts left out, at equal steps
+    python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 2]  parts left out, at equal steps
     python -m benchmarks.hesc_learns --out DIR --summary                          mean and spread of what was ablated
 
 Data: copy, recolour and mirror puzzles of 3x3 to 6x6 cells with random colours (no held-out grid equals a trained one
@@ -27,17 +27,16 @@ from benchmarks.byte_model import ByteModel
 from benchmarks.capsule_puzzles import TASKS, write_puzzles
 
 STORIES = 4000
-RECIPE: dict[str, object] = {
-    "optimizer": "adamw",
-    "lr": 1.0e-3,
-    "lr_min_ratio": 0.1,
-    "lr_warmup_ratio": 0.03,
-    "grad_clip": 1.0,
-    "ema_rate": 0.99,
-    "threads": 1,
+RECIPE = "unified-mini"
+#: The same network with a capsule for each patch of a canvas of 4x4 cells, in smaller batches, on grids that fit: what
+#: can be repeated often enough to compare.
+SMALL: dict[str, object] = {
+    "arch.canvas_size": 28,
+    "arch.capsule_rows": 2,
+    "arch.capsule_columns": 2,
+    "global_batch_size": 16,
 }
-#: The same network on a canvas of 6x6 cells, with smaller batches: what can be repeated often enough to compare.
-SMALL: dict[str, object] = {"arch.canvas_size": 42, "global_batch_size": 24, "lr": 1.5e-3}
+SMALL_GRIDS = 4
 ABLATIONS: dict[str, dict[str, object]] = {
     "everything": {},
     "no planner": {"arch.enable_latent_planning": False},
@@ -61,10 +60,10 @@ def prepare(out: Path, largest: int = 6) -> Path:
 
 
 def train(dataset: Path, run: Path, settings: dict[str, object]) -> float:
-    """`trm train` with the shipped mini and these settings; returns the minutes that it took."""
-    values = RECIPE | {"data_paths": f"[{dataset}]", "checkpoint_path": run, "log_interval": 20} | settings
+    """`trm train` with the shipped recipe and these settings; returns the minutes that it took."""
+    values = {"data_paths": f"[{dataset}]", "checkpoint_path": run, "log_interval": 20, "threads": 1} | settings
     words = [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in values.items()]
-    command = [sys.executable, "-m", "trm_cli", "train", "--arch", "multimodal_hesc_mini", "--wandb", "disabled"]
+    command = [sys.executable, "-m", "trm_cli", "train", RECIPE, "--wandb", "disabled"]
     started = time.monotonic()
     subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
     return (time.monotonic() - started) / 60
@@ -155,7 +154,7 @@ def learn(out: Path, epochs: int, largest: int, settings: dict[str, object]) -> 
 
 def ablate(out: Path, seeds: int, epochs: int, only: Sequence[str]) -> None:
     """Each part left out, `seeds` times, at equal steps; one JSON line a run. Finished runs are not repeated."""
-    dataset = prepare(out)
+    dataset = prepare(out, SMALL_GRIDS)
     results = out / "ablations.jsonl"
     done = {(r["variant"], r["seed"]) for r in map(json.loads, results.open())} if results.exists() else set()
     for seed in range(seeds):
@@ -186,7 +185,7 @@ def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, help="497 updates of 32 each; default 8, or 1 with --ablate")
+    parser.add_argument("--epochs", type=int, help="497 updates of 32 each; default 8, or 2 (of 995) with --ablate")
     parser.add_argument("--largest", type=int, default=6, help="cells along the longest side of a grid")
     parser.add_argument("--canvas", type=int, help="pixels along a side; default as shipped")
     parser.add_argument("--ablate", action="store_true")
@@ -197,7 +196,7 @@ def main() -> None:
     if arguments.summary:
         summarise(arguments.out)
     elif arguments.ablate:
-        ablate(arguments.out, arguments.seeds, arguments.epochs or 1, arguments.only)
+        ablate(arguments.out, arguments.seeds, arguments.epochs or 2, arguments.only)
     else:
         canvas = {} if arguments.canvas is None else {"arch.canvas_size": arguments.canvas}
         learn(arguments.out, arguments.epochs or 8, arguments.largest, canvas)
