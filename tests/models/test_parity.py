@@ -55,7 +55,7 @@ def test_evaluation_equals_the_reference(name: str, dtype: str) -> None:
                 torch.testing.assert_close(result.outputs.q_continue[i].double(), q_continue, **tolerance)
             assert result.loss.item() == pytest.approx(loss.item(), rel=TOLERANCE[dtype])
             assert carry.halted.tolist() == rows.halted == [step == model.halt_max_steps] * ROWS
-            assert {k: v.item() for k, v in result.metrics.items()} == pytest.approx(metrics, rel=1e-6)
+            assert {k: v.item() for k, v in result.metrics["halted"].items()} == pytest.approx(metrics, rel=1e-6)
 
 
 def _batch(number: int) -> tuple[dict[str, Tensor], Tensor, float]:
@@ -119,7 +119,7 @@ class _Trainee:
             self.table.zero_grad()
         self.average.update()
         self.carry = result.carry
-        return result.loss.item(), {key: value.item() for key, value in result.metrics.items()}
+        return result.loss.item(), {key: value.item() for key, value in result.metrics["halted"].items()}
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY)

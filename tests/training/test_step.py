@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
 import torch
+from torch import Tensor, nn
 
-from trm_cli.training.step import drain
+from tests.hesc import making
+from tests.training.test_update import state_of
+from trm_cli.models.act import Carry
+from trm_cli.models.hesc.geometry import GRID
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.network import Thought
+from trm_cli.training.step import StepSettings, drain, update
 
 
 def sums(**values: float) -> SimpleNamespace:
@@ -28,6 +38,17 @@ def test_each_sum_is_divided_by_what_it_was_summed_over() -> None:
     assert averaged.updates == 4
     assert averaged.means == {"halted": 1.25, "loss": 2.0, "lm_loss": 1.5, "exact_accuracy": 0.4, "skipped": 0}
     assert state.sums == {}
+
+
+def test_each_group_of_rows_is_divided_by_its_own_number() -> None:
+    # Defect 31: three grids of four right are .75 of the grids, whatever else the batch holds.
+    groups = {"halted__count": 16.0, "grid_rows__count": 4.0, "grid_rows__exact_accuracy": 3.0}
+    texts = {"text_rows__count": 12.0, "text_rows__text_bits": 24.0}
+    averaged = drain(sums(updates=2.0, scored=2.0, loss__loss=0.0, **groups, **texts), 8)  # type: ignore[arg-type]
+    assert averaged.means == {
+        "halted": 8.0, "grid_rows": 2.0, "text_rows": 6.0, "exact_accuracy": 0.75, "text_bits": 2.0,
+        "loss": 0.0, "skipped": 2,
+    }  # fmt: skip
 
 
 def test_without_a_halted_row_there_is_no_accuracy() -> None:
@@ -53,3 +74,29 @@ def test_updates_that_changed_no_weight_are_counted_and_left_out_of_the_means() 
 def test_without_a_finite_loss_there_is_no_mean() -> None:
     averaged = drain(sums(updates=2.0), 8)  # type: ignore[arg-type]
     assert averaged.means == {"halted": None, "loss": None, "skipped": 2}
+
+
+class Metered(MultimodalHesc):
+    """Says what is asked of grids, and of texts every token alike."""
+
+    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> Thought:
+        thought, data = super()._think(carry, opened, draws), carry.data
+        sure = nn.functional.one_hot(data["target"].long().clamp_min(0), making.VOCABULARY) * 100.0
+        scores = torch.where((data["target_kind"] == GRID)[:, None, None], sure, 0.0)
+        return replace(thought, scores=scores, log_probs=scores.log_softmax(-1))
+
+
+def test_grids_and_texts_are_measured_apart() -> None:
+    # Defect 31: half of these rows are texts, and no accuracy of the grids could exceed one half in the log.
+    model = Metered(vocab_size=making.VOCABULARY, seq_len=16, num_puzzle_identifiers=3, **making.TINY)
+    state, settings = state_of(model), StepSettings(6, None, micro_batch_size=4)
+    rates = {"lr": 0.0, "puzzle_emb_lr": 0.0}
+    for number in range(2 * model.halt_max_steps):
+        batch, draws = making.make_batch(seed=number), making.make_draws(model, 6, number)
+        assert update(state, batch, draws, rates, making.Values(), settings) is None
+    means = drain(state, 6).means
+    grids, texts, halted, steps = (means[name] or 0 for name in ("grid_rows", "text_rows", "halted", "steps"))
+    assert grids > 0 and texts > 0 and grids + texts == pytest.approx(halted)
+    assert means["accuracy"] == means["exact_accuracy"] == 1.0
+    assert (means["text_bits"], means["text_accuracy"]) == (pytest.approx(math.log2(making.VOCABULARY), rel=1e-5), 0.0)
+    assert 1 <= steps <= model.halt_max_steps

@@ -113,6 +113,8 @@ class TrainingView:
         parts = [f"step {self._step:>8,}/{self._total:,}", f"loss {_loss(self._record)}"]
         if (exact := self._record.get("exact_accuracy")) is not None:
             parts.append(f"exact {exact:6.1%}")
+        if (bits := self._record.get("text_bits")) is not None:
+            parts.append(f"text {bits:.2f} bits")
         parts.append(f"lr {self._record['lr']:.2e}")
         if self._speed is not None:
             parts.append(f"{self._speed:,.0f} samples/s")
@@ -146,6 +148,8 @@ class TrainingView:
         for name, label in (("exact_accuracy", "exact"), ("accuracy", "token"), ("q_halt_accuracy", "halt")):
             value = self._record.get(name)
             numbers.append((label, "-" if value is None else f"{value:.1%}"))
+        if (bits := self._record.get("text_bits")) is not None:
+            numbers.append(("text", f"{bits:.2f} bits"))
         if (steps := self._record.get("steps")) is not None:
             numbers.append(("steps", f"{steps:.1f}"))
         if self._speed is not None:

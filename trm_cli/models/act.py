@@ -113,14 +113,15 @@ class Outputs:
 class StepResult:
     """One supervision step with its losses.
 
-    loss: 0-dim, a sum over rows. terms: its weighted summands, detached. metrics: sums over the rows that halted in
-    this step and have a valid label, and how many these are (`count`).
+    loss: 0-dim, a sum over rows. terms: its weighted summands, detached. metrics, by group of rows: sums over them, and
+    how many they are (`count`), which is what the sums of that group are divided by. Every family has the group
+    `halted`, the rows that halted in this step and have a valid label.
     """
 
     carry: Carry
     loss: Tensor
     terms: dict[str, Tensor]
-    metrics: dict[str, Tensor]
+    metrics: dict[str, dict[str, Tensor]]
     outputs: Outputs
 
 

@@ -237,7 +237,7 @@ class PuzzleModel(nn.Module, ABC):
         labels = carry.data["labels"]
         loss, terms = losses.step_losses(outputs, labels)
         metrics = losses.step_metrics(outputs, labels, carry.steps, carry.halted)
-        return StepResult(carry=carry, loss=loss, terms=terms, metrics=metrics, outputs=outputs)
+        return StepResult(carry=carry, loss=loss, terms=terms, metrics={"halted": metrics}, outputs=outputs)
 
     def answer(self, outputs: Outputs) -> Tensor:
         """The predicted tokens, int64 [B, S]."""

@@ -128,7 +128,7 @@ def _unsound(result: StepResult) -> Tensor:
 
 def _sums(result: StepResult) -> dict[str, Tensor]:
     terms = {f"loss/{name}": value for name, value in result.terms.items()}
-    metrics = {f"halted/{name}": value for name, value in result.metrics.items()}
+    metrics = {f"{group}/{name}": value for group, values in result.metrics.items() for name, value in values.items()}
     return {"loss/loss": result.loss, **terms, **metrics}
 
 
@@ -200,21 +200,22 @@ class Averaged(NamedTuple):
 def drain(state: TrainingState, global_batch_size: int, peers: Peers = ALONE) -> Averaged:
     """Turn the sums since the last record, over all processes, into means and start new sums.
 
-    Losses are per row of the batch, over the updates with a finite loss; accuracies are over the rows that halted;
-    norms are over the updates that changed the weights. None where there is nothing to average. `skipped` counts the
-    updates that changed no weight.
+    Losses are per row of the batch, over the updates with a finite loss; metrics of a group of rows are over the rows
+    of that group, and the name of the group is how many these were per update; norms are over the updates that changed
+    the weights. None where there is nothing to average. `skipped` counts the updates that changed no weight.
     """
     names = list(state.sums)
     numbers = torch.stack([state.sums[name].double() for name in names]).tolist()
     state.sums = {}
     sums = total_sums(dict(zip(names, numbers, strict=True)), peers)
     updates, scored, applied = (int(sums.pop(name, 0)) for name in ("updates", "scored", "applied"))
-    count = sums.pop("halted/count", 0.0)
-    means: dict[str, float | None] = {"halted": _mean(count, scored), "loss": None, "skipped": updates - applied}
-    share = {"halted": count, "loss": scored * global_batch_size, "applied": applied}
+    means: dict[str, float | None] = {"halted": None, "loss": None, "skipped": updates - applied}
+    share: dict[str, float] = {"loss": scored * global_batch_size, "applied": applied}
+    for group, count in [(name.removesuffix("/count"), sums.pop(name)) for name in names if name.endswith("/count")]:
+        share[group], means[group] = count, _mean(count, scored)
     for name, value in sums.items():
-        kind, _, metric = name.partition("/")
-        means[metric] = _mean(value, share[kind])
+        group, _, metric = name.partition("/")
+        means[metric] = _mean(value, share[group])
     return Averaged(means, updates)
 
 

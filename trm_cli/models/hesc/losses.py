@@ -109,25 +109,31 @@ def loss_terms(
 @torch.no_grad()
 def step_metrics(
     thought: Thought, verdict: Verdict, target_kind: Tensor, steps: Tensor, halted: Tensor, opened: Tensor
-) -> dict[str, Tensor]:
-    """Float32 sums over the rows that halted now and have a valid label; `count` of them.
+) -> dict[str, dict[str, Tensor]]:
+    """Float32 sums over the rows that halted now and have a valid label (`halted`), the grids (`grid_rows`) and the
+    texts (`text_rows`) among them, with the `count` of each.
 
-    Besides TRM's: expansions (opened capsules), grids and text apart (`grid_rows`, `grid_exact`, `text_rows`,
-    `text_bits`: mean bits per token of a row), residual (mean checksum error).
+    As an evaluation does, accuracies judge grids and bits judge texts: text_bits, mean bits per token of a row;
+    text_accuracy, share of right tokens. expansions: opened capsules; residual: mean checksum error.
     """
     counted = halted & verdict.has_label
     grid, text = counted & (target_kind == GRID), counted & (target_kind == TEXT)
     sums = {
-        "count": counted,
-        "accuracy": verdict.share * counted,
-        "exact_accuracy": verdict.right & counted,
-        "q_halt_accuracy": ((thought.q_halt >= 0) == verdict.right) & counted,
-        "steps": steps * counted,
-        "expansions": opened.sum(-1) * counted,
-        "residual": thought.capsules.residual.mean(-1) * counted,
-        "grid_rows": grid,
-        "grid_exact": verdict.right & grid,
-        "text_rows": text,
-        "text_bits": verdict.nats / math.log(2) * text,
+        "halted": {
+            "count": counted,
+            "q_halt_accuracy": ((thought.q_halt >= 0) == verdict.right) & counted,
+            "steps": steps * counted,
+            "expansions": opened.sum(-1) * counted,
+            "residual": thought.capsules.residual.mean(-1) * counted,
+        },
+        "grid_rows": {"count": grid, "accuracy": verdict.share * grid, "exact_accuracy": verdict.right & grid},
+        "text_rows": {
+            "count": text,
+            "text_accuracy": verdict.share * text,
+            "text_bits": verdict.nats / math.log(2) * text,
+        },
     }
-    return {name: value.sum(dtype=torch.float32) for name, value in sums.items()}
+    return {
+        group: {name: value.sum(dtype=torch.float32) for name, value in values.items()}
+        for group, values in sums.items()
+    }

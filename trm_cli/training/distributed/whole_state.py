@@ -17,13 +17,10 @@ from trm_cli.training.distributed.alike import check_alike
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.shards import is_shard, local_parts
 
-#: Metrics that are sums over rows; the others (how many updates there were) are the same in every process.
-_OVER_ROWS = ("loss/", "halted/")
-
 
 def total_sums(sums: dict[str, float], peers: Peers) -> dict[str, float]:
     """Metrics of all rows from those of each process's rows."""
-    names = [name for name in sums if name.startswith(_OVER_ROWS)]
+    names = [name for name in sums if _is_over_rows(name)]
     return {**sums, **dict(zip(names, peers.total([sums[name] for name in names]), strict=True))}
 
 
@@ -82,12 +79,18 @@ def own_state(state: dict[str, Any], peers: Peers) -> dict[str, Any]:
     }
 
 
+def _is_over_rows(name: str) -> bool:
+    """Whether a metric is a sum over rows; the others (how many updates there were, norms of gradients that all
+    processes have added up) are the same in every process."""
+    return "/" in name and not name.startswith("applied/")
+
+
 def _own_sum(name: str, value: Tensor, peers: Peers) -> Tensor:
     """0-dim: what this process had added up; where there were more or fewer of them, the first one takes all."""
     parts = value.reshape(-1)
     if len(parts) == peers.count:
         return parts[peers.rank].clone()
-    if not name.startswith(_OVER_ROWS):
+    if not _is_over_rows(name):
         return parts[0].clone()
     return parts.sum() if peers.first else torch.zeros_like(parts[0])
 
