@@ -43,6 +43,18 @@ def test_two_different_grids_give_two_different_canvases_and_colours_keep_their_
     assert not torch.equal(pixels, Rasteriser(SMALL)(kinds(GRID), other))
 
 
+def test_a_colour_is_drawn_alike_whatever_else_is_on_the_canvas():
+    # Defect 11: colours by rank. A grid of 3 and 7 looked like one of 0 and 1.
+    codes = torch.full((2, 16), 3 + 1, dtype=torch.uint8)
+    codes[:, 5] = 7 + 1
+    codes[1, 10] = 1 + 1
+    pixels = Rasteriser(SMALL)(kinds(GRID, GRID), codes)[:, :, 3::7, 3::7]
+    three, seven, one = (torch.tensor(PALETTE[colour + 1]) for colour in (3, 7, 1))
+    for row in range(2):
+        assert torch.equal(pixels[row, :, 0, 0], three) and torch.equal(pixels[row, :, 1, 1], seven)
+    assert torch.equal(pixels[1, :, 2, 2], one) and torch.equal(pixels[0, :, 2, 2], three)
+
+
 def test_colours_are_all_different():
     assert len(set(PALETTE)) == len(PALETTE) == 11
 

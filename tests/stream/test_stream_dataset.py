@@ -139,6 +139,51 @@ def test_augmentation_is_the_same_for_input_and_answer_and_inverts(mixed_dataset
         assert len(results) > 1
 
 
+HAND_MADE = (
+    (np.array([[0, 3, 3], [7, 0, 5]], np.uint8), np.array([[1, 2], [0, 7], [6, 6]], np.uint8)),
+    (np.array([[4, 0], [0, 9]], np.uint8), np.array([[8, 8, 0, 4]], np.uint8)),
+)
+
+
+@pytest.fixture(scope="module")
+def hand_made(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pairs of one task, with augmentations; no input looks like an output."""
+    folder = tmp_path_factory.mktemp("hand")
+    (first, answer), (second, solution) = ((given.tolist(), wanted.tolist()) for given, wanted in HAND_MADE)
+    for subset, task in (("training", "made"), ("evaluation", "other")):
+        challenge = {task: {"train": [{"input": first, "output": answer}], "test": [{"input": second}]}}
+        (folder / f"arc_{subset}_challenges.json").write_text(json.dumps(challenge))
+        (folder / f"arc_{subset}_solutions.json").write_text(json.dumps({task: [solution]}))
+        first, answer, second, solution = [[5]], [[5, 1]], [[6, 1, 1]], [[2]]
+    root = folder / "data"
+    done = build("--output-dir", root, "--sources", f"arc:{folder}", "--augment", "--augmentations", "8")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def drawn_grid(cells: np.ndarray, lowest: int) -> np.ndarray:
+    """The colours of the smallest rectangle around all cells from `lowest` on."""
+    (top, left), (bottom, right) = (edge(np.argwhere(cells >= lowest), axis=0) for edge in (np.min, np.max))
+    return cells[top : bottom + 1, left : right + 1].astype(int) - lowest
+
+
+def test_input_and_answer_of_a_drawn_row_are_those_of_the_record_under_one_augmentation(hand_made: Path) -> None:
+    # Defects 12 and 13: the input as the answer; an augmentation of the input alone.
+    data, names = open_stream(hand_made, "train", 56), json.loads((hand_made / "identifiers.json").read_text())
+    side, seen = data.spec.side, set()
+    batch = data.train_batch(1, BatchOrder(80, 1), 0)
+    for row, identifier in enumerate(batch["puzzle_identifiers"].tolist()):
+        task, chosen = arc.parse_name(names[identifier])
+        if task != "made":
+            continue
+        given = drawn_grid(batch["canvas"][row].reshape(side, side), 1)
+        wanted = drawn_grid(batch["target"][row].reshape(side, side), FIRST_COLOUR)
+        pair = [arc.invert_grid(grid.astype(np.uint8), chosen).tolist() for grid in (given, wanted)]
+        assert pair in [[made.tolist() for made in pair] for pair in HAND_MADE]
+        seen.add((identifier, str(pair)))
+    assert len({identifier for identifier, _ in seen}) > 4 and len({pair for _, pair in seen}) == 2
+
+
 def test_the_answer_lies_on_the_cells_of_the_canvas(mixed_dataset: Path) -> None:
     """Input and answer of a puzzle begin at the same cell, wherever they were shifted to."""
     data = open_stream(mixed_dataset, "train", 224)
