@@ -81,11 +81,17 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "stream/test_stream_dataset.py::test_a_builder_that_died_ends_the_wait",
         "stream/test_stream_dataset.py::test_a_builder_that_failed_is_quoted",
     )),
+    # The replay is uniform with a recent part, not prioritised; the only limit of age is its capacity.
     18: ("'recent' transitions that were not; transitions older than their limit", (
         "hesc/test_control.py::test_recent_samples_are_the_newest",
         "hesc/test_control.py::test_all_that_is_kept_can_be_sampled_and_nothing_older",
     )),
-    19: ("a target network that never moved", ("hesc/test_control.py::test_the_target_moves_by_tau",)),
+    19: ("a target network that never moved", (
+        "hesc/test_control.py::test_the_target_moves_by_tau",
+        # These see that nothing calls it.
+        "training/test_update.py::test_slices_of_the_capsule_model_learn_and_fill_its_memories",
+        "training/test_exact_resume.py::test_a_continued_capsule_run_equals_an_uninterrupted_one",
+    )),
     20: ("transitions across two episodes", (
         "hesc/test_model.py::test_replay_never_joins_two_episodes_and_holds_what_was_done",
     )),
@@ -103,6 +109,7 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "hesc/test_parts.py::test_planner_does_not_care_about_the_order_of_paths",
     )),
     24: ("tokens ahead that could be looked up", (
+        "hesc/test_model.py::test_a_token_ahead_is_told_from_the_tokens_before_it",
         "hesc/test_parts.py::test_mtp_is_causal",
         "models/test_causal.py::test_a_token_changes_nothing_before_it",
     )),

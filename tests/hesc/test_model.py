@@ -138,6 +138,23 @@ def test_text_is_read_causally_and_a_grid_is_not_read_at_all():
     assert moved[text][:, 6].all()
 
 
+@pytest.mark.parametrize("changed", [0, 4, 9])
+def test_a_token_ahead_is_told_from_the_tokens_before_it(changed):
+    # Defect 24, in the whole model: tokens ahead that could be looked up.
+    model, batch = make(), make_batch()
+    text = batch["target_kind"] == 1
+    other = batch | {"target": batch["target"].clone()}
+    other["target"][text, changed] = 200
+    carry = model.initial_carry(batch)
+    before, after = (model.advance(carry, b, Values(), None)[1].thought.further for b in (batch, other))
+    assert len(before) == 2
+    for ahead, (scores, was) in enumerate(zip(after, before, strict=True), start=1):
+        moved = (scores - was)[text].abs().amax(-1) > 1e-6
+        last_read = torch.arange(scores.shape[1]) + ahead - 1
+        assert not moved[:, last_read < changed].any()
+        assert moved[:, last_read == changed].all()
+
+
 def test_a_row_does_not_depend_on_its_neighbours():
     model, batch = make(), make_batch()
     single = {name: value[2:3] for name, value in batch.items()}
