@@ -120,7 +120,7 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None, peers: Peer
     if not preflight.fits and not wishes.dry_run and machine.device.value == "cpu":
         raise preflight.too_large()  # the system would kill the process, without a word
     if wishes.dry_run:
-        _show_cost(resolved, plan, machine.device.value)
+        _show_cost(resolved, plan, machine.device.value, peers.count)
         _announce_discarded(run_path, wishes)
         note("dry run: nothing was written")
         return ExitCode.DONE
@@ -136,6 +136,7 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None, peers: Peer
         note(f"{run_path} is complete: {run.plan.total_steps:,} steps{best}")
         note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
         return ExitCode.DONE
+    _show_cost(resolved, plan, machine.device.value, peers.count)
     return _train(run, preflight, wishes, live)
 
 
@@ -278,10 +279,10 @@ def _plan_without_dataset(resolved: Resolved) -> ExitCode:
     return ExitCode.DONE
 
 
-def _show_cost(resolved: Resolved, plan: TrainingPlan, device: str) -> None:
+def _show_cost(resolved: Resolved, plan: TrainingPlan, device: str, processes: int = 1) -> None:
     from trm_cli.console.run_screen import show_cost
     from trm_cli.training.cost import processor_cost
 
-    cost = processor_cost(resolved.config, plan) if device == "cpu" else None
+    cost = processor_cost(resolved.config, plan, processes) if device == "cpu" else None
     if cost is not None:
         show_cost(cost)

@@ -32,8 +32,15 @@ class Cost:
         return self.seconds_per_update * self.updates
 
 
-def processor_cost(config: RunConfig, plan: TrainingPlan) -> Cost | None:
-    """The cost of a plan on the CPU; None for an architecture whose arithmetic nobody has counted."""
+#: Rows of the products that are timed: more of them are not faster, and a run waits for them.
+_TIMED_ROWS = 512
+
+
+def processor_cost(config: RunConfig, plan: TrainingPlan, processes: int = 1) -> Cost | None:
+    """The cost of a plan on the CPU; None for an architecture whose arithmetic nobody has counted.
+
+    processes: how many work at it on this machine; all of them ask at the same time.
+    """
     arch = config.arch
     if not isinstance(arch, HescArch):
         return None
@@ -43,5 +50,6 @@ def processor_cost(config: RunConfig, plan: TrainingPlan) -> Cost | None:
     settings = HescSettings(**arch.model_dump(exclude={"family", "name"}))
     row = arithmetic(settings, VOCAB_SIZE, target_length(arch.canvas_size, True))
     operations = config.global_batch_size * sum(row.training.values())
-    rate = product_rate(rows=config.global_batch_size * settings.num_slots, width=arch.hidden_size)
+    rows = config.global_batch_size * settings.num_slots // processes
+    rate = processes * product_rate(rows=min(rows, _TIMED_ROWS), width=arch.hidden_size)
     return Cost(operations, rate, plan.total_steps)
