@@ -18,6 +18,7 @@ from tests.training.runs import train
 from tests.training.test_exact_resume import HESC
 from trm_cli.app import create_app
 from trm_cli.console.capsule_sheet import WIDTH, ZOOM, Sheet, chosen_steps, draw_sheet
+from trm_cli.console.samples_view import PALETTE
 from trm_cli.data.canvas_codes import CanvasSpec
 from trm_cli.data.canvas_rows import answered_grid, grid_row
 from trm_cli.errors import TrmError, UsageError
@@ -26,7 +27,10 @@ from trm_cli.evaluation.looking import Look, LookStep
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("show capsules")
 
-TASK = {"train": [{"input": [[1, 2]], "output": [[2, 1]]}], "test": [{"input": [[3, 0], [0, 3]]}]}
+TASK = {
+    "train": [{"input": [[1, 2]], "output": [[2, 1]]}],
+    "test": [{"input": [[3, 0], [0, 3]], "output": [[7, 1, 3]]}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,34 @@ def test_a_picture_is_written(folder: Path, sample: str) -> None:
         assert picture.format == "PNG"
         assert picture.width == WIDTH * ZOOM
         assert picture.height > 900 * ZOOM
+
+
+def test_the_picture_shows_the_canvas_the_answer_and_what_is_right(folder: Path) -> None:
+    task = str(folder / "task.json")
+    assert call(folder, task).exit_code == 0
+    solved = CliRunner().invoke(create_app(), ["solve", str(folder / "run"), task, "--json"])
+    (test,) = json.loads(solved.stdout)["tests"]
+    pixels = np.asarray(Image.open(folder / "x.png").convert("RGB"))
+    # A canvas of 140 px has 20x20 cells, and what is not on it is paper.
+    canvas = np.full((20, 20, 3), 255)
+    canvas[:2, :2] = colours(test["input"])
+    assert np.array_equal(panel(pixels, 0, 20, 20), canvas)
+    for place, grid in ((1, test["answer"]), (2, [[7, 1, 3]])):
+        drawn = panel(pixels, place, len(grid), len(grid[0]))
+        assert np.array_equal(drawn, colours(grid)), place
+
+
+def colours(grid: list[list[int]]) -> np.ndarray:
+    return np.array(PALETTE)[np.array(grid)]
+
+
+def panel(pixels: np.ndarray, place: int, height: int, width: int) -> np.ndarray:
+    """The colours [height, width, 3] at the middle of each cell of one of the large squares at the top."""
+    cell = 300 / max(height, width)
+    rows, columns = ((np.arange(count) + 0.3) * cell for count in (height, width))
+    x, y = 28 + place * 355, 28 + 58 + 20
+    found = pixels[np.round((y + rows) * ZOOM).astype(int)][:, np.round((x + columns) * ZOOM).astype(int)]
+    return found.astype(int)
 
 
 def step(opened: list[int], *, shares: bool = True) -> LookStep:

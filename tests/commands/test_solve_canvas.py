@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from dataset_builders import streaming_builder
 from tests.training.runs import train
 from tests.training.test_exact_resume import HESC
 from trm_cli.app import create_app
+from trm_cli.console.canvas_solution import canvas_screen
 from trm_cli.data.opening import open_data
 from trm_cli.data.stream_drawing import split_pair
 from trm_cli.errors import UsageError
 from trm_cli.evaluation.canvas_samples import grid_said
+from trm_cli.evaluation.solving_canvas import CanvasAnswer
 from trm_cli.training.inference import load_trained
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
@@ -60,6 +64,21 @@ def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
         assert np.array_equal(answer, step["answer"])
         assert step["q_halt"] == pytest.approx(float(torch.sigmoid(outputs.q_halt[0].detach())), abs=1e-5)
     assert len(found["tests"][0]["steps"]) == 3
+
+
+def test_the_screen_shows_how_the_answer_changed() -> None:
+    given, first, last = (np.array(grid, np.uint8) for grid in ([[1, 2]], [[3], [4]], [[5, 6], [7, 8]]))
+    path = ((1, first, 0.1), (2, last, 0.5), (3, last, 0.75))
+    answer = CanvasAnswer(given, path, wanted=last)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(canvas_screen("made", True, [answer]))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert [line.split() for line in lines[1:4]] == [
+        ["input", "step", "1", "10%", "step", "2", "50%"],
+        ["1", "2", "3", "5", "6"],
+        ["4", "7", "8"],
+    ]
+    assert lines[-2:] == ["the answer stands from step 2 of 3 on, 75% sure", "solved"]
 
 
 def test_a_task_that_nobody_has_learnt_is_answered_and_said(folder: Path) -> None:

@@ -32,13 +32,12 @@ def arc_screen(name: str, answers: Sequence[InputAnswer]) -> Group:
         total = sum(one.votes for one in answer.candidates)
         parts.append(Text(f"{name}, test input {number} of {len(answers)}: {counted(total, 'vote')}", "bold"))
         stages = [("input", answer.given)]
-        stages += [(f"step {step}  {sure:.0%}", grid) for step, grid, sure in _changes(answer)]
+        stages += titled_changes(answer.path)
         stages += [
             (f"attempt {rank}: {counted(one.votes, 'vote')}", one.grid)
             for rank, one in enumerate(answer.candidates[:ATTEMPTS], 1)
         ]
-        frames = [Group(Text(title, style="bold"), _picture(grid, coloured)) for title, grid in stages]
-        parts.append(Columns(frames, padding=(1, 3)))
+        parts.append(side_by_side(stages, coloured))
         right = answer.right(ATTEMPTS)
         if right is not None:
             said = f"solved: attempt {_rank(answer)} is the output" if right else "not solved: no attempt is the output"
@@ -60,14 +59,21 @@ def arc_document(
     return {**about_model(checkpoint, step), "task": name, "augmentations": augmentations, "tests": tests}
 
 
-def _changes(answer: InputAnswer) -> list[tuple[int, np.ndarray, float]]:
-    """Steps at which the plain answer changed: the first ones and the last."""
+def titled_changes(path: Sequence[tuple[int, np.ndarray, float]]) -> list[tuple[str, np.ndarray]]:
+    """The steps (number, answer, how sure) at which an answer changed, the first ones and the last, with titles."""
     found = [
         one
-        for before, one in zip([None, *answer.path], answer.path, strict=False)
+        for before, one in zip([None, *path], path, strict=False)
         if before is None or not np.array_equal(before[1], one[1])
     ]
-    return [*found[: _STAGES - 1], *found[_STAGES - 1 :][-1:]]
+    shown = [*found[: _STAGES - 1], *found[_STAGES - 1 :][-1:]]
+    return [(f"step {step}  {sure:.0%}", grid) for step, grid, sure in shown]
+
+
+def side_by_side(titled: Sequence[tuple[str, np.ndarray]], coloured: bool) -> Columns:
+    """Grids under their titles."""
+    frames = [Group(Text(title, style="bold"), _picture(grid, coloured)) for title, grid in titled]
+    return Columns(frames, padding=(1, 3))
 
 
 def _picture(grid: np.ndarray, coloured: bool) -> Text:

@@ -11,21 +11,20 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from trm_cli.console.answer_document import about_model, answered_input
+from trm_cli.console.arc_solution import side_by_side, titled_changes
 from trm_cli.console.output import shows_colours, stdout
-from trm_cli.console.samples_view import render
-from trm_cli.data.samples import GridSample
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.solving_canvas import CanvasAnswer
 
 
 def canvas_screen(name: str, known: bool, answers: Sequence[CanvasAnswer]) -> Group:
-    """For each test input: the input and the answer, at which steps it changed, and whether it is right."""
+    """For each test input: the path of its answer, from which step on it stood, and whether it is right."""
     coloured = shows_colours(stdout())
     parts: list[RenderableType] = []
     for number, answer in enumerate(answers, 1):
         parts.append(Text(f"{name or 'task'}, test input {number} of {len(answers)}", "bold"))
-        parts.append(render(GridSample("", answer.given, answer.answer), coloured))
+        parts.append(side_by_side([("input", answer.given), *titled_changes(answer.path)], coloured))
         _, _, sure = answer.path[-1]
         parts.append(Text(f"the answer stands from step {_settled(answer)} of {len(answer.path)} on, {sure:.0%} sure"))
         if answer.right is not None:
