@@ -183,7 +183,7 @@ def test_capsules_learn_from_the_rows_of_both_processes(tmp_path: Path, canvases
     ours, theirs = records(tmp_path / "one", "train"), records(tmp_path / "two", "train")
     assert len(ours) == len(theirs) > 15
     for one, other in zip(ours, theirs, strict=True):
-        for name in ("loss", "td_loss", "vq_loss", "planner_balance_loss"):
+        for name in ("loss", "td_loss", "vq_loss", "planner_balance_loss", "rows", "concepts_perplexity", "chose_halt"):
             assert other[name] == pytest.approx(one[name], rel=1e-3, abs=1e-4), (one["step"], name)
     assert ours[-1]["td_loss"] > 0
     a, b = newest(tmp_path / "one")["model"], newest(tmp_path / "two")["model"]

@@ -8,6 +8,7 @@ import torch
 from tests.hesc.making import TINY, VOCABULARY, Run, Values, make, make_batch, make_draws
 from trm_cli.models.act import Carry
 from trm_cli.models.hesc import budget
+from trm_cli.models.hesc.concepts import perplexity
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Action
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
@@ -78,6 +79,27 @@ def test_terms_sum_to_the_loss():
     }  # fmt: skip
     metrics = [value for group in result.metrics.values() for value in group.values()]
     assert all(value.ndim == 0 and torch.isfinite(value) for value in (*result.terms.values(), *metrics))
+
+
+def test_actions_concepts_and_memory_are_measured_in_every_step():
+    run = Run(make())
+    run.model.network.memory.write(torch.randn(4, 8), torch.randn(4, 32), torch.ones(4))
+    chosen = set()
+    for k in range(4):
+        result = run.step(k, Values(epsilon=1.0))
+        rows = result.metrics["rows"]
+        assert rows.pop("count") == 6
+        for action in Action:
+            assert rows.pop(f"chose_{action.name.lower()}") == (result.outputs.action == action).sum()
+        chosen |= set(result.outputs.action.tolist())
+        ids = result.outputs.thought.coding.ids
+        shares = {name: value.item() / 6 for name, value in rows.items()}
+        assert shares == {
+            "concepts_used": pytest.approx(len(ids.unique()) / 16),
+            "concepts_perplexity": pytest.approx(perplexity(ids, 16).item()),
+            "memory_filled": 4 / 16,
+        }
+    assert len(chosen) == 3
 
 
 def test_the_answer_is_as_long_as_the_target():

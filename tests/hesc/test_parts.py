@@ -6,7 +6,7 @@ import torch
 from tests.hesc.making import TINY
 from trm_cli.models.all_rows import OnlyRows
 from trm_cli.models.hesc.capsules import CapsulePool
-from trm_cli.models.hesc.concepts import Concepts, perplexity
+from trm_cli.models.hesc.concepts import Concepts, perplexity, used
 from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.mtp import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, balance, likeness
@@ -174,6 +174,7 @@ def test_dead_codes_are_reborn_from_present_encodings_and_the_book_is_seeded_by_
 def test_perplexity_counts_codes():
     assert perplexity(torch.arange(8), 16).item() == pytest.approx(8.0, rel=1e-4)
     assert perplexity(torch.zeros(8, dtype=torch.int64), 16).item() == pytest.approx(1.0, rel=1e-4)
+    assert used(torch.tensor([[3, 3], [5, 0]]), 16).item() == 3 / 16
 
 
 # --- Memory ---

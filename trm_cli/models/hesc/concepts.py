@@ -92,6 +92,12 @@ class Concepts(nn.Module):
 
 
 @torch.no_grad()
+def used(ids: Tensor, size: int) -> Tensor:
+    """The share of `size` codes that ids int64 [...] name at all, 0-dim."""
+    return torch.zeros(size, device=ids.device).index_fill_(0, ids.flatten(), 1.0).mean()
+
+
+@torch.no_grad()
 def perplexity(ids: Tensor, size: int) -> Tensor:
     """How many codes a batch uses, exp of the entropy of ids int64 [...]: 0-dim, 1 .. size. A metric, never a loss."""
     share = torch.zeros(size, device=ids.device).index_add_(

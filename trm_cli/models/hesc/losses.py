@@ -1,8 +1,7 @@
-"""One table of named loss terms, each a weighted sum over rows, and the metrics of the rows that ended."""
+"""One table of named loss terms, each a weighted sum over rows."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn import functional
 from trm_cli.models.all_rows import AllRows
 from trm_cli.models.hesc import planner
 from trm_cli.models.hesc.capsules import map_overlap
-from trm_cli.models.hesc.geometry import GRID, TEXT
+from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.network import Thought
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.losses import IGNORED_LABEL, correct_tokens, per_row_mean
@@ -104,36 +103,3 @@ def loss_terms(
     if thought.plan is not None:
         terms |= _planner_terms(settings, thought.plan, verdict, everybody)
     return terms
-
-
-@torch.no_grad()
-def step_metrics(
-    thought: Thought, verdict: Verdict, target_kind: Tensor, steps: Tensor, halted: Tensor, opened: Tensor
-) -> dict[str, dict[str, Tensor]]:
-    """Float32 sums over the rows that halted now and have a valid label (`halted`), the grids (`grid_rows`) and the
-    texts (`text_rows`) among them, with the `count` of each.
-
-    As an evaluation does, accuracies judge grids and bits judge texts: text_bits, mean bits per token of a row;
-    text_accuracy, share of right tokens. expansions: opened capsules; residual: mean checksum error.
-    """
-    counted = halted & verdict.has_label
-    grid, text = counted & (target_kind == GRID), counted & (target_kind == TEXT)
-    sums = {
-        "halted": {
-            "count": counted,
-            "q_halt_accuracy": ((thought.q_halt >= 0) == verdict.right) & counted,
-            "steps": steps * counted,
-            "expansions": opened.sum(-1) * counted,
-            "residual": thought.capsules.residual.mean(-1) * counted,
-        },
-        "grid_rows": {"count": grid, "accuracy": verdict.share * grid, "exact_accuracy": verdict.right & grid},
-        "text_rows": {
-            "count": text,
-            "text_accuracy": verdict.share * text,
-            "text_bits": verdict.nats / math.log(2) * text,
-        },
-    }
-    return {
-        group: {name: value.sum(dtype=torch.float32) for name, value in values.items()}
-        for group, values in sums.items()
-    }

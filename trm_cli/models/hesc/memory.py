@@ -37,6 +37,10 @@ class EpisodicMemory(nn.Module):
         self.register_buffer("contents", torch.zeros(capacity, width))
         self.register_buffer("priorities", torch.zeros(capacity))
 
+    def filled(self) -> Tensor:
+        """The share of places that hold something, 0-dim."""
+        return (self.priorities > 0).float().mean()
+
     def read(self, cue: Tensor) -> tuple[Tensor, Tensor]:
         """Cue [B, D] -> (what is remembered [B, D], query float32 [B, key]). An empty memory says zero."""
         query = functional.normalize(self.query(cue).float(), dim=-1, eps=1e-6)

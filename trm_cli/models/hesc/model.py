@@ -17,7 +17,7 @@ from torch.func import functional_call
 from trm_cli.models import act, layers
 from trm_cli.models.act import Carry, Outputs, StepResult
 from trm_cli.models.all_rows import AllRows, OnlyRows
-from trm_cli.models.hesc import budget, losses, q_control
+from trm_cli.models.hesc import budget, losses, metrics, q_control
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import HescNetwork, Thought
 from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork, Settled
@@ -198,7 +198,7 @@ class MultimodalHesc(nn.Module):
         values = _present(values, draws)
         before = carry
         carry, outputs = self.advance(carry, batch, values, draws)
-        assert outputs.thought is not None and outputs.opened is not None
+        assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
         verdict = losses.judge(thought, target)
         everybody = OnlyRows() if draws is None else self._all
@@ -208,12 +208,12 @@ class MultimodalHesc(nn.Module):
             if draws is not None:
                 self._experience(before, carry, outputs.opened)
                 terms["td_loss"] = self._td_term(values, draws)
-        if draws is not None:
-            self._store(thought, verdict, carry, draws)
+        codes = None if draws is None else self._store(thought, verdict, carry, draws)
         loss = torch.stack(tuple(terms.values())).sum()
-        metrics = losses.step_metrics(thought, verdict, kind, carry.steps, carry.halted, outputs.opened)
         detached = {name: term.detach() for name, term in terms.items()}
-        return StepResult(carry, loss, detached, metrics, outputs)
+        sums = metrics.of_halted(thought, verdict, kind, carry.steps, carry.halted, outputs.opened)
+        sums |= metrics.of_all(outputs.action, codes, self.network.concepts, self.network.memory)
+        return StepResult(carry, loss, detached, sums, outputs)
 
     def answer(self, outputs: Outputs) -> Tensor:
         """Predicted tokens [B, T]; in text rows each one given the true tokens before it."""
@@ -235,8 +235,7 @@ class MultimodalHesc(nn.Module):
     # --- What is learnt from what happened ---
 
     def _remember_verdict(self, carry: Carry, verdict: Verdict) -> Carry:
-        settings = self.settings
-        pay = torch.where(verdict.right, settings.reward_correct, settings.reward_incorrect)
+        pay = torch.where(verdict.right, self.settings.reward_correct, self.settings.reward_incorrect)
         extra = carry.extra | {"halt_reward": pay, "accuracy": verdict.share.float(), "learns": verdict.has_label}
         return replace(carry, extra=extra)
 
@@ -286,15 +285,18 @@ class MultimodalHesc(nn.Module):
         weight = settings.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, settings.dqn_gamma)
 
-    def _store(self, thought: Thought, verdict: Verdict, carry: Carry, draws: Tensor) -> None:
+    def _store(self, thought: Thought, verdict: Verdict, carry: Carry, draws: Tensor) -> Tensor | None:
         """Move the concept book and the usual detail; keep the states of rows that ended right, worth more the fewer
-        steps they took."""
+        steps they took. Returns the codes of all rows."""
+        codes = None
         if thought.capsules.detail is not None:
             self.network.capsules.follow(*self._all.gather((thought.capsules.detail,)))
         if self.network.concepts is not None and thought.coding is not None:
             coding = (thought.coding.encodings, thought.coding.ids, draws[:, _CONCEPT_DRAW])
-            self.network.concepts.update(*self._all.gather(coding))
+            encodings, codes, chance = self._all.gather(coding)
+            self.network.concepts.update(encodings, codes, chance)
         if self.network.memory is not None and thought.cue is not None:
             saved = 1.0 + (self.halt_max_steps - carry.steps).float() / self.halt_max_steps
             worth = saved * (carry.halted & verdict.right)
             self.network.memory.write(*self._all.gather((thought.cue.detach(), thought.z_H[:, 0].detach(), worth)))
+        return codes
