@@ -72,19 +72,19 @@ def carry_and_sums(peers: Peers) -> None:
     whole = {"z": {"z_H": torch.rand(BATCH, 2, 3, generator=torch.manual_seed(0))}, "steps": torch.arange(BATCH)}
     rows = peers.rows(BATCH)
     own = {"z": {"z_H": whole["z"]["z_H"][rows]}, "steps": whole["steps"][rows]}  # type: ignore[index]
-    sums = {"updates": torch.tensor(3.0), "loss/loss": torch.tensor(1.0 + peers.rank)}
-    assert total_sums({name: float(value) for name, value in sums.items()}, peers) == {"updates": 3.0, "loss/loss": 3.0}
+    same = {"updates": 3.0, "applied/grad_norm": 2.0}
+    own_sums = {**same, "loss/loss": 1.0 + peers.rank, "text_rows/count": 4.0 * peers.rank}
+    sums = {name: torch.tensor(value) for name, value in own_sums.items()}
+    of_both = {**same, "loss/loss": 3.0, "text_rows/count": 4.0}
+    assert total_sums(own_sums, peers) == of_both
     gathered = gather_state({"model": {"a": torch.ones(3)}, "carry": own, "sums": sums}, peers)
     assert torch.equal(gathered["carry"]["z"]["z_H"], whole["z"]["z_H"])  # type: ignore[index]
     back = own_state(gathered, peers)
     assert torch.equal(back["carry"]["steps"], own["steps"])
-    assert {name: float(value) for name, value in back["sums"].items()} == {
-        "updates": 3.0,
-        "loss/loss": 1.0 + peers.rank,
-    }
+    assert {name: float(value) for name, value in back["sums"].items()} == own_sums
     alone = own_state(gathered, Peers())
     assert torch.equal(alone["carry"]["steps"], whole["steps"])  # type: ignore[arg-type]
-    assert {name: float(value) for name, value in alone["sums"].items()} == {"updates": 3.0, "loss/loss": 3.0}
+    assert {name: float(value) for name, value in alone["sums"].items()} == of_both
 
 
 def weights_that_differ_are_noticed(peers: Peers) -> None:
