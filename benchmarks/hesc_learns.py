@@ -2,7 +2,7 @@
 
     python -m benchmarks.hesc_learns --out DIR [--epochs 8]                        one run of the shipped mini
     python -m benchmarks.hesc_learns --out DIR --largest 10 --canvas 84           the same with grids of 3x3 to 10x10
-    python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 2]  parts left out, at equal steps
+    python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 1]  parts left out, at equal steps
     python -m benchmarks.hesc_learns --out DIR --summary                          mean and spread of what was ablated
 
 Data: copy, recolour and mirror puzzles of 3x3 to 6x6 cells with random colours (no held-out grid equals a trained one
@@ -35,6 +35,7 @@ SMALL: dict[str, object] = {
     "arch.capsule_rows": 2,
     "arch.capsule_columns": 2,
     "global_batch_size": 16,
+    "lr_min_ratio": 1.0,
 }
 SMALL_GRIDS = 4
 ABLATIONS: dict[str, dict[str, object]] = {
@@ -185,7 +186,7 @@ def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, help="497 updates of 32 each; default 8, or 2 (of 995) with --ablate")
+    parser.add_argument("--epochs", type=int, help="497 updates of 32 each; default 8, or 1 (of 995 of 16) with --ablate")
     parser.add_argument("--largest", type=int, default=6, help="cells along the longest side of a grid")
     parser.add_argument("--canvas", type=int, help="pixels along a side; default as shipped")
     parser.add_argument("--ablate", action="store_true")
@@ -196,7 +197,7 @@ def main() -> None:
     if arguments.summary:
         summarise(arguments.out)
     elif arguments.ablate:
-        ablate(arguments.out, arguments.seeds, arguments.epochs or 2, arguments.only)
+        ablate(arguments.out, arguments.seeds, arguments.epochs or 1, arguments.only)
     else:
         canvas = {} if arguments.canvas is None else {"arch.canvas_size": arguments.canvas}
         learn(arguments.out, arguments.epochs or 8, arguments.largest, canvas)
