@@ -5,12 +5,55 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
+from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console
+
+
+class _Forgiving:
+    """stderr, as it is at each moment; what it does not take is lost, and nothing else.
+
+    A reader that leaves (`2>&1 | head`) or a disk that is full of logs must not end a run that has days behind it.
+    """
+
+    encoding = "utf-8"
+
+    @staticmethod
+    def _stream() -> TextIO | None:
+        """Without the proxy that a live panel puts before it, which writes through us."""
+        return cast("TextIO | None", getattr(sys.stderr, "rich_proxied_file", sys.stderr))
+
+    def write(self, text: str) -> int:
+        """Write, if that is possible."""
+        with suppress(OSError):
+            if (stream := self._stream()) is not None:
+                stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with suppress(OSError):
+            if (stream := self._stream()) is not None:
+                stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person may be watching."""
+        stream = self._stream()
+        return stream is not None and stream.isatty()
+
+    def leave(self) -> None:
+        """At exit: lines that still cannot be written would make the interpreter end with a status of its own, 120."""
+        try:
+            if (stream := self._stream()) is not None and not stream.closed:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 @cache
@@ -22,7 +65,9 @@ def stdout() -> Console:
 @cache
 def stderr() -> Console:
     """Where notes, progress and errors go."""
-    return Console(stderr=True, highlight=False, emoji=False)
+    forgiving = _Forgiving()
+    atexit.register(forgiving.leave)
+    return Console(file=cast(TextIO, forgiving), stderr=True, highlight=False, emoji=False)
 
 
 def shows_colours(console: Console) -> bool:
