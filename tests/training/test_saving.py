@@ -65,7 +65,7 @@ def test_a_disk_that_refuses_the_file_costs_nothing_but_the_file(tmp_path: Path,
     assert recorder.saved_steps[:3] == [5, 13, 15]
     assert [note for note in recorder.notes if "File too large" in note and "step 10" in note]
     assert [note for note in recorder.notes if "step 13 is written, after 3 failed attempts" in note]
-    assert len(recorder.notes) == 2
+    assert recorder.notes[2:] == ["best.pt is step 13: step 10, the best one, could not be written"]
     assert differing(whole.state.state_dict(), run.state.state_dict()) == []
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "run/metrics.jsonl").read_bytes()
 
@@ -81,6 +81,20 @@ def test_a_full_disk_is_seen_before_it_is_written_to(
     assert recorder.saved_steps[:2] == [5, 11]
     assert "step 10 is not written (no room: it takes" in recorder.notes[0]
     assert "5.0 kB are free" in recorder.notes[0]
+
+
+def test_a_best_step_that_is_not_written_leaves_its_name_to_the_next(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = prepare(dataset, tmp_path / "run")
+    free = iter([10**9, 10**9, 10**9, 5000])  # before the run, after step 1, at step 5, at step 10
+    monkeypatch.setattr(room, "free_bytes", lambda directory: next(free, 10**9))
+    recorder = Recorder()
+    with StopRequest() as stop:
+        run.train(recorder, stop, stop_at_step=15)
+    assert run.state.best_step == 10
+    assert CheckpointStore(tmp_path / "run").best_step() == 11
+    assert recorder.notes[-1] == "best.pt is step 11: step 10, the best one, could not be written"
 
 
 def test_the_estimate_is_just_above_the_size(tmp_path: Path, dataset: Path) -> None:

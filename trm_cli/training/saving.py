@@ -50,6 +50,8 @@ class Saver:
         self._saved = (state.step, state.evaluated_step)
         self._saved_at = time.monotonic()
         self._failures = 0
+        #: The best step so far could not be written; the next checkpoint takes its name.
+        self._best_owed = False
 
     @property
     def is_saved(self) -> bool:
@@ -70,8 +72,11 @@ class Saver:
         started = time.monotonic()
         synchronise(self.device)
         step = self.state.step
-        problem = self._write(step)
+        best_step = self.state.best_step
+        best = self._best_owed or best_step == step
+        problem = self._write(step, best=best)
         if problem is not None:
+            self._best_owed = best
             # The run is worth more than one file: older checkpoints stand, and the next step tries again.
             if self._failures == 0:
                 self.observer.note(f"the checkpoint of step {step:,} is not written ({problem}); each step tries again")
@@ -79,16 +84,18 @@ class Saver:
             return
         if self._failures:
             self.observer.note(f"the checkpoint of step {step:,} is written, after {self._failures:,} failed attempts")
-        self._failures = 0
+        if best and best_step != step:
+            self.observer.note(f"best.pt is step {step:,}: step {best_step:,}, the best one, could not be written")
+        self._failures, self._best_owed = 0, False
         self._saved = (step, self.state.evaluated_step)
         self._saved_at = time.monotonic()
         self.observer.saved(step, self.store.path(step), self._saved_at - started)
         if self.peers.first:
             self._prune()
 
-    def _write(self, step: int) -> str | None:
+    def _write(self, step: int, *, best: bool) -> str | None:
         """Commit a checkpoint, together with the others; returns why that failed."""
-        best, summary, state = self.state.best_step == step, self.outlets.summary, self._state_dict()
+        summary, state = self.outlets.summary, self._state_dict()
         # First of all: a checkpoint must never be newer than the metrics that it stands on.
         sync = self.outlets.metrics.sync
         try:
