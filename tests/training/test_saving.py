@@ -186,6 +186,20 @@ def test_sigusr1_during_an_evaluation_saves_at_once_and_the_evaluation_begins_ag
     assert CheckpointStore(tmp_path / "run").best_step() == CheckpointStore(tmp_path / "whole").best_step()
 
 
+def test_sigusr1_in_every_evaluation_does_not_keep_the_run_from_going_on(tmp_path: Path, dataset: Path) -> None:
+    run, recorder = prepare(dataset, tmp_path / "run")
+    asked: list[int] = []
+
+    def evaluating(rows: int) -> None:
+        asked.append(rows)
+        assert len(asked) < 20, "the same evaluation began again and again"
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    recorder.evaluating = evaluating  # type: ignore[method-assign]
+    carry_out(run, recorder)
+    assert [step for step, _ in recorder.evaluations] == [10, 20, 30]
+
+
 def test_an_evaluation_that_a_resumed_run_completes_is_saved(tmp_path: Path, dataset: Path) -> None:
     run, recorder = prepare(dataset, tmp_path / "run")
     with StopRequest() as stop:

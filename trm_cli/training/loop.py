@@ -220,7 +220,8 @@ class Loop:
         def between_batches(rows: int) -> bool:
             self.observer.evaluating(rows)
             stop.poll()
-            return bool(stop) or stop.save_wanted
+            # What is saved already is no reason to begin again: signals that keep coming would never let it end.
+            return bool(stop) or (stop.save_wanted and not self._saver.is_saved)
 
         with self._averaged_weights(), gathered(self.state.model, sharded=self.state.sharded):
             result = evaluate(
