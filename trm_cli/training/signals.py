@@ -24,6 +24,7 @@ class StopRequest:
         self.exit_code: ExitCode | None = None
         #: A checkpoint is wanted now; whoever has tried to write it sets this back.
         self.save_wanted = False
+        self._interrupted = False
         self._previous: dict[int, object] = {}
 
     def __bool__(self) -> bool:
@@ -46,8 +47,12 @@ class StopRequest:
         if number == signal.SIGUSR1:
             self.save_wanted = True
             return
-        if number == signal.SIGINT and self.exit_code is ExitCode.INTERRUPTED:
+        if number == signal.SIGTERM:
+            self.exit_code = ExitCode.TERMINATED
+            return
+        if self._interrupted:
             if sys.stderr.isatty():
                 os.write(sys.stderr.fileno(), _SHOW_CURSOR)
             os._exit(ExitCode.INTERRUPTED)
-        self.exit_code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
+        self._interrupted = True
+        self.exit_code = ExitCode.INTERRUPTED
