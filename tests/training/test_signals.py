@@ -1,4 +1,4 @@
-"""The second Ctrl-C ends a process that does not react to the first."""
+"""Signals before the first update, and the second Ctrl-C."""
 
 from __future__ import annotations
 
@@ -33,3 +33,23 @@ def test_a_second_interrupt_does_not_wait() -> None:
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
+
+
+BEFORE_TORCH = """
+import os, signal, sys
+from trm_cli.commands import training_run
+def carry_out(*arguments):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    print("alive, without torch:", "torch" not in sys.modules, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("never here")
+training_run.carry_out = carry_out
+sys.argv = ["trm", "train", "sudoku-4x4"]
+from trm_cli.app import main
+main()
+"""
+
+
+def test_a_command_that_has_not_begun_to_train_ends_as_documented() -> None:
+    done = subprocess.run([sys.executable, "-c", BEFORE_TORCH], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("alive, without torch: True\n", 75), done.stderr

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands.arguments import Device, Processes, Wandb
+from trm_cli.training.signals import starting
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command("resume")(resume)
 
 
+@starting()
 def resume(
     words: Annotated[
         list[str] | None,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands.arguments import Architecture, Device, Processes, Wandb, Words
+from trm_cli.training.signals import starting
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train)
 
 
+@starting()
 def train(
     words: Words = None,
     arch: Architecture = None,

@@ -2,6 +2,8 @@
 
 They set a flag that the loop reads at every step, between evaluation batches and while it waits for data. A signal
 handler must not save anything itself: it may run in the middle of an update. A second SIGINT leaves at once.
+
+Before the loop a signal finds a process that imports, plans or reads, with nothing to save: `starting` is for that.
 """
 
 from __future__ import annotations
@@ -9,12 +11,33 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from trm_cli.errors import ExitCode
 
 #: A live panel hides the cursor, and nothing else will bring it back to a process that leaves at once.
 _SHOW_CURSOR = b"\x1b[?25h\n"
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """SIGTERM ends the block with the status that asks a scheduler for another start; SIGUSR1 does nothing.
+
+    Without it both kill the process, with statuses that are not documented. Decorates a command as well.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise SystemExit(ExitCode.TERMINATED)
+
+    terminated, user = signal.signal(signal.SIGTERM, end), signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, terminated)
+        signal.signal(signal.SIGUSR1, user)
 
 
 class StopRequest:
