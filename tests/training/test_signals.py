@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from tests.training.conftest import write_boards
+from tests.training.runs import TINY_RUN
+
 ROOT = Path(__file__).resolve().parents[2]
 STUBBORN = """
 import time
@@ -53,3 +56,25 @@ main()
 def test_a_command_that_has_not_begun_to_train_ends_as_documented() -> None:
     done = subprocess.run([sys.executable, "-c", BEFORE_TORCH], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("alive, without torch: True\n", 75), done.stderr
+
+
+BEFORE_THE_FIRST_UPDATE = """
+import os, signal, sys
+from trm_cli.training.session import Run
+train = Run.train
+def asked(*arguments, **named):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return train(*arguments, **named)
+Run.train = asked
+from trm_cli.app import main
+main()
+"""
+
+
+def test_a_run_that_is_stopped_before_its_first_update_promises_nothing(tmp_path: Path) -> None:
+    words = [f"data_paths=[{write_boards(tmp_path / 'data')}]", f"checkpoint_path={tmp_path / 'run'}", *TINY_RUN]
+    line = [sys.executable, "-c", BEFORE_THE_FIRST_UPDATE, "train", "sudoku-4x4", *words]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 75, done.stderr
+    assert "before there was anything to save; the same command begins again" in done.stderr
+    assert "trm resume" not in done.stderr

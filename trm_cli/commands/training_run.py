@@ -225,7 +225,9 @@ def _train(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | Non
         if live is not None:
             live.on_line, live.notice, live.cancelled = view.note, view.waiting, lambda: bool(stop)
         code = _train_within_memory(run, preflight, view, stop, wishes.stop_at_step)
-    if code is ExitCode.DONE:
+    if not run.store.steps():
+        note("stopped before there was anything to save; the same command begins again")
+    elif code is ExitCode.DONE:
         if state.step >= run.plan.total_steps:
             note(f"done: {state.step:,} steps; the run is in {path}")
         else:
