@@ -56,7 +56,7 @@ class LargeArray:
     def open(self) -> None:
         """Reserve the whole file on disk, so that a disk too small is noticed before the work. Raises OSError."""
         fresh = not self.begun
-        self._descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if fresh else 0), 0o644)
+        self._descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if fresh else 0), 0o666)
         if fresh:
             _reserve(self._descriptor, self.size, self._partial)
             os.pwrite(self._descriptor, self._header, 0)

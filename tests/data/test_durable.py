@@ -49,6 +49,16 @@ def test_sha256(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
+def test_the_umask_alone_decides_who_may_hold_a_directory(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        with locked_directory(tmp_path / "ours"):
+            mode = stat.S_IMODE((tmp_path / "ours/.lock").stat().st_mode)
+    finally:
+        os.umask(before)
+    assert mode == 0o664
+
+
 HOLDER = """
 import sys, time
 from trm_cli.data.durable import locked_directory
