@@ -14,6 +14,7 @@ from trm_cli.data.durable import held_directory
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.parts import folder_of
 from trm_cli.training.retention import decide
 from trm_cli.training.run_directory import RunDirectory
 from trm_cli.training.signals import StopRequest
@@ -143,6 +144,20 @@ def test_the_best_of_a_discarded_future_is_not_named_any_more(tmp_path: Path, da
         run.train(recorder, stop, stop_at_step=6)
     assert store.best_step() is None
     assert load_checkpoint((tmp_path / "run/latest.pt").resolve())[0]["step"] == 6
+
+
+def test_the_same_step_of_a_sharded_run_is_set_aside_twice(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    for save in ("first", "second"):
+        store.path(20).write_text(save)
+        folder = folder_of(store.path(20))
+        folder.mkdir()
+        (folder / f"{save}-00000.pt").write_text(save)
+        store.set_aside([20])
+    aside = CheckpointStore(tmp_path / "discarded").path(20)
+    assert aside.read_text() == "second"
+    assert [part.name for part in folder_of(aside).iterdir()] == ["second-00000.pt"]
+    assert not folder_of(store.path(20)).exists()
 
 
 def test_a_file_of_a_run_is_not_taken_for_the_run(tmp_path: Path, dataset: Path) -> None:

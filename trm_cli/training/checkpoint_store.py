@@ -180,6 +180,7 @@ class CheckpointStore:
             write_atomically(folder / path.name, path.read_bytes())
         for step in sorted(steps, reverse=True):
             path = self.path(step)
+            delete_checkpoint(folder / path.name)  # set aside before; a folder of parts does not give way by itself
             if folder_of(path).is_dir():  # first: parts without an index would be taken for remains
                 folder_of(path).replace(folder / folder_of(path).name)
             path.replace(folder / path.name)
