@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from trm_cli.errors import CheckpointError
@@ -38,8 +39,12 @@ def known_runs() -> list[Path]:
     if not RUNS.is_dir():
         return []
     runs = [path for path in RUNS.iterdir() if (path / CONFIG).is_file()]
-    return sorted(runs, key=lambda run: _last_change(run), reverse=True)
+    return sorted(runs, key=_last_change, reverse=True)
 
 
 def _last_change(run: Path) -> float:
-    return max((entry.lstat().st_mtime for entry in run.iterdir()), default=0.0)
+    newest = 0.0
+    for entry in run.iterdir():
+        with suppress(FileNotFoundError):  # a run that trains deletes and renames files while we look
+            newest = max(newest, entry.lstat().st_mtime)
+    return newest

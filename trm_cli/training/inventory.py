@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint_file import read_summary, stored_bytes, verify_checkpoint
+from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.parts import Parts
 from trm_cli.training.run_directory import RunDirectory
 
@@ -37,33 +39,37 @@ class Entry:
 def inventory(directory: Path, *, verified: bool) -> list[Entry]:
     """Every checkpoint of a run, oldest first. verified: read every byte, instead of only the summary at the end.
 
-    Raises CheckpointError where the directory does not say whose checkpoints it holds.
+    A run that trains meanwhile may delete some: those are left out. Raises CheckpointError where the directory does not
+    say whose checkpoints it holds.
     """
     store = RunDirectory(directory).store()
-    check = verify_checkpoint if verified else read_summary
     entries = []
     for step in store.steps():
-        path = store.path(step)
-        problem, foreign, parts = None, False, 1
-        try:
-            summary = check(path)
-            foreign = store.run is not None and summary.get("run") != store.run
-            listed = Parts.of(summary, path)
-            parts = len(listed.sizes) if listed else 1
-            store.require_own(path, step, summary)
-        except CheckpointError as error:
-            problem = error.message
-        entries.append(
-            Entry(
-                file=path.name,
-                step=step,
-                bytes=stored_bytes(path),
-                parts=parts,
-                latest=step == store.latest_step(),
-                best=step == store.best_step(),
-                verified=verified and problem is None,
-                problem=problem,
-                foreign=foreign,
-            )
-        )
+        with suppress(FileNotFoundError):
+            entries.append(_entry(store, step, verified=verified))
     return entries
+
+
+def _entry(store: CheckpointStore, step: int, *, verified: bool) -> Entry:
+    """One of them. Raises FileNotFoundError where it is gone."""
+    path = store.path(step)
+    problem, foreign, parts = None, False, 1
+    try:
+        summary = verify_checkpoint(path) if verified else read_summary(path)
+        foreign = store.run is not None and summary.get("run") != store.run
+        listed = Parts.of(summary, path)
+        parts = len(listed.sizes) if listed else 1
+        store.require_own(path, step, summary)
+    except CheckpointError as error:
+        problem = error.message
+    return Entry(
+        file=path.name,
+        step=step,
+        bytes=stored_bytes(path),
+        parts=parts,
+        latest=step == store.latest_step(),
+        best=step == store.best_step(),
+        verified=verified and problem is None,
+        problem=problem,
+        foreign=foreign,
+    )
