@@ -87,12 +87,16 @@ class RunDirectory:
             raise CheckpointError(f"{path} is missing or damaged, so this is not a whole run directory") from error
 
     def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any], threads: int) -> dict[str, Any]:
-        """Write who the run is; returns its identity. Keeps the identity where the run exists already."""
+        """Write who the run is; returns its identity, which is kept once there is a checkpoint that says the same.
+
+        Before that the run begins now, under its old name where it has one, on the dataset that is there now.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / IDENTITY).exists():
+        name = self.identity()["run"] if (self.path / IDENTITY).exists() else None
+        if name is None or not CheckpointStore(self.path).steps():
             # Relative paths of the configuration start here; itself relative, since a tree may move as a whole.
             here = os.path.relpath(Path.cwd(), self.path.resolve())
-            new = {"run": uuid.uuid4().hex[:12], "dataset": dataset, "threads": threads, "started_in": here}
+            new = {"run": name or uuid.uuid4().hex[:12], "dataset": dataset, "threads": threads, "started_in": here}
             write_atomically(self.path / IDENTITY, _json(new))
         write_atomically(self.path / PLAN, _json(plan))
         # config.yaml last: its presence says that the run directory is complete.

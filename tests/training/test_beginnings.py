@@ -1,0 +1,32 @@
+"""How a run begins: on the data that it finds, and with a word on what is missing or damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import write_boards
+from tests.training.runs import prepare, train
+from trm_cli.errors import CheckpointError
+from trm_cli.training import loop
+from trm_cli.training.signals import StopRequest
+
+
+def test_a_run_that_ended_without_a_checkpoint_begins_on_the_data_that_it_finds(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*arguments: object) -> None:
+        raise RuntimeError("out of memory")
+
+    run, recorder = prepare(dataset, tmp_path / "run")
+    with monkeypatch.context() as patched, StopRequest() as stop, pytest.raises(RuntimeError, match="out of memory"):
+        patched.setattr(loop, "update", out_of_memory)
+        run.train(recorder, stop)
+    name = run.directory.identity()["run"]
+    rebuilt = write_boards(tmp_path / "rebuilt", train=48)
+    train(rebuilt, tmp_path / "run", stop_at_step=6)
+    again, _ = prepare(rebuilt, tmp_path / "run")
+    assert (again.state.step, again.directory.identity()["run"]) == (6, name)
+    with pytest.raises(CheckpointError, match="another dataset"):
+        prepare(dataset, tmp_path / "run")
