@@ -6,9 +6,11 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -99,3 +101,12 @@ class CheckpointError(TrmError):
     """A checkpoint is missing, damaged, or belongs to another run."""
 
     exit_code = ExitCode.CHECKPOINT
+
+
+@contextmanager
+def writing(path: Path, *, hint: str) -> Iterator[None]:
+    """What the system refuses while the block writes to `path` becomes a CheckpointError."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot write to {path}: {error.strerror or error}", hint=hint) from error

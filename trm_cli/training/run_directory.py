@@ -6,13 +6,13 @@ import json
 import os
 import uuid
 from collections.abc import Container, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trm_cli.data.durable import DirectoryBusy, held_directory, write_atomically
-from trm_cli.errors import CheckpointError
+from trm_cli.errors import CheckpointError, writing
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint_store import CheckpointStore
 
@@ -55,17 +55,18 @@ class RunDirectory:
         """Keep other processes from training this run. Raises CheckpointError when one does already."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(held_directory(self.path))
+                with self.writing():
+                    stack.enter_context(held_directory(self.path))
             except DirectoryBusy as error:
                 raise CheckpointError(
                     f"{self.path} is being trained by another process (id {error.holder})",
                     hint="wait for it to end, stop it, or choose another checkpoint_path",
                 ) from error
-            except OSError as error:
-                raise CheckpointError(
-                    f"cannot write to {self.path}: {error.strerror}", hint="choose another checkpoint_path"
-                ) from error
             yield
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Within the block a disk that refuses becomes a CheckpointError."""
+        return writing(self.path, hint="free some room there, or choose another checkpoint_path")
 
     def store(self, *, keep: int = 1, milestones: Container[int] | None = None) -> CheckpointStore:
         """The checkpoints of this run, which knows its own. Raises CheckpointError where run.json is damaged."""

@@ -229,15 +229,16 @@ class Run:
         if self.from_step is not None and (newer := discard_newer(self.store, self.state, self.directory.metrics_path)):
             observer.note(f"{len(newer)} newer checkpoints are in {self.directory.path / DISCARDED} now")
         require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
-        identity = self.directory.begin(
-            config=self.config_text,
-            plan=self.plan.to_json(),
-            dataset=self.datasets.identity(),
-            threads=int(self.machine.threads.value),
-        )
-        for path in (self.directory.metrics_path, self.directory.timings_path):
-            cut_back(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
-        metrics, timings = JsonLines(self.directory.metrics_path), JsonLines(self.directory.timings_path)
+        with self.directory.writing():
+            identity = self.directory.begin(
+                config=self.config_text,
+                plan=self.plan.to_json(),
+                dataset=self.datasets.identity(),
+                threads=int(self.machine.threads.value),
+            )
+            for path in (self.directory.metrics_path, self.directory.timings_path):
+                cut_back(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
+            metrics, timings = JsonLines(self.directory.metrics_path), JsonLines(self.directory.timings_path)
         sinks = open_sinks(
             self.config,
             directory=self.directory.path,

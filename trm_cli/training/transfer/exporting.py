@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import torch
 from torch import Tensor
@@ -13,8 +15,8 @@ from torch import Tensor
 from trm_cli.config.compose import load_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.arc_identifiers import read_identifiers
-from trm_cli.data.durable import atomic_file, write_atomically
-from trm_cli.errors import CheckpointError, UsageError
+from trm_cli.data.durable import atomic_file
+from trm_cli.errors import CheckpointError, UsageError, writing
 from trm_cli.training.checkpoint_file import load_checkpoint
 from trm_cli.training.finding import find_run
 from trm_cli.training.inference import find_checkpoint
@@ -58,14 +60,13 @@ def export_weights(
     use_average = state["ema"] is not None if averaged is None else averaged
     tensors = {**state["model"], **(state["ema"] if use_average else {})}
     weights = "ema" if use_average else "raw"
-    out.parent.mkdir(parents=True, exist_ok=True)
     if form == "original":
         tensors = original_layout(tensors, config, compiled=compiled)
-        with atomic_file(out) as file:
+        with _new_file(out) as file:
             torch.save(tensors, file)
     else:
         data = _safetensors(tensors, _metadata(config, summary, weights))
-        with atomic_file(out) as file:
+        with _new_file(out) as file:
             file.write(data)
     return Exported(str(out), form, str(path), int(state["step"]), weights, len(tensors), out.stat().st_size)
 
@@ -85,8 +86,18 @@ def write_identifiers(named: str | None, out: Path) -> int:
             f"the puzzle table of {path} has {rows:,} rows, {dataset} names {len(names):,} identifiers"
         )
     listed = [names.name(row) for row in range(rows)]
-    write_atomically(out, (json.dumps(listed) + "\n").encode())
+    with _new_file(out) as file:
+        file.write((json.dumps(listed) + "\n").encode())
     return rows
+
+
+@contextmanager
+def _new_file(out: Path) -> Iterator[BinaryIO]:
+    """A file that appears whole or not at all. Raises CheckpointError where it cannot be written."""
+    with writing(out, hint="choose another file, or free some room there"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(out) as file:
+            yield file
 
 
 def original_layout(tensors: dict[str, Tensor], config: RunConfig, *, compiled: bool) -> dict[str, Tensor]:
