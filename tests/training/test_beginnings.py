@@ -30,3 +30,17 @@ def test_a_run_that_ended_without_a_checkpoint_begins_on_the_data_that_it_finds(
     assert (again.state.step, again.directory.identity()["run"]) == (6, name)
     with pytest.raises(CheckpointError, match="another dataset"):
         prepare(dataset, tmp_path / "run")
+
+
+def test_damaged_lines_of_the_metrics_are_told_and_the_good_ones_stay(tmp_path: Path, dataset: Path) -> None:
+    train(dataset, tmp_path / "run", stop_at_step=12)
+    path = tmp_path / "run/metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], "damaged\n", *lines[4:]]))
+    run, recorder = prepare(dataset, tmp_path / "run")
+    with StopRequest() as stop:
+        run.train(recorder, stop, stop_at_step=13)
+    kept = path.read_text().splitlines(keepends=True)
+    assert kept[: len(lines)] == [*lines[:3], "damaged\n", *lines[4:]]
+    assert len(kept) == len(lines) + 1
+    assert recorder.notes == [f"{path} has damaged lines, which stay as they are: 1"]

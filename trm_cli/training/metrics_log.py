@@ -57,19 +57,26 @@ class Nowhere:
         """Nothing is there to be made durable."""
 
 
-def cut_back(path: Path, *, step: int, evaluated_step: int) -> None:
-    """Drop what a resumed run writes again: lines after `step`, evaluations after `evaluated_step`, a torn line."""
+def cut_back(path: Path, *, step: int, evaluated_step: int) -> int:
+    """Drop what a resumed run writes again: lines after `step`, evaluations after `evaluated_step`, a torn line.
+
+    Returns how many damaged lines stand before good ones; those stay, since what they held is written nowhere else.
+    """
     if not path.exists():
-        return
-    end = 0
+        return 0
+    position = end = unreadable = damaged = 0
     with path.open("rb") as file:
         for line in file:
+            position += len(line)
             record = _parse(line)
-            limit = evaluated_step if record is not None and record.get("kind") == "eval" else step
-            if record is None or record["step"] > limit:
+            if record is None:
+                unreadable += 1
+                continue
+            if record["step"] > (evaluated_step if record.get("kind") == "eval" else step):
                 break
-            end += len(line)
+            end, damaged = position, unreadable
     os.truncate(path, end)
+    return damaged
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

@@ -236,9 +236,8 @@ class Run:
                 dataset=self.datasets.identity(),
                 threads=int(self.machine.threads.value),
             )
-            for path in (self.directory.metrics_path, self.directory.timings_path):
-                cut_back(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
-            metrics, timings = JsonLines(self.directory.metrics_path), JsonLines(self.directory.timings_path)
+            metrics = self._log(self.directory.metrics_path, observer)
+            timings = self._log(self.directory.timings_path, observer)
         sinks = open_sinks(
             self.config,
             directory=self.directory.path,
@@ -253,6 +252,13 @@ class Run:
                 sink.close()
             metrics.close()
             timings.close()
+
+    def _log(self, path: Path, observer: Observer) -> JsonLines:
+        """A record of the run, which goes on where the state stands."""
+        damaged = cut_back(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
+        if damaged:
+            observer.note(f"{path} has damaged lines, which stay as they are: {damaged:,}")
+        return JsonLines(path)
 
     def _loop(self, observer: Observer, stop: StopRequest, stop_at_step: int | None, outlets: Outlets) -> ExitCode:
         loop = Loop(
