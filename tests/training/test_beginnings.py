@@ -44,3 +44,12 @@ def test_damaged_lines_of_the_metrics_are_told_and_the_good_ones_stay(tmp_path: 
     assert kept[: len(lines)] == [*lines[:3], "damaged\n", *lines[4:]]
     assert len(kept) == len(lines) + 1
     assert recorder.notes == [f"{path} has damaged lines, which stay as they are: 1"]
+
+
+def test_a_run_without_its_carry_says_what_that_costs(tmp_path: Path, dataset: Path) -> None:
+    train(dataset, tmp_path / "run", "save_carry=false", stop_at_step=7)
+    _, recorder = prepare(dataset, tmp_path / "run", "save_carry=false")
+    (note,) = recorder.notes
+    assert "step_00000007.pt" in note and "save_carry=false" in note and "not to the same bits" in note
+    train(dataset, tmp_path / "whole", stop_at_step=7)
+    assert prepare(dataset, tmp_path / "whole")[1].notes == []

@@ -48,6 +48,8 @@ def take_over(
         saved = saved if joined else with_parts(saved, summary, path)
         _require_same_data(summary, data)
         state.load_state_dict(own_state(saved, peers), device)
+        if state.step and state.carry is None:
+            tell(f"{path} has no carry (save_carry=false): the run goes on with fresh rows, not to the same bits")
         return path  # type: ignore[no-any-return]
     if elsewhere is None:
         return None
