@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.streaming_builder import main
+from tests.stream.held_builder import prepare_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 # Small parts, so that a build of a second has dozens of them and several chunks.
@@ -80,3 +81,9 @@ def mixed_dataset(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> P
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a model `held.yaml` whose builder waits in front of its second training chunk."""
+    return prepare_folder(tmp_path)

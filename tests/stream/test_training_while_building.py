@@ -8,14 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.stream.conftest import environment
+from tests.stream.held_builder import until
 from tests.stream.test_build_command import trm
 from tests.training.runs import records
 from trm_cli.data.build import builder_command
@@ -27,67 +26,7 @@ from trm_cli.data.stream_dataset import StreamDataset, open_stream
 from trm_cli.data.waiting import WaitCancelled
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 
-# The real builder, held up or ended after the first training chunk by files that the test makes.
-BUILDER = """\
-import os, sys, time
-from pathlib import Path
-from dataset_builders import streaming_builder
-from dataset_builders.stream_build import StreamBuild
-
-here, join, joined = Path(__file__).parent, StreamBuild._join, []
-
-def held(self, chunk):
-    if chunk.split == "train" and chunk.number == 1:
-        (here / "first").touch()
-        while not any((here / name).exists() for name in ("go", "fail")):
-            time.sleep(0.01)
-        if (here / "fail").exists():
-            (here / "fail").unlink()
-            raise OSError(28, "No space left on device")
-    join(self, chunk)
-
-def held_at_the_end(self, names):
-    while (here / "hold the seal").exists():
-        time.sleep(0.01)
-    seal(self, names)
-
-StreamBuild._join, seal, StreamBuild.seal = held, StreamBuild.seal, held_at_the_end
-sys.exit(streaming_builder.main())
-"""
-
-MODEL = """\
-title: "Held"
-config: cfg_pretrain
-architecture: multimodal_hesc_mini
-dataset_builder: {builder}
-dataset_args:
-  output_dir: data
-  sources: [stories, kaggle/combined]
-  limits: [stories=420, kaggle/combined=3]
-  test_share: 0.02
-  batch_records: 2
-  workers: 1
-checkpoint_path: run
-overrides:
-  global_batch_size: 16
-  epochs: 1
-  threads: 1
-  device: cpu
-  wandb: disabled
-  checkpoint_interval: 1
-  arch: {{hidden_size: 32, num_heads: 2, L_layers: 1, encoder_layers: 1, puzzle_emb_ndim: 32,
-    halt_max_steps: 2, canvas_size: 56}}
-"""
 CANVAS = 56
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a model `held.yaml` whose builder waits in front of its second training chunk."""
-    (tmp_path / "builder.py").write_text(BUILDER)
-    (tmp_path / "configs" / "models").mkdir(parents=True)
-    (tmp_path / "configs" / "models" / "held.yaml").write_text(MODEL.format(builder="builder.py"))
-    return tmp_path
 
 
 FLAGS = (
@@ -103,13 +42,6 @@ def live_build(folder: Path) -> LiveBuild:
 def all_batches(data: StreamDataset) -> list[dict[str, np.ndarray]]:
     order = BatchOrder(16, data.facts.total_groups // 16, "per_epoch")
     return [data.train_batch(step, order, 3) for step in range(1, 2 * order.steps_per_epoch)]
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
 
 
 # ---------------------------------------------------------------- in this process

@@ -223,7 +223,7 @@ def _train(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | Non
     )
     with StopRequest() as stop, view:
         if live is not None:
-            live.on_line, live.notice, live.cancelled = view.note, view.waiting, lambda: bool(stop)
+            live.on_line, live.notice, live.cancelled = view.note, view.waiting, lambda: bool(stop) or stop.failed
         code = _train_within_memory(run, preflight, view, stop, wishes.stop_at_step)
     if not run.store.steps():
         note("stopped before there was anything to save; the same command begins again")

@@ -116,7 +116,7 @@ class Loop:
         end = min(self.plan.total_steps, last_step or self.plan.total_steps)
         agreed = Agreement(stop, self.peers)
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+            with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool, _failing(stop):
                 self._execute(pool, end, agreed)
         except WaitCancelled:
             # The stop came while a batch was waited for: the last step is whole, and the one after it has not begun.
@@ -259,6 +259,16 @@ class Loop:
         else:
             with self.state.ema.swapped(self.state.model):  # type: ignore[arg-type]
                 yield
+
+
+@contextmanager
+def _failing(stop: StopRequest) -> Iterator[None]:
+    """Where the block fails, a reader that waits for data to be built hears of it: its thread is waited for."""
+    try:
+        yield
+    except BaseException:
+        stop.failed = True
+        raise
 
 
 def draws_of_rows(seed: int, step: int, rows: slice, total: int, columns: int) -> np.ndarray:

@@ -47,6 +47,8 @@ class StopRequest:
         self.exit_code: ExitCode | None = None
         #: A checkpoint is wanted now; whoever has tried to write it sets this back.
         self.save_wanted = False
+        #: The run has failed: data that somebody still waits for is not wanted any more.
+        self.failed = False
         self._interrupted = False
         self._previous: dict[int, object] = {}
 
