@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,10 +89,12 @@ def test_a_stopped_process_is_continued_to_the_same_bits(finished: Path, number:
 
 
 def test_a_complete_run_is_left_as_it_is(finished: Path) -> None:
+    (finished / "whole/.lock").write_text("")  # who held it last
     before = {path: path.read_bytes() for path in (finished / "whole").iterdir() if path.is_file()}
     done = trm(*words_of(finished, "whole", "epochs=40"), cwd=finished)
     assert done.returncode == 0
     assert "is complete: 200 steps" in done.stderr
+    (finished / "whole/.lock").write_text("")
     assert before == {path: path.read_bytes() for path in (finished / "whole").iterdir() if path.is_file()}
 
 
@@ -146,8 +149,13 @@ def test_a_dry_run_prints_everything_and_writes_nothing(finished: Path, tmp_path
 def test_two_processes_do_not_train_one_run(finished: Path) -> None:
     from trm_cli.data.durable import held_directory
 
+    shutil.copytree(finished / "whole", finished / "busy", symlinks=True)
+    for name in ("memory.json", "best.pt"):  # what the other process is just about to write
+        (finished / "busy" / name).unlink()
     with held_directory(finished / "busy"):
-        done = trm(*words_of(finished, "busy"), cwd=finished)
+        before = sorted((finished / "busy").iterdir())
+        done = trm(*words_of(finished, "busy", "epochs=41"), "--replan", cwd=finished)
+        assert before == sorted((finished / "busy").iterdir())
     assert done.returncode == 4
     assert "is being trained by another process" in done.stderr
 

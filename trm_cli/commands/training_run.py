@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,9 +125,20 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None, peers: Peer
         note("dry run: nothing was written")
         return ExitCode.DONE
     from trm_cli.config.dump import dump_config
+    from trm_cli.training.run_directory import RunDirectory
 
     text = dump_config(resolved)
-    run = Run.prepare(resolved.config, text, datasets, machine, note, peers, from_step=wishes.from_step)
+    # From here on, so that nobody adds to the run between the state that is read and the first update.
+    with RunDirectory(run_path).held() if peers.first else nullcontext():
+        run = Run.prepare(resolved.config, text, datasets, machine, note, peers, from_step=wishes.from_step)
+        return _carry_on(run, preflight, wishes, live)
+
+
+def _carry_on(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | None) -> ExitCode:
+    """Train where there is something left to do; the directory is held."""
+    from trm_cli.console.output import note
+
+    run_path = run.directory.path
     if wishes.must_exist and run.continued_from is None:
         raise CheckpointError(f"{run_path} has no checkpoint to continue from", hint="`trm train` starts it")
     _announce_discarded(run_path, wishes)

@@ -219,17 +219,17 @@ class Run:
         return self.state.step >= self.plan.total_steps and self.state.evaluated_step >= self.plan.total_steps
 
     def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
-        """Carry the plan out from the state's step on, up to `stop_at_step` where one is given."""
+        """Carry the plan out from the state's step on, up to `stop_at_step` where one is given.
+
+        The directory is held by whoever calls this, since before `prepare`: what that has read must still be true.
+        """
         if not self.peers.first:
             return self._loop(observer, stop, stop_at_step, NOTHING_WRITTEN)
-        with self.directory.held():
-            return self._train(observer, stop, stop_at_step)
-
-    def _train(self, observer: Observer, stop: StopRequest, stop_at_step: int | None) -> ExitCode:
         if self.from_step is not None and (newer := discard_newer(self.store, self.state, self.directory.metrics_path)):
             observer.note(f"{len(newer)} newer checkpoints are in {self.directory.path / DISCARDED} now")
-        require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
         with self.directory.writing():
+            self.directory.path.mkdir(parents=True, exist_ok=True)
+            require_room_for_one(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
             identity = self.directory.begin(
                 config=self.config_text,
                 plan=self.plan.to_json(),
