@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import CheckpointError, ConfigError, ExitCode, UsageError
+from trm_cli.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
@@ -153,6 +153,7 @@ def _carry_on(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | 
 
 def _clear_the_way(resolved: Resolved, wishes: Wishes) -> None:
     """Delete the run where that was asked for; else refuse what would silently change it."""
+    from trm_cli.commands.run_drift import check_drift
     from trm_cli.console.output import note
     from trm_cli.training.fresh import clear_run
 
@@ -246,34 +247,6 @@ def _train(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | Non
     else:
         note(f"stopped after step {state.step:,} with everything saved; `trm resume {path}` goes on")
     return code
-
-
-def check_drift(resolved: Resolved, *, replan: bool) -> None:
-    """Compare the configuration with the one the run was started with. Raises CheckpointError on a grave difference."""
-    from trm_cli.config.compose import load_run_config
-    from trm_cli.console.run_screen import drift_table
-    from trm_cli.training.drift import differences
-    from trm_cli.training.run_directory import CONFIG
-
-    stored = Path(resolved.config.checkpoint_path) / CONFIG
-    if not stored.exists():
-        return
-    try:
-        before = load_run_config(stored).config
-    except ConfigError as error:
-        raise CheckpointError(f"{stored} is damaged: {error.problems[0].message}") from error
-    found = differences(before, resolved.config)
-    grave = [difference for difference in found if difference.resume != "free"]
-    if all(difference.resume == "replan" for difference in grave) and (replan or not grave):
-        return
-    raise CheckpointError(
-        f"the run in {stored.parent} used other settings\n{drift_table(found)}",
-        hint=(
-            "a run directory of its own (checkpoint_path=checkpoints/NAME), or --fresh to give this one up"
-            if any(difference.resume == "fatal" for difference in found)
-            else f"add --replan to accept the new plan (compare first: trm inspect-schedule --compare {stored.parent})"
-        ),
-    )
 
 
 def _plan_without_dataset(resolved: Resolved) -> ExitCode:
