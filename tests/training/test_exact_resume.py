@@ -117,3 +117,13 @@ def test_a_continued_capsule_run_equals_an_uninterrupted_one(
     for name in ("replay.written", "network.memory.priorities", "network.concepts.book", "q_network.target_hidden"):
         assert not torch.equal(state[name], fresh[name]), name
     assert records(tmp_path / "whole", "train")[-1]["td_loss"] > 0
+
+
+@pytest.mark.parametrize("arch", ["trm_quickstart", "multimodal_hesc_mini"])
+def test_a_run_goes_on_in_another_precision(arch: str, tmp_path: Path, dataset: Path, canvases: Path) -> None:
+    data, settings = (dataset, ()) if arch == "trm_quickstart" else (canvases, HESC)
+    for precision, stop in (("float32", 2), ("bfloat16", 3), ("float16", 4), ("float32", 5)):
+        run = train(data, tmp_path / "run", *settings, f"precision={precision}", arch=arch, stop_at_step=stop)
+        assert run.state.carry is not None
+        assert {value.dtype for value in run.state.carry.z.values()} == {getattr(torch, precision)}
+        assert (run.state.step, run.state.skipped) == (stop, 0)

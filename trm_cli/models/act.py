@@ -50,9 +50,10 @@ class Carry:
             extra=dict(state["extra"]),
         )
 
-    def to(self, device: torch.device | str) -> Carry:
-        """The same values on another device."""
-        return self._each(lambda value: value.to(device))
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Carry:
+        """The same on another device, with states of another type: a run may go on in another precision."""
+        moved = self._each(lambda value: value.to(device))
+        return replace(moved, z={name: value.to(dtype) for name, value in moved.z.items()})
 
     def rows(self, part: slice) -> Carry:
         """Some of the rows, as views."""

@@ -92,7 +92,8 @@ class TrainingState:
                 self.ema.load_state_dict(state["ema"])
             if self.scaler and state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
-        self.carry = Carry.from_state_dict(state["carry"]).to(device) if state["carry"] is not None else None
+        saved = state["carry"]
+        self.carry = None if saved is None else Carry.from_state_dict(saved).to(device, self.model.dtype)  # type: ignore[arg-type]
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
         self.step = state["step"]
         self.evaluated_step = state["evaluated_step"]
