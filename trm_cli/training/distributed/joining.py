@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import ExitCode, TrmError, UsageError
-from trm_cli.training.distributed.launcher import LAUNCHER, LOST_CONTACT, follow_launcher
+from trm_cli.training.distributed.launcher import LOST_CONTACT, follow_launcher, launched_by_us, leave_word
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.rows import check_divides
 
@@ -73,9 +73,12 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
         peers = _meet(place, device)
         yield peers
         peers.leave()
-    except LostContact:
+    except LostContact as error:
         # Our launcher knows how the other one ended; other launchers are left to say it in their own words as well.
-        if LAUNCHER in os.environ or (peers is not None and not peers.claim_failure()):
+        if launched_by_us():
+            leave_word(error.message)
+            _leave(LOST_CONTACT)
+        if peers is not None and not peers.claim_failure():
             _leave(LOST_CONTACT)
         silence(False)
         raise

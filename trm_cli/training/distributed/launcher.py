@@ -15,18 +15,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 
 from trm_cli.errors import ExitCode
 
 #: Holds the launcher's process id in the processes that it starts.
 LAUNCHER = "TRM_LAUNCHER"
+#: Holds the end of a pipe into which a process writes how it lost contact: told only where nobody knows better.
+_REASONS = "TRM_LAUNCHER_REASONS"
 #: Exit status of a process that ends because another one has.
 LOST_CONTACT = 76
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _GRACE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
+_HINT = "hint: the same command, or `trm resume RUN`, continues from the last checkpoint"
 
 
 def launched_by_us() -> bool:
@@ -43,9 +47,16 @@ def follow_launcher() -> None:
         os._exit(LOST_CONTACT)  # it died before we asked
 
 
+def leave_word(reason: str) -> None:
+    """Let the launcher know how this process lost contact. The others may have the better reason; it knows them all."""
+    with suppress(OSError):  # it is gone itself
+        os.write(int(os.environ[_REASONS]), f"{reason}\n".encode())
+
+
 def launch(command: Sequence[str], count: int, tell: Callable[[str], None]) -> int:
     """Run `command` as ranks 0 .. count-1 and return the exit status for the whole: 0 when all of them ended well."""
     port = _free_port()
+    reader, writer = os.pipe()
     processes: list[subprocess.Popen[bytes]] = []
     received: list[int] = []
 
@@ -58,8 +69,10 @@ def launch(command: Sequence[str], count: int, tell: Callable[[str], None]) -> i
     previous = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
         for rank in range(count):
-            processes.append(_start(command, rank, count, port))
+            processes.append(_start(command, rank, count, port, writer))
         codes = _watch(processes)
+        os.write(writer, b"\n")  # an empty reason where there is none: the pipe is never waited for
+        reason = os.read(reader, 65_536).decode(errors="replace").splitlines()[0]
     finally:
         for process in processes:
             if process.poll() is None:
@@ -68,10 +81,12 @@ def launch(command: Sequence[str], count: int, tell: Callable[[str], None]) -> i
             process.wait()
         for number, handler in previous.items():
             signal.signal(number, handler)
-    return _verdict(codes, received, tell)
+        os.close(reader)
+        os.close(writer)
+    return _verdict(codes, received, reason, tell)
 
 
-def _start(command: Sequence[str], rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], rank: int, count: int, port: int, reasons: int) -> subprocess.Popen[bytes]:
     place = {
         "RANK": rank,
         "LOCAL_RANK": rank,
@@ -80,10 +95,13 @@ def _start(command: Sequence[str], rank: int, count: int, port: int) -> subproce
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
         LAUNCHER: os.getpid(),
+        _REASONS: reasons,
     }
     environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
     # Without a terminal of its own only the first process could ask something, and none of them does.
-    return subprocess.Popen(list(command), env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        list(command), env=environment, stdin=subprocess.DEVNULL, start_new_session=True, pass_fds=(reasons,)
+    )
 
 
 def _watch(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
@@ -106,8 +124,8 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
     return list(ended.values())
 
 
-def _verdict(codes: Sequence[int], received: Sequence[int], tell: Callable[[str], None]) -> int:
-    """One exit status for all: that of the first process that failed by itself."""
+def _verdict(codes: Sequence[int], received: Sequence[int], reason: str, tell: Callable[[str], None]) -> int:
+    """One exit status for all: that of the first process that failed by itself. reason: how contact was first lost."""
     own = [code for code in codes if code not in (0, LOST_CONTACT)]
     killed = [-code for code in own if code < 0]
     unasked = [number for number in killed if number not in received]
@@ -115,14 +133,18 @@ def _verdict(codes: Sequence[int], received: Sequence[int], tell: Callable[[str]
         name = signal.Signals(unasked[0]).name if unasked[0] in set(signal.Signals) else f"signal {unasked[0]}"
         reason = " (out of memory?)" if name == "SIGKILL" else ""
         tell(f"error: a process of this run was killed by {name}{reason}; the others were stopped")
-        tell("hint: the same command, or `trm resume RUN`, continues from the last checkpoint")
+        tell(_HINT)
         return ExitCode.FAILED
     ended = [code for code in own if code > 0]
     if ended:
         return ended[0]
     if killed:
         return 128 + killed[0]  # as a shell says it: we were asked to end before there was anything to save
-    return ExitCode.FAILED if any(codes) else ExitCode.DONE
+    if not any(codes):
+        return ExitCode.DONE
+    tell(f"error: {reason or 'the processes of this run lost contact with each other'}")
+    tell(_HINT)
+    return ExitCode.FAILED
 
 
 def _free_port() -> int:

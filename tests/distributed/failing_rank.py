@@ -1,0 +1,54 @@
+"""`trm` in two processes, of which one fails in the way that the first word names, or both lose each other."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from trm_cli.app import main
+from trm_cli.console.output import note
+from trm_cli.training.distributed.launcher import launch
+
+
+def break_data(error: Exception) -> None:
+    """The second process cannot have the rows of the seventh update."""
+    from trm_cli.training.session import BoundData
+
+    sound = BoundData.train_batch
+
+    def train_batch(self: BoundData, step: int) -> Any:
+        if os.environ["RANK"] == "1" and step == 7:
+            raise error
+        return sound(self, step)
+
+    BoundData.train_batch = train_batch  # type: ignore[method-assign]
+
+
+def break_exchanges() -> None:
+    """Every process is alive, and after a while no exchange between them works."""
+    import torch.distributed as dist
+
+    sound, calls = dist.all_reduce, []
+
+    def all_reduce(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 40:
+            raise RuntimeError("NCCL error: unhandled system error\nand details")
+        return sound(*arguments, **options)
+
+    dist.all_reduce = all_reduce
+
+
+if __name__ == "__main__":
+    how, *line = sys.argv[1:]
+    if "RANK" not in os.environ:
+        sys.exit(launch([sys.executable, __file__, how, *line], 2, note))
+    if how == "exchange":
+        break_exchanges()
+    else:
+        from trm_cli.errors import DatasetError
+
+        break_data(DatasetError("its rows are gone") if how == "data" else ValueError("a mistake of ours"))
+    sys.argv[1:] = line
+    main()
