@@ -21,7 +21,7 @@ from trm_cli.config.registry import RegistryEntry
 from trm_cli.config.scalars import describe
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.validate import fill_defaults, validate
-from trm_cli.config.yaml_loader import Document, Key
+from trm_cli.config.yaml_loader import Document, Key, parse_yaml
 from trm_cli.errors import ConfigError, Problem, UsageError
 
 
@@ -62,7 +62,15 @@ def load_run_config(path: Path | str, overrides: Sequence[str] = ()) -> Resolved
     path = path / "config.yaml" if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"{registry.shown(path)} does not exist", hint="name a run directory or its config.yaml")
-    document = registry.load(path)
+    return _of_run(registry.load(path), overrides)
+
+
+def read_run_config(text: str, name: str) -> RunConfig:
+    """The configuration that a checkpoint holds as text, called `name` in messages. Raises ConfigError."""
+    return _of_run(parse_yaml(text, name), ()).config
+
+
+def _of_run(document: Document, overrides: Sequence[str]) -> Resolved:
     words, problems = parse_overrides(overrides)
     problems += document.problems
     tree = Tree()

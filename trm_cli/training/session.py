@@ -192,8 +192,8 @@ class Run:
             store,
             datasets.train,
             machine.torch_device,
+            config=config,
             from_step=from_step,
-            elsewhere=config.load_checkpoint,
             tell=tell,
             peers=peers,
         )

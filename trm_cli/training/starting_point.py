@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from trm_cli.config.compose import read_run_config
+from trm_cli.config.schema import RunConfig
 from trm_cli.data.puzzle_dataset import PuzzleDataset
 from trm_cli.data.stream_dataset import StreamDataset
 from trm_cli.errors import CheckpointError
@@ -15,6 +17,7 @@ from trm_cli.training.checkpoint_file import load_checkpoint, load_shared
 from trm_cli.training.checkpoint_store import CheckpointStore
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.whole_state import own_state
+from trm_cli.training.drift import differences
 from trm_cli.training.parts import with_parts
 from trm_cli.training.state import TrainingState
 
@@ -27,15 +30,15 @@ def take_over(
     data: Data,
     device: torch.device,
     *,
+    config: RunConfig,
     from_step: int | None,
-    elsewhere: str | None,
     tell: Callable[[str], None],
     peers: Peers,
 ) -> Path | None:
     """Load what the run goes on from into `state`; returns the file, None where the run starts from nothing.
 
-    from_step: this checkpoint of the run instead of the newest whole one. elsewhere: a file to start from where the run
-    has none of its own; on the same data it is continued exactly, on other data its weights are taken.
+    from_step: this checkpoint of the run instead of the newest whole one. Where the run has none of its own it starts
+    from `load_checkpoint`: that is continued exactly where data and settings allow it, else its weights are taken.
     The first process reads the files, for all of them; the parts of a sharded state are read by each for itself.
     Raises CheckpointError for a file that is damaged, of another run, or of another dataset.
     """
@@ -51,18 +54,22 @@ def take_over(
         if state.step and state.carry is None:
             tell(f"{path} has no carry (save_carry=false): the run goes on with fresh rows, not to the same bits")
         return path  # type: ignore[no-any-return]
-    if elsewhere is None:
+    if config.load_checkpoint is None:
         return None
-    path = Path(elsewhere)
+    path = Path(config.load_checkpoint)
     saved, summary = peers.state_from_first(lambda: load_checkpoint(path) if joined else load_shared(path))
     saved = saved if joined else with_parts(saved, summary, path)
-    if _fingerprint(summary) == data.fingerprint:
+    same_data = _fingerprint(summary) == data.fingerprint
+    before = read_run_config(summary["config"], f"the configuration in {path}")
+    others = [difference.key for difference in differences(before, config) if difference.resume == "fatal"]
+    if same_data and not others:
         state.load_state_dict(own_state(saved, peers), device)
         return path
-    known = state.load_weights(saved)
+    known = state.load_weights(saved, same_rows=same_data)
     rows = 0 if state.model.puzzle_embedding is None else len(state.model.puzzle_embedding.weight)  # type: ignore[arg-type, union-attr]
-    tell(f"{path} was trained on other data: its weights are taken, and the run starts at step 0")
-    if rows:
+    trained = f"with another {', '.join(others)}" if same_data else "on other data"
+    tell(f"{path} was trained {trained}: its weights are taken, and the run starts at step 0")
+    if rows and not same_data:
         tell(f"puzzle table: {known:,} of {rows:,} rows are known by name; the others begin with the mean of all")
     return path
 

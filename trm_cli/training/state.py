@@ -111,15 +111,15 @@ class TrainingState:
         for group, settings in zip(self.trunk_optimizer.param_groups, own, strict=True):
             group.update(settings)
 
-    def load_weights(self, state: dict[str, Any]) -> int:
-        """Take over the weights alone, from a run on other data; the rows of the puzzle table move by name.
+    def load_weights(self, state: dict[str, Any], *, same_rows: bool) -> int:
+        """Take over the weights alone. same_rows: the puzzle table stands for the same puzzles; else its rows move.
 
         A row whose name the other run did not know begins with the mean of its rows, as in the original code. Returns
-        how many rows were known. Raises CheckpointError when the weights do not fit this model.
+        how many rows were known by name. Raises CheckpointError when the weights do not fit this model.
         """
         state = migrate(state)
         weights, known = dict(state["model"]), 0
-        if self.model.puzzle_embedding is not None and TABLE in weights:
+        if self.model.puzzle_embedding is not None and TABLE in weights and not same_rows:
             before, now = _read(state["identifiers"]), self.identifiers
             rows = None if before is None or now is None else before.rows_for(now)
             moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]))

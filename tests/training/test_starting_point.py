@@ -1,0 +1,43 @@
+"""A run that starts from a file of another run: continued exactly, or its weights taken and that said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.conftest import write_boards
+from tests.training.runs import differing, prepare, train
+from trm_cli.training.signals import StopRequest
+
+TABLE = ("arch.num_heads=2", "arch.puzzle_emb_ndim=8", "arch.L_cycles=1", "arch.H_cycles=1")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "named"),
+    [
+        ("global_batch_size=8", "global_batch_size=10", "global_batch_size"),
+        ("ema=false", "ema=true", "ema"),
+        ("optimizer=adam_atan2", "optimizer=adamw", "optimizer"),
+    ],
+)
+def test_settings_that_make_another_run_take_the_weights_alone_and_say_so(
+    before: str, now: str, named: str, tmp_path: Path
+) -> None:
+    data = write_boards(tmp_path / "data", identifiers=4)
+    first = train(data, tmp_path / "first", *TABLE, before, arch="trm_sudoku_att", stop_at_step=6)
+    file = f"load_checkpoint={tmp_path / 'first/latest.pt'}"
+    run, recorder = prepare(data, tmp_path / "second", *TABLE, now, file, arch="trm_sudoku_att")
+    (told,) = recorder.notes
+    assert f"was trained with another {named}: its weights are taken, and the run starts at step 0" in told
+    assert (run.state.step, run.state.carry) == (0, None)
+    assert differing(first.state.model.state_dict(), run.state.model.state_dict()) == []
+    table = run.state.model.state_dict()["puzzle_embedding.weight"]
+    assert not torch.equal(table[1], table[2]), "the rows of the table stay those of their puzzles"
+    if run.state.ema is not None:
+        average = first.state.model.state_dict() if first.state.ema is None else first.state.ema.state_dict()
+        assert differing({name: average[name] for name in run.state.ema.state_dict()}, run.state.ema.state_dict()) == []
+    with StopRequest() as stop:
+        run.train(recorder, stop, stop_at_step=2)
+    assert run.state.step == 2
