@@ -133,6 +133,8 @@ def test_what_is_free_is_the_smaller_of_machine_and_container(tmp_path: Path) ->
     assert free_host_memory(meminfo, tmp_path) == 8192
     (tmp_path / "memory.max").write_text("5000\n")
     assert free_host_memory(meminfo, tmp_path) == 4000
+    (tmp_path / "memory.stat").write_text("anon 200\nfile 800\ninactive_file 700\nactive_file 100\n")
+    assert free_host_memory(meminfo, tmp_path) == 4700, "files that are merely kept in memory give way"
 
 
 def checked(data: Path, run: Path) -> tuple[Preflight, Callable[[], object]]:

@@ -59,8 +59,16 @@ def free_host_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     limit, used = group / "memory.max", group / "memory.current"
     if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdigit():
-        found.append(int(text) - int(used.read_text()))
+        found.append(int(text) - int(used.read_text()) + _idle_cache(group / "memory.stat"))
     return min(found, default=None)
+
+
+def _idle_cache(stat: Path) -> int:
+    """Bytes of files that a container keeps in memory and gives up for whoever needs them: counted as used there."""
+    if not stat.exists():
+        return 0
+    fields = dict(line.split() for line in stat.read_text().splitlines())
+    return int(fields.get("inactive_file", 0))
 
 
 def disk_bytes(path: Path) -> int | None:
