@@ -84,9 +84,13 @@ class RunConfig(Section):
 
     # The machine.
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to compute", resume="free")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = key("auto", "number format", resume="free")
-    micro_batch_size: Whole | None = key(None, "rows computed at once; null = all rows of an update", resume="free",
-                                         unit="rows", ge=1, le=1_048_576)  # fmt: skip
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = key(
+        "auto", "number format; another one rounds otherwise", resume="free"
+    )
+    micro_batch_size: Whole | None = key(
+        None, "rows computed at once; null = all rows of an update; multimodal_hesc keeps what it sees slice by slice",
+        resume="free", unit="rows", ge=1, le=1_048_576,
+    )  # fmt: skip
     activation_checkpointing: bool = key(False, "compute activations twice instead of keeping them", resume="free")
     compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on recent CUDA devices", resume="free")
     sharding: Literal["none", "fsdp"] = key(

@@ -1,7 +1,8 @@
 """What changed between the configuration that a run was started with and the one it is to be continued with.
 
-Every key says in the schema what a change means: `free` (logging, cadence, device), `replan` (the schedule or the
-optimizer's numbers change: must be asked for), `fatal` (another model or other data: another run).
+Every key says in the schema what a change means: `free` (logging, cadence, where and how exactly it is computed; the
+plan stays the same), `replan` (the schedule or the optimizer's numbers change: must be asked for), `fatal` (another
+model or other data: another run).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from trm_cli.config.fields import Resume, Section, resume_class
 from trm_cli.config.schema import RunConfig
 
 EFFECTS = {
-    "free": "free: changes nothing that is learned",
+    "free": "may change: the plan stays the same",
     "replan": "changes the plan of the run",
     "fatal": "another run",
 }
