@@ -211,9 +211,10 @@ class PuzzleModel(nn.Module, ABC):
         del values  # this family anneals nothing
         carry = act.refresh(carry, batch, self.initial_states())
         weights = {name: module.cast(self.dtype) for name, module in self.named_children() if isinstance(module, Stack)}
+        head = self.lm_head.to(self.dtype)
         x = self._embed(carry.data)
         z = self._think(carry.z, x, weights)
-        outputs = self._read(z[self.answer_state])
+        outputs = self._read(z[self.answer_state], head)
         z = {name: value.detach() for name, value in z.items()}
         steps = carry.steps + 1
         with torch.no_grad():
@@ -225,7 +226,7 @@ class PuzzleModel(nn.Module, ABC):
                 exploration_probability=self.settings.halt_exploration_prob,
             )
             if self.settings.learns_to_continue and draws is not None and self.halt_max_steps > 1:
-                ahead = self._read(self._think(z, x, weights)[self.answer_state])
+                ahead = self._read(self._think(z, x, weights)[self.answer_state], head)
                 outputs = replace(outputs, target_q_continue=_bootstrap(ahead, steps >= self.halt_max_steps))
         return replace(carry, z=z, steps=steps, halted=halted), outputs
 
@@ -281,9 +282,9 @@ class PuzzleModel(nn.Module, ABC):
             x = _POSITION_SCALE * (x + self.embed_positions.to(self.dtype))
         return math.sqrt(self.settings.hidden_size) * x
 
-    def _read(self, z: Tensor) -> Outputs:
-        """Heads on the answer state [B, L, D]: tokens after the prefix; halting from a position that sees all."""
-        logits = F.linear(z, self.lm_head.to(self.dtype))[:, self.settings.puzzle_tokens :]
+    def _read(self, z: Tensor, head: Tensor) -> Outputs:
+        """Heads on the answer state [B, L, D]: tokens after the prefix by `head` [V, D]; halting where all is seen."""
+        logits = F.linear(z, head)[:, self.settings.puzzle_tokens :]
         q_halt, q_continue = self.q_head(z[:, -1 if self.settings.causal else 0])
         return Outputs(logits=logits, q_halt=q_halt, q_continue=q_continue)
 

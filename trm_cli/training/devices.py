@@ -65,13 +65,7 @@ def choose_precision(wanted: str, device: str) -> Choice:
 
 
 def choose_tf32(device: str) -> Choice:
-    """Off: who asks for float32 on CUDA asks for its digits; bfloat16 is faster than TF32 and half as large.
-
-    Set and not only stated, so that no environment variable and no other library decides it.
-    """
-    import torch
-
-    torch.set_float32_matmul_precision("highest")
+    """Off: who asks for float32 on CUDA asks for its digits; bfloat16 is faster than TF32 and half as large."""
     if device != "cuda":
         return Choice("off", "a format of CUDA cards")
     return Choice("off", "products in float32 keep all of their digits; precision=bfloat16 is the fast choice")
@@ -109,6 +103,14 @@ def choose_threads(wanted: int | str, *, rows: int, width: int, processes: int =
     if ratio > _WORTH_IT:
         return Choice(str(cores), f"{cores} threads are {ratio:.1f} times as fast as one here and now")
     return Choice("1", f"{cores} threads are {ratio:.1f} times as fast as one here and now: not worth it")
+
+
+def keep_threads(pinned: int, *, processes: int) -> Choice:
+    """The number of a run that goes on, or fewer where it is in more processes now than there are cores for them."""
+    share = max(1, available_cores() // processes)
+    if processes == 1 or pinned <= share:
+        return Choice(str(pinned), "as this run began")
+    return Choice(str(share), f"{processes} processes share {available_cores()} cores; the run began with {pinned}")
 
 
 def product_rate(*, rows: int, width: int) -> float:

@@ -16,6 +16,7 @@ from trm_cli.training.devices import (
     choose_precision,
     choose_tf32,
     choose_threads,
+    keep_threads,
 )
 from trm_cli.training.distributed.peers import ALONE, Peers
 from trm_cli.training.run_directory import RunDirectory
@@ -36,10 +37,12 @@ class Machine:
         """Decide from the configuration and what is here. Raises UsageError for a device that is not.
 
         A run that exists keeps its number of threads: another one may change the last bits of a sum. Of several
-        processes the first one decides.
+        processes the first one decides, and all of them do it.
         """
         machine: Machine = peers.from_first(lambda: cls._choose(config, seq_len, peers))
         torch.set_num_threads(int(machine.threads.value))
+        # Set in every process and not only stated, so that no environment variable and no other library decides it.
+        torch.set_float32_matmul_precision("highest" if machine.tf32.value == "off" else "high")
         if machine.device.value == "cpu":
             keep_freed_memory()
         return machine
@@ -50,7 +53,7 @@ class Machine:
         directory = RunDirectory(Path(config.checkpoint_path))
         pinned = directory.identity()["threads"] if directory.exists() and config.threads == "auto" else None
         threads = (
-            Choice(str(pinned), "as this run began")
+            keep_threads(int(pinned), processes=peers.local_count)
             if pinned
             else choose_threads(
                 config.threads,
