@@ -125,6 +125,20 @@ def test_other_settings_are_told_apart(finished: Path) -> None:
     assert free.returncode == 0
 
 
+def test_a_new_plan_that_is_accepted_is_carried_out(finished: Path) -> None:
+    run = finished / "replanned"
+    shutil.copytree(finished / "whole", run, symlinks=True)
+    before = records(run, "train")
+    done = trm("resume", str(run), "epochs=42", "lr=0.25", "lr_min_ratio=1", "--replan", cwd=finished)
+    assert done.returncode == 0, done.stderr
+    assert "done: 210 steps" in done.stderr
+    after = records(run, "train")
+    assert after[: len(before)] == before
+    assert [record["lr"] for record in after[len(before) :]] == [0.25] * 10
+    assert json.loads((run / "plan.json").read_text())["total_steps"] == 210
+    assert "epochs: 42\n" in (run / "config.yaml").read_text(), "the new plan is the run's own"
+
+
 def test_another_dataset_is_refused(finished: Path) -> None:
     write_boards(finished / "other", train=41)
     words = [f"data_paths=[{finished / 'other'}]", f"checkpoint_path={finished / 'whole'}", *TINY_RUN, "epochs=40"]

@@ -151,6 +151,7 @@ class Service:
             pass
 
     opened: ClassVar[list[str]] = []
+    ids: ClassVar[list[tuple[str, str]]] = []
     busy: ClassVar[bool] = False
 
     @staticmethod
@@ -166,6 +167,7 @@ class Service:
         if cls.busy:
             raise cls.errors.Error("run ID is in use")
         cls.opened.append(mode)
+        cls.ids.append((arguments["id"], arguments["resume"]))
         return cls()
 
     @classmethod
@@ -196,3 +198,16 @@ def test_an_unreachable_service_is_told_once_and_the_run_is_logged_offline(
     assert recorder.notes[2].endswith(f"wandb sync {tmp_path / 'run/wandb'}/offline-run-*-{run_id}")
     assert len(recorder.notes) == 3
     assert run.state.step == 30
+
+
+def test_a_run_that_goes_on_is_the_same_run_at_the_service(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", Service)  # type: ignore[arg-type]
+    monkeypatch.setattr(Service, "ids", [])
+    for stop in (2, 4):
+        run = train(dataset, tmp_path / "run", "wandb=offline", stop_at_step=stop)
+    other = train(dataset, tmp_path / "other", "wandb=offline", stop_at_step=2)
+    mine, its = (one.directory.identity()["run"] for one in (run, other))
+    assert Service.ids == [(mine, "allow"), (mine, "allow"), (its, "allow")]
+    assert mine != its
