@@ -1,0 +1,132 @@
+"""The networks that `benchmarks.gpu_check` looks at, as runs: configuration, plan, random rows, state on a device."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trm_cli.config.compose import compose
+from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.models.layers import swiglu_width
+from trm_cli.schedule.plan import DatasetFacts, make_plan
+from trm_cli.training.loop import draws_of_rows
+from trm_cli.training.preflight import Task
+from trm_cli.training.session import Machine, make_model, make_state
+from trm_cli.training.state import TrainingState
+from trm_cli.training.step import StepSettings, update
+
+
+@dataclass(frozen=True)
+class Case:
+    """An architecture on boards of `length` cells. share: it takes this part of the batch that was asked for."""
+
+    arch: str
+    length: int
+    vocabulary: int
+    share: int
+
+
+CASES = {
+    "sudoku mlp": Case("trm_sudoku", 81, 11, 1),
+    "sudoku attention": Case("trm_sudoku_att", 81, 11, 1),
+    "30x30 attention": Case("trm_arc", 900, 12, 8),
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a case is computed. words: settings that stand above those of the case."""
+
+    device: str
+    precision: str
+    compiled: bool
+    words: tuple[str, ...] = ()
+
+
+def task_of(case: Case, rows: int, way: Way) -> Task:
+    """The run of a case with so many rows in an update, as the memory estimate and the others take it."""
+    words: Sequence[str] = (
+        f"arch={case.arch}",
+        f"global_batch_size={rows}",
+        f"precision={way.precision}",
+        f"device={way.device}",
+        f"compile={str(way.compiled).lower()}",
+        "checkpoint_path=does/not/exist",
+        *way.words,
+    )
+    config = compose("sudoku-extreme", words).config
+    metadata = DatasetMetadata(
+        pad_id=0,
+        ignore_label_id=0,
+        blank_identifier_id=0,
+        vocab_size=case.vocabulary,
+        seq_len=case.length,
+        num_puzzle_identifiers=100,
+        total_groups=100_000,
+        mean_puzzle_examples=1.0,
+        total_puzzles=100_000,
+        kind="sudoku",
+        augmentation=None,
+    )
+    plan = make_plan(config, DatasetFacts(100_000, 1.0, "made up"))
+    machine = Machine.choose(config, case.length)
+    return Task(config, plan, metadata, lambda count: random_rows(case, count), machine, evaluates=False)
+
+
+def random_rows(case: Case, rows: int) -> dict[str, np.ndarray]:
+    """Tokens drawn from a fixed seed; nothing is padding."""
+    random = np.random.default_rng(1)
+    inputs, labels = random.integers(1, case.vocabulary, (2, rows, case.length), dtype=np.int32)
+    return {"inputs": inputs, "labels": labels, "puzzle_identifiers": np.arange(rows, dtype=np.int32) % 100}
+
+
+def model_of(task: Task) -> nn.Module:
+    """A new network on the device, compiled where the task says so."""
+    model = make_model(task.config, task.metadata, task.machine.precision.value).to(task.machine.torch_device)
+    if task.machine.compile.value == "on":
+        model.compile_stacks()  # type: ignore[operator]
+    return model
+
+
+class Updates:
+    """The updates of a run, each as the loop makes it: rows and draws are copied, numbers judged, all of it stepped."""
+
+    def __init__(self, task: Task, case: Case) -> None:
+        self.state: TrainingState = make_state(task.config, model_of(task), task.machine)
+        self._task = task
+        self._rows = random_rows(case, task.config.global_batch_size)
+        self._settings = StepSettings(task.config.global_batch_size, task.config.grad_clip)
+
+    def next(self) -> None:
+        """One update."""
+        step, values = self.state.step + 1, self._task.plan.values_at(self.state.step + 1)
+        clock = namedtuple("Clock", list(values))(*self._copied(np.array(list(values.values()), np.float32)).unbind())
+        batch = {name: self._copied(array) for name, array in self._rows.items()}
+        rows = self._settings.global_batch_size
+        columns = int(self.state.model.draws_per_row)  # type: ignore[arg-type]
+        draws = self._copied(draws_of_rows(0, step, slice(0, rows), rows, columns))
+        update(self.state, batch, draws, values, clock, self._settings)
+        self.state.step = step
+
+    def _copied(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self._task.machine.torch_device, non_blocking=True)
+
+
+def flops(task: Task, case: Case) -> float:
+    """Matrix arithmetic of one update of a TRM: 2 for each multiply-add, a backward counts twice its forward."""
+    arch = task.config.arch.model_dump()
+    width, length = arch["hidden_size"], case.length + arch["puzzle_emb_len"]
+    features = 3 * length * width * swiglu_width(width, arch["expansion"])
+    tokens = (
+        3 * length * width * swiglu_width(length, arch["expansion"])
+        if arch["mlp_t"]
+        else 4 * length * width**2 + 2 * length**2 * width
+    )
+    calls = arch["L_cycles"] + 1
+    stack = 2.0 * task.config.global_batch_size * arch["L_layers"] * (features + tokens)
+    return stack * ((arch["H_cycles"] - 1) * calls + 3 * calls)

@@ -1,0 +1,69 @@
+"""The check of a CUDA machine, tried on the processor at toy size: nothing that fails takes the other figures along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import gpu_check, gpu_parity
+from benchmarks.gpu_cases import CASES, Case, Updates
+from benchmarks.gpu_parity import Said, compared
+from trm_cli.training.preflight import Task
+
+TOY = (
+    "arch.hidden_size=16", "arch.num_heads=2", "arch.puzzle_emb_ndim=16", "arch.puzzle_emb_len=1", "arch.H_cycles=2",
+    "arch.L_cycles=1", "arch.L_layers=1", "threads=1",
+)  # fmt: skip
+
+
+def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "check.json"
+    lengths: list[int] = []
+
+    class Small(Updates):
+        """A card that holds everything but float16."""
+
+        def __init__(self, task: Task, case: Case) -> None:
+            lengths.append(len(json.loads(out.read_text())["speed"]))
+            if task.machine.precision.value == "float16":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 ...")
+            super().__init__(task, case)
+
+    monkeypatch.setattr(gpu_check, "CASES", {"sudoku mlp": CASES["sudoku mlp"]})
+    monkeypatch.setattr(gpu_check, "Updates", Small)
+    line = ["--device", "cpu", "--batch", "4", "--steps", "1", "--modes", "eager", "--out", str(out), *TOY]
+    assert gpu_check.main(line) == 1
+    report = json.loads(out.read_text())
+    assert lengths == [0, 1, 2], "a report is there before the next case begins"
+    assert [one["agrees"] for one in report["parity"]] == [True] * 3
+    by_precision = {one["precision"]: one for one in report["speed"]}
+    assert by_precision["float16"]["error"] == "out of memory"
+    assert "Tried to allocate" in by_precision["float16"]["said"]
+    for name in ("bfloat16", "float32"):
+        assert {"peak_gib", "estimate_gib", "share_of_matmul", "samples_per_second"} <= by_precision[name].keys()
+    reached: dict[str, Any] = {one["figure"]: one for one in report["aims"]}
+    assert (reached["steps_per_second"]["aim"], reached["samples_per_second"]["best"]) == (14.0, None)
+    assert max(len(text) for text in capsys.readouterr().out.splitlines()[1:]) <= 120
+
+
+def test_a_wrong_kernel_is_told_from_rounding() -> None:
+    wanted = Said(torch.ones(2, 3, 4), torch.tensor(2.0), torch.arange(1.0, 9.0))
+    assert compared(wanted, wanted, "float32")["agrees"]
+    assert not compared(wanted._replace(loss=torch.tensor(2.2)), wanted, "bfloat16")["agrees"]
+    assert not compared(wanted._replace(gradient=wanted.gradient.roll(1)), wanted, "bfloat16")["agrees"]
+    assert not compared(wanted._replace(loss=torch.tensor(torch.nan)), wanted, "float16")["agrees"]
+    assert set(gpu_parity.LIMITS) == set(gpu_check.PRECISIONS)
+
+
+def test_without_a_card_there_is_nothing_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a card here")
+    assert gpu_check.main(["--out", str(tmp_path / "check.json")]) == 0
+    assert "nothing to check" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
