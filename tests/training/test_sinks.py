@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -195,7 +196,7 @@ def test_an_unreachable_service_is_told_once_and_the_run_is_logged_offline(
     assert Service.opened == ["offline"]
     assert [note for note in recorder.notes if "cannot be reached (connection refused)" in note] == recorder.notes[1:2]
     run_id = run.directory.identity()["run"]
-    assert recorder.notes[2].endswith(f"wandb sync {tmp_path / 'run/wandb'}/offline-run-*-{run_id}")
+    assert recorder.notes[2].endswith(f"wandb sync {tmp_path / 'run/wandb'}/*run-*-{run_id}")
     assert len(recorder.notes) == 3
     assert run.state.step == 30
 
@@ -211,3 +212,23 @@ def test_a_run_that_goes_on_is_the_same_run_at_the_service(
     mine, its = (one.directory.identity()["run"] for one in (run, other))
     assert Service.ids == [(mine, "allow"), (mine, "allow"), (its, "allow")]
     assert mine != its
+
+
+def test_a_service_that_does_not_take_the_rest_ends_with_a_line(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(self: Service) -> None:
+        """As W&B does when the network is gone; without a limit it waits for it."""
+        if os.environ["WANDB_FINISH_TIMEOUT_RAISES"] == "true" and float(os.environ["WANDB_FINISH_TIMEOUT"]) <= 20:
+            raise TimeoutError("Timed out finishing run.")
+
+    for name in ("WANDB_FINISH_TIMEOUT", "WANDB_FINISH_TIMEOUT_RAISES"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "wandb", Service)  # type: ignore[arg-type]
+    monkeypatch.setattr(Service, "finish", finish)
+    run, recorder = prepare(dataset, tmp_path / "run", "wandb=offline")
+    with StopRequest() as stop:
+        assert run.train(recorder, stop, stop_at_step=2) == 0
+    assert "Weights & Biases failed and is switched off: TimeoutError: it has not taken the rest" in recorder.notes[-1]
+    assert "wandb sync" in recorder.notes[-1]

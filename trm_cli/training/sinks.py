@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from trm_cli.config.schema import RunConfig
 
-#: How long a start may wait for Weights & Biases.
+#: How long a start and an end may wait for Weights & Biases.
 _WANDB_SECONDS = 20
 
 
@@ -144,8 +144,11 @@ class WandbSink:
         tell: Callable[[str], None],
     ) -> None:
         self._tell = tell
-        self._pattern = directory / "wandb" / f"offline-run-*-{run_id}"
+        self._pattern = directory / "wandb" / f"*run-*-{run_id}"
         os.environ.setdefault("WANDB_SILENT", "true")
+        # Through the environment: versions that do not know it look past it. Without it an end waits for the network.
+        os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(_WANDB_SECONDS))
+        os.environ.setdefault("WANDB_FINISH_TIMEOUT_RAISES", "true")
         import wandb
 
         settings = wandb.Settings(
@@ -187,6 +190,9 @@ class WandbSink:
 
     def close(self) -> None:
         """Finish the W&B run."""
-        self._run.finish()
+        try:
+            self._run.finish()
+        except TimeoutError as error:
+            raise TimeoutError(f"it has not taken the rest; to send that: wandb sync {self._pattern}") from error
         if self._offline:
             self._tell(f"to send this run to Weights & Biases: wandb sync {self._pattern}")
