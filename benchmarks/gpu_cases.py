@@ -75,7 +75,7 @@ def task_of(case: Case, rows: int, way: Way) -> Task:
     )
     plan = make_plan(config, DatasetFacts(100_000, 1.0, "made up"))
     machine = Machine.choose(config, case.length)
-    return Task(config, plan, metadata, lambda count: random_rows(case, count), machine, evaluates=False)
+    return Task(config, plan, metadata, lambda count: random_rows(case, count), machine, evaluated=0)
 
 
 def random_rows(case: Case, rows: int) -> dict[str, np.ndarray]:
