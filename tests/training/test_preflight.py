@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
 from trm_cli.models import formulas
 from trm_cli.training import kept_estimate, loop
+from trm_cli.training import preflight as preflight_module
 from trm_cli.training.hardware import free_host_memory
 from trm_cli.training.kept_estimate import keep, kept_or_new
 from trm_cli.training.ledger import Ledger, weightless
@@ -122,6 +124,33 @@ def test_the_rows_that_are_advised_fit() -> None:
     assert 0.6 * needed.total // 2 < estimate(task, micro_batch_size=rows).total <= needed.total // 2
     assert "not even one row" in Preflight(task, needed, free=1000).advice()
     assert Preflight(task, needed, free=None).fits
+
+
+def test_a_device_that_refuses_what_the_estimate_allowed_gets_fewer_rows() -> None:
+    full = torch.OutOfMemoryError("CUDA out of memory.")
+    for words, least in ((SMALL, 8), ((*SMALL, "arch.hidden_size=256"), 1)):  # few weights, and mostly weights
+        task = task_of("trm attention", 32, "float32", *words)
+        needed = estimate(task)
+        hint = Preflight(task, needed, free=2 * needed.total).too_large(full).hint
+        assert hint is not None
+        rows = int(hint.split("micro_batch_size=")[1].split()[0])
+        assert least <= rows <= 16
+        assert estimate(task, micro_batch_size=rows).total < needed.total
+    alone = task_of("trm attention", 32, "float32", *SMALL, "micro_batch_size=1")
+    hint = Preflight(alone, estimate(alone), free=10**12).too_large(full).hint
+    assert hint is not None and "not even one row" in hint
+
+
+def test_processes_share_what_is_kept_and_the_memory_of_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of("trm attention", 8, "float32", *SMALL)
+    whole, parts = estimate(task), estimate(replace(task, shards=4))
+    for name in ("optimizer", "average"):
+        assert parts.parts[name] == whole.parts[name] // 4 > 0
+    for name in ("weights", "gradients"):  # gathered for the length of an update, beside the part that is kept
+        assert parts.parts[name] - whole.parts[name] == whole.parts["gradients"] // 4
+    assert parts.parts["activations"] == whole.parts["activations"]
+    monkeypatch.setattr(preflight_module, "free_memory", lambda device: 12_000)
+    assert (Preflight.of(task, whole).free, Preflight.of(task, whole, neighbours=3).free) == (12_000, 4_000)
 
 
 def test_what_is_free_is_the_smaller_of_machine_and_container(tmp_path: Path) -> None:

@@ -186,8 +186,9 @@ def _preflight(resolved: Resolved, plan: TrainingPlan, datasets: Datasets, machi
     train = datasets.train
     config = resolved.config.model_copy(update={"global_batch_size": plan.global_batch_size // peers.count})
     evaluated = eval_batch_size(resolved.config, datasets.test, peers.count) // peers.count
-    task = Task(config, plan, train.metadata, train.blank, machine, evaluated)
-    preflight = Preflight.of(task, kept_or_new(task, Path(config.checkpoint_path)))
+    shards = peers.count if config.sharding == "fsdp" else 1
+    task = Task(config, plan, train.metadata, train.blank, machine, evaluated, shards)
+    preflight = Preflight.of(task, kept_or_new(task, Path(config.checkpoint_path)), neighbours=peers.local_count)
     show_memory(preflight)
     return preflight
 

@@ -28,6 +28,7 @@ def _key(task: Task) -> str:
         "batch": {name: [list(array.shape), str(array.dtype)] for name, array in task.blank(1).items()},
         "machine": [machine.device.value, machine.precision.value, machine.compile.value],
         "evaluated": task.evaluated,
+        "shards": task.shards,
         "torch": torch.__version__,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -47,7 +47,8 @@ _EVALUATED = (2, 6)
 class Task:
     """Whose memory is estimated. blank: a batch of that many rows, with the shapes of a real one.
 
-    evaluated: rows of a batch of an evaluation, 0 where there is none.
+    evaluated: rows of a batch of an evaluation, 0 where there is none. shards: processes among which weights, moments
+    and average are divided.
     """
 
     config: RunConfig
@@ -56,6 +57,7 @@ class Task:
     blank: Callable[[int], dict[str, np.ndarray]]
     machine: Machine
     evaluated: int
+    shards: int = 1
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,19 @@ def _carried_out(task: Task, size: int) -> Estimate:
         holes = resident - training if task.machine.device.value == "cpu" else 0
         kernels = _KERNELS + (_COMPILED_PRODUCT * len(ledger.products) if task.machine.device.value == "cpu" else 0)
         parts["allocator"] = holes + kernels + int(_UNSEEN * (training + holes))
-    return Estimate(parts, size)
+    return Estimate(_divided(parts, task.shards) if task.shards > 1 else parts, size)
+
+
+def _divided(parts: dict[str, int], shards: int) -> dict[str, int]:
+    """The same in one of several processes: its part of all that is kept, and whole weights and gradients meanwhile."""
+    share = parts["gradients"] // shards
+    return {
+        **parts,
+        "weights": parts["weights"] + share,
+        "gradients": parts["gradients"] + share,
+        "optimizer": parts["optimizer"] // shards,
+        "average": parts["average"] // shards,
+    }
 
 
 def _built(task: Task, ledger: Ledger) -> tuple[TrainingState, dict[str, int]]:
@@ -199,9 +213,12 @@ class Preflight:
     free: int | None
 
     @classmethod
-    def of(cls, task: Task, needed: Estimate) -> Preflight:
-        """Look what is free."""
-        return cls(task, needed, free_memory(task.machine.torch_device))
+    def of(cls, task: Task, needed: Estimate, *, neighbours: int = 1) -> Preflight:
+        """Look what is free; `neighbours` processes of the run share the memory of a processor."""
+        free = free_memory(task.machine.torch_device)
+        return cls(
+            task, needed, free // neighbours if free is not None and task.machine.device.value == "cpu" else free
+        )
 
     @property
     def fits(self) -> bool:
@@ -213,19 +230,31 @@ class Preflight:
         """Whether little is left for what no estimate sees."""
         return self.free is not None and self.needed.total > _COMFORTABLE * self.free
 
-    def advice(self) -> str:
-        """What fits, by the estimate; memory grows with the rows at once in a straight line."""
+    def advice(self, *, refused: bool = False) -> str:
+        """What fits, by the estimate; memory grows with the rows at once in a straight line.
+
+        refused: the device has had no room although the estimate said so; then it is too low by that much at least,
+        and half of the rows at most are advised.
+        """
         assert self.free is not None
         size = self.needed.micro_batch_size
         smaller = max(1, size // 4)
         less = estimate(self.task, micro_batch_size=smaller)
         slope = (self.needed.total - less.total) / max(1, size - smaller)
-        room = _COMFORTABLE * self.free - less.total
+        room = _COMFORTABLE * min(self.free, self.needed.total) - less.total
         rows = int(smaller + room / slope) if slope > 0 else 0
+        if refused and self.fits:
+            rows = max(1, min(rows, size // 2))
         also = "" if self.task.config.activation_checkpointing else ", or activation_checkpointing=true"
         if 1 <= rows < size:
-            return f"micro_batch_size={rows} fits by the estimate and learns the same{also}"
+            return f"micro_batch_size={rows} fits by the estimate and {self._learns()}{also}"
         return f"not even one row at a time fits: choose a smaller arch.hidden_size or global_batch_size{also}"
+
+    def _learns(self) -> str:
+        """What computing an update in slices means for what is learned."""
+        if isinstance(self.task.config.arch, HescArch):
+            return "learns nearly the same (replay, concepts and memory move slice by slice)"
+        return "learns the same"
 
     def too_large(self, error: RuntimeError | None = None) -> TrmError:
         """The one message of a run that needs more than there is; `error` is what the device said."""
@@ -235,7 +264,7 @@ class Preflight:
         return TrmError(
             f"an update of {self.needed.micro_batch_size} rows at once needs about {in_words(self.needed.total)}, "
             f"{free} is free on {device}{said}",
-            hint=None if self.free is None else self.advice(),
+            hint=None if self.free is None else self.advice(refused=error is not None),
         )
 
 
