@@ -129,4 +129,4 @@ def flops(task: Task, case: Case) -> float:
     )
     calls = arch["L_cycles"] + 1
     stack = 2.0 * task.config.global_batch_size * arch["L_layers"] * (features + tokens)
-    return stack * ((arch["H_cycles"] - 1) * calls + 3 * calls)
+    return float(stack * ((arch["H_cycles"] - 1) * calls + 3 * calls))
