@@ -119,7 +119,7 @@ def test_carry_goes_through_a_plain_file_and_goes_on_to_the_bit() -> None:
         loaded = Carry.from_state_dict(torch.load(file, weights_only=True))
         draws = torch.rand(5, 2)
         first, _ = model.advance(carry, make_batch(9), None, draws)
-        second, _ = model.advance(loaded.to("cpu"), make_batch(9), None, draws)
+        second, _ = model.advance(loaded.to("cpu", torch.float32), make_batch(9), None, draws)
     for name in first.z:
         assert torch.equal(first.z[name], second.z[name])
     assert torch.equal(first.halted, second.halted)
