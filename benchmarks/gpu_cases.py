@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.config.compose import compose
+from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.data.stream_records import TEXT
+from trm_cli.data.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
+from trm_cli.models.hesc.budget import arithmetic
+from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import swiglu_width
 from trm_cli.schedule.plan import DatasetFacts, make_plan
 from trm_cli.training.loop import draws_of_rows
@@ -23,7 +28,8 @@ from trm_cli.training.step import StepSettings, update
 
 @dataclass(frozen=True)
 class Case:
-    """An architecture on boards of `length` cells. share: it takes this part of the batch that was asked for."""
+    """An architecture on boards, or on canvases, of `length` cells. share: it takes this part of the batch that was
+    asked for."""
 
     arch: str
     length: int
@@ -35,6 +41,7 @@ CASES = {
     "sudoku mlp": Case("trm_sudoku", 81, 11, 1),
     "sudoku attention": Case("trm_sudoku_att", 81, 11, 1),
     "30x30 attention": Case("trm_arc", 900, 12, 8),
+    "capsules": Case("multimodal_hesc", 1024, VOCAB_SIZE, 24),
 }
 
 
@@ -81,8 +88,25 @@ def task_of(case: Case, rows: int, way: Way) -> Task:
 def random_rows(case: Case, rows: int) -> dict[str, np.ndarray]:
     """Tokens drawn from a fixed seed; nothing is padding."""
     random = np.random.default_rng(1)
+    if case.arch.startswith("multimodal_hesc"):
+        return _random_canvases(random, rows, case.length)
     inputs, labels = random.integers(1, case.vocabulary, (2, rows, case.length), dtype=np.int32)
     return {"inputs": inputs, "labels": labels, "puzzle_identifiers": np.arange(rows, dtype=np.int32) % 100}
+
+
+def _random_canvases(random: np.random.Generator, rows: int, cells: int) -> dict[str, np.ndarray]:
+    """Grids that fill the canvas in even rows, texts in odd ones."""
+    kind = np.arange(rows, dtype=np.int32) % 2
+    is_text = kind[:, None] == TEXT
+    colours, letters = (random.integers(low, high, (2, rows, cells)) for low, high in ((0, 10), (97, 123)))
+    following = np.where(np.arange(cells) < TEXT_TARGET, FIRST_BYTE + letters[1], IGNORED)
+    return {
+        "canvas_kind": kind,
+        "canvas": np.where(is_text, letters[0], 1 + colours[0]).astype(np.uint8),
+        "target": np.where(is_text, following, FIRST_COLOUR + colours[1]).astype(np.int32),
+        "target_kind": kind,
+        "puzzle_identifiers": np.arange(rows, dtype=np.int32) % 100,
+    }
 
 
 def model_of(task: Task) -> nn.Module:
@@ -118,8 +142,11 @@ class Updates:
 
 
 def flops(task: Task, case: Case) -> float:
-    """Matrix arithmetic of one update of a TRM: 2 for each multiply-add, a backward counts twice its forward."""
+    """Matrix arithmetic of one update: 2 for each multiply-add, a backward counts twice its forward."""
     arch = task.config.arch.model_dump()
+    if isinstance(task.config.arch, HescArch):
+        settings = HescSettings(**task.config.arch.model_dump(exclude={"family", "name"}))
+        return task.config.global_batch_size * sum(arithmetic(settings, VOCAB_SIZE, case.length).training.values())
     width, length = arch["hidden_size"], case.length + arch["puzzle_emb_len"]
     features = 3 * length * width * swiglu_width(width, arch["expansion"])
     tokens = (

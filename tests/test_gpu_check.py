@@ -52,6 +52,19 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
     assert max(len(text) for text in capsys.readouterr().out.splitlines()[1:]) <= 120
 
 
+def test_capsules_on_canvases_are_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_check, "CASES", {"capsules": CASES["capsules"]})
+    monkeypatch.setattr(gpu_check, "PRECISIONS", ("float32",))
+    toy = ("arch.hidden_size=32", "arch.num_heads=2", "arch.puzzle_emb_ndim=32", "arch.encoder_layers=1", *TOY[4:])
+    line = ["--device", "cpu", "--batch", "48", "--steps", "1", "--modes", "eager", "--out", str(tmp_path / "c.json")]
+    assert gpu_check.main([*line, *toy]) == 0
+    (row,) = json.loads((tmp_path / "c.json").read_text())["speed"]
+    assert row["batch"] == 2 and row["samples_per_second"] > 0 and row["share_of_matmul"] > 0
+    peaks = [{"case": "capsules", "peak_gib": peak} for peak in (20.0, 12.0)]
+    assert [one["reached"] for one in gpu_check.aims(peaks)] == [None, None, None, True]
+    assert [one["reached"] for one in gpu_check.aims(peaks[:1])] == [None, None, None, False]
+
+
 def test_a_wrong_kernel_is_told_from_rounding() -> None:
     wanted = Said(torch.ones(2, 3, 4), torch.tensor(2.0), torch.arange(1.0, 9.0))
     assert compared(wanted, wanted, "float32")["agrees"]
