@@ -186,7 +186,9 @@ def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, help="497 updates of 32 each; default 8, or 1 (of 995 of 16) with --ablate")
+    parser.add_argument(
+        "--epochs", type=int, help="497 updates of 32 each; default 8, or 1 (of 995 of 16) with --ablate"
+    )
     parser.add_argument("--largest", type=int, default=6, help="cells along the longest side of a grid")
     parser.add_argument("--canvas", type=int, help="pixels along a side; default as shipped")
     parser.add_argument("--ablate", action="store_true")

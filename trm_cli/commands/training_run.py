@@ -14,6 +14,7 @@ from trm_cli.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
+    from trm_cli.config.schema import RunConfig
     from trm_cli.data.live_build import LiveBuild
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.distributed.peers import Peers
@@ -120,7 +121,7 @@ def _run(resolved: Resolved, wishes: Wishes, live: LiveBuild | None, peers: Peer
     if not preflight.fits and not wishes.dry_run and machine.device.value == "cpu":
         raise preflight.too_large()  # the system would kill the process, without a word
     if wishes.dry_run:
-        _show_cost(resolved, plan, machine.device.value, peers.count)
+        _show_cost(resolved.config, plan, machine.device.value, peers.count)
         _announce_discarded(run_path, wishes)
         note("dry run: nothing was written")
         return ExitCode.DONE
@@ -147,7 +148,7 @@ def _carry_on(run: Run, preflight: Preflight, wishes: Wishes, live: LiveBuild | 
         note(f"{run_path} is complete: {run.plan.total_steps:,} steps{best}")
         note("`--fresh` starts it again; `trm resume --extend-epochs N` goes on")
         return ExitCode.DONE
-    _show_cost(resolved, plan, machine.device.value, peers.count)
+    _show_cost(run.config, run.plan, run.machine.device.value, run.peers.count)
     return _train(run, preflight, wishes, live)
 
 
@@ -261,15 +262,15 @@ def _plan_without_dataset(resolved: Resolved) -> ExitCode:
     show_plan(resolved, plan)
     from trm_cli.training.devices import choose_device
 
-    _show_cost(resolved, plan, choose_device(resolved.config.device).value)
+    _show_cost(resolved.config, plan, choose_device(resolved.config.device).value)
     note("dry run: the dataset would be built first, or beside the training where it is a stream; nothing was written")
     return ExitCode.DONE
 
 
-def _show_cost(resolved: Resolved, plan: TrainingPlan, device: str, processes: int = 1) -> None:
+def _show_cost(config: RunConfig, plan: TrainingPlan, device: str, processes: int = 1) -> None:
     from trm_cli.console.run_screen import show_cost
     from trm_cli.training.cost import processor_cost
 
-    cost = processor_cost(resolved.config, plan, processes) if device == "cpu" else None
+    cost = processor_cost(config, plan, processes) if device == "cpu" else None
     if cost is not None:
         show_cost(cost)
