@@ -45,14 +45,17 @@ def carry_out(resolved: Resolved, wishes: Wishes) -> int:
     """Do what the command asked for; returns the exit code of the run."""
     from trm_cli.console.output import silence
     from trm_cli.training.devices import prepare_threads
-    from trm_cli.training.distributed.joining import joined
+    from trm_cli.training.distributed.joining import end_process, joined
 
     config = resolved.config
     if _is_launch(config.global_batch_size, wishes):
         return _launch(wishes)
     prepare_threads()  # before torch is imported
     with joined(global_batch_size=config.global_batch_size, device=config.device, silence=silence) as peers:
-        return _carry_out(resolved, wishes, peers)
+        code = _carry_out(resolved, wishes, peers)
+    if peers.count > 1:
+        end_process(code)
+    return code
 
 
 def _is_launch(global_batch_size: int, wishes: Wishes) -> bool:

@@ -77,14 +77,14 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
         # Our launcher knows how the other one ended; other launchers are left to say it in their own words as well.
         if launched_by_us():
             leave_word(error.message)
-            _leave(LOST_CONTACT)
+            end_process(LOST_CONTACT)
         if peers is not None and not peers.claim_failure():
-            _leave(LOST_CONTACT)
+            end_process(LOST_CONTACT)
         silence(False)
         raise
     except Exception as error:
         if peers is not None and not peers.claim_failure():
-            _leave(int(error.exit_code) if isinstance(error, TrmError) else int(ExitCode.FAILED))
+            end_process(int(error.exit_code) if isinstance(error, TrmError) else int(ExitCode.FAILED))
         silence(False)
         raise
 
@@ -110,8 +110,10 @@ def _meet(place: Place, device: str) -> ProcessGroup:
     return ProcessGroup(store, place.rank, place.count, place.local_count, kind)
 
 
-def _leave(code: int) -> None:
-    """End at once and in silence: threads of a broken exchange may never end by themselves."""
-    with suppress(OSError):
-        sys.stderr.flush()
+def end_process(code: int) -> None:
+    """End at once: threads of a broken exchange may never end by themselves, and those of a sound one have been seen to
+    abort a process that was through (`terminate called without an active exception`)."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
