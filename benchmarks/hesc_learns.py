@@ -54,7 +54,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "no memory": {"arch.enable_memory": False},
     "no VQ": {"arch.enable_vq": False},
     "constant temperature": {"q_temperature_end": 1.0},
-    "the recipe": {name: False for name in EVERYTHING},
+    "the recipe": dict.fromkeys(EVERYTHING, False),
 }
 
 
