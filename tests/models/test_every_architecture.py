@@ -15,6 +15,7 @@ from trm_cli.models import create_model
 from trm_cli.models.act import StepResult
 from trm_cli.models.hesc import budget
 from trm_cli.models.hesc.losses import judge
+from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
 from trm_cli.models.hesc.planner import LatentPlanner
 
@@ -54,10 +55,8 @@ def batch_for(model: nn.Module) -> dict[str, Tensor]:
     return {"inputs": tokens[0], "labels": tokens[1], "puzzle_identifiers": identifiers}
 
 
-def fill_memory(model: MultimodalHesc) -> None:
+def fill(memory: EpisodicMemory) -> None:
     """Some rows were solved: an empty memory teaches nobody how to ask it."""
-    memory = model.network.memory
-    assert memory is not None
     memory.write(torch.randn(4, memory.keys.shape[1]), torch.randn(4, memory.contents.shape[1]), torch.ones(4))
 
 
@@ -77,8 +76,9 @@ def test_a_training_step(name: str) -> None:
     # Defects 2 and 3: some presets crashed in their first step, and half of the parameters never got a gradient.
     model = build(name)
     batch = batch_for(model)
-    if isinstance(model, MultimodalHesc):
-        fill_memory(model)
+    if isinstance(model, MultimodalHesc) and model.settings.enable_memory:
+        assert model.network.memory is not None
+        fill(model.network.memory)
     optimizer = torch.optim.SGD(list(model.trunk_parameters()), lr=1e-4)  # type: ignore[operator]
     carry, silent = model.initial_carry(batch), {key for key, _ in model.named_parameters()}  # type: ignore[operator]
     for step in range(STEPS):
