@@ -1,6 +1,6 @@
 """Does the capsule model learn puzzles and stories in one run? And what is each of its parts worth?
 
-    python -m benchmarks.hesc_learns --out DIR [--epochs 8]                        one run of the shipped mini
+    python -m benchmarks.hesc_learns --out DIR [--epochs 8] [KEY=VALUE ...]        one run of the shipped mini
     python -m benchmarks.hesc_learns --out DIR --largest 10 --canvas 84           the same with grids of 3x3 to 10x10
     python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 1]  parts left out, at equal steps
     python -m benchmarks.hesc_learns --out DIR --summary                          mean and spread of what was ablated
@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,9 @@ def prepare(out: Path, largest: int = 6) -> Path:
     return dataset
 
 
-def train(dataset: Path, run: Path, settings: dict[str, object]) -> float:
+def train(dataset: Path, run: Path, settings: Mapping[str, object]) -> float:
     """`trm train` with the shipped recipe and these settings; returns the minutes that it took."""
-    values = {"data_paths": f"[{dataset}]", "checkpoint_path": run, "log_interval": 20, "threads": 1} | settings
+    values = {"data_paths": f"[{dataset}]", "checkpoint_path": run, "log_interval": 20, "threads": 1, **settings}
     words = [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in values.items()]
     command = [sys.executable, "-m", "trm_cli", "train", RECIPE, "--wandb", "disabled"]
     started = time.monotonic()
@@ -147,7 +147,7 @@ def _texts(dataset: Any) -> list[bytes]:
     ]
 
 
-def learn(out: Path, epochs: int, largest: int, settings: dict[str, object]) -> None:
+def learn(out: Path, epochs: int, largest: int, settings: Mapping[str, object]) -> None:
     """One run of the shipped mini on the whole dataset."""
     dataset = prepare(out, largest)
     spent = train(dataset, out / "run", {"epochs": epochs, "eval_interval": 1, **settings})
@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[], choices=list(ABLATIONS))
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of `trm train` for the one run")
     arguments = parser.parse_args()
     if arguments.summary:
         summarise(arguments.out)
@@ -208,7 +209,8 @@ def main() -> None:
         ablate(arguments.out, arguments.seeds, arguments.epochs or 1, arguments.only)
     else:
         canvas = {} if arguments.canvas is None else {"arch.canvas_size": arguments.canvas}
-        learn(arguments.out, arguments.epochs or 8, arguments.largest, canvas)
+        settings = dict(word.split("=", 1) for word in arguments.settings)
+        learn(arguments.out, arguments.epochs or 8, arguments.largest, canvas | settings)
 
 
 if __name__ == "__main__":
