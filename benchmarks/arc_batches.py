@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,9 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.memory import peak
 from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
-
-_MIB = 1 << 20
 
 
 def build(root: Path, num_aug: int, workers: int, materialize: bool) -> None:
@@ -52,10 +50,9 @@ def draw(root: Path, batch_size: int, blocks: int) -> None:
             dataset.train_batch(step, order, seed=0)
             step += 1
         rates.append(20 * batch_size / (time.process_time() - start))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MIB
     print(
         f"batches of {batch_size}, one thread: median {statistics.median(rates):,.0f} pairs/s, "
-        f"best {max(rates):,.0f} pairs/s, peak {peak:,.0f} MiB"
+        f"best {max(rates):,.0f} pairs/s, peak {peak():,.0f} MiB"
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.made_up import made_up_metadata
 from trm_cli.config.compose import compose
 from trm_cli.config.hesc_architecture import HescArch
-from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.stream_records import TEXT
 from trm_cli.data.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
 from trm_cli.models.hesc.budget import arithmetic
@@ -67,19 +67,7 @@ def task_of(case: Case, rows: int, way: Way) -> Task:
         *way.words,
     )
     config = compose("sudoku-extreme", words).config
-    metadata = DatasetMetadata(
-        pad_id=0,
-        ignore_label_id=0,
-        blank_identifier_id=0,
-        vocab_size=case.vocabulary,
-        seq_len=case.length,
-        num_puzzle_identifiers=100,
-        total_groups=100_000,
-        mean_puzzle_examples=1.0,
-        total_puzzles=100_000,
-        kind="sudoku",
-        augmentation=None,
-    )
+    metadata = made_up_metadata(case.length, case.vocabulary, 100_000, identifiers=100)
     plan = make_plan(config, DatasetFacts(100_000, 1.0, "made up"))
     machine = Machine.choose(config, case.length)
     return Task(config, plan, metadata, lambda count: random_rows(case, count), machine, evaluated=0)

@@ -31,8 +31,8 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
     """What the preflight is asked about: 9x9 boards, or canvases with answers of a canvas."""
     import numpy as np
 
+    from benchmarks.made_up import made_up_metadata
     from trm_cli.config.compose import compose
-    from trm_cli.data.metadata import DatasetMetadata
     from trm_cli.data.vocabulary import VOCAB_SIZE, target_length
     from trm_cli.schedule.plan import DatasetFacts, make_plan
     from trm_cli.training.preflight import Task
@@ -42,19 +42,7 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
     config = compose("sudoku-extreme", [*words, "checkpoint_path=does/not/exist"]).config
     canvas = config.canvas_size
     length = 81 if canvas is None else target_length(canvas, True)
-    metadata = DatasetMetadata(
-        pad_id=0,
-        ignore_label_id=0,
-        blank_identifier_id=0,
-        vocab_size=11 if canvas is None else VOCAB_SIZE,
-        seq_len=length,
-        num_puzzle_identifiers=1,
-        total_groups=1000,
-        mean_puzzle_examples=1.0,
-        total_puzzles=1000,
-        kind="sudoku",
-        augmentation=None,
-    )
+    metadata = made_up_metadata(length, 11 if canvas is None else VOCAB_SIZE, 1000)
 
     def blank(count: int) -> dict[str, Any]:
         fields = {"puzzle_identifiers": np.zeros(count, np.int32)}

@@ -1,23 +1,29 @@
 """Time and memory of one TRM training step, beside the ceiling that plain matrix products reach in the same process.
 
-    python -m benchmarks.step_time [--batch 32] [--steps 2] [--threads 1] [--modes plain eager compiled] [--json]
+    python -m benchmarks.step_time [--batch 32] [--steps 3] [--threads 1] [--modes plain eager compiled] [--json]
 
 "plain" is the same arithmetic written as the formulas read (benchmarks/plain_trm.py): the yardstick.
 Each row of the table runs in a process of its own, so that its peak memory is its own. A step is: forward with all
 cycles, loss, backward, AdamATan2, sign-SGD, average. The work is counted as matrix products alone (2 m n k each; a
 backward costs twice its forward), so "of_ceiling" says how much of the time goes elsewhere, or into small products.
-Rates are per second of processor time, so that a busy neighbour disturbs them less; wall_ms is what a person waits.
+The ceiling moves with the neighbours of the machine, so it is measured before and after every step, and "of_ceiling" is
+the median over the steps. Rates are per second of processor time, so that a busy neighbour disturbs them less; wall_ms
+is what a person waits.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import resource
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
+
+from benchmarks.memory import peak
 
 CONFIGURATIONS = [(variant, dtype) for variant in ("mlp_t", "attention") for dtype in ("float32", "bfloat16")]
 MODES = ["plain", "eager", "compiled", "recomputed"]
@@ -65,21 +71,16 @@ def ceiling(dtype: str) -> float:
     return 2 * 1024**3 / min(times) / 1e9
 
 
-def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode: str) -> dict[str, Any]:
-    """One row of the table, measured in this process."""
+def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], None]:
+    """A function that carries out the next update of a fresh network on random boards."""
     import torch
 
     from benchmarks.plain_trm import plain_loss
     from trm_cli.models.trm import TRM
-    from trm_cli.training.allocator import keep_freed_memory
     from trm_cli.training.ema import EMA
     from trm_cli.training.optimizers.adam_atan2 import AdamATan2
     from trm_cli.training.optimizers.sign_sgd import SignSGD
 
-    if mode != "plain":
-        keep_freed_memory()  # as every run of this program on a CPU does
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
     settings = {**SETTINGS, "mlp_t": variant == "mlp_t"}
     model = TRM(**settings, vocab_size=VOCABULARY, seq_len=SEQUENCE, num_puzzle_identifiers=1, forward_dtype=dtype)
     if mode == "compiled":
@@ -97,10 +98,9 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
     }
     carry = model.initial_carry(data)
     states = [model.get_buffer(name).to(model.dtype).expand_as(carry.z["z_H"]) for name in ("H_init", "L_init")]
-    at_rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    wall, used = [], []
-    for _ in range(steps + 1):
-        start, start_used = time.perf_counter(), time.process_time()
+
+    def update() -> None:
+        nonlocal carry, states
         if mode == "plain":
             loss, *states = plain_loss(model, *states, data)
         else:
@@ -113,25 +113,47 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
         signs.step(1e-4)
         signs.zero_grad()
         average.update()
+
+    return update
+
+
+def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode: str) -> dict[str, Any]:
+    """One row of the table, measured in this process: an update to warm up, then `steps` between ceilings."""
+    import torch
+
+    from trm_cli.training.allocator import keep_freed_memory
+
+    if mode != "plain":
+        keep_freed_memory()  # as every run of this program on a CPU does
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    update = one_update(variant, dtype, batch, mode)
+    at_rest = peak()
+    update()
+    wall, used, ceilings = [], [], [ceiling(dtype)]
+    for _ in range(steps):
+        start, start_used = time.perf_counter(), time.process_time()
+        update()
         wall.append(time.perf_counter() - start)
         used.append(time.process_time() - start_used)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    best = ceiling(dtype)
-    rate = gigaflop_per_row(settings["mlp_t"]) * batch / min(used[1:])
+        ceilings.append(ceiling(dtype))
+    work = gigaflop_per_row(variant == "mlp_t") * batch
+    around = [(before + after) / 2 for before, after in itertools.pairwise(ceilings)]
+    shares = [work / seconds / best for seconds, best in zip(used, around, strict=True)]
     return {
         "variant": variant,
         "dtype": dtype,
         "batch": batch,
         "threads": threads,
         "mode": mode,
-        "wall_ms": round(1000 * min(wall[1:])),
-        "cpu_ms": round(1000 * min(used[1:])),
-        "gflop": round(gigaflop_per_row(settings["mlp_t"]) * batch),
-        "gflops_per_s": round(rate),
-        "ceiling_gflops_per_s": round(best),
-        "of_ceiling": round(rate / best, 3),
-        "peak_rss_mib": round(peak / 1024),
-        "step_rss_mib": round((peak - at_rest) / 1024),
+        "wall_ms": round(1000 * min(wall)),
+        "cpu_ms": round(1000 * min(used)),
+        "gflop": round(work),
+        "gflops_per_s": round(work / min(used)),
+        "ceiling_gflops_per_s": round(statistics.median(around)),
+        "of_ceiling": round(statistics.median(shares), 3),
+        "peak_rss_mib": round(peak()),
+        "step_rss_mib": round(peak() - at_rest),
     }
 
 
@@ -139,7 +161,7 @@ def main() -> None:
     """Run every configuration in a fresh process and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:3])
     parser.add_argument("--json", action="store_true")

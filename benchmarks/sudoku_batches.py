@@ -6,7 +6,6 @@ One process, one thread. The board content does not matter for the time, so the 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import peak
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.data.puzzle_arrays import write_split
 from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
@@ -67,10 +67,11 @@ def main() -> None:
                 step += 1
             rates.append(50 * options.batch / (time.process_time() - start))
         stored = sum(path.stat().st_size for path in Path(root).rglob("*") if path.is_file())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"batch {options.batch}, {options.groups} groups, augmented 9x9, one thread:")
     print(f"median {statistics.median(rates):,.0f} samples/s, best {max(rates):,.0f} samples/s")
-    print(f"peak memory of the process {peak:,.0f} MiB, {stored:,} bytes on disk for {1001 * options.groups:,} puzzles")
+    print(
+        f"peak memory of the process {peak():,.0f} MiB, {stored:,} bytes on disk for {1001 * options.groups:,} puzzles"
+    )
 
 
 if __name__ == "__main__":

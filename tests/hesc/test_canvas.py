@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trm_cli.models.hesc import font
-from trm_cli.models.hesc.capsules import region_distances
+from trm_cli.models.hesc.capsules import part_distances, region_distances
 from trm_cli.models.hesc.geometry import GRID, PICTURE, TEXT, CanvasGeometry
 from trm_cli.models.hesc.rasteriser import PALETTE, Rasteriser
 
@@ -99,3 +99,13 @@ def test_every_region_has_patches_and_every_patch_a_region(side):
     inside = region_distances(3, 4, side) == 0
     assert inside.any(0).all()
     assert inside.any(1).all()
+
+
+@pytest.mark.parametrize("lookers", [2, 3, 4, 6, 8])
+def test_the_lookers_of_a_capsule_prefer_different_parts_of_its_region(lookers):
+    rows, columns, side = 2, 3, 24
+    preferred = part_distances(rows, columns, side, lookers).argmin(-1).T  # [K, lookers]
+    inside = region_distances(rows, columns, side) == 0
+    for capsule, places in enumerate(preferred):
+        assert len(set(places.tolist())) == lookers
+        assert inside[capsule, places].all()

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.hesc.making import TINY
+from tests.hesc.making import TINY, VOCABULARY, make_batch
 from trm_cli.models.all_rows import OnlyRows
 from trm_cli.models.hesc.capsules import CapsulePool
 from trm_cli.models.hesc.concepts import Concepts, perplexity, used
+from trm_cli.models.hesc.decoder import AnswerDecoder
 from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.mtp import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, balance, likeness
@@ -287,3 +288,17 @@ def test_expand_opens_the_closed_capsule_with_the_largest_residual():
     residual = torch.tensor([[0.1, 0.9, 0.2], [0.3, 0.1, 0.2], [0.3, 0.1, 0.2]])
     after = expand(opened, residual, torch.tensor([True, False, True]))
     assert after.tolist() == [[False, True, True], [False, False, False], [True, True, True]]
+
+
+# --- Decoder ---
+
+
+def test_every_place_of_an_answer_knows_the_puzzle_without_looking_for_it():
+    torch.manual_seed(0)
+    decoder, batch = AnswerDecoder(SETTINGS, VOCABULARY, 16), make_batch()
+    slots, visible = torch.randn(6, 14, 32), torch.ones(6, 14, dtype=torch.bool)
+    visible[:, 0] = False  # nothing can be read from register 0
+    before = decoder(slots, visible, batch["target"], batch["target_kind"]).hidden
+    slots[:, 0] = torch.randn(6, 32)
+    after = decoder(slots, visible, batch["target"], batch["target_kind"]).hidden
+    assert ((before - after).abs().amax(-1) > 1e-4).all()

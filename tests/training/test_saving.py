@@ -70,12 +70,17 @@ def test_a_disk_that_refuses_the_file_costs_nothing_but_the_file(tmp_path: Path,
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "run/metrics.jsonl").read_bytes()
 
 
+def fill_the_disk_at_step_10(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5 kB are free at the save of step 10; enough before the run, after step 1, at step 5 and ever after."""
+    free = iter([10**9, 10**9, 10**9, 5000])
+    monkeypatch.setattr(room, "free_bytes", lambda directory: next(free, 10**9))
+
+
 def test_a_full_disk_is_seen_before_it_is_written_to(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = prepare(dataset, tmp_path / "run")
-    free = iter([10**9, 10**9, 10**9, 5000])  # before the run, after step 1, at step 5, at step 10
-    monkeypatch.setattr(room, "free_bytes", lambda directory: next(free, 10**9))
+    fill_the_disk_at_step_10(monkeypatch)
     recorder = Recorder()
     carry_out(run, recorder)
     assert recorder.saved_steps[:2] == [5, 11]
@@ -87,8 +92,7 @@ def test_a_best_step_that_is_not_written_leaves_its_name_to_the_next(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = prepare(dataset, tmp_path / "run")
-    free = iter([10**9, 10**9, 10**9, 5000])  # before the run, after step 1, at step 5, at step 10
-    monkeypatch.setattr(room, "free_bytes", lambda directory: next(free, 10**9))
+    fill_the_disk_at_step_10(monkeypatch)
     recorder = Recorder()
     with StopRequest() as stop:
         run.train(recorder, stop, stop_at_step=15)

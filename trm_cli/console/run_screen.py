@@ -44,11 +44,11 @@ def show_cost(cost: Cost) -> None:
     per_update, all_updates = duration(cost.seconds_per_update), duration(cost.seconds)
     if cost.seconds_per_update < 10:
         per_update = f"{cost.seconds_per_update:.2g} s"
-    stderr().print(
-        f"cost       {cost.operations:.1e} operations an update; this processor reaches {cost.rate / 1e9:.0f} billion "
-        f"a second now: at least {per_update} an update, {all_updates} for {cost.updates:,}",
-        soft_wrap=True,
-    )
+    table = Table.grid(padding=(0, 2))
+    table.add_row("cost  ", f"at least {per_update} an update, {all_updates} for {cost.updates:,}")
+    rate = f"this processor reaches {cost.rate / 1e9:.0f} billion a second now"
+    table.add_row("", Text(f"{cost.operations:.1e} operations an update; {rate}", style="dim"))
+    stderr().print(table)
 
 
 def show_memory(preflight: Preflight) -> None:

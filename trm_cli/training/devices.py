@@ -35,6 +35,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cores_in_words() -> str:
+    """ "1 core" or "n cores"."""
+    count = available_cores()
+    return f"{count} core{'s' * (count != 1)}"
+
+
 def choose_device(wanted: str) -> Choice:
     """`auto`: CUDA where there is one, else the CPU; mps only on request. Raises UsageError for what is not here."""
     import torch
@@ -42,7 +48,7 @@ def choose_device(wanted: str) -> Choice:
     if wanted == "auto":
         if torch.cuda.is_available():
             return Choice("cuda", torch.cuda.get_device_name())
-        return Choice("cpu", f"no CUDA device here; {available_cores()} cores")
+        return Choice("cpu", f"no CUDA device here; {cores_in_words()}")
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("device=cuda, but torch sees no CUDA device here", hint="`trm doctor` says what torch sees")
     if wanted == "mps" and not torch.backends.mps.is_available():
@@ -95,7 +101,7 @@ def choose_threads(wanted: int | str, *, rows: int, width: int, processes: int =
         return Choice(str(wanted), "as asked")
     cores = max(1, available_cores() // processes)
     if cores == 1:
-        return Choice("1", "one core" if processes == 1 else f"{processes} processes share {available_cores()} cores")
+        return Choice("1", "one core" if processes == 1 else f"{processes} processes share {cores_in_words()}")
     alone = _product_seconds(1, rows, width)
     if alone < _SMALL:
         return Choice("1", f"a product takes {1000 * alone:.1f} ms: too small to share")
@@ -110,7 +116,7 @@ def keep_threads(pinned: int, *, processes: int) -> Choice:
     share = max(1, available_cores() // processes)
     if processes == 1 or pinned <= share:
         return Choice(str(pinned), "as this run began")
-    return Choice(str(share), f"{processes} processes share {available_cores()} cores; the run began with {pinned}")
+    return Choice(str(share), f"{processes} processes share {cores_in_words()}; the run began with {pinned}")
 
 
 def product_rate(*, rows: int, width: int) -> float:

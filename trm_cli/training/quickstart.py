@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trm_cli.data.puzzle_dataset import open_dataset
-from trm_cli.training.devices import Choice, available_cores
+from trm_cli.training.devices import Choice, cores_in_words
 from trm_cli.training.inference import TrainedModel
 
 ON_CPU = "sudoku-4x4"
@@ -18,10 +18,8 @@ def choose_model() -> Choice:
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
         return Choice(ON_CUDA, f"this machine has a CUDA device ({name}); the puzzle instead: trm train {ON_CPU}")
-    cores = available_cores()
-    return Choice(
-        ON_CPU, f"no CUDA device here, {cores} CPU cores; the flagship instead: trm train {ON_CUDA} (wants a GPU)"
-    )
+    here = f"no CUDA device here, {cores_in_words()}"
+    return Choice(ON_CPU, f"{here}; the flagship instead: trm train {ON_CUDA} (wants a GPU)")
 
 
 def held_out_puzzle(trained: TrainedModel) -> list[int]:

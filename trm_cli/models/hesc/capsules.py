@@ -22,6 +22,7 @@ LEANING = 6.0
 DIVISION = 2.0
 """Log-odds, at the start, of the part of its region that a head (or a child) prefers over the part beside it."""
 _FOLLOWING = 0.01
+"""Share of a batch in the running mean of the detail, an update: it follows over about a hundred updates."""
 
 
 class Capsules(NamedTuple):
