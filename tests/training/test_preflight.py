@@ -61,7 +61,10 @@ def really_allocated(task: Task) -> int:
         pytest.param("hesc mini", ("bfloat16", *MINI), marks=pytest.mark.slow),
     ],
 )
-def test_what_is_counted_without_memory_is_what_an_update_allocates(name: str, words: tuple[str, ...]) -> None:
+def test_what_is_counted_without_memory_is_what_an_update_allocates(
+    name: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight_module, "_FEW", 0)
     task = task_of(name, 8, *words)
     counted = estimate(task)
     assert counted.total - counted.parts["allocator"] == pytest.approx(really_allocated(task), rel=0.03)
@@ -72,12 +75,37 @@ def test_what_is_counted_without_memory_is_what_an_update_allocates(name: str, w
 @pytest.mark.parametrize("name", ["trm attention", "trm mlp_t"])
 def test_ways_that_only_the_processor_takes_are_counted_as_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few rows at a time, forward and backward; the sums of products of a token MLP in place."""
+    monkeypatch.setattr(preflight_module, "_FEW", 0)
     task = task_of(name, 8, "float32", *SMALL)
     whole = estimate(task).total
     monkeypatch.setattr(formulas, "_CACHED_NUMBERS", 81 * 64)
     counted = estimate(task)
     assert counted.total < 0.97 * whole
     assert counted.total - counted.parts["allocator"] == pytest.approx(really_allocated(task), rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["trm attention", "hesc mini"])
+def test_a_small_network_is_carried_out_for_real_and_counted_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(name, 4, "float32", *(MINI if name == "hesc mini" else SMALL))
+    with torch.random.fork_rng():
+        before = torch.get_rng_state()
+        real = estimate(task)
+        assert torch.equal(torch.get_rng_state(), before), "a run would begin with other weights"
+    monkeypatch.setattr(preflight_module, "_FEW", 0)
+    counted = estimate(task)
+    assert real.total == pytest.approx(counted.total, rel=0.03)
+    for part in ("weights", "gradients", "optimizer", "average", "batch", "carry"):
+        assert real.parts[part] == pytest.approx(counted.parts[part], rel=0.01), part
+
+
+def test_a_start_of_training_loads_no_compiler(tmp_path: Path, dataset: Path) -> None:
+    code = "import sys; from trm_cli.app import main\ntry: main()\nfinally: print('torch._dynamo' in sys.modules)"
+    words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
+    line = [sys.executable, "-c", code, *words, "threads=1", "wandb=disabled", "--stop-at-step", "1"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["False"], done.stderr
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -128,7 +156,8 @@ def test_the_rows_that_are_advised_fit() -> None:
 
 def test_a_device_that_refuses_what_the_estimate_allowed_gets_fewer_rows() -> None:
     full = torch.OutOfMemoryError("CUDA out of memory.")
-    for words, least in ((SMALL, 8), ((*SMALL, "arch.hidden_size=256"), 1)):  # few weights, and mostly weights
+    short = (*SMALL, "arch.H_cycles=1", "arch.L_cycles=1")
+    for words, least in ((short, 8), ((*short, "arch.hidden_size=256"), 1)):  # few weights, and mostly weights
         task = task_of("trm attention", 32, "float32", *words)
         needed = estimate(task)
         hint = Preflight(task, needed, free=2 * needed.total).too_large(full).hint
@@ -136,7 +165,7 @@ def test_a_device_that_refuses_what_the_estimate_allowed_gets_fewer_rows() -> No
         rows = int(hint.split("micro_batch_size=")[1].split()[0])
         assert least <= rows <= 16
         assert estimate(task, micro_batch_size=rows).total < needed.total
-    alone = task_of("trm attention", 32, "float32", *SMALL, "micro_batch_size=1")
+    alone = task_of("trm attention", 32, "float32", *short, "micro_batch_size=1")
     hint = Preflight(alone, estimate(alone), free=10**12).too_large(full).hint
     assert hint is not None and "not even one row" in hint
 

@@ -1,4 +1,4 @@
-"""Carrying work out on tensors without contents, with an account of the memory that it would take on the processor.
+"""Carrying work out with an account of the memory that it takes on the processor, or would take there.
 
 torch's fake tensors would do the same, and take several times as long an operation.
 """
@@ -32,6 +32,11 @@ class Ledger(TorchDispatchMode):
         self.heap = Heap()
         #: The different bfloat16 products: on the CPU each is compiled for its shape, and the code is kept.
         self.products: set[Any] = set()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would load its compiler, to be kept away from a mode that never meets it."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and note the storages that it made."""
@@ -93,3 +98,10 @@ def weightless() -> Iterator[Ledger]:
     finally:
         functional.scaled_dot_product_attention = original
         counting_for_processor.reset(counting)
+
+
+@contextmanager
+def weighed() -> Iterator[Ledger]:
+    """Within the block tensors are real, and accounted for; what chance brings afterwards does not change."""
+    with torch.random.fork_rng(devices=[]), Ledger() as ledger:
+        yield ledger

@@ -1,7 +1,8 @@
 """What an update takes of the device's memory, counted before the first one.
 
 The update is carried out on tensors without contents: every size is the real one, no memory is taken, and nothing is
-computed. What the kernels need inside of one operation is not seen, and the kernels are those of
+computed. (One that takes the processor less than torch takes to load the shapes of its operations is simply carried
+out.) What the kernels need inside of one operation is not seen, and the kernels are those of
 the CPU, which for attention in short bfloat16 sequences keep more than those of a CUDA card.
 """
 
@@ -27,7 +28,7 @@ from trm_cli.errors import TrmError
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.gradients import Finite
 from trm_cli.training.hardware import free_memory
-from trm_cli.training.ledger import Ledger, weightless
+from trm_cli.training.ledger import Ledger, weighed, weightless
 from trm_cli.training.session import Machine, make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
@@ -41,6 +42,9 @@ _COMPILED_PRODUCT = 600 * 2**10
 #: Rows of the batches that are carried out in place of one with more rows, in training and in evaluation.
 _CARRIED_OUT = (8, 24)
 _EVALUATED = (2, 6)
+#: Width, and numbers of one state of all rows [B, L, D], up to which the processor takes less for an update than torch
+#: takes to load the shapes of its operations.
+_NARROW, _FEW = 128, 1 << 19
 
 
 @dataclass(frozen=True)
@@ -99,13 +103,13 @@ def _of_rows(task: Task, rows: int) -> Task:
 def _carried_out(task: Task, size: int) -> Estimate:
     """An update of all rows in slices of `size`, and a step of an evaluation."""
     rows = task.config.global_batch_size
-    with weightless() as ledger:
+    with weighed() if _is_small(task) else weightless() as ledger:
         state, parts = _built(task, ledger)
         batch = _tensors(task, rows)
         parts["batch"] = sum(_sizes(batch.values()))
         numbers = torch.tensor(list(task.plan.values_at(1).values()))
         clock = namedtuple("Clock", list(task.plan.values_at(1)))(*numbers.unbind())
-        draws = torch.empty(rows, int(state.model.draws_per_row))  # type: ignore[arg-type]
+        draws = torch.zeros(rows, int(state.model.draws_per_row))  # type: ignore[arg-type]
         settings = StepSettings(rows, task.config.grad_clip, size, judge=_all_is_finite)
 
         def one_update() -> None:
@@ -123,6 +127,12 @@ def _carried_out(task: Task, size: int) -> Estimate:
         kernels = _KERNELS + (_COMPILED_PRODUCT * len(ledger.products) if task.machine.device.value == "cpu" else 0)
         parts["allocator"] = holes + kernels + int(_UNSEEN * (training + holes))
     return Estimate(_divided(parts, task.shards) if task.shards > 1 else parts, size)
+
+
+def _is_small(task: Task) -> bool:
+    rows, width = task.config.global_batch_size, task.config.arch.hidden_size
+    few = rows * task.metadata.seq_len * width <= _FEW
+    return few and width <= _NARROW and task.machine.device.value == "cpu"
 
 
 def _divided(parts: dict[str, int], shards: int) -> dict[str, int]:
@@ -160,7 +170,7 @@ def _built(task: Task, ledger: Ledger) -> tuple[TrainingState, dict[str, int]]:
         group["fused"] = False  # the kernel that takes no memory of its own takes no tensors without contents either
     # The first step of an optimizer makes its state, which is there in every later update.
     for parameter in trunk:
-        parameter.grad = torch.empty_like(parameter)
+        parameter.grad = torch.zeros_like(parameter)
     state.trunk_optimizer.step()
     state.trunk_optimizer.zero_grad()
     width = 0 if machine.precision.value == "float32" else 2
@@ -197,7 +207,7 @@ def _evaluate(task: Task, state: TrainingState, rows: int) -> None:
 
 def _tensors(task: Task, rows: int) -> dict[str, Tensor]:
     one = {name: torch.from_numpy(array) for name, array in task.blank(1).items()}
-    return {name: torch.empty((rows, *row.shape[1:]), dtype=row.dtype) for name, row in one.items()}
+    return {name: torch.zeros((rows, *row.shape[1:]), dtype=row.dtype) for name, row in one.items()}
 
 
 def _sizes(values: Iterable[Any]) -> Iterable[int]:
