@@ -16,7 +16,7 @@ test-all: $(STAMP)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 lint: $(STAMP)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy trm_cli dataset_builders && $(BIN)/lint-imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy trm_cli dataset_builders benchmarks && $(BIN)/lint-imports
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

@@ -93,7 +93,7 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
     state = make_state(config, model, machine)
     batch = {field: torch.from_numpy(array) for field, array in task.blank(rows).items()}
     values = task.plan.values_at(1)
-    clock = namedtuple("Clock", list(values))(*torch.tensor(list(values.values())).unbind())  # type: ignore[misc]
+    clock = namedtuple("Clock", list(values))(*torch.tensor(list(values.values())).unbind())
     for _ in range(updates):
         draws = torch.rand(rows, int(model.draws_per_row))  # type: ignore[arg-type]
         settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)

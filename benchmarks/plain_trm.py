@@ -50,7 +50,8 @@ def _network(h: Tensor, injection: Tensor, model: TRM) -> Tensor:
         if isinstance(block, TokenMLPBlock):
             tokens = h.transpose(1, 2)
             h = _norm(tokens + _swiglu(tokens, block.token_gate_up, block.token_down)).transpose(1, 2)
-        elif isinstance(block, AttentionBlock):
+        else:
+            assert isinstance(block, AttentionBlock)
             h = _norm(h + _attend(h, block, model))
         h = _norm(h + _swiglu(h, block.gate_up, block.down))
     return h

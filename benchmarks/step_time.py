@@ -53,9 +53,10 @@ def gigaflop_per_row(mlp_t: bool) -> float:
     inner, token_inner = 1536, 512  # SwiGLU widths for 512 features and 97 tokens
     features = 3 * length * width * inner
     tokens = 3 * length * width * token_inner if mlp_t else 4 * length * width**2 + 2 * length**2 * width
-    stack = 2 * SETTINGS["L_layers"] * (features + tokens)
-    calls = SETTINGS["L_cycles"] + 1
-    return stack * (calls * (SETTINGS["H_cycles"] - 1) + 3 * calls) / 1e9
+    stack: float = 2 * SETTINGS["L_layers"] * (features + tokens)
+    calls: int = SETTINGS["L_cycles"] + 1
+    cycles: int = SETTINGS["H_cycles"]
+    return stack * (calls * (cycles - 1) + 3 * calls) / 1e9
 
 
 def ceiling(dtype: str) -> float:
@@ -87,9 +88,8 @@ def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], 
         model.compile_stacks()
     elif mode == "recomputed":
         model.recompute_activations()
-    table = model.puzzle_embedding
-    assert table is not None
-    optimizer, signs = AdamATan2(model.trunk_parameters(), lr=1e-4), SignSGD(table.weight, weight_decay=0.1)
+    table = model.get_parameter("puzzle_embedding.weight")
+    optimizer, signs = AdamATan2(model.trunk_parameters(), lr=1e-4), SignSGD(table, weight_decay=0.1)
     average = EMA(model, 0.999)
     data = {
         "inputs": torch.randint(0, VOCABULARY, (batch, SEQUENCE), dtype=torch.int32),
@@ -97,12 +97,12 @@ def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], 
         "puzzle_identifiers": torch.zeros(batch, dtype=torch.int32),
     }
     carry = model.initial_carry(data)
-    states = [model.get_buffer(name).to(model.dtype).expand_as(carry.z["z_H"]) for name in ("H_init", "L_init")]
+    z_H, z_L = (model.get_buffer(name).to(model.dtype).expand_as(carry.z["z_H"]) for name in ("H_init", "L_init"))
 
     def update() -> None:
-        nonlocal carry, states
+        nonlocal carry, z_H, z_L
         if mode == "plain":
-            loss, *states = plain_loss(model, *states, data)
+            loss, z_H, z_L = plain_loss(model, z_H, z_L, data)
         else:
             result = model(carry, data, None, torch.rand(batch, 2))
             loss, carry = result.loss, result.carry

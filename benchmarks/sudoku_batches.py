@@ -38,7 +38,7 @@ def make_dataset(root: str, groups: int) -> PuzzleDataset:
         augmentation={"kind": "sudoku", "box": [3, 3], "count": 1000, "seed": 0},
     )
     offsets = np.arange(groups + 1, dtype=np.int32)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "inputs": np.where(np.random.default_rng(0).random(labels.shape) < 0.7, 1, labels).astype(np.uint8),
         "labels": labels,
         "puzzle_identifiers": np.zeros(groups, np.int32),
