@@ -302,3 +302,18 @@ def test_every_place_of_an_answer_knows_the_puzzle_without_looking_for_it():
     slots[:, 0] = torch.randn(6, 32)
     after = decoder(slots, visible, batch["target"], batch["target_kind"]).hidden
     assert ((before - after).abs().amax(-1) > 1e-4).all()
+
+
+def test_cells_of_one_row_or_column_learn_from_each_other_and_each_for_itself():
+    torch.manual_seed(0)
+    decoder = AnswerDecoder(SETTINGS, VOCABULARY, 16)
+    side = SETTINGS.geometry.cells_per_side
+    before = decoder._queries(side * side)
+    before[1].sum().backward()  # the cell in row 0, column 1
+    with torch.no_grad():
+        for parameter in (decoder.places, decoder.rows, decoder.columns):
+            parameter -= 0.01 * parameter.grad
+        moved = (decoder._queries(side * side) - before).norm(dim=-1).view(side, side)
+    assert (moved[0] > 1e-5).all() and (moved[:, 1] > 1e-5).all()
+    assert (moved[1:, torch.arange(side) != 1] == 0).all()
+    assert moved[0, 1] > 1.5 * moved[2, 1], "a place has a part that no other shares"

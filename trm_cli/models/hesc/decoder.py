@@ -47,8 +47,10 @@ class AnswerDecoder(nn.Module):
             )
         self.table = embedding_parameter(vocab_size, width)
         # A place of its own for every cell: a sum of a row and a column could not pick one cell out of a capsule that
-        # holds several of both before the layers above have learnt to multiply the two.
+        # holds several of both before the layers above have learnt to multiply the two. And the sum as well: a rule
+        # that holds for a whole column (mirror) would have to be found by each of its cells alone.
         self.places = embedding_parameter(settings.geometry.cells, width)
+        self.rows, self.columns = embedding_parameter(side, width), embedding_parameter(side, width)
         self.blocks = nn.ModuleList(
             ReadingBlock(width, settings.num_heads, settings.expansion, reads=True)
             for _ in range(settings.decoder_layers)
@@ -64,7 +66,8 @@ class AnswerDecoder(nn.Module):
 
     def _queries(self, length: int) -> Tensor:
         """Position queries of the canvas's cells, zero beyond them: [T, D] of unit size."""
-        places = rms_norm(self.places)[:length]
+        shared = (self.rows[:, None] + self.columns).flatten(0, 1)
+        places = rms_norm(self.places + shared)[:length]
         return torch.nn.functional.pad(places, (0, 0, 0, length - places.shape[0]))
 
     def _reading_mask(self, visible: Tensor, is_text: Tensor, length: int, dtype: torch.dtype) -> Tensor:
