@@ -134,10 +134,11 @@ class Stack(nn.Module):
 
     def forward(self, h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None) -> Tensor:
         """H [B, L, D] with the injection already added; weights from `cast`."""
-        if not torch.is_grad_enabled() and self.compute is run_stack:
+        if not torch.is_grad_enabled():
             # The same bits, a few rows at a time: what lies between two products then stays in the processor's cache.
-            parts = [run_stack(h[rows], weights, rope, self.num_heads, self.causal) for rows in formulas.cached_rows(h)]
+            chunks = formulas.cached_rows(h)
+            parts = [self.compute(h[rows], weights, rope, self.num_heads, self.causal) for rows in chunks]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
-        if self.recompute and torch.is_grad_enabled():
+        if self.recompute:
             return recomputed(self.compute, h, weights, rope, self.num_heads, self.causal)
         return self.compute(h, weights, rope, self.num_heads, self.causal)
