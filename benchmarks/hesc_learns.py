@@ -1,9 +1,11 @@
 """Does the capsule model learn puzzles and stories in one run? And what is each of its parts worth?
 
     python -m benchmarks.hesc_learns --out DIR [--epochs 8] [KEY=VALUE ...]        one run of the shipped mini
-    python -m benchmarks.hesc_learns --out DIR --largest 10 --canvas 84           the same with grids of 3x3 to 10x10
-    python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 3] [--epochs 1]  parts left out, at equal steps
+    python -m benchmarks.hesc_learns --out DIR --largest 10 arch.canvas_size=84   the same with grids of 3x3 to 10x10
+    python -m benchmarks.hesc_learns --out DIR --ablate [--seeds 0 1 2] [--epochs 2]  parts left out, at equal steps
     python -m benchmarks.hesc_learns --out DIR --summary                          mean and spread of what was ablated
+
+KEY=VALUE is any setting of `trm train`, for one run or for all that are ablated.
 
 Data: copy, recolour and mirror puzzles of 3x3 to 6x6 cells with random colours (no held-out grid equals a trained one
 up to symmetry and colours) and stories of the built-in grammar, as one stream dataset. Everything goes through `trm
@@ -25,6 +27,7 @@ from typing import Any
 
 from benchmarks.byte_model import ByteModel
 from benchmarks.capsule_puzzles import TASKS, write_puzzles
+from trm_cli.training.checkpoint_store import LATEST
 
 STORIES = 4000
 RECIPE = "unified-mini"
@@ -76,8 +79,11 @@ def train(dataset: Path, run: Path, settings: Mapping[str, object]) -> float:
     return (time.monotonic() - started) / 60
 
 
-def score(run: Path) -> dict[str, float]:
-    """Exact accuracy by task, right cells of all, and bits per byte, on the held-out rows."""
+def score(named: Path) -> dict[str, float]:
+    """Exact accuracy by task, right cells of all, and bits per byte, on the held-out rows.
+
+    `named` is a run, for its best checkpoint, or a checkpoint.
+    """
     import torch
 
     from trm_cli.data.text_labels import text_labels
@@ -86,7 +92,7 @@ def score(run: Path) -> dict[str, float]:
     from trm_cli.training.session import Datasets
 
     torch.set_num_threads(1)
-    trained = load_trained(str(run), torch.device("cpu"))
+    trained = load_trained(str(named), torch.device("cpu"))
     datasets = Datasets.open(trained.config)
     assert datasets.test is not None
     names = json.loads((Path(trained.config.data_paths[0]) / "identifiers.json").read_text(encoding="utf-8"))
@@ -136,6 +142,13 @@ def canvas_of(run: Path) -> int:
     return arch.canvas_size
 
 
+def evaluations(run: Path) -> list[dict[str, float]]:
+    """What the evaluations of a run found, in their order."""
+    records = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    names = ("step", "exact_accuracy", "bits_per_byte")
+    return [{name: record[name] for name in names} for record in records if record["kind"] == "eval"]
+
+
 def _texts(dataset: Any) -> list[bytes]:
     """Every stored text of a stream dataset."""
     shards = (dataset.store.shard(number) for number in range(len(dataset.store.chunks)))
@@ -151,26 +164,28 @@ def learn(out: Path, epochs: int, largest: int, settings: Mapping[str, object]) 
     """One run of the shipped mini on the whole dataset."""
     dataset = prepare(out, largest)
     spent = train(dataset, out / "run", {"epochs": epochs, "eval_interval": 1, **settings})
-    for line in (out / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if record["kind"] == "eval":
-            print(json.dumps({key: record[key] for key in ("step", "exact_accuracy", "bits_per_byte")}))
+    for found in evaluations(out / "run"):
+        print(json.dumps(found))
     order_2 = round(byte_model_bits(dataset, 2, canvas_of(out / "run")), 4)
     print(json.dumps({"minutes": round(spent, 1), **score(out / "run"), "order_2_bits_per_byte": order_2}), flush=True)
 
 
-def ablate(out: Path, seeds: int, epochs: int, only: Sequence[str]) -> None:
-    """Each part left out, `seeds` times, at equal steps; one JSON line a run. Finished runs are not repeated."""
+def ablate(out: Path, seeds: Sequence[int], epochs: int, only: Sequence[str], settings: Mapping[str, object]) -> None:
+    """Each part left out, with each seed, at equal steps; one JSON line a run. Finished runs are not repeated.
+
+    early: exact accuracy on all grids after the first epoch.
+    """
     dataset = prepare(out, SMALL_GRIDS)
     results = out / "ablations.jsonl"
     done = {(r["variant"], r["seed"]) for r in map(json.loads, results.open())} if results.exists() else set()
-    for seed in range(seeds):
-        for variant, settings in ABLATIONS.items():
+    for seed in seeds:
+        for variant, left_out in ABLATIONS.items():
             if (variant, seed) in done or (only and variant not in only):
                 continue
             run = out / "ablations" / f"{variant.replace(' ', '_').replace(',', '')}_{seed}"
-            minutes = train(dataset, run, SMALL | settings | {"epochs": epochs, "seed": seed})
-            row = {"variant": variant, "seed": seed, "minutes": round(minutes, 2), **score(run)}
+            same = {"epochs": epochs, "seed": seed, "eval_interval": 1, **settings}
+            row = {"variant": variant, "seed": seed, "minutes": round(train(dataset, run, SMALL | left_out | same), 2)}
+            row |= {"early": evaluations(run)[0]["exact_accuracy"], **score(run / LATEST)}
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
@@ -182,7 +197,7 @@ def summarise(out: Path) -> None:
     for variant in ABLATIONS:
         own = [row for row in rows if row["variant"] == variant]
         line: dict[str, object] = {"variant": variant, "seeds": len(own)}
-        for name in (*TASKS, "cells", "bits_per_byte") if own else ():
+        for name in ("minutes", "early", *TASKS, "cells", "bits_per_byte") if own else ():
             values = [row[name] for row in own]
             line[name] = f"{statistics.mean(values):.3f} ({min(values):.3f} - {max(values):.3f})"
         print(json.dumps(line))
@@ -193,24 +208,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--epochs", type=int, help="497 updates of 32 each; default 8, or 1 (of 995 of 16) with --ablate"
+        "--epochs", type=int, help="497 updates of 32 each; default 8, or 2 (of 995 of 16) with --ablate"
     )
     parser.add_argument("--largest", type=int, default=6, help="cells along the longest side of a grid")
-    parser.add_argument("--canvas", type=int, help="pixels along a side; default as shipped")
     parser.add_argument("--ablate", action="store_true")
     parser.add_argument("--summary", action="store_true")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--only", nargs="*", default=[], choices=list(ABLATIONS))
-    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of `trm train` for the one run")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of `trm train`")
     arguments = parser.parse_args()
+    settings = dict(word.split("=", 1) for word in arguments.settings)
     if arguments.summary:
         summarise(arguments.out)
     elif arguments.ablate:
-        ablate(arguments.out, arguments.seeds, arguments.epochs or 1, arguments.only)
+        ablate(arguments.out, arguments.seeds, arguments.epochs or 2, arguments.only, settings)
     else:
-        canvas = {} if arguments.canvas is None else {"arch.canvas_size": arguments.canvas}
-        settings = dict(word.split("=", 1) for word in arguments.settings)
-        learn(arguments.out, arguments.epochs or 8, arguments.largest, canvas | settings)
+        learn(arguments.out, arguments.epochs or 8, arguments.largest, settings)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def available_cores() -> int:
 
 
 def cores_in_words() -> str:
-    """ "1 core" or "n cores"."""
+    """The processor cores of this process, in words: "1 core", "n cores"."""
     count = available_cores()
     return f"{count} core{'s' * (count != 1)}"
 

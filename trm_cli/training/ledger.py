@@ -1,6 +1,6 @@
 """Carrying work out with an account of the memory that it takes on the processor, or would take there.
 
-torch's fake tensors would do the same, and take several times as long an operation.
+torch's fake tensors would do the second, and take several times as long an operation.
 """
 
 from __future__ import annotations

@@ -130,6 +130,7 @@ def _carried_out(task: Task, size: int) -> Estimate:
 
 
 def _is_small(task: Task) -> bool:
+    """Whether carrying the update out for real takes the processor less than doing it without contents."""
     rows, width = task.config.global_batch_size, task.config.arch.hidden_size
     few = rows * task.metadata.seq_len * width <= _FEW
     return few and width <= _NARROW and task.machine.device.value == "cpu"
@@ -207,6 +208,7 @@ def _evaluate(task: Task, state: TrainingState, rows: int) -> None:
 
 def _tensors(task: Task, rows: int) -> dict[str, Tensor]:
     one = {name: torch.from_numpy(array) for name, array in task.blank(1).items()}
+    # Zeros, not whatever memory holds: where the update is carried out for real they are identifiers and colours.
     return {name: torch.zeros((rows, *row.shape[1:]), dtype=row.dtype) for name, row in one.items()}
 
 
