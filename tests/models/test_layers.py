@@ -12,6 +12,9 @@ from trm_cli.models import formulas, fused, layers
 
 torch.set_num_threads(1)
 
+#: qkv and its way out, gate, up and down along positions, the same along features: 6 positions, width 8, 2 heads.
+_BLOCK = [(24, 8), (8, 8), (10, 6), (6, 5), (20, 8), (8, 10)]
+
 
 def _double(*shape: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
@@ -35,18 +38,55 @@ def test_hand_written_gradient_of_token_swiglu() -> None:
     assert gradcheck(fused.TokenSwiGLU.apply, (x, w_in, w_out))
 
 
-def test_hand_written_gradient_of_rotation() -> None:
-    rope = layers.rope_tables(4, 6, 100.0)
-    x = _double(2, 2, 4, 6)
-    assert gradcheck(lambda t: fused.Rotate.apply(t, rope.cos.double(), rope.sin.double()), (x,))
+@pytest.mark.parametrize("turned", [True, False])
+def test_hand_written_gradient_of_heads(turned: bool) -> None:
+    rope = layers.rope_tables(4, 6, 100.0, torch.float64) if turned else (None, None)
+    qkv = _double(2, 4, 36)
+    assert gradcheck(lambda t: fused.SplitHeads.apply(t, *rope, 2), (qkv,))
+
+
+def test_values_of_heads_do_not_keep_their_product() -> None:
+    qkv = _double(2, 4, 36)
+    for part in fused.SplitHeads.apply(qkv, None, None, 2):
+        assert part.untyped_storage().nbytes() == qkv.untyped_storage().nbytes() / 3
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_few_rows_at_a_time_are_the_same(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits into the cache decides about speed alone, not about a result or a gradient."""
+    rope = layers.rope_tables(6, 4, 100.0)
+    weights = [_double(*shape, seed=seed).float().detach() for seed, shape in enumerate(_BLOCK)]
+
+    def found() -> list[torch.Tensor]:
+        h = _double(5, 6, 8, seed=9).float().detach().requires_grad_()
+        own = [weight.clone().requires_grad_() for weight in weights]
+        mixed = layers.add_rms_norm(h, layers.attention(h, own[0], own[1], 2, rope))
+        mixed = layers.add_rms_norm(mixed, layers.token_swiglu(mixed, own[2], own[3]), dim=-2)
+        result = layers.add_rms_norm(mixed, layers.swiglu(mixed, own[4], own[5]))
+        (result * result.detach().cos()).sum().backward()
+        return [result, *(leaf.grad for leaf in (h, *own) if leaf.grad is not None)]
+
+    whole = found()
+    monkeypatch.setattr(formulas, "_CACHED_NUMBERS", rows * 6 * 8)
+    assert len(formulas.cached_rows(torch.empty(5, 6, 8))) == -(-5 // rows)
+    for first, second in zip(found(), whole, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def _parts_of_a_block(
+    x: torch.Tensor, w_in: torch.Tensor, w_out: torch.Tensor, t_in: torch.Tensor, t_out: torch.Tensor
+) -> list[torch.Tensor]:
+    rope = layers.rope_tables(3, 2, 100.0, torch.float64)
+    mixed = [layers.swiglu(x, w_in, w_out), layers.token_swiglu(x, t_in, t_out), layers.add_rms_norm(x, x * 2)]
+    return [*mixed, layers.attention(x, torch.cat((w_in, w_in[:2])), w_in[:4], 2, rope)]
 
 
 def test_recording_and_plain_forms_agree() -> None:
     x, w_in, w_out = _double(2, 3, 4), _double(10, 4, seed=1), _double(4, 5, seed=2)
     t_in, t_out = _double(10, 3, seed=3), _double(3, 5, seed=4)
     with torch.no_grad():
-        plain = [layers.swiglu(x, w_in, w_out), layers.token_swiglu(x, t_in, t_out), layers.add_rms_norm(x, x * 2)]
-    kept = [layers.swiglu(x, w_in, w_out), layers.token_swiglu(x, t_in, t_out), layers.add_rms_norm(x, x * 2)]
+        plain = _parts_of_a_block(x, w_in, w_out, t_in, t_out)
+    kept = _parts_of_a_block(x, w_in, w_out, t_in, t_out)
     for first, second in zip(plain, kept, strict=True):
         torch.testing.assert_close(first, second)
 

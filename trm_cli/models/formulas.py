@@ -76,6 +76,11 @@ def left_multiply(weight: Tensor, x: Tensor, out: Tensor | None = None) -> Tenso
     return torch.bmm(weight.expand(x.shape[0], *weight.shape), x, out=out)
 
 
+def split_heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, ...]:
+    """Queries, keys and values [B, H, L, hd] in the order of memory of their product [B, L, 3 H hd]: views of it."""
+    return qkv.view(*qkv.shape[:-1], 3, num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the pairs (x[i], x[i + half]) by the angles whose cosine and sine are given, in at least float32."""
     first, second = widen(x).chunk(2, -1)

@@ -135,12 +135,13 @@ def rope_tables(length: int, head_dim: int, theta: float, dtype: torch.dtype = t
     return Rope(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
-def _rotated(x: Tensor, rope: Rope) -> Tensor:
-    """X [..., L, head_dim] turned by the angles of its positions."""
+def _heads(qkv: Tensor, num_heads: int, rope: Rope | None) -> tuple[Tensor, ...]:
+    """Queries and keys turned by the angles of their positions, and values: [B, H, L, head_dim] of [B, L, 3 H hd]."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return formulas.rotate(x, *rope)
-    result: Tensor = fused.Rotate.apply(x, *rope)
-    return result
+        q, k, v = formulas.split_heads(qkv, num_heads)
+        return (q, k, v) if rope is None else (formulas.rotate(q, *rope), formulas.rotate(k, *rope), v)
+    parts: tuple[Tensor, ...] = fused.SplitHeads.apply(qkv, *(rope or (None, None)), num_heads)
+    return parts
 
 
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
@@ -156,8 +157,6 @@ def attention(
 ) -> Tensor:
     """Multi-head self-attention without biases: [B, L, D], [3 H hd, D], [D, H hd] -> [B, L, D]."""
     batch, length, _ = h.shape
-    # [3, B, H, L, head_dim]: the rotation then writes q and k in the order in which the products read them.
-    qkv = F.linear(h, w_qkv).view(batch, length, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
-    q, k = (qkv[:2] if rope is None else _rotated(qkv[:2], rope)).unbind(0)
-    mixed = scaled_dot_product(q, k, qkv[2], causal)
+    q, k, v = _heads(F.linear(h, w_qkv), num_heads, rope)
+    mixed = scaled_dot_product(q, k, v, causal)
     return F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), w_out)

@@ -13,6 +13,9 @@ from torch.utils.checkpoint import checkpoint
 from trm_cli.models import formulas, layers
 from trm_cli.models.layers import Rope
 
+#: Of what the compiler would keep for the backward pass: a quarter less memory for -1 to 4 % more time.
+_KEPT_WHEN_COMPILED = 0.8
+
 
 class BlockWeights(NamedTuple):
     """The weights of one block in the activation type. `mix_*` mixes tokens, the others each token's features."""
@@ -129,7 +132,13 @@ class Stack(nn.Module):
         return tuple(block.cast(dtype) for block in self.layers if isinstance(block, Block))
 
     def compile_compute(self, **options: Any) -> None:
-        """Compile the stack and nothing around it: a fifth of the warm-up of the whole step for about the same gain."""
+        """Compile the stack and nothing around it: a fifth of the warm-up of the whole step for about the same gain.
+
+        What is cheap to compute again is not kept for the backward pass, as in the hand-written gradients.
+        """
+        from torch._functorch import config  # loads the compiler: a run without it starts sooner
+
+        config.activation_memory_budget = _KEPT_WHEN_COMPILED
         self.compute = torch.compile(run_stack, **options)
 
     def forward(self, h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None) -> Tensor:
