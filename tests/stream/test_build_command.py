@@ -150,7 +150,9 @@ def test_a_signal_reaches_the_builder_and_sets_the_exit_code(tmp_path: Path, num
     body = (
         "def stop(n, f):\n    open('stopped', 'w').write(str(n)); sys.exit(1)\n"
         "signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
-        "open('running', 'w').close(); time.sleep(60)"
+        "open('running', 'w').close()\n"
+        # One long sleep would sleep on after a signal that came just before it.
+        "for _ in range(1200):\n    time.sleep(0.05)"
     )
     (tmp_path / "m.yaml").write_text(MODEL.format(builder=script(tmp_path / "b", body)))
     process = subprocess.Popen(

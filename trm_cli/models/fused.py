@@ -111,8 +111,9 @@ class TokenSwiGLU(torch.autograd.Function):
 class SplitHeads(torch.autograd.Function):
     """Queries, keys and values of one product, queries and keys turned by the angles of their positions.
 
-    Each has memory of its own, so that the product need not be kept for its values. The gradient of a rotation is the
-    rotation by the opposite angle.
+    Each has memory of its own, so that the product need not be kept for its values, and lies there as the attention
+    reads it: head by head for products, position by position for the fused kernel, whose result then needs no copy.
+    The gradient of a rotation is the rotation by the opposite angle.
     """
 
     @staticmethod
@@ -120,7 +121,11 @@ class SplitHeads(torch.autograd.Function):
         """Qkv [B, L, 3 H hd], cos and sin [L, hd / 2] or None; three times [B, H, L, hd]."""
         ctx.save_for_backward(cos, sin)
         source = formulas.split_heads(qkv, num_heads)
-        parts = tuple(torch.empty_like(part, memory_format=torch.contiguous_format) for part in source)
+        rows, _, length, width = source[0].shape
+        if formulas.softmax_is_faster(qkv, length):
+            parts = tuple(qkv.new_empty(rows, num_heads, length, width) for _ in source)
+        else:
+            parts = tuple(qkv.new_empty(rows, length, num_heads, width).transpose(1, 2) for _ in source)
         _copy_heads(parts, source, None if cos is None or sin is None else (cos, sin))
         return parts
 

@@ -41,9 +41,6 @@ FORWARD_DTYPES = {
     "float64": torch.float64,
 }
 
-# Up to this length the plain product-softmax-product form beats PyTorch's fused CPU kernel in bfloat16.
-_PLAIN_ATTENTION_LENGTH = 256
-
 
 class Rope(NamedTuple):
     """Cosine and sine of the rotation angles, [L, head_dim / 2] each, float32 unless asked otherwise."""
@@ -146,8 +143,7 @@ def _heads(qkv: Tensor, num_heads: int, rope: Rope | None) -> tuple[Tensor, ...]
 
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
     """Attention of [B, H, L, head_dim] by whichever kernel is the fastest here; causal: no position looks ahead."""
-    short = k.shape[-2] <= _PLAIN_ATTENTION_LENGTH
-    if q.dtype == torch.bfloat16 and short and formulas.on_processor(q):
+    if formulas.softmax_is_faster(q, k.shape[-2]):
         return formulas.softmax_attention(q, k, v, causal)
     return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
