@@ -37,6 +37,8 @@ CHANGES: dict[str, object] = {
     "children_per_capsule": 4,
     "halt_max_steps": 6,
     "puzzle_emb_ndim": 0,
+    "enable_dqn": True,
+    "enable_expansion": True,
     "enable_latent_planning": False,
     "enable_mtp": False,
     "enable_vq": False,

@@ -31,9 +31,12 @@ from trm_cli.training.checkpoint_store import LATEST
 
 STORIES = 4000
 RECIPE = "unified-mini"
-#: The same network with a capsule for each patch of a canvas of 4x4 cells, in smaller batches, on grids that fit: what
-#: can be repeated often enough to compare.
+#: What an ablation leaves out; the shipped mini has some of them only.
+PARTS = ("latent_planning", "expansion", "dqn", "mtp", "memory", "vq")
+#: The same network, every part on, with a capsule for each patch of a canvas of 4x4 cells, in smaller batches, on grids
+#: that fit: what can be repeated often enough to compare.
 SMALL: dict[str, object] = {
+    **{f"arch.enable_{part}": True for part in PARTS},
     "arch.canvas_size": 28,
     "arch.capsule_rows": 2,
     "arch.capsule_columns": 2,
@@ -51,11 +54,9 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "no VQ": {"arch.enable_vq": False},
     "constant temperature": {"q_temperature_end": 1.0},
     "no planner, MTP, memory, VQ": {
-        "arch.enable_latent_planning": False,
-        "arch.enable_mtp": False,
-        "arch.enable_memory": False,
-        "arch.enable_vq": False,
+        f"arch.enable_{part}": False for part in ("latent_planning", "mtp", "memory", "vq")
     },
+    "no planner, EXPAND, DQN": {f"arch.enable_{part}": False for part in ("latent_planning", "expansion", "dqn")},
 }
 
 

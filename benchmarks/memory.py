@@ -22,7 +22,12 @@ CASES: dict[str, tuple[str, ...]] = {
     "trm attention": ("arch=trm_sudoku_att",),
     "trm mlp_t": ("arch=trm_sudoku",),
     "hrm": ("arch=hrm",),
-    "hesc mini": ("arch=multimodal_hesc_mini",),
+    "hesc mini": (
+        "arch=multimodal_hesc_mini",
+        "arch.enable_latent_planning=true",
+        "arch.enable_dqn=true",
+        "arch.enable_expansion=true",
+    ),
 }
 ROWS = {"trm attention": (2, 8), "trm mlp_t": (2, 8), "hrm": (2, 8), "hesc mini": (4, 16)}
 

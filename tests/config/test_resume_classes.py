@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.training.runs import EVERY_PART
 from trm_cli.config.compose import compose
 from trm_cli.config.fields import resume_class
 from trm_cli.config.schema import RunConfig
@@ -32,7 +33,7 @@ ANOTHER_RUN = ("arch", "global_batch_size", "seed", "optimizer", "ema")
 
 def clock(*words: str) -> list[object]:
     """How many updates, and every scheduled number of each of them, with these settings."""
-    base = ["arch=multimodal_hesc_mini", "arch.puzzle_emb_ndim=128", "global_batch_size=16", "epochs=20"]
+    base = ["arch=multimodal_hesc_mini", *EVERY_PART, "arch.puzzle_emb_ndim=128", "global_batch_size=16", "epochs=20"]
     config = compose("sudoku-4x4", [*base, *words]).config
     plan = make_plan(config, DatasetFacts(40, 1.0, "test"))
     return [plan.total_steps, *(plan.values_at(step) for step in range(1, plan.total_steps + 1))]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import write_boards
-from tests.training.runs import records, train
+from tests.training.runs import EVERY_PART, records, train
 from trm_cli.commands.evaluation_run import carry_out
 from trm_cli.commands.evaluation_subject import Wanted
 from trm_cli.errors import DatasetError, TrmError
@@ -26,6 +26,7 @@ from trm_cli.training.checkpoint_file import load_checkpoint, save_checkpoint
 ROOT = Path(__file__).resolve().parents[2]
 #: The flagship, small enough for a second.
 HESC = (
+    *EVERY_PART,
     "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16", "arch.q_hidden_dim=16",
     "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16", "arch.memory_top_k=4",
     "arch.vq_codes=16", "arch.latent_planning_paths=2", "arch.latent_planning_layers=1", "epochs=2", "eval_interval=1",

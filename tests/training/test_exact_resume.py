@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import write_boards
-from tests.training.runs import differing, prepare, records, train
+from tests.training.runs import EVERY_PART, differing, prepare, records, train
 from trm_cli.models.hesc import losses
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import Thought
@@ -86,6 +86,7 @@ def test_lines_after_the_resumed_step_and_a_torn_line_are_cut(tmp_path: Path) ->
 
 #: Everything that multimodal_hesc carries from step to step, small: replay, target network, concepts, memory, planner.
 HESC = (
+    *EVERY_PART,
     "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16", "arch.q_hidden_dim=16",
     "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16", "arch.memory_top_k=4",
     "arch.vq_codes=16", "arch.latent_planning_paths=2", "arch.latent_planning_layers=1", "epochs=2", "eval_interval=1",

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.memory import in_a_process, peak, task_of
-from tests.training.runs import prepare, train
+from tests.training.runs import EVERY_PART, prepare, train
 from trm_cli.commands.training_run import _train_within_memory
 from trm_cli.errors import TrmError
 from trm_cli.models import formulas
@@ -31,7 +31,7 @@ from trm_cli.training.step import StepSettings, update
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
-MINI = ("arch.replay_capacity=64",)
+MINI = ("arch.replay_capacity=64", *EVERY_PART)
 
 
 def really_allocated(task: Task) -> int:
