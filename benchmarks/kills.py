@@ -76,8 +76,8 @@ CASES = {
         "vision-unified",
         build_canvases,
         (
-            "arch=multimodal_hesc_mini", "arch.enable_latent_planning=true", "arch.enable_dqn=true",
-            "arch.enable_expansion=true", "optimizer=adam_atan2", "epochs=4", "eval_interval=1",
+            "arch=multimodal_hesc_mini", "arch.enable_dqn=true", "arch.enable_expansion=true",
+            "optimizer=adam_atan2", "epochs=4", "eval_interval=1",
             "global_batch_size=8", "lr_warmup_ratio=0", "arch.hidden_size=16", "arch.halt_max_steps=3",
             "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16",
             "arch.q_hidden_dim=16", "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16",

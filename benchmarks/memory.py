@@ -24,7 +24,6 @@ CASES: dict[str, tuple[str, ...]] = {
     "hrm": ("arch=hrm",),
     "hesc mini": (
         "arch=multimodal_hesc_mini",
-        "arch.enable_latent_planning=true",
         "arch.enable_dqn=true",
         "arch.enable_expansion=true",
     ),

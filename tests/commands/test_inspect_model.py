@@ -144,7 +144,7 @@ def test_a_screen_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     stdout.cache_clear()
     assert done.exit_code == 0
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
-    for word in ("decoder", "1,375,566", "activations", "a T4 with 15 GB: fits", "TFLOP"):
+    for word in ("planner", "1,863,696", "activations", "a T4 with 15 GB: fits", "TFLOP"):
         assert word in done.stdout
 
 
