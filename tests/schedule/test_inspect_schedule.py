@@ -245,3 +245,14 @@ def test_nothing_heavy_is_imported(model: Path) -> None:
     for argv in (words[:5], words[:3], [*words[:2], "--json"], ["inspect-schedule", "--help"], ["--help"]):
         done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True, check=True)
         assert done.stderr.strip().endswith("[]")
+
+
+def test_a_q_network_that_is_left_out_has_no_schedule(trm: Trm) -> None:
+    def names(*words: str) -> list[str]:
+        document = json.loads(trm("unified-mini", "--samples-per-epoch", "3200", "--json", *words)[1])
+        return [quantity["name"] for quantity in document["quantities"]]
+
+    without, whole = names("arch.enable_dqn=false"), names("arch.enable_dqn=true")
+    assert without == ["lr", "puzzle_emb_lr", "epsilon"]
+    assert sorted(set(whole) - set(without)) == ["dqn_warmup", "expansion_penalty", "q_temperature"]
+    assert names("arch.enable_dqn=false", "arch.puzzle_emb_ndim=0") == ["lr", "epsilon"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from trm_cli.config.fields import Section, Whole, Word, count, key, ratio
 
@@ -12,15 +12,6 @@ _CELLS_OF_A_CHARACTER = 2
 
 class HescArch(Section):
     """One recursive model for text, pictures and puzzles over a fixed working set of capsules."""
-
-    scheduled: ClassVar[tuple[str, ...]] = (
-        "lr",
-        "puzzle_emb_lr",
-        "expansion_penalty",
-        "q_temperature",
-        "epsilon",
-        "dqn_warmup",
-    )
 
     name: Word = key("", "name of the architecture file, and of the default run directory", resume="free")
     family: Literal["hesc"] = key("hesc", "family of networks", resume="fatal")
@@ -99,6 +90,13 @@ class HescArch(Section):
     planner_value_loss_weight: float = key(0.1, "weight of the planner's value", resume="replan", ge=0, le=1_000)
     planner_balance_loss_weight: float = key(0.01, "weight of using paths alike", resume="replan", ge=0, le=1_000)
     planner_diversity_loss_weight: float = key(0.01, "weight that keeps paths apart", resume="replan", ge=0, le=1_000)
+
+    @property
+    def scheduled(self) -> tuple[str, ...]:
+        """The annealed quantities that this network reads: a plan shows none of a Q-network that is left out."""
+        rates = ("lr", "puzzle_emb_lr") if self.puzzle_emb_ndim else ("lr",)
+        of_the_q_network = ("expansion_penalty", "q_temperature", "dqn_warmup") if self.enable_dqn else ()
+        return (*rates, "epsilon", *of_the_q_network)
 
     def conflicts(self) -> list[tuple[str, str]]:
         """Sizes that do not divide each other."""
