@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from typing import Any
@@ -44,6 +45,8 @@ if __name__ == "__main__":
     how, *line = sys.argv[1:]
     if "RANK" not in os.environ:
         sys.exit(launch([sys.executable, __file__, how, *line], 2, note))
+    # Threads of an exchange can abort a process on its way out. Here everyone would, who did not end at once.
+    atexit.register(os.abort)
     if how == "exchange":
         break_exchanges()
     else:

@@ -6,6 +6,7 @@ process is alone and nothing of torch.distributed is imported.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -81,11 +82,14 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
         if peers is not None and not peers.claim_failure():
             end_process(LOST_CONTACT)
         silence(False)
+        atexit.register(end_process, int(error.exit_code))  # as soon as it is told
         raise
     except Exception as error:
+        code = int(error.exit_code if isinstance(error, TrmError) else ExitCode.FAILED)
         if peers is not None and not peers.claim_failure():
-            end_process(int(error.exit_code) if isinstance(error, TrmError) else int(ExitCode.FAILED))
+            end_process(code)
         silence(False)
+        atexit.register(end_process, code)
         raise
 
 
