@@ -30,8 +30,7 @@ class AddRMSNorm(torch.autograd.Function):
         for rows in formulas.cached_rows(a):
             total = formulas.widen(a[rows] + b[rows])
             inverses.append(formulas.inverse_rms(total, dim))
-            torch.mul(total, inverses[-1], out=total)
-            result[rows] = total
+            torch.mul(total, inverses[-1], out=result[rows])
         ctx.save_for_backward(result, torch.cat(inverses))
         ctx.dim = dim
         return result
@@ -45,7 +44,8 @@ class AddRMSNorm(torch.autograd.Function):
         for rows in formulas.cached_rows(grad):
             wide_grad, wide_result = formulas.widen(grad[rows]), formulas.widen(result[rows])
             projection = (wide_grad * wide_result).mean(ctx.dim, keepdim=True)
-            grad_sum[rows] = torch.addcmul(wide_grad, wide_result, projection, value=-1.0).mul_(inverse[rows])
+            across = torch.addcmul(wide_grad, wide_result, projection, value=-1.0)
+            torch.mul(across, inverse[rows], out=grad_sum[rows])
         return grad_sum, grad_sum, None
 
 
