@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from dataset_builders import streaming_builder
+from tests.hesc.making import make, make_batch
 from tests.training.conftest import write_boards
 from tests.training.runs import train
 from tests.training.test_exact_resume import HESC
@@ -22,7 +24,7 @@ from trm_cli.console.samples_view import PALETTE
 from trm_cli.data.canvas_codes import CanvasSpec
 from trm_cli.data.canvas_rows import answered_grid, grid_row
 from trm_cli.errors import TrmError, UsageError
-from trm_cli.evaluation.looking import Look, LookStep
+from trm_cli.evaluation.looking import Look, LookStep, look
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("show capsules")
@@ -100,18 +102,19 @@ def step(opened: list[int], *, shares: bool = True) -> LookStep:
     )
 
 
-def made(steps: list[LookStep]) -> Look:
+def made(steps: list[LookStep], *, children: bool = True) -> Look:
     maps = np.zeros((4, 2, 2), np.float32)
     for capsule in range(4):
         maps[capsule, capsule // 2, capsule % 2] = 1
-    return Look(np.full((28, 28, 3), 255, np.uint8), (2, 2), maps, np.linspace(0, 1, 4, dtype=np.float32), tuple(steps))
+    lost = np.linspace(0, 1, 4, dtype=np.float32) if children else None
+    return Look(np.full((28, 28, 3), 255, np.uint8), (2, 2), maps, lost, tuple(steps))
 
 
 def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> None:
-    look = made([step([]), step([2]), step([2, 3])])
-    assert look.opened_after == {2: 1, 3: 2}
+    seen = made([step([]), step([2]), step([2, 3])])
+    assert seen.opened_after == {2: 1, 3: 2}
     grid = np.zeros((2, 2), np.uint8)
-    drawn = draw_sheet(Sheet("title", "subtitle", look, [grid] * 3, grid))
+    drawn = draw_sheet(Sheet("title", "subtitle", seen, [grid] * 3, grid))
     pixels = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB")).astype(int)
     orange = (np.abs(pixels - [230, 113, 67]).sum(-1) < 30).sum()
     # One quarter of each of four maps.
@@ -128,6 +131,26 @@ def test_parts_that_a_model_lacks_are_left_out() -> None:
     whole, less = (draw_sheet(Sheet("t", "s", made([step([], shares=has)]), ["some text"], None)) for has in (1, 0))
     heights = [Image.open(io.BytesIO(one)).height for one in (whole, less)]
     assert heights[0] > heights[1]
+
+
+def test_without_children_nothing_is_said_of_expanding() -> None:
+    row = {name: value[:1].numpy() for name, value in make_batch().items()}
+    for expansion in (True, False):
+        seen = look(make(enable_expansion=expansion), row, torch.device("cpu"))
+        assert (seen.residual is not None) == expansion
+    some, none = (ink_about_expanding(made([step([])], children=children)) for children in (True, False))
+    assert min(some) > 0
+    assert none == (0, 0)
+
+
+def ink_about_expanding(seen: Look) -> tuple[int, int]:
+    """Pixels that are not paper where the section of the maps explains blue, and to the right of two columns."""
+    drawn = draw_sheet(Sheet("t", "s", seen, ["some text"], None))
+    dark = np.asarray(Image.open(io.BytesIO(drawn)).convert("L")) < 200
+    top = 28 + 58 + 20 + 300 + 20
+    legend = dark[(top + 33) * ZOOM : (top + 50) * ZOOM, (28 + 420) * ZOOM :]
+    beside = dark[(top + 58) * ZOOM : (top + 58 + 2 * 186) * ZOOM, (28 + 2 * 170 + 10) * ZOOM :]
+    return int(legend.sum()), int(beside.sum())
 
 
 def test_of_many_steps_some_are_drawn() -> None:

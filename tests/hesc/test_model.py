@@ -81,7 +81,7 @@ def test_terms_sum_to_the_loss():
     assert all(value.ndim == 0 and torch.isfinite(value) for value in (*result.terms.values(), *metrics))
 
 
-def test_actions_concepts_and_memory_are_measured_in_every_step():
+def test_actions_plans_concepts_and_memory_are_measured_in_every_step():
     run = Run(make())
     run.model.network.memory.write(torch.randn(4, 8), torch.randn(4, 32), torch.ones(4))
     chosen = set()
@@ -98,6 +98,8 @@ def test_actions_concepts_and_memory_are_measured_in_every_step():
             "concepts_used": pytest.approx(len(ids.unique()) / 16),
             "concepts_perplexity": pytest.approx(perplexity(ids, 16).item()),
             "memory_filled": 4 / 16,
+            "planner_gate": pytest.approx(result.outputs.thought.plan.gate.mean().item()),
+            "planner_change": pytest.approx(result.outputs.thought.plan.change.mean().item()),
         }
     assert len(chosen) == 3
 

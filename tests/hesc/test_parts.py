@@ -60,6 +60,22 @@ def test_planner_is_the_identity_until_trained():
     assert plan.thoughts.shape == (3, 3, 2, 32)
 
 
+def test_a_gate_that_wants_to_shut_leaves_the_thoughts_a_gradient():
+    # Seen in training: it was shut after some hundred updates, and the planner learnt nothing from then on.
+    model = planner()
+    z, visible = slots()
+    with torch.no_grad():
+        model.gate[-1].bias.fill_(-100.0)
+        model.fuse.weight.normal_(std=0.1)
+    after, plan = model(z, visible, None)
+    torch.testing.assert_close(plan.gate, torch.full((3,), 0.25))
+    torch.testing.assert_close(plan.change, (after - z).norm(dim=(1, 2)) / z.norm(dim=(1, 2)))
+    assert (plan.change > 0.01).all()
+    after.square().sum().backward()
+    assert model.fuse.weight.grad.abs().max() > 0
+    assert model.blocks[0].mlp.down.grad.abs().max() > 0
+
+
 def test_planner_does_not_care_about_the_order_of_paths():
     model, (z, visible) = planner(), slots()
     torch.nn.init.normal_(model.fuse.weight, std=0.1)

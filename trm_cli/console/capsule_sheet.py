@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
     from PIL.ImageFont import FreeTypeFont
 
-    from trm_cli.evaluation.looking import Look, LookStep
+    from trm_cli.evaluation.looking import Look, LookStep, Numbers
 
 Rgb = tuple[int, int, int]
 Said = NDArray[np.uint8] | str
@@ -152,11 +152,10 @@ def _answer(pen: _Pen, x: float, y: float, side: float, said: Said, size: int) -
 
 def _capsules(pen: _Pen, look: Look, top: float) -> float:
     rows, columns = look.grid
-    top = pen.section(
-        top,
-        "Where each capsule looks",
-        "the darker the orange, the more of the capsule comes from there; blue: expanded, its finer children visible",
-    )
+    explained = "the darker the orange, the more of the capsule comes from there"
+    if look.residual is not None:
+        explained += "; blue: expanded, its finer children visible"
+    top = pen.section(top, "Where each capsule looks", explained)
     opened = look.opened_after
     pitch = _THUMB + _GAP
     for capsule, places in enumerate(look.maps):
@@ -166,7 +165,8 @@ def _capsules(pen: _Pen, look: Look, top: float) -> float:
         pen.text(x, y, f"capsule {capsule + 1}", 12, _OPEN if when else _SOFT)
         pen.text(x + _THUMB, y, when, 11, _OPEN, "ra")
         pen.box(x - 1, y + 17, _THUMB + 2, _THUMB + 2, line=_OPEN if when else _PALE)
-    _residuals(pen, look, _MARGIN + columns * pitch + _GAP, top)
+    if look.residual is not None:
+        _residuals(pen, look.residual, look.opened_after, _MARGIN + columns * pitch + _GAP, top)
     return top + rows * (pitch + 16) + 4
 
 
@@ -180,16 +180,16 @@ def _heated(pixels: NDArray[np.uint8], places: NDArray[np.float32]) -> NDArray[n
     return mixed
 
 
-def _residuals(pen: _Pen, look: Look, x: float, top: float) -> None:
+def _residuals(pen: _Pen, residual: Numbers, opened: Mapping[int, int], x: float, top: float) -> None:
     """How much each sketch has lost, which is what makes expanding it worth its price."""
     room = WIDTH - _MARGIN - x
     if room < 160:
         return
     pen.text(x, top, "what its sketch has lost (checksum error)", 12, _SOFT)
-    most = max(float(look.residual.max()), 1e-9)
-    for capsule, lost in enumerate(look.residual.tolist()):
+    most = max(float(residual.max()), 1e-9)
+    for capsule, lost in enumerate(residual.tolist()):
         y = top + 24 + capsule * 21
-        ink = _OPEN if capsule in look.opened_after else _HEAT
+        ink = _OPEN if capsule in opened else _HEAT
         pen.text(x + 20, y + 6, str(capsule + 1), 12, _SOFT, "rm")
         pen.bar(x + 28, y + 2, room - 78, lost / most, ink)
         pen.text(x + room, y + 6, f"{lost:.2f}", 12, _INK, "rm")

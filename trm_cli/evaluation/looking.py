@@ -33,12 +33,13 @@ class LookStep:
 @dataclass(frozen=True)
 class Look:
     """One sample: pixels uint8 [H, W, 3]; rows and columns of the grid of capsules; maps [K, side, side]: where each
-    capsule looks (sum 1), the same in every step; residual [K]: what each sketch lost; the steps."""
+    capsule looks (sum 1), the same in every step; residual [K]: what each sketch lost, None where there are no children
+    to compare it with; the steps."""
 
     pixels: NDArray[np.uint8]
     grid: tuple[int, int]
     maps: Numbers
-    residual: Numbers
+    residual: Numbers | None
     steps: tuple[LookStep, ...]
 
     @property
@@ -64,7 +65,7 @@ def look(model: MultimodalHesc, row: Batch, device: torch.device) -> Look:
         pixels=drawn[0].permute(1, 2, 0).cpu().numpy(),
         grid=(settings.capsule_rows, settings.capsule_columns),
         maps=maps,
-        residual=_numbers(traces[0].residual),
+        residual=_numbers(traces[0].residual) if settings.enable_expansion else None,
         steps=tuple(_step(trace) for trace in traces),
     )
 

@@ -12,6 +12,7 @@ from trm_cli.models.hesc.geometry import GRID, TEXT
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.network import Thought
+from trm_cli.models.hesc.planner import Plan
 from trm_cli.models.hesc.q_control import Action
 
 
@@ -50,16 +51,19 @@ def of_halted(
 
 @torch.no_grad()
 def of_all(
-    action: Tensor, codes: Tensor | None, concepts: Concepts | None, memory: EpisodicMemory | None
+    action: Tensor, plan: Plan | None, codes: Tensor | None, concepts: Concepts | None, memory: EpisodicMemory | None
 ) -> dict[str, dict[str, Tensor]]:
     """Float32 sums over all rows of a step (`rows`), halted or not, with their `count`.
 
-    chose_continue, chose_halt, chose_expand: rows that did so, of action int64 [B]; concepts_used (share of the book)
-    and concepts_perplexity of codes int64 [...], those of the whole batch; memory_filled: share of its places. What is
-    not about single rows counts once for each.
+    chose_continue, chose_halt, chose_expand: rows that did so, of action int64 [B]; planner_gate, and planner_change:
+    size of what the plan added beside that of the working set (near 0: the planner does nothing); concepts_used (share
+    of the book) and concepts_perplexity of codes int64 [...], those of the whole batch; memory_filled: share of its
+    places. What is not about single rows counts once for each.
     """
     rows = torch.ones_like(action, dtype=torch.float32).sum()
     sums = {f"chose_{one.name.lower()}": (action == one).sum(dtype=torch.float32) for one in Action}
+    if plan is not None:
+        sums |= {"planner_gate": plan.gate.sum(), "planner_change": plan.change.sum()}
     if concepts is not None and codes is not None:
         size = concepts.book.shape[0]
         sums |= {"concepts_used": rows * used(codes, size), "concepts_perplexity": rows * perplexity(codes, size)}

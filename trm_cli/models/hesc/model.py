@@ -212,7 +212,7 @@ class MultimodalHesc(nn.Module):
         loss = torch.stack(tuple(terms.values())).sum()
         detached = {name: term.detach() for name, term in terms.items()}
         sums = metrics.of_halted(thought, verdict, kind, carry.steps, carry.halted, outputs.opened)
-        sums |= metrics.of_all(outputs.action, codes, self.network.concepts, self.network.memory)
+        sums |= metrics.of_all(outputs.action, thought.plan, codes, self.network.concepts, self.network.memory)
         return StepResult(carry, loss, detached, sums, outputs)
 
     def answer(self, outputs: Outputs) -> Tensor:

@@ -19,16 +19,22 @@ from trm_cli.models.hesc.blocks import Attention, Linear, SwiGLU
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers import embedding_parameter, linear_parameter, rms_norm
 
+# A gate that may shut altogether does so within some hundred updates, before the thoughts have learnt anything; then
+# they and the map behind them get no gradient, and it stays shut.
+_LEAST_GATE = 0.25
+
 
 class Plan(NamedTuple):
     """values [B, P]: logit that each path ends right; shares [B, P]: softmax of the values; weights [B, P]: what was
-    followed (a single path in solo rows); thoughts [B, P, depth, D]; gate [B]. All but the thoughts are float32."""
+    followed (a single path in solo rows); thoughts [B, P, depth, D]; gate [B]; change [B], detached: size of what the
+    plan added to the working set beside its own. All but the thoughts are float32."""
 
     values: Tensor
     shares: Tensor
     weights: Tensor
     thoughts: Tensor
     gate: Tensor
+    change: Tensor
 
 
 class ThoughtBlock(nn.Module):
@@ -60,7 +66,10 @@ class ThoughtBlock(nn.Module):
 
 
 class LatentPlanner(nn.Module):
-    """z_H -> z_H + gate * fuse(z_H, plan). The last map starts at zero: an untrained planner changes nothing."""
+    """z_H -> z_H + gate * fuse(z_H, plan), gate from 0.25 to 1.
+
+    The last map starts at zero: an untrained planner changes nothing.
+    """
 
     def __init__(self, settings: HescSettings) -> None:
         super().__init__()
@@ -118,9 +127,11 @@ class LatentPlanner(nn.Module):
         shares = values.softmax(-1)
         weights = self.followed(shares, draw)
         merged = torch.einsum("bp,bpd->bd", weights.to(last.dtype), last)
-        gate = self.gate(rms_norm(z_H[:, 0]))[..., 0].float().sigmoid()
-        change = self.fuse(torch.nn.functional.gelu(rms_norm(z_H + merged[:, None])))
-        return z_H + gate.to(z_H.dtype)[:, None, None] * change, Plan(values, shares, weights, thoughts, gate)
+        gate = _LEAST_GATE + (1.0 - _LEAST_GATE) * self.gate(rms_norm(z_H[:, 0]))[..., 0].float().sigmoid()
+        added = gate.to(z_H.dtype)[:, None, None] * self.fuse(torch.nn.functional.gelu(rms_norm(z_H + merged[:, None])))
+        with torch.no_grad():
+            change = added.float().norm(dim=(1, 2)) / z_H.float().norm(dim=(1, 2))
+        return z_H + added, Plan(values, shares, weights, thoughts, gate, change)
 
 
 def balance(shares: Tensor, everybody: AllRows) -> Tensor:
