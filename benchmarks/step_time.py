@@ -6,9 +6,10 @@
 Each row of the table runs in a process of its own, so that its peak memory is its own. A step is: forward with all
 cycles, loss, backward, AdamATan2, sign-SGD, average. The work is counted as matrix products alone (2 m n k each; a
 backward costs twice its forward), so "of_ceiling" says how much of the time goes elsewhere, or into small products.
-The ceiling moves with the neighbours of the machine, so it is measured before and after every step, and "of_ceiling" is
-the median over the steps. Rates are per second of processor time, so that a busy neighbour disturbs them less; wall_ms
-is what a person waits.
+The ceiling moves with the neighbours of the machine, so it is measured for a second before and after every step, and
+"of_ceiling" is the median over the steps. A step has its share of slow moments, and so have those seconds; "of_best"
+is the share of the single fastest product instead. Rates are per second of processor time, so that a busy neighbour
+disturbs them less; wall_ms is what a person waits.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.memory import peak
 
@@ -59,17 +60,26 @@ def gigaflop_per_row(mlp_t: bool) -> float:
     return stack * (calls * (cycles - 1) + 3 * calls) / 1e9
 
 
-def ceiling(dtype: str) -> float:
-    """Best rate of a 1024 x 1024 product, GFLOP per second of processor time."""
+class Ceiling(NamedTuple):
+    """GFLOP per second of processor time of 1024 x 1024 products: over a second, and of the fastest of them."""
+
+    lasting: float
+    best: float
+
+
+def ceiling(dtype: str, seconds: float = 1.0) -> Ceiling:
+    """What plain products reach now."""
     import torch
 
     a, b = (torch.randn(1024, 1024).to(getattr(torch, dtype)) for _ in range(2))
-    times = []
-    for _ in range(8):
+    times: list[float] = []
+    torch.mm(a, b)
+    while sum(times) < seconds:
         start = time.process_time()
         torch.mm(a, b)
         times.append(time.process_time() - start)
-    return 2 * 1024**3 / min(times) / 1e9
+    work = 2 * 1024**3 / 1e9
+    return Ceiling(work * len(times) / sum(times), work / min(times))
 
 
 def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], None]:
@@ -138,8 +148,8 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
         used.append(time.process_time() - start_used)
         ceilings.append(ceiling(dtype))
     work = gigaflop_per_row(variant == "mlp_t") * batch
-    around = [(before + after) / 2 for before, after in itertools.pairwise(ceilings)]
-    shares = [work / seconds / best for seconds, best in zip(used, around, strict=True)]
+    around = [Ceiling(*(sum(pair) / 2 for pair in zip(*two, strict=True))) for two in itertools.pairwise(ceilings)]
+    rates = [work / seconds for seconds in used]
     return {
         "variant": variant,
         "dtype": dtype,
@@ -150,8 +160,9 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
         "cpu_ms": round(1000 * min(used)),
         "gflop": round(work),
         "gflops_per_s": round(work / min(used)),
-        "ceiling_gflops_per_s": round(statistics.median(around)),
-        "of_ceiling": round(statistics.median(shares), 3),
+        "ceiling_gflops_per_s": round(statistics.median(one.lasting for one in around)),
+        "of_ceiling": round(statistics.median(rate / one.lasting for rate, one in zip(rates, around, strict=True)), 3),
+        "of_best": round(statistics.median(rate / one.best for rate, one in zip(rates, around, strict=True)), 3),
         "peak_rss_mib": round(peak()),
         "step_rss_mib": round(peak() - at_rest),
     }
