@@ -73,15 +73,16 @@ class SwiGLU(torch.autograd.Function):
         """The hidden layer is computed again instead of being kept."""
         x, w_gate_up, w_down, *kept = ctx.saved_tensors
         grad = grad.contiguous()
-        grad_x, grad_in, grad_down = torch.empty_like(grad), torch.zeros_like(w_gate_up), torch.zeros_like(w_down)
+        grad_x = torch.empty_like(grad)
+        grad_in, grad_down = grad.new_empty(0), grad.new_empty(0)
         for rows, gate_up in zip(formulas.cached_rows(x), kept, strict=True):
             own_x, own_grad = x[rows].flatten(0, -2), grad[rows].flatten(0, -2)
             grad_hidden, grad_gate_up = formulas.units(own_grad, w_down.T), torch.empty_like(gate_up)
             hidden = torch.empty_like(grad_hidden)
             _gate_backward(gate_up, grad_hidden, hidden, grad_gate_up, dim=0)
             torch.mm(grad_gate_up.T, w_gate_up, out=grad_x[rows].flatten(0, -2))
-            grad_in.addmm_(grad_gate_up, own_x)
-            grad_down.addmm_(own_grad.T, hidden.T)
+            grad_in = _add_product(grad_in, grad_gate_up, own_x)
+            grad_down = _add_product(grad_down, own_grad.T, hidden.T)
         return grad_x, grad_in, grad_down
 
 
@@ -161,6 +162,11 @@ def _gate_backward(gate_up: Tensor, grad_hidden: Tensor, hidden: Tensor, grad_ga
     torch.mul(grad_hidden, activated, out=grad_up)
     torch.mul(activated, up, out=hidden)
     torch.ops.aten.silu_backward.grad_input(grad_hidden.mul_(up), gate, grad_input=grad_gate)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`total + left @ right` in the memory of total; the product alone where total is empty."""
+    return total.addmm_(left, right) if total.numel() else left @ right
 
 
 def _outer_sum(left: Tensor, right: Tensor) -> Tensor:
