@@ -31,8 +31,9 @@ from trm_cli.training.checkpoint_store import LATEST
 
 STORIES = 4000
 RECIPE = "unified-mini"
-#: What an ablation leaves out; the shipped mini has some of them only.
+#: What an ablation leaves out; the shipped mini has the first alone.
 PARTS = ("latent_planning", "expansion", "dqn", "mtp", "memory", "vq")
+EVERY_PART = tuple(f"arch.enable_{part}=true" for part in PARTS)
 #: The same network, every part on, with a capsule for each patch of a canvas of 4x4 cells, in smaller batches, on grids
 #: that fit: what can be repeated often enough to compare.
 SMALL: dict[str, object] = {

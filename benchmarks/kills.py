@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.hesc_learns import EVERY_PART
+
 
 def build_boards(folder: Path) -> None:
     """A small Sudoku set: 4x4 boards, quickly made."""
@@ -76,7 +78,7 @@ CASES = {
         "vision-unified",
         build_canvases,
         (
-            "arch=multimodal_hesc_mini", "arch.enable_dqn=true", "arch.enable_expansion=true",
+            "arch=multimodal_hesc_mini", *EVERY_PART,
             "optimizer=adam_atan2", "epochs=4", "eval_interval=1",
             "global_batch_size=8", "lr_warmup_ratio=0", "arch.hidden_size=16", "arch.halt_max_steps=3",
             "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16",

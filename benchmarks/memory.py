@@ -17,16 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.hesc_learns import EVERY_PART
+
 #: name -> words of a configuration, rows, and whether it is the capsule model, which reads a canvas.
 CASES: dict[str, tuple[str, ...]] = {
     "trm attention": ("arch=trm_sudoku_att",),
     "trm mlp_t": ("arch=trm_sudoku",),
     "hrm": ("arch=hrm",),
-    "hesc mini": (
-        "arch=multimodal_hesc_mini",
-        "arch.enable_dqn=true",
-        "arch.enable_expansion=true",
-    ),
+    "hesc mini": ("arch=multimodal_hesc_mini", *EVERY_PART),
 }
 ROWS = {"trm attention": (2, 8), "trm mlp_t": (2, 8), "hrm": (2, 8), "hesc mini": (4, 16)}
 

@@ -28,7 +28,7 @@ TINY_RUN = (
     "optimizer=adam_atan2",
 )
 #: What the smallest capsule model leaves out unless it is asked for.
-EVERY_PART = ("arch.enable_dqn=true", "arch.enable_expansion=true")
+EVERY_PART = tuple(f"arch.enable_{part}=true" for part in ("dqn", "expansion", "mtp", "vq", "memory"))
 
 
 class Recorder:

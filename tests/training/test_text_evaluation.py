@@ -60,7 +60,7 @@ def test_puzzles_are_right_or_wrong_and_texts_cost_bits() -> None:
     assert result.token_accuracy == pytest.approx((1 + 3 / 4) / 2)
     assert result.bits_per_token == pytest.approx(3.0)
     assert result.bits_per_byte == pytest.approx(3.0 * 6 / 5)
-    assert (result.judged_by, result.score) == ("exact_accuracy", 0.5)
+    assert (result.judged_by, result.score) == ("exact_accuracy", pytest.approx(0.5, abs=1e-5))
 
 
 def test_text_alone_is_judged_by_its_bits() -> None:
@@ -78,7 +78,15 @@ def test_without_text_nothing_costs_bits() -> None:
 
 
 def test_as_many_texts_as_puzzles_are_not_text_alone() -> None:
-    assert scored(slice(0, 4), BYTES).score == 0.5
+    assert scored(slice(0, 4), BYTES).score == pytest.approx(0.5, abs=1e-5)
+
+
+def test_text_decides_between_equal_puzzles_alone() -> None:
+    result = scored(slice(None), BYTES)
+    better_text = replace(result, bits_per_byte=2.0)
+    better_puzzles = replace(result, exact_accuracy=0.50001, bits_per_byte=20.0)
+    assert result.score < better_text.score < better_puzzles.score
+    assert scored(slice(0, 2), None).score == 0.5
 
 
 def test_the_screen_says_what_was_judged() -> None:

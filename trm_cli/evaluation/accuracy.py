@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 IGNORED = -100
+#: Less than one puzzle in a million.
+_TIE = 1e-6
 
 
 class EvaluationInterrupted(Exception):
@@ -54,13 +56,11 @@ class Accuracy:
 
     @property
     def score(self) -> float:
-        """What the best checkpoint is chosen by, in [0, 1]: exact accuracy, or the mean probability (geometric) of a
-        text's byte or token."""
-        if self.judged_by == "exact_accuracy":
-            return self.exact_accuracy
-        bits = self.bits_per_byte if self.judged_by == "bits_per_byte" else self.bits_per_token
-        assert bits is not None
-        return math.exp2(-bits)
+        """What the best checkpoint is chosen by: exact accuracy, or the mean probability (geometric) of a text's byte
+        or token. In data with both, that probability decides between equal accuracies."""
+        bits = self.bits_per_token if self.bits_per_byte is None else self.bits_per_byte
+        probability = 0.0 if bits is None else math.exp2(-bits)
+        return self.exact_accuracy + _TIE * probability if self.judged_by == "exact_accuracy" else probability
 
     def to_json(self) -> dict[str, Any]:
         """The fields, by name."""
