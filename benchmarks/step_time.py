@@ -6,10 +6,10 @@
 Each row of the table runs in a process of its own, so that its peak memory is its own. A step is: forward with all
 cycles, loss, backward, AdamATan2, sign-SGD, average. The work is counted as matrix products alone (2 m n k each; a
 backward costs twice its forward), so "of_ceiling" says how much of the time goes elsewhere, or into small products.
-The ceiling moves with the neighbours of the machine, so it is measured for a second before and after every step, and
-"of_ceiling" is the median over the steps. A step has its share of slow moments, and so have those seconds; "of_best"
-is the share of the single fastest product instead. Rates are per second of processor time, so that a busy neighbour
-disturbs them less; wall_ms is what a person waits.
+The ceiling is the fastest of the products of a second; it moves with the neighbours of the machine, so it is measured
+before and after every step, and "of_ceiling" is the median over the steps. "of_lasting" is the share of what the
+products of those seconds reached in the mean: a step has its share of slow moments, and so have they. Rates are per
+second of processor time, so that a busy neighbour disturbs them less; wall_ms is what a person waits.
 """
 
 from __future__ import annotations
@@ -160,9 +160,9 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
         "cpu_ms": round(1000 * min(used)),
         "gflop": round(work),
         "gflops_per_s": round(work / min(used)),
-        "ceiling_gflops_per_s": round(statistics.median(one.lasting for one in around)),
-        "of_ceiling": round(statistics.median(rate / one.lasting for rate, one in zip(rates, around, strict=True)), 3),
-        "of_best": round(statistics.median(rate / one.best for rate, one in zip(rates, around, strict=True)), 3),
+        "ceiling_gflops_per_s": round(statistics.median(one.best for one in around)),
+        "of_ceiling": round(statistics.median(rate / one.best for rate, one in zip(rates, around, strict=True)), 3),
+        "of_lasting": round(statistics.median(rate / one.lasting for rate, one in zip(rates, around, strict=True)), 3),
         "peak_rss_mib": round(peak()),
         "step_rss_mib": round(peak() - at_rest),
     }
