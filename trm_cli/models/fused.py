@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from trm_cli.models import formulas
+from trm_cli.models.products import add_outer, add_product, left_product, product, rows_of_left_products
 
 
 class AddRMSNorm(torch.autograd.Function):
@@ -49,41 +50,61 @@ class AddRMSNorm(torch.autograd.Function):
         return grad_sum, grad_sum, None
 
 
-class SwiGLU(torch.autograd.Function):
-    """`silu(gate) * up @ w_down.T` with `gate, up = x @ w_gate_up.T`; keeps x and that product.
+class Linear(torch.autograd.Function):
+    """`x @ weight.T` by `products.product`; keeps x."""
 
-    The hidden layer lies unit by unit, not position by position (`formulas.units`). A few rows at a time stay in the
-    cache, forward and backward.
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """X [..., n], weight [m, n]; result [..., m]."""
+        ctx.save_for_backward(x, weight)
+        return product(x.flatten(0, -2), weight).view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the two factors of the weight's gradient the narrower is transposed."""
+        x, weight = ctx.saved_tensors
+        flat, own_grad = x.flatten(0, -2), grad.flatten(0, -2)
+        return product(own_grad, weight.T).view(x.shape), product(flat.T, own_grad.T).T.contiguous()
+
+
+class SwiGLU(torch.autograd.Function):
+    """`silu(gate) * up @ w_down.T` with `gate, up = x @ w_gate_up.T`, each of its own; keeps x, gate and up.
+
+    A few rows at a time stay in the cache, forward and backward. The gradient of a weight is summed lying on its side:
+    of its two factors, that one is then transposed which is narrower.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
         """X [..., n], w_gate_up [2I, n], w_down [n, I]; result [..., n]."""
-        result, kept = torch.empty_like(x, memory_format=torch.contiguous_format), []
+        w_gate, w_up = w_gate_up.chunk(2)
+        parts, kept = [], []
         for rows in formulas.cached_rows(x):
-            kept.append(formulas.units(x[rows], w_gate_up))
-            hidden = formulas.gated_without_graph(kept[-1], dim=0)
-            torch.mm(hidden.T, w_down.T, out=result[rows].flatten(0, -2))
+            own = x[rows].flatten(0, -2)
+            gate, up = product(own, w_gate), product(own, w_up)
+            parts.append(product(formulas.gated_without_graph(gate, up), w_down))
+            kept += [gate, up]
         ctx.save_for_backward(x, w_gate_up, w_down, *kept)
-        return result
+        return formulas.joined(parts).view(x.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The hidden layer is computed again instead of being kept."""
         x, w_gate_up, w_down, *kept = ctx.saved_tensors
-        grad = grad.contiguous()
-        grad_x = torch.empty_like(grad)
-        grad_in, grad_down = grad.new_empty(0), grad.new_empty(0)
-        for rows, gate_up in zip(formulas.cached_rows(x), kept, strict=True):
+        w_gate, w_up = w_gate_up.chunk(2)
+        parts, in_gate, in_up, in_down = [], None, None, None
+        for rows, gate, up in zip(formulas.cached_rows(x), kept[::2], kept[1::2], strict=True):
             own_x, own_grad = x[rows].flatten(0, -2), grad[rows].flatten(0, -2)
-            grad_hidden, grad_gate_up = formulas.units(own_grad, w_down.T), torch.empty_like(gate_up)
-            hidden = torch.empty_like(grad_hidden)
-            _gate_backward(gate_up, grad_hidden, hidden, grad_gate_up, dim=0)
-            torch.mm(grad_gate_up.T, w_gate_up, out=grad_x[rows].flatten(0, -2))
-            grad_in = _add_product(grad_in, grad_gate_up, own_x)
-            grad_down = _add_product(grad_down, own_grad.T, hidden.T)
-        return grad_x, grad_in, grad_down
+            grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
+            hidden = _gate_backward(gate, up, product(own_grad, w_down.T), grad_gate, grad_up)
+            parts.append(add_product(product(grad_gate, w_gate.T), grad_up, w_up.T))
+            in_gate = add_product(in_gate, own_x.T, grad_gate.T)
+            in_up = add_product(in_up, own_x.T, grad_up.T)
+            in_down = add_product(in_down, own_grad.T, hidden.T)
+        assert in_gate is not None and in_up is not None and in_down is not None
+        return formulas.joined(parts).view(x.shape), torch.cat((in_gate.T, in_up.T)), in_down
 
 
 class TokenSwiGLU(torch.autograd.Function):
@@ -92,27 +113,29 @@ class TokenSwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
         """X [B, L, D], w_gate_up [2I, L], w_down [L, I]; result [B, L, D]."""
-        gate_up = x.new_empty(x.shape[0], len(w_gate_up), x.shape[2])
-        result = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for rows in formulas.cached_rows(x):
-            formulas.left_multiply(w_gate_up, x[rows], out=gate_up[rows])
-            hidden = formulas.gated_without_graph(gate_up[rows], dim=-2)
-            formulas.left_multiply(w_down, hidden, out=result[rows])
-        ctx.save_for_backward(x, gate_up, w_gate_up, w_down)
-        return result
+        parts, kept = [], []
+        for rows in rows_of_left_products(x, w_gate_up):
+            kept.append(left_product(w_gate_up, x[rows]))
+            parts.append(left_product(w_down, formulas.gated_without_graph(*kept[-1].chunk(2, -2))))
+        ctx.save_for_backward(x, w_gate_up, w_down, *kept)
+        return formulas.joined(parts)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of the weights are sums over the batch of [out, D] x [D, in]."""
-        x, gate_up, w_gate_up, w_down = ctx.saved_tensors
-        hidden = grad.new_empty(grad.shape[0], w_down.shape[1], grad.shape[2])
-        grad_gate_up, grad_x = torch.empty_like(gate_up), torch.empty_like(x, memory_format=torch.contiguous_format)
-        for rows in formulas.cached_rows(grad):
-            grad_hidden = formulas.left_multiply(w_down.T, grad[rows])
-            _gate_backward(gate_up[rows], grad_hidden, hidden[rows], grad_gate_up[rows], dim=-2)
-            formulas.left_multiply(w_gate_up.T, grad_gate_up[rows], out=grad_x[rows])
-        return grad_x, _outer_sum(grad_gate_up, x), _outer_sum(grad, hidden)
+        """Gradients of the weights are sums over the batch of [in, D] x [D, out], the wider side last."""
+        x, w_gate_up, w_down, *kept = ctx.saved_tensors
+        w_in, w_out = w_gate_up.T.contiguous(), w_down.T.contiguous()
+        parts, grad_in, grad_down = [], None, None
+        for rows, gate_up in zip(rows_of_left_products(x, w_gate_up), kept, strict=True):
+            grad_hidden, grad_gate_up = left_product(w_out, grad[rows]), torch.empty_like(gate_up)
+            (gate, up), (grad_gate, grad_up) = gate_up.chunk(2, -2), grad_gate_up.chunk(2, -2)
+            hidden = _gate_backward(gate, up, grad_hidden, grad_gate, grad_up)
+            parts.append(left_product(w_in, grad_gate_up))
+            grad_in = add_outer(grad_in, x[rows], grad_gate_up)
+            grad_down = add_outer(grad_down, grad[rows], hidden)
+        assert grad_in is not None and grad_down is not None
+        return formulas.joined(parts), grad_in.T.contiguous(), grad_down
 
 
 class SplitHeads(torch.autograd.Function):
@@ -154,27 +177,9 @@ def _copy_heads(target: tuple[Tensor, ...], source: tuple[Tensor, ...], angles: 
             part[rows] = own[rows] if angles is None or place == 2 else formulas.rotate(own[rows], *angles)
 
 
-def _gate_backward(gate_up: Tensor, grad_hidden: Tensor, hidden: Tensor, grad_gate_up: Tensor, dim: int) -> None:
-    """Fill in `hidden = silu(gate) * up` and the gradient of gate_up; gate and up lie side by side along `dim`."""
-    gate, up = gate_up.chunk(2, dim)
+def _gate_backward(gate: Tensor, up: Tensor, grad_hidden: Tensor, grad_gate: Tensor, grad_up: Tensor) -> Tensor:
+    """The hidden layer `silu(gate) * up`; fills in the gradients of gate and up, in the memory of grad_hidden too."""
     activated = F.silu(gate)
-    grad_gate, grad_up = grad_gate_up.chunk(2, dim)
     torch.mul(grad_hidden, activated, out=grad_up)
-    torch.mul(activated, up, out=hidden)
     torch.ops.aten.silu_backward.grad_input(grad_hidden.mul_(up), gate, grad_input=grad_gate)
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """`total + left @ right` in the memory of total; the product alone where total is empty."""
-    return total.addmm_(left, right) if total.numel() else left @ right
-
-
-def _outer_sum(left: Tensor, right: Tensor) -> Tensor:
-    """`sum_b left[b] @ right[b].T` for [B, m, D] and [B, n, D]: [m, n]."""
-    if formulas.on_processor(left):
-        # addbmm accumulates in place, one product after the other; on other devices that would be B launches. A result
-        # that is wider than it is high takes a tenth less time.
-        if left.shape[1] > right.shape[1]:
-            return _outer_sum(right, left).T.contiguous()
-        return torch.addbmm(left.new_zeros(left.shape[1], right.shape[1]), left, right.mT, beta=0)
-    return torch.bmm(left, right.mT).sum(0)
+    return activated.mul_(up)

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trm_cli.models import formulas, fused
+from trm_cli.models import formulas, fused, products
 from trm_cli.models.formulas import RMS_NORM_EPSILON, rms_norm
+from trm_cli.models.products import left_product
 
 __all__ = [
     "RMS_NORM_EPSILON",
@@ -23,6 +24,7 @@ __all__ = [
     "attention",
     "embedding_parameter",
     "forward_dtype_named",
+    "linear",
     "linear_parameter",
     "rms_norm",
     "rope_tables",
@@ -103,13 +105,23 @@ def add_rms_norm(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
     return result
 
 
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """`x @ weight.T`: [..., n], [m, n] -> [..., m]."""
+    if torch.compiler.is_compiling() or not products.by_onednn(x, x.numel() * len(weight)):
+        return F.linear(x, weight)
+    if not torch.is_grad_enabled():
+        return products.product(x.flatten(0, -2), weight).view(*x.shape[:-1], len(weight))
+    result: Tensor = fused.Linear.apply(x, weight)
+    return result
+
+
 def swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
     """`(silu(gate) * up) @ w_down.T` of `gate, up = x @ w_gate_up.T`: [..., n], [2I, n], [n, I] -> [..., n]."""
     if torch.compiler.is_compiling():
         return F.linear(formulas.gated(F.linear(x, w_gate_up), -1), w_down)
     if not torch.is_grad_enabled():
-        hidden = formulas.gated_without_graph(formulas.units(x, w_gate_up), 0)
-        return (hidden.T @ w_down.T).view(x.shape)
+        gate, up = (products.product(x.flatten(0, -2), weight) for weight in w_gate_up.chunk(2))
+        return products.product(formulas.gated_without_graph(gate, up), w_down).view(x.shape)
     result: Tensor = fused.SwiGLU.apply(x, w_gate_up, w_down)
     return result
 
@@ -117,9 +129,13 @@ def swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
 def token_swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
     """SwiGLU that mixes along the sequence: [B, L, D], [2I, L], [L, I] -> [B, L, D]."""
     if torch.compiler.is_compiling():
-        return formulas.left_multiply(w_down, formulas.gated(formulas.left_multiply(w_gate_up, x), -2))
+        return left_product(w_down, formulas.gated(left_product(w_gate_up, x), -2))
     if not torch.is_grad_enabled():
-        return formulas.left_multiply(w_down, formulas.gated_without_graph(formulas.left_multiply(w_gate_up, x), -2))
+        parts = []
+        for rows in products.rows_of_left_products(x, w_gate_up):
+            gate, up = left_product(w_gate_up, x[rows]).chunk(2, -2)
+            parts.append(left_product(w_down, formulas.gated_without_graph(gate, up)))
+        return formulas.joined(parts)
     result: Tensor = fused.TokenSwiGLU.apply(x, w_gate_up, w_down)
     return result
 
@@ -154,6 +170,6 @@ def attention(
 ) -> Tensor:
     """Multi-head self-attention without biases: [B, L, D], [3 H hd, D], [D, H hd] -> [B, L, D]."""
     batch, length, _ = h.shape
-    q, k, v = _heads(F.linear(h, w_qkv), num_heads, rope)
+    q, k, v = _heads(linear(h, w_qkv), num_heads, rope)
     mixed = scaled_dot_product(q, k, v, causal)
-    return F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), w_out)
+    return linear(mixed.transpose(1, 2).reshape(batch, length, -1), w_out)

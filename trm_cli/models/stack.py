@@ -146,8 +146,9 @@ class Stack(nn.Module):
         if not torch.is_grad_enabled():
             # The same bits, a few rows at a time: what lies between two products then stays in the processor's cache.
             chunks = formulas.cached_rows(h)
-            parts = [self.compute(h[rows], weights, rope, self.num_heads, self.causal) for rows in chunks]
-            return torch.cat(parts) if len(parts) > 1 else parts[0]
+            return formulas.joined(
+                [self.compute(h[rows], weights, rope, self.num_heads, self.causal) for rows in chunks]
+            )
         if self.recompute:
             return recomputed(self.compute, h, weights, rope, self.num_heads, self.causal)
         return self.compute(h, weights, rope, self.num_heads, self.causal)
