@@ -10,14 +10,14 @@ from torch import Tensor
 
 from trm_cli.models import formulas, layers, products
 
-WITHOUT_ONEDNN = pytest.mark.skipif(not products._has_onednn(), reason="no oneDNN, or no processor with AVX-512")
+WITHOUT_ONEDNN = pytest.mark.skipif(not products._HAS_ONEDNN, reason="no oneDNN, or no processor with AVX-512")
 
 
 @pytest.fixture(params=[pytest.param("onednn", marks=WITHOUT_ONEDNN), "torch", "accelerator"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every float32 product by oneDNN, or none, or all rows at once as on an accelerator."""
     name = str(request.param)
-    monkeypatch.setattr(products, "_has_onednn", lambda: name == "onednn")
+    monkeypatch.setattr(products, "_HAS_ONEDNN", name == "onednn")
     monkeypatch.setattr(products, "_WORTH_STARTING", 0)
     if name == "accelerator":
         monkeypatch.setattr(formulas, "on_processor", lambda x: False)
@@ -72,7 +72,7 @@ def _plain_token_swiglu(x: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("layer", "plain", "width"),
     [
-        (lambda x, w, _: layers.linear(x, w), _plain_linear, 12),
+        (lambda x, w, _: products.linear(x, w), _plain_linear, 12),
         (layers.swiglu, _plain_swiglu, 12),
         (layers.token_swiglu, _plain_token_swiglu, 9),
     ],
@@ -103,6 +103,24 @@ def test_layers_and_their_gradients_are_those_of_wide_numbers(
         _close(layer(*leaves), wide)
 
 
+@WITHOUT_ONEDNN
+def test_the_operator_is_one_that_torch_can_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_WORTH_STARTING", 0)
+    x, weight = _random(2, 3, 5).requires_grad_(), _random(4, 5).requires_grad_()
+    torch.library.opcheck(torch.ops.trm.linear.default, (x, weight))
+    counted: list[str] = []
+
+    def counting(module: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+        counted.extend(str(node.target) for node in module.graph.nodes if node.op == "call_function")
+        return module
+
+    leaves = [_random(2, 3, 5), 0.3 * _random(16, 5), 0.3 * _random(5, 8)]
+    torch.compiler.reset()
+    compiled = torch.compile(layers.swiglu, backend=counting, fullgraph=True)
+    torch.testing.assert_close(compiled(*leaves), layers.swiglu(*leaves))
+    assert sum("trm.linear" in target for target in counted) == 2
+
+
 def test_no_rows_are_no_products(library: str) -> None:
     with torch.no_grad():
         assert layers.swiglu(torch.empty(0, 9, 12), _random(16, 12), _random(12, 8)).shape == (0, 9, 12)
@@ -110,7 +128,7 @@ def test_no_rows_are_no_products(library: str) -> None:
 
 
 def test_onednn_is_for_large_products_of_float32_on_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_has_onednn", lambda: True)
+    monkeypatch.setattr(products, "_HAS_ONEDNN", True)
     large = 100_000_000
     assert products.by_onednn(torch.empty(2, 2), large)
     assert not products.by_onednn(torch.empty(2, 2), 1_000_000)

@@ -50,24 +50,6 @@ class AddRMSNorm(torch.autograd.Function):
         return grad_sum, grad_sum, None
 
 
-class Linear(torch.autograd.Function):
-    """`x @ weight.T` by `products.product`; keeps x."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        """X [..., n], weight [m, n]; result [..., m]."""
-        ctx.save_for_backward(x, weight)
-        return product(x.flatten(0, -2), weight).view(*x.shape[:-1], len(weight))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the two factors of the weight's gradient the narrower is transposed."""
-        x, weight = ctx.saved_tensors
-        flat, own_grad = x.flatten(0, -2), grad.flatten(0, -2)
-        return product(own_grad, weight.T).view(x.shape), product(flat.T, own_grad.T).T.contiguous()
-
-
 class SwiGLU(torch.autograd.Function):
     """`silu(gate) * up @ w_down.T` with `gate, up = x @ w_gate_up.T`, each of its own; keeps x, gate and up.
 

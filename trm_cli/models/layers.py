@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trm_cli.models import formulas, fused, products
 from trm_cli.models.formulas import RMS_NORM_EPSILON, rms_norm
-from trm_cli.models.products import left_product
+from trm_cli.models.products import left_product, linear
 
 __all__ = [
     "RMS_NORM_EPSILON",
@@ -24,7 +24,6 @@ __all__ = [
     "attention",
     "embedding_parameter",
     "forward_dtype_named",
-    "linear",
     "linear_parameter",
     "rms_norm",
     "rope_tables",
@@ -105,20 +104,10 @@ def add_rms_norm(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
     return result
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """`x @ weight.T`: [..., n], [m, n] -> [..., m]."""
-    if torch.compiler.is_compiling() or not products.by_onednn(x, x.numel() * len(weight)):
-        return F.linear(x, weight)
-    if not torch.is_grad_enabled():
-        return products.product(x.flatten(0, -2), weight).view(*x.shape[:-1], len(weight))
-    result: Tensor = fused.Linear.apply(x, weight)
-    return result
-
-
 def swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
     """`(silu(gate) * up) @ w_down.T` of `gate, up = x @ w_gate_up.T`: [..., n], [2I, n], [n, I] -> [..., n]."""
     if torch.compiler.is_compiling():
-        return F.linear(formulas.gated(F.linear(x, w_gate_up), -1), w_down)
+        return linear(formulas.gated(linear(x, w_gate_up), -1), w_down)
     if not torch.is_grad_enabled():
         gate, up = (products.product(x.flatten(0, -2), weight) for weight in w_gate_up.chunk(2))
         return products.product(formulas.gated_without_graph(gate, up), w_down).view(x.shape)

@@ -2,16 +2,18 @@
 
 `torch.mm` and `torch.bmm` leave float32 to MKL. On processors with AVX-512 oneDNN takes up to a tenth less time for the
 shapes of recursive networks. torch reaches it through the operator that its own compiler emits for linear layers; where
-a build or a machine has none, products are those of torch. The operator records no gradient: everything here is for
-passes without one and for gradients that are written out by hand (`fused`).
+a build or a machine has none, products are those of torch. The operator records no gradient: everything here but
+`linear` is for passes without one and for gradients that are written out by hand (`fused`).
 """
 
 from __future__ import annotations
 
-import functools
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from trm_cli.models import formulas
 
@@ -19,16 +21,17 @@ from trm_cli.models import formulas
 _WORTH_STARTING = 8_000_000
 
 
-@functools.cache
-def _has_onednn() -> bool:
-    fast = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return fast and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_HAS_ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
 
 
 def by_onednn(x: Tensor, multiplications: int) -> bool:
     """Whether oneDNN computes a product of x that needs so many: float32, on a processor with AVX-512."""
     worth = x.dtype == torch.float32 and multiplications >= _WORTH_STARTING
-    return worth and formulas.on_processor(x) and _has_onednn()
+    return worth and formulas.on_processor(x) and _HAS_ONEDNN
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -79,3 +82,44 @@ def add_outer(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
         return torch.addbmm(start, left, right.mT)
     sums = torch.bmm(left, right.mT).sum(0)
     return sums if total is None else total + sums
+
+
+# An operator of our own, so that torch.compile calls it as it is. (`torch.library.custom_op` would load the compiler.)
+torch.library.define("trm::linear", "(Tensor x, Tensor weight) -> Tensor")
+
+
+@torch.library.impl("trm::linear", "CPU")
+def _linear(x: Tensor, weight: Tensor) -> Tensor:
+    return product(x.flatten(0, -2), weight).view(*x.shape[:-1], len(weight))
+
+
+@torch.library.register_fake("trm::linear")
+def _linear_without_contents(x: Tensor, weight: Tensor) -> Tensor:
+    return x.new_empty(*x.shape[:-1], weight.shape[0])
+
+
+def _keep_for_gradient(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG001  # given by name
+    ctx.save_for_backward(*inputs)
+
+
+def _gradient_of_linear(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """The weight's gradient is computed lying on its side: of its factors, x is then the one to be transposed."""
+    x, weight = ctx.saved_tensors
+    on_its_side = torch.ops.trm.linear(x.flatten(0, -2).T, grad.flatten(0, -2).T)
+    return torch.ops.trm.linear(grad, weight.T), on_its_side.T
+
+
+torch.library.register_autograd("trm::linear", _gradient_of_linear, setup_context=_keep_for_gradient)
+
+
+@register_flop_formula(torch.ops.trm.linear)
+def _operations_of_linear(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * x.numel() * weight[0]
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """`x @ weight.T` with its gradient, also where torch.compile calls it: [..., n], [m, n] -> [..., m]."""
+    if by_onednn(x, x.numel() * weight.shape[0]):
+        result: Tensor = torch.ops.trm.linear(x, weight)
+        return result
+    return F.linear(x, weight)
