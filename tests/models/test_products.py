@@ -119,6 +119,10 @@ def test_the_operator_is_one_that_torch_can_compile(monkeypatch: pytest.MonkeyPa
     compiled = torch.compile(layers.swiglu, backend=counting, fullgraph=True)
     torch.testing.assert_close(compiled(*leaves), layers.swiglu(*leaves))
     assert sum("trm.linear" in target for target in counted) == 2
+    compiled = torch.compile(layers.token_swiglu, backend=counting, fullgraph=True)
+    token = [_random(1, 5, 3), *leaves[1:]]
+    torch.testing.assert_close(compiled(*token), layers.token_swiglu(*token))
+    assert not any("mkldnn" in target for target in counted), "the compiler cannot lower it outside its own passes"
 
 
 def test_no_rows_are_no_products(library: str) -> None:

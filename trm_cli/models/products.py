@@ -20,7 +20,6 @@ from trm_cli.models import formulas
 # Fewer multiplications are done before the operator, which takes 13 microseconds to start, has saved that much.
 _WORTH_STARTING = 8_000_000
 
-
 _HAS_ONEDNN = (
     torch.backends.mkldnn.is_available()
     and torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -64,7 +63,7 @@ def left_product(weight: Tensor, x: Tensor) -> Tensor:
 
     bmm with a weight expanded without a copy; `torch.matmul` would transpose x twice.
     """
-    if len(x) == 1:
+    if len(x) == 1 and not torch.compiler.is_compiling():  # which cannot take oneDNN's own operator from us
         return product(weight, x[0].T)[None]
     return torch.bmm(weight.expand(x.shape[0], *weight.shape), x)
 
