@@ -17,6 +17,7 @@ from trm_cli.console.output import silence
 from trm_cli.errors import TrmError
 from trm_cli.training.distributed.alike import check_alike
 from trm_cli.training.distributed.gradients import reduce_gradients
+from trm_cli.training.distributed.joining import end_process
 from trm_cli.training.distributed.joining import joined as join_peers
 from trm_cli.training.distributed.peers import Peers
 from trm_cli.training.distributed.whole_state import gather_state, gather_weights, own_state, total_sums
@@ -155,3 +156,4 @@ def main(out: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    end_process(0)  # as runs do: threads of an exchange can abort a process on its way out
