@@ -130,9 +130,8 @@ def test_arithmetic_falls_with_every_part_that_is_left_out():
 
 def test_arithmetic_is_what_the_matrix_products_do():
     fields = settings("multimodal_hesc_mini") | EVERY_PART
-    model = on_meta(
-        "multimodal_hesc_mini", **EVERY_PART
-    )  # the counter does not know all that a processor multiplies by
+    # Without contents: the counter does not know all that a processor multiplies by.
+    model = on_meta("multimodal_hesc_mini", **EVERY_PART)
     batch = {name: value.to("meta") for name, value in make_batch(rows=4, length=64).items()}
     with FlopCounterMode(display=False) as counter:
         model(model.initial_carry(batch), batch, Values(), None)

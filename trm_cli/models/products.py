@@ -33,9 +33,14 @@ def by_onednn(x: Tensor, multiplications: int) -> bool:
     return worth and formulas.on_processor(x) and _HAS_ONEDNN
 
 
+def _computed_by_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether `product(x, weight)` is; without contents it is only accounted for as if it were."""
+    return x.device.type == "cpu" and by_onednn(x, x.numel() * len(weight))
+
+
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """`x @ weight.T`: [n, k] and [m, k] give [n, m]."""
-    if x.device.type == "cpu" and by_onednn(x, x.numel() * len(weight)):
+    if _computed_by_onednn(x, weight):
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return result
     return torch.mm(x, weight.T)
@@ -45,7 +50,7 @@ def add_product(total: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
     """`total + x @ weight.T`, rounded once; total None is zero."""
     if total is None:
         return product(x, weight)
-    if x.device.type == "cpu" and by_onednn(x, x.numel() * len(weight)):
+    if _computed_by_onednn(x, weight):
         result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, total, weight, None, "add")
         return result
     return torch.addmm(total, x, weight.T)
