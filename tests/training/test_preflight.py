@@ -144,12 +144,13 @@ def test_a_large_batch_is_told_from_two_small_ones() -> None:
 def test_the_rows_that_are_advised_fit() -> None:
     task = task_of("trm attention", 32, "float32", *SMALL)
     needed = estimate(task)
-    flight = Preflight(task, needed, free=needed.total // 2)
+    flight = Preflight(task, needed, free=needed.total - needed.by_rows // 2)
     assert not flight.fits
     advice = flight.advice()
     rows = int(advice.split("micro_batch_size=")[1].split()[0])
     assert 1 < rows < 32
-    assert 0.6 * needed.total // 2 < estimate(task, micro_batch_size=rows).total <= needed.total // 2
+    assert estimate(task, micro_batch_size=rows).total <= needed.total - needed.by_rows // 2
+    assert 0.6 * needed.by_rows // 2 < estimate(task, micro_batch_size=rows).by_rows
     assert "not even one row" in Preflight(task, needed, free=1000).advice()
     assert Preflight(task, needed, free=None).fits
 

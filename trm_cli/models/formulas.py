@@ -65,11 +65,6 @@ def gated(gate_up: Tensor, dim: int) -> Tensor:
     return F.silu(gate) * up
 
 
-def gated_without_graph(gate: Tensor, up: Tensor) -> Tensor:
-    """`silu(gate) * up` with one buffer fewer, where no gradient is recorded."""
-    return F.silu(gate).mul_(up)
-
-
 def joined(parts: list[Tensor]) -> Tensor:
     """What was computed for each of `cached_rows`, one after the other; a copy only if there are several."""
     return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trm_cli.models import formulas
+from trm_cli.models import elementwise, formulas
 from trm_cli.models.products import add_outer, add_product, left_product, product, rows_of_left_products
 
 
@@ -27,12 +26,8 @@ class AddRMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, dim: int) -> Tensor:
         """Shapes and types of a, b and the result are equal."""
-        result, inverses = torch.empty_like(a, memory_format=torch.contiguous_format), []
-        for rows in formulas.cached_rows(a):
-            total = formulas.widen(a[rows] + b[rows])
-            inverses.append(formulas.inverse_rms(total, dim))
-            torch.mul(total, inverses[-1], out=result[rows])
-        ctx.save_for_backward(result, torch.cat(inverses))
+        result, inverse = elementwise.add_rms_norm(a, b, dim)
+        ctx.save_for_backward(result, inverse)
         ctx.dim = dim
         return result
 
@@ -41,12 +36,7 @@ class AddRMSNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """One tensor serves both summands."""
         result, inverse = ctx.saved_tensors
-        grad_sum = torch.empty_like(result)
-        for rows in formulas.cached_rows(grad):
-            wide_grad, wide_result = formulas.widen(grad[rows]), formulas.widen(result[rows])
-            projection = (wide_grad * wide_result).mean(ctx.dim, keepdim=True)
-            across = torch.addcmul(wide_grad, wide_result, projection, value=-1.0)
-            torch.mul(across, inverse[rows], out=grad_sum[rows])
+        grad_sum = elementwise.add_rms_norm_backward(grad, result, inverse, ctx.dim)
         return grad_sum, grad_sum, None
 
 
@@ -65,7 +55,7 @@ class SwiGLU(torch.autograd.Function):
         for rows in formulas.cached_rows(x):
             own = x[rows].flatten(0, -2)
             gate, up = product(own, w_gate), product(own, w_up)
-            parts.append(product(formulas.gated_without_graph(gate, up), w_down))
+            parts.append(product(elementwise.gated(gate, up), w_down))
             kept += [gate, up]
         ctx.save_for_backward(x, w_gate_up, w_down, *kept)
         return formulas.joined(parts).view(x.shape)
@@ -80,7 +70,7 @@ class SwiGLU(torch.autograd.Function):
         for rows, gate, up in zip(formulas.cached_rows(x), kept[::2], kept[1::2], strict=True):
             own_x, own_grad = x[rows].flatten(0, -2), grad[rows].flatten(0, -2)
             grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
-            hidden = _gate_backward(gate, up, product(own_grad, w_down.T), grad_gate, grad_up)
+            hidden = elementwise.gated_backward(gate, up, product(own_grad, w_down.T), grad_gate, grad_up)
             parts.append(add_product(product(grad_gate, w_gate.T), grad_up, w_up.T))
             in_gate = add_product(in_gate, own_x.T, grad_gate.T)
             in_up = add_product(in_up, own_x.T, grad_up.T)
@@ -98,7 +88,7 @@ class TokenSwiGLU(torch.autograd.Function):
         parts, kept = [], []
         for rows in rows_of_left_products(x, w_gate_up):
             kept.append(left_product(w_gate_up, x[rows]))
-            parts.append(left_product(w_down, formulas.gated_without_graph(*kept[-1].chunk(2, -2))))
+            parts.append(left_product(w_down, elementwise.gated(*kept[-1].chunk(2, -2))))
         ctx.save_for_backward(x, w_gate_up, w_down, *kept)
         return formulas.joined(parts)
 
@@ -112,7 +102,7 @@ class TokenSwiGLU(torch.autograd.Function):
         for rows, gate_up in zip(rows_of_left_products(x, w_gate_up), kept, strict=True):
             grad_hidden, grad_gate_up = left_product(w_out, grad[rows]), torch.empty_like(gate_up)
             (gate, up), (grad_gate, grad_up) = gate_up.chunk(2, -2), grad_gate_up.chunk(2, -2)
-            hidden = _gate_backward(gate, up, grad_hidden, grad_gate, grad_up)
+            hidden = elementwise.gated_backward(gate, up, grad_hidden, grad_gate, grad_up)
             parts.append(left_product(w_in, grad_gate_up))
             grad_in = add_outer(grad_in, x[rows], grad_gate_up)
             grad_down = add_outer(grad_down, grad[rows], hidden)
@@ -157,11 +147,3 @@ def _copy_heads(target: tuple[Tensor, ...], source: tuple[Tensor, ...], angles: 
     for rows in formulas.cached_rows(target[0]):
         for place, (part, own) in enumerate(zip(target, source, strict=True)):
             part[rows] = own[rows] if angles is None or place == 2 else formulas.rotate(own[rows], *angles)
-
-
-def _gate_backward(gate: Tensor, up: Tensor, grad_hidden: Tensor, grad_gate: Tensor, grad_up: Tensor) -> Tensor:
-    """The hidden layer `silu(gate) * up`; fills in the gradients of gate and up, in the memory of grad_hidden too."""
-    activated = F.silu(gate)
-    torch.mul(grad_hidden, activated, out=grad_up)
-    torch.ops.aten.silu_backward.grad_input(grad_hidden.mul_(up), gate, grad_input=grad_gate)
-    return activated.mul_(up)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trm_cli.models import formulas, fused, products
+from trm_cli.models import elementwise, formulas, fused, products
 from trm_cli.models.formulas import RMS_NORM_EPSILON, rms_norm
 from trm_cli.models.products import left_product, linear
 
@@ -98,8 +98,10 @@ def swiglu_width(features: int, expansion: float) -> int:
 
 def add_rms_norm(a: Tensor, b: Tensor, dim: int = -1) -> Tensor:
     """`rms_norm(a + b)` along `dim`; a, b and the result have one shape."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if torch.compiler.is_compiling():
         return rms_norm(a + b, dim)
+    if not torch.is_grad_enabled():
+        return elementwise.add_rms_norm(a, b, dim)[0]
     result: Tensor = fused.AddRMSNorm.apply(a, b, dim)
     return result
 
@@ -110,7 +112,7 @@ def swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
         return linear(formulas.gated(linear(x, w_gate_up), -1), w_down)
     if not torch.is_grad_enabled():
         gate, up = (products.product(x.flatten(0, -2), weight) for weight in w_gate_up.chunk(2))
-        return products.product(formulas.gated_without_graph(gate, up), w_down).view(x.shape)
+        return products.product(elementwise.gated(gate, up), w_down).view(x.shape)
     result: Tensor = fused.SwiGLU.apply(x, w_gate_up, w_down)
     return result
 
@@ -123,7 +125,7 @@ def token_swiglu(x: Tensor, w_gate_up: Tensor, w_down: Tensor) -> Tensor:
         parts = []
         for rows in products.rows_of_left_products(x, w_gate_up):
             gate, up = left_product(w_gate_up, x[rows]).chunk(2, -2)
-            parts.append(left_product(w_down, formulas.gated_without_graph(gate, up)))
+            parts.append(left_product(w_down, elementwise.gated(gate, up)))
         return formulas.joined(parts)
     result: Tensor = fused.TokenSwiGLU.apply(x, w_gate_up, w_down)
     return result

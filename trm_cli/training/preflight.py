@@ -39,6 +39,9 @@ _COMFORTABLE = 0.85
 _KERNELS = 24 * 2**20
 _UNSEEN = 0.05
 _COMPILED_PRODUCT = 600 * 2**10
+#: The part that does not grow with the rows: the library that compiles `models.elementwise_loops`, and the loops.
+_LOOPS = "compiled loops"
+_LOADED_LOOPS = 110 * 2**20
 #: Rows of the batches that are carried out in place of one with more rows, in training and in evaluation.
 _CARRIED_OUT = (8, 24)
 _EVALUATED = (2, 6)
@@ -76,6 +79,11 @@ class Estimate:
         """Everything together."""
         return sum(self.parts.values())
 
+    @property
+    def by_rows(self) -> int:
+        """What grows with the rows in a straight line, and all that is the same for any number."""
+        return self.total - self.parts.get(_LOOPS, 0)
+
 
 def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     """Carry an update and a step of an evaluation out without memory.
@@ -93,7 +101,7 @@ def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     less, more = (_carried_out(_of_rows(task, few), max(1, round(few * share))) for few in _CARRIED_OUT)
     slopes = {name: (more.parts[name] - less.parts[name]) / (high - low) for name in more.parts}
     parts = {name: max(0, round(more.parts[name] + slope * (rows - high))) for name, slope in slopes.items()}
-    return Estimate(parts, size)
+    return Estimate({**parts, _LOOPS: more.parts[_LOOPS]}, size)
 
 
 def _of_rows(task: Task, rows: int) -> Task:
@@ -126,6 +134,7 @@ def _carried_out(task: Task, size: int) -> Estimate:
         holes = resident - training if task.machine.device.value == "cpu" else 0
         kernels = _KERNELS + (_COMPILED_PRODUCT * len(ledger.products) if task.machine.device.value == "cpu" else 0)
         parts["allocator"] = holes + kernels + int(_UNSEEN * (training + holes))
+        parts[_LOOPS] = _LOADED_LOOPS if ledger.by_loops and task.machine.device.value == "cpu" else 0
     return Estimate(_divided(parts, task.shards) if task.shards > 1 else parts, size)
 
 
@@ -252,8 +261,10 @@ class Preflight:
         size = self.needed.micro_batch_size
         smaller = max(1, size // 4)
         less = estimate(self.task, micro_batch_size=smaller)
-        slope = (self.needed.total - less.total) / max(1, size - smaller)
-        room = _COMFORTABLE * min(self.free, self.needed.total) - less.total
+        slope = (self.needed.by_rows - less.by_rows) / max(1, size - smaller)
+        room = (
+            _COMFORTABLE * min(self.free, self.needed.total) - (self.needed.total - self.needed.by_rows) - less.by_rows
+        )
         rows = int(smaller + room / slope) if slope > 0 else 0
         if refused and self.fits:
             rows = max(1, min(rows, size // 2))
