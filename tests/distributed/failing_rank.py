@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 from typing import Any
 
 from trm_cli.app import main
@@ -12,14 +13,15 @@ from trm_cli.console.output import note
 from trm_cli.training.distributed.launcher import launch
 
 
-def break_data(error: Exception) -> None:
-    """The second process cannot have the rows of the seventh update."""
+def break_data(error: Exception, *, both: bool = False) -> None:
+    """The second process cannot have the rows of the seventh update; both: nor can the first, and finds out earlier."""
     from trm_cli.training.session import BoundData
 
     sound = BoundData.train_batch
 
     def train_batch(self: BoundData, step: int) -> Any:
-        if os.environ["RANK"] == "1" and step == 7:
+        if step == 7 and (both or os.environ["RANK"] == "1"):
+            time.sleep(2.0 * both * int(os.environ["RANK"]))  # until the first one has told and is gone
             raise error
         return sound(self, step)
 
@@ -52,6 +54,7 @@ if __name__ == "__main__":
     else:
         from trm_cli.errors import DatasetError
 
-        break_data(DatasetError("its rows are gone") if how == "data" else ValueError("a mistake of ours"))
+        gone = DatasetError("its rows are gone")
+        break_data(ValueError("a mistake of ours") if how == "mistake" else gone, both=how == "data of both")
     sys.argv[1:] = line
     main()

@@ -19,6 +19,7 @@ from trm_cli.training.checkpoint_store import CheckpointStore
     [
         ("exchange", 1, "error: lost contact with another process of this run: NCCL error: unhandled system error"),
         ("data", 3, "error: its rows are gone"),
+        ("data of both", 3, "error: its rows are gone"),
         pytest.param("mistake", 1, "ValueError: a mistake of ours", marks=pytest.mark.slow),
     ],
 )

@@ -79,14 +79,18 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
         if launched_by_us():
             leave_word(error.message)
             end_process(LOST_CONTACT)
-        if peers is not None and not peers.claim_failure():
+        if peers is not None and peers.claim_failure() is False:
             end_process(LOST_CONTACT)
         silence(False)
         atexit.register(end_process, int(error.exit_code))  # as soon as it is told
         raise
     except Exception as error:
         code = int(error.exit_code if isinstance(error, TrmError) else ExitCode.FAILED)
-        if peers is not None and not peers.claim_failure():
+        first = True if peers is None else peers.claim_failure()
+        if first is None and launched_by_us():
+            leave_word(str(error))  # to be told if the process of rank 0 has told nothing
+            end_process(LOST_CONTACT)
+        if first is False:
             end_process(code)
         silence(False)
         atexit.register(end_process, code)

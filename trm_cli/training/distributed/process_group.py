@@ -118,13 +118,16 @@ class ProcessGroup(Peers):
                     dist.broadcast(tensor.reshape(-1).view(torch.uint8), src=0)
         return _put_together(skeleton, iter(tensors))
 
-    def claim_failure(self) -> bool:
-        """Whether this is the first process that fails: the one that tells the user."""
+    def claim_failure(self) -> bool | None:
+        """Whether this is the first process that fails: the one that tells the user.
+
+        None: the store went down with the process of rank 0, which may have told or may not have had the time to.
+        """
         try:
             self._store.set_timeout(_LOOK)
             return self._store.add("failures", 1) == 1
         except RuntimeError:
-            return True  # the store went down with the first process, which may not have had the time to speak
+            return None
 
     def leave(self) -> None:
         """Part from the others, at the end of the run."""
