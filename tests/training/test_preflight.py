@@ -290,3 +290,14 @@ def test_an_estimate_is_kept_with_its_run_and_made_anew_for_another(
     assert kept_or_new(other, tmp_path) == "new 8"
     (tmp_path / MEMORY).write_text('{"key": ')
     assert kept_or_new(task, tmp_path) == "new 16"
+
+
+@pytest.mark.parametrize("name", ["trm attention", "trm mlp_t"])
+def test_compiled_loops_are_counted_where_the_slices_of_a_large_batch_use_them(name: str) -> None:
+    task = task_of(name, 128, "bfloat16", *SMALL, "micro_batch_size=32")
+    told, counted = estimate(task), _carried_out(task, 32)
+    assert told.parts["compiled loops"] == counted.parts["compiled loops"] > 0
+    assert told.total == pytest.approx(counted.total, rel=0.1)
+    apart = estimate(task_of(name, 128, "float32", *SMALL, "micro_batch_size=32"))
+    assert apart.parts["compiled loops"] == 0
+    assert estimate(task, micro_batch_size=1).parts["compiled loops"] == 0

@@ -7,6 +7,8 @@ operation among its threads: so they are used where there is one.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +17,11 @@ from trm_cli.models import elementwise_operators as operators
 from trm_cli.models import formulas
 
 # Fewer numbers are not worth half a second and 110 MiB for loading the loops: thousands of calls of this size are.
+# A last slice of few rows is thus computed by torch, which rounds more often.
 _WORTH_LOADING = 200_000
+
+#: How many rows each row stands for, where a few are carried out in place of many to see what those would take.
+rows_of_each: ContextVar[float] = ContextVar("rows_of_each", default=1.0)
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
@@ -65,11 +71,13 @@ def add_rms_norm_backward(grad: Tensor, result: Tensor, inverse: Tensor, dim: in
 
 
 def _by_loop(x: Tensor, *others: Tensor, gaps: bool = True) -> bool:
-    """Whether the loops can and should do it: all that lies in lines, with gaps between them or without."""
+    """Whether the loops can and should do it: all lies alike, in lines with gaps between them or without."""
     return (
-        x.numel() >= _WORTH_LOADING
-        and x.dtype == torch.bfloat16
+        x.dtype == torch.bfloat16
+        and x.numel() * rows_of_each.get() >= _WORTH_LOADING
+        and x.numel() > 0
         and formulas.on_processor(x)
         and torch.get_num_threads() == 1
-        and all((part[0] if gaps else part).is_contiguous() for part in (x, *others))
+        and (x[0] if gaps else x).is_contiguous()
+        and all((part.dtype, part.shape, part.stride()) == (x.dtype, x.shape, x.stride()) for part in others)
     )

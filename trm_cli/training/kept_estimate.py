@@ -26,7 +26,7 @@ def _key(task: Task) -> str:
         "sizes": {name: getattr(config, name) for name in _SIZES},
         "dataset": [metadata.vocab_size, metadata.seq_len, metadata.num_puzzle_identifiers],
         "batch": {name: [list(array.shape), str(array.dtype)] for name, array in task.blank(1).items()},
-        "machine": [machine.device.value, machine.precision.value, machine.compile.value],
+        "machine": [machine.device.value, machine.precision.value, machine.compile.value, machine.threads.value],
         "evaluated": task.evaluated,
         "shards": task.shards,
         "torch": torch.__version__,

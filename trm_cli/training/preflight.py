@@ -25,6 +25,7 @@ from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
+from trm_cli.models.elementwise import rows_of_each
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.gradients import Finite
 from trm_cli.training.hardware import free_memory
@@ -97,15 +98,21 @@ def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     if rows <= _CARRIED_OUT[1] or isinstance(task.config.arch, HescArch):
         return _carried_out(task, size)
     low, high = _CARRIED_OUT
-    share = size / rows
-    less, more = (_carried_out(_of_rows(task, few), max(1, round(few * share))) for few in _CARRIED_OUT)
+    less, more = (_carried_out_by(few, task, size) for few in _CARRIED_OUT)
     slopes = {name: (more.parts[name] - less.parts[name]) / (high - low) for name in more.parts}
     parts = {name: max(0, round(more.parts[name] + slope * (rows - high))) for name, slope in slopes.items()}
     return Estimate({**parts, _LOOPS: more.parts[_LOOPS]}, size)
 
 
-def _of_rows(task: Task, rows: int) -> Task:
-    return replace(task, config=task.config.model_copy(update={"global_batch_size": rows}))
+def _carried_out_by(few: int, task: Task, size: int) -> Estimate:
+    """An update of `few` rows in as many slices, computed the way that so many more are."""
+    rows = task.config.global_batch_size
+    own = max(1, round(few * size / rows))
+    standing_in = rows_of_each.set(size / own)
+    try:
+        return _carried_out(replace(task, config=task.config.model_copy(update={"global_batch_size": few})), own)
+    finally:
+        rows_of_each.reset(standing_in)
 
 
 def _carried_out(task: Task, size: int) -> Estimate:

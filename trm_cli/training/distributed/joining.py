@@ -56,7 +56,9 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
     """Be one of the processes of a run, until the run ends.
 
     device: as configured, `auto` included. silence: called with True in every process but the first, and with False
-    in the one that has an error to tell. Within the block an error of one process ends all of them, and is told once.
+    in the one that has an error to tell. Within the block an error of one process ends all of them, and is told once:
+    under another launcher than ours sometimes by a second process too, where the first is gone and nobody knows what it
+    said.
     """
     place = find_place(os.environ)
     if place.count == 1:
@@ -88,7 +90,8 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
         code = int(error.exit_code if isinstance(error, TrmError) else ExitCode.FAILED)
         first = True if peers is None else peers.claim_failure()
         if first is None and launched_by_us():
-            leave_word(str(error))  # to be told if the process of rank 0 has told nothing
+            said = str(error) if isinstance(error, TrmError) else f"{type(error).__name__}: {error}"
+            leave_word(" ".join(said.split()))  # to be told if the process of rank 0 has told nothing
             end_process(LOST_CONTACT)
         if first is False:
             end_process(code)
