@@ -75,7 +75,6 @@ def _by_loop(x: Tensor, *others: Tensor, gaps: bool = True) -> bool:
     return (
         x.dtype == torch.bfloat16
         and x.numel() * rows_of_each.get() >= _WORTH_LOADING
-        and x.numel() > 0
         and formulas.on_processor(x)
         and torch.get_num_threads() == 1
         and (x[0] if gaps else x).is_contiguous()

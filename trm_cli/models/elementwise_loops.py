@@ -22,7 +22,8 @@ _vectorized = compiled_with(error_model="numpy", fastmath={"contract"})
 # A sum in an order of the compiler's choice: the same in every run of one machine.
 _summing = compiled_with(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
-_ONE, _EPSILON = np.float32(1.0), np.float32(1e-5)
+_ONE = np.float32(1.0)
+_EPSILON = np.float32(1e-5)  # `formulas.RMS_NORM_EPSILON`, written here for the cache's sake
 
 # exp(-x) = 2^n exp(r): n is rounded by adding a number whose last place is 1, which leaves n + 127 in its last bits.
 _LIMIT = np.float32(87.0)

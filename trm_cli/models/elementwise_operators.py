@@ -14,17 +14,17 @@ from torch import Tensor
 
 def _operator(schema: str, memory: Callable[..., Any], compute: Callable[..., None]) -> Any:
     """`trm::` and the schema; `memory` makes the results, and `compute` fills them in, given them and the arguments."""
-    name = "trm::" + schema.split("(")[0]
+    name = schema.split("(")[0]
 
     def on_processor(*arguments: Any) -> Any:
         results = memory(*arguments)
         compute(results, *arguments)
         return results
 
-    torch.library.define(name, schema.removeprefix(schema.split("(")[0]))
-    torch.library.impl(name, "CPU", on_processor)
-    torch.library.impl(name, "Meta", memory)
-    return getattr(torch.ops.trm, schema.split("(")[0])
+    torch.library.define(f"trm::{name}", schema.removeprefix(name))
+    torch.library.impl(f"trm::{name}", "CPU", on_processor)
+    torch.library.impl(f"trm::{name}", "Meta", memory)
+    return getattr(torch.ops.trm, name)
 
 
 def _loops() -> Any:

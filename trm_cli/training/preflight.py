@@ -269,10 +269,8 @@ class Preflight:
         smaller = max(1, size // 4)
         less = estimate(self.task, micro_batch_size=smaller)
         slope = (self.needed.by_rows - less.by_rows) / max(1, size - smaller)
-        room = (
-            _COMFORTABLE * min(self.free, self.needed.total) - (self.needed.total - self.needed.by_rows) - less.by_rows
-        )
-        rows = int(smaller + room / slope) if slope > 0 else 0
+        short = self.needed.total - _COMFORTABLE * min(self.free, self.needed.total)
+        rows = int(size - short / slope) if slope > 0 else 0
         if refused and self.fits:
             rows = max(1, min(rows, size // 2))
         also = "" if self.task.config.activation_checkpointing else ", or activation_checkpointing=true"
