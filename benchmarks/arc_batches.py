@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.memory import peak
-from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
+from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
 
 
 def build(root: Path, num_aug: int, workers: int, materialize: bool) -> None:

@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from dataset_builders.arc_symmetry import canonical_key
-from dataset_builders.arc_tasks import Grid, Pair
+from dataset_builders.lib.arc.symmetry import canonical_key
+from dataset_builders.lib.arc.tasks import Grid, Pair
 
 Rows = list[list[int]]
 

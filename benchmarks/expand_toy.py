@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from trm_cli.config.hesc_architecture import HescArch
-from trm_cli.config.yaml_loader import load_yaml
-from trm_cli.data.canvas_codes import CanvasSpec
-from trm_cli.data.canvas_rows import grid_row
+from trm_cli.config.sources.yaml_loader import load_yaml
+from trm_cli.data.stream.canvas_codes import CanvasSpec
+from trm_cli.data.stream.canvas_rows import grid_row
 from trm_cli.models import create_model
 from trm_cli.models.hesc.model import MultimodalHesc
 

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from benchmarks.made_up import made_up_metadata
 from trm_cli.config.compose import compose
 from trm_cli.config.hesc_architecture import HescArch
-from trm_cli.data.stream_records import TEXT
-from trm_cli.data.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
-from trm_cli.models.hesc.budget import arithmetic
+from trm_cli.data.stream.records import TEXT
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
+from trm_cli.models.hesc.parameter_budget import arithmetic
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers import swiglu_width
+from trm_cli.models.layers.blocks import swiglu_width
 from trm_cli.schedule.plan import DatasetFacts, make_plan
 from trm_cli.training.loop import draws_of_rows
-from trm_cli.training.preflight import Task
-from trm_cli.training.session import Machine, make_model, make_state
+from trm_cli.training.memory.preflight import Task
+from trm_cli.training.run.session import Machine, make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
 

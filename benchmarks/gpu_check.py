@@ -22,10 +22,10 @@ import torch
 
 from benchmarks.gpu_cases import CASES, Case, Updates, Way, flops, task_of
 from benchmarks.gpu_parity import parity
-from trm_cli.data.durable import write_atomically
+from trm_cli.data.files.durable import write_atomically
 from trm_cli.errors import TrmError
-from trm_cli.training.devices import synchronise
-from trm_cli.training.preflight import estimate, is_out_of_memory
+from trm_cli.training.hardware.devices import synchronise
+from trm_cli.training.memory.preflight import estimate, is_out_of_memory
 
 PRECISIONS = ("bfloat16", "float16", "float32")
 #: What an H200 is meant to reach at batch 768: figure, case (None: the best of all), at least (of memory, at most).

@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks.byte_model import ByteModel
 from benchmarks.capsule_puzzles import TASKS, write_puzzles
-from trm_cli.training.checkpoint_store import LATEST
+from trm_cli.training.checkpoint.store import LATEST
 
 STORIES = 4000
 RECIPE = "unified-mini"
@@ -88,10 +88,10 @@ def score(named: Path) -> dict[str, float]:
     """
     import torch
 
-    from trm_cli.data.text_labels import text_labels
-    from trm_cli.evaluation.accuracy import evaluate
-    from trm_cli.training.inference import load_trained
-    from trm_cli.training.session import Datasets
+    from trm_cli.data.text.labels import text_labels
+    from trm_cli.evaluation.scores.accuracy import evaluate
+    from trm_cli.training.run.session import Datasets
+    from trm_cli.training.run.trained_model import load_trained
 
     torch.set_num_threads(1)
     trained = load_trained(str(named), torch.device("cpu"))
@@ -118,7 +118,7 @@ def byte_model_bits(dataset: Path, order: int, canvas_size: int) -> float:
     import numpy as np
 
     from trm_cli.data.opening import open_data
-    from trm_cli.data.vocabulary import FIRST_BYTE
+    from trm_cli.data.stream.vocabulary import FIRST_BYTE
 
     training = open_data([str(dataset)], "train", canvas_size=canvas_size)
     held_out = open_data([str(dataset)], "test", canvas_size=canvas_size)

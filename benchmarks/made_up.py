@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.data.files.metadata import DatasetMetadata
 
 
 def made_up_metadata(length: int, vocabulary: int, examples: int, identifiers: int = 1) -> DatasetMetadata:

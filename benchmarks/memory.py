@@ -35,10 +35,10 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
 
     from benchmarks.made_up import made_up_metadata
     from trm_cli.config.compose import compose
-    from trm_cli.data.vocabulary import VOCAB_SIZE, target_length
+    from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
     from trm_cli.schedule.plan import DatasetFacts, make_plan
-    from trm_cli.training.preflight import Task
-    from trm_cli.training.session import Machine
+    from trm_cli.training.memory.preflight import Task
+    from trm_cli.training.run.session import Machine
 
     words = [*CASES[name], f"global_batch_size={rows}", f"precision={precision}", "threads=1", "device=cpu", *more]
     config = compose("sudoku-extreme", [*words, "checkpoint_path=does/not/exist"]).config
@@ -68,7 +68,7 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
 
 def estimated(name: str, rows: int, precision: str, *more: str) -> dict[str, Any]:
     """The estimate in MiB and how long it took."""
-    from trm_cli.training.preflight import estimate
+    from trm_cli.training.memory.preflight import estimate
 
     task = task_of(name, rows, precision, *more)
     started = time.perf_counter()
@@ -82,7 +82,7 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
 
     import torch
 
-    from trm_cli.training.session import make_model, make_state
+    from trm_cli.training.run.session import make_model, make_state
     from trm_cli.training.step import StepSettings, update
 
     task = task_of(name, rows, precision, *more)

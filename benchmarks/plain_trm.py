@@ -1,8 +1,8 @@
 """TRM's update written as its paper's formulas read: plain autograd expressions, weights cast where they are used.
 
-The yardstick of `benchmarks.step_time`. Same weights, shapes and arithmetic as trm_cli.models.trm; no hand-written
-gradient, no shared casts, no layout chosen for speed. Tokens are mixed by `mlp(x.transpose(1, 2))` as in the paper's
-code. The losses are those of the program: they take a thousandth of the time.
+The yardstick of `benchmarks.step_time`. Same weights, shapes and arithmetic as trm_cli.models.networks.trm; no
+hand-written gradient, no shared casts, no layout chosen for speed. Tokens are mixed by `mlp(x.transpose(1, 2))` as in
+the paper's code. The losses are those of the program: they take a thousandth of the time.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trm_cli.models import losses
-from trm_cli.models.act import Outputs
-from trm_cli.models.stack import AttentionBlock, TokenMLPBlock
-from trm_cli.models.trm import TRM
+from trm_cli.models.layers import losses
+from trm_cli.models.layers.halting import Outputs
+from trm_cli.models.layers.stack import AttentionBlock, TokenMLPBlock
+from trm_cli.models.networks.trm import TRM
 
 
 def _norm(x: Tensor) -> Tensor:

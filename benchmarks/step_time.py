@@ -87,7 +87,7 @@ def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], 
     import torch
 
     from benchmarks.plain_trm import plain_loss
-    from trm_cli.models.trm import TRM
+    from trm_cli.models.networks.trm import TRM
     from trm_cli.training.ema import EMA
     from trm_cli.training.optimizers.adam_atan2 import AdamATan2
     from trm_cli.training.optimizers.sign_sgd import SignSGD
@@ -131,7 +131,7 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
     """One row of the table, measured in this process: an update to warm up, then `steps` between ceilings."""
     import torch
 
-    from trm_cli.training.allocator import keep_freed_memory
+    from trm_cli.training.memory.allocator import keep_freed_memory
 
     if mode != "plain":
         keep_freed_memory()  # as every run of this program on a CPU does

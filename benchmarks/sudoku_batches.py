@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.memory import peak
-from trm_cli.data.metadata import DatasetMetadata
-from trm_cli.data.puzzle_arrays import write_split
-from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.puzzle_arrays import write_split
+from trm_cli.data.puzzles.dataset import BatchOrder, PuzzleDataset, open_dataset
 
 
 def make_dataset(root: str, groups: int) -> PuzzleDataset:

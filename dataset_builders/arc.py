@@ -15,13 +15,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from dataset_builders.arc_splits import Group, Splits, make_splits
-from dataset_builders.arc_symmetry import TaskSymmetry, task_symmetry
-from dataset_builders.arc_tasks import COLOURS, KAGGLE_COMBINED, SIDE, TaskSource, read_source
-from dataset_builders.builder_cli import common_parser, not_negative, open_build, print_plan, run_builder, split_facts
-from dataset_builders.shards import add_shard_flags
-from trm_cli.data.durable import sha256_file
-from trm_cli.data.manifest import Manifest
+from dataset_builders.lib.arc.splits import Group, Splits, make_splits
+from dataset_builders.lib.arc.symmetry import TaskSymmetry, task_symmetry
+from dataset_builders.lib.arc.tasks import COLOURS, KAGGLE_COMBINED, SIDE, TaskSource, read_source
+from dataset_builders.lib.build_shards import add_shard_flags
+from dataset_builders.lib.builder_cli import (
+    common_parser,
+    not_negative,
+    open_build,
+    print_plan,
+    run_builder,
+    split_facts,
+)
+from trm_cli.data.files.durable import sha256_file
+from trm_cli.data.files.manifest import Manifest
 
 VOCAB_SIZE = COLOURS + 2
 
@@ -143,7 +150,7 @@ def build(options: argparse.Namespace) -> None:
             print(f"{options.output_dir} is complete", file=sys.stderr)
             return
         # Here: --plan and messages about flags must not wait for numpy.
-        from dataset_builders.arc_writing import write_dataset
+        from dataset_builders.lib.arc.writing import write_dataset
 
         write_dataset(directory, plan, options.seed, options.workers)
 

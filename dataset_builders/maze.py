@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dataset_builders.builder_cli import (
+from dataset_builders.lib.build_shards import add_shard_flags
+from dataset_builders.lib.builder_cli import (
     common_parser,
     not_negative,
     open_build,
@@ -20,8 +21,7 @@ from dataset_builders.builder_cli import (
     say_nothing_to_share,
     split_facts,
 )
-from dataset_builders.shards import add_shard_flags
-from trm_cli.data.manifest import Manifest
+from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import UsageError
 
 BUILDER_VERSION = 1
@@ -128,15 +128,15 @@ def build(options: argparse.Namespace) -> None:
         ) as work:
             if not work.complete:
                 # Here, not at the top: --plan and --help need none of what these import.
-                from dataset_builders.maze_write import generate_dataset
+                from dataset_builders.lib.maze.writing import generate_dataset
 
                 generate_dataset(work, settings, options.workers)
         return
     if options.shard and not options.plan:
         say_nothing_to_share(options.output_dir)
         return
-    from dataset_builders.maze_source import read_source
-    from dataset_builders.maze_write import write_dataset
+    from dataset_builders.lib.maze.source import read_source
+    from dataset_builders.lib.maze.writing import write_dataset
 
     # Read before the directory is touched: a plan needs the counts, and a damaged file should leave nothing behind.
     mazes = read_source(settings.source, settings.train, settings.test)

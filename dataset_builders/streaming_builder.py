@@ -13,19 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builders import builder_cli, stream_resolve
-from dataset_builders.shards import Shard, add_shard_flags, hold, require_no_gap
-from dataset_builders.stream_directory import clean_up, previous_build, remove_previous
-from dataset_builders.stream_mixture import MAX_SOURCES, Mixture
-from dataset_builders.stream_resolve import Settings, check_names, parse_pairs, resolve
-from dataset_builders.stream_sources import SPLITS
-from trm_cli.data.heartbeat import Heartbeat
-from trm_cli.data.manifest import Manifest, check_complete
-from trm_cli.data.stream_plan import FOLDER, GRID_SIDES, KIND
+from dataset_builders.lib import builder_cli
+from dataset_builders.lib.build_shards import Shard, add_shard_flags, hold, require_no_gap
+from dataset_builders.lib.stream import resolve as stream_resolve
+from dataset_builders.lib.stream.directory import clean_up, previous_build, remove_previous
+from dataset_builders.lib.stream.mixture import MAX_SOURCES, Mixture
+from dataset_builders.lib.stream.resolve import Settings, check_names, parse_pairs, resolve
+from dataset_builders.lib.stream.sources import SPLITS
+from trm_cli.data.building.heartbeat import Heartbeat
+from trm_cli.data.files.manifest import Manifest, check_complete
+from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
-    from dataset_builders.stream_build import StreamBuild
+    from dataset_builders.lib.stream.build import StreamBuild
 
 NAME = "streaming_builder"
 # The flags that decide the content. Where the content comes from is in the manifest's source.
@@ -151,8 +152,8 @@ def _build(options: argparse.Namespace, settings: Settings, let_others_in: Calla
             return
         let_others_in()
         # Here, not earlier: that the hub is out of reach, or that all is done, is said without waiting for torch.
-        from dataset_builders.stream_build import StreamBuild
-        from dataset_builders.stream_prepare import static_files
+        from dataset_builders.lib.stream.build import StreamBuild
+        from dataset_builders.lib.stream.prepare import static_files
 
         build = StreamBuild(root, mixture, manifest, _reporter())
         _continue(build, options, shard, beat)
@@ -197,14 +198,14 @@ def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -
     previous = previous_build(root, NAME, _flags(options), options.seed)
     if previous is not None and previous.state == "complete":
         check_complete(root, previous)
-        _tell(previous, "already complete")
+        _notify(previous, "already complete")
         return None, previous
     beat.start()
     known = {str(source["name"]): source for source in _sources(previous)} if previous is not None else {}
     mixture = _mixture(options, settings, root / FOLDER, known)
     # Before this process is forked into workers.
     beat.pause()
-    from dataset_builders.stream_prepare import make_manifest, write_plan
+    from dataset_builders.lib.stream.prepare import make_manifest, write_plan
 
     manifest = make_manifest(NAME, mixture, _flags(options), options.batch_records)
     if previous is None:
@@ -217,7 +218,7 @@ def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -
         )
     else:
         manifest = replace(previous, state="building")
-    _tell(manifest, "building" if previous is None else "continuing")
+    _notify(manifest, "building" if previous is None else "continuing")
     return mixture, manifest
 
 
@@ -235,7 +236,7 @@ def _sources(manifest: Manifest) -> list[Mapping[str, object]]:
     return [source for source in found if isinstance(source, dict)] if isinstance(found, list) else []
 
 
-def _tell(manifest: Manifest, state: str) -> None:
+def _notify(manifest: Manifest, state: str) -> None:
     """Say what each source turned out to be, on stderr."""
     for source in _sources(manifest):
         planned = source["planned"]

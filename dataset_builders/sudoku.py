@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_builders.builder_cli import (
+from dataset_builders.lib.build_shards import add_shard_flags
+from dataset_builders.lib.builder_cli import (
     Build,
     Progress,
     common_parser,
@@ -23,8 +24,7 @@ from dataset_builders.builder_cli import (
     say_nothing_to_share,
     split_facts,
 )
-from dataset_builders.shards import add_shard_flags
-from trm_cli.data.manifest import Manifest
+from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import DatasetError, UsageError
 
 BUILDER_VERSION = 1
@@ -182,7 +182,8 @@ def build(options: argparse.Namespace) -> None:
         print_plan(plan_of(settings))
         return
     # Here, not at the top: --plan and --help need none of what these import.
-    from dataset_builders import sudoku_source, sudoku_write
+    from dataset_builders.lib.sudoku import source as sudoku_source
+    from dataset_builders.lib.sudoku import writing
 
     root: Path = options.output_dir
     if settings.source == "generate":
@@ -199,11 +200,11 @@ def build(options: argparse.Namespace) -> None:
     with open_build(root, manifest, rebuild=options.rebuild) as work:
         if not _already_there(work):
             train, test = sudoku_source.read_source(source, settings)
-            sudoku_write.write_dataset(work, settings, train, test)
+            writing.write_dataset(work, settings, train, test)
 
 
 def _generate(work: Build, settings: Settings, workers: int) -> None:
-    from dataset_builders import sudoku_generate, sudoku_write
+    from dataset_builders.lib.sudoku import generate, writing
 
     if settings.train is None or settings.test is None:
         raise DatasetError("generated datasets need a number of puzzles")
@@ -211,14 +212,14 @@ def _generate(work: Build, settings: Settings, workers: int) -> None:
     tested = settings.test
     if work.shard is not None:
         for split, count in (("test", tested), ("train", settings.train)):
-            sudoku_generate.make_parts(work, settings, split, (0, count), workers, progress.report)
+            generate.make_parts(work, settings, split, (0, count), workers, progress.report)
         work.end_shard()
         return
-    test = sudoku_generate.generate_split(work, settings, "test", tested, workers, progress.report)
-    train = sudoku_generate.generate_split(
+    test = generate.generate_split(work, settings, "test", tested, workers, progress.report)
+    train = generate.generate_split(
         work, settings, "train", settings.train, workers, lambda done: progress.report(tested + done)
     )
-    sudoku_write.write_dataset(work, settings, train, test)
+    writing.write_dataset(work, settings, train, test)
 
 
 def _already_there(work: Build) -> bool:

@@ -12,10 +12,17 @@ import random
 import sys
 from typing import Any
 
-from dataset_builders.builder_cli import common_parser, open_build, positive, print_plan, run_builder, split_facts
-from trm_cli.data.durable import write_atomically
-from trm_cli.data.manifest import Manifest
-from trm_cli.data.metadata import DatasetMetadata
+from dataset_builders.lib.builder_cli import (
+    common_parser,
+    open_build,
+    positive,
+    print_plan,
+    run_builder,
+    split_facts,
+)
+from trm_cli.data.files.durable import write_atomically
+from trm_cli.data.files.manifest import Manifest
+from trm_cli.data.files.metadata import DatasetMetadata
 
 NAME = "template_builder"
 VERSION = 1
@@ -67,7 +74,7 @@ def _build(options: argparse.Namespace) -> None:
         # Here, not at the top: --plan and --help answer without numpy.
         import numpy as np
 
-        from trm_cli.data.puzzle_arrays import write_split
+        from trm_cli.data.files.puzzle_arrays import write_split
 
         names = ["identifiers.json"]
         write_atomically(work.root / names[0], json.dumps(["<blank>"]).encode())

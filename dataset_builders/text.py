@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from dataset_builders import builder_cli
-from dataset_builders.documents import Document, list_files, read_documents
-from dataset_builders.shards import add_shard_flags
-from dataset_builders.stories import GRAMMAR_VERSION, story
-from dataset_builders.stream_sources import SPLITS, is_test
-from trm_cli.data.durable import sha256_file
-from trm_cli.data.manifest import Manifest
-from trm_cli.data.metadata import DatasetMetadata
+from dataset_builders.lib import builder_cli
+from dataset_builders.lib.build_shards import add_shard_flags
+from dataset_builders.lib.stream.sources import SPLITS, is_test
+from dataset_builders.lib.text.documents import Document, list_files, read_documents
+from dataset_builders.lib.text.stories import GRAMMAR_VERSION, story
+from trm_cli.data.files.durable import sha256_file
+from trm_cli.data.files.manifest import Manifest
+from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import DatasetError
 
 NAME = "text"
@@ -102,8 +102,8 @@ def _documents(options: argparse.Namespace) -> Iterator[Document]:
         elif source == STDLIB:
             yield from read_documents(stdlib_files())
         elif source.startswith(HUB_PREFIX):
-            from dataset_builders.hub import find_hub_dataset
-            from dataset_builders.hub_documents import read_hub
+            from dataset_builders.lib.hub import find_hub_dataset
+            from dataset_builders.lib.text.hub_documents import read_hub
 
             yield from read_hub(find_hub_dataset(source.removeprefix(HUB_PREFIX)), "train", options.text_field)
         else:
@@ -228,7 +228,7 @@ def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
 
 
 def _write(options: argparse.Namespace, corpus: Corpus, work: builder_cli.Build) -> None:
-    from dataset_builders.text_writing import join_parts, store_parts, write_dataset
+    from dataset_builders.lib.text.writing import join_parts, store_parts, write_dataset
 
     if work.shard is not None:
         store_parts(work, corpus)

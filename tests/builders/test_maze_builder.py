@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from dataset_builders import maze as builder
-from dataset_builders import maze_engine as engine
+from dataset_builders.lib.maze import engine as engine
 from trm_cli.data import counter_rng
 from trm_cli.data.augmentation.maze import symmetry_cells, transform
-from trm_cli.data.durable import locked_directory
-from trm_cli.data.manifest import read_manifest, verify
-from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
+from trm_cli.data.files.durable import locked_directory
+from trm_cli.data.files.manifest import read_manifest, verify
+from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
@@ -237,7 +237,7 @@ def test_two_builds_at_once_and_a_full_disk(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dataset_builders.maze_write.write_split", full)
+        patch.setattr("dataset_builders.lib.maze.writing.write_split", full)
         assert run(*SMALL, "--output-dir", tmp_path / "out") == 3
     assert f"{tmp_path / 'out'}: No space left on device" in capsys.readouterr().err
     assert run(*SMALL, "--output-dir", tmp_path / "out") == 0

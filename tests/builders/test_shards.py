@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders import shards, sudoku_generate
-from dataset_builders.builder_cli import PARTS_NAME
-from trm_cli.data.durable import locked_directory
-from trm_cli.data.manifest import read_manifest, verify
+from dataset_builders.lib import build_shards
+from dataset_builders.lib.builder_cli import PARTS_NAME
+from dataset_builders.lib.sudoku import generate
+from trm_cli.data.files.durable import locked_directory
+from trm_cli.data.files.manifest import read_manifest, verify
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
@@ -66,9 +67,9 @@ def test_three_shards_at_once_and_a_merge_give_the_same_bytes(
         if case is TEXT:
             patch.setattr("dataset_builders.text.array", None)
         elif case is ARC:
-            patch.setattr("dataset_builders.arc_writing.choose_codes", None)
+            patch.setattr("dataset_builders.lib.arc.writing.choose_codes", None)
         elif case is ARC_WRITTEN:
-            patch.setattr("dataset_builders.arc_writing._augmented_rows", None)
+            patch.setattr("dataset_builders.lib.arc.writing._augmented_rows", None)
         assert run(case, root, "--merge") == 0
     assert run(case, tmp_path / "whole") == 0
     assert tree(root) == tree(tmp_path / "whole")
@@ -115,7 +116,7 @@ def test_who_may_not_work_beside_whom(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shards, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(build_shards, "PATIENCE_SECONDS", 0.0)
     root = tmp_path / "d"
     if held == ".":
         place = root
@@ -132,7 +133,7 @@ def test_who_may_not_work_beside_whom(
 
 
 def test_beside_a_shard_at_work_only_another_shard_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, codes, make = tmp_path / "d", {}, sudoku_generate._make_part
+    root, codes, make = tmp_path / "d", {}, generate._make_part
 
     def make_beside_others(*arguments: object) -> object:
         if not codes:
@@ -141,7 +142,7 @@ def test_beside_a_shard_at_work_only_another_shard_works(tmp_path: Path, monkeyp
                 codes[flags] = run(SUDOKU, root, *flags.split())
         return make(*arguments)
 
-    monkeypatch.setattr(sudoku_generate, "_make_part", make_beside_others)
+    monkeypatch.setattr(generate, "_make_part", make_beside_others)
     assert run(SUDOKU, root, "--shard", "0/3") == 0
     assert codes == {"--shard 0/3": 3, "--shard 0/2": 3, "--merge": 3, "--rebuild": 3, "--shard 1/3": 0}
 

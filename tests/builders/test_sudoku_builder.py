@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders import sudoku, sudoku_engine, sudoku_generate
-from trm_cli.data import durable
-from trm_cli.data.manifest import read_manifest, verify
-from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
+from dataset_builders import sudoku
+from dataset_builders.lib.sudoku import engine, generate
+from trm_cli.data.files import durable
+from trm_cli.data.files.manifest import read_manifest, verify
+from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
 from trm_cli.errors import DatasetError
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -117,15 +118,15 @@ def test_stored_and_drawn_augmentations_are_the_same_training(tmp_path: Path) ->
 
 def test_splits_share_no_symmetry_and_repeat_no_puzzle(tmp_path: Path) -> None:
     root = build(tmp_path / "d", *SMALL)
-    board = sudoku_engine.make_board(2, 2)
+    board = engine.make_board(2, 2)
     classes = []
     for split in ("train", "test"):
         inputs, labels = (np.load(root / split / f"all__{name}.npy") - 1 for name in ("inputs", "labels"))
         assert len(np.unique(inputs, axis=0)) == len(inputs)
-        classes.append(set(sudoku_engine.class_hashes(board, inputs, labels).tolist()))
+        classes.append(set(engine.class_hashes(board, inputs, labels).tolist()))
         ratings = open_dataset([root], split).puzzle_values("ratings")
         assert ratings is not None
-        assert ratings.tolist() == [sudoku_engine.solve(board, puzzle)[1] for puzzle in inputs]
+        assert ratings.tolist() == [engine.solve(board, puzzle)[1] for puzzle in inputs]
     assert classes[0].isdisjoint(classes[1])
 
 
@@ -150,7 +151,7 @@ def test_seed_difficulty_and_clue_range(tmp_path: Path) -> None:
 def test_asking_for_more_puzzles_than_exist_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sudoku_generate, "_DRAWS_PER_PUZZLE", 2)
+    monkeypatch.setattr(generate, "_DRAWS_PER_PUZZLE", 2)
     # 4x4 boards have 288 solutions, so there are 288 * 16 puzzles with 15 clues.
     flags = ["--output-dir", str(tmp_path / "d"), "--box", "2", "2", "--clues", "15", "--train", "5000", "--test", "9"]
     assert sudoku.main(flags) == 3
@@ -160,7 +161,7 @@ def test_asking_for_more_puzzles_than_exist_is_said(
 def test_impossible_clues_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sudoku_generate, "ATTEMPTS", 500)
+    monkeypatch.setattr(generate, "ATTEMPTS", 500)
     assert sudoku.main(["--output-dir", str(tmp_path / "d"), "--box", "2", "2", "--clues", "3"]) == 3
     assert "no test puzzle with 3 to 3 clues" in capsys.readouterr().err.splitlines()[-1]
 
@@ -265,7 +266,7 @@ def test_damage_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_an_unfinished_dataset_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(sudoku_generate, "ATTEMPTS", 0)
+        patch.setattr(generate, "ATTEMPTS", 0)
         assert sudoku.main(["--output-dir", str(tmp_path / "d"), *SMALL]) == 3
     with pytest.raises(DatasetError, match="not complete"):
         open_dataset([tmp_path / "d"], "train")
@@ -299,7 +300,7 @@ def test_stopped_at_every_durable_step_it_ends_with_the_same_bytes(
         # Parts of other flags and whole files of other flags: neither may end up in the new dataset.
         build(root, *SMALL, "--seed", 9)
         with monkeypatch.context() as patch:
-            patch.setattr("dataset_builders.sudoku_write.write_dataset", lambda *_: (_ for _ in ()).throw(Crash))
+            patch.setattr("dataset_builders.lib.sudoku.writing.write_dataset", lambda *_: (_ for _ in ()).throw(Crash))
             with pytest.raises(Crash):
                 build(tmp_path / "parts", *SMALL, "--seed", 9)
         shutil.copytree(tmp_path / "parts/.build", root / ".build")
@@ -335,7 +336,7 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, monkeypatch: pytest.Monkey
     whole = tree(build(tmp_path / "whole", *SMALL))
     root = tmp_path / "d"
     with monkeypatch.context() as patch:
-        patch.setattr("dataset_builders.sudoku_write.write_dataset", lambda *_: (_ for _ in ()).throw(Crash))
+        patch.setattr("dataset_builders.lib.sudoku.writing.write_dataset", lambda *_: (_ for _ in ()).throw(Crash))
         with pytest.raises(Crash):
             build(root, *SMALL)
     parts = sorted((root / ".build").iterdir())

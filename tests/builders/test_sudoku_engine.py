@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from dataset_builders import sudoku_engine as engine
+from dataset_builders.lib.sudoku import engine as engine
 from trm_cli.data import counter_rng
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 
@@ -23,13 +23,13 @@ def solutions_of(puzzle: list[int], rows: int, columns: int, limit: int) -> list
     """All solutions, up to `limit`, by plain backtracking over sets: independent of the engine."""
     side = rows * columns
 
-    def peers(cell: int) -> set[int]:
+    def process_group(cell: int) -> set[int]:
         y, x = divmod(cell, side)
         same = {y * side + k for k in range(side)} | {k * side + x for k in range(side)}
         top, left = y // rows * rows, x // columns * columns
         return same | {(top + i) * side + left + j for i in range(rows) for j in range(columns)}
 
-    neighbours = [peers(cell) - {cell} for cell in range(side * side)]
+    neighbours = [process_group(cell) - {cell} for cell in range(side * side)]
     board, found = list(puzzle), []
 
     def visit() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dataset_builders import sudoku
-from dataset_builders import sudoku_engine as engine
+from dataset_builders.lib.sudoku import engine as engine
 from trm_cli.data import counter_rng
 
 pytestmark = pytest.mark.usefixtures("compiled")

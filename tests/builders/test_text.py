@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dataset_builders.text import EOS, FIRST_TOKEN, main, stdlib_files
-from trm_cli.data.manifest import verify
-from trm_cli.data.puzzle_dataset import BatchOrder, open_dataset
+from trm_cli.data.files.manifest import verify
+from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
 
 
 def tokens_of(root: Path, split: str) -> list[int]:

@@ -12,8 +12,8 @@ import torch
 from typer.testing import CliRunner
 
 from trm_cli.app import create_app
-from trm_cli.training import doctor
-from trm_cli.training.hardware import Card
+from trm_cli.training.hardware.resources import Card
+from trm_cli.workflows import doctor
 
 NAMES = ["python", "torch", "cuda", "cores", "memory", "disk", "wandb", "hub", "extras"]
 
@@ -65,7 +65,7 @@ def test_a_hub_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch,
 def test_the_flagship_is_advised_where_it_fits(
     monkeypatch: pytest.MonkeyPatch, memory: float, model: str, batch: int | None
 ) -> None:
-    from trm_cli.training.devices import Choice
+    from trm_cli.training.hardware.devices import Choice
 
     card = Card("a card", (7, 5), int(memory), int(memory))
     monkeypatch.setattr(doctor, "cards", lambda: [card])

@@ -16,9 +16,9 @@ from tests.training.conftest import write_boards
 from tests.training.runs import train
 from tests.training.test_exact_resume import HESC
 from trm_cli.app import create_app
-from trm_cli.data.text_codec import shown
+from trm_cli.data.text.codec import shown
 from trm_cli.errors import UsageError
-from trm_cli.models.sampling import Sampling
+from trm_cli.models.layers.sampling import Sampling
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("generate")

@@ -11,7 +11,7 @@ from tests.training.runs import Recorder, records
 from trm_cli.config.compose import compose
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.config.dump import dump_config
-from trm_cli.training.session import Datasets, Machine, Run
+from trm_cli.training.run.session import Datasets, Machine, Run
 from trm_cli.training.signals import StopRequest
 
 SMALL = (

@@ -10,7 +10,7 @@ import typer
 
 from tests.training.conftest import write_boards
 from trm_cli.commands.quickstart import quickstart
-from trm_cli.training import quickstart as choosing
+from trm_cli.workflows import quickstart as choosing
 
 TINY = """
 architecture: trm_quickstart

@@ -19,12 +19,12 @@ from tests.training.conftest import write_boards
 from tests.training.runs import train
 from tests.training.test_exact_resume import HESC
 from trm_cli.app import create_app
-from trm_cli.console.capsule_sheet import WIDTH, ZOOM, Sheet, chosen_steps, draw_sheet
-from trm_cli.console.samples_view import PALETTE
-from trm_cli.data.canvas_codes import CanvasSpec
-from trm_cli.data.canvas_rows import answered_grid, grid_row
+from trm_cli.console.report.capsule_sheet import WIDTH, ZOOM, Sheet, chosen_steps, draw_sheet
+from trm_cli.console.views.samples import PALETTE
+from trm_cli.data.stream.canvas_codes import CanvasSpec
+from trm_cli.data.stream.canvas_rows import answered_grid, grid_row
 from trm_cli.errors import TrmError, UsageError
-from trm_cli.evaluation.looking import Look, LookStep, look
+from trm_cli.evaluation.samples.capsule_trace import Look, LookStep, look
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("show capsules")

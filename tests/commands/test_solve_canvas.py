@@ -17,13 +17,13 @@ from dataset_builders import streaming_builder
 from tests.training.runs import train
 from tests.training.test_exact_resume import HESC
 from trm_cli.app import create_app
-from trm_cli.console.canvas_solution import canvas_screen
+from trm_cli.console.answers.canvas import canvas_screen
 from trm_cli.data.opening import open_data
-from trm_cli.data.stream_drawing import split_pair
+from trm_cli.data.stream.drawing import split_pair
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.canvas_samples import grid_said
-from trm_cli.evaluation.solving_canvas import CanvasAnswer
-from trm_cli.training.inference import load_trained
+from trm_cli.evaluation.samples.canvas_samples import grid_said
+from trm_cli.evaluation.solving.canvas import CanvasAnswer
+from trm_cli.training.run.trained_model import load_trained
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("solve canvas")

@@ -16,7 +16,7 @@ import pytest
 from tests.stream.test_build_command import trm_here
 from tests.training.conftest import write_boards
 from tests.training.runs import TINY_RUN, differing, records
-from trm_cli.training.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("train command")
@@ -161,7 +161,7 @@ def test_a_dry_run_prints_everything_and_writes_nothing(finished: Path, tmp_path
 
 
 def test_two_processes_do_not_train_one_run(finished: Path) -> None:
-    from trm_cli.data.durable import held_directory
+    from trm_cli.data.files.durable import held_directory
 
     shutil.copytree(finished / "whole", finished / "busy", symlinks=True)
     for name in ("memory.json", "best.pt"):  # what the other process is just about to write

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trm_cli.config.dataset_args import builder_flags, normalise_dataset_args
-from trm_cli.config.yaml_loader import parse_yaml
+from trm_cli.config.sources.yaml_loader import parse_yaml
 from trm_cli.errors import ConfigError
 
 MAPPING = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trm_cli.config.overrides import parse_overrides
+from trm_cli.config.sources.overrides import parse_overrides
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 
 from tests.training.runs import EVERY_PART
 from trm_cli.config.compose import compose
-from trm_cli.config.fields import resume_class
 from trm_cli.config.schema import RunConfig
+from trm_cli.keys import resume_class
 from trm_cli.schedule.plan import DatasetFacts, make_plan
-from trm_cli.training.drift import EFFECTS
+from trm_cli.training.run.config_drift import EFFECTS
 
 #: Another value of every key of a run, grouped by what it changes.
 WHERE_AND_WHEN = (

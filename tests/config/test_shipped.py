@@ -14,9 +14,9 @@ from trm_cli.config.architectures import FAMILIES
 from trm_cli.config.catalogue import check_all
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import flat_values
-from trm_cli.config.fields import Section, expectation, resume_class
 from trm_cli.config.schema import RunConfig
-from trm_cli.config.yaml_loader import load_yaml
+from trm_cli.config.sources.yaml_loader import load_yaml
+from trm_cli.keys import Section, expectation, resume_class
 from trm_cli.schedule.plan import DatasetFacts, make_plan
 
 SECTIONS: dict[str, type[Section]] = {"run": RunConfig, **FAMILIES}

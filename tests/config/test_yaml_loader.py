@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trm_cli.config.yaml_loader import MAX_BYTES, load_yaml, parse_scalar, parse_yaml
+from trm_cli.config.sources.yaml_loader import MAX_BYTES, load_yaml, parse_scalar, parse_yaml
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_pure_python_parser_says_the_same() -> None:
 
     code = (
         "import yaml; yaml.__with_libyaml__ = False\n"
-        "from trm_cli.config.yaml_loader import parse_yaml\n"
+        "from trm_cli.config.sources.yaml_loader import parse_yaml\n"
         "d = parse_yaml('a: 1e-4\\nb: on\\nb: [1, {c: 010}]\\n', 'f')\n"
         "print(d.data, [p.where for p in d.problems], parse_yaml('a: [1', 'f').problems[0].where)\n"
     )

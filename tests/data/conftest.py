@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_cli.data.metadata import DatasetMetadata
-from trm_cli.data.puzzle_arrays import write_split
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.puzzle_arrays import write_split
 
 
 @pytest.fixture

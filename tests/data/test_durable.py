@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from trm_cli.data.durable import atomic_file, locked_directory, sha256_file, write_atomically
-from trm_cli.data.manifest import FileRecord, Manifest, check_complete, read_manifest, seal, verify, write_manifest
+from trm_cli.data.files.durable import atomic_file, locked_directory, sha256_file, write_atomically
+from trm_cli.data.files.manifest import (
+    FileRecord,
+    Manifest,
+    check_complete,
+    read_manifest,
+    seal,
+    verify,
+    write_manifest,
+)
 from trm_cli.errors import DatasetError
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +69,7 @@ def test_the_umask_alone_decides_who_may_hold_a_directory(tmp_path: Path) -> Non
 
 HOLDER = """
 import sys, time
-from trm_cli.data.durable import locked_directory
+from trm_cli.data.files.durable import locked_directory
 with locked_directory(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -126,7 +134,7 @@ def test_manifest_round_trip_and_damage(tmp_path: Path) -> None:
 
 def test_what_a_plan_needs_is_read_without_numpy() -> None:
     program = (
-        "import sys, trm_cli.data.metadata, trm_cli.data.manifest, trm_cli.data.durable;"
+        "import sys, trm_cli.data.files.metadata, trm_cli.data.files.manifest, trm_cli.data.files.durable;"
         "print([m for m in ('numpy', 'torch', 'datasets') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)

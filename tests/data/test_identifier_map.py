@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trm_cli.data.arc_identifiers import NO_TASK
-from trm_cli.data.identifier_map import IdentifierMap
+from trm_cli.data.arc.identifiers import NO_TASK
+from trm_cli.data.puzzles.identifier_map import IdentifierMap
 
 
 def drawn(random: np.random.Generator, count: int) -> IdentifierMap:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_cli.data.puzzle_dataset import BatchOrder, PuzzleDataset, open_dataset
+from trm_cli.data.puzzles.dataset import BatchOrder, PuzzleDataset, open_dataset
 from trm_cli.errors import DatasetError
 
 Writer = Callable[..., Path]

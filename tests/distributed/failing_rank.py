@@ -15,7 +15,7 @@ from trm_cli.training.distributed.launcher import launch
 
 def break_data(error: Exception, *, both: bool = False) -> None:
     """The second process cannot have the rows of the seventh update; both: nor can the first, and finds out earlier."""
-    from trm_cli.training.session import BoundData
+    from trm_cli.training.run.session import BoundData
 
     sound = BoundData.train_batch
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.app import main
-from trm_cli.training import checkpoint_store
-from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.checkpoint import store as checkpoint_store
+from trm_cli.training.checkpoint.store import CheckpointStore
 
 
 def die(*args: Any, **kwargs: Any) -> Any:

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from tests.training.runs import TINY_RUN, differing
 from trm_cli.config.compose import compose
 from trm_cli.models import create_model
-from trm_cli.training.checkpoint_file import load_checkpoint
-from trm_cli.training.checkpoint_store import CheckpointStore
-from trm_cli.training.distributed.part_saving import save_in_parts
-from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.disk_space import checkpoint_bytes
+from trm_cli.training.checkpoint.shards import Pieces
+from trm_cli.training.checkpoint.store import CheckpointStore
+from trm_cli.training.distributed.local_shards import is_shard, local_parts
+from trm_cli.training.distributed.process_group import ProcessGroup
+from trm_cli.training.distributed.shard_saving import save_in_parts
 from trm_cli.training.distributed.sharding import gathered, shard
-from trm_cli.training.distributed.shards import is_shard, local_parts
 from trm_cli.training.distributed.whole_state import own_state
-from trm_cli.training.parts import Pieces
-from trm_cli.training.room import checkpoint_bytes
-from trm_cli.training.session import Machine, make_state
+from trm_cli.training.run.session import Machine, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
 
@@ -64,26 +64,26 @@ def joined(value: Any) -> Any:
     return value.full_tensor() if isinstance(value, Tensor) and is_shard(value) else value
 
 
-def saved_and_read(state: TrainingState, peers: Peers, out: Path) -> dict[str, Any]:
+def saved_and_read(state: TrainingState, process_group: ProcessGroup, out: Path) -> dict[str, Any]:
     """The state after a save in parts, as one process reads it; once more with a disk that fails in one process."""
     store = CheckpointStore(out / "run", keep=1)
     own = state.state_dict(with_carry=False)
     synced: list[int] = []
-    about: dict[str, Any] = {"run": "r"} if peers.first else {}
-    save_in_parts(store, 0, own, about, best=True, peers=peers, sync=lambda: synced.append(1))
-    assert synced == [1] * peers.first
-    found = peers.from_first(lambda: load_checkpoint(store.path(0))[1])
+    about: dict[str, Any] = {"run": "r"} if process_group.first else {}
+    save_in_parts(store, 0, own, about, best=True, process_group=process_group, sync=lambda: synced.append(1))
+    assert synced == [1] * process_group.first
+    found = process_group.from_first(lambda: load_checkpoint(store.path(0))[1])
     assert (found["run"], len(found["parts"]["files"])) == ("r", 2)
-    store.save_part = refuses if not peers.first else store.save_part  # type: ignore[method-assign]
+    store.save_part = refuses if not process_group.first else store.save_part  # type: ignore[method-assign]
     try:
-        save_in_parts(store, 0, own, about, best=True, peers=peers, sync=list)
+        save_in_parts(store, 0, own, about, best=True, process_group=process_group, sync=list)
     except OSError as error:
         assert error.errno == errno.ENOSPC
     else:
         raise AssertionError("a part that is missing was committed")
     whole: dict[str, Any] = load_checkpoint(store.path(0))[0]
     assert abs(checkpoint_bytes(own) - checkpoint_bytes(whole)) < 500, "room is asked for for all parts"
-    peers.total([0])
+    process_group.total([0])
     return whole
 
 
@@ -113,26 +113,26 @@ def given() -> tuple[dict[str, Tensor], Tensor]:
     return batch, torch.rand(BATCH, 2, generator=random)
 
 
-def sharded_updates(peers: Peers, out: Path) -> None:
+def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
     """Weights, moments and average in parts are updated as whole ones are, and are put together whole."""
     batch, draws = given()
-    mine = peers.rows(BATCH)
+    mine = process_group.rows(BATCH)
     values = {"lr": 1e-2, "puzzle_emb_lr": 1e-2}
     model = small_model()
     shard(model, count=2, device_type="cpu", precision="float32")
     copies, parts = made(small_model(), False), made(model, True)
-    settings = StepSettings(BATCH, 0.5, peers=peers)
+    settings = StepSettings(BATCH, 0.5, process_group=process_group)
     own = {name: value[mine] for name, value in batch.items()}
     for _ in range(4):
         update(copies, own, draws[mine], values, (), settings)
         update(parts, own, draws[mine], values, (), settings)
     weight = dict(model.named_parameters())["lm_head"]
     assert is_shard(weight) and local_parts([weight])[0].shape == (3, 16)
-    stored = saved_and_read(parts, peers, out)
+    stored = saved_and_read(parts, process_group, out)
     together = {**joined(parts.state_dict(with_carry=False)), "sums": stored["sums"]}
     assert all(len(numbers) == 2 for numbers in stored["sums"].values()), "one of each process"
     assert differing(stored, together) == [], "what is put together from files is what FSDP puts together"
-    if peers.first:
+    if process_group.first:
         expected = copies.state_dict()
         for kind in ("model", "ema"):
             for name, value in expected[kind].items():
@@ -140,18 +140,18 @@ def sharded_updates(peers: Peers, out: Path) -> None:
                 assert torch.allclose(together[kind][name], value, atol=1e-4), (kind, name)
         assert not torch.equal(together["ema"]["lm_head"], together["model"]["lm_head"])
     back = made(small_model(), False)
-    back.load_state_dict(own_state(stored, Peers()), torch.device("cpu"))
+    back.load_state_dict(own_state(stored, ProcessGroup()), torch.device("cpu"))
     for kind in ("model", "ema"):
         assert differing(back.state_dict()[kind], stored[kind]) == [], "whole tensors fit a model that is not sharded"
     assert differing(moments(back.state_dict()), moments(stored)) == []
     again = made(small_model(), True)
     shard(again.model, count=2, device_type="cpu", precision="float32")
     again = made(again.model, True)
-    again.load_state_dict(own_state(stored, peers), torch.device("cpu"))
+    again.load_state_dict(own_state(stored, process_group), torch.device("cpu"))
     expected_parts = {name: stored[name] for name in ("model", "ema", "trunk_optimizer")}
     for count in (0, 1, 2, 3):  # as many processes may have written it; 0: it is an ordinary checkpoint
         pieces = cut(expected_parts, count) if count else {}
-        again.load_state_dict({**own_state(stored, peers), **pieces}, torch.device("cpu"))
+        again.load_state_dict({**own_state(stored, process_group), **pieces}, torch.device("cpu"))
         found = joined({name: value for name, value in again.state_dict().items() if name in expected_parts})
         assert differing(found, expected_parts) == [], count
     with gathered(again.model, sharded=True):
@@ -162,7 +162,7 @@ def sharded_updates(peers: Peers, out: Path) -> None:
     assert torch.allclose(outputs.logits, expected_outputs.logits, atol=1e-5)
 
 
-def sharded_half_precision(peers: Peers) -> None:
+def sharded_half_precision(process_group: ProcessGroup) -> None:
     """Weights in parts are gathered, cast and updated as whole ones are, in a network of two stacks and look-aheads."""
     arch = compose("sudoku-4x4", ["arch=hrm", *(f"arch.{word}" for word in SMALL_HRM)]).config.arch
     settings = {**arch.model_dump(exclude={"family", "name"}), "forward_dtype": "bfloat16"}
@@ -176,12 +176,15 @@ def sharded_half_precision(peers: Peers) -> None:
     shard(parts_model, count=2, device_type="cpu", precision="bfloat16")
     whole, parts = made(model(), False), made(parts_model, True)
     batch, draws = given()
-    mine = peers.rows(BATCH)
+    mine = process_group.rows(BATCH)
     own = {name: value[mine] for name, value in batch.items()}
     for _ in range(2):
         for state in (whole, parts):
             values = {"lr": 1e-2, "puzzle_emb_lr": 1e-2}
-            assert update(state, own, draws[mine], values, (), StepSettings(BATCH, 0.5, peers=peers)) is None
+            assert (
+                update(state, own, draws[mine], values, (), StepSettings(BATCH, 0.5, process_group=process_group))
+                is None
+            )
     together = joined(parts.state_dict(with_carry=False))
     for name, value in whole.state_dict()["model"].items():
         assert torch.allclose(together["model"][name], value, atol=1e-3), name

@@ -14,13 +14,13 @@ from tests.distributed.launching import ROOT
 from tests.training.conftest import write_boards
 from trm_cli.config.compose import compose
 from trm_cli.errors import ExitCode, UsageError
-from trm_cli.training.distributed.agreement import Agreement
 from trm_cli.training.distributed.joining import Place, find_place
 from trm_cli.training.distributed.launcher import launch
-from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.rows import check_divides, own_rows
+from trm_cli.training.distributed.stop_agreement import Agreement
 from trm_cli.training.loop import draws_of_rows
-from trm_cli.training.session import BoundData, Datasets
+from trm_cli.training.run.session import BoundData, Datasets
 from trm_cli.training.signals import StopRequest
 
 
@@ -54,14 +54,14 @@ def test_the_rows_of_all_processes_are_the_batch_of_one(tmp_path: Path) -> None:
             assert np.array_equal(np.concatenate(own), draws)
 
 
-def one_of(rank: int, count: int) -> Peers:
+def one_of(rank: int, count: int) -> ProcessGroup:
     """A process that knows its place, and asks the others nothing."""
-    peers = Peers()
-    peers.rank, peers.count = rank, count
-    return peers
+    process_group = ProcessGroup()
+    process_group.rank, process_group.count = rank, count
+    return process_group
 
 
-class Elsewhere(Peers):
+class Elsewhere(ProcessGroup):
     """Another process was asked for what its flags say: to be interrupted, to end, to save, and that it owes a save."""
 
     count = 2
@@ -86,7 +86,7 @@ def test_what_one_process_is_asked_for_all_know_after_a_poll_and_none_before() -
         told = Agreement(StopRequest(), Elsewhere(*flags))
         told.poll()
         assert (told.exit_code, told.save_wanted, told.due) == (code, bool(flags[2]), bool(flags[3]))
-    alone = Agreement(stop, Peers())
+    alone = Agreement(stop, ProcessGroup())
     assert bool(alone), "a process that is alone need not poll"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.distributed.launching import ROOT, environment, words
 from tests.training.conftest import write_boards
-from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.checkpoint.store import CheckpointStore
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from trm_cli.config import registry
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.training import digested_file
-from trm_cli.training.checkpoint_file import load_checkpoint, read_summary, verify_checkpoint
-from trm_cli.training.checkpoint_store import CheckpointStore
-from trm_cli.training.consolidating import consolidate
+from trm_cli.training.checkpoint import checksummed_file
+from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint, read_summary, verify_checkpoint
+from trm_cli.training.checkpoint.consolidation import consolidate
+from trm_cli.training.checkpoint.shards import MOST_PARTS, Parts, Pieces, folder_of
+from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.sharding import shard
-from trm_cli.training.parts import MOST_PARTS, Parts, Pieces, folder_of
 
 COUNT = 3
 CHANGES = ("write", "fsync", "replace", "unlink", "symlink", "mkdir")
@@ -174,15 +174,15 @@ def test_a_forged_part_runs_no_code(base: Path, place: str, monkeypatch: pytest.
     """Digests keep nobody from writing others: what a stranger made is whole, and is refused by how it is loaded."""
     monkeypatch.chdir(base.parent)
     index = CheckpointStore(base).path(3)
-    shared, summary = digested_file.load_file(index)
+    shared, summary = checksummed_file.load_file(index)
     listed = Parts.of(summary, index)
     assert listed is not None
     part = listed.paths(index)[0]
     if place == "part":
-        digest = digested_file.save_file(part, {"model": {"w": _Code()}}, {})
+        digest = checksummed_file.save_file(part, {"model": {"w": _Code()}}, {})
         files = [(part.stat().st_size, digest), *zip(listed.sizes[1:], listed.digests[1:], strict=True)]
         summary["parts"]["files"] = files
-    digested_file.save_file(index, {**shared, "more": _Code()} if place == "index" else shared, summary)
+    checksummed_file.save_file(index, {**shared, "more": _Code()} if place == "index" else shared, summary)
     assert verify_checkpoint(index)
     with pytest.raises(CheckpointError, match="refused by torch"):
         load_checkpoint(index)
@@ -191,13 +191,13 @@ def test_a_forged_part_runs_no_code(base: Path, place: str, monkeypatch: pytest.
 
 def test_parts_that_do_not_fit_together_are_refused(base: Path) -> None:
     index = CheckpointStore(base).path(3)
-    shared, summary = digested_file.load_file(index)
+    shared, summary = checksummed_file.load_file(index)
     for changed in ({"carry": {"halted": [8, 2]}}, {"carry": None}, {"carry": {"halted": [7, 3]}}, {"model": {}}):
-        digested_file.save_file(index, {**shared, **changed}, summary)
+        checksummed_file.save_file(index, {**shared, **changed}, summary)
         with pytest.raises(CheckpointError, match="do not fit together"):
             load_checkpoint(index)
     for parts in ({"save": "../../etc", "files": [[1, "a"]]}, {"save": "a", "files": []}, ["a"], {"save": "a"}):
-        digested_file.save_file(index, shared, {**summary, "parts": parts})
+        checksummed_file.save_file(index, shared, {**summary, "parts": parts})
         with pytest.raises(CheckpointError, match="list of parts is not readable"):
             load_checkpoint(index)
 
@@ -214,18 +214,18 @@ def test_an_index_lists_as_many_parts_as_a_run_may_have_with_any_configuration(t
     listed = Parts("0" * 8, (10**16 - 1,) * MOST_PARTS, ("0" * 64,) * MOST_PARTS)
     # Half of the room that is left is for descriptions of datasets and whatever a configuration is given more.
     summary = {"step": 10**9, "config": config + "x" * 8_000, "parts": listed.to_json()}
-    digested_file.save_file(tmp_path / "index.pt", {}, summary)
-    assert Parts.of(digested_file.verify_file(tmp_path / "index.pt"), tmp_path / "index.pt") == listed
+    checksummed_file.save_file(tmp_path / "index.pt", {}, summary)
+    assert Parts.of(checksummed_file.verify_file(tmp_path / "index.pt"), tmp_path / "index.pt") == listed
     with pytest.raises(UsageError, match=f"up to {MOST_PARTS} parts, and this sharded run {MOST_PARTS + 1} processes"):
         shard(nn.Linear(1, 1), count=MOST_PARTS + 1, device_type="cpu", precision="float32")
 
 
 def test_what_a_file_cannot_say_of_itself_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    room = 65_535 - len(digested_file.MARK) - len('{"a": ""}\n') - 64
-    digested_file.save_file(tmp_path / "full.pt", {}, {"a": "x" * room})
-    assert digested_file.verify_file(tmp_path / "full.pt") == {"a": "x" * room}
+    room = 65_535 - len(checksummed_file.MARK) - len('{"a": ""}\n') - 64
+    checksummed_file.save_file(tmp_path / "full.pt", {}, {"a": "x" * room})
+    assert checksummed_file.verify_file(tmp_path / "full.pt") == {"a": "x" * room}
     with pytest.raises(CheckpointError, match="its summary takes 65,536 bytes of 65,535"):
-        digested_file.save_file(tmp_path / "more.pt", {}, {"a": "x" * (room + 1)})
+        checksummed_file.save_file(tmp_path / "more.pt", {}, {"a": "x" * (room + 1)})
     assert [path.name for path in tmp_path.iterdir()] == ["full.pt"]
 
 

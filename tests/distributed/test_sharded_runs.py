@@ -19,11 +19,11 @@ from tests.distributed.launching import ROOT, RUN, environment, trm, words
 from tests.training.conftest import write_boards
 from tests.training.runs import differing, prepare, records, train
 from trm_cli.app import create_app
-from trm_cli.training.checkpoint_file import delete_checkpoint, load_checkpoint
-from trm_cli.training.checkpoint_store import CheckpointStore
+from trm_cli.training.checkpoint.checkpoint_file import delete_checkpoint, load_checkpoint
+from trm_cli.training.checkpoint.shards import folder_of
+from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.loop import draws_of_rows
-from trm_cli.training.parts import folder_of
-from trm_cli.training.session import BoundData
+from trm_cli.training.run.session import BoundData
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("sharded runs")

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from dataset_builders import arc as builder
-from trm_cli.data.arc_identifiers import read_identifiers
-from trm_cli.data.arc_tests import read_tests
-from trm_cli.data.puzzle_dataset import open_dataset
-from trm_cli.evaluation.arc_scores import arc_scores, submission
-from trm_cli.evaluation.arc_votes import Ballot, count_votes
-from trm_cli.evaluation.calibration import sigmoid
-from trm_cli.evaluation.evaluating import Evaluation
-from trm_cli.evaluation.partial import PartialResult
+from trm_cli.data.arc.identifiers import read_identifiers
+from trm_cli.data.arc.test_inputs import read_tests
+from trm_cli.data.puzzles.dataset import open_dataset
+from trm_cli.evaluation.evaluator import Evaluation
+from trm_cli.evaluation.partial_results import PartialResult
 from trm_cli.evaluation.protocol import Protocol
 from trm_cli.evaluation.rows import Scorer, select
-from trm_cli.evaluation.summary import joined, shares_by_task, summarise
-from trm_cli.models.act import Carry, Outputs, empty_carry
+from trm_cli.evaluation.scores.arc_scores import arc_scores, submission
+from trm_cli.evaluation.scores.arc_votes import Ballot, count_votes
+from trm_cli.evaluation.scores.calibration import sigmoid
+from trm_cli.evaluation.scores.summary import joined, shares_by_task, summarise
+from trm_cli.models.layers.halting import Carry, Outputs, empty_carry
 
 
 class Oracle(nn.Module):

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_cli.data.arc_identifiers import read_identifiers
-from trm_cli.data.arc_tests import ArcTest, read_tests
+from trm_cli.data.arc.identifiers import read_identifiers
+from trm_cli.data.arc.test_inputs import ArcTest, read_tests
 from trm_cli.errors import DatasetError
-from trm_cli.evaluation.arc_scores import NO_ANSWER, arc_scores, submission
-from trm_cli.evaluation.arc_votes import Ballot, count_votes
-from trm_cli.evaluation.calibration import sigmoid
-from trm_cli.evaluation.intervals import Share
+from trm_cli.evaluation.scores.arc_scores import NO_ANSWER, arc_scores, submission
+from trm_cli.evaluation.scores.arc_votes import Ballot, count_votes
+from trm_cli.evaluation.scores.calibration import sigmoid
+from trm_cli.evaluation.scores.intervals import Share
 
 Grid = np.ndarray
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trm_cli.evaluation import choosing
+from trm_cli.evaluation.scores import choosing
 
 
 @st.composite

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trm_cli.data.metadata import DatasetMetadata
-from trm_cli.evaluation.difficulty import MOST_BINS, bins, by_difficulty, features
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.evaluation.scores.difficulty import MOST_BINS, bins, by_difficulty, features
 
 
 @given(st.lists(st.integers(-5, 60), min_size=1, max_size=200))

@@ -18,10 +18,10 @@ import pytest
 
 from tests.training.conftest import write_boards
 from tests.training.runs import EVERY_PART, records, train
-from trm_cli.commands.evaluation_run import carry_out
-from trm_cli.commands.evaluation_subject import Wanted
 from trm_cli.errors import DatasetError, TrmError
-from trm_cli.training.checkpoint_file import load_checkpoint, save_checkpoint
+from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
+from trm_cli.workflows.evaluate import run_evaluation
+from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The flagship, small enough for a second.
@@ -45,7 +45,7 @@ def trm(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def evaluated(run: Path, **wanted: Any) -> dict[str, Any]:
     """The result of an evaluation in this process."""
-    return carry_out(Wanted(run=str(run), device="cpu", **wanted))[0]
+    return run_evaluation(EvaluationRequest(run=str(run), device="cpu", **wanted))[0]
 
 
 def test_it_agrees_with_what_training_reported_to_the_last_puzzle(trained: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_mistake_gets_a_message(trained: Path, tmp_path: Path, words: dict[str
 
     wanted = {"run": "{run}", "device": "cpu", **words}
     with pytest.raises(TrmError) as failed:
-        carry_out(Wanted(**{name: placed(value) for name, value in wanted.items()}))
+        run_evaluation(EvaluationRequest(**{name: placed(value) for name, value in wanted.items()}))
     assert (failed.value.exit_code, part in failed.value.message) == (code, True), failed.value.message
 
 

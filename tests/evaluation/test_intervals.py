@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from trm_cli.evaluation.calibration import calibration, sigmoid
-from trm_cli.evaluation.intervals import Z_95, Share, wilson
+from trm_cli.evaluation.scores.calibration import calibration, sigmoid
+from trm_cli.evaluation.scores.intervals import Z_95, Share, wilson
 
 
 def by_bisection(share: float, count: int, inside: float, outside: float) -> float:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.training.runs import records
-from trm_cli.commands.evaluation_run import carry_out, stored_evaluation
-from trm_cli.commands.evaluation_subject import Wanted
 from trm_cli.commands.report import report_run
-from trm_cli.commands.report_data import collect
-from trm_cli.console.evaluation_view import percent
+from trm_cli.console.views.evaluation import percent
 from trm_cli.errors import CheckpointError, UsageError
+from trm_cli.workflows.evaluate import run_evaluation, stored_evaluation
+from trm_cli.workflows.evaluation_subject import EvaluationRequest
+from trm_cli.workflows.report import collect
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +53,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def test_a_page_that_needs_nothing_beside_itself(run: Path) -> None:
-    document, _ = carry_out(Wanted(run=str(run), device="cpu"))
+    document, _ = run_evaluation(EvaluationRequest(run=str(run), device="cpu"))
     report_run(str(run))
     text = (run / "report.html").read_text()
     page = Page(text)
@@ -85,7 +85,7 @@ def test_a_picture(run: Path, tmp_path: Path) -> None:
 
 def test_without_an_evaluation_it_says_what_training_reported_and_loads_no_torch(run: Path) -> None:
     code = (
-        "import sys; from trm_cli.commands.report_data import collect; from pathlib import Path;"
+        "import sys; from trm_cli.workflows.report import collect; from pathlib import Path;"
         f"report = collect(Path({str(run)!r}), None); assert 'torch' not in sys.modules;"
         "print([one.value for one in report.headlines])"
     )
@@ -97,9 +97,9 @@ def test_without_an_evaluation_it_says_what_training_reported_and_loads_no_torch
 
 
 def test_the_published_protocol_is_preferred(run: Path) -> None:
-    whole, _ = carry_out(Wanted(run=str(run), device="cpu"))
-    carry_out(Wanted(run=str(run), device="cpu", limit=5))
-    carry_out(Wanted(run=str(run), device="cpu", early_halt=True))
+    whole, _ = run_evaluation(EvaluationRequest(run=str(run), device="cpu"))
+    run_evaluation(EvaluationRequest(run=str(run), device="cpu", limit=5))
+    run_evaluation(EvaluationRequest(run=str(run), device="cpu", early_halt=True))
     found = stored_evaluation(run)
     assert found is not None and found["key"] == whole["key"]
 

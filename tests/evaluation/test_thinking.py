@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from tests.models.cases import CASES, Case, make_batch
-from trm_cli.evaluation.accuracy import evaluate
 from trm_cli.evaluation.protocol import Protocol
+from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.evaluation.starts import normal, start
 from trm_cli.evaluation.thinking import think, wholly_right
-from trm_cli.models.puzzle_model import PuzzleModel
+from trm_cli.models.networks.token_network import PuzzleModel
 
 DEPTH = 9  # trained for 4
 ROWS = 24

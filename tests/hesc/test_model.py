@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tests.hesc.making import TINY, VOCABULARY, Run, Values, make, make_batch, make_draws
-from trm_cli.models.act import Carry
-from trm_cli.models.hesc import budget
+from trm_cli.models.hesc import parameter_budget
 from trm_cli.models.hesc.concepts import perplexity
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Action
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
+from trm_cli.models.layers.halting import Carry
 
 # What has no gradient at once, and why.
 LATER = {
@@ -62,7 +62,7 @@ def test_a_gradient_reaches_every_parameter_without_a_part(part):
 @pytest.mark.parametrize(("part", "component"), PARTS.items())
 def test_a_switch_removes_parameters_and_changes_the_answer(part, component):
     whole, less = make(), make(**{part: False})
-    full, reduced = budget.parameter_counts(whole), budget.parameter_counts(less)
+    full, reduced = parameter_budget.parameter_counts(whole), parameter_budget.parameter_counts(less)
     assert reduced.get(component, 0) < full[component]
     assert {name for name in reduced if reduced[name] > full[name]} == set()
     with_part, without = (Run(model).step(0) for model in (whole, less))
@@ -314,7 +314,7 @@ def test_half_precision_is_finite_and_keeps_float32_weights(name):
 def test_clipping_groups_partition_the_parameters():
     # Defect 26: some parameters were clipped twice and some never.
     model = make()
-    grouped = [p for group in budget.clipping_groups(model).values() for p in group]
+    grouped = [p for group in parameter_budget.clipping_groups(model).values() for p in group]
     assert len(grouped) == len({id(p) for p in grouped})
     assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}
 

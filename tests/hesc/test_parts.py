@@ -9,11 +9,11 @@ from trm_cli.models.hesc.capsules import CapsulePool
 from trm_cli.models.hesc.concepts import Concepts, perplexity, used
 from trm_cli.models.hesc.decoder import AnswerDecoder
 from trm_cli.models.hesc.memory import EpisodicMemory
-from trm_cli.models.hesc.mtp import FurtherTokens
+from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, balance, likeness
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
-from trm_cli.models.layers import Rope, rope_tables
+from trm_cli.models.layers.blocks import Rope, rope_tables
 
 SETTINGS = HescSettings(**TINY)
 

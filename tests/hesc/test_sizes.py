@@ -11,9 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.hesc.making import Values, make_batch
 from trm_cli.config.architectures import FAMILIES
 from trm_cli.config.hesc_architecture import HescArch
-from trm_cli.config.yaml_loader import load_yaml
+from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.models import create_model
-from trm_cli.models.hesc import budget
+from trm_cli.models.hesc import parameter_budget
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.settings import HescSettings
 
@@ -108,7 +108,7 @@ WHOLE_MINI = {
 )
 def test_sizes_are_pinned_by_component(name, parts, sizes):
     # Defect 32: nobody could say where the parameters were.
-    counts = budget.parameter_counts(on_meta(name, **parts))
+    counts = parameter_budget.parameter_counts(on_meta(name, **parts))
     assert counts | {"total": sum(counts.values())} == sizes
 
 
@@ -117,15 +117,18 @@ def test_the_sizes_that_are_documented_are_the_real_ones(name):
     text = (Path(__file__).parents[2] / "docs" / "architectures.md").read_text(encoding="utf-8")
     stated = re.search(rf"^\| `{name}` \| ([\d,]+) ", text, re.MULTILINE)
     assert stated is not None and int(stated[1].replace(",", "")) == sum(
-        budget.parameter_counts(on_meta(name)).values()
+        parameter_budget.parameter_counts(on_meta(name)).values()
     )
 
 
 def test_arithmetic_falls_with_every_part_that_is_left_out():
     fields = settings("multimodal_hesc_mini") | EVERY_PART
-    whole = sum(budget.arithmetic(HescSettings(**fields), 272, 64).training.values())
+    whole = sum(parameter_budget.arithmetic(HescSettings(**fields), 272, 64).training.values())
     for part in ("enable_latent_planning", "enable_expansion", "enable_mtp", "enable_reconstruction"):
-        assert sum(budget.arithmetic(HescSettings(**(fields | {part: False})), 272, 64).training.values()) < whole
+        assert (
+            sum(parameter_budget.arithmetic(HescSettings(**(fields | {part: False})), 272, 64).training.values())
+            < whole
+        )
 
 
 def test_arithmetic_is_what_the_matrix_products_do():
@@ -136,5 +139,5 @@ def test_arithmetic_is_what_the_matrix_products_do():
     with FlopCounterMode(display=False) as counter:
         model(model.initial_carry(batch), batch, Values(), None)
     counted = counter.get_total_flops() / 4
-    predicted = sum(budget.arithmetic(HescSettings(**fields), 272, 64).forward.values())
+    predicted = sum(parameter_budget.arithmetic(HescSettings(**fields), 272, 64).forward.values())
     assert counted == pytest.approx(predicted, rel=0.1)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.hesc.making import VOCABULARY, Values, make, make_batch
-from trm_cli.data import vocabulary as of_data
+from trm_cli.data.stream import vocabulary as of_data
 from trm_cli.models.hesc import vocabulary
-from trm_cli.models.hesc.using import think, write_text
+from trm_cli.models.hesc.inference import think, write_text
 
 
 def test_models_and_data_speak_one_vocabulary():

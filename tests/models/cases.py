@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.models.reference_networks import Shape
 from trm_cli.models import create_model
-from trm_cli.models.puzzle_model import PuzzleModel
+from trm_cli.models.networks.token_network import PuzzleModel
 
 VOCABULARY, SEQUENCE, IDENTIFIERS = 7, 9, 5
 COMMON: dict[str, Any] = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.models.cases import CASES, SEQUENCE, TRM, VOCABULARY, Case, make_batch
 from trm_cli.config.architectures import TrmArch
-from trm_cli.models import formulas, layers
+from trm_cli.models.layers import blocks, formulas
 
 KINDS = {
     "two states": {},
@@ -59,10 +59,10 @@ def test_without_it_every_place_sees_every_token() -> None:
 def test_both_kernels_hide_the_same() -> None:
     q, k, v = (torch.randn(2, 3, 7, 8) for _ in range(3))
     torch.testing.assert_close(
-        formulas.softmax_attention(q, k, v, causal=True), layers.scaled_dot_product(q, k, v, causal=True)
+        formulas.softmax_attention(q, k, v, causal=True), blocks.scaled_dot_product(q, k, v, causal=True)
     )
     short = [x.bfloat16() for x in (q, k, v)]
-    torch.testing.assert_close(layers.scaled_dot_product(*short, causal=True)[:, :, 0], short[2][:, :, 0])
+    torch.testing.assert_close(blocks.scaled_dot_product(*short, causal=True)[:, :, 0], short[2][:, :, 0])
 
 
 def test_halting_is_judged_where_the_whole_row_is_seen() -> None:

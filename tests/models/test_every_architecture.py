@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from tests.hesc.making import Values, make_batch, make_draws
 from trm_cli.config import registry
 from trm_cli.config.architectures import FAMILIES
-from trm_cli.config.fields import Section
-from trm_cli.config.yaml_loader import load_yaml
+from trm_cli.config.sources.yaml_loader import load_yaml
+from trm_cli.keys import Section
 from trm_cli.models import create_model
-from trm_cli.models.act import StepResult
-from trm_cli.models.hesc import budget
+from trm_cli.models.hesc import parameter_budget
 from trm_cli.models.hesc.losses import judge
 from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
 from trm_cli.models.hesc.planner import LatentPlanner
+from trm_cli.models.layers.halting import StepResult
 
 VOCABULARY, LENGTH, ROWS = 272, 64, 2
 STEPS = 6
@@ -110,5 +110,5 @@ def test_a_training_step(name: str) -> None:
 def test_clipping_groups_of_a_shipped_size_partition_its_parameters(name: str) -> None:
     with torch.device("meta"):
         model = build(name)
-    grouped = [parameter for group in budget.clipping_groups(model).values() for parameter in group]
+    grouped = [parameter for group in parameter_budget.clipping_groups(model).values() for parameter in group]
     assert sorted(map(id, grouped)) == sorted(map(id, model.parameters()))

@@ -13,7 +13,7 @@ import torch
 from tests.models.cases import CASES, HRM, TRANSFORMER, TRM, Case, make_batch
 from trm_cli.config.compose import compose
 from trm_cli.models import create_model
-from trm_cli.models.puzzle_model import PuzzleModel
+from trm_cli.models.networks.token_network import PuzzleModel
 
 torch.set_num_threads(1)
 

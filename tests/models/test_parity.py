@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.models import reference_networks as reference
 from tests.models.cases import CASES, Case, make_batch
-from trm_cli.models.puzzle_model import PuzzleModel
+from trm_cli.models.networks.token_network import PuzzleModel
 from trm_cli.training.ema import EMA
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.sign_sgd import SignSGD

@@ -11,7 +11,7 @@ BUILDER = """\
 import os, sys, time
 from pathlib import Path
 from dataset_builders import streaming_builder
-from dataset_builders.stream_build import StreamBuild
+from dataset_builders.lib.stream.build import StreamBuild
 
 here, join, joined = Path(__file__).parent, StreamBuild._join, []
 

@@ -19,7 +19,14 @@ import pytest
 
 from tests.stream.conftest import ROOT, environment
 from trm_cli.app import main
-from trm_cli.data.build import BuilderProcess, BuildProgress, builder_command, parse_progress, plan_build, run_build
+from trm_cli.data.building.builder_process import (
+    BuilderProcess,
+    BuildProgress,
+    builder_command,
+    parse_progress,
+    plan_build,
+    run_build,
+)
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trm_cli.data.stream_dataset import open_stream
+from trm_cli.data.stream.dataset import open_stream
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
 REPOSITORY = "someone/Stories"

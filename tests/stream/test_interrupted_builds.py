@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.stream.conftest import ROOT, SMALL, build_in_process, command, contents, environment
-from trm_cli.data.stream_dataset import open_stream
+from trm_cli.data.stream.dataset import open_stream
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
 

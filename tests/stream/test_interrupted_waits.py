@@ -14,8 +14,8 @@ from tests.stream.conftest import environment
 from tests.stream.held_builder import until
 from tests.stream.test_build_command import trm
 from tests.training.runs import differing
-from trm_cli.data.heartbeat import read_beats
-from trm_cli.training.checkpoint_file import load_checkpoint
+from trm_cli.data.building.heartbeat import read_beats
+from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
 
 # The real trainer. It makes a file `waits` when a batch is waited for; the update before that one fails where a file
 # `fail the update` is there.
@@ -23,10 +23,10 @@ TRAINER = """\
 import sys, time
 from pathlib import Path
 from trm_cli.app import main
-from trm_cli.data.stream_store import ChunkStore
+from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import TrmError
 from trm_cli.training import loop
-from trm_cli.training.session import BoundData
+from trm_cli.training.run.session import BoundData
 
 wait, draw, update, drawn = ChunkStore._wait_for, BoundData.train_batch, loop.update, set()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.stream_shapes import _COLOURS, draw, scene, shape_source
+from dataset_builders.lib.stream.shapes import _COLOURS, draw, scene, shape_source
 from dataset_builders.streaming_builder import main
 from trm_cli.data.opening import open_data
 

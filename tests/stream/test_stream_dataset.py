@@ -17,15 +17,15 @@ import pytest
 
 from tests.stream.conftest import ROOT, SMALL, command, contents, environment
 from trm_cli.data.augmentation import arc
-from trm_cli.data.canvas_codes import CanvasSpec, render_target
-from trm_cli.data.heartbeat import Beat, Heartbeat, read_beats
-from trm_cli.data.manifest import read_manifest, write_manifest
+from trm_cli.data.building.heartbeat import Beat, Heartbeat, read_beats
+from trm_cli.data.building.waiting import Waiting
+from trm_cli.data.files.manifest import read_manifest, write_manifest
 from trm_cli.data.opening import open_data
-from trm_cli.data.puzzle_dataset import Batch, BatchOrder
-from trm_cli.data.stream_dataset import StreamDataset, open_stream
-from trm_cli.data.stream_drawing import augmented, split_pair
-from trm_cli.data.vocabulary import EOS, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
-from trm_cli.data.waiting import Waiting
+from trm_cli.data.puzzles.dataset import Batch, BatchOrder
+from trm_cli.data.stream.canvas_codes import CanvasSpec, render_target
+from trm_cli.data.stream.dataset import StreamDataset, open_stream
+from trm_cli.data.stream.drawing import augmented, split_pair
+from trm_cli.data.stream.vocabulary import EOS, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
 from trm_cli.errors import DatasetError
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
@@ -329,7 +329,7 @@ def test_a_damaged_chunk_is_named(small_dataset: Path, tmp_path: Path, damage: s
         chunk.write_bytes(data[:20] + bytes([data[20] ^ 255]) + data[21:])
     if damage == "flipped":
         # One bit inside a tensor is what --verify looks for; reading every byte at each start would cost minutes.
-        from trm_cli.data.manifest import verify
+        from trm_cli.data.files.manifest import verify
 
         assert verify(root) == ["stream_checkpoints/consolidated_000.pt"]
         return

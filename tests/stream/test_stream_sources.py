@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_builders.arc_tasks import read_source
-from dataset_builders.plain_text import to_ascii
-from dataset_builders.stream_sources import arc_source
+from dataset_builders.lib.arc.tasks import read_source
+from dataset_builders.lib.stream.sources import arc_source
+from dataset_builders.lib.text.plain_text import to_ascii
 from tests.stream.conftest import ROOT, contents, environment
-from trm_cli.data.stream_dataset import open_stream
-from trm_cli.data.stream_records import OVERLAP, WINDOW, window_starts
+from trm_cli.data.stream.dataset import open_stream
+from trm_cli.data.stream.records import OVERLAP, WINDOW, window_starts
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
 FEW = ("--limit", "60", "--test-share", "0.2")
@@ -126,7 +126,7 @@ def test_pictures_with_labels(build: Builder, tmp_path: Path) -> None:
     pictures = batch["canvas_kind"] == 2
     assert batch["picture"].shape[1:] == (3, 16, 16) and pictures.any() and (~pictures).any()
     assert batch["picture"][pictures].any(axis=(1, 2, 3)).all() and not batch["picture"][~pictures].any()
-    from trm_cli.data.canvas_codes import render_target
+    from trm_cli.data.stream.canvas_codes import render_target
 
     labels = {render_target(row) for row in batch["target"][pictures]}
     assert labels == {b"red square", b"sea"}
@@ -221,7 +221,7 @@ def test_another_build_in_the_directory_is_protected(build: Builder, small_datas
 
 
 def test_two_builds_of_one_directory_at_once(build: Builder, tmp_path: Path) -> None:
-    from trm_cli.data.durable import locked_directory
+    from trm_cli.data.files.durable import locked_directory
 
     with locked_directory(tmp_path / "d"):
         second = build("--output-dir", tmp_path / "d", "--sources", "stories", *FEW)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from dataset_builders import streaming_builder
-from trm_cli.data.metadata import DatasetMetadata
-from trm_cli.data.puzzle_arrays import write_split
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.puzzle_arrays import write_split
 
 torch.set_num_threads(1)
 

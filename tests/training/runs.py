@@ -10,8 +10,8 @@ import torch
 
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
-from trm_cli.evaluation.accuracy import Accuracy
-from trm_cli.training.session import Datasets, Machine, Run
+from trm_cli.evaluation.scores.accuracy import Accuracy
+from trm_cli.training.run.session import Datasets, Machine, Run
 from trm_cli.training.signals import StopRequest
 
 #: A model that takes milliseconds a step.

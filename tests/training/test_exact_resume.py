@@ -14,9 +14,9 @@ from tests.training.runs import EVERY_PART, differing, prepare, records, train
 from trm_cli.models.hesc import losses
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import Thought
-from trm_cli.training.checkpoint_file import load_checkpoint
-from trm_cli.training.metrics_log import cut_back
-from trm_cli.training.session import make_model
+from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.recording.metrics_log import cut_back
+from trm_cli.training.run.session import make_model
 
 VARIANTS = {
     "mlp-t": ("trm_quickstart", ()),

@@ -40,13 +40,13 @@ def test_a_second_interrupt_does_not_wait() -> None:
 
 BEFORE_TORCH = """
 import os, signal, sys
-from trm_cli.commands import training_run
+from trm_cli.workflows import train
 def carry_out(*arguments):
     os.kill(os.getpid(), signal.SIGUSR1)
     print("alive, without torch:", "torch" not in sys.modules, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
     print("never here")
-training_run.carry_out = carry_out
+train.run_training = carry_out
 sys.argv = ["trm", "train", "sudoku-4x4"]
 from trm_cli.app import main
 main()
@@ -60,7 +60,7 @@ def test_a_command_that_has_not_begun_to_train_ends_as_documented() -> None:
 
 BEFORE_THE_FIRST_UPDATE = """
 import os, signal, sys
-from trm_cli.training.session import Run
+from trm_cli.training.run.session import Run
 train = Run.train
 def asked(*arguments, **named):
     os.kill(os.getpid(), signal.SIGTERM)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from dataset_builders import text as text_builder
 from tests.training.runs import records, train
-from trm_cli.console.progress import evaluation_lines
-from trm_cli.data.metadata import read_metadata
-from trm_cli.data.text_labels import TextLabels, text_labels
-from trm_cli.evaluation.accuracy import Accuracy, evaluate
-from trm_cli.models.act import Outputs, empty_carry
+from trm_cli.console.views.training import evaluation_lines
+from trm_cli.data.files.metadata import read_metadata
+from trm_cli.data.text.labels import TextLabels, text_labels
+from trm_cli.evaluation.scores.accuracy import Accuracy, evaluate
+from trm_cli.models.layers.halting import Outputs, empty_carry
 
 BYTES = TextLabels(2, 6, True)
 

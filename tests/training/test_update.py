@@ -18,7 +18,7 @@ from tests.hesc import making
 from tests.models.cases import CASES, make_batch
 from tests.training.runs import differing, prepare, records, train
 from trm_cli.errors import TrmError
-from trm_cli.models.act import join
+from trm_cli.models.layers.halting import join
 from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import Finite, clip_gradients, gradient_groups, gradient_norms
 from trm_cli.training.loop import Loop

@@ -7,15 +7,15 @@ import io
 import pytest
 from rich.console import Console
 
-from trm_cli.console import progress
-from trm_cli.console.progress import LINE_SECONDS, TrainingView
+from trm_cli.console.views import training
+from trm_cli.console.views.training import LINE_SECONDS, TrainingView
 
 
 def view(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[TrainingView, io.StringIO, list[float]]:
     text, now = io.StringIO(), [1000.0]
     console = Console(file=text, force_terminal=terminal, width=80, highlight=False, _environ={"TERM": "xterm"})
-    monkeypatch.setattr(progress, "stderr", lambda: console)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(training, "stderr", lambda: console)
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
     made = TrainingView(title="tiny", total_steps=1000, first_step=0, scheduled=["lr"])
     return made, text, now
 

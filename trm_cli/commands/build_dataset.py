@@ -35,9 +35,9 @@ def build_dataset(
     """
     from trm_cli.commands.arguments import compose_words
     from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console.build_view import show_plan
     from trm_cli.console.output import print_json
-    from trm_cli.data.build import plan_build
+    from trm_cli.console.views.build import show_plan
+    from trm_cli.data.building.builder_process import plan_build
     from trm_cli.errors import UsageError
 
     entry = compose_words(words).registry
@@ -62,8 +62,8 @@ def build_dataset(
 def build(entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()) -> list[str]:
     """Run the builder of a model with a progress bar, or only print its command line, which is returned."""
     from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console.build_view import BuildView, show_command
-    from trm_cli.data.build import builder_command, run_build
+    from trm_cli.console.views.build import BuildView, show_command
+    from trm_cli.data.building.builder_process import builder_command, run_build
 
     flags = [*builder_flags(entry.dataset_args), *["--rebuild"] * rebuild, *more]
     command = builder_command(entry.dataset_builder, flags)

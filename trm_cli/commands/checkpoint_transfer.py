@@ -44,19 +44,19 @@ def import_file(
 
     [dim]Example: trm checkpoints import step_65100 --arch trm_sudoku --dataset datasets/sudoku-extreme[/dim]
     """
-    from trm_cli.console.checkpoint_view import imported_view
     from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.views.checkpoints import imported_view
     from trm_cli.errors import UsageError
-    from trm_cli.training.devices import prepare_threads
+    from trm_cli.training.hardware.devices import prepare_threads
 
     if model is None and (arch is None or dataset is None):
         raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
     prepare_threads()  # before torch is imported
-    from trm_cli.training.transfer.importing import Wanted, import_weights
+    from trm_cli.training.transfer.importing import ImportRequest, import_weights
 
     note(f"reading {file}")
     run = out or Path("checkpoints") / f"imported-{file.name.removesuffix('.safetensors').removesuffix('.pt')}"
-    done = import_weights(Wanted(file, run, arch, model, dataset, identifiers, new_puzzle_table), note)
+    done = import_weights(ImportRequest(file, run, arch, model, dataset, identifiers, new_puzzle_table), note)
     if as_json:
         print_json({"schema_version": 1, **done.to_json()})
     else:
@@ -87,10 +87,10 @@ def export_run(
 
     [dim]Example: trm checkpoints export checkpoints/sudoku-4x4 --out sudoku.safetensors[/dim]
     """
-    from trm_cli.console.checkpoint_view import exported_view
     from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.views.checkpoints import exported_view
     from trm_cli.errors import UsageError
-    from trm_cli.training.finding import find_run
+    from trm_cli.training.run.find_run import find_run
     from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 
     if out is None:

@@ -56,18 +56,18 @@ def prune(
     [dim]Example: trm checkpoints prune checkpoints/sudoku-6x6 --keep 1 --dry-run[/dim]
     """
     from trm_cli.config.compose import load_run_config
-    from trm_cli.console.checkpoint_view import prune_table
     from trm_cli.console.output import note, print_json, stdout
-    from trm_cli.training.finding import find_run
-    from trm_cli.training.retention import carry_out, decide
-    from trm_cli.training.run_directory import RunDirectory
+    from trm_cli.console.views.checkpoints import prune_table
+    from trm_cli.training.checkpoint.retention import decide, prune_checkpoints
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.run_directory import RunDirectory
 
     directory = RunDirectory(find_run(run))
     kept = keep or load_run_config(directory.path).config.keep_checkpoints
     with directory.held():
         note(f"reading the checkpoints of {directory.path}")
         decisions = decide(directory.path, keep=kept, milestones=directory.milestones())
-        freed = 0 if dry_run else carry_out(directory.path, decisions)
+        freed = 0 if dry_run else prune_checkpoints(directory.path, decisions)
     if as_json:
         document = {"schema_version": 1, "run": str(directory.path), "dry_run": dry_run, "freed_bytes": freed}
         print_json({**document, "checkpoints": [decision.to_json() for decision in decisions]})
@@ -91,23 +91,23 @@ def consolidate(
 
     [dim]Example: trm checkpoints consolidate checkpoints/sudoku-extreme --out whole.pt[/dim]
     """
-    from trm_cli.console.checkpoint_view import consolidated_view
     from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.views.checkpoints import consolidated_view
     from trm_cli.errors import UsageError
-    from trm_cli.training.finding import find_run
-    from trm_cli.training.run_directory import RunDirectory
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.run_directory import RunDirectory
 
     if out is not None and (out.is_dir() or (out.parent / "config.yaml").is_file()):
         raise UsageError(f"{out} would stand among the run's own files", hint="choose another file: --out FILE")
     directory = RunDirectory(find_run(run))
-    from trm_cli.training.consolidating import choose_step
-    from trm_cli.training.consolidating import consolidate as carry_out
+    from trm_cli.training.checkpoint.consolidation import choose_step
+    from trm_cli.training.checkpoint.consolidation import consolidate as write_consolidated
 
     with directory.held() if out is None else nullcontext():
         store = directory.store()
         chosen = choose_step(store, run, step)
         note(f"reading the checkpoint of step {chosen:,} of {directory.path}")
-        done = carry_out(store, chosen, out)
+        done = write_consolidated(store, chosen, out)
     if as_json:
         print_json({"schema_version": 1, **done.to_json()})
     else:
@@ -116,10 +116,10 @@ def consolidate(
 
 def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:
     """Print the table or the document; returns whether all are whole."""
-    from trm_cli.console.checkpoint_view import checkpoint_table
     from trm_cli.console.output import print_json, stdout
-    from trm_cli.training.finding import find_run
-    from trm_cli.training.inventory import inventory
+    from trm_cli.console.views.checkpoints import checkpoint_table
+    from trm_cli.training.checkpoint.inventory import inventory
+    from trm_cli.training.run.find_run import find_run
 
     directory = find_run(run)
     entries = inventory(directory, verified=verified)

@@ -39,7 +39,7 @@ def list_configs(json: Json = False) -> None:
             "architectures": [vars(architecture) for architecture in architectures()],
         })  # fmt: skip
         return
-    from trm_cli.console.config_view import architecture_table, model_table
+    from trm_cli.console.views.configs import architecture_table, model_table
 
     stdout().print(model_table([(each.name, each.architecture, each.title) for each in models()]))
     stdout().print()
@@ -70,7 +70,7 @@ def show(words: Words = None, arch: Architecture = None, json: Json = False) -> 
         print_json(document)
         return
     from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console.config_view import config_table, model_facts
+    from trm_cli.console.views.configs import config_table, model_facts
 
     rows = {"model": resolved.config.model}
     if entry is not None:

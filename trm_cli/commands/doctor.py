@@ -21,13 +21,13 @@ def doctor(
 
     [dim]Example: trm doctor[/dim]
     """
-    from trm_cli.console.doctor_view import doctor_document, doctor_screen
     from trm_cli.console.output import note, print_json, stdout
-    from trm_cli.training.devices import prepare_threads
+    from trm_cli.console.views.doctor import doctor_document, doctor_screen
+    from trm_cli.training.hardware.devices import prepare_threads
 
     prepare_threads()
     note("looking around ...")
-    from trm_cli.training.doctor import advise, examine
+    from trm_cli.workflows.doctor import advise, examine
 
     findings = examine(Path.cwd())
     advice = advise()

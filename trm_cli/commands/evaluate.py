@@ -10,7 +10,7 @@ import typer
 from trm_cli.commands.arguments import Device, Json
 
 if TYPE_CHECKING:
-    from trm_cli.commands.evaluation_subject import Wanted
+    from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
 Target = Annotated[
     str | None,
@@ -73,9 +73,9 @@ def evaluate_run(
 
     [dim]Example: trm evaluate checkpoints/sudoku-4x4 --restarts 8[/dim]
     """
-    from trm_cli.commands.evaluation_subject import Wanted
+    from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
-    wanted = Wanted(
+    wanted = EvaluationRequest(
         run=run, steps=steps, early_halt=early_halt, restarts=restarts, noise=noise, seed=seed, raw=raw,
         data=tuple(data or ()), split=split, limit=limit, votes=votes, batch_size=batch_size, device=device,
         precision=precision, predictions=predictions, out=out, again=again,
@@ -84,22 +84,22 @@ def evaluate_run(
     _show(document, written, json)
 
 
-def _carried_out(wanted: Wanted) -> tuple[dict[str, Any], list[Path]]:
+def _carried_out(wanted: EvaluationRequest) -> tuple[dict[str, Any], list[Path]]:
     """The result and the files that were written; Ctrl-C ends the command."""
-    from trm_cli.commands.evaluation_run import carry_out
     from trm_cli.console.output import note
     from trm_cli.errors import ExitCode
+    from trm_cli.workflows.evaluate import run_evaluation
 
     try:
-        return carry_out(wanted)
+        return run_evaluation(wanted)
     except KeyboardInterrupt:
         note("stopped; what is done is kept, and the same command goes on from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _show(document: dict[str, Any], written: list[Path], json: bool) -> None:
-    from trm_cli.console.evaluation_view import show_evaluation
     from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.views.evaluation import show_evaluation
 
     if json:
         # The puzzles with the way to their answers are in the file, for `trm report`: here they would drown the rest.

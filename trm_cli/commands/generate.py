@@ -11,7 +11,7 @@ import typer
 from trm_cli.commands.arguments import Device, Json, TrainedRun
 
 if TYPE_CHECKING:
-    from trm_cli.data.text_codec import TextCodec
+    from trm_cli.data.text.codec import TextCodec
 
 Prompt = Annotated[str, typer.Option(help="The text that is continued; empty: a document from its beginning.")]
 MaxNew = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many tokens.", metavar="N")]
@@ -45,38 +45,38 @@ def generate(
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
-    from trm_cli.console.answer_document import about_model
+    from trm_cli.console.answers.document import about_model
     from trm_cli.console.output import print_json, write_piece
-    from trm_cli.training.devices import prepare_threads
+    from trm_cli.training.hardware.devices import prepare_threads
 
     prepare_threads()
     import torch
 
-    from trm_cli.data.text_codec import shown, text_codec
-    from trm_cli.data.vocabulary import EOS
-    from trm_cli.evaluation.writing import Wish, write
-    from trm_cli.models.sampling import Sampling
-    from trm_cli.training.devices import choose_device
-    from trm_cli.training.inference import load_trained
+    from trm_cli.data.stream.vocabulary import EOS
+    from trm_cli.data.text.codec import shown, text_codec
+    from trm_cli.evaluation.samples.text_generation import Wish, write
+    from trm_cli.models.layers.sampling import Sampling
+    from trm_cli.training.hardware.devices import choose_device
+    from trm_cli.training.run.trained_model import load_trained
 
     where = torch.device(choose_device(device or "auto").value)
     trained = load_trained(run, where)
     codec = text_codec(trained.metadata, tokenizer)
     wish = Wish(codec.encode(prompt), max_new, Sampling(temperature, top_k), seed)
-    tell = _nobody if as_json else write_piece
-    tell(shown(prompt))
-    tokens, text = _written(write(trained.model, codec.labels, wish, where, steps), codec, tell)  # type: ignore[arg-type]
-    tell("\n")
+    notify = _nobody if as_json else write_piece
+    notify(shown(prompt))
+    tokens, text = _written(write(trained.model, codec.labels, wish, where, steps), codec, notify)  # type: ignore[arg-type]
+    notify("\n")
     if as_json:
         law = {"temperature": temperature, "top_k": top_k, "seed": seed}
         said = {"prompt": prompt, "text": text, "tokens": tokens, "ended": tokens[-1:] == [EOS]}
         print_json({**about_model(trained.checkpoint, trained.step), **said, **law})
 
 
-def _written(tokens: Iterable[int], codec: TextCodec, tell: Callable[[str], None]) -> tuple[list[int], str]:
+def _written(tokens: Iterable[int], codec: TextCodec, notify: Callable[[str], None]) -> tuple[list[int], str]:
     """All tokens and their text, of which `tell` hears each piece as it comes. Raises UsageError where none comes."""
-    from trm_cli.data.text_codec import shown
-    from trm_cli.data.vocabulary import EOS
+    from trm_cli.data.stream.vocabulary import EOS
+    from trm_cli.data.text.codec import shown
     from trm_cli.errors import UsageError
 
     written, pieces = [], []
@@ -85,7 +85,7 @@ def _written(tokens: Iterable[int], codec: TextCodec, tell: Callable[[str], None
             written.append(token)
             if token != EOS:
                 pieces.append(codec.piece(token))
-                tell(shown(pieces[-1]))
+                notify(shown(pieces[-1]))
     except ValueError as error:
         raise UsageError(str(error), hint="text is written by networks with `causal: true`") from error
     return written, "".join(pieces)

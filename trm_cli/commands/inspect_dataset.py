@@ -31,8 +31,8 @@ def inspect_dataset(
     [dim]Example: trm inspect-dataset datasets/vision_unified --show 4[/dim]
     """
     from trm_cli.console.output import print_json, stdout
+    from trm_cli.data.files.manifest import verify as find_damaged
     from trm_cli.data.inspection import inspect
-    from trm_cli.data.manifest import verify as find_damaged
     from trm_cli.errors import DatasetError, UsageError
 
     if split not in ("train", "test"):
@@ -43,7 +43,7 @@ def inspect_dataset(
     if json:
         print_json(_document(report, damaged))
     else:
-        from trm_cli.console.dataset_view import show_report
+        from trm_cli.console.views.dataset import show_report
 
         show_report(stdout(), report)
         if damaged == []:
@@ -75,11 +75,11 @@ def _draw(root: Path, split: str, count: int, out: Path | None, *, terminal: boo
 
     samples = read_samples(root, split, count)
     if terminal:
-        from trm_cli.console.samples_view import show_samples
+        from trm_cli.console.views.samples import show_samples
 
         show_samples(stdout(), samples)
     if out is not None:
-        from trm_cli.console.sample_sheet import write_sheet
+        from trm_cli.console.report.sample_sheet import write_sheet
 
         try:
             write_sheet(out, samples)

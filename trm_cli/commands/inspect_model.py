@@ -11,8 +11,8 @@ from trm_cli.commands.arguments import Json
 
 if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
-    from trm_cli.console.model_view import Verdict
-    from trm_cli.training.model_report import ModelReport, Rows
+    from trm_cli.console.views.model import Verdict
+    from trm_cli.workflows.model_report import ModelReport, Rows
 
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -44,18 +44,18 @@ def inspect_model(
 
     [dim]Example: trm inspect-model multimodal_hesc --batch-size 32 --precision float16[/dim]
     """
-    from trm_cli.console.model_view import model_document, model_screen
     from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.views.model import model_document, model_screen
     from trm_cli.errors import UsageError
-    from trm_cli.training.devices import prepare_threads
+    from trm_cli.training.hardware.devices import prepare_threads
 
     if precision is not None and precision not in _PRECISIONS:
         raise UsageError(f"--precision is {precision!r}; expected {', '.join(_PRECISIONS)}")
     name, config = _config(words)
     prepare_threads()
     note(f"measuring one update of {name} without computing it ...")
-    from trm_cli.training.devices import choose_device, choose_precision
-    from trm_cli.training.model_report import report, rows_of
+    from trm_cli.training.hardware.devices import choose_device, choose_precision
+    from trm_cli.workflows.model_report import report, rows_of
 
     rows, batch = rows_of(config, data), batch_size or config.global_batch_size
     device = choose_device(config.device).value
@@ -88,9 +88,9 @@ def _config(words: list[str] | None) -> tuple[str, RunConfig]:
 
 def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[Verdict]:
     """On a 15 GB card, which would compute in float16 unless something else is asked for, and here."""
-    from trm_cli.console.model_view import Verdict
-    from trm_cli.training.hardware import cards, memory_bytes
-    from trm_cli.training.model_report import T4_BYTES, report
+    from trm_cli.console.views.model import Verdict
+    from trm_cli.training.hardware.resources import cards, memory_bytes
+    from trm_cli.workflows.model_report import T4_BYTES, report
 
     def judge(machine: str, of: ModelReport, room: int) -> Verdict:
         return Verdict(machine, of.precision, room, of.memory.total, of.memory.largest_batch(of.batch_size, room))

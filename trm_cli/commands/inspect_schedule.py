@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from trm_cli.commands.planning import Planned
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.workflows.planning import Planned
 
 _KINDS = (".png", ".svg", ".csv", ".json")
 _EPILOG = "Example:  trm inspect-schedule sudoku-extreme epochs=100 --samples-per-epoch 1000 --plot --at 0,50%,100%"
@@ -53,9 +53,9 @@ def inspect_schedule(
     Before a dataset is built its builder says the counts; a run directory shows the plan it was started with.
     """
     from trm_cli.commands.arguments import split_words, with_options
-    from trm_cli.commands.planning import plan_other, plan_target
     from trm_cli.console.output import print_json, stdout
     from trm_cli.errors import UsageError
+    from trm_cli.workflows.planning import plan_other, plan_target
 
     _check_options(out, plot=plot, as_json=as_json, at=at, compare=compare)
     target, overrides = split_words(words)
@@ -88,8 +88,8 @@ def _check_options(out: Path | None, *, plot: bool, as_json: bool, at: list[str]
 
 
 def _print(planned: Planned, other: Planned | None, steps: list[int], *, plot: bool, console: Any) -> None:
-    from trm_cli.console.plan_view import PlanView, comparison_view, values_view
     from trm_cli.console.plots import SchedulePlot
+    from trm_cli.console.views.plan import PlanView, comparison_view, values_view
 
     if other is not None:
         console.print(comparison_view(planned.plan, other.plan, (planned.title, other.title)))
@@ -133,7 +133,7 @@ def _both(planned: Planned, other: Planned) -> dict[str, Any]:
 
 def _write(out: Path, planned: Planned, steps: list[int]) -> None:
     from trm_cli.console.output import note
-    from trm_cli.data.durable import write_atomically
+    from trm_cli.data.files.durable import write_atomically
     from trm_cli.errors import TrmError
 
     content = _content(out.suffix.lower(), planned, steps)
@@ -147,7 +147,7 @@ def _write(out: Path, planned: Planned, steps: list[int]) -> None:
 def _content(kind: str, planned: Planned, steps: list[int]) -> bytes:
     import json
 
-    from trm_cli.console.figures import numbers, picture
+    from trm_cli.console.report.plan_figures import numbers, picture
 
     plan: TrainingPlan = planned.plan
     if kind == ".json":

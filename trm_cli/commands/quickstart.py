@@ -18,16 +18,16 @@ def quickstart() -> None:
 
     [dim]Example: trm quickstart[/dim]
     """
-    from trm_cli.commands.training_run import Wishes, carry_out
     from trm_cli.config.compose import compose
     from trm_cli.console.output import note
     from trm_cli.errors import ExitCode
-    from trm_cli.training.quickstart import choose_model
+    from trm_cli.workflows.quickstart import choose_model
+    from trm_cli.workflows.train import TrainRequest, run_training
 
     choice = choose_model()
     note(f"Model {choice.value}: {choice.reason}")
     resolved = compose(choice.value)
-    code = carry_out(resolved, Wishes())
+    code = run_training(resolved, TrainRequest())
     if code is ExitCode.DONE and resolved.registry is not None and resolved.registry.name.startswith("sudoku"):
         _show_one_puzzle(resolved.config.checkpoint_path)
     raise typer.Exit(code)
@@ -36,12 +36,12 @@ def quickstart() -> None:
 def _show_one_puzzle(run: str) -> None:
     import torch
 
+    from trm_cli.console.answers.puzzle import solution_screen
     from trm_cli.console.output import note, stdout
-    from trm_cli.console.solution import solution_screen
-    from trm_cli.data.puzzle_families import Sudoku, family_of
-    from trm_cli.evaluation.solving import solve
-    from trm_cli.training.inference import load_trained
-    from trm_cli.training.quickstart import held_out_puzzle
+    from trm_cli.data.puzzles.families import Sudoku, family_of
+    from trm_cli.evaluation.solving.puzzle import solve
+    from trm_cli.training.run.trained_model import load_trained
+    from trm_cli.workflows.quickstart import held_out_puzzle
 
     trained = load_trained(run, torch.device("cpu"))
     family = family_of(trained.metadata)

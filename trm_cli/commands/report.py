@@ -31,12 +31,12 @@ def report_run(
 
     [dim]Example: trm report checkpoints/sudoku-4x4 --out report.png[/dim]
     """
-    from trm_cli.commands.report_data import collect
     from trm_cli.console.output import note
-    from trm_cli.console.report import page, picture
-    from trm_cli.data.durable import write_atomically
+    from trm_cli.console.report.page import page, picture
+    from trm_cli.data.files.durable import write_atomically
     from trm_cli.errors import TrmError, UsageError
-    from trm_cli.training.finding import find_run
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.workflows.report import collect
 
     if out is not None and out.suffix not in (".html", ".png"):
         raise UsageError(f"--out {out}: the name must end in .html or .png")

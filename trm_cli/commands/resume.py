@@ -47,10 +47,10 @@ def resume(
     [dim]Example: trm resume checkpoints/sudoku-4x4[/dim]
     """
     from trm_cli.commands.arguments import split_words, with_options
-    from trm_cli.commands.training_run import Wishes, carry_out
     from trm_cli.config.compose import load_run_config
     from trm_cli.errors import UsageError
-    from trm_cli.training.finding import find_run
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.workflows.train import TrainRequest, run_training
 
     named, overrides = split_words(words)
     run = find_run(named)
@@ -63,7 +63,7 @@ def resume(
     changes = with_options(overrides, device=device, wandb=wandb, epochs=epochs)
     # The run is where it was found, wherever it was when it was started.
     resolved = load_run_config(run, [*_moved_data(run, overrides), *changes, f"checkpoint_path={Path(run)}"])
-    wishes = Wishes(
+    request = TrainRequest(
         dry_run=dry_run,
         replan=replan or extend_epochs is not None,
         stop_at_step=stop_at_step,
@@ -71,7 +71,7 @@ def resume(
         must_exist=True,
         nproc_per_node=nproc_per_node,
     )
-    raise typer.Exit(carry_out(resolved, wishes))
+    raise typer.Exit(run_training(resolved, request))
 
 
 def _moved_data(run: Path, overrides: list[str]) -> list[str]:
@@ -80,7 +80,7 @@ def _moved_data(run: Path, overrides: list[str]) -> list[str]:
 
     from trm_cli.config.compose import load_run_config
     from trm_cli.console.output import note
-    from trm_cli.training.run_directory import RunDirectory
+    from trm_cli.training.run.run_directory import RunDirectory
 
     config = load_run_config(run).config
     moved = []

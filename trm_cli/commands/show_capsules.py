@@ -10,9 +10,9 @@ import typer
 from trm_cli.commands.arguments import Device, TrainedRun
 
 if TYPE_CHECKING:
-    from trm_cli.data.puzzle_dataset import Batch
+    from trm_cli.data.puzzles.dataset import Batch
     from trm_cli.models.hesc.model import MultimodalHesc
-    from trm_cli.training.inference import TrainedModel
+    from trm_cli.training.run.trained_model import TrainedModel
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +34,10 @@ def show_capsules(
 
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """
-    from trm_cli.console.capsule_sheet import Sheet, draw_sheet
     from trm_cli.console.output import note
+    from trm_cli.console.report.capsule_sheet import Sheet, draw_sheet
     from trm_cli.errors import TrmError, UsageError
-    from trm_cli.training.devices import prepare_threads
+    from trm_cli.training.hardware.devices import prepare_threads
 
     if split not in ("train", "test"):
         raise UsageError(f"--split is {split!r}; expected train or test")
@@ -46,11 +46,11 @@ def show_capsules(
     prepare_threads()
     import torch
 
-    from trm_cli.data.durable import write_atomically
-    from trm_cli.evaluation.canvas_samples import said, wanted_of
-    from trm_cli.evaluation.looking import look
-    from trm_cli.training.devices import choose_device
-    from trm_cli.training.inference import load_trained
+    from trm_cli.data.files.durable import write_atomically
+    from trm_cli.evaluation.samples.canvas_samples import said, wanted_of
+    from trm_cli.evaluation.samples.capsule_trace import look
+    from trm_cli.training.hardware.devices import choose_device
+    from trm_cli.training.run.trained_model import load_trained
 
     torch.set_num_threads(1)
     where = torch.device(choose_device(device or "cpu").value)
@@ -84,9 +84,15 @@ def _capsules_of(trained: TrainedModel) -> MultimodalHesc:
 
 def _row(trained: TrainedModel, sample: str, split: str, pair: int) -> tuple[str, Batch, bool]:
     """A title, a batch of one for what was named, and whether its target is the model's own text."""
-    from trm_cli.data.arc_task import parse_arc_task
+    from trm_cli.data.arc.task import parse_arc_task
     from trm_cli.errors import UsageError
-    from trm_cli.evaluation.canvas_samples import continued_row, dataset_row, identifier_of, pair_row, require_stream
+    from trm_cli.evaluation.samples.canvas_samples import (
+        continued_row,
+        dataset_row,
+        identifier_of,
+        pair_row,
+        require_stream,
+    )
 
     model, config = _capsules_of(trained), trained.config
     canvas, length = model.settings.canvas_size, trained.metadata.seq_len

@@ -14,8 +14,8 @@ from trm_cli.commands.arguments import Device, Json, TrainedRun
 if TYPE_CHECKING:
     import torch
 
-    from trm_cli.data.puzzle_families import TextFamily
-    from trm_cli.training.inference import TrainedModel
+    from trm_cli.data.puzzles.families import TextFamily
+    from trm_cli.training.run.trained_model import TrainedModel
 
 Puzzle = Annotated[
     str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
@@ -31,7 +31,7 @@ AllSolutionsOf = Annotated[
 
 
 @dataclass(frozen=True)
-class _Asked:
+class SolveRequest:
     """What was typed; lines: a file of many puzzles."""
 
     run: str
@@ -65,27 +65,27 @@ def solve_puzzle(
     [dim]Example: trm solve checkpoints/sudoku-4x4 '1... .... ..2. ...3'[/dim]
     """
     from trm_cli.errors import UsageError
-    from trm_cli.training.devices import prepare_threads
+    from trm_cli.training.hardware.devices import prepare_threads
 
     if all_solutions_of is not None and puzzle is not None:
         raise UsageError("a puzzle and --all-solutions-of exclude each other")
     prepare_threads()
     import torch
 
-    from trm_cli.training.devices import choose_device
-    from trm_cli.training.inference import load_trained
+    from trm_cli.training.hardware.devices import choose_device
+    from trm_cli.training.run.trained_model import load_trained
 
     where = torch.device(choose_device(device or ("cpu" if all_solutions_of is None else "auto")).value)
     trained = load_trained(run, where)
-    asked = _Asked(run, puzzle, steps, task, votes, all_solutions_of, as_json)
+    asked = SolveRequest(run, puzzle, steps, task, votes, all_solutions_of, as_json)
     solve = _on_tokens if trained.config.canvas_size is None else _on_canvas
     solve(asked, trained, where)
 
 
-def _on_canvas(asked: _Asked, trained: TrainedModel, where: torch.device) -> None:
+def _on_canvas(asked: SolveRequest, trained: TrainedModel, where: torch.device) -> None:
     """An ARC task through a network of capsules."""
-    from trm_cli.commands import solve_canvas
     from trm_cli.errors import UsageError
+    from trm_cli.workflows import solve_canvas
 
     if asked.votes is not None or asked.lines is not None:
         raise UsageError("--votes and --all-solutions-of are for networks of tokens; this one reads a canvas")
@@ -94,11 +94,11 @@ def _on_canvas(asked: _Asked, trained: TrainedModel, where: torch.device) -> Non
     solve_canvas.solve(trained, _text(asked.puzzle), where, task=name, steps=asked.steps, as_json=asked.as_json)
 
 
-def _on_tokens(asked: _Asked, trained: TrainedModel, where: torch.device) -> None:
+def _on_tokens(asked: SolveRequest, trained: TrainedModel, where: torch.device) -> None:
     """A puzzle that is rows of tokens, an ARC task among them, or a file of many."""
-    from trm_cli.commands import solve_arc, solve_lines
-    from trm_cli.data.puzzle_families import family_of
+    from trm_cli.data.puzzles.families import family_of
     from trm_cli.errors import UsageError
+    from trm_cli.workflows import solve_arc, solve_lines
 
     family, steps, as_json = family_of(trained.metadata), asked.steps, asked.as_json
     if family is None:
@@ -119,12 +119,12 @@ def _on_tokens(asked: _Asked, trained: TrainedModel, where: torch.device) -> Non
     _solve_one(asked, trained, family, where)
 
 
-def _solve_one(asked: _Asked, trained: TrainedModel, family: TextFamily, where: torch.device) -> None:
+def _solve_one(asked: SolveRequest, trained: TrainedModel, family: TextFamily, where: torch.device) -> None:
     import torch
 
+    from trm_cli.console.answers.puzzle import solution_document, solution_screen
     from trm_cli.console.output import print_json, stdout
-    from trm_cli.console.solution import solution_document, solution_screen
-    from trm_cli.evaluation.solving import solve
+    from trm_cli.evaluation.solving.puzzle import solve
 
     torch.set_num_threads(1)  # one small puzzle: threads would only wait for each other
     tokens = family.parse(_text(asked.puzzle))

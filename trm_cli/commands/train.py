@@ -47,10 +47,10 @@ def train(
     [dim]Example: trm train sudoku-4x4 epochs=40 --device cpu[/dim]
     """
     from trm_cli.commands.arguments import compose_words
-    from trm_cli.commands.training_run import Wishes, carry_out
+    from trm_cli.workflows.train import TrainRequest, run_training
 
     resolved = compose_words(words, arch=arch, device=device, wandb=wandb)
-    wishes = Wishes(
+    request = TrainRequest(
         dry_run=dry_run,
         fresh=fresh,
         replan=replan,
@@ -60,4 +60,4 @@ def train(
         incremental=incremental,
         nproc_per_node=nproc_per_node,
     )
-    raise typer.Exit(carry_out(resolved, wishes))
+    raise typer.Exit(run_training(resolved, request))

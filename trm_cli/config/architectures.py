@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trm_cli.config.fields import Section, Whole, Word, count, key, ratio
 from trm_cli.config.hesc_architecture import HescArch
+from trm_cli.keys import Section, Whole, Word, count, key, ratio
 
 Positions = Literal["rope", "learned", "none"]
 Latent = Literal["two", "single", "six"]

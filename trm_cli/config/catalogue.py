@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trm_cli.config import registry
 from trm_cli.config.compose import compose, load_run_config, sorted_problems
-from trm_cli.config.yaml_loader import Document
+from trm_cli.config.sources.yaml_loader import Document
 from trm_cli.errors import ConfigError, Problem
 
 

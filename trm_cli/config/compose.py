@@ -14,14 +14,14 @@ from typing import Any
 
 from trm_cli.config import registry
 from trm_cli.config.dataset_args import read_dataset_args
-from trm_cli.config.interpolation import resolve_references
-from trm_cli.config.layers import Layer, Tree
-from trm_cli.config.overrides import Override, parse_overrides
 from trm_cli.config.registry import RegistryEntry
-from trm_cli.config.scalars import describe
 from trm_cli.config.schema import RunConfig
+from trm_cli.config.sources.interpolation import resolve_references
+from trm_cli.config.sources.layers import Layer, Tree
+from trm_cli.config.sources.overrides import Override, parse_overrides
+from trm_cli.config.sources.scalars import describe
+from trm_cli.config.sources.yaml_loader import Document, Key, parse_yaml
 from trm_cli.config.validate import fill_defaults, validate
-from trm_cli.config.yaml_loader import Document, Key, parse_yaml
 from trm_cli.errors import ConfigError, Problem, UsageError
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trm_cli.config.scalars import describe
-from trm_cli.config.yaml_loader import Document, Key, parse_scalar
+from trm_cli.config.sources.scalars import describe
+from trm_cli.config.sources.yaml_loader import Document, Key, parse_scalar
 from trm_cli.errors import ConfigError, Problem
 
 DatasetArgs = dict[str, Any]

@@ -8,8 +8,8 @@ import shlex
 from typing import Any
 
 from trm_cli.config.compose import Resolved
-from trm_cli.config.scalars import plain_scalar
 from trm_cli.config.schema import RunConfig
+from trm_cli.config.sources.scalars import plain_scalar
 
 _YAML_1_1_WORDS = ("on", "off", "yes", "no", "y", "n")  # booleans to most other readers
 _PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trm_cli.config.fields import Section, Whole, Word, count, key, ratio
+from trm_cli.keys import Section, Whole, Word, count, key, ratio
 
 # A character is one cell wide and two cells high, so a patch that holds whole characters is a multiple of two cells.
 _CELLS_OF_A_CHARACTER = 2

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trm_cli.config.scalars import describe
-from trm_cli.config.yaml_loader import Document, load_yaml
+from trm_cli.config.sources.scalars import describe
+from trm_cli.config.sources.yaml_loader import Document, load_yaml
 from trm_cli.errors import Problem
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs"

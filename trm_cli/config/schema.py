@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from trm_cli.config.architectures import AnyArch, HescArch
-from trm_cli.config.fields import Section, Whole, Word, Words, count, key, ratio
+from trm_cli.keys import Section, Whole, Word, Words, count, key, ratio
 
 Curve = Literal["linear", "cosine", "exponential"]
 Threads = Annotated[Whole, Field(ge=1, le=4_096)]

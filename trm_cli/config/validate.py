@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from trm_cli.config.architectures import FAMILIES
-from trm_cli.config.fields import Section, choices, expectation
-from trm_cli.config.layers import Layer, Tree
 from trm_cli.config.registry import nearest
-from trm_cli.config.scalars import describe
 from trm_cli.config.schema import RunConfig
-from trm_cli.config.yaml_loader import Key, dotted
+from trm_cli.config.sources.layers import Layer, Tree
+from trm_cli.config.sources.scalars import describe
+from trm_cli.config.sources.yaml_loader import Key, dotted
 from trm_cli.errors import Problem
+from trm_cli.keys import Section, choices, expectation
 
 
 def validate(tree: Tree, *, quiet_about_missing: bool = False) -> tuple[RunConfig | None, list[Problem]]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trm_cli.console.output import note, stderr
-from trm_cli.console.progress import LINE_SECONDS
+from trm_cli.console.views.training import LINE_SECONDS
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.manifest import Manifest, read_manifest, split_fingerprint
-from trm_cli.data.metadata import SPLITS, DatasetMetadata, read_metadata
-from trm_cli.data.puzzle_dataset import open_dataset
-from trm_cli.data.stream_plan import KIND as STREAM
-from trm_cli.data.stream_records import KIND_NAMES
-from trm_cli.data.stream_store import ChunkStore
+from trm_cli.data.files.manifest import Manifest, read_manifest, split_fingerprint
+from trm_cli.data.files.metadata import SPLITS, DatasetMetadata, read_metadata
+from trm_cli.data.puzzles.dataset import open_dataset
+from trm_cli.data.stream.plan import KIND as STREAM
+from trm_cli.data.stream.records import KIND_NAMES
+from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import DatasetError
 
 MAX_ROWS = 20_000

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.data.files.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.inspection import spread
-from trm_cli.data.metadata import DatasetMetadata, read_metadata
-from trm_cli.data.puzzle_dataset import open_dataset
-from trm_cli.data.stream_drawing import split_pair, split_picture
-from trm_cli.data.stream_plan import KIND as STREAM
-from trm_cli.data.stream_records import GRID, TEXT
-from trm_cli.data.stream_shards import Shard
-from trm_cli.data.stream_store import ChunkStore
+from trm_cli.data.puzzles.dataset import open_dataset
+from trm_cli.data.stream.drawing import split_pair, split_picture
+from trm_cli.data.stream.plan import KIND as STREAM
+from trm_cli.data.stream.records import GRID, TEXT
+from trm_cli.data.stream.shards import Shard
+from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import DatasetError
 
 Cells = NDArray[np.integer]

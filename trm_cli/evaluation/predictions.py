@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.durable import atomic_file
+from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import TrmError, UsageError
-from trm_cli.evaluation.partial import Columns
+from trm_cli.evaluation.partial_results import Columns
 
 FORMATS = (".npz", ".parquet")
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trm_cli.data.puzzle_dataset import Batch, PuzzleDataset
-from trm_cli.data.stream_dataset import StreamDataset
-from trm_cli.evaluation import choosing
-from trm_cli.evaluation.accuracy import IGNORED
-from trm_cli.evaluation.difficulty import features
-from trm_cli.evaluation.partial import Columns
+from trm_cli.data.puzzles.dataset import Batch, PuzzleDataset
+from trm_cli.data.stream.dataset import StreamDataset
+from trm_cli.evaluation.partial_results import Columns
 from trm_cli.evaluation.protocol import Protocol
+from trm_cli.evaluation.scores import choosing
+from trm_cli.evaluation.scores.accuracy import IGNORED
+from trm_cli.evaluation.scores.difficulty import features
 from trm_cli.evaluation.starts import start
 from trm_cli.evaluation.thinking import Attempt, think
 

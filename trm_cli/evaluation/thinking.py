@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm_cli.evaluation.accuracy import IGNORED
-from trm_cli.models.act import Carry
+from trm_cli.evaluation.scores.accuracy import IGNORED
+from trm_cli.models.layers.halting import Carry
 
 if TYPE_CHECKING:
     from torch import nn

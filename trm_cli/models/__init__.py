@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 # family in the configuration -> (module, class); imported when a model is made, so that listing them loads no torch.
 FAMILIES: Mapping[str, tuple[str, str]] = {
-    "trm": ("trm_cli.models.trm", "TRM"),
-    "hrm": ("trm_cli.models.hrm", "HRM"),
-    "transformer": ("trm_cli.models.transformer", "Transformer"),
+    "trm": ("trm_cli.models.networks.trm", "TRM"),
+    "hrm": ("trm_cli.models.networks.hrm", "HRM"),
+    "transformer": ("trm_cli.models.networks.transformer", "Transformer"),
     "hesc": ("trm_cli.models.hesc.model", "MultimodalHesc"),
 }
 

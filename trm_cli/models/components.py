@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from trm_cli.models.hesc import budget
+from trm_cli.models.hesc import parameter_budget
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.measuring import Measured
 
@@ -36,12 +36,12 @@ class Component:
 def components(model: nn.Module, measured: Measured, *, rows: int, vocab_size: int, length: int) -> list[Component]:
     """The parts of a model, in the order in which a row goes through them."""
     if isinstance(model, MultimodalHesc):
-        row = budget.arithmetic(model.settings, vocab_size, length)
+        row = parameter_budget.arithmetic(model.settings, vocab_size, length)
         return [
             Component(
                 PUZZLE_TABLE if name == "puzzle" else name, count, row.forward.get(name, 0), row.training.get(name, 0)
             )
-            for name, count in budget.parameter_counts(model).items()
+            for name, count in parameter_budget.parameter_counts(model).items()
         ]
     counts: dict[str, int] = dict.fromkeys((PUZZLE_TABLE, "embeddings", "stack", "slow stack", _HEADS), 0)
     for name, parameter in model.named_parameters():

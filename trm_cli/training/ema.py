@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from trm_cli.training.distributed.shards import local_parts
+from trm_cli.training.distributed.local_shards import local_parts
 
 
 class HasTrunk(Protocol):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trm_cli.training.distributed.peers import ALONE, Peers
-from trm_cli.training.distributed.shards import is_shard, local_parts
+from trm_cli.training.distributed.local_shards import is_shard, local_parts
+from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 
 Groups = Mapping[str, Sequence[nn.Parameter]]
 
@@ -30,14 +30,14 @@ def gradient_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
-def gradient_norms(groups: Groups, peers: Peers = ALONE) -> Tensor:
+def gradient_norms(groups: Groups, process_group: ProcessGroup = SINGLE_PROCESS) -> Tensor:
     """The Euclidean norm of each group's gradient, [G], on the device, where each process may hold a part of them."""
     gradients = [_gradients(group) for group in groups.values()]
     device = next(parameter.device for group in groups.values() for parameter in group)
     norms = torch.stack([torch.nn.utils.get_total_norm(local_parts(group)).to(device) for group in gradients])
     if any(is_shard(gradient) for group in gradients for gradient in group):
         squares = norms.square()
-        peers.sum_([squares])
+        process_group.sum_([squares])
         return squares.sqrt()
     return norms
 
@@ -60,9 +60,9 @@ def finite(loss: Tensor, norms: Tensor) -> Finite:
     return Finite(loss_is, gradients_are)
 
 
-def agreed(verdict: Finite, peers: Peers) -> Finite:
+def agreed(verdict: Finite, process_group: ProcessGroup) -> Finite:
     """What holds for all processes: the loss of each is that of its own rows."""
-    loss_is_not, gradients_are_not = peers.largest([not verdict.loss, not verdict.gradients])
+    loss_is_not, gradients_are_not = process_group.largest([not verdict.loss, not verdict.gradients])
     return Finite(not loss_is_not, not gradients_are_not)
 
 

@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trm_cli.data.building.waiting import WaitCancelled
 from trm_cli.data.counter_rng import uniform
-from trm_cli.data.metadata import DatasetMetadata
-from trm_cli.data.text_labels import text_labels
-from trm_cli.data.waiting import WaitCancelled
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
-from trm_cli.evaluation.accuracy import EvaluationInterrupted, evaluate
+from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
 from trm_cli.schedule.plan import TrainingPlan
-from trm_cli.training.checkpoint_store import CheckpointStore
-from trm_cli.training.distributed.agreement import Agreement
+from trm_cli.training.checkpoint.saver import Saver
+from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.sharding import gathered
+from trm_cli.training.distributed.stop_agreement import Agreement
 from trm_cli.training.nonfinite import give_up
-from trm_cli.training.observer import Observer
-from trm_cli.training.outlets import Outlets
-from trm_cli.training.saving import Saver
+from trm_cli.training.recording.observer import Observer
+from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, drain, update
@@ -81,7 +81,7 @@ class Loop:
         train: TrainingData,
         test: EvaluationData | None,
         store: CheckpointStore,
-        outlets: Outlets,
+        recorders: RunRecorders,
         observer: Observer,
         settings: LoopSettings,
     ) -> None:
@@ -90,20 +90,20 @@ class Loop:
         self.state = state
         self.train = train
         self.test = test
-        self.outlets = outlets
+        self.recorders = recorders
         self.observer = observer
         self.settings = settings
-        self.peers = settings.step.peers
+        self.process_group = settings.step.process_group
         self._clock = namedtuple("Clock", list(plan.values_at(0)))  # type: ignore[misc]
         self._saver = Saver(
             store=store,
             state=state,
-            outlets=outlets,
+            recorders=recorders,
             observer=observer,
             device=settings.device,
             with_carry=settings.save_carry,
             seconds=settings.checkpoint_seconds,
-            peers=self.peers,
+            process_group=self.process_group,
         )
         self._logged_at = time.monotonic()
 
@@ -114,7 +114,7 @@ class Loop:
         as well, when the data of the next step cannot be had, and TrmError when the last checkpoint cannot be written.
         """
         end = min(self.plan.total_steps, last_step or self.plan.total_steps)
-        agreed = Agreement(stop, self.peers)
+        agreed = Agreement(stop, self.process_group)
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool, _failing(stop):
                 self._execute(pool, end, agreed)
@@ -122,7 +122,7 @@ class Loop:
             # The stop came while a batch was waited for: the last step is whole, and the one after it has not begun.
             assert stop
         except DatasetError:
-            if self.peers.count == 1:  # the others have begun an update that this process cannot take part in
+            if self.process_group.count == 1:  # the others have begun an update that this process cannot take part in
                 self._saver.save_last()
             raise
         self._saver.save_last()
@@ -160,7 +160,7 @@ class Loop:
             self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
             if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
                 kept_in = self._saver.store.directory
-                raise give_up(self.state, skipped, batch, draws, values, kept_in, self.peers)
+                raise give_up(self.state, skipped, batch, draws, values, kept_in, self.process_group)
         record = self._log(step, values) if self._is_logged(step) else None
         if record is None:
             self.observer.stepped(step, None, None)
@@ -169,7 +169,7 @@ class Loop:
         """All randomness of this process's rows [b, K]."""
         total = self.settings.step.global_batch_size
         columns = int(self.state.model.draws_per_row)  # type: ignore[arg-type]
-        draws = draws_of_rows(self.settings.seed, step, self.peers.rows(total), total, columns)
+        draws = draws_of_rows(self.settings.seed, step, self.process_group.rows(total), total, columns)
         return torch.from_numpy(draws).to(self.settings.device, non_blocking=True)
 
     def _tensors(self, values: dict[str, float]) -> tuple[Tensor, ...]:
@@ -182,15 +182,15 @@ class Loop:
 
     def _log(self, step: int, values: dict[str, float]) -> dict[str, Any]:
         batch_size = self.settings.step.global_batch_size
-        averaged = drain(self.state, batch_size, self.peers)
+        averaged = drain(self.state, batch_size, self.process_group)
         record = {"kind": "train", "step": step, **averaged.means, **values}
         now = time.monotonic()
         speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
         self._logged_at = now
-        self.outlets.metrics.write(record)
-        self.outlets.timings.write({"step": step, "samples_per_second": round(speed, 3)})
-        for sink in self.outlets.sinks:
-            sink.write(step, {**record, "samples_per_second": speed})
+        self.recorders.metrics.write(record)
+        self.recorders.timings.write({"step": step, "samples_per_second": round(speed, 3)})
+        for logger in self.recorders.loggers:
+            logger.write(step, {**record, "samples_per_second": speed})
         self.observer.stepped(step, record, speed)
         return record
 
@@ -230,7 +230,7 @@ class Loop:
                 self.settings.device,
                 between_batches=between_batches,
                 text=text_labels(self.test.metadata),
-                total=self.peers.total,
+                total=self.process_group.total,
             )
         best = result.score > self.state.best_score
         if best:
@@ -238,10 +238,10 @@ class Loop:
             self.state.best_step = step
         self.state.evaluated_step = step
         record = {"kind": "eval", "step": step, **result.to_json()}
-        self.outlets.metrics.write(record)
-        self.outlets.timings.write({"step": step, "evaluation_seconds": round(time.monotonic() - started, 3)})
-        for sink in self.outlets.sinks:
-            sink.write(step, record)
+        self.recorders.metrics.write(record)
+        self.recorders.timings.write({"step": step, "evaluation_seconds": round(time.monotonic() - started, 3)})
+        for logger in self.recorders.loggers:
+            logger.write(step, record)
         self.observer.evaluated(step, result, best)
         self._logged_at += time.monotonic() - started  # an evaluation is not training time
 
@@ -250,7 +250,7 @@ class Loop:
         size = self.settings.eval_batch_size
         count = test.eval_count(size)
         for index in range(min(count, self.settings.eval_batches or count)):
-            yield test.eval_batch(index, size, self.peers.rows(size))
+            yield test.eval_batch(index, size, self.process_group.rows(size))
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:

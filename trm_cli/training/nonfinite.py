@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from trm_cli.data.durable import atomic_file
+from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import TrmError
-from trm_cli.training.digested_file import write_archive
-from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.checkpoint.checksummed_file import write_archive
+from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.whole_state import gather_carry, gather_weights
-from trm_cli.training.run_directory import NONFINITE
+from trm_cli.training.run.run_directory import NONFINITE
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import Skipped
 
@@ -25,7 +25,7 @@ def give_up(
     draws: Tensor,
     values: Mapping[str, float],
     directory: Path,
-    peers: Peers,
+    process_group: ProcessGroup,
 ) -> TrmError:
     """Write all that the last update was computed from to `directory`; returns the error that ends the run.
 
@@ -33,18 +33,18 @@ def give_up(
     its tensors on the CPU: `step`, `reason`, `batch`, `carry` (before the update), `draws`, `values` (the clock) and
     `model` (the weights, which the update did not change, whole in a sharded run as well).
     """
-    *rows, draws = (tensor.cpu() for tensor in peers.gather((*batch.values(), draws)))
+    *rows, draws = (tensor.cpu() for tensor in process_group.gather((*batch.values(), draws)))
     contents = {
         "step": state.step,
         "reason": skipped.reason,
         "batch": dict(zip(batch, rows, strict=True)),
-        "carry": gather_carry(skipped.before.state_dict(), peers),
+        "carry": gather_carry(skipped.before.state_dict(), process_group),
         "draws": draws,
         "values": dict(values),
-        "model": gather_weights(state.model.state_dict(), peers),
+        "model": gather_weights(state.model.state_dict(), process_group),
     }
     path = directory / NONFINITE.replace("*", f"{state.step:08d}")
-    kept = peers.from_first(lambda: _keep(contents, path))
+    kept = process_group.from_first(lambda: _keep(contents, path))
     count = state.skipped_in_a_row
     updates = "the last update" if count == 1 else f"{count} updates in a row"
     return TrmError(

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trm_cli.data.identifier_map import IdentifierMap
+from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
-from trm_cli.models.act import Carry
+from trm_cli.models.layers.halting import Carry
+from trm_cli.training.checkpoint.migration import STATE_FORMAT, migrate
 from trm_cli.training.distributed.sharding import in_parts, weights_in_parts
 from trm_cli.training.ema import EMA
-from trm_cli.training.migration import STATE_FORMAT, migrate
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.transfer.layout import TABLE
 from trm_cli.training.transfer.puzzle_table import move_rows

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trm_cli.models import act
-from trm_cli.models.act import Carry, StepResult
-from trm_cli.training.distributed.gradients import reduce_gradients
-from trm_cli.training.distributed.peers import ALONE, Peers
+from trm_cli.models.layers import halting
+from trm_cli.models.layers.halting import Carry, StepResult
+from trm_cli.training.distributed.gradient_sum import reduce_gradients
+from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.distributed.whole_state import total_sums
 from trm_cli.training.gradients import Finite, agreed, clip_gradients, finite, gradient_norms
 from trm_cli.training.state import TrainingState
@@ -32,7 +32,7 @@ class StepSettings(NamedTuple):
     grad_clip: float | None
     micro_batch_size: int | None = None
     judge: Callable[[Tensor, Tensor], Finite] = finite
-    peers: Peers = ALONE
+    process_group: ProcessGroup = SINGLE_PROCESS
 
 
 class Skipped(NamedTuple):
@@ -74,9 +74,9 @@ def update(
         state.carry = state.model.initial_carry(batch)  # type: ignore[operator]
     before = state.carry
     computed = _compute(state, batch, draws, clock, settings)
-    reduce_gradients(state.trunk_parameters(), state.table, settings.peers)
-    norms = _norms(state, settings.peers)
-    verdict = agreed(settings.judge(computed.sums["loss/loss"], _with_table(state, norms)), settings.peers)
+    reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
+    norms = _norms(state, settings.process_group)
+    verdict = agreed(settings.judge(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
     state.carry = computed.carry
     _accumulate(state.sums, "updates", torch.ones((), device=norms.device))
     if verdict.loss:
@@ -87,7 +87,7 @@ def update(
     if verdict.loss and verdict.gradients:
         _apply(state, norms, values, settings.grad_clip)
     else:
-        skipped = _skip(state, computed, norms, verdict, before, settings.peers)
+        skipped = _skip(state, computed, norms, verdict, before, settings.process_group)
     state.trunk_optimizer.zero_grad(set_to_none=True)
     if state.puzzle_optimizer is not None:
         state.puzzle_optimizer.zero_grad()
@@ -111,7 +111,7 @@ def _compute(
         for name, value in _sums(result).items():
             _accumulate(sums, name, value)
         del result, loss  # before the next slice is computed: it holds the logits
-    return _Computed(act.join(carries), sums, torch.cat(unsound))
+    return _Computed(halting.join(carries), sums, torch.cat(unsound))
 
 
 def _slices(rows: int, size: int | None) -> Iterator[slice]:
@@ -132,11 +132,11 @@ def _sums(result: StepResult) -> dict[str, Tensor]:
     return {"loss/loss": result.loss, **terms, **metrics}
 
 
-def _norms(state: TrainingState, peers: Peers) -> Tensor:
+def _norms(state: TrainingState, process_group: ProcessGroup) -> Tensor:
     """The norms of the unscaled gradients, [G]."""
     if state.scaler is not None:
         state.scaler.unscale_(state.trunk_optimizer)
-    return gradient_norms(state.groups, peers)
+    return gradient_norms(state.groups, process_group)
 
 
 def _with_table(state: TrainingState, norms: Tensor) -> Tensor:
@@ -171,7 +171,12 @@ def _apply(state: TrainingState, norms: Tensor, values: Mapping[str, float], gra
 
 
 def _skip(
-    state: TrainingState, computed: _Computed, norms: Tensor, verdict: Finite, before: Carry, peers: Peers
+    state: TrainingState,
+    computed: _Computed,
+    norms: Tensor,
+    verdict: Finite,
+    before: Carry,
+    process_group: ProcessGroup,
 ) -> Skipped | None:
     """Leave weights, moments and average as they are; a scale that can fall falls, everything else is a fault."""
     state.skipped += 1
@@ -184,7 +189,7 @@ def _skip(
     state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     state.skipped_in_a_row += 1
     if not verdict.loss:
-        return Skipped(f"the loss is {peers.total([float(computed.sums['loss/loss'])])[0]}", before)
+        return Skipped(f"the loss is {process_group.total([float(computed.sums['loss/loss'])])[0]}", before)
     parts = [name for name, norm in zip(state.groups, norms.tolist(), strict=True) if not math.isfinite(norm)]
     at_scale = "" if scale is None else f" although nothing scales it up (scale {scale:g})"
     return Skipped(f"the gradient of {', '.join(parts) or 'the puzzle table'} is not finite{at_scale}", before)
@@ -197,7 +202,7 @@ class Averaged(NamedTuple):
     updates: int
 
 
-def drain(state: TrainingState, global_batch_size: int, peers: Peers = ALONE) -> Averaged:
+def drain(state: TrainingState, global_batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> Averaged:
     """Turn the sums since the last record, over all processes, into means and start new sums.
 
     Losses are per row of the batch, over the updates with a finite loss; metrics of a group of rows are over the rows
@@ -207,7 +212,7 @@ def drain(state: TrainingState, global_batch_size: int, peers: Peers = ALONE) ->
     names = list(state.sums)
     numbers = torch.stack([state.sums[name].double() for name in names]).tolist()
     state.sums = {}
-    sums = total_sums(dict(zip(names, numbers, strict=True)), peers)
+    sums = total_sums(dict(zip(names, numbers, strict=True)), process_group)
     updates, scored, applied = (int(sums.pop(name, 0)) for name in ("updates", "scored", "applied"))
     means: dict[str, float | None] = {"halted": None, "loss": None, "skipped": updates - applied}
     share: dict[str, float] = {"loss": scored * global_batch_size, "applied": applied}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trm_cli.models import formulas
-from trm_cli.models.layers import (
+from trm_cli.models.layers import formulas
+from trm_cli.models.layers.blocks import (
     Rope,
     add_rms_norm,
     linear_parameter,

@@ -12,7 +12,7 @@ from trm_cli.models.hesc.blocks import ReadingBlock
 from trm_cli.models.hesc.capsules import LEANING, slot_leaning
 from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers import Rope, embedding_parameter, rms_norm, rope_tables
+from trm_cli.models.layers.blocks import Rope, embedding_parameter, rms_norm, rope_tables
 
 
 class Reading(NamedTuple):

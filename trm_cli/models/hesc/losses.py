@@ -14,7 +14,7 @@ from trm_cli.models.hesc.capsules import map_overlap
 from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.network import Thought
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.losses import IGNORED_LABEL, correct_tokens, per_row_mean
+from trm_cli.models.layers.losses import IGNORED_LABEL, correct_tokens, per_row_mean
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor
 
 
 def _planner_terms(
-    settings: HescSettings, plan: planner.Plan, verdict: Verdict, everybody: AllRows
+    settings: HescSettings, plan: planner.Plan, verdict: Verdict, all_ranks: AllRows
 ) -> dict[str, Tensor]:
     """The value of what was followed tells whether the row came out right; paths are used alike and think apart."""
     rows = float(verdict.right.shape[0])
@@ -61,7 +61,7 @@ def _planner_terms(
     )
     return {
         "planner_value_loss": settings.planner_value_loss_weight * value,
-        "planner_balance_loss": settings.planner_balance_loss_weight * planner.balance(plan.shares, everybody) * rows,
+        "planner_balance_loss": settings.planner_balance_loss_weight * planner.balance(plan.shares, all_ranks) * rows,
         "planner_diversity_loss": settings.planner_diversity_loss_weight * planner.likeness(plan.thoughts).sum(),
     }
 
@@ -72,7 +72,7 @@ def loss_terms(
     verdict: Verdict,
     target: Tensor,
     target_kind: Tensor,
-    everybody: AllRows,
+    all_ranks: AllRows,
 ) -> dict[str, Tensor]:
     """Name -> weighted sum over rows, 0-dim, with graph. Parts that are left out have no term.
 
@@ -101,5 +101,5 @@ def loss_terms(
     if thought.further:
         terms["mtp_loss"] = settings.mtp_loss_weight * _further_tokens(thought, target, is_text).sum()
     if thought.plan is not None:
-        terms |= _planner_terms(settings, thought.plan, verdict, everybody)
+        terms |= _planner_terms(settings, thought.plan, verdict, all_ranks)
     return terms

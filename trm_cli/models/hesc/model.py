@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trm_cli.models import act, layers
-from trm_cli.models.act import Carry, Outputs, StepResult
 from trm_cli.models.all_rows import AllRows, OnlyRows
-from trm_cli.models.hesc import budget, losses, metrics, q_control
+from trm_cli.models.hesc import losses, metrics, parameter_budget, q_control
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import HescNetwork, Thought
 from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork, Settled
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
-from trm_cli.models.losses import softmax_cross_entropy
+from trm_cli.models.layers import blocks, halting
+from trm_cli.models.layers.halting import Carry, Outputs, StepResult
+from trm_cli.models.layers.losses import softmax_cross_entropy
 
 # What the first draws of a row decide; the rest choose what is replayed.
 _POLICY_DRAWS = slice(0, 3)
@@ -58,7 +58,7 @@ class MultimodalHesc(nn.Module):
     def __init__(self, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, **settings: Any) -> None:
         super().__init__()
         self.settings = HescSettings(**settings)
-        self.dtype = layers.forward_dtype_named(self.settings.forward_dtype)
+        self.dtype = blocks.forward_dtype_named(self.settings.forward_dtype)
         self.halt_max_steps = self.settings.halt_max_steps
         self.network = HescNetwork(self.settings, vocab_size, seq_len)
         self.puzzle_embedding: nn.Embedding | None = None
@@ -83,7 +83,7 @@ class MultimodalHesc(nn.Module):
 
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
         """The trunk by component: each has its own size of gradient, and is measured and clipped by itself."""
-        return {name: group for name, group in budget.clipping_groups(self).items() if name != "puzzle"}
+        return {name: group for name, group in parameter_budget.clipping_groups(self).items() if name != "puzzle"}
 
     def recompute_activations(self) -> None:
         """Keep only the input of each call in the recursion for the backward pass, and run the call again there."""
@@ -111,7 +111,7 @@ class MultimodalHesc(nn.Module):
             for name in ("reward", "halt_reward", "accuracy"):
                 extra[name] = torch.zeros(rows, device=device)
             extra["learns"] = torch.zeros(rows, dtype=torch.bool, device=device)
-        return replace(act.empty_carry(batch, z), extra=extra)
+        return replace(halting.empty_carry(batch, z), extra=extra)
 
     # --- One step ---
 
@@ -139,7 +139,7 @@ class MultimodalHesc(nn.Module):
         """
         values = _present(values, draws)
         fresh = carry.halted
-        carry = act.refresh(carry, batch, self.initial_states())
+        carry = halting.refresh(carry, batch, self.initial_states())
         opened = carry.extra["opened"] & ~fresh[:, None]
         thought = self._think(carry, opened, draws)
         steps = carry.steps + 1
@@ -201,8 +201,8 @@ class MultimodalHesc(nn.Module):
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
         verdict = losses.judge(thought, target)
-        everybody = OnlyRows() if draws is None else self._all
-        terms = losses.loss_terms(self.settings, thought, verdict, target, kind, everybody)
+        all_ranks = OnlyRows() if draws is None else self._all
+        terms = losses.loss_terms(self.settings, thought, verdict, target, kind, all_ranks)
         if self.q_network is not None:
             carry = self._remember_verdict(carry, verdict)
             if draws is not None:
@@ -275,10 +275,10 @@ class MultimodalHesc(nn.Module):
         assert self.replay is not None and self.q_network is not None
         settings = self.settings
         self.q_network.follow(settings.dqn_tau)
-        (everybody,) = self._all.gather((draws[:, _FIRST_REPLAY_DRAW:].contiguous(),))
-        recent = int(settings.replay_recent_fraction * everybody.numel())
-        places = self.replay.places(everybody.flatten(), recent, settings.replay_recent_window)
-        batch = self.replay.at(places.view(everybody.shape)[self._all.rows(len(everybody))].flatten())
+        (all_ranks,) = self._all.gather((draws[:, _FIRST_REPLAY_DRAW:].contiguous(),))
+        recent = int(settings.replay_recent_fraction * all_ranks.numel())
+        places = self.replay.places(all_ranks.flatten(), recent, settings.replay_recent_window)
+        batch = self.replay.at(places.view(all_ranks.shape)[self._all.rows(len(all_ranks))].flatten())
         ready = (self.replay.size() >= settings.replay_min_size) & (
             torch.as_tensor(values.dqn_warmup, device=draws.device) >= 1.0
         )

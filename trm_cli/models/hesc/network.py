@@ -15,7 +15,7 @@ from trm_cli.models.hesc.concepts import Coding, Concepts
 from trm_cli.models.hesc.decoder import AnswerDecoder
 from trm_cli.models.hesc.encoder import PatchEncoder
 from trm_cli.models.hesc.memory import EpisodicMemory
-from trm_cli.models.hesc.mtp import FurtherTokens
+from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, Plan
 from trm_cli.models.hesc.rasteriser import Rasteriser
 from trm_cli.models.hesc.recursion import Recursion

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from trm_cli.models.all_rows import AllRows
 from trm_cli.models.hesc.blocks import Attention, Linear, SwiGLU
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers import embedding_parameter, linear_parameter, rms_norm
+from trm_cli.models.layers.blocks import embedding_parameter, linear_parameter, rms_norm
 
 # A gate that may shut altogether does so within some hundred updates, before the thoughts have learnt anything; then
 # they and the map behind them get no gradient, and it stays shut.
@@ -134,13 +134,13 @@ class LatentPlanner(nn.Module):
         return z_H + added, Plan(values, shares, weights, thoughts, gate, change)
 
 
-def balance(shares: Tensor, everybody: AllRows) -> Tensor:
+def balance(shares: Tensor, all_ranks: AllRows) -> Tensor:
     """KL of the batch's mean share of each path from the uniform law: [B, P] -> 0-dim, 0 when paths are used alike.
 
     The mean is that of the rows of all processes; gradients reach one's own rows, as large as if they were all.
     """
     own = shares.mean(0)
-    (means,) = everybody.gather((own.detach()[None],))
+    (means,) = all_ranks.gather((own.detach()[None],))
     mean = own + (means.mean(0) - own.detach())
     return (mean * (mean * mean.shape[0]).clamp_min(1e-9).log()).sum()
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from trm_cli.models.hesc.replay import Transition
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers import linear_parameter
+from trm_cli.models.layers.blocks import linear_parameter
 
 
 class Action(IntEnum):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import RecursiveStack
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers import truncated_normal_
-from trm_cli.models.stack import recomputed
+from trm_cli.models.layers.blocks import truncated_normal_
+from trm_cli.models.layers.stack import recomputed
 
 _START = 0.1
 """Deviation of the initial states. TRM starts at 1; there the injection is all content, here half of it says which slot

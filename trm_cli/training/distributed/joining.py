@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import ExitCode, TrmError, UsageError
 from trm_cli.training.distributed.launcher import LOST_CONTACT, follow_launcher, launched_by_us, leave_word
-from trm_cli.training.distributed.peers import Peers
+from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.rows import check_divides
 
 if TYPE_CHECKING:
-    from trm_cli.training.distributed.process_group import ProcessGroup
+    from trm_cli.training.distributed.torch_process_group import TorchProcessGroup
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def find_place(environment: Mapping[str, str]) -> Place:
 
 
 @contextmanager
-def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], None]) -> Iterator[Peers]:
+def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], None]) -> Iterator[ProcessGroup]:
     """Be one of the processes of a run, until the run ends.
 
     device: as configured, `auto` included. silence: called with True in every process but the first, and with False
@@ -62,33 +62,33 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
     """
     place = find_place(os.environ)
     if place.count == 1:
-        yield Peers()
+        yield ProcessGroup()
         return
     follow_launcher()
     check_divides(global_batch_size, place.count)
     # The libraries underneath report at length that a peer is gone; it has said why itself.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from trm_cli.training.distributed.process_group import LostContact
+    from trm_cli.training.distributed.torch_process_group import LostConnection
 
     silence(place.rank > 0)
-    peers: ProcessGroup | None = None
+    process_group: TorchProcessGroup | None = None
     try:
-        peers = _meet(place, device)
-        yield peers
-        peers.leave()
-    except LostContact as error:
+        process_group = _meet(place, device)
+        yield process_group
+        process_group.leave()
+    except LostConnection as error:
         # Our launcher knows how the other one ended; other launchers are left to say it in their own words as well.
         if launched_by_us():
             leave_word(error.message)
             end_process(LOST_CONTACT)
-        if peers is not None and peers.claim_failure() is False:
+        if process_group is not None and process_group.claim_failure() is False:
             end_process(LOST_CONTACT)
         silence(False)
         atexit.register(end_process, int(error.exit_code))  # as soon as it is told
         raise
     except Exception as error:
         code = int(error.exit_code if isinstance(error, TrmError) else ExitCode.FAILED)
-        first = True if peers is None else peers.claim_failure()
+        first = True if process_group is None else process_group.claim_failure()
         if first is None and launched_by_us():
             said = str(error) if isinstance(error, TrmError) else f"{type(error).__name__}: {error}"
             leave_word(" ".join(said.split()))  # to be told if the process of rank 0 has told nothing
@@ -100,11 +100,11 @@ def joined(*, global_batch_size: int, device: str, silence: Callable[[bool], Non
         raise
 
 
-def _meet(place: Place, device: str) -> ProcessGroup:
+def _meet(place: Place, device: str) -> TorchProcessGroup:
     import torch
     import torch.distributed as dist
 
-    from trm_cli.training.distributed.process_group import SILENCE, ProcessGroup, contact
+    from trm_cli.training.distributed.torch_process_group import SILENCE, TorchProcessGroup, contact
 
     kind = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "mps":
@@ -118,7 +118,7 @@ def _meet(place: Place, device: str) -> ProcessGroup:
         torch.cuda.set_device(place.local_rank)
     with contact():
         store, _, _ = next(dist.rendezvous("env://", place.rank, place.count, timeout=SILENCE))
-    return ProcessGroup(store, place.rank, place.count, place.local_count, kind)
+    return TorchProcessGroup(store, place.rank, place.count, place.local_count, kind)
 
 
 def end_process(code: int) -> None:

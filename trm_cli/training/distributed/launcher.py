@@ -53,7 +53,7 @@ def leave_word(reason: str) -> None:
         os.write(int(os.environ[_REASONS]), f"{reason}\n".encode())
 
 
-def launch(command: Sequence[str], count: int, tell: Callable[[str], None]) -> int:
+def launch(command: Sequence[str], count: int, notify: Callable[[str], None]) -> int:
     """Run `command` as ranks 0 .. count-1 and return the exit status for the whole: 0 when all of them ended well."""
     port = _free_port()
     reader, writer = os.pipe()
@@ -83,7 +83,7 @@ def launch(command: Sequence[str], count: int, tell: Callable[[str], None]) -> i
             signal.signal(number, handler)
         os.close(reader)
         os.close(writer)
-    return _verdict(codes, received, reason, tell)
+    return _verdict(codes, received, reason, notify)
 
 
 def _start(command: Sequence[str], rank: int, count: int, port: int, reasons: int) -> subprocess.Popen[bytes]:
@@ -124,7 +124,7 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
     return list(ended.values())
 
 
-def _verdict(codes: Sequence[int], received: Sequence[int], reason: str, tell: Callable[[str], None]) -> int:
+def _verdict(codes: Sequence[int], received: Sequence[int], reason: str, notify: Callable[[str], None]) -> int:
     """One exit status for all: that of the first process that failed by itself. reason: how contact was first lost."""
     own = [code for code in codes if code not in (0, LOST_CONTACT)]
     killed = [-code for code in own if code < 0]
@@ -132,8 +132,8 @@ def _verdict(codes: Sequence[int], received: Sequence[int], reason: str, tell: C
     if unasked:
         name = signal.Signals(unasked[0]).name if unasked[0] in set(signal.Signals) else f"signal {unasked[0]}"
         reason = " (out of memory?)" if name == "SIGKILL" else ""
-        tell(f"error: a process of this run was killed by {name}{reason}; the others were stopped")
-        tell(_HINT)
+        notify(f"error: a process of this run was killed by {name}{reason}; the others were stopped")
+        notify(_HINT)
         return ExitCode.FAILED
     ended = [code for code in own if code > 0]
     if ended:
@@ -142,8 +142,8 @@ def _verdict(codes: Sequence[int], received: Sequence[int], reason: str, tell: C
         return 128 + killed[0]  # as a shell says it: we were asked to end before there was anything to save
     if not any(codes):
         return ExitCode.DONE
-    tell(f"error: {reason or 'the processes of this run lost contact with each other'}")
-    tell(_HINT)
+    notify(f"error: {reason or 'the processes of this run lost contact with each other'}")
+    notify(_HINT)
     return ExitCode.FAILED
 
 

@@ -1,173 +1,62 @@
-"""Peers that are processes of torch.distributed: gloo between processors, NCCL between CUDA devices.
+"""The processes of a run as one of them sees them; this one is alone, and every exchange with the others does nothing.
 
-Tensors are gathered as bytes, because gloo does not know every type that a carry has (bool, bfloat16).
+The loop has one path: it asks its peers at the same places whether there are any or not. Exchanges are of two kinds.
+Numbers and objects (`total`, `largest`, `from_first`) travel between processors and cost a round trip; tensors (`sum_`,
+`gather`) travel between the devices that hold them.
 """
 
 from __future__ import annotations
 
-import pickle
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed as dist
-from torch import Tensor
+from trm_cli.training.distributed.rows import own_rows
 
-from trm_cli.errors import TrmError
-from trm_cli.training.distributed.peers import Peers
-
-#: How long a process waits for another one that is alive and silent. A dead one is noticed at once.
-SILENCE = timedelta(minutes=30)
-#: Between two looks at whether the first process is still there while it does something long.
-_LOOK = timedelta(seconds=1)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-class LostContact(TrmError):
-    """Another process of the run is gone or silent; the reason is that process's to tell."""
+class ProcessGroup:
+    """A run in one process, and what a run in several offers."""
 
+    rank = 0
+    count = 1
+    #: Processes on this machine: they share its processors.
+    local_count = 1
 
-@contextmanager
-def contact() -> Iterator[None]:
-    """Turn what torch raises for a peer that is gone into LostContact."""
-    try:
-        yield
-    except RuntimeError as error:  # what gloo, NCCL and the store raise for a peer that is gone, in many words
-        raise LostContact(
-            f"lost contact with another process of this run: {str(error).splitlines()[0][:200]}",
-            hint="it was killed, or its machine is gone; `trm resume RUN` continues from the last checkpoint",
-        ) from error
+    @property
+    def first(self) -> bool:
+        """Whether this process speaks and writes for all."""
+        return self.rank == 0
 
-
-class ProcessGroup(Peers):
-    """One of several processes. Every method is called by all of them, in the same order."""
-
-    def __init__(self, store: dist.Store, rank: int, count: int, local_count: int, device_type: str) -> None:
-        """Meet the others. Raises LostContact when they do not come."""
-        self.rank, self.count, self.local_count = rank, count, local_count
-        self._store = dist.PrefixStore("trm", store)
-        self._words = 0
-        backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
-        with contact():
-            dist.init_process_group(
-                backend, store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=SILENCE
-            )
+    def rows(self, total: int) -> slice:
+        """The rows of a batch of `total` that this process computes."""
+        return own_rows(total, self.rank, self.count)
 
     def sum_(self, tensors: Sequence[Tensor]) -> None:
-        """See `Peers`. All sums are under way at once."""
-        with contact():
-            works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
-            for work in works:
-                if work is not None:
-                    work.wait()
+        """Replace each tensor by its sum over all processes, which must pass the same shapes."""
+        del tensors
 
     def gather(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """See `Peers`. One exchange for all tensors."""
-        flat = [tensor.detach().reshape(len(tensor), -1).contiguous().view(torch.uint8) for tensor in tensors]
-        sizes = [part.shape[1] for part in flat]
-        mine = torch.cat(flat, 1)
-        everything = mine.new_empty(self.count * mine.shape[0], mine.shape[1])
-        with contact():
-            dist.all_gather(list(everything.chunk(self.count)), mine)
-        return [
-            part.contiguous().view(tensor.dtype).view(-1, *tensor.shape[1:])
-            for part, tensor in zip(everything.split(sizes, 1), tensors, strict=True)
-        ]
+        """The rows of all processes in their order: [b, ...] each -> [sum of b, ...]; the same b everywhere."""
+        return list(tensors)
 
     def total(self, numbers: Sequence[float]) -> list[float]:
-        """See `Peers`."""
-        return self._reduced(torch.tensor(numbers, dtype=torch.float64), dist.ReduceOp.SUM)
+        """Sums of numbers over all processes, in float64."""
+        return list(numbers)
 
     def largest(self, numbers: Sequence[int]) -> list[int]:
-        """See `Peers`."""
-        return self._reduced(torch.tensor(numbers, dtype=torch.int64), dist.ReduceOp.MAX)
-
-    def _reduced(self, numbers: Tensor, how: Any) -> list[Any]:
-        with contact():
-            dist.all_reduce(numbers, op=how)
-        return list(numbers.tolist())
+        """The largest of each number over all processes: how they agree on flags."""
+        return list(numbers)
 
     def from_first(self, make: Callable[[], Any]) -> Any:
-        """See `Peers`. Travels through the store, which has no limit on how long the first process takes."""
-        self._words += 1
-        name = f"word {self._words}"
-        if self.first:
-            value = make()
-            with contact():
-                self._store.set(name, b64encode(pickle.dumps(value)).decode("ascii"))
-            return value
-        with contact():
-            while True:
-                try:
-                    self._store.wait([name], _LOOK)
-                except dist.DistStoreError:  # nothing yet; a store that is gone raises something else
-                    continue
-                return pickle.loads(b64decode(self._store.get(name)))
+        """What `make` returns in the first process, for all; the others wait, however long it takes."""
+        return make()
 
     def state_from_first(self, make: Callable[[], Any]) -> Any:
-        """See `Peers`."""
-        tensors: list[Tensor] = []
-        skeleton = self.from_first(lambda: _taken_apart(make(), tensors))
-        if not self.first:
-            tensors = [torch.empty(part.shape, dtype=part.dtype) for part in _places(skeleton)]
-        with contact():
-            for tensor in tensors:
-                if tensor.numel():
-                    dist.broadcast(tensor.reshape(-1).view(torch.uint8), src=0)
-        return _put_together(skeleton, iter(tensors))
-
-    def claim_failure(self) -> bool | None:
-        """Whether this is the first process that fails: the one that tells the user.
-
-        None: the store went down with the process of rank 0, which may have told or may not have had the time to.
-        """
-        try:
-            self._store.set_timeout(_LOOK)
-            return self._store.add("failures", 1) == 1
-        except RuntimeError:
-            return None
-
-    def leave(self) -> None:
-        """Part from the others, at the end of the run."""
-        with contact():
-            self.largest([0])  # nobody goes while another one still has something to exchange
-            dist.destroy_process_group()
+        """As `from_first`, for nested dicts with large tensors: these are sent one by one, without being pickled."""
+        return make()
 
 
-class _Place:
-    """Where a tensor stood in a state."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
-
-
-def _taken_apart(value: Any, tensors: list[Tensor]) -> Any:
-    """`value` with a place for each tensor; the tensors, contiguous, are appended to `tensors`."""
-    if isinstance(value, Tensor):
-        tensors.append(value.contiguous())
-        return _Place(value)
-    if isinstance(value, dict):
-        return {key: _taken_apart(item, tensors) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_taken_apart(item, tensors) for item in value)
-    return value
-
-
-def _places(value: Any) -> Iterator[_Place]:
-    if isinstance(value, _Place):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _places(item)
-
-
-def _put_together(value: Any, tensors: Iterator[Tensor]) -> Any:
-    if isinstance(value, _Place):
-        return next(tensors)
-    if isinstance(value, dict):
-        return {key: _put_together(item, tensors) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_put_together(item, tensors) for item in value)
-    return value
+#: A run in one process.
+SINGLE_PROCESS = ProcessGroup()

@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from trm_cli.errors import UsageError
-from trm_cli.training.distributed.shards import part_like
-from trm_cli.training.parts import MOST_PARTS
+from trm_cli.training.checkpoint.shards import MOST_PARTS
+from trm_cli.training.distributed.local_shards import part_like
 
 
 def shard(model: nn.Module, *, count: int, device_type: str, precision: str) -> None:

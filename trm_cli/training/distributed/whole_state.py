@@ -13,69 +13,69 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trm_cli.training.distributed.alike import check_alike
-from trm_cli.training.distributed.peers import Peers
-from trm_cli.training.distributed.shards import is_shard, local_parts
+from trm_cli.training.distributed.config_agreement import check_alike
+from trm_cli.training.distributed.local_shards import is_shard, local_parts
+from trm_cli.training.distributed.process_group import ProcessGroup
 
 
-def total_sums(sums: dict[str, float], peers: Peers) -> dict[str, float]:
+def total_sums(sums: dict[str, float], process_group: ProcessGroup) -> dict[str, float]:
     """Metrics of all rows from those of each process's rows."""
     names = [name for name in sums if _is_over_rows(name)]
-    return {**sums, **dict(zip(names, peers.total([sums[name] for name in names]), strict=True))}
+    return {**sums, **dict(zip(names, process_group.total([sums[name] for name in names]), strict=True))}
 
 
-def gather_state(state: dict[str, Any], peers: Peers) -> dict[str, Any]:
+def gather_state(state: dict[str, Any], process_group: ProcessGroup) -> dict[str, Any]:
     """The state of the whole run from the state dict of each process; all of them call it.
 
     Raises TrmError where what must be the same everywhere is not: a checkpoint would hide that.
     """
-    if peers.count == 1:
+    if process_group.count == 1:
         return state
-    check_alike(state["model"], peers)
+    check_alike(state["model"], process_group)
     carry, sums = state["carry"], state["sums"]
     if carry is not None:
-        carry = gather_carry(carry, peers)
+        carry = gather_carry(carry, process_group)
     names = list(sums)
-    gathered = peers.gather([sums[name].reshape(1) for name in names]) if names else []
+    gathered = process_group.gather([sums[name].reshape(1) for name in names]) if names else []
     return {**state, "carry": carry, "sums": dict(zip(names, gathered, strict=True))}
 
 
-def gather_carry(carry: dict[str, Any], peers: Peers) -> dict[str, Any]:
+def gather_carry(carry: dict[str, Any], process_group: ProcessGroup) -> dict[str, Any]:
     """The carry of the whole batch, in the order of its rows, on the CPU."""
-    everything = iter(peers.gather(_leaves(carry)))
+    everything = iter(process_group.gather(_leaves(carry)))
     return dict(_mapped(carry, lambda _: next(everything).cpu()))
 
 
-def gather_weights(weights: dict[str, Tensor], peers: Peers) -> dict[str, Tensor]:
+def gather_weights(weights: dict[str, Tensor], process_group: ProcessGroup) -> dict[str, Tensor]:
     """Weights by name on the CPU: in the first process all of them, whole; elsewhere none. All processes call it.
 
     Those in parts are put together one after the other. A device holds all of them at once in each update.
     """
     whole = {}
     for name, weight in weights.items():
-        gathered = _put_together(weight, peers) if is_shard(weight) else weight
-        if peers.first:
+        gathered = _put_together(weight, process_group) if is_shard(weight) else weight
+        if process_group.first:
             whole[name] = gathered.cpu()
     return whole
 
 
-def _put_together(weight: Tensor, peers: Peers) -> Tensor:
+def _put_together(weight: Tensor, process_group: ProcessGroup) -> Tensor:
     """A sharded tensor [N, ...] as a plain one: all parts are equally long, but for the last, shorter or empty ones."""
     (own,) = local_parts([weight.detach()])
-    missing = -(-len(weight) // peers.count) - len(own)
+    missing = -(-len(weight) // process_group.count) - len(own)
     padded = torch.cat((own, own.new_zeros(missing, *own.shape[1:])))
-    return peers.gather([padded])[0][: len(weight)].clone()
+    return process_group.gather([padded])[0][: len(weight)].clone()
 
 
-def own_state(state: dict[str, Any], peers: Peers) -> dict[str, Any]:
+def own_state(state: dict[str, Any], process_group: ProcessGroup) -> dict[str, Any]:
     """The part of a gathered state that belongs to this process, whatever number of processes wrote it."""
     carry = state["carry"]
-    if carry is not None and peers.count > 1:
-        carry = _mapped(carry, lambda tensor: tensor[peers.rows(len(tensor))].clone())
+    if carry is not None and process_group.count > 1:
+        carry = _mapped(carry, lambda tensor: tensor[process_group.rows(len(tensor))].clone())
     return {
         **state,
         "carry": carry,
-        "sums": {name: _own_sum(name, value, peers) for name, value in state["sums"].items()},
+        "sums": {name: _own_sum(name, value, process_group) for name, value in state["sums"].items()},
     }
 
 
@@ -85,14 +85,14 @@ def _is_over_rows(name: str) -> bool:
     return "/" in name and not name.startswith("applied/")
 
 
-def _own_sum(name: str, value: Tensor, peers: Peers) -> Tensor:
+def _own_sum(name: str, value: Tensor, process_group: ProcessGroup) -> Tensor:
     """0-dim: what this process had added up; where there were more or fewer of them, the first one takes all."""
     parts = value.reshape(-1)
-    if len(parts) == peers.count:
-        return parts[peers.rank].clone()
+    if len(parts) == process_group.count:
+        return parts[process_group.rank].clone()
     if not _is_over_rows(name):
         return parts[0].clone()
-    return parts.sum() if peers.first else torch.zeros_like(parts[0])
+    return parts.sum() if process_group.first else torch.zeros_like(parts[0])
 
 
 def _leaves(carry: dict[str, Any]) -> list[Tensor]:

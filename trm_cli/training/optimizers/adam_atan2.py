@@ -16,7 +16,7 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-from trm_cli.training.distributed.shards import local_parts
+from trm_cli.training.distributed.local_shards import local_parts
 from trm_cli.training.optimizers.eager import EagerOptimizer
 
 

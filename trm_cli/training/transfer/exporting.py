@@ -14,12 +14,12 @@ from torch import Tensor
 
 from trm_cli.config.compose import load_run_config
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.arc_identifiers import read_identifiers
-from trm_cli.data.durable import atomic_file
+from trm_cli.data.arc.identifiers import read_identifiers
+from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import CheckpointError, UsageError, writing
-from trm_cli.training.checkpoint_file import load_checkpoint
-from trm_cli.training.finding import find_run
-from trm_cli.training.inference import find_checkpoint
+from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.run.find_run import find_run
+from trm_cli.training.run.trained_model import find_checkpoint
 from trm_cli.training.transfer.layout import COMPILED, TABLE, WRAPPERS, is_initial_state, original_name
 
 Format = Literal["safetensors", "original"]

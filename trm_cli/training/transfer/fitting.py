@@ -9,7 +9,7 @@ import torch
 from trm_cli.config import registry
 from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.metadata import DatasetMetadata
+from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import CheckpointError, ConfigError
 from trm_cli.models import create_model
 from trm_cli.training.transfer.layout import TABLE

@@ -10,8 +10,8 @@ from typing import Any
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.training.run_directory import RunDirectory
-from trm_cli.training.session import Datasets, Machine, Run
+from trm_cli.training.run.run_directory import RunDirectory
+from trm_cli.training.run.session import Datasets, Machine, Run
 from trm_cli.training.transfer.fitting import require_fit
 from trm_cli.training.transfer.layout import TABLE
 from trm_cli.training.transfer.puzzle_table import move_table
@@ -19,7 +19,7 @@ from trm_cli.training.transfer.reading import ForeignWeights, read_weights
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImportRequest:
     """What is to be imported: a file, the architecture and data it is for, and where the run goes.
 
     model: a recipe to train it further with; architecture: instead of the recipe's own. identifiers, new_table: see
@@ -54,7 +54,7 @@ class Imported:
         return asdict(self)
 
 
-def import_weights(wanted: Wanted, tell: Callable[[str], None]) -> Imported:
+def import_weights(wanted: ImportRequest, notify: Callable[[str], None]) -> Imported:
     """Make a run of a file of weights, at step 0, with raw and averaged weights alike.
 
     Raises CheckpointError where the file does not fit, DatasetError and ConfigError for the rest.
@@ -63,7 +63,7 @@ def import_weights(wanted: Wanted, tell: Callable[[str], None]) -> Imported:
         raise CheckpointError(f"{wanted.run} is a run already", hint="choose another directory: --out RUN")
     weights = read_weights(wanted.file)
     if weights.precision != "auto":
-        tell(
+        notify(
             f"{wanted.file} was made in {weights.precision}, so the run computes in it (precision=auto to change that)"
         )
     resolved = compose(wanted.model, _overrides(wanted, weights.precision))
@@ -77,7 +77,7 @@ def import_weights(wanted: Wanted, tell: Callable[[str], None]) -> Imported:
     metadata, dataset = datasets.train.metadata, Path(config.data_paths[0])
     require_fit(weights, config, metadata)
     weights, rows, known, unused = _with_table(weights, wanted, metadata.num_puzzle_identifiers, dataset)
-    run = Run.prepare(config, dump_config(resolved), datasets, Machine.choose(config, metadata.seq_len), tell)
+    run = Run.prepare(config, dump_config(resolved), datasets, Machine.choose(config, metadata.seq_len), notify)
     path = _write(run, weights)
     return Imported(
         run=str(wanted.run),
@@ -92,7 +92,7 @@ def import_weights(wanted: Wanted, tell: Callable[[str], None]) -> Imported:
     )
 
 
-def _overrides(wanted: Wanted, precision: str) -> Sequence[str]:
+def _overrides(wanted: ImportRequest, precision: str) -> Sequence[str]:
     words = {
         "arch": wanted.architecture,
         "data_paths": None if wanted.dataset is None else f"[{wanted.dataset}]",
@@ -103,7 +103,7 @@ def _overrides(wanted: Wanted, precision: str) -> Sequence[str]:
 
 
 def _with_table(
-    weights: ForeignWeights, wanted: Wanted, count: int, dataset: Path
+    weights: ForeignWeights, wanted: ImportRequest, count: int, dataset: Path
 ) -> tuple[ForeignWeights, int, int, int]:
     """The weights with their table moved to the dataset; rows, known rows and unused rows of it."""
     if TABLE not in weights.tensors:

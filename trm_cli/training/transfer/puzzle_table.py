@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm_cli.data.arc_identifiers import NO_TASK, ArcIdentifiers, read_identifiers
-from trm_cli.data.identifier_map import IdentifierMap
+from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers, read_identifiers
+from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
 
 _LISTED = 3

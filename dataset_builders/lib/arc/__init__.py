@@ -1,0 +1,1 @@
+"""ARC tasks: reading them, splitting them into groups, their symmetries, distinct augmentations, writing."""

@@ -1,0 +1,144 @@
+"""From tasks to groups: which pairs train, which pairs test, and that no test pair is trained on.
+
+Demonstrations of the test set's tasks train, their test pairs test; all pairs of every other task train. A test pair
+that also stands among the training pairs of another record is an overlap. It is looked for by content, up to the eight
+symmetries and any change of colours, because training sees all of those; ids are compared as well.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from dataset_builders.lib.arc.symmetry import canonical_key
+from dataset_builders.lib.arc.tasks import Grid, Pair, Task, TaskSource
+from trm_cli.errors import DatasetError, UsageError
+
+# (test task, training task) of ARC-AGI-1 as published: the pair is the same up to symmetry and colours. Every
+# published figure trains on them; a build states them and goes on.
+PUBLISHED_OVERLAPS = frozenset({("070dd51e", "40853293"), ("50a16a69", "caa06a1f")})
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Group:
+    """One base task as the dataset has it: pairs that train, pairs that test (none for a training task)."""
+
+    id: str
+    train: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+
+    @property
+    def task(self) -> Task:
+        """All pairs as one task: what its symmetry is computed from."""
+        return Task(self.id, "", self.train, self.test, "")
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A test task one of whose test pairs is also trained on: by `partner` of subset `subset`."""
+
+    test_id: str
+    partner: str
+    subset: str
+
+    def __str__(self) -> str:
+        if self.partner == self.test_id:
+            return f"{self.test_id} (in {self.subset})"
+        return f"{self.test_id} (as {self.partner} in {self.subset})"
+
+    @property
+    def published(self) -> bool:
+        """Whether the published data has this overlap itself."""
+        return (self.test_id, self.partner) in PUBLISHED_OVERLAPS
+
+
+@dataclass(frozen=True)
+class Splits:
+    """All groups in order, the overlaps that were found, and how many records were merged because they share an id."""
+
+    groups: tuple[Group, ...]
+    overlaps: tuple[Overlap, ...]
+    merged: int
+
+
+def make_splits(source: TaskSource, subsets: Sequence[str], test_set: str, *, allow_overlap: bool) -> Splits:
+    """Divide the tasks of `subsets`, of which `test_set` is the one to test on. Groups stand in order of subset and id.
+
+    Records that share an id (the same task in two subsets) become one group with every pair once.
+
+    Raises:
+        UsageError: test_set is none of the subsets, or a subset is named twice.
+        DatasetError: a test pair is also trained on, and allow_overlap is false.
+    """
+    if test_set not in subsets or len(set(subsets)) != len(subsets):
+        raise UsageError(f"--test-set-name must be one of --subsets, each named once: {test_set!r} and {list(subsets)}")
+    overlaps = find_overlaps(source, subsets, test_set)
+    refused = [overlap for overlap in overlaps if not overlap.published]
+    if refused and not allow_overlap:
+        raise _refusal(source, test_set, refused)
+    train: dict[str, dict[Pair, None]] = {}
+    test: dict[str, dict[Pair, None]] = {}
+    records = 0
+    for subset in subsets:
+        for task in source.subsets[subset]:
+            records += 1
+            held_out = task.tests if subset == test_set else ()
+            # Dictionaries keep the order and each pair once.
+            train.setdefault(task.id, {}).update(dict.fromkeys(task.demonstrations if held_out else task.pairs))
+            test.setdefault(task.id, {}).update(dict.fromkeys(held_out))
+    groups = tuple(Group(task_id, tuple(train[task_id]), tuple(test[task_id])) for task_id in train)
+    return Splits(groups, tuple(overlaps), records - len(groups))
+
+
+def find_overlaps(source: TaskSource, subsets: Sequence[str], test_set: str) -> list[Overlap]:
+    """Every test task that another record trains on, with the first such record, in order of test task."""
+    trained: dict[Hashable, list[tuple[str, str, Pair]]] = defaultdict(list)
+    by_id: dict[str, str] = {}
+    for subset in subsets:
+        for task in source.subsets[subset]:
+            if subset != test_set:
+                by_id.setdefault(task.id, subset)
+            for pair in task.demonstrations if subset == test_set else task.pairs:
+                trained[_invariant(pair)].append((task.id, subset, pair))
+    found = []
+    for task in source.subsets[test_set]:
+        overlap = Overlap(task.id, task.id, by_id[task.id]) if task.id in by_id else _first_overlap(task, trained)
+        if overlap is not None:
+            found.append(overlap)
+    return found
+
+
+def _first_overlap(task: Task, trained: dict[Hashable, list[tuple[str, str, Pair]]]) -> Overlap | None:
+    for pair in task.tests:
+        candidates = [c for c in trained.get(_invariant(pair), ()) if c[0] != task.id]
+        if not candidates:
+            continue
+        key = canonical_key(pair)
+        for partner, subset, other in candidates:
+            if canonical_key(other) == key:
+                return Overlap(task.id, partner, subset)
+    return None
+
+
+def _invariant(pair: Pair) -> Hashable:
+    """What symmetries and colour changes leave alone; cheap, so that few canonical keys have to be computed."""
+    return tuple(_grid_invariant(grid) for grid in pair)
+
+
+def _grid_invariant(grid: Grid) -> Hashable:
+    counts = sorted(grid.cells.count(colour) for colour in range(1, 10))
+    return (min(grid.height, grid.width), max(grid.height, grid.width), tuple(counts))
+
+
+def _refusal(source: TaskSource, test_set: str, overlaps: Iterable[Overlap]) -> DatasetError:
+    found = list(overlaps)
+    named = ", ".join(map(str, found[:_SHOWN]))
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    subsets = ", ".join(sorted({o.subset for o in found}))
+    return DatasetError(
+        f"{source.name}: {len(found)} of the {len(source.subsets[test_set])} tasks of {test_set!r} are also trained on "
+        f"by {subsets}: {named}{more}",
+        hint=f"leave {subsets} out of --subsets, or accept it with --allow-overlap: accuracy then says nothing",
+    )

@@ -1,0 +1,140 @@
+"""Finished parts of an unfinished build, and workers that make them.
+
+A part is a pure function of the flags and its name, so that neither a kill nor the number of workers changes a byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_builders.lib.build_shards import require_no_gap
+from dataset_builders.lib.builder_cli import Build
+from trm_cli.data.files.durable import write_atomically
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Arrays = dict[str, NDArray[np.generic]]
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class PartStore:
+    """A directory of named parts; each file is the SHA-256 of its content followed by the arrays in npz form."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}.part"
+
+    def write(self, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Store a part; it is durable when this returns."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy types the keyword names as flags
+        content = buffer.getvalue()
+        write_atomically(self._path(name), hashlib.sha256(content).digest() + content)
+
+    def read(self, name: str) -> Arrays | None:
+        """Return a part, or None when it is missing or damaged (it is then made again)."""
+        try:
+            raw = self._path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        content = raw[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != raw[:_DIGEST_BYTES]:
+            self._path(name).unlink()
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return dict(archive)
+
+
+def complete_parts(
+    build: Build,
+    items: Mapping[str, Item],
+    make: Callable[[Item], Arrays],
+    workers: int,
+    report: Callable[[Item], None],
+    *,
+    shared: bool = True,
+) -> list[Arrays]:
+    """Return the parts of `items` (by name) in order: read where they were made before, made by `make` otherwise.
+
+    `report` is called for each. Where the parts are `shared` among shards, a shard makes and returns its own alone, and
+    a merge makes none. Raises DatasetError where a merge does not find them all.
+    """
+    store = PartStore(build.parts)
+    found: dict[str, Arrays] = {}
+    missing: list[tuple[int, str]] = []
+    for number, name in enumerate(items):
+        if shared and build.shard is not None and not build.shard.owns(number):
+            continue
+        part = store.read(name)
+        if part is None:
+            missing.append((number, name))
+        else:
+            found[name] = part
+            report(items[name])
+    if shared and build.merge:
+        require_no_gap(build.root, build.parts, missing)
+
+    def work(entry: tuple[int, str]) -> Arrays:
+        part = make(items[entry[1]])
+        store.write(entry[1], part)
+        return part
+
+    for (_, name), part in run_parallel(work, missing, workers):
+        found[name] = part
+        report(items[name])
+    return [found[name] for name in items if name in found]
+
+
+def run_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, *, processes: bool = False
+) -> Iterator[tuple[Item, Result]]:
+    """Call `function` on every item with `workers` threads, or processes, and yield (item, result) as they end.
+
+    Threads suit compiled code that releases the interpreter lock. Processes are spawned, so that `function` must be
+    importable, and end with their parent, even when it is killed.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        for item in items:
+            yield item, function(item)
+        return
+    pool: Executor
+    if processes:
+        # Spawned, not forked: a fork would inherit the lock on the directory and hold it after its parent was killed.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+    else:
+        pool = ThreadPoolExecutor(workers)
+    try:
+        futures = {pool.submit(function, item): item for item in items}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        # Also on Ctrl-C and on an error in one item: what has not begun is not begun any more.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """Let a worker process end when its parent does, however that ends."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Mazes: generating and solving them, reading CSV files, writing puzzle arrays."""

@@ -1,0 +1,179 @@
+"""Generate mazes in parts that survive a kill, and write mazes in the layout of the original code.
+
+Maze i of a split is a function of (seed, split, i) and the flags; a split is the first N of them that differ from all
+symmetries of those before. Which worker made which part, and when, cannot change that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_builders.lib.build_parts import Arrays, complete_parts
+from dataset_builders.lib.builder_cli import Build, Progress
+from dataset_builders.lib.maze import engine as engine
+from dataset_builders.lib.maze.source import Mazes
+from dataset_builders.maze import SYMMETRIES, Settings
+from trm_cli.data import counter_rng
+from trm_cli.data.augmentation.maze import symmetry_cells, transform
+from trm_cli.data.files.durable import write_atomically
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
+from trm_cli.errors import DatasetError
+
+PART_SIZE = 256
+ATTEMPTS = 20_000
+_DRAWS_PER_MAZE = 20
+_CHUNK_MAZES = 4096
+
+
+def generate_dataset(work: Build, settings: Settings, workers: int) -> None:
+    """Generate both splits, write them and seal the dataset; a shard makes its parts of them. Raises DatasetError."""
+    counts = {"train": settings.train or 0, "test": settings.test or 0}
+    progress = Progress(sum(counts.values()), "mazes")
+    if work.shard is not None:
+        for split, count in counts.items():
+            _make_parts(work, settings, split, (0, count), workers, progress.report)
+        work.end_shard()
+        return
+    splits, before = {}, 0
+    for split, count in counts.items():
+        splits[split] = _generate_split(work, settings, split, count, workers, partial(_report, progress, before))
+        before += count
+    write_dataset(work, settings, splits["train"], splits["test"])
+
+
+def _report(progress: Progress, before: int, done: int) -> None:
+    progress.report(before + done)
+
+
+def _generate_split(
+    work: Build, settings: Settings, split: str, count: int, workers: int, report: Callable[[int], None]
+) -> Mazes:
+    parts: list[Arrays] = []
+    drawn = 0
+    while True:
+        # As many as are missing, and where that was not enough at least a part more.
+        wanted = max(count - drawn, PART_SIZE if drawn else 0)
+        parts += _make_parts(work, settings, split, (drawn, drawn + wanted), workers, report)
+        drawn += wanted
+        mazes = np.concatenate([part["mazes"] for part in parts]).astype(np.uint8)
+        _, first = np.unique(np.concatenate([part["hashes"] for part in parts]), return_index=True)
+        kept = np.sort(first)[:count]
+        if len(kept) == count:
+            labels = np.concatenate([part["labels"] for part in parts]).astype(np.uint8)
+            return mazes[kept], labels[kept]
+        if drawn > _DRAWS_PER_MAZE * count + 10_000:
+            raise DatasetError(
+                f"{count} different {split} mazes were asked for, but {drawn} draws gave only {len(kept)}",
+                hint=f"ask for at most {len(kept)}, or for a larger --size",
+            )
+
+
+def _make_parts(
+    work: Build, settings: Settings, split: str, mazes: tuple[int, int], workers: int, report: Callable[[int], None]
+) -> list[Arrays]:
+    """Return the parts with mazes mazes[0] to mazes[1] - 1 of a split in order, making those that are not there yet.
+
+    Shards make the parts with the first mazes of a split. How many more are needed is known when all of those are
+    there, so these are made by whoever ends the build.
+    """
+    firsts = range(*mazes, PART_SIZE)
+    items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in firsts for b in [min(a + PART_SIZE, mazes[1])]}
+    done = mazes[0]
+
+    def count(item: tuple[int, int]) -> None:
+        nonlocal done
+        done += item[1] - item[0]
+        report(done)
+
+    return complete_parts(work, items, partial(_make_part, settings, split), workers, count, shared=mazes[0] == 0)
+
+
+def _make_part(settings: Settings, split: str, item: tuple[int, int]) -> Arrays:
+    keys = counter_rng.keys(settings.seed, f"builder/maze/{split}", np.arange(*item))
+    mazes, labels, made = engine.generate(
+        keys,
+        settings.side,
+        min_path=settings.min_path,
+        loops=settings.loops,
+        unique=settings.unique,
+        for_test=split == "test",
+        attempts=ATTEMPTS,
+    )
+    if not made.all():
+        one = "exactly one" if settings.unique else "a"
+        raise DatasetError(
+            f"no {settings.side}x{settings.side} maze with {one} shortest path of more than {settings.min_path} steps "
+            f"was found in {ATTEMPTS:,} attempts",
+            hint="lower --min-path or --loops, or raise --size",
+        )
+    return {"mazes": mazes, "labels": labels, "hashes": engine.class_hashes(mazes)}
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write_dataset(work: Build, settings: Settings, train: Mazes, test: Mazes) -> None:
+    """Write both splits and seal the dataset."""
+    write_atomically(work.root / "identifiers.json", (json.dumps(["<blank>"]) + "\n").encode())
+    names = ["identifiers.json"]
+    if settings.materialize:
+        names += _write_symmetries(work, settings, train)
+    else:
+        augmentation = {"kind": "maze", "count": settings.num_aug} if settings.num_aug else None
+        names += _write_plain(work, "train", train, augmentation)
+    names += _write_plain(work, "test", test, None)
+    work.finish(names, {"train": len(train[0]), "test": len(test[0])})
+
+
+def _metadata(seq_len: int, groups: int, puzzles: int, augmentation: dict[str, object] | None) -> DatasetMetadata:
+    return DatasetMetadata(
+        pad_id=0,
+        ignore_label_id=0,
+        blank_identifier_id=0,
+        vocab_size=engine.VOCAB_SIZE,
+        seq_len=seq_len,
+        num_puzzle_identifiers=1,
+        total_groups=groups,
+        mean_puzzle_examples=1.0,
+        total_puzzles=puzzles,
+        kind="maze",
+        augmentation=augmentation,
+    )
+
+
+def _index_arrays(groups: int, per_group: int) -> dict[str, NDArray[np.generic]]:
+    puzzles = groups * per_group
+    return {
+        "puzzle_identifiers": np.zeros(puzzles, np.int32),
+        "puzzle_indices": np.arange(puzzles + 1, dtype=np.int32),
+        "group_indices": np.arange(0, puzzles + 1, per_group, dtype=np.int32),
+    }
+
+
+def _write_plain(work: Build, split: str, mazes: Mazes, augmentation: dict[str, object] | None) -> list[str]:
+    count = len(mazes[0])
+    arrays = {"inputs": mazes[0], "labels": mazes[1], **_index_arrays(count, 1)}
+    return write_split(work.root, split, _metadata(mazes[0].shape[1], count, count, augmentation), arrays)
+
+
+def _write_symmetries(work: Build, settings: Settings, mazes: Mazes) -> list[str]:
+    """Store every maze followed by its symmetries: exactly what would be made while drawing."""
+    groups, seq_len = mazes[0].shape
+    per_group = 1 + settings.num_aug
+    if per_group > SYMMETRIES:
+        raise ValueError(f"a square has {SYMMETRIES} symmetries, not {per_group}")
+    cells, variants = symmetry_cells(seq_len), np.arange(per_group)
+    (work.root / "train").mkdir(exist_ok=True)
+    for name, rows in zip(("inputs", "labels"), mazes, strict=True):
+        with npy_writer(array_path(work.root, "train", name), (groups * per_group, seq_len), np.uint8) as writer:
+            for start in range(0, groups, _CHUNK_MAZES):
+                chunk = rows[start : start + _CHUNK_MAZES]
+                writer.append(transform(np.repeat(chunk, per_group, axis=0), cells, np.tile(variants, len(chunk))))
+    metadata = _metadata(seq_len, groups, groups * per_group, None)
+    return write_split(work.root, "train", metadata, _index_arrays(groups, per_group), written=("inputs", "labels"))

@@ -1,0 +1,1 @@
+"""Stream datasets: sources, their mixture, the plan, and writing shards."""

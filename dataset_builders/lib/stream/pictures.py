@@ -1,0 +1,119 @@
+"""Folders of pictures with labels as a source of a stream dataset. Pillow decodes them when their record is made."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builders.lib.stream.sources import SPLITS, Origin, is_test
+from dataset_builders.lib.text.plain_text import to_ascii
+from trm_cli.data.stream.records import PICTURE, Record
+from trm_cli.errors import DatasetError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
+LABELS_FILE = "labels.csv"
+MAX_LABEL = 127
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Picture files with labels, made square (shrunk to fit, black borders, nothing cut off) when recorded."""
+
+    origin: Origin
+    files: Mapping[str, tuple[tuple[Path, bytes], ...]]  # split -> (file, label)
+    side: int
+    dropped: Mapping[str, int]
+
+    def count(self, split: str) -> int:
+        """Return the number of pictures."""
+        return len(self.files[split])
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return zeros: pictures are scaled to every canvas."""
+        return [0] * self.count(split)
+
+    def record(self, split: str, index: int) -> Record:
+        """Decode one picture. Raises DatasetError naming the file that does not decode."""
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        file, label = self.files[split][index]
+        try:
+            with Image.open(file) as picture:
+                upright = ImageOps.exif_transpose(picture).convert("RGB")
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DatasetError(f"{file}: the picture does not decode: {str(error).splitlines()[0]}") from error
+        square = ImageOps.pad(upright, (self.side, self.side), method=Image.Resampling.BICUBIC)
+        planes = b"".join(band.tobytes() for band in square.split())
+        return Record(PICTURE, 0, 0, (self.side, self.side, 0, 0), True, planes + label)
+
+
+def picture_source(
+    name: str, folder: Path, limit: int | None, side: int, seed: int, test_share: float
+) -> PictureSource:
+    """List the pictures of a folder with their labels: from `labels.csv` (file,label) if there is one, else folders."""
+    labelled = _labels_from_csv(folder) if (folder / LABELS_FILE).is_file() else _labels_from_folders(folder)
+    files: dict[str, list[tuple[Path, bytes]]] = {split: [] for split in SPLITS}
+    dropped = {"characters of labels": 0, "repeated pictures": 0}
+    digests: set[bytes] = set()
+    total = hashlib.sha256()
+    for file, text in labelled[:limit]:
+        label, lost = to_ascii(text)
+        dropped["characters of labels"] += lost
+        if not 0 < len(label) <= MAX_LABEL:
+            raise DatasetError(f"{file}: a label must have 1 to {MAX_LABEL} ASCII characters, found {text!r}")
+        try:
+            digest = hashlib.sha256(file.read_bytes()).digest()
+        except OSError as error:
+            raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
+        if digest in digests:
+            dropped["repeated pictures"] += 1
+            continue
+        digests.add(digest)
+        total.update(digest + label)
+        files["test" if is_test(digest, seed, test_share) else "train"].append((file, label))
+    origin = Origin(name, "directory", str(folder), "as stated by the owner of the pictures", total.hexdigest())
+    return PictureSource(
+        origin,
+        {split: tuple(items) for split, items in files.items()},
+        side,
+        {key: count for key, count in dropped.items() if count},
+    )
+
+
+def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:
+    table = folder / LABELS_FILE
+    try:
+        rows = list(csv.reader(table.read_text(encoding="utf-8").splitlines()))
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{table}: not UTF-8 text (byte {error.start})") from error
+    if rows and rows[0][:2] == ["file", "label"]:
+        rows = [[], *rows[1:]]
+    labelled = []
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            continue
+        if len(row) != 2:
+            raise DatasetError(f"{table}:{number}: expected file,label, found {len(row)} columns")
+        if not (folder / row[0]).is_file():
+            raise DatasetError(f"{table}:{number}: there is no file {row[0]}")
+        labelled.append((folder / row[0], row[1]))
+    if not labelled:
+        raise DatasetError(f"{table}: names no picture")
+    return labelled
+
+
+def _labels_from_folders(folder: Path) -> list[tuple[Path, str]]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder of pictures")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    if not files:
+        raise DatasetError(f"{folder}: the folder holds no picture", hint=f"known: {' '.join(PICTURE_SUFFIXES)}")
+    for path in files:
+        if path.parent == folder:
+            raise DatasetError(
+                f"{path}: has no label: it lies in no folder named after its label, and there is no {LABELS_FILE}"
+            )
+    return [(path, path.parent.name.replace("_", " ")) for path in files]

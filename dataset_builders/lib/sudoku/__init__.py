@@ -1,0 +1,1 @@
+"""Sudoku: generating, solving and rating boards, reading CSV files, writing puzzle arrays."""

@@ -1,0 +1,131 @@
+"""Generate the puzzles of one split, in parts that survive a kill.
+
+Candidate i of a split is a function of (seed, split, i) and the flags. The split is the first N candidates, in the
+order of i, that differ from all before them; which worker made which part, and when, cannot change that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_builders.lib.build_parts import Arrays, complete_parts
+from dataset_builders.lib.builder_cli import Build
+from dataset_builders.lib.sudoku import engine as engine
+from trm_cli.data import counter_rng
+from trm_cli.errors import DatasetError
+
+if TYPE_CHECKING:
+    from dataset_builders.sudoku import Settings
+
+Range: TypeAlias = tuple[int, int]
+
+PART_SIZE = 128
+ATTEMPTS = 50_000
+_SLICE = 8  # puzzles between two looks at whether somebody wants to stop
+_DRAWS_PER_PUZZLE = 20  # when that many candidates were not enough, more would hardly help
+
+
+class Puzzles(NamedTuple):
+    """Puzzles and solutions as digits [n, N*N] uint8 (0 blank), ratings [n] int32."""
+
+    puzzles: NDArray[np.uint8]
+    solutions: NDArray[np.uint8]
+    ratings: NDArray[np.int32]
+
+    def take(self, rows: NDArray[np.integer]) -> Puzzles:
+        """Return the puzzles at `rows`, in that order."""
+        return Puzzles(self.puzzles[rows], self.solutions[rows], self.ratings[rows])
+
+
+def generate_split(
+    work: Build, settings: Settings, split: str, count: int, workers: int, report: Callable[[int], None]
+) -> Puzzles:
+    """Return `count` distinct puzzles; `report` is told how many there are. Raises DatasetError."""
+    parts = make_parts(work, settings, split, (0, count), workers, report)
+    drawn = count
+    while True:
+        found = _join(parts)
+        kept = _first_distinct(found.puzzles, count)
+        if len(kept) == count:
+            return found.take(kept)
+        if drawn > _DRAWS_PER_PUZZLE * count + 10_000:
+            raise DatasetError(
+                f"{count} different {split} puzzles were asked for, but {drawn} draws gave only {len(kept)}: "
+                "there are hardly more with these clues and ratings",
+                hint=f"ask for at most {len(kept)}, or for another number of clues",
+            )
+        # At least half as many again: near the end most draws repeat what is there.
+        extra = max(count - len(kept), drawn // 2, PART_SIZE)
+        parts += make_parts(work, settings, split, (drawn, drawn + extra), workers, lambda _: report(count))
+        drawn += extra
+
+
+def _join(parts: Sequence[Arrays]) -> Puzzles:
+    puzzles, solutions, ratings = (np.concatenate([part[name] for part in parts]) for name in Puzzles._fields)
+    return Puzzles(puzzles.astype(np.uint8), solutions.astype(np.uint8), ratings.astype(np.int32))
+
+
+def make_parts(
+    work: Build, settings: Settings, split: str, candidates: Range, workers: int, report: Callable[[int], None]
+) -> list[Arrays]:
+    """Return the parts with these candidates of a split, in order; `report` is told how many candidates are there.
+
+    Shards make the parts with the first candidates of a split. How many more are needed is known when all of those are
+    there, so these are made by whoever ends the build.
+    """
+    board = engine.make_board(*settings.box)
+    stop = threading.Event()
+    firsts = range(candidates[0], candidates[1], PART_SIZE)
+    items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in firsts for b in [min(a + PART_SIZE, candidates[1])]}
+    done = 0
+
+    def count(item: Range) -> None:
+        nonlocal done
+        done += item[1] - item[0]
+        report(done)
+
+    try:
+        report(0)
+        make = partial(_make_part, board, settings, split, stop)
+        return complete_parts(work, items, make, workers, count, shared=candidates[0] == 0)
+    finally:
+        # Compiled code does not notice Ctrl-C; the threads that are still in it look at this.
+        stop.set()
+
+
+def _make_part(board: engine.Board, settings: Settings, split: str, stop: threading.Event, item: Range) -> Arrays:
+    keys = counter_rng.keys(settings.seed, f"builder/sudoku/{split}", np.arange(*item))
+    slices = []
+    for start in range(0, len(keys), _SLICE):
+        if stop.is_set():
+            raise CancelledError
+        puzzles, solutions, ratings, made = engine.generate(
+            board, keys[start : start + _SLICE], settings.clues, settings.difficulty, split == "test", ATTEMPTS
+        )
+        if not made.all():
+            raise DatasetError(
+                f"no {split} puzzle with {_words(settings)} was found in {ATTEMPTS:,} attempts",
+                hint="widen the clues or the difficulty",
+            )
+        slices.append({"puzzles": puzzles, "solutions": solutions, "ratings": ratings})
+    return dict(_join(slices)._asdict())
+
+
+def _words(settings: Settings) -> str:
+    (least, most), (low, high) = settings.clues, settings.difficulty
+    clues = "as few clues as possible" if most == 0 else f"{least} to {most} clues"
+    return f"{clues} and a rating of at least {low}" + (f" and at most {high}" if high < 2**30 else "")
+
+
+def _first_distinct(puzzles: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
+    """Return the indices of the first `count` puzzles that differ from all before them, rising."""
+    rows = np.ascontiguousarray(puzzles).view(np.dtype((np.void, puzzles.shape[1]))).ravel()
+    _, first = np.unique(rows, return_index=True)
+    return np.asarray(np.sort(first)[:count])

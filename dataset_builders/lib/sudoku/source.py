@@ -1,0 +1,192 @@
+"""Sudoku puzzles from CSV files or the hub, in Sudoku-Extreme's layout: question, answer, and often rating.
+
+Questions and answers are N*N characters: 1-9 then A-G for digits, '.' or '0' for a blank. Every answer is checked
+against the rules and its question. Training puzzles that are symmetries of a chosen test puzzle are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset_builders.lib.hub import HubDataset, find_hub_dataset
+from dataset_builders.lib.sudoku import engine as engine
+from dataset_builders.lib.sudoku.generate import Puzzles
+from trm_cli.data import counter_rng
+from trm_cli.data.files.durable import sha256_file
+from trm_cli.errors import DatasetError
+
+if TYPE_CHECKING:
+    from dataset_builders.sudoku import Settings
+
+Block = Mapping[str, list[Any]]
+_BLOCK_ROWS = 65_536
+_DIGITS = "123456789ABCDEFG"
+_BAD = 255
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where puzzles come from: files by split (one file under "both" is divided by symmetry class), or the hub."""
+
+    files: Mapping[str, Path]
+    hub: HubDataset | None
+    licence: str
+
+    def describe(self) -> dict[str, object]:
+        """Return what the manifest says: the content of the files, not where they lie."""
+        if self.hub is not None:
+            return {"kind": "hub", "repo": self.hub.repo, "revision": self.hub.revision}
+        return {"kind": "csv", "files": {split: sha256_file(path) for split, path in self.files.items()}}
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names to read: ("both",) or ("train", "test")."""
+        return tuple(self.files) if self.hub is None else ("train", "test")
+
+    def blocks(self, split: str) -> Iterator[tuple[str, Block]]:
+        """Yield (what and where, columns) of one split."""
+        if self.hub is None:
+            yield from _csv_blocks(self.files[split])
+            return
+        for number, block in enumerate(self.hub.columns(split, ("question", "answer", "rating"))):
+            yield f"{self.hub.repo} {split}, row {number * _BLOCK_ROWS + 1}", block
+
+
+def find_source(text: str) -> Source:
+    """Find what --source names. Raises DatasetError."""
+    if text.startswith("hub:"):
+        hub = find_hub_dataset(text.removeprefix("hub:"))
+        return Source({}, hub, hub.licence)
+    path = Path(text)
+    if path.is_dir():
+        files = {split: path / f"{split}.csv" for split in ("train", "test")}
+        missing = [str(file) for file in files.values() if not file.is_file()]
+        if missing:
+            raise DatasetError(f"{' and '.join(missing)} not found", hint="a directory needs train.csv and test.csv")
+    elif path.is_file():
+        files = {"both": path}
+    else:
+        raise DatasetError(f"{path} does not exist", hint="--source is 'generate', a CSV file, a directory or hub:REPO")
+    return Source(files, None, "as the source states")
+
+
+def read_source(source: Source, settings: Settings) -> tuple[Puzzles, Puzzles]:
+    """Return the training and the test puzzles. Raises DatasetError for a damaged or too small source."""
+    board = engine.make_board(*settings.box)
+    read = {split: _read_split(source, split, board, settings) for split in source.splits()}
+    if "both" in read:
+        everything = read["both"]
+        for_test = _hashes(board, everything) >> np.uint64(62) == 0
+        train, test = everything.take(np.flatnonzero(~for_test)), everything.take(np.flatnonzero(for_test))
+    else:
+        train, test = read["train"], read["test"]
+    test = test.take(_choose(len(test.ratings), settings.test, settings.seed, "test"))
+    forbidden = np.unique(_hashes(board, test))
+    order = _choose(len(train.ratings), None if settings.train is None else len(train.ratings), settings.seed, "train")
+    kept = order[~np.isin(_hashes(board, train.take(order)), forbidden)]
+    train = train.take(kept if settings.train is None else kept[: settings.train])
+    for name, data, wanted in (("train", train, settings.train), ("test", test, settings.test)):
+        if len(data.ratings) < max(1, wanted or 0):
+            raise DatasetError(
+                f"{settings.source} holds {len(data.ratings)} usable {name} puzzles, asked for {wanted or 'some'}",
+                hint="ask for fewer, or widen the difficulty",
+            )
+    return train, test
+
+
+def _choose(available: int, wanted: int | None, seed: int, split: str) -> NDArray[np.int64]:
+    """Return all rows in their order, or `wanted` rows in a random order."""
+    if wanted is None:
+        return np.arange(available)
+    return counter_rng.permutation(seed, f"builder/sudoku/choose/{split}", available)[:wanted]
+
+
+def _hashes(board: engine.Board, data: Puzzles) -> NDArray[np.uint64]:
+    return np.asarray(engine.class_hashes(board, data.puzzles, data.solutions), dtype=np.uint64)
+
+
+def _read_split(source: Source, split: str, board: engine.Board, settings: Settings) -> Puzzles:
+    found = []
+    low, high = settings.difficulty
+    for where, block in source.blocks(split):
+        puzzles = _digits(block["question"], board.side, where, "question", blanks=True)
+        solutions = _digits(block["answer"], board.side, where, "answer", blanks=False)
+        _check_answers(board, puzzles, solutions, where)
+        ratings = _ratings(board, block, puzzles, where)
+        found.append(Puzzles(puzzles, solutions, ratings).take(np.flatnonzero((ratings >= low) & (ratings <= high))))
+    if not found:
+        raise DatasetError(f"{settings.source} holds no {split} puzzles")
+    return Puzzles(*(np.concatenate(values) for values in zip(*found, strict=True)))
+
+
+def _digits(texts: list[str], side: int, where: str, column: str, *, blanks: bool) -> NDArray[np.uint8]:
+    """Turn texts of N*N characters into digits [n, N*N]."""
+    cells = side * side
+    for index, text in enumerate(texts):
+        if len(text) != cells:
+            raise DatasetError(f"{where} + {index}: {column} has {len(text)} characters, a {side}x{side} board {cells}")
+    table = np.full(256, _BAD, np.uint8)
+    for value, character in enumerate(_DIGITS[:side], start=1):
+        table[[ord(character), ord(character.lower())]] = value
+    if blanks:
+        table[[ord("."), ord("0")]] = 0
+    joined = "".join(texts).encode("ascii", "replace")
+    digits = table[np.frombuffer(joined, np.uint8)].reshape(-1, cells)
+    bad = np.flatnonzero((digits == _BAD).any(axis=1))
+    if len(bad):
+        raise DatasetError(f"{where} + {bad[0]}: {column} {texts[bad[0]]!r} is not a {side}x{side} board")
+    return digits
+
+
+def _check_answers(board: engine.Board, puzzles: NDArray[np.uint8], solutions: NDArray[np.uint8], where: str) -> None:
+    bits = np.int64(1) << (solutions.astype(np.int64) - 1)
+    full = (1 << board.side) - 1
+    wrong = ((puzzles != 0) & (puzzles != solutions)).any(axis=1)
+    for members in board.members:
+        wrong |= np.bitwise_or.reduce(bits[:, members], axis=1) != full
+    if wrong.any():
+        raise DatasetError(f"{where} + {np.flatnonzero(wrong)[0]}: the answer does not solve the question")
+
+
+def _ratings(board: engine.Board, block: Block, puzzles: NDArray[np.uint8], where: str) -> NDArray[np.int32]:
+    """Return the rating column, or the solver's guesses where the source has none."""
+    if "rating" not in block:
+        return np.array([engine.solve(board, puzzle)[1] for puzzle in puzzles], dtype=np.int32)
+    try:
+        return np.array([int(value) for value in block["rating"]], dtype=np.int32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DatasetError(f"{where} and after: a rating is not an integer: {error}") from error
+
+
+def _csv_blocks(path: Path) -> Iterator[tuple[str, Block]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.reader(stream)
+        try:
+            header = next(reader, [])
+            missing = [name for name in ("question", "answer") if name not in header]
+            if missing:
+                raise DatasetError(
+                    f"{path} has no column {', '.join(missing)}",
+                    hint="expected the header source,question,answer,rating",
+                )
+            columns = [name for name in ("question", "answer", "rating") if name in header]
+            places = [header.index(name) for name in columns]
+            rows: list[list[str]] = []
+            first = 2
+            for row in reader:
+                if len(row) != len(header):
+                    raise DatasetError(f"{path}:{reader.line_num} has {len(row)} fields, the header {len(header)}")
+                rows.append([row[place] for place in places])
+                if len(rows) == _BLOCK_ROWS:
+                    yield f"{path}:{first}", dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+                    first, rows = first + len(rows), []
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DatasetError(f"{path} is not a CSV file: {error}") from error
+    if rows:
+        yield f"{path}:{first}", dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))

@@ -1,0 +1,77 @@
+"""Where a run computes: what is chosen for which card, and that every process does what the first one chose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trm_cli.config.compose import compose
+from trm_cli.training.distributed.process_group import ProcessGroup
+from trm_cli.training.hardware import devices
+from trm_cli.training.hardware.devices import choose_compile, choose_precision, choose_tf32
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.run.run_directory import CONFIG, IDENTITY
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "compiled"),
+    [((7, 5), "float16", "off"), ((8, 0), "bfloat16", "on"), ((9, 0), "bfloat16", "on")],
+)
+def test_a_card_gets_what_it_computes_in(
+    capability: tuple[int, int], precision: str, compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    # A T4 says yes to this, and emulates it slowly.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert choose_precision("auto", "cuda").value == precision
+    assert choose_compile("auto", "cuda").value == compiled
+    assert choose_tf32("cuda").value == "off"
+    assert choose_precision("float32", "cuda") == choose_precision("float32", "cpu")
+    assert (choose_compile(True, "cuda").value, choose_compile(False, "cuda").value) == ("on", "off")
+
+
+def test_a_processor_computes_in_float32_and_compiles_nothing_unasked() -> None:
+    assert (choose_precision("auto", "cpu").value, choose_compile("auto", "cpu").value) == ("float32", "off")
+    assert (choose_compile(True, "cpu").value, choose_tf32("cpu").value) == ("on", "off")
+
+
+class Second(ProcessGroup):
+    """The second of two processes of this machine: it is told what the first one chose."""
+
+    rank, count, local_count = 1, 2, 2
+
+    def __init__(self, word: Machine) -> None:
+        self.word = word
+
+    def from_first(self, make: Callable[[], Any]) -> Any:
+        return self.word
+
+
+def test_every_process_keeps_the_digits_of_float32(tmp_path: Path) -> None:
+    config = compose("sudoku-4x4", [f"checkpoint_path={tmp_path}", "device=cpu", "threads=1"]).config
+    first = Machine.choose(config, 16)
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert Machine.choose(config, 16, Second(first)) == first
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(("processes", "cores", "threads"), [(1, 2, 4), (2, 8, 4), (4, 8, 2), (4, 2, 1)])
+def test_a_run_keeps_its_threads_unless_its_processes_would_fight_for_the_cores(
+    processes: int, cores: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / CONFIG).touch()
+    (tmp_path / IDENTITY).write_text(json.dumps({"run": "r", "dataset": {}, "threads": 4}))
+    monkeypatch.setattr(devices, "available_cores", lambda: cores)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    process_group = ProcessGroup()
+    process_group.count = process_group.local_count = processes
+    config = compose("sudoku-4x4", [f"checkpoint_path={tmp_path}", "device=cpu"]).config
+    assert Machine.choose(config, 16, process_group).threads.value == str(threads)

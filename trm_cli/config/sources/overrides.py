@@ -1,0 +1,54 @@
+"""The `key=value` words of a command line, in Hydra's spelling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trm_cli.config.sources.yaml_loader import parse_scalar
+from trm_cli.errors import Problem
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `key=value` word. `number` counts from 1, as error messages do."""
+
+    number: int
+    text: str
+    key: tuple[str, ...]
+    value: Any
+
+    @property
+    def where(self) -> str:
+        """How messages and `trm configs show` name its place."""
+        return f"override {self.number}"
+
+
+def parse_overrides(words: Sequence[str]) -> tuple[list[Override], list[Problem]]:
+    """Every word that can be read, and a problem for each that cannot."""
+    overrides: list[Override] = []
+    problems: list[Problem] = []
+    for number, word in enumerate(words, start=1):
+        where = f"override {number}"
+        name, equals, text = word.partition("=")
+        plain = name[1:] if name.startswith("+") and equals else name
+        if not equals:
+            hint = "overrides look like key=value, for example epochs=10; only the first word names a model"
+            problems.append(Problem(where, f"`{word}` has no `=`: is it a second model?", key=word, hint=hint))
+        elif plain[:1] in ("~", "+"):
+            message = f"`{word}`: {plain[0]} is Hydra's spelling for removing or forcing a key"
+            hint = f"every key always has a value; write {plain.lstrip('~+')}=..."
+            problems.append(Problem(where, message, key=plain, hint=hint))
+        elif not _KEY.fullmatch(plain):
+            message = f"`{word}`: `{plain}` is not a key; keys are words with dots between them"
+            problems.append(Problem(where, message, key=plain))
+        else:
+            try:
+                overrides.append(Override(number, word, tuple(plain.split(".")), parse_scalar(text)))
+            except ValueError as error:
+                problems.append(Problem(where, f"`{plain}`: {error}", key=plain))
+    return overrides, problems

@@ -1,0 +1,202 @@
+"""A run as one page: HTML that needs nothing beside itself, or one picture."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.console.report import puzzles
+from trm_cli.console.report import run_figures as figures
+from trm_cli.console.report.plan_figures import PLAIN
+from trm_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, FigureBase
+
+WIDTH = 9.6  # inches
+_PICTURE_SAMPLES = 4
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 60rem; margin: 2.5rem auto;
+       padding: 0 1.5rem; }
+h1 { font-size: 1.7rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.4rem 0 .4rem; }
+.sub { color: #666; margin: .2rem 0 1.4rem; } .note { color: #666; font-size: .9rem; margin: .2rem 0 .6rem; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; }
+.card { border: 1px solid #ddd; border-radius: 6px; padding: .7rem 1rem; min-width: 8.2rem; flex: 1; }
+.card b { display: block; font-size: 1.45rem; line-height: 1.3; color: #2166ac; font-variant-numeric: tabular-nums; }
+.card span { color: #444; font-size: .85rem; }
+.card i { display: block; color: #777; font-size: .8rem; font-style: normal; }
+svg { width: 100%; height: auto; display: block; } svg text { font-family: system-ui, sans-serif !important; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+td { padding: .18rem 1.4rem .18rem 0; vertical-align: top; } td:first-child { color: #666; white-space: nowrap; }
+td code, pre { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { background: #f7f7f5; padding: 1rem; overflow-x: auto; } summary { cursor: pointer; color: #2166ac; }
+"""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A number that the page begins with."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What there is to show of a run; evaluation None: it was never evaluated by `trm evaluate`."""
+
+    title: str
+    subtitle: str
+    headlines: Sequence[Headline]
+    metrics: Sequence[Mapping[str, Any]]
+    plan: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None
+    facts: Sequence[tuple[str, str]]
+    config: str
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A part of the page: its title, a line under it, how high it is, and what draws it."""
+
+    title: str
+    note: str
+    height: float
+    draw: Callable[[FigureBase], None]
+
+
+def page(report: Report) -> bytes:
+    """The report as HTML with its figures inline. Raises UsageError where matplotlib is not installed."""
+    _require_matplotlib()
+    escape = html.escape
+    cards = "".join(
+        f"<div class=card><span>{escape(one.label)}</span><b>{escape(one.value)}</b><i>{escape(one.note)}</i></div>"
+        for one in report.headlines
+    )
+    parts = [
+        "<!doctype html><html lang=en><head><meta charset=utf-8>",
+        '<meta name=viewport content="width=device-width, initial-scale=1">',
+        f"<title>{escape(report.title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{escape(report.title)}</h1><p class=sub>{escape(report.subtitle)}</p><div class=cards>{cards}</div>",
+    ]
+    for panel in _panels(report, samples=None):
+        note = f"<p class=note>{escape(panel.note)}</p>" if panel.note else ""
+        parts.append(f"<h2>{escape(panel.title)}</h2>{note}{_svg(panel)}")
+    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}" for name, value in report.facts)
+    parts.append(f"<h2>The run</h2><table>{rows}</table>")
+    parts.append(f"<h2>Configuration</h2><details><summary>every resolved value</summary><pre>{escape(report.config)}")
+    return ("\n".join(parts) + "</pre></details></body></html>\n").encode()
+
+
+def picture(report: Report) -> bytes:
+    """The same as one PNG, without the configuration. Raises UsageError where matplotlib is not installed."""
+    matplotlib = _require_matplotlib()
+    panels = list(_panels(report, samples=_PICTURE_SAMPLES))
+    lines = -(-len(report.facts) // 2)
+    heights = [1.55, *(panel.height + 0.5 for panel in panels), 0.35 + 0.2 * lines]
+    with matplotlib.rc_context(PLAIN):
+        figure = _figure(sum(heights))
+        parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+        _draw_head(parts[0], report)
+        for part, panel in zip(parts[1:-1], panels, strict=True):
+            _heading(part, panel)
+            panel.draw(part)
+        _draw_facts(parts[-1], report.facts, lines)
+        return _saved(figure, "png")
+
+
+def _panels(report: Report, samples: int | None) -> Iterator[_Panel]:
+    if report.metrics:
+        note = "pale: single updates; strong: their mean over a sixtieth of the run"
+        yield _Panel("Training", note, 2.5, lambda figure: figures.training(figure, report.metrics))
+    plan = report.plan
+    yield _Panel("Schedule", "", figures.schedule_height(plan), lambda figure: figures.schedule(figure, plan))
+    evaluation = report.evaluation
+    if evaluation is None:
+        return
+    note = "bars and shades: 95 % intervals (Wilson)"
+    yield _Panel("Accuracy", note, 2.6, lambda figure: figures.accuracy(figure, evaluation))
+    drawable = puzzles.drawable(evaluation)
+    shown = drawable if samples is None else _mixed(drawable, samples)
+    if shown:
+        height = puzzles.samples_height(evaluation, len(shown))
+        note = "bold: given; blue: right; red: wrong" if evaluation["dataset_metadata"].get("kind") == "sudoku" else ""
+        yield _Panel(
+            "Puzzles of the evaluated set",
+            note,
+            height,
+            lambda figure: puzzles.draw_samples(figure, evaluation, shown),
+        )
+
+
+def _mixed(samples: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """The first and the last of them: those that came out right stand before the wrong ones."""
+    if len(samples) <= most:
+        return list(samples)
+    return [*samples[: most // 2], *samples[-(most - most // 2) :]]
+
+
+def _svg(panel: _Panel) -> str:
+    import matplotlib
+
+    # Ids are digests with this salt: those of two figures on one page must not be the same.
+    with matplotlib.rc_context({**PLAIN, "svg.hashsalt": panel.title}):
+        figure = _figure(panel.height)
+        panel.draw(figure)
+        text = _saved(figure, "svg").decode()
+    text = text[text.index("<svg") :]
+    # matplotlib names its groups axes_1, text_2 ...: nothing refers to them, and a page has each id once.
+    return re.sub(r'<g id="[A-Za-z0-9_.]+">', "<g>", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL))
+
+
+def _figure(height: float) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.05))
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    written = io.BytesIO()
+    figure.savefig(written, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
+    return written.getvalue()
+
+
+def _draw_head(figure: FigureBase, report: Report) -> None:
+    figure.text(0.015, 0.93, report.title, fontsize=17, fontweight="bold", va="top")
+    figure.text(0.015, 0.66, report.subtitle, fontsize=9, color="#666666", va="top")
+    for index, one in enumerate(report.headlines):
+        left = 0.015 + index * 0.97 / len(report.headlines)
+        figure.text(left, 0.42, one.label, fontsize=8.5, color="#444444", va="top")
+        figure.text(left, 0.30, one.value, fontsize=15, color=figures.BLUE, va="top")
+        figure.text(left, 0.09, one.note, fontsize=7.5, color="#777777", va="top")
+
+
+def _heading(figure: FigureBase, panel: _Panel) -> None:
+    figure.suptitle(panel.title, x=0.015, ha="left", fontsize=11.5, fontweight="bold")
+    figure.text(0.985, 0.985, panel.note, ha="right", va="top", fontsize=7.5, color="#777777")
+
+
+def _draw_facts(figure: FigureBase, facts: Sequence[tuple[str, str]], lines: int) -> None:
+    for index, (name, value) in enumerate(facts):
+        left = 0.015 if index < lines else 0.515
+        top = 1 - (index % lines + 0.9) / (lines + 1)
+        figure.text(left, top, name, fontsize=8, color="#777777", va="center")
+        figure.text(left + 0.105, top, value if len(value) <= 64 else value[:61] + "...", fontsize=8, va="center")
+
+
+def _require_matplotlib() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UsageError(
+            "a report draws figures, and matplotlib is not installed", hint='install the extra: pip install "trm[plot]"'
+        ) from error
+    return matplotlib

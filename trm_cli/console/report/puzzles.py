@@ -1,0 +1,134 @@
+"""Puzzles of an evaluation as boards: what was given, how the answer changed, and the solution where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.data.files.metadata import parse_metadata
+from trm_cli.data.puzzles.sudoku_text import box_of, symbol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+    from numpy.typing import NDArray
+
+    Cells = NDArray[np.integer]
+
+FRAMES = 6
+_RIGHT, _WRONG, _WRONG_PAPER, _INK = "#2166ac", "#b2182b", "#fbe3e0", "#222222"
+#: Padding, wall, way, start, goal, path of a maze.
+_MAZE = ("#ffffff", "#33373d", "#f4f4f2", "#1b7837", "#b2182b", "#f0a202")
+_MARKS = ("#ffffff", "#dcdcdc")
+
+
+def drawable(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The samples that are boards: those of a square of tokens."""
+    length = evaluation["dataset_metadata"]["seq_len"]
+    square = round(length**0.5) ** 2 == length and evaluation["dataset_metadata"].get("kind") != "text"
+    return list(evaluation["samples"]) if square else []
+
+
+def samples_height(evaluation: Mapping[str, Any], count: int) -> float:
+    """Inches that `count` samples want."""
+    return (1.5 if evaluation["dataset_metadata"]["seq_len"] <= 36 else 1.75) * count
+
+
+def draw_samples(figure: FigureBase, evaluation: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
+    """One line of boards for each sample."""
+    axes = figure.subplots(len(samples), FRAMES, squeeze=False)
+    for line, sample in zip(axes, samples, strict=True):
+        frames = _frames(sample)
+        for axis, (title, tokens) in zip(line, frames, strict=False):
+            axis.set_title(title, fontsize=8, loc="left", pad=3, color="#444444")
+            _board(axis, evaluation["dataset_metadata"], sample, tokens)
+        for axis in line[len(frames) :]:
+            axis.set_axis_off()
+
+
+def _frames(sample: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
+    """The puzzle, some of the answers (the first and the last among them), and the solution where the last is wrong."""
+    path = sample["steps"]
+    label = [given if wanted < 0 else wanted for given, wanted in zip(sample["input"], sample["label"], strict=True)]
+    wrong = any(
+        wanted >= 0 and said != wanted for said, wanted in zip(path[-1]["answer"], sample["label"], strict=True)
+    )
+    room = FRAMES - 1 - wrong
+    chosen = path if len(path) <= room else [path[0], *path[len(path) - room + 1 :]]
+    frames = [("puzzle", sample["input"])]
+    frames += [(f"step {one['step']}, says {one['q_halt']:.0%}", one["answer"]) for one in chosen]
+    return [*frames, ("solution", label)] if wrong else frames
+
+
+def _board(axis: Axes, raw: Mapping[str, Any], sample: Mapping[str, Any], tokens: Sequence[int]) -> None:
+    import numpy as np
+
+    # Here, because it reads samples of streams too, and with them torch: a page without puzzles does not wait for it.
+    from trm_cli.console.views.samples import PALETTE
+
+    metadata = parse_metadata(raw, "the evaluation")
+    side = round(metadata.seq_len**0.5)
+    board, given, label = (np.array(one).reshape(side, side) for one in (tokens, sample["input"], sample["label"]))
+    box = box_of(metadata)
+    if metadata.vocab_size == 12 and side == 30:
+        shown = board if tokens is not sample["input"] else given
+        _pixels(axis, _cut(shown, given if tokens is sample["input"] else label), [*_MARKS, *map(_css, PALETTE)])
+    elif box is not None:
+        _digits(axis, board, given, label, box)
+    else:
+        _pixels(axis, board, list(_MAZE) if metadata.vocab_size == len(_MAZE) else None)
+
+
+def _cut(board: Cells, extent: Cells) -> Cells:
+    """The part of an ARC board in which `extent` has colours."""
+    import numpy as np
+
+    rows, columns = np.flatnonzero((extent >= 2).any(1)), np.flatnonzero((extent >= 2).any(0))
+    if not len(rows):
+        return board
+    return board[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _pixels(axis: Axes, board: Cells, colours: list[str] | None) -> None:
+    from matplotlib.colors import ListedColormap
+
+    if colours is None:
+        axis.imshow(board, cmap="viridis", interpolation="nearest")
+    else:
+        axis.imshow(board, cmap=ListedColormap(colours), vmin=0, vmax=len(colours) - 1, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#bbbbbb")
+
+
+def _digits(axis: Axes, board: Cells, given: Cells, label: Cells, box: tuple[int, int]) -> None:
+    """Clues bold, right digits blue, wrong ones red on pale red."""
+    from matplotlib.patches import Rectangle
+
+    side = len(board)
+    axis.set_xlim(-0.03 * side, 1.03 * side)
+    axis.set_ylim(1.03 * side, -0.03 * side)
+    axis.set_aspect("equal")
+    axis.set_axis_off()
+    size = min(10.0, 56.0 / side)
+    for row in range(side):
+        for column in range(side):
+            token, clue, wanted = (int(one[row, column]) for one in (board, given, label))
+            wrong = clue <= 1 < token and wanted >= 0 and token != wanted
+            paper = _WRONG_PAPER if wrong else "#ffffff"
+            axis.add_patch(Rectangle((column, row), 1, 1, facecolor=paper, edgecolor="#d5d5d5", linewidth=0.6))
+            if token > 1:
+                ink = _INK if clue > 1 else _WRONG if wrong else _RIGHT
+                weight = "bold" if clue > 1 else "normal"
+                axis.text(column + 0.5, row + 0.53, symbol(token), color=ink, fontsize=size, fontweight=weight,
+                          ha="center", va="center")  # fmt: skip
+    for row in range(0, side, box[0]):
+        for column in range(0, side, box[1]):
+            axis.add_patch(Rectangle((column, row), box[1], box[0], fill=False, edgecolor="#444444", linewidth=1.3))
+
+
+def _css(colour: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{part:02x}" for part in colour)

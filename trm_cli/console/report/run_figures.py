@@ -1,0 +1,189 @@
+"""The figures of a report, each drawn into a figure or a part of one: curves, schedule, accuracy and its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.console.report.plan_figures import COLOURS, band
+from trm_cli.schedule.curves import Quantity, Segment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+    from matplotlib.ticker import Locator
+
+BLUE, PALE_BLUE, RED, GREY, GREEN = "#2166ac", "#a6c8e4", "#b2182b", "#8a8a8a", "#1b7837"
+_POINTS = 400
+_WINDOWS = 60
+_NAMES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
+
+
+def training(figure: FigureBase, records: Sequence[Mapping[str, Any]]) -> None:
+    """Loss, and accuracy on training rows and on the test set, over the updates. records: those of metrics.jsonl."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    steps = [record for record in records if record.get("kind") == "train"]
+    tests = [record for record in records if record.get("kind") == "eval"]
+    left, right = figure.subplots(1, 2)
+    _titled(left, "loss")
+    _curve(left, steps, "loss", BLUE, PALE_BLUE)
+    left.set_yscale("log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_locator(NullLocator())
+    _titled(right, "exact accuracy, %")
+    _curve(right, steps, "exact_accuracy", GREY, "#d9d9d9", scale=100, label="training rows")
+    if tests:
+        places = [record["step"] for record in tests]
+        style = {"marker": "o", "markersize": 4.5, "linewidth": 1.6, "clip_on": False, "zorder": 5}
+        right.plot(places, [100 * record["exact_accuracy"] for record in tests], color=BLUE, label="test", **style)
+        right.plot(places, [100 * record["token_accuracy"] for record in tests], color=PALE_BLUE, label="test, tokens",
+                   **{**style, "zorder": 4})  # fmt: skip
+    right.set_ylim(0, 103)
+    if right.lines:
+        place = {"loc": "lower right", "bbox_to_anchor": (1.01, 0.985), "ncols": len(right.lines)}
+        right.legend(frameon=False, fontsize=7.5, handlelength=1.4, columnspacing=1.2, **place)
+    last = max((record["step"] for record in records), default=1)
+    for axis in (left, right):
+        _steps_axis(axis, last)
+
+
+def schedule(figure: FigureBase, plan: Mapping[str, Any]) -> None:
+    """What changes over the run by plan. plan: plan.json."""
+    quantities = [
+        Quantity(one["name"], tuple(Segment(**segment) for segment in one["segments"]), one["unit"])
+        for one in plan["quantities"]
+    ]
+    total = int(plan["total_steps"])
+    steps = sorted({total * part // _POINTS for part in range(_POINTS + 1)})
+    columns = 2 if len(quantities) > 1 else 1
+    rows = -(-len(quantities) // columns)
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for index, quantity in enumerate(quantities):
+        band(axes[index], quantity, steps, COLOURS[index % len(COLOURS)], total)
+        _steps_axis(axes[index], total)
+    for axis in axes[len(quantities) :]:
+        axis.set_axis_off()
+
+
+def schedule_height(plan: Mapping[str, Any]) -> float:
+    """Inches that `schedule` wants."""
+    count = len(plan["quantities"])
+    return 1.5 * (-(-count // 2) if count > 1 else 1) + 0.1
+
+
+def accuracy(figure: FigureBase, evaluation: Mapping[str, Any]) -> None:
+    """Accuracy by each measure of difficulty (ARC: pass@k), after each step, and whether q_halt means what it says."""
+    tables = difficulty_tables(evaluation)
+    axes = figure.subplots(1, 2 + len(tables), width_ratios=[1.15] * len(tables) + [1, 1], squeeze=False)[0]
+    for axis, (name, rows) in zip(axes, tables, strict=False):
+        _bars(axis, name, rows)
+    _by_step(axes[-2], evaluation)
+    _calibration(axes[-1], evaluation["q_halt"])
+
+
+def difficulty_tables(evaluation: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
+    """(title, [(label, share)]) of what is drawn as bars, two of them at most."""
+    tables = []
+    if "arc" in evaluation:
+        tables.append(("pass@k, %", [(f"{one['k']:,}", one) for one in evaluation["arc"]["pass"]]))
+    for name, rows in evaluation["by_difficulty"].items():
+        if len(rows) > 1:
+            title = f"exact by {_NAMES.get(name, name)}, %"
+            tables.append((title, [(row["label"], row["exact"]) for row in rows]))
+    return tables[:2]
+
+
+def _bars(axis: Axes, title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    _titled(axis, title)
+    places = range(len(rows))
+    values = [100 * (share["value"] or 0.0) for _, share in rows]
+    axis.bar(places, values, width=0.72, color=BLUE, zorder=2)
+    reach = [
+        [value - 100 * share["low"] for value, (_, share) in zip(values, rows, strict=True)],
+        [100 * share["high"] - value for value, (_, share) in zip(values, rows, strict=True)],
+    ]
+    axis.errorbar(places, values, yerr=reach, fmt="none", ecolor="#333333", elinewidth=1.1, capsize=2.5, zorder=3)
+    crowded = len(rows) > 6  # the two ends of a bin then stand below each other
+    names = [label.replace("-", "-\n", 1) if crowded else label for label, _ in rows]
+    labels = [f"{name}\n{share['count']:,}" for name, (_, share) in zip(names, rows, strict=True)]
+    axis.set_xticks(places, labels, fontsize=7.5)
+    axis.set_xlabel("and how many", fontsize=8, color="#666666")
+    axis.set_ylim(0, 103)
+    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+
+
+def _by_step(axis: Axes, evaluation: Mapping[str, Any]) -> None:
+    shares = evaluation["steps"]["exact_after"]
+    _titled(axis, "exact after each step, %")
+    steps = range(1, len(shares) + 1)
+    axis.fill_between(
+        steps, [100 * s["low"] for s in shares], [100 * s["high"] for s in shares], color=BLUE, alpha=0.15, linewidth=0
+    )
+    axis.plot(steps, [100 * (s["value"] or 0.0) for s in shares], color=BLUE, marker="o", markersize=4, linewidth=1.6)
+    trained = evaluation["protocol"]["trained_steps"]
+    if len(shares) > trained:
+        axis.axvline(trained, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)))
+    axis.set_ylim(0, 103)
+    axis.xaxis.set_major_locator(_whole_numbers(8))
+    axis.set_xlabel("supervision step", fontsize=8, color="#666666")
+    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+
+
+def _calibration(axis: Axes, q_halt: Mapping[str, Any]) -> None:
+    _titled(axis, "right, by q_halt, %")
+    axis.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, linestyle=(0, (3, 3)))
+    rows = q_halt["bins"]
+    most = max((one["right"]["count"] for one in rows), default=1)
+    for one in rows:
+        share = one["right"]
+        place, value = 100 * one["confidence"], 100 * share["value"]
+        axis.errorbar([place], [value], yerr=[[value - 100 * share["low"]], [100 * share["high"] - value]],
+                      color=BLUE, elinewidth=1.0, capsize=2)  # fmt: skip
+        axis.scatter(
+            [place], [value], s=16 + 90 * share["count"] / most, color=BLUE, alpha=0.85, linewidths=0, zorder=3
+        )
+    axis.set_xlim(-3, 103)
+    axis.set_ylim(-3, 103)
+    axis.set_xlabel("what it says, %; larger: more rows", fontsize=8, color="#666666")
+    axis.grid(color="#e6e6e6", linewidth=0.8)
+
+
+def _curve(
+    axis: Axes,
+    records: Sequence[Mapping[str, Any]],
+    name: str,
+    colour: str,
+    pale: str,
+    *,
+    scale: float = 1.0,
+    label: str | None = None,
+) -> None:
+    """A noisy series, and its mean over a sixtieth of the run."""
+    points = [(record["step"], scale * record[name]) for record in records if record.get(name) is not None]
+    if not points:
+        return
+    steps, values = zip(*points, strict=True)
+    axis.plot(steps, values, color=pale, linewidth=0.7)
+    window = max(1, len(values) // _WINDOWS)
+    smooth = [sum(values[max(0, end - window) : end]) / min(window, end) for end in range(1, len(values) + 1)]
+    axis.plot(steps, smooth, color=colour, linewidth=1.6, label=label)
+
+
+def _titled(axis: Axes, title: str) -> None:
+    axis.set_title(title, loc="left", fontsize=9, fontweight="bold", pad=6)
+
+
+def _steps_axis(axis: Axes, last: int) -> None:
+    axis.set_xlim(0, last)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.xaxis.set_major_locator(_whole_numbers(5))
+    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def _whole_numbers(most: int) -> Locator:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=most, integer=True)

@@ -1,0 +1,95 @@
+"""A running build as a person sees it: the command line, a progress bar, and what the builder says."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from trm_cli.console.output import stderr, stdout
+from trm_cli.console.tables import table
+from trm_cli.data.building.builder_process import BuildProgress
+
+
+def show_command(command: Sequence[str]) -> None:
+    """Print the builder's command line as it could be typed, on stderr."""
+    words = ["python" if word == sys.executable else word for word in command]
+    stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
+
+
+class BuildView:
+    """A progress bar on a terminal; elsewhere a line for each note and for every tenth of the work."""
+
+    def __init__(self, title: str) -> None:
+        self._console: Console = stderr()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._title = title
+        self._task = self._bar.add_task(title, total=None, unit="")
+        self._tenth = -1
+
+    def __enter__(self) -> BuildView:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def progress(self, report: BuildProgress) -> None:
+        """Show how far the build is."""
+        self._bar.update(self._task, completed=report.done, total=report.total, unit=report.unit)
+        tenth = 10 * report.done // max(1, report.total)
+        if not self._console.is_terminal and (report.note or tenth > self._tenth):
+            note = f": {report.note}" if report.note else ""
+            self.line(f"{report.done:,} of {report.total:,} {report.unit}{note}")
+        elif report.note:
+            self.line(report.note)
+        self._tenth = max(self._tenth, tenth)
+
+    def line(self, text: str) -> None:
+        """Show what the builder says; a note about a stand-in stands out."""
+        before, mark, note = text.partition("NOTE:")
+        if mark:
+            self._console.print(Text.assemble(before, (mark + note, "bold yellow")), soft_wrap=True)
+        else:
+            self._console.print(Text(text, "dim"), soft_wrap=True)
+
+
+def show_plan(model: str, plan: Mapping[str, object]) -> None:
+    """Print what a builder would build as a table."""
+    view = table("split", "groups", "examples per puzzle", "puzzles", right=(1, 2, 3))
+    stdout().print(Text.assemble(("the dataset that is planned for ", ""), (model, "bold")))
+    for split in ("train", "test"):
+        facts = plan.get(split)
+        if isinstance(facts, Mapping):
+            view.add_row(
+                split,
+                f"{facts.get('total_groups', 0):,}",
+                f"{facts.get('mean_puzzle_examples', 0):g}",
+                f"{facts.get('total_puzzles', 0):,}",
+            )
+    stdout().print(view)
+    names = {"seq_len": "sequence length", "vocab_size": "vocabulary", "num_puzzle_identifiers": "puzzle identifiers"}
+    facts_line = ", ".join(f"{label} {plan[key]:,}" for key, label in names.items() if isinstance(plan.get(key), int))
+    stdout().print(facts_line, markup=False)
+    sources = plan.get("sources")
+    for source in sources if isinstance(sources, Sequence) else []:
+        if isinstance(source, Mapping) and source.get("note"):
+            stdout().print(Text.assemble((f"{source.get('name')}: ", "bold"), (str(source["note"]), "yellow")))

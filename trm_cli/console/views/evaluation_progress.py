@@ -1,0 +1,49 @@
+"""How far an evaluation is: a bar on a terminal, elsewhere a line now and then; with its rate and the time left."""
+
+from __future__ import annotations
+
+import time
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from trm_cli.console.output import note, stderr
+from trm_cli.console.views.training import LINE_SECONDS, duration
+
+
+class EvaluationProgress:
+    """Counts rows on stderr. The rate is that of the rows that this process has scored itself."""
+
+    def __init__(self, title: str, rows: int) -> None:
+        self._title = title
+        self._rows = rows
+        self._done = self._found = 0
+        self._started = self._spoke = time.monotonic()
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("rows  {task.fields[speed]}"))
+        self._bar = Progress(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal)
+        self._task = self._bar.add_task("", total=rows, speed="")
+
+    def __enter__(self) -> EvaluationProgress:
+        note(self._title)
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+        seconds = time.monotonic() - self._started
+        if self._done == self._rows:
+            kept = f" ({self._found:,} of them scored before)" if self._found else ""
+            note(f"{self._done:,} rows in {duration(seconds)}{kept}")
+
+    def advanced(self, done: int, found: bool) -> None:
+        """Note that `done` rows have a result; found: the latest of them had it already."""
+        if found:
+            self._found += done - self._done
+        self._done = done
+        now = time.monotonic()
+        own = done - self._found
+        speed = own / max(now - self._started, 1e-9)
+        left = f", {duration((self._rows - done) / speed)} left" if own else ""
+        self._bar.update(self._task, completed=done, speed=f"{speed:,.0f}/s{left}")
+        if not stderr().is_terminal and now - self._spoke > LINE_SECONDS and done < self._rows:
+            self._spoke = now
+            note(f"{done:,} of {self._rows:,} rows, {speed:,.0f} a second{left}")

@@ -1,0 +1,118 @@
+"""A model by component, its memory, its arithmetic, and the verdict on a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from trm_cli.console.tables import facts, table
+
+if TYPE_CHECKING:
+    from trm_cli.workflows.model_report import ModelReport
+
+_MEMORY = {
+    "weights": "float32, of which a copy in the precision is made",
+    "gradients": "",
+    "moments": "two of each weight that the optimizer keeps",
+    "average": "the averaged weights that evaluations use",
+    "state": "replay, memory, concepts, tables",
+    "carry": "what goes from one update to the next, in and out",
+    "activations": "what the forward pass leaves for the backward pass",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a machine with `room` bytes can train the model in `precision`, and the largest batch that it can."""
+
+    machine: str
+    precision: str
+    room: int
+    needed: int
+    largest_batch: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is needed is there."""
+        return self.needed <= self.room
+
+
+def model_screen(name: str, report: ModelReport, verdicts: Sequence[Verdict]) -> RenderableType:
+    """Everything about a model, 80 columns wide."""
+    head = Text(f"{name}: {millions(report.parameters)} parameters", style="bold")
+    head.append(f"  ({report.rows.vocab_size} tokens, rows of {report.rows.seq_len:,} places)", style="not bold")
+    source = Text(f"sizes from {report.rows.source}", style="dim")
+    return Group(head, source, Text(), _parts(report), Text(), _memory(report), Text(), *map(_verdict, verdicts))
+
+
+def model_document(name: str, report: ModelReport, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The same as plain data: parameters, operations for one row and one update, bytes."""
+    return {
+        "schema_version": 1,
+        "name": name,
+        "parameters": report.parameters,
+        "components": {part.name: _without_name(asdict(part)) for part in report.parts},
+        "rows": asdict(report.rows),
+        "batch_size": report.batch_size,
+        "precision": report.precision,
+        "update_operations": report.update_operations,
+        "memory": {**asdict(report.memory), "total": report.memory.total},
+        "verdicts": [{**asdict(verdict), "fits": verdict.fits} for verdict in verdicts],
+    }
+
+
+def _without_name(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != "name"}
+
+
+def _parts(report: ModelReport) -> RenderableType:
+    made = table("part", "parameters", "share", "GFLOP a row", "with backward", right=(1, 2, 3, 4))
+    for part in report.parts:
+        share = part.parameters / report.parameters
+        made.add_row(part.name, f"{part.parameters:,}", f"{share:.1%}", _giga(part.forward), _giga(part.training))
+    forward, training = (sum(getattr(part, kind) for part in report.parts) for kind in ("forward", "training"))
+    made.add_section()
+    made.add_row("all", f"{report.parameters:,}", "", _giga(forward), _giga(training), style="bold")
+    return made
+
+
+def _memory(report: ModelReport) -> RenderableType:
+    made = table("memory", "size", f"batch {report.batch_size:,} in {report.precision}", right=(1,))
+    for name, size in asdict(report.memory).items():
+        if size:
+            made.add_row(name, size_of(size), Text(_MEMORY[name], style="dim"))
+    made.add_section()
+    made.add_row("at most", size_of(report.memory.total), "", style="bold")
+    updates = facts()
+    updates.add_row("one update", f"{report.update_operations / 1e12:,.3g} TFLOP in matrix products")
+    return Group(made, Text(), updates)
+
+
+def _verdict(verdict: Verdict) -> Text:
+    needed = f"{size_of(verdict.needed)} of {size_of(verdict.room)} in {verdict.precision}"
+    if verdict.fits:
+        return Text(f"{verdict.machine}: fits, {needed}; up to a batch of {verdict.largest_batch:,}", "green")
+    advice = f"a batch of {verdict.largest_batch:,} would" if verdict.largest_batch else "no batch would"
+    return Text(f"{verdict.machine}: does not fit, {needed}; {advice}", "red")
+
+
+def size_of(size: int) -> str:
+    """Bytes as people say them: 13.7 GB, 24 MB, 0.3 MB."""
+    if size >= 1e9:
+        return f"{size / 1e9:,.1f} GB"
+    return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:,.1f} MB"
+
+
+def millions(count: int) -> str:
+    """A number of parameters as people say it: 167 M, 6.83 M, 124,000."""
+    if count < 1_000_000:
+        return f"{round(count, -3):,}" if count > 10_000 else f"{count:,}"
+    return f"{count / 1e6:.3g} M" if count < 999_500_000 else f"{count / 1e9:.3g} G"
+
+
+def _giga(operations: int) -> str:
+    return "-" if not operations else f"{operations / 1e9:,.4f}" if operations < 1e9 else f"{operations / 1e9:,.1f}"

@@ -1,0 +1,115 @@
+"""One ARC task as its JSON file has it, and which task of a dataset it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
+from trm_cli.data.augmentation import arc
+from trm_cli.data.files.metadata import read_metadata
+from trm_cli.data.files.puzzle_arrays import read_puzzle_arrays
+from trm_cli.errors import UsageError
+
+Grid = NDArray[np.uint8]
+Pair = tuple[bytes, bytes]
+_SQUARE = (arc.SIDE, arc.SIDE)
+
+
+@dataclass(frozen=True)
+class ArcTask:
+    """Demonstrations, and test inputs with their outputs where the file has them; grids [H, W] of colours 0..9."""
+
+    demonstrations: tuple[tuple[Grid, Grid], ...]
+    tests: tuple[tuple[Grid, Grid | None], ...]
+
+
+def parse_arc_task(text: str, name: str | None = None) -> ArcTask:
+    """Read {"train": [{"input", "output"}], "test": [{"input"}]}, or the task `name` of a file of many.
+
+    Raises UsageError naming the place that is wrong.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise UsageError(
+            f"this is no JSON: {error}", hint='an ARC task looks like {"train": [...], "test": [{"input": [[0, 1]]}]}'
+        ) from error
+    if isinstance(document, dict) and name is not None and name in document:
+        document = document[name]
+    if not isinstance(document, dict) or not isinstance(document.get("test"), list) or not document["test"]:
+        many = isinstance(document, dict) and document and all(isinstance(value, dict) for value in document.values())
+        hint = (
+            "the file holds many tasks: name one with --task" if many else "it needs a list `test` of {input} records"
+        )
+        raise UsageError("this JSON is no ARC task", hint=hint)
+    shown = document.get("train", [])
+    demonstrations = [
+        (_grid(pair, "input", f"train {i}"), _grid(pair, "output", f"train {i}")) for i, pair in enumerate(shown, 1)
+    ]
+    tests = [
+        (_grid(pair, "input", f"test {i}"), _grid(pair, "output", f"test {i}") if _has_output(pair) else None)
+        for i, pair in enumerate(document["test"], 1)
+    ]
+    return ArcTask(tuple(demonstrations), tuple(tests))
+
+
+def _has_output(pair: Any) -> bool:
+    return isinstance(pair, dict) and pair.get("output") is not None
+
+
+def _grid(pair: Any, side: str, where: str) -> Grid:
+    rows = pair.get(side) if isinstance(pair, dict) else None
+    right = (
+        isinstance(rows, list)
+        and 1 <= len(rows) <= arc.SIDE
+        and all(isinstance(row, list) and 1 <= len(row) <= arc.SIDE and len(row) == len(rows[0]) for row in rows)
+        and all(type(cell) is int and 0 <= cell < arc.COLOURS for row in rows for cell in row)
+    )
+    if not right:
+        raise UsageError(f"{where}: `{side}` must be a rectangle of up to {arc.SIDE}x{arc.SIDE} colours 0 to 9")
+    return np.array(rows, dtype=np.uint8)
+
+
+def encode(grids: list[Grid]) -> NDArray[np.uint8]:
+    """Tokens [N, 900] of grids at the top left."""
+    return arc.encode_grids([(grid.shape[0], grid.shape[1], grid.tobytes()) for grid in grids])
+
+
+def find_task(task: ArcTask, root: str | Path, identifiers: ArcIdentifiers) -> str | None:
+    """The name of the task in a dataset that has all these demonstrations; None where there is none."""
+    if not task.demonstrations:
+        return None
+    given = [encode([pair[side] for pair in task.demonstrations]) for side in (0, 1)]
+    wanted = set(_pairs(*given))
+    metadata = read_metadata(root, "train")
+    for set_name in metadata.sets:
+        arrays = read_puzzle_arrays(root, "train", set_name, metadata)
+        owners = identifiers.owners[arrays.puzzle_identifiers]
+        plain = (identifiers.codes[arrays.puzzle_identifiers] == 0) & (owners != NO_TASK)
+        for puzzle in np.flatnonzero(plain).tolist():
+            rows = slice(arrays.puzzle_indices[puzzle], arrays.puzzle_indices[puzzle + 1])
+            if wanted <= set(_pairs(arrays.inputs[rows], arrays.labels[rows])):
+                return identifiers.tasks[int(owners[puzzle])]
+    return None
+
+
+def _pairs(inputs: NDArray[np.integer], labels: NDArray[np.integer]) -> list[Pair]:
+    """Pairs of rows [N, 900] as keys: their colours, both moved by as much as the input is away from the top left.
+
+    End marks are left out: a grid that was shifted to the edge has none.
+    """
+    found = []
+    for row in zip(inputs, labels, strict=True):
+        given, wanted = (
+            np.where(tokens == arc.EOS, arc.PAD, tokens).astype(np.uint8).reshape(_SQUARE) for tokens in row
+        )
+        marked = given != arc.PAD
+        shift = (-int(marked.any(1).argmax()), -int(marked.any(0).argmax()))
+        found.append((np.roll(given, shift, (0, 1)).tobytes(), np.roll(wanted, shift, (0, 1)).tobytes()))
+    return found

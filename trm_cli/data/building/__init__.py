@@ -1,0 +1,1 @@
+"""Dataset builders seen from outside: the builder process, its progress and heartbeat, a build beside a run."""

@@ -1,0 +1,289 @@
+"""Running a dataset builder: which program it is, its progress, its signals, and what its exit code means.
+
+Nothing is drawn here: progress and messages go to the functions that the caller gives.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
+
+_PACKAGE = "dataset_builders"
+_CONTINUES = "what was finished is kept; the same command continues"
+_POLL_SECONDS = 0.2
+_LAST_WORDS_SECONDS = 2.0
+
+
+class BuildStopped(TrmError):
+    """The build was ended by a signal."""
+
+    def __init__(self, message: str, code: ExitCode) -> None:
+        super().__init__(message, hint=_CONTINUES)
+        self.exit_code = code
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """One report of a builder: `done` of `total` units; `note` where something happened."""
+
+    done: int
+    total: int
+    unit: str
+    note: str = ""
+
+
+def builder_command(builder: str, flags: Sequence[str]) -> list[str]:
+    """Return the command line of a builder.
+
+    `builder` is one of the package (`dataset_builders/sudoku.py` or `dataset_builders.sudoku`), a Python file, another
+    importable module, or any executable file or command. A file below the current directory comes first.
+
+    Raises UsageError where it is none of these.
+    """
+    module = builder.removesuffix(".py").replace("/", ".").replace("\\", ".").strip(".")
+    packaged = module.startswith(f"{_PACKAGE}.") and importlib.util.find_spec(module) is not None
+    path = Path(builder)
+    if path.is_file():
+        if packaged and _is_packaged_file(path, module):
+            return [sys.executable, "-m", module, *flags]
+        if path.suffix == ".py":
+            return [sys.executable, str(path), *flags]
+        if os.access(path, os.X_OK):
+            return [str(path.resolve()), *flags]
+        raise UsageError(
+            f"dataset_builder {builder} is neither a Python file nor executable", hint=f"chmod +x {builder}"
+        )
+    if packaged:
+        return [sys.executable, "-m", module, *flags]
+    found = shutil.which(builder)
+    if found is not None:
+        return [found, *flags]
+    if "/" not in builder and not builder.endswith(".py") and _is_module(builder):
+        return [sys.executable, "-m", builder, *flags]
+    raise UsageError(
+        f"dataset_builder {builder} is no file, no builder of this package and no command",
+        hint="a path counts from the current directory",
+    )
+
+
+def _is_packaged_file(path: Path, module: str) -> bool:
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path.resolve()
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def plan_build(builder: str, flags: Sequence[str]) -> dict[str, object]:
+    """Ask a builder what it would build. Raises as `BuilderProcess.wait` does, and DatasetError for a bad answer."""
+    process = BuilderProcess(builder_command(builder, [*flags, "--plan"]))
+    lines: list[str] = []
+    process.wait(on_line=lines.append)
+    try:
+        document = json.loads(process.output)
+    except ValueError as error:
+        raise DatasetError(f"{builder} --plan did not print one JSON object: {error}") from error
+    if not isinstance(document, dict):
+        raise DatasetError(f"{builder} --plan printed {type(document).__name__} where an object was expected")
+    return document
+
+
+def run_build(
+    builder: str,
+    flags: Sequence[str],
+    on_progress: Callable[[BuildProgress], None] = lambda _: None,
+    on_line: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run a builder to its end in this process' foreground; SIGINT and SIGTERM are passed on to it. Raises TrmError."""
+    process = BuilderProcess(builder_command(builder, flags))
+    with forwarded_signals(process):
+        try:
+            process.wait(on_progress, on_line)
+        finally:
+            if process.running:
+                process.stop()
+
+
+@dataclass
+class BuilderProcess:
+    """A running builder. `trm train` keeps one in the background while it trains on the chunks that are finished."""
+
+    command: Sequence[str]
+    output: str = ""
+    stopped_by: int | None = None
+    _events: queue.SimpleQueue[BuildProgress | str | None] = field(default_factory=queue.SimpleQueue)
+    _last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+
+    def __post_init__(self) -> None:
+        # The package of this program must be found also where it is used from its folder without being installed.
+        paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "TRM_PROGRESS": "json", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        try:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env=environment,
+                # A session of its own: Ctrl-C reaches this process alone, which passes it on, once.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UsageError(f"the builder {self.command[0]} cannot be started: {error.strerror}") from error
+        self._open_streams = 2
+        self._readers: list[threading.Thread] = []
+        for stream, reader in ((self._process.stdout, self._read_output), (self._process.stderr, self._read_errors)):
+            assert stream is not None
+            self._readers.append(threading.Thread(target=reader, args=(stream,), daemon=True))
+            self._readers[-1].start()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the builder has not ended yet."""
+        return self._process.poll() is None
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask the builder to end; what it has finished stays."""
+        self.stopped_by = number
+        if self.running:
+            self._process.send_signal(number)
+
+    def events(self) -> Iterator[BuildProgress | str]:
+        """Yield what the builder has said since the last call, without waiting."""
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                return
+            if event is None:
+                self._open_streams -= 1
+            else:
+                yield event
+
+    def join_readers(self) -> None:
+        """Let the last words of a builder that has ended arrive. Not for ever: a worker may outlive it for a moment."""
+        for reader in self._readers:
+            reader.join(_LAST_WORDS_SECONDS)
+
+    def wait(
+        self,
+        on_progress: Callable[[BuildProgress], None] = lambda _: None,
+        on_line: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Pass on what the builder says until it ends. Raises TrmError unless it ended well."""
+        while self._open_streams:
+            try:
+                event = self._events.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if event is None:
+                self._open_streams -= 1
+            elif isinstance(event, BuildProgress):
+                on_progress(event)
+            else:
+                on_line(event)
+        self._process.wait()
+        self.require_success()
+
+    def require_success(self) -> None:
+        """Raise the error that the exit code of an ended builder stands for; its last line of output says why."""
+        code = self._process.returncode
+        if code == 0:
+            return
+        if code in (ExitCode.INTERRUPTED, -signal.SIGINT) or self.stopped_by == signal.SIGINT:
+            raise BuildStopped("the build was interrupted", ExitCode.INTERRUPTED)
+        if code in (ExitCode.TERMINATED, -signal.SIGTERM) or self.stopped_by == signal.SIGTERM:
+            raise BuildStopped("the build was stopped", ExitCode.TERMINATED)
+        reason = self._last_lines[-1] if self._last_lines else "it gave no reason"
+        if code < 0:
+            raise TrmError(f"the builder was killed by signal {-code}", hint=_CONTINUES)
+        if code == ExitCode.USAGE:
+            raise UsageError(f"the builder did not accept its flags: {reason}")
+        if code == ExitCode.DATASET:
+            raise DatasetError(reason)
+        raise TrmError(f"the builder failed with exit code {code}: {reason}")
+
+    def _read_output(self, stream: IO[str]) -> None:
+        kept: list[str] = []
+        with stream:
+            for line in stream:
+                progress = parse_progress(line)
+                if progress is not None:
+                    self._events.put(progress)
+                else:
+                    kept.append(line)
+                    self._events.put(line.rstrip("\n"))
+        self.output = "".join(kept)
+        self._events.put(None)
+
+    def _read_errors(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                text = line.rstrip()
+                _, is_error, reason = text.partition(": error: ")
+                if is_error:
+                    # Told by the exception that it becomes; told here as well it would be read twice.
+                    self._last_lines.append(reason)
+                elif text:
+                    self._last_lines.append(text)
+                    self._events.put(text)
+        self._events.put(None)
+
+
+def parse_progress(line: str) -> BuildProgress | None:
+    """Read one line of a builder's stdout; None where it is no progress report."""
+    if not line.startswith("{"):
+        return None
+    try:
+        document = json.loads(line)
+        return BuildProgress(
+            int(document["done"]), int(document["total"]), str(document["unit"]), str(document.get("note", ""))
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def forwarded_signals(process: BuilderProcess) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM stop the builder, which then ends the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # signature of a signal handler
+        process.stop(number)
+
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

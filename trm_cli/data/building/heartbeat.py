@@ -1,0 +1,125 @@
+"""The sign of life of a running builder, and the reading of it by a trainer that waits. Standard library only.
+
+It lies beside the content, not in it, and is removed when the build is complete: a finished dataset does not depend on
+how often, when or where it was built.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trm_cli.data.stream.plan import FOLDER
+
+INTERVAL_SECONDS = 1.0
+# A builder that gave no sign for this long is taken for dead; on the same machine its process is asked first.
+SILENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Who builds, when it last said so (seconds since the epoch), and how far it is, in records."""
+
+    pid: int
+    host: str
+    time: float
+    done: int
+    total: int
+    error: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the builder can be expected to go on."""
+        if self.error:
+            return False
+        if self.host == socket.gethostname():
+            return _process_exists(self.pid)
+        return time.time() - self.time < SILENCE_SECONDS
+
+
+class Heartbeat:
+    """Writes the sign of life every second, from a thread of its own: a long download must not look like death."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._path = root / FOLDER / f"heartbeat{name}.json"
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._started = False
+        self.progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
+
+    def start(self) -> None:
+        """Write a sign now and one every second until `pause` or `stop`."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._write("")
+        self._started = True
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
+        self._thread.start()
+
+    def pause(self) -> None:
+        """End the thread, not the life."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def stop(self, error: str = "") -> None:
+        """Remove the sign, or leave the reason why there will be no more. Does nothing where none was given."""
+        self.pause()
+        if self._started and error:
+            self._write(error)
+        elif self._started:
+            self._path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL_SECONDS):
+            try:
+                self._write("")
+            except OSError:
+                # A full disk: the builder itself will say so; nobody is helped by a second voice.
+                continue
+
+    def _write(self, error: str) -> None:
+        done, total = self.progress()
+        beat = Beat(os.getpid(), socket.gethostname(), time.time(), done, total, error)
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        # Not flushed to disk: after a power cut nobody is alive anyway.
+        temporary.write_text(json.dumps(asdict(beat)), encoding="utf-8")
+        temporary.replace(self._path)
+
+
+def read_beats(root: str | Path) -> list[Beat]:
+    """Return the signs of life of all builders (shards) of a dataset; none when nobody builds it."""
+    beats = []
+    for path in sorted(Path(root, FOLDER).glob("heartbeat*.json")):
+        try:
+            beats.append(Beat(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError):
+            # Removed or replaced between the listing and the reading.
+            continue
+    return beats
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only waits to be noticed by its parent; always False where /proc is missing."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return False
+    return bool(fields) and fields[0] == "Z"

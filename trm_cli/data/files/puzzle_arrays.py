@@ -1,0 +1,165 @@
+"""Puzzle arrays on disk: the layout of the original TRM and HRM code, written and read.
+
+`{split}/dataset.json` and for each set name (only "all" in practice): inputs and labels [N, S], puzzle_identifiers
+[puzzles], puzzle_indices [puzzles + 1] (offsets of examples), group_indices [groups + 1] (offsets of puzzles).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from trm_cli.data.files.durable import atomic_file, write_atomically
+from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata
+from trm_cli.errors import DatasetError
+
+IntArray = NDArray[np.integer]
+_REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
+
+
+@dataclass(frozen=True)
+class PuzzleArrays:
+    """One set of one split, inputs and labels memory-mapped. Offsets are int64 whatever the files hold."""
+
+    where: str
+    inputs: IntArray  # [N, S]
+    labels: IntArray  # [N, S]
+    puzzle_identifiers: NDArray[np.int64]  # [puzzles]
+    puzzle_indices: NDArray[np.int64]  # [puzzles + 1]
+    group_indices: NDArray[np.int64]  # [groups + 1]
+
+    @property
+    def groups(self) -> int:
+        """Return the number of groups."""
+        return len(self.group_indices) - 1
+
+    @property
+    def puzzles(self) -> int:
+        """Return the number of stored puzzles."""
+        return len(self.puzzle_identifiers)
+
+
+def array_path(root: str | Path, split: str, name: str, set_name: str = "all") -> Path:
+    """Return where the array `name` ("inputs", "labels", ...) of a split lies."""
+    return Path(root) / split / f"{set_name}__{name}.npy"
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_puzzle_arrays(root: str | Path, split: str, set_name: str, metadata: DatasetMetadata) -> PuzzleArrays:
+    """Open one set of a split and check that its arrays fit each other and the metadata. Raises DatasetError."""
+
+    def load(name: str, dimensions: int) -> IntArray:
+        return _load(array_path(root, split, name, set_name), dimensions)
+
+    inputs, labels = load("inputs", 2), load("labels", 2)
+    identifiers = load("puzzle_identifiers", 1).astype(np.int64)
+    where = str(Path(root) / split)
+    arrays = PuzzleArrays(
+        where=where,
+        inputs=inputs,
+        labels=labels,
+        puzzle_identifiers=identifiers,
+        puzzle_indices=load("puzzle_indices", 1).astype(np.int64),
+        group_indices=load("group_indices", 1).astype(np.int64),
+    )
+    if inputs.shape != labels.shape or inputs.shape[1] != metadata.seq_len:
+        raise _mismatch(
+            where, f"inputs {inputs.shape} and labels {labels.shape} must both be [N, seq_len={metadata.seq_len}]"
+        )
+    _check_offsets(arrays.puzzle_indices, arrays.puzzles, len(inputs), where, "puzzle_indices", "examples")
+    _check_offsets(arrays.group_indices, None, arrays.puzzles, where, "group_indices", "puzzles")
+    if len(identifiers) and not 0 <= identifiers.min() <= identifiers.max() < metadata.num_puzzle_identifiers:
+        raise _mismatch(where, f"puzzle_identifiers must lie in [0, {metadata.num_puzzle_identifiers})")
+    return arrays
+
+
+def _load(path: Path, dimensions: int) -> IntArray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path} is missing", hint=_REBUILD) from error
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu" or array.ndim != dimensions:
+        raise DatasetError(f"{path} must hold integers in {dimensions} dimension(s)", hint=_REBUILD)
+    # A plain array over the same mapped memory: numpy's memmap subclass slows every small gather down.
+    return np.asarray(array)
+
+
+def _check_offsets(offsets: IntArray, count: int | None, end: int, where: str, name: str, of_what: str) -> None:
+    if len(offsets) < 2 or (count is not None and len(offsets) != count + 1):
+        raise _mismatch(where, f"{name} has {len(offsets)} entries, expected one more than there are puzzles or groups")
+    # Strictly increasing: an empty puzzle could never be drawn and would stall an epoch made of such.
+    if offsets[0] != 0 or offsets[-1] != end or np.any(np.diff(offsets) <= 0):
+        raise _mismatch(where, f"{name} must rise from 0 to the {end} {of_what} without a repeat")
+
+
+def _mismatch(where: str, what: str) -> DatasetError:
+    return DatasetError(f"{where}: the arrays do not fit together: {what}", hint=_REBUILD)
+
+
+# ---------------------------------------------------------------- writing
+
+
+class NpyWriter:
+    """Receives rows of an array whose final shape is known from the start."""
+
+    def __init__(self, stream, shape: tuple[int, ...], dtype: DTypeLike) -> None:  # type: ignore[no-untyped-def]
+        self._stream = stream
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self.rows = 0
+        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+
+    def append(self, rows: NDArray[np.generic]) -> None:
+        """Write rows [n, ...]."""
+        if rows.shape[1:] != self._shape[1:]:
+            raise ValueError(f"rows of shape {rows.shape[1:]} do not fit into an array of shape {self._shape}")
+        self._stream.write(np.ascontiguousarray(rows, dtype=self._dtype).tobytes())
+        self.rows += len(rows)
+
+
+@contextmanager
+def npy_writer(path: str | Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[NpyWriter]:
+    """Write a .npy file row by row, without ever holding it; it appears under its name only when it is whole."""
+    with atomic_file(path) as stream:
+        writer = NpyWriter(stream, shape, dtype)
+        yield writer
+        if writer.rows != shape[0]:
+            raise ValueError(f"{path}: {writer.rows} rows were written where {shape[0]} were announced")
+
+
+def write_npy(path: str | Path, array: NDArray[np.generic]) -> None:
+    """Write one array atomically; the bytes depend on dtype, shape and values only."""
+    with npy_writer(path, array.shape, array.dtype) as writer:
+        writer.append(array)
+
+
+def write_split(
+    root: str | Path,
+    split: str,
+    metadata: DatasetMetadata,
+    arrays: Mapping[str, NDArray[np.generic]],
+    *,
+    written: Sequence[str] = (),
+) -> list[str]:
+    """Write one split and return the names of its files relative to root, for the manifest.
+
+    `arrays` are keyed "inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices" and whatever else
+    the builder keeps; `written` names arrays that were already written with `npy_writer`. The original code wants the
+    last three as int32. `dataset.json` is written last: a directory that has it has the arrays.
+    """
+    directory = Path(root) / split
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        write_npy(array_path(root, split, name), array)
+    write_atomically(directory / METADATA_NAME, metadata.to_bytes())
+    return [f"{split}/all__{name}.npy" for name in (*written, *arrays)] + [f"{split}/{METADATA_NAME}"]

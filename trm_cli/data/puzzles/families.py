@@ -1,0 +1,89 @@
+"""The kinds of puzzle that a person can type: how a text becomes tokens, and whether an answer is right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.puzzles import sudoku_text
+from trm_cli.data.puzzles.maze_text import judge_maze, maze_line, parse_maze
+
+_ARC_CELLS, _ARC_VOCABULARY, _MAZE_VOCABULARY = 900, 12, 6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is right by the rules of the puzzle alone, and why."""
+
+    solved: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sudoku:
+    """Boards whose boxes are `box` = (rows, columns)."""
+
+    box: tuple[int, int]
+    cells: int
+
+    def parse(self, text: str) -> list[int]:
+        """Tokens [cells] of a board. Raises UsageError."""
+        return sudoku_text.parse_sudoku(text, self.cells)
+
+    def line(self, tokens: Sequence[int]) -> str:
+        """A board in one line."""
+        return "".join(sudoku_text.symbol(token) for token in tokens)
+
+    def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> Verdict:
+        """Whether every rule holds and every clue is kept."""
+        if sudoku_text.is_solution(answer, puzzle, self.box):
+            return Verdict(True, "every rule holds")
+        if clashes := sudoku_text.conflicts(answer, self.box):
+            return Verdict(False, f"{len(clashes)} cells break a rule")
+        return Verdict(False, "the answer changes a clue or leaves a blank")
+
+
+@dataclass(frozen=True)
+class Maze:
+    """Square mazes."""
+
+    cells: int
+
+    @property
+    def side(self) -> int:
+        """Rows, and columns."""
+        return math.isqrt(self.cells)
+
+    def parse(self, text: str) -> list[int]:
+        """Tokens [cells] of a maze. Raises UsageError."""
+        return parse_maze(text, self.cells)
+
+    def line(self, tokens: Sequence[int]) -> str:
+        """A maze in one line."""
+        return maze_line(tokens)
+
+    def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> Verdict:
+        """Whether the marked cells are a shortest way."""
+        return Verdict(*judge_maze(puzzle, answer))
+
+
+TextFamily = Sudoku | Maze
+
+
+def family_of(metadata: DatasetMetadata) -> TextFamily | Literal["arc"] | None:
+    """What kind of puzzle a dataset holds; None for what cannot be typed.
+
+    The original datasets do not say it: there, sequence and vocabulary tell the kinds apart.
+    """
+    kind, cells = metadata.kind, metadata.seq_len
+    square = math.isqrt(cells) ** 2 == cells
+    if kind == "arc" or (kind is None and (cells, metadata.vocab_size) == (_ARC_CELLS, _ARC_VOCABULARY)):
+        return "arc"
+    if kind in (None, "sudoku") and (box := sudoku_text.box_of(metadata)) is not None:
+        return Sudoku(box, cells)
+    if kind == "maze" or (kind is None and square and metadata.vocab_size == _MAZE_VOCABULARY):
+        return Maze(cells)
+    return None

@@ -1,0 +1,100 @@
+"""Sudoku boards as people write them, to tokens and back. A board is N x N with N = box rows x box columns.
+
+Tokens: 0 padding, 1 blank, digit d is d + 1. Digits beyond 9 are letters: A is 10.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.errors import UsageError
+
+BLANKS = ".0_*"
+_DECORATION = set("|+-=: \t\r\n,;")
+_DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def parse_sudoku(text: str, cells: int) -> list[int]:
+    """Read one board from text: one character a cell, `.` or 0 for a blank; spaces, lines and frames are ignored.
+
+    cells: how many cells the model's board has. Raises UsageError naming what is wrong.
+    """
+    side = math.isqrt(cells)
+    tokens: list[int] = []
+    for character in text:
+        if character in BLANKS:
+            tokens.append(1)
+        elif character in _DECORATION:
+            continue
+        elif (digit := _DIGITS.find(character.upper()) + 1) and digit <= side:
+            tokens.append(digit + 1)
+        else:
+            raise UsageError(
+                f"{character!r} is not a cell of a {side}x{side} Sudoku: digits 1 to {_DIGITS[side - 1]}, . for a blank"
+            )
+    if len(tokens) != cells:
+        raise UsageError(
+            f"this puzzle has {len(tokens)} cells, the run was trained on {side}x{side} boards ({cells} cells)",
+            hint=f"write {cells} characters, for instance {'.' * side} for an empty row",
+        )
+    return tokens
+
+
+def conflicts(tokens: Sequence[int], box: tuple[int, int]) -> list[int]:
+    """Indices of cells whose digit stands twice in a row, a column or a box; blanks never conflict."""
+    side = box[0] * box[1]
+    bad: set[int] = set()
+    for unit in units(box):
+        seen: dict[int, int] = {}
+        for cell in unit:
+            token = tokens[cell]
+            if token <= 1:
+                continue
+            if token in seen:
+                bad |= {cell, seen[token]}
+            seen[token] = cell
+    assert len(tokens) == side * side
+    return sorted(bad)
+
+
+def is_solution(answer: Sequence[int], puzzle: Sequence[int], box: tuple[int, int]) -> bool:
+    """Whether `answer` is full, keeps every clue of `puzzle`, and breaks no rule."""
+    side = box[0] * box[1]
+    full = all(2 <= token <= side + 1 for token in answer)
+    keeps = all(clue in (1, token) for clue, token in zip(puzzle, answer, strict=True))
+    return full and keeps and not conflicts(answer, box)
+
+
+def units(box: tuple[int, int]) -> list[list[int]]:
+    """The cells of every row, column and box of a board whose boxes are `box` = (rows, columns) in size."""
+    height, width = box
+    side = height * width
+    rows = [[row * side + column for column in range(side)] for row in range(side)]
+    columns = [[row * side + column for row in range(side)] for column in range(side)]
+    boxes = [
+        [(top + row) * side + left + column for row in range(height) for column in range(width)]
+        for top in range(0, side, height)
+        for left in range(0, side, width)
+    ]
+    return rows + columns + boxes
+
+
+def box_of(metadata: DatasetMetadata) -> tuple[int, int] | None:
+    """The box shape of a Sudoku dataset, as its metadata says it or its size implies; None for other puzzles."""
+    side = math.isqrt(metadata.seq_len)
+    root = math.isqrt(side)
+    for source in (metadata.augmentation or {}, metadata.extra):
+        box = source.get("box")
+        if isinstance(box, list | tuple) and len(box) == 2:
+            return int(box[0]), int(box[1])
+    # The published set has no such key: its boards are square, its vocabulary the digits, the blank and the padding.
+    if side * side == metadata.seq_len and root * root == side and metadata.vocab_size == side + 2:
+        return root, root
+    return None
+
+
+def symbol(token: int) -> str:
+    """How a token looks on a board."""
+    return _DIGITS[token - 2] if token >= 2 else "."

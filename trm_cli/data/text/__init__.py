@@ -1,0 +1,1 @@
+"""Text as tokens and back, and which labels of a dataset are text."""

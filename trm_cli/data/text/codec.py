@@ -1,0 +1,101 @@
+"""Text to the tokens of a dataset and back, piece by piece as it is written."""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+from pathlib import Path
+from typing import Protocol
+
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.stream.plan import KIND as STREAM
+from trm_cli.data.text.labels import BYTES, TextLabels, text_labels
+from trm_cli.errors import UsageError
+
+_SHOWN = frozenset("\n\t")
+
+
+class TextCodec(Protocol):
+    """How one dataset writes text."""
+
+    labels: TextLabels
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text."""
+
+    def piece(self, token: int) -> str:
+        """Return what one more token adds to the text; empty while a character is incomplete."""
+
+
+class ByteCodec:
+    """Byte b is the token first + b. What is not UTF-8 becomes a question mark in a box."""
+
+    def __init__(self, labels: TextLabels, *, ascii_only: bool) -> None:
+        self.labels = labels
+        self._ascii_only = ascii_only
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text; for a canvas letters lose their accents, since it has no others."""
+        if self._ascii_only:
+            data = unicodedata.normalize("NFKD", text).encode("ascii", "ignore")
+        else:
+            data = text.encode("utf-8", "replace")
+        return [self.labels.first + byte for byte in data]
+
+    def piece(self, token: int) -> str:
+        """Return the characters that the byte completes."""
+        return self._decoder.decode(bytes([token - self.labels.first]))
+
+
+class TokenizerCodec:
+    """Tokens of a tokenizer.json. Raises UsageError where it cannot be used."""
+
+    def __init__(self, labels: TextLabels, path: Path) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise UsageError("--tokenizer needs the tokenizers package", hint="pip install tokenizers") from error
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the package raises bare Exceptions
+            raise UsageError(f"{path} is not a tokenizer file: {error}") from error
+        if self._tokenizer.get_vocab_size() != labels.stop - labels.first:
+            raise UsageError(
+                f"{path} has {self._tokenizer.get_vocab_size():,} tokens, the run was trained on "
+                f"{labels.stop - labels.first:,}"
+            )
+        self.labels = labels
+        self._written: list[int] = []
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [self.labels.first + token for token in ids]
+
+    def piece(self, token: int) -> str:
+        """Return by how much the decoded text has grown."""
+        before = self._tokenizer.decode(self._written)
+        self._written.append(token - self.labels.first)
+        return str(self._tokenizer.decode(self._written)).removeprefix(before)
+
+
+def text_codec(metadata: DatasetMetadata, tokenizer: Path | None) -> TextCodec:
+    """How a run's dataset writes text. Raises UsageError for one that holds none, or whose tokenizer is not given."""
+    labels = text_labels(metadata)
+    if labels is None:
+        raise UsageError(
+            f"the run was trained on {metadata.kind} puzzles, not on text",
+            hint="`trm solve` is for puzzles; runs of text-optimized, code-optimized and vision-unified write text",
+        )
+    if labels.bytes:
+        return ByteCodec(labels, ascii_only=metadata.kind == STREAM)
+    if tokenizer is None:
+        name = metadata.extra.get("tokens", BYTES)
+        raise UsageError(f"the run's tokens are those of {name}", hint="name that file: --tokenizer tokenizer.json")
+    return TokenizerCodec(labels, tokenizer)
+
+
+def shown(text: str) -> str:
+    """Text for a terminal: what would move its cursor or change its colours becomes a box."""
+    return "".join(one if one in _SHOWN or one.isprintable() else "\ufffd" for one in text)

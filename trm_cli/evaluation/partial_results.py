@@ -1,0 +1,82 @@
+"""What an evaluation has done so far, batch by batch: one that is killed goes on where it stopped.
+
+A folder holds one file a batch; a file is there whole or not at all, and one that cannot be read is made again. The
+folder's name is a digest of everything that the numbers depend on, so that other settings never read these files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.data.files.durable import DirectoryBusy, atomic_file, held_directory
+from trm_cli.errors import TrmError
+
+Columns = dict[str, NDArray[Any]]
+
+
+def digest(facts: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits that stand for JSON-able facts."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class PartialResult:
+    """The folder of one evaluation that is not finished."""
+
+    path: Path
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from the same evaluation. Raises TrmError when one is at it, or on a disk that fails."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held_directory(self.path))
+            except DirectoryBusy as error:
+                raise TrmError(
+                    f"the same evaluation is running in another process (id {error.holder})",
+                    hint="wait for it to end, or stop it: this one then goes on where it stopped",
+                ) from error
+            except OSError as error:
+                raise TrmError(
+                    f"{self.path} cannot be written: {error.strerror}", hint="name another folder with --out"
+                ) from error
+            yield
+
+    def read(self, batch: int) -> Columns | None:
+        """The columns of a batch, or None where they are yet to be made."""
+        try:
+            with np.load(self._file(batch), allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            return None  # damaged on the disk: it costs one batch
+
+    def write(self, batch: int, columns: Columns) -> None:
+        """Make a batch durable. Raises TrmError where the disk fails."""
+        try:
+            with atomic_file(self._file(batch)) as stream:
+                np.savez_compressed(stream, **columns)  # type: ignore[arg-type]
+        except OSError as error:
+            raise TrmError(
+                f"{self._file(batch)} cannot be written: {error.strerror}",
+                hint="make room and run the same command again: it goes on where it stopped",
+            ) from error
+
+    def discard(self) -> None:
+        """Remove the folder: the evaluation is finished and its result is written."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _file(self, batch: int) -> Path:
+        return self.path / f"batch-{batch:06d}.npz"

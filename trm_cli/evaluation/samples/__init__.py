@@ -1,0 +1,1 @@
+"""Sample answers for people: solved puzzles with their steps, generated text, capsule traces."""

@@ -1,0 +1,99 @@
+"""From what a person names (a row, an ARC task, a text) to a canvas, and from a canvas's answer back to people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trm_cli.data.arc.task import Grid
+from trm_cli.data.puzzles.dataset import Batch
+from trm_cli.data.stream.canvas_codes import CanvasSpec, render_target
+from trm_cli.data.stream.canvas_rows import answered_grid, grid_row, text_row
+from trm_cli.data.stream.dataset import StreamDataset
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_CONTROL, IGNORED, TEXT_TARGET
+from trm_cli.data.text.codec import ByteCodec
+from trm_cli.data.text.labels import TextLabels
+from trm_cli.errors import DatasetError, UsageError
+from trm_cli.evaluation.samples.text_generation import Wish, write
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.layers.sampling import Sampling
+
+Said = NDArray[np.uint8] | str
+
+
+def dataset_row(data: StreamDataset, number: int) -> Batch:
+    """Row `number` (from 0) of a split as evaluation sees it, a batch of one. Raises UsageError beyond the last one."""
+    if number >= data.eval_rows:
+        raise UsageError(f"there is no row {number:,}: the {data.split} split has {data.eval_rows:,}, counted from 0")
+    row = data.eval_batch(number, 1)
+    return {name: value for name, value in row.items() if name != "valid"}
+
+
+def pair_row(given: Grid, wanted: Grid | None, canvas_size: int, length: int, identifier: int) -> Batch:
+    """A pair of a task on a canvas. Raises UsageError for a grid that is too large."""
+    try:
+        return grid_row(given, CanvasSpec(canvas_size), length, identifier=identifier, wanted=wanted)
+    except ValueError as error:
+        raise UsageError(str(error), hint="larger grids need a run with a larger arch.canvas_size") from error
+
+
+def continued_row(model: MultimodalHesc, text: str, length: int) -> Batch:
+    """A text on a canvas, with what the model itself writes after it as the target."""
+    codec = ByteCodec(TextLabels(FIRST_BYTE, FIRST_CONTROL, True), ascii_only=True)
+    prompt = codec.encode(text)
+    wish = Wish(prompt, min(TEXT_TARGET, length), Sampling(), seed=0)
+    written = [token for token in write(model, codec.labels, wish, _device(model)) if token != EOS]
+    shown = bytes(token - FIRST_BYTE for token in prompt)
+    following = bytes(token - FIRST_BYTE for token in written)
+    return text_row(shown, CanvasSpec(model.settings.canvas_size), length, following)
+
+
+def _device(model: MultimodalHesc) -> torch.device:
+    return model.network.decoder.table.device
+
+
+def identifier_of(task: str, data_paths: Sequence[str]) -> int:
+    """The puzzle identifier that a run learnt for a task of this name; 0 where its dataset has no such task."""
+    for path in data_paths:
+        try:
+            names = json.loads((Path(path) / "identifiers.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(names, list) and task in names:
+            return names.index(task)
+    return 0
+
+
+def said(answer: NDArray[np.int64], row: Batch, canvas_size: int) -> Said:
+    """An answer [T] for people: a grid, or a text up to its end mark (where the row asks for one, as long as that)."""
+    if int(row["target_kind"][0]) == 0:
+        return grid_said(answer, canvas_size)
+    asked = row["target"][0] != IGNORED
+    tokens = np.asarray(answer, dtype=np.int32)
+    tokens = tokens[asked] if asked.any() else tokens
+    ends = np.flatnonzero(tokens == EOS)
+    return render_target(tokens[: ends[0]] if len(ends) else tokens).decode("utf-8", "replace")
+
+
+def grid_said(answer: NDArray[np.int64], canvas_size: int) -> Grid:
+    """The grid that an answer [T] says."""
+    return answered_grid(answer, CanvasSpec(canvas_size))
+
+
+def wanted_of(row: Batch, canvas_size: int) -> Said | None:
+    """The right answer of a row, where it is known."""
+    if (row["target"][0] == IGNORED).all():
+        return None
+    return said(np.asarray(row["target"][0]).astype(np.int64), row, canvas_size)
+
+
+def require_stream(data: object) -> StreamDataset:
+    """The dataset of a capsule run. Raises DatasetError for another kind."""
+    if not isinstance(data, StreamDataset):
+        raise DatasetError("the dataset of this run is no stream of canvases")
+    return data

@@ -1,0 +1,86 @@
+"""What a capsule network looks at, opens, plans and wants, step by step, for one sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trm_cli.data.puzzles.dataset import Batch
+from trm_cli.models.hesc.inference import StepTrace, think
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.q_control import Action, Settled
+
+Numbers = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LookStep:
+    """One step: answer [T] tokens; confidence that it is right; opened [K]: capsules whose children were visible;
+    shares [paths] and gate of the planner; q [3] in the order of Action; action: its name. None where a part is off."""
+
+    answer: NDArray[np.int64]
+    confidence: float
+    opened: NDArray[np.bool_]
+    shares: Numbers | None
+    gate: float | None
+    q: Numbers | None
+    action: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """One sample: pixels uint8 [H, W, 3]; rows and columns of the grid of capsules; maps [K, side, side]: where each
+    capsule looks (sum 1), the same in every step; residual [K]: what each sketch lost, None where there are no children
+    to compare it with; the steps."""
+
+    pixels: NDArray[np.uint8]
+    grid: tuple[int, int]
+    maps: Numbers
+    residual: Numbers | None
+    steps: tuple[LookStep, ...]
+
+    @property
+    def opened_after(self) -> dict[int, int]:
+        """Capsule -> the step (from 1) after which its children became visible."""
+        found: dict[int, int] = {}
+        for number, step in enumerate(self.steps):
+            for capsule in np.flatnonzero(step.opened).tolist():
+                found.setdefault(capsule, number)
+        return found
+
+
+def look(model: MultimodalHesc, row: Batch, device: torch.device) -> Look:
+    """Think one row (a batch of one, without `valid`) through to the last step."""
+    batch = {name: torch.as_tensor(value).to(device) for name, value in row.items()}
+    settings = model.settings
+    with torch.inference_mode():
+        traces, _ = think(model, batch, Settled())
+        drawn = model.network.rasteriser(batch["canvas_kind"], batch["canvas"], batch.get("picture"))
+    side = settings.geometry.patches_per_side
+    maps = traces[0].maps[0].float().cpu().numpy().reshape(-1, side, side)
+    return Look(
+        pixels=drawn[0].permute(1, 2, 0).cpu().numpy(),
+        grid=(settings.capsule_rows, settings.capsule_columns),
+        maps=maps,
+        residual=_numbers(traces[0].residual) if settings.enable_expansion else None,
+        steps=tuple(_step(trace) for trace in traces),
+    )
+
+
+def _step(trace: StepTrace) -> LookStep:
+    return LookStep(
+        answer=trace.answer[0].cpu().numpy(),
+        confidence=float(torch.sigmoid(trace.q_halt[0].float())),
+        opened=trace.opened[0].cpu().numpy(),
+        shares=None if trace.path_shares is None else _numbers(trace.path_shares),
+        gate=None if trace.gate is None else float(trace.gate[0]),
+        q=None if trace.q is None else _numbers(trace.q),
+        action=Action(int(trace.action[0])).name,
+    )
+
+
+def _numbers(value: torch.Tensor) -> Numbers:
+    return value[0].float().cpu().numpy().astype(np.float32)

@@ -1,0 +1,61 @@
+"""A few evaluated puzzles with the way to their answers, for people to look at: some right, some wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from trm_cli.data.puzzles.dataset import PuzzleDataset
+from trm_cli.evaluation.rows import Data
+from trm_cli.evaluation.scores.calibration import sigmoid
+from trm_cli.evaluation.thinking import sureness
+
+EACH = 3
+
+
+def chosen_places(places: NDArray[np.int64], right_after: NDArray[np.bool_], each: int = EACH) -> NDArray[np.int64]:
+    """The right rows that took the most steps to get there, and the first wrong ones: at most `each` of both.
+
+    right_after: bool [N, S], whether the answer was right after each step; the last step decides.
+    """
+    right = right_after[:, -1]
+    wrong_steps = (~right_after[right]).sum(1)
+    return np.concatenate([places[right][np.argsort(-wrong_steps, kind="stable")][:each], places[~right][:each]])
+
+
+def shown(model: nn.Module, data: Data, places: NDArray[np.int64], device: torch.device) -> list[dict[str, Any]]:
+    """The rows at `places`, thought again at full depth: input, label, and the answer after each step that changed it.
+
+    Rows of tokens only: a canvas is not shown.
+    """
+    if not len(places) or not isinstance(data, PuzzleDataset):
+        return []
+    batch = data.eval_at(places)
+    arrays = {name: torch.as_tensor(array).to(device) for name, array in batch.items() if name != "valid"}
+    answers, sure = [], []
+    with torch.inference_mode():
+        carry = model.initial_carry(arrays)  # type: ignore[operator]
+        for _ in range(int(model.halt_max_steps)):  # type: ignore[arg-type]
+            carry, outputs = model.advance(carry, arrays, None, None)  # type: ignore[operator]
+            answers.append(model.answer(outputs).cpu().numpy())  # type: ignore[operator]
+            sure.append(sigmoid(sureness(outputs.q_halt).cpu().numpy()))
+    labels = batch[str(model.label_field)]
+    return [
+        {
+            "place": int(place),
+            "input": batch["inputs"][row].tolist(),
+            "label": labels[row].tolist(),
+            "steps": _path([one[row] for one in answers], [float(one[row]) for one in sure]),
+        }
+        for row, place in enumerate(places)
+    ]
+
+
+def _path(answers: list[NDArray[np.integer]], q_halt: list[float]) -> list[dict[str, Any]]:
+    """Step, answer and q_halt of the first step and of every one that changed the answer."""
+    changed = [step for step, one in enumerate(answers) if not step or (one != answers[step - 1]).any()]
+    return [{"step": step + 1, "q_halt": q_halt[step], "answer": answers[step].tolist()} for step in changed]

@@ -1,0 +1,100 @@
+"""Text that a model writes, token by token: after a canvas that shows the text so far, or after a row of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trm_cli.data.counter_rng import uniform
+from trm_cli.data.stream.canvas_codes import CanvasSpec
+from trm_cli.data.stream.canvas_rows import text_row
+from trm_cli.data.stream.vocabulary import EOS, PAD, TEXT_TARGET
+from trm_cli.data.text.labels import TextLabels
+from trm_cli.models.hesc.inference import continue_text
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.q_control import Settled
+from trm_cli.models.layers.losses import log_stablemax_scores
+from trm_cli.models.layers.sampling import Sampling
+from trm_cli.models.networks.token_network import PuzzleModel
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a writer: at most `count` tokens after the prompt, by a law and a seed of its own."""
+
+    prompt: Sequence[int]
+    count: int
+    sampling: Sampling
+    seed: int
+
+    def draw(self, place: int) -> float:
+        """The number in [0, 1) that chooses token `place` of the text, whatever was written before it."""
+        return float(uniform(self.seed, "writing", place, 1)[0])
+
+
+def write(
+    model: MultimodalHesc | PuzzleModel, labels: TextLabels, wish: Wish, device: torch.device, steps: int | None = None
+) -> Iterator[int]:
+    """Yield tokens until the end mark (which is yielded) or the count. steps: supervision steps of a model of tokens.
+
+    Raises ValueError for a model of tokens that sees what it is to write.
+    """
+    speakable = torch.zeros(labels.stop, dtype=torch.bool)
+    speakable[labels.first :] = True
+    speakable[EOS] = True
+    if isinstance(model, MultimodalHesc):
+        tokens = _on_canvases(model, labels, wish, device, speakable)
+    else:
+        if not model.settings.causal:
+            raise ValueError("The network looks ahead (causal: false): it cannot write what it has not seen.")
+        tokens = _in_rows(model, wish, device, speakable, steps or model.halt_max_steps)
+    for token in tokens:
+        yield token
+        if token == EOS:
+            return
+
+
+def _on_canvases(
+    model: MultimodalHesc, labels: TextLabels, wish: Wish, device: torch.device, speakable: Tensor
+) -> Iterator[int]:
+    """As in training: the canvas shows the end of the text so far, and at most TEXT_TARGET tokens follow it."""
+    spec = CanvasSpec(model.settings.canvas_size)
+    vocabulary = model.network.decoder.table.shape[0]
+    allowed = torch.zeros(vocabulary, dtype=torch.bool, device=device)
+    allowed[: len(speakable)] = speakable.to(device)
+    longest = min(TEXT_TARGET, model.network.decoder.cos.shape[0])
+    text = bytes(token - labels.first for token in wish.prompt)
+    done = 0
+    while done < wish.count:
+        count = min(longest, wish.count - done)
+        draws = torch.tensor([[wish.draw(done + place) for place in range(count)]], device=device)
+        row = text_row(text, spec, 1)
+        batch = {name: torch.from_numpy(value).to(device) for name, value in row.items()}
+        for token in continue_text(model, batch, Settled(), count, wish.sampling, draws, speakable=allowed):
+            yield int(token)
+            text += bytes([int(token) - labels.first]) if int(token) != EOS else b""
+        done += count
+
+
+def _in_rows(model: PuzzleModel, wish: Wish, device: torch.device, speakable: Tensor, steps: int) -> Iterator[int]:
+    """Each token after the longest row of what precedes it; a document begins after an end mark."""
+    length = model.settings.seq_len
+    tokens = list(wish.prompt) or [EOS]
+    for place in range(wish.count):
+        row = tokens[-length:]
+        inputs = torch.tensor([row + [PAD] * (length - len(row))], dtype=torch.int32, device=device)
+        identifiers = torch.zeros(1, dtype=torch.int32, device=device)
+        batch = {"inputs": inputs, "labels": torch.full_like(inputs, -100), "puzzle_identifiers": identifiers}
+        with torch.inference_mode():
+            carry = model.initial_carry(batch)
+            for _ in range(steps):
+                carry, outputs = model.advance(carry, batch)
+            scores = log_stablemax_scores(outputs.logits[:, len(row) - 1].float())
+        scores = scores.masked_fill(~speakable.to(device), -torch.inf)
+        draw = torch.tensor([wish.draw(place)], device=device)
+        token = int(wish.sampling.choose(scores, draw))
+        tokens.append(token)
+        yield token

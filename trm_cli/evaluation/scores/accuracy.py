@@ -1,0 +1,169 @@
+"""How often a model is right: token accuracy, exact accuracy (the whole puzzle), how sure it is; bits for a text.
+
+Published protocol: every row runs `halt_max_steps` supervision steps and the last answer is scored
+(trm_algorithm: evaluation never halts early).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from trm_cli.data.text.labels import TextLabels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+IGNORED = -100
+#: Less than one puzzle in a million.
+_TIE = 1e-6
+
+
+class EvaluationInterrupted(Exception):
+    """A stop was asked for between two batches; nothing was recorded."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The result of one evaluation; fractions in [0, 1].
+
+    Puzzles and text are told apart: no row of text is ever right as a whole, so the fractions are over puzzles where
+    there is one, and over the rows of text only where there is nothing else.
+    """
+
+    #: Rows that the fractions are of.
+    count: int
+    token_accuracy: float
+    exact_accuracy: float
+    #: How often the halting head is right about its own answer.
+    q_halt_accuracy: float
+    #: Supervision steps that every row ran.
+    steps: int
+    #: Rows of text.
+    text_rows: int = 0
+    #: Mean cost of a text's label, the end marks included; and for each byte, where labels are bytes.
+    bits_per_token: float | None = None
+    bits_per_byte: float | None = None
+
+    #: Which of the fields says how good the model is.
+    judged_by: Literal["exact_accuracy", "bits_per_byte", "bits_per_token"] = "exact_accuracy"
+
+    @property
+    def score(self) -> float:
+        """What the best checkpoint is chosen by: exact accuracy, or the mean probability (geometric) of a text's byte
+        or token. In data with both, that probability decides between equal accuracies."""
+        bits = self.bits_per_token if self.bits_per_byte is None else self.bits_per_byte
+        probability = 0.0 if bits is None else math.exp2(-bits)
+        return self.exact_accuracy + _TIE * probability if self.judged_by == "exact_accuracy" else probability
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, by name."""
+        return asdict(self)
+
+
+@dataclass
+class _Sums:
+    """Counts over rows of one kind, or nats over labels of text."""
+
+    rows: float = 0
+    exact: float = 0
+    sure: float = 0
+    tokens: float = 0
+    bytes: float = 0
+    token_fraction: float = 0.0
+    nats: float = 0.0
+
+    def add(self, rows: Tensor, right: Tensor, tokens: Tensor, sure: Tensor) -> None:
+        """Of the rows bool [B]: right and all tokens int [B]; sure bool [B]: halting would have been right about it."""
+        self.rows += int(rows.sum())
+        self.exact += int(((right == tokens) & rows).sum())
+        self.sure += int((sure & rows).sum())
+        self.token_fraction += float((right / tokens.clamp(min=1))[rows].double().sum())
+
+    def add_text(self, rows: Tensor, nats: Tensor, labels: Tensor, bytes_: Tensor) -> None:
+        """Nats float [B, L], 0 where nothing is asked, labels [B, L], and which of them are bytes, bool [B, L]."""
+        self.nats += float(nats[rows].double().sum())
+        self.tokens += int((labels[rows] != IGNORED).sum())
+        self.bytes += int(bytes_[rows].sum())
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[dict[str, np.ndarray]],
+    device: torch.device,
+    *,
+    steps: int | None = None,
+    between_batches: Callable[[int], bool] | None = None,
+    text: TextLabels | None = None,
+    total: Callable[[Sequence[float]], Sequence[float]] = tuple,
+) -> Accuracy:
+    """Score a model on batches that carry its labels [B, L] (-100 ignored) and `valid` [B] (False for padding rows).
+
+    between_batches is called with the number of rows done and ends the evaluation by returning True
+    (raises EvaluationInterrupted). A row without any label that counts is not scored. text: which labels are text; a
+    row that holds one is a row of text. total: adds up the sums of several processes that have a part of the rows each.
+    """
+    steps = steps or int(model.halt_max_steps)  # type: ignore[arg-type]
+    puzzles, texts = _Sums(), _Sums()
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for arrays in batches:
+                if between_batches is not None and between_batches(int(puzzles.rows + texts.rows)):
+                    raise EvaluationInterrupted
+                batch = {name: torch.as_tensor(array).to(device) for name, array in arrays.items()}
+                _score_batch(model, batch, steps, puzzles, texts, text)
+    finally:
+        model.train(was_training)
+    summed = iter(total([*asdict(puzzles).values(), *asdict(texts).values()]))
+    puzzles, texts = (_Sums(*(next(summed) for _ in fields(_Sums))) for _ in range(2))
+    return _accuracy(puzzles, texts, steps, text)
+
+
+def _score_batch(
+    model: nn.Module, batch: dict[str, Tensor], steps: int, puzzles: _Sums, texts: _Sums, text: TextLabels | None
+) -> None:
+    valid = batch.pop("valid")
+    labels = batch[str(model.label_field)]
+    carry = model.initial_carry(batch)  # type: ignore[operator]
+    for _ in range(steps):
+        carry, outputs = model.advance(carry, batch, None, None)  # type: ignore[operator]
+    answer = model.answer(outputs)  # type: ignore[operator]
+    counted = labels != IGNORED
+    tokens = counted.sum(-1)
+    valid = valid & (tokens > 0)
+    right = ((answer == labels) & counted).sum(-1)
+    sure = (outputs.q_halt > 0) == (right == tokens)
+    if text is None:
+        puzzles.add(valid, right, tokens, sure)
+        return
+    is_text = (labels >= text.first) & (labels < text.stop)
+    reading = is_text.any(-1)
+    puzzles.add(valid & ~reading, right, tokens, sure)
+    texts.add(valid & reading, right, tokens, sure)
+    texts.add_text(valid & reading, model.label_nats(outputs, labels), labels, is_text)  # type: ignore[operator]
+
+
+def _accuracy(puzzles: _Sums, texts: _Sums, steps: int, text: TextLabels | None) -> Accuracy:
+    of = puzzles if puzzles.rows or not texts.rows else texts
+    rows = max(1, of.rows)
+    bits = texts.nats / math.log(2)
+    per_byte = bits / texts.bytes if texts.bytes and text is not None and text.bytes else None
+    return Accuracy(
+        count=int(of.rows),
+        token_accuracy=of.token_fraction / rows,
+        exact_accuracy=of.exact / rows,
+        q_halt_accuracy=of.sure / rows,
+        steps=steps,
+        text_rows=int(texts.rows),
+        bits_per_token=bits / texts.tokens if texts.rows else None,
+        bits_per_byte=per_byte,
+        judged_by="exact_accuracy" if of is puzzles else "bits_per_token" if per_byte is None else "bits_per_byte",
+    )

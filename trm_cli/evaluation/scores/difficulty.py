@@ -1,0 +1,87 @@
+"""How hard a row is, and how accuracy follows it: clues and ratings of a Sudoku, the path of a maze, kinds of records.
+
+All of it is read from what the dataset holds; nothing depends on a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.puzzles.dataset import Batch
+from trm_cli.data.puzzles.sudoku_text import box_of
+from trm_cli.data.stream.records import KIND_NAMES
+from trm_cli.evaluation.scores.intervals import Share
+
+Numbers = NDArray[np.integer]
+
+MOST_BINS = 8
+#: Features whose values are names; all others are numbers that go into bins.
+NAMED = {"record": KIND_NAMES, "target": ("grid", "text")}
+_BLANK = 1
+_PATH = 5
+
+
+def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -> dict[str, Numbers]:
+    """What is known about the difficulty of the rows of a batch, [B] by name.
+
+    ratings: those of the builder (for generated Sudoku the guesses that a solver makes), [B], where there are any.
+    """
+    if "canvas" in batch:
+        return {"record": _integers(batch["canvas_kind"]), "target": _integers(batch["target_kind"])}
+    found: dict[str, Numbers] = {}
+    if ratings is not None:
+        found["rating"] = _integers(ratings)
+    if metadata.kind == "sudoku" or (metadata.kind is None and box_of(metadata) is not None):
+        found["clues"] = _integers((_integers(batch["inputs"]) > _BLANK).sum(1))
+    if metadata.kind == "maze" or (metadata.kind is None and (metadata.vocab_size, metadata.seq_len) == (6, 900)):
+        found["path_length"] = _integers((_integers(batch["labels"]) == _PATH).sum(1))
+    return found
+
+
+def by_difficulty(
+    values: Mapping[str, Numbers], right: NDArray[np.bool_], tokens: NDArray[np.floating]
+) -> dict[str, list[dict[str, Any]]]:
+    """Exact and token accuracy by feature: bins with their counts. values, right, tokens (share that is right): [N]."""
+    return {name: _table(name, column, right, tokens) for name, column in values.items() if len(column)}
+
+
+def bins(values: Numbers, most: int = MOST_BINS) -> list[tuple[int, int]]:
+    """Ranges (lowest, highest), both included, that hold the values [N >= 1]: one each where they are few.
+
+    Otherwise at most `most` ranges with about as many rows in each; equal values are never torn apart.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= most:
+        return [(int(value), int(value)) for value in distinct]
+    # The bin of a value is that of the middle of its rows in the sorted order.
+    middle = np.cumsum(counts) - counts / 2
+    place = np.minimum((middle * most / len(values)).astype(np.int64), most - 1)
+    groups = [distinct[place == index] for index in np.unique(place)]
+    return [(int(group.min()), int(group.max())) for group in groups]
+
+
+def _table(name: str, values: Numbers, right: NDArray[np.bool_], tokens: NDArray[np.floating]) -> list[dict[str, Any]]:
+    rows = []
+    for low, high in bins(values):
+        inside = (values >= low) & (values <= high)
+        count = int(inside.sum())
+        label = NAMED[name][low] if name in NAMED else str(low) if low == high else f"{low}-{high}"
+        rows.append(
+            {
+                "label": label,
+                "from": low,
+                "to": high,
+                "exact": Share(int(right[inside].sum()), count).to_json(),
+                "token": Share(min(float(tokens[inside].sum()), count), count).to_json(),
+            }
+        )
+    return rows
+
+
+def _integers(values: NDArray[np.generic]) -> Numbers:
+    return np.asarray(values).astype(np.int32)

@@ -1,0 +1,113 @@
+"""The columns of an evaluation as the numbers that are published, each with its count and its 95 % interval.
+
+A row is scored where it has a label at all. exact: all tokens that are asked for are right. token: mean over the rows
+of the share of right tokens. Where there were restarts, these are the numbers of the first, the published start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
+from trm_cli.evaluation.partial_results import Columns
+from trm_cli.evaluation.scores import choosing
+from trm_cli.evaluation.scores.calibration import calibration
+from trm_cli.evaluation.scores.difficulty import by_difficulty
+from trm_cli.evaluation.scores.intervals import Share
+
+Flags = NDArray[np.bool_]
+
+
+def joined(columns: list[Columns]) -> Columns:
+    """Batches of columns, one after the other."""
+    return {name: np.concatenate([batch[name] for batch in columns]) for name in columns[0]}
+
+
+def summarise(columns: Columns) -> dict[str, Any]:
+    """Everything but the vote: accuracy, difficulty, calibration, steps, and what restarts change."""
+    columns = {name: values[columns["asked"] > 0] for name, values in columns.items()}
+    right: Flags = columns["right"][:, 0].astype(bool)
+    tokens = columns["tokens_right"][:, 0] / columns["asked"]
+    features = {name.partition("/")[2]: values for name, values in columns.items() if name.startswith("feature/")}
+    document = {
+        "count": len(right),
+        "exact": _share(right),
+        "token": Share(min(float(tokens.sum()), len(tokens)), len(tokens)).to_json(),
+        "by_difficulty": by_difficulty(features, right, tokens),
+        "q_halt": calibration(columns["q_halt"][:, 0], right),
+        "steps": _steps(columns),
+    }
+    if columns["right"].shape[1] > 1:
+        document["restarts"] = _restarts(columns)
+    return document
+
+
+def _share(hits: NDArray[Any]) -> dict[str, Any]:
+    return Share(int(hits.sum()), len(hits)).to_json()
+
+
+def _steps(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Steps taken; where rows wanted to stop; and the accuracy of the answers after every step."""
+    taken, halted_at = columns["steps"][:, 0].astype(int), columns["halted_at"][:, 0].astype(int)
+    right_after: Flags = columns["right_after"][:, 0].astype(bool)
+    depth = right_after.shape[1]
+    wanted = np.where(halted_at == 0, depth, halted_at)
+    rows = np.arange(len(taken))
+    return {
+        "mean": float(taken.mean()) if len(taken) else None,
+        "distribution": _histogram(taken, depth),
+        "halting": {
+            "never": int((halted_at == 0).sum()),
+            "mean": float(wanted.mean()) if len(taken) else None,
+            "distribution": _histogram(halted_at, depth),
+            # What early halting would score, from the same answers.
+            "exact": _share(right_after[rows, wanted - 1]),
+        },
+        "exact_after": [_share(right_after[:, step]) for step in range(depth)],
+    }
+
+
+def _histogram(values: NDArray[np.int_], depth: int) -> list[int]:
+    """Rows by step 1 .. depth; 0 is left out."""
+    return [int(count) for count in np.bincount(values, minlength=depth + 1)[1:]]
+
+
+def _restarts(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    right: Flags = columns["right"].astype(bool)  # [N, K]
+    every: Flags = columns["unanimous"].astype(bool)
+    single = [_share(right[:, restart]) for restart in range(right.shape[1])]
+    return {
+        "count": right.shape[1],
+        "single": single,
+        "mean": float(right.mean()) if len(right) else None,
+        "chosen": {
+            rule: {
+                "exact": _share(columns[f"chosen/{rule}"]),
+                "token": _token_share(columns[f"chosen_tokens/{rule}"], columns["asked"]),
+            }
+            for rule in choosing.RULES
+        },
+        # Where all attempts agree, and how often they are right there: an answer that can be trusted, or none.
+        "unanimous": {"rows": _share(every), "exact": _share(right[every, 0])},
+        # No rule can do better than this.
+        "any": _share(np.asarray(right.any(1))),
+    }
+
+
+def _token_share(hits: NDArray[Any], asked: NDArray[Any]) -> dict[str, Any]:
+    shares = hits.astype(float) / asked.astype(float)
+    return Share(min(float(shares.sum()), len(shares)), len(shares)).to_json()
+
+
+def shares_by_task(columns: Mapping[str, NDArray[Any]], identifiers: ArcIdentifiers) -> dict[str, Share]:
+    """By ARC task, how many of its rows (first restart) were wholly right."""
+    owners = identifiers.owners[columns["identifier"].astype(np.int64)]
+    right: Flags = columns["right"][:, 0].astype(bool)
+    return {
+        identifiers.tasks[owner]: Share(int(right[owners == owner].sum()), int((owners == owner).sum()))
+        for owner in np.unique(owners[owners != NO_TASK]).tolist()
+    }

@@ -1,0 +1,86 @@
+"""An ARC task through a model that knows it: every test input under each known augmentation, and a vote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trm_cli.data.arc.identifiers import ArcIdentifiers
+from trm_cli.data.arc.task import ArcTask, Grid, encode
+from trm_cli.data.augmentation import arc
+from trm_cli.evaluation.scores.arc_votes import Ballot, Candidate, grid_keys, grid_of, key_of
+from trm_cli.evaluation.solving.puzzle import answers_by_step
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class InputAnswer:
+    """A test input, its candidates from the best on, the right output where it is known.
+
+    path: (step, grid, probability) of the task without augmentation, step by step.
+    """
+
+    given: Grid
+    candidates: tuple[Candidate, ...]
+    path: tuple[tuple[int, Grid, float], ...]
+    wanted: Grid | None
+
+    def right(self, attempts: int) -> bool | None:
+        """Whether one of the first candidates is the output; None where that is unknown."""
+        if self.wanted is None:
+            return None
+        return any(np.array_equal(one.grid, self.wanted) for one in self.candidates[:attempts])
+
+
+def variants_of(name: str, identifiers: ArcIdentifiers, votes: int | None) -> NDArray[np.int64]:
+    """The identifiers of a task, the plain one first, at most `votes` of them; none where it is unknown."""
+    if name not in identifiers.tasks:
+        return np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero(identifiers.owners == identifiers.tasks.index(name))
+    return rows[np.argsort(identifiers.codes[rows] != 0, kind="stable")][:votes]
+
+
+@dataclass(frozen=True)
+class ArcSolver:
+    """A model with what it takes to ask it about tasks; steps None: as trained."""
+
+    model: nn.Module
+    identifiers: ArcIdentifiers
+    device: torch.device
+    steps: int | None
+    batch_size: int
+
+    def solve(self, task: ArcTask, variants: NDArray[np.int64], progress: Callable[[int], None]) -> list[InputAnswer]:
+        """Answer every test input of a task under each variant; `progress` is told how many rows were done."""
+        return [self._answer(given, wanted, variants, progress) for given, wanted in task.tests]
+
+    def _answer(
+        self, given: Grid, wanted: Grid | None, variants: NDArray[np.int64], progress: Callable[[int], None]
+    ) -> InputAnswer:
+        # One of its own: test inputs that are alike do not share their votes.
+        ballot = Ballot(self.identifiers)
+        path: list[tuple[int, Grid, float]] = []
+        for first in range(0, len(variants), self.batch_size):
+            rows = variants[first : first + self.batch_size]
+            _, symmetries, permutations = self.identifiers.transforms(rows)
+            tokens = encode([_augmented(given, *one) for one in zip(symmetries, permutations, strict=True)])
+            thoughts = answers_by_step(self.model, tokens, rows, self.device, steps=self.steps)
+            for step, (answers, confidence) in enumerate(thoughts, 1):
+                if first == 0:
+                    [plain] = grid_keys(answers[:1].astype(np.uint8), symmetries[:1], permutations[:1])
+                    path.append((step, grid_of(plain), float(confidence[0])))
+            ballot.add(tokens, answers, rows, confidence)
+            progress(len(rows))
+        task = self.identifiers.tasks[self.identifiers.owners[variants[0]]]
+        return InputAnswer(given, tuple(ballot.ranked(task, key_of(given))), tuple(path), wanted)
+
+
+def _augmented(grid: Grid, symmetry: np.uint8, permutation: NDArray[np.uint8]) -> Grid:
+    return arc.augment_grid(grid, arc.Augmentation(int(symmetry), tuple(map(int, permutation))))

@@ -1,0 +1,68 @@
+"""An ARC task through a network of capsules: each test input on a canvas, with the answer after every step.
+
+The canvas holds the input alone, as in training: what the task asks for is known from its puzzle identifier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trm_cli.data.arc.task import ArcTask, Grid
+from trm_cli.evaluation.samples.canvas_samples import grid_said, pair_row
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.q_control import Settled
+
+
+@dataclass(frozen=True)
+class CanvasAnswer:
+    """A test input, and the right answer where it is known.
+
+    path: (step, the answer after it, the model's probability that it is right).
+    """
+
+    given: Grid
+    path: tuple[tuple[int, Grid, float], ...]
+    wanted: Grid | None
+
+    @property
+    def answer(self) -> Grid:
+        """The last one, which counts."""
+        return self.path[-1][1]
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the answer is right; None where that is unknown."""
+        if self.wanted is None:
+            return None
+        return np.array_equal(self.answer, self.wanted)
+
+
+def solve_task(
+    model: MultimodalHesc,
+    task: ArcTask,
+    length: int,
+    identifier: int,
+    device: torch.device,
+    steps: int | None = None,
+) -> list[CanvasAnswer]:
+    """Answer every test input. length: places of the targets that the model was made for; steps: default as trained.
+
+    Raises UsageError for a grid that is larger than the canvas.
+    """
+    canvas = model.settings.canvas_size
+    answers = []
+    for given, wanted in task.tests:
+        row = pair_row(given, None, canvas, length, identifier)
+        batch = {name: torch.as_tensor(value).to(device) for name, value in row.items()}
+        path = []
+        with torch.inference_mode():
+            carry = model.initial_carry(batch)
+            for step in range(1, 1 + (steps or model.halt_max_steps)):
+                carry, outputs = model.advance(carry, batch, Settled(), None)
+                tokens = model.answer(outputs)[0].cpu().numpy()
+                path.append((step, grid_said(tokens, canvas), float(torch.sigmoid(outputs.q_halt[0].float()))))
+        answers.append(CanvasAnswer(given, tuple(path), wanted))
+    return answers

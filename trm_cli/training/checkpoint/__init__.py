@@ -1,0 +1,1 @@
+"""Checkpoints: one file with a checksum, sharded files, the store of a run, retention, disk space."""

@@ -1,0 +1,201 @@
+"""An ordinary torch file whose zip comment holds a summary and a SHA-256 of everything before it.
+
+`torch.load` opens such a file without this module, because a comment is part of the zip format. The digest covers every
+byte of the archive and of the summary: one flipped bit anywhere makes the file damaged, and a damaged file is never
+loaded. Loading is `weights_only=True` with no allow-list: a pickle that carries code is refused by torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from trm_cli.data.files.durable import atomic_file
+from trm_cli.errors import CheckpointError
+
+MARK = b"trm-checkpoint:"
+_DIGEST_LENGTH = 64
+_COMMENT_ROOM = (1 << 16) - 1
+_END_OF_ARCHIVE = b"PK\x05\x06"
+_END_RECORD_LENGTH = 22
+_CHUNK = 1 << 22
+
+
+def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str:
+    """Write `state` (tensors and plain values) to `path`, whole or not at all; returns the digest at its end.
+
+    summary: small and JSON-able (step, run, ...); can be read later without torch and without loading the file.
+    Raises OSError where the disk fails, CheckpointError for a summary that a zip comment does not hold; what stood at
+    `path` before is then still there.
+    """
+    comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
+    length = len(comment) + _DIGEST_LENGTH
+    if length > _COMMENT_ROOM:
+        raise CheckpointError(f"{path} is not written: its summary takes {length:,} bytes of {_COMMENT_ROOM:,}")
+    with atomic_file(path) as file:
+        write_archive(file, state)
+        # The end record closes the archive; its last two bytes are the length of the comment that follows it.
+        file.seek(-2, os.SEEK_END)
+        file.write(struct.pack("<H", length))
+        file.write(comment)
+        digest = _digest(file, file.tell())
+        file.write(digest.encode())
+    return digest
+
+
+def write_archive(file: BinaryIO, state: dict[str, Any]) -> None:
+    """What `torch.save` does, with the disk's own error where it fails: raises OSError."""
+    import torch  # here, so that listing and verifying files does not wait for it
+
+    watched = _Watched(file)
+    try:
+        torch.save(state, cast(BinaryIO, watched))
+    except RuntimeError as error:
+        # torch closes its archive after a failed write and reports the hole that it finds then, not the disk.
+        raise watched.failure or error from error
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary in a checkpoint's comment, without loading or verifying the rest.
+
+    Raises CheckpointError when the file is not a whole checkpoint.
+    """
+    with _opened(path) as file:
+        return _summary(file, path)
+
+
+def read_digest(path: Path) -> tuple[int, str]:
+    """(size in bytes, the digest at the end of the file), without comparing it. Raises CheckpointError."""
+    with _opened(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _DIGEST_LENGTH))
+        return size, file.read(_DIGEST_LENGTH).decode("ascii", "replace")
+
+
+def verify_file(path: Path) -> dict[str, Any]:
+    """Check every byte of the file against its digest and return its summary. Raises CheckpointError."""
+    with _opened(path) as file:
+        return _verify(file, path)
+
+
+def load_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Verify a file, then load it onto the CPU: (state, summary). Raises CheckpointError."""
+    import torch
+
+    # One open file for both: what is loaded is what was verified, even while a run deletes its older checkpoints.
+    with _opened(path) as file:
+        summary = _verify(file, path)
+        file.seek(0)
+        with _refusals(path):
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise damaged(path, "it holds no state")
+    return state, summary
+
+
+def map_file(path: Path) -> Any:
+    """What a file holds, its tensors read from it only as far as they are used; nothing is verified here."""
+    import torch
+
+    with _refusals(path):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
+        raise CheckpointError(f"{path} is refused by torch: {(str(error).splitlines() or [''])[0]}") from error
+
+
+class _Watched:
+    """What `torch.save` writes to: the file, and a memory of the first error of the disk."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, unless the disk failed before: what follows a hole is worth nothing."""
+        if self.failure is not None:
+            raise self.failure
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Nothing: the file is flushed when it is complete."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a checkpoint for reading; whatever the system refuses becomes a CheckpointError."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _summary(file: BinaryIO, path: Path) -> dict[str, Any]:
+    comment = _comment(file, path)
+    try:
+        summary = json.loads(comment[len(MARK) : -_DIGEST_LENGTH])
+    except ValueError as error:
+        raise damaged(path, "its summary is not readable") from error
+    if not isinstance(summary, dict):
+        raise damaged(path, "its summary is not readable")
+    return summary
+
+
+def _verify(file: BinaryIO, path: Path) -> dict[str, Any]:
+    summary = _summary(file, path)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(size - _DIGEST_LENGTH)
+    written = file.read(_DIGEST_LENGTH)
+    if _digest(file, size - _DIGEST_LENGTH).encode() != written:
+        raise damaged(path, "its bytes do not match its SHA-256")
+    return summary
+
+
+def _comment(file: BinaryIO, path: Path) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    tail = min(size, _END_RECORD_LENGTH + _COMMENT_ROOM)
+    file.seek(size - tail)
+    data = file.read(tail)
+    mark = data.rfind(MARK)
+    start = mark - _END_RECORD_LENGTH
+    if start < 0 or data[start : start + 4] != _END_OF_ARCHIVE:
+        raise damaged(path, "it has no end, or was not written by trm")
+    comment = data[mark:]
+    if struct.unpack("<H", data[mark - 2 : mark])[0] != len(comment) or len(comment) <= len(MARK) + _DIGEST_LENGTH:
+        raise damaged(path, "it ends too early or too late")
+    return bytes(comment)
+
+
+def _digest(file: BinaryIO, length: int) -> str:
+    """SHA-256 of the first `length` bytes; the file's position is left at their end."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    left = length
+    while left:
+        chunk = file.read(min(_CHUNK, left))
+        if not chunk:
+            break
+        digest.update(chunk)
+        left -= len(chunk)
+    return digest.hexdigest()
+
+
+def damaged(path: Path, why: str) -> CheckpointError:
+    """The error for a file that is not what was written."""
+    return CheckpointError(f"{path} is damaged: {why}", hint="`trm checkpoints verify RUN` shows which files are whole")

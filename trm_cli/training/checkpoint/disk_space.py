@@ -1,0 +1,98 @@
+"""Room on disk: how large a checkpoint will be, and whether it fits, asked before a byte of it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+#: A tensor's entry in the archive, twice its header (once before the data, once in the directory), aligned to 64 bytes.
+_ENTRY_BYTES = 512
+#: The pickle's own text, the summary with the configuration, and the archive's end.
+_FIXED_BYTES = 1 << 16
+
+
+def checkpoint_bytes(state: Any) -> int:
+    """An upper estimate of the size in bytes of a state of nested dicts, lists and tensors on disk, with all parts."""
+    from trm_cli.training.distributed.local_shards import is_shard  # here, as in `_tensors`
+
+    tensors = list(_tensors(state))
+    whole = [tensor.untyped_storage() for tensor in tensors if not is_shard(tensor)]
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in whole}
+    # The parts of all processes lie on one disk.
+    parts = sum(tensor.numel() * tensor.element_size() for tensor in tensors if is_shard(tensor))
+    return _FIXED_BYTES + sum(sizes.values()) + parts + _ENTRY_BYTES * len(tensors)
+
+
+def free_bytes(directory: Path) -> int:
+    """Bytes that this user may still write where `directory` lies."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def require_disk_space(directory: Path, state: dict[str, Any]) -> None:
+    """Raise OSError (ENOSPC), with both numbers, where a checkpoint of `state` will not fit."""
+    require_free_bytes(directory, checkpoint_bytes(state))
+
+
+def require_free_bytes(directory: Path, needed: int) -> None:
+    """Raise OSError (ENOSPC), with both numbers, where so many bytes will not fit."""
+    free = free_bytes(directory)
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"no room: it takes {readable(needed)} and {readable(free)} are free")
+
+
+def require_space_for_one_checkpoint(directory: Path, state: dict[str, Any], optimizer: Optimizer) -> None:
+    """Before the first update: refuse a disk on which not one checkpoint fits. Raises CheckpointError.
+
+    The optimizer has no moments yet and the batch no recurrent state, so this is what it takes at the least.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    moments = 0 if optimizer.state else 2 * sum(weight.numel() * weight.element_size() for weight in weights)
+    needed, free = checkpoint_bytes(state) + moments, free_bytes(directory)
+    if needed > free:
+        raise CheckpointError(
+            f"no room for a checkpoint in {directory}: it takes at least {readable(needed)}, {readable(free)} are free",
+            hint="free some room, or choose another checkpoint_path",
+        )
+
+
+def disk_space_warning(directory: Path, state: dict[str, Any], *, files: int) -> str | None:
+    """After the first update, when the state is complete: what to tell where `files` checkpoints will not fit."""
+    needed, free = checkpoint_bytes(state), free_bytes(directory)
+    if needed * files <= free:
+        return None
+    return (
+        f"{directory} has room for {free // needed:,} checkpoints of {readable(needed)}, and the run wants up to "
+        f"{files} at once: free some room, or lower keep_checkpoints"
+    )
+
+
+def readable(size: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1000
+    raise AssertionError("the last unit takes everything")
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    from torch import Tensor  # here, so that listing files does not wait for it
+
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict):
+        for value in state.values():
+            yield from _tensors(value)
+    elif isinstance(state, list | tuple):
+        for value in state:
+            yield from _tensors(value)

@@ -1,0 +1,76 @@
+"""Where a run computes: device, precision, threads, each with the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trm_cli.config.schema import RunConfig
+from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from trm_cli.training.hardware.devices import (
+    Choice,
+    choose_compile,
+    choose_device,
+    choose_precision,
+    choose_tf32,
+    choose_threads,
+    keep_threads,
+)
+from trm_cli.training.memory.allocator import keep_freed_memory
+from trm_cli.training.run.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run computes; each choice with its reason."""
+
+    device: Choice
+    precision: Choice
+    compile: Choice
+    threads: Choice
+    tf32: Choice
+
+    @classmethod
+    def choose(cls, config: RunConfig, seq_len: int, process_group: ProcessGroup = SINGLE_PROCESS) -> Machine:
+        """Decide from the configuration and what is here. Raises UsageError for a device that is not.
+
+        A run that exists keeps its number of threads: another one may change the last bits of a sum. Of several
+        processes the first one decides, and all of them do it.
+        """
+        machine: Machine = process_group.from_first(lambda: cls._choose(config, seq_len, process_group))
+        torch.set_num_threads(int(machine.threads.value))
+        # Set in every process and not only stated, so that no environment variable and no other library decides it.
+        torch.set_float32_matmul_precision("highest" if machine.tf32.value == "off" else "high")
+        if machine.device.value == "cpu":
+            keep_freed_memory()
+        return machine
+
+    @classmethod
+    def _choose(cls, config: RunConfig, seq_len: int, process_group: ProcessGroup) -> Machine:
+        device = choose_device(config.device)
+        directory = RunDirectory(Path(config.checkpoint_path))
+        pinned = directory.identity()["threads"] if directory.exists() and config.threads == "auto" else None
+        threads = (
+            keep_threads(int(pinned), processes=process_group.local_count)
+            if pinned
+            else choose_threads(
+                config.threads,
+                rows=config.global_batch_size // process_group.count * seq_len,
+                width=config.arch.hidden_size,
+                processes=process_group.local_count,
+            )
+        )
+        return cls(
+            device=device,
+            precision=choose_precision(config.precision, device.value),
+            compile=choose_compile(config.compile, device.value),
+            threads=threads,
+            tf32=choose_tf32(device.value),
+        )
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device as torch names it."""
+        return torch.device(self.device.value)

@@ -1,0 +1,1 @@
+"""How much memory an update needs, estimated before the first one."""

@@ -1,0 +1,27 @@
+"""Who watches a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from trm_cli.evaluation.scores.accuracy import Accuracy
+
+
+class Observer(Protocol):
+    """A person's view of the run; the loop tells it what happens and never waits for it."""
+
+    def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
+        """An update is done; `record` is there when it was logged."""
+
+    def evaluating(self, rows: int) -> None:
+        """An evaluation has scored this many rows."""
+
+    def evaluated(self, step: int, result: Accuracy, best: bool) -> None:
+        """An evaluation is complete."""
+
+    def saved(self, step: int, path: Path, seconds: float) -> None:
+        """A checkpoint is durable."""
+
+    def note(self, message: str) -> None:
+        """Something a person should know."""

@@ -1,0 +1,1 @@
+"""A run: its directory, its session (model, data, plan, state), its initial state, the trained model."""

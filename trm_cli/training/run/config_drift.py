@@ -1,0 +1,52 @@
+"""What changed between the configuration that a run was started with and the one it is to be continued with.
+
+Every key says in the schema what a change means: `free` (logging, cadence, where and how exactly it is computed; the
+plan stays the same), `replan` (the schedule or the optimizer's numbers change: must be asked for), `fatal` (another
+model or other data: another run).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from trm_cli.config.schema import RunConfig
+from trm_cli.keys import Resume, Section, resume_class
+
+EFFECTS = {
+    "free": "may change: the plan stays the same",
+    "replan": "changes the plan of the run",
+    "fatal": "another run",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One key that is not what it was."""
+
+    key: str
+    before: Any
+    now: Any
+    resume: Resume
+
+    @property
+    def effect(self) -> str:
+        """What the change means, for people."""
+        return EFFECTS[self.resume]
+
+
+def differences(before: RunConfig, now: RunConfig) -> list[Difference]:
+    """Every key that differs, the gravest first."""
+    order = ("fatal", "replan", "free")
+    return sorted(_compare(before, now, ""), key=lambda difference: order.index(difference.resume))
+
+
+def _compare(before: Section, now: Section, prefix: str) -> Iterator[Difference]:
+    names = {**type(before).model_fields, **type(now).model_fields}
+    for name, field in names.items():
+        old, new = before.__dict__.get(name), now.__dict__.get(name)
+        if isinstance(old, Section) and isinstance(new, Section):
+            yield from _compare(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield Difference(f"{prefix}{name}", old, new, resume_class(field))

@@ -1,0 +1,36 @@
+"""A fresh start: delete what a run wrote into its directory, and nothing else that may lie there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trm_cli.training.checkpoint.store import BEST, LATEST, CheckpointStore
+from trm_cli.training.run.run_directory import (
+    CONFIG,
+    IDENTITY,
+    MEMORY,
+    METRICS,
+    NONFINITE,
+    PLAN,
+    TIMINGS,
+    RunDirectory,
+)
+
+
+def clear_run(directory: Path) -> int:
+    """Delete the files of the run in `directory`; returns how many there were. Whatever else is there stays.
+
+    Raises CheckpointError while another process trains the run.
+    """
+    if not directory.is_dir():
+        return 0
+    store = CheckpointStore(directory)
+    with RunDirectory(directory).held():
+        # config.yaml first: from then on nothing here passes for a whole run, whatever interrupts the rest.
+        files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, MEMORY, METRICS, TIMINGS)]
+        files += [store.path(step) for step in store.steps()] + sorted(directory.glob(NONFINITE))
+        present = [path for path in files if path.is_symlink() or path.exists()]
+        for path in present:
+            path.unlink()
+        store.clear_parts()  # no checkpoint lists them any more
+    return len(present)

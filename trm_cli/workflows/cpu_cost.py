@@ -1,0 +1,55 @@
+"""What a run would take on this machine's processor, told before it is paid for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trm_cli.config.hesc_architecture import HescArch
+from trm_cli.config.schema import RunConfig
+from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
+from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.hardware.devices import product_rate
+
+
+@dataclass(frozen=True)
+class Cost:
+    """operations: floating-point operations of one update. rate: operations a second of this machine's matrix products,
+    measured now. updates: of the whole plan. The times are lower bounds: evaluation, optimizer and memory come on top.
+    """
+
+    operations: int
+    rate: float
+    updates: int
+
+    @property
+    def seconds_per_update(self) -> float:
+        """The least that one update takes."""
+        return self.operations / self.rate
+
+    @property
+    def seconds(self) -> float:
+        """The least that the plan takes."""
+        return self.seconds_per_update * self.updates
+
+
+#: Rows of the products that are timed: more of them are not faster, and a run waits for them.
+_TIMED_ROWS = 512
+
+
+def processor_cost(config: RunConfig, plan: TrainingPlan, processes: int = 1) -> Cost | None:
+    """The cost of a plan on the CPU; None for an architecture whose arithmetic nobody has counted.
+
+    processes: how many work at it on this machine; all of them ask at the same time.
+    """
+    arch = config.arch
+    if not isinstance(arch, HescArch):
+        return None
+    from trm_cli.models.hesc.parameter_budget import arithmetic
+    from trm_cli.models.hesc.settings import HescSettings
+
+    settings = HescSettings(**arch.model_dump(exclude={"family", "name"}))
+    row = arithmetic(settings, VOCAB_SIZE, target_length(arch.canvas_size, True))
+    operations = config.global_batch_size * sum(row.training.values())
+    rows = config.global_batch_size * settings.num_slots // processes
+    rate = processes * product_rate(rows=min(rows, _TIMED_ROWS), width=arch.hidden_size)
+    return Cost(operations, rate, plan.total_steps)

@@ -1,0 +1,194 @@
+"""What this machine has and what follows from it for training. No check may fail: each one is guarded by itself."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from trm_cli.training.hardware.devices import (
+    available_cores,
+    choose_compile,
+    choose_device,
+    choose_precision,
+)
+from trm_cli.training.hardware.resources import Card, cards, disk_bytes, memory_bytes
+from trm_cli.training.recording.loggers import wandb_mode
+
+HUB_SECONDS = 3.0
+_NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes
+_FLAGSHIP, _FLAGSHIP_BATCH = "multimodal_hesc", 32
+_HEADROOM = 1_300_000_000  # what the driver and torch take of a card
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what was found, and what it means; `good` is False where it stands in the way."""
+
+    name: str
+    found: str
+    means: str = ""
+    good: bool = True
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to train with here. batch: rows of the flagship that fit; None where it is not worth trying."""
+
+    device: str
+    precision: str
+    compile: str
+    model: str
+    batch: int | None
+    reason: str
+
+
+def examine(folder: Path) -> list[Finding]:
+    """Look at everything, in the order in which it is shown; `folder` is where runs would be written."""
+    hub = _Background(_hub)  # the slowest check runs beside the others
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", _python),
+        ("torch", _torch),
+        ("cuda", _cuda),
+        ("cores", _cores),
+        ("memory", _memory),
+        ("disk", lambda: _disk(folder)),
+        ("wandb", _wandb),
+        ("hub", hub.result),
+        ("extras", _extras),
+    ]
+    return [_guarded(name, check) for name, check in checks]
+
+
+def advise() -> Advice:
+    """The settings that `auto` would choose, and the flagship's batch on the first card."""
+    device = choose_device("auto").value
+    precision, compiled = choose_precision("auto", device).value, choose_compile("auto", device).value
+    found = cards() if device == "cuda" else []
+    if not found:
+        reason = "a network that learns on a processor in minutes; the flagship wants a card"
+        return Advice(device, precision, compiled, "sudoku-4x4", None, reason)
+    from trm_cli.config.compose import compose
+    from trm_cli.workflows.model_report import report, rows_of
+
+    config = compose(None, [f"arch={_FLAGSHIP}"]).config
+    made = report(config, rows_of(config, None), _FLAGSHIP_BATCH, precision)
+    largest = made.memory.largest_batch(_FLAGSHIP_BATCH, found[0].free - _HEADROOM)
+    batch = max((size for size in (8, 16, 32, 64, 128, 256) if size <= largest), default=None)
+    reason = f"up to {largest:,} rows of the flagship fit into what is free" if batch else "the flagship does not fit"
+    return Advice(device, precision, compiled, "vision-unified" if batch else "sudoku-4x4", batch, reason)
+
+
+def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001  a doctor who dies of one symptom names no other
+        return Finding(name, f"could not be looked at: {type(error).__name__}: {error}", good=False)
+
+
+class _Background:
+    """A check in a thread of its own, asked for later; what takes too long is given up."""
+
+    def __init__(self, check: Callable[[], Finding]) -> None:
+        self._found: Finding | None = None
+        self._thread = threading.Thread(target=lambda: setattr(self, "_found", _guarded("hub", check)), daemon=True)
+        self._thread.start()
+
+    def result(self) -> Finding:
+        """The finding, or that there is none."""
+        self._thread.join(HUB_SECONDS)
+        return self._found or Finding("hub", "no answer", _OFFLINE)
+
+
+_OFFLINE = "built-in and local data only: hub: sources and TinyStories need it"
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    good = sys.version_info >= (3, 11)
+    return Finding(
+        "python", f"{version}, {platform.system()} {platform.machine()}", "" if good else "3.11 or later", good
+    )
+
+
+def _torch() -> Finding:
+    import torch
+
+    build = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+    return Finding("torch", f"{torch.__version__}, built {build}")
+
+
+def _cuda() -> Finding:
+    import torch
+
+    found = cards()
+    if not found:
+        why = "torch sees no card" if torch.version.cuda else "this torch is a build for processors"
+        return Finding("cuda", "none", f"{why}: training runs on the processor")
+    return Finding("cuda", "; ".join(map(_card, found)), "training uses the first")
+
+
+def _card(card: Card) -> str:
+    major, minor = card.capability
+    return f"{card.name}, {card.free / 1e9:.1f} of {card.memory / 1e9:.1f} GB free, capability {major}.{minor}"
+
+
+def _cores() -> Finding:
+    return Finding("cores", str(available_cores()), "threads=auto uses them where a product is large enough")
+
+
+def _memory() -> Finding:
+    size = memory_bytes()
+    if size is None:
+        return Finding("memory", "unknown")
+    return Finding("memory", f"{size / 1e9:.1f} GB", "" if size > 4e9 else "little: keep to small networks", size > 2e9)
+
+
+def _disk(folder: Path) -> Finding:
+    free = disk_bytes(folder)
+    if free is None:
+        return Finding("disk", f"{folder} cannot be looked at", good=False)
+    good = free > _NEEDED_DISK
+    return Finding("disk", f"{free / 1e9:.1f} GB free here", "" if good else "datasets and checkpoints need more", good)
+
+
+def _wandb() -> Finding:
+    mode = wandb_mode("auto")
+    means = {
+        "online": "runs are logged there",
+        "offline": "not logged in: runs are logged to files; `wandb login` changes that",
+        "disabled": "switched off by WANDB_MODE",
+    }
+    return Finding("wandb", f"{metadata.version('wandb')}, {mode}", means.get(mode, ""))
+
+
+def _hub() -> Finding:
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return Finding("hub", "switched off by HF_HUB_OFFLINE", _OFFLINE)
+    try:
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_SECONDS):
+            pass
+    except HTTPError:
+        pass  # it answered
+    except OSError as error:
+        return Finding("hub", f"out of reach ({getattr(error, 'reason', error)})", _OFFLINE)
+    return Finding("hub", "reachable")
+
+
+def _extras() -> Finding:
+    missing = []
+    for package, use in (("matplotlib", "pictures of plans"), ("tokenizers", "text in tokens")):
+        try:
+            metadata.version(package)
+        except metadata.PackageNotFoundError:
+            missing.append(f"{package} ({use})")
+    return Finding("extras", f"without {', '.join(missing)}" if missing else "all installed")

@@ -1,0 +1,183 @@
+"""One evaluation from what was typed to its files: load, score, vote, write."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.errors import TrmError
+from trm_cli.workflows.evaluation_subject import EvaluationRequest, Subject, prepare
+
+if TYPE_CHECKING:
+    from trm_cli.evaluation.evaluator import Evaluation
+    from trm_cli.evaluation.partial_results import Columns, PartialResult
+
+FOLDER = "evaluations"
+RESULT = "result.json"
+SUBMISSION = "submission.json"
+PARTIAL = "partial"
+
+
+def run_evaluation(wanted: EvaluationRequest) -> tuple[dict[str, Any], list[Path]]:
+    """Evaluate, or read the result of the same evaluation; returns the document and the files that were written."""
+    from trm_cli.console.output import note
+    from trm_cli.evaluation.partial_results import PartialResult, digest
+
+    subject = prepare(wanted)
+    facts = subject.facts()
+    key = digest(facts)
+    folder = (wanted.out or subject.run / FOLDER) / f"step-{subject.trained.step}-{wanted.split}-{key[:8]}"
+    if not wanted.again and wanted.predictions is None and (stored := _stored(folder / RESULT, key)) is not None:
+        note(f"this evaluation was made before ({folder / RESULT}); --again repeats it")
+        return stored, []
+    partial = PartialResult(folder / PARTIAL)
+    with partial.held():
+        started = time.monotonic()
+        evaluation = _evaluation(subject, partial)
+        _score(subject, evaluation)
+        document, files = _reduce(subject, evaluation, folder)
+        document = {
+            "schema_version": 1,
+            "key": key,
+            "run": str(subject.run),
+            "file": str(subject.trained.checkpoint),
+            "paths": list(subject.data.paths),
+            **facts,
+            **document,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        files.append(_write_json(folder / RESULT, document))
+        partial.discard()
+    return document, files
+
+
+def stored_evaluation(run: Path) -> dict[str, Any] | None:
+    """The evaluation of a run that says most about it, or None: on its whole test set, as published, the last one."""
+    found = [
+        (_plainness(document), path.stat().st_mtime, document)
+        for path in (run / FOLDER).glob(f"*/{RESULT}")
+        if (document := _stored(path, None)) is not None
+    ]
+    return max(found, key=lambda entry: entry[:2])[2] if found else None
+
+
+def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
+    protocol = document["protocol"]
+    return (
+        document["dataset"]["split"] == "test",
+        protocol["limit"] is None and protocol["votes"] is None,
+        not protocol["early_halt"],
+        protocol["restarts"] == 1,
+        protocol["steps"] == protocol["trained_steps"],
+        document["checkpoint"]["weights"] == "ema",
+    )
+
+
+def _stored(path: Path, key: str | None) -> dict[str, Any] | None:
+    """A result file, if it is whole and (where a key is given) of the same evaluation."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(document, dict) and document.get("schema_version") == 1
+    return document if whole and key in (None, document.get("key")) else None
+
+
+def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
+    from trm_cli.data.puzzles.dataset import PuzzleDataset
+    from trm_cli.evaluation.evaluator import Evaluation
+    from trm_cli.evaluation.rows import Scorer, select
+
+    wanted, data = subject.wanted, subject.data
+    scorer = Scorer(
+        model=subject.trained.model,
+        data=data,
+        device=subject.device,
+        protocol=subject.protocol,
+        keep_answers=wanted.predictions is not None or _votes(subject),
+        ratings=data.puzzle_values("ratings") if isinstance(data, PuzzleDataset) else None,
+    )
+    places = select(data, wanted.limit, subject.votes)
+    # Only the published protocol on a whole set is asked to agree with the run's own evaluations to the last bit.
+    whole = wanted.limit is None and subject.votes is None and not wanted.early_halt
+    return Evaluation(scorer, places, subject.batch_size, padded=whole, partial=partial)
+
+
+def _score(subject: Subject, evaluation: Evaluation) -> None:
+    from trm_cli.console.views.evaluation_progress import EvaluationProgress
+
+    trained, data = subject.trained, subject.data
+    weights = "averaged weights (EMA)" if trained.weights == "ema" else "raw weights"
+    title = (
+        f"{trained.config.model} at step {trained.step:,}, {weights}, {subject.precision} on {subject.device.type}: "
+        f"{len(evaluation.places):,} rows of {', '.join(data.paths)} ({data.split}), {subject.protocol.title}"
+    )
+    with EvaluationProgress(title, len(evaluation.places)) as progress:
+        evaluation.run(progress.advanced)
+
+
+def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The numbers of a complete evaluation, and what is written beside them."""
+    from trm_cli.evaluation.predictions import write_predictions
+    from trm_cli.evaluation.samples.sample_answers import chosen_places, shown
+    from trm_cli.evaluation.scores.summary import joined, summarise
+
+    keep = subject.wanted.predictions is not None
+    batches = [
+        {name: values for name, values in columns.items() if keep or name != "answers"}
+        for columns in evaluation.results()
+    ]
+    columns = joined(batches)
+    document = summarise(columns)
+    files = []
+    if _votes(subject):
+        document["arc"], results = _vote(subject, evaluation, columns)
+        files.append(_write_json(folder / SUBMISSION, results))
+    places = chosen_places(columns["place"], columns["right_after"][:, 0])
+    document["samples"] = shown(subject.trained.model, subject.data, places, subject.device)
+    document["dataset_metadata"] = subject.data.metadata.to_json()
+    if subject.wanted.predictions is not None:
+        write_predictions(subject.wanted.predictions, columns)
+        files.append(subject.wanted.predictions)
+    return document, files
+
+
+def _votes(subject: Subject) -> bool:
+    """Whether rows vote: an ARC test set that says what its test inputs are."""
+    from trm_cli.data.arc.test_inputs import has_tests
+    from trm_cli.data.augmentation import arc
+
+    data = subject.data
+    is_arc = (data.metadata.vocab_size, data.metadata.seq_len) == (arc.VOCAB_SIZE, arc.SEQ_LEN)
+    return is_arc and data.split == "test" and len(data.paths) == 1 and has_tests(data.paths[0])
+
+
+def _vote(subject: Subject, evaluation: Evaluation, columns: Columns) -> tuple[dict[str, Any], dict[str, Any]]:
+    from trm_cli.data.arc.identifiers import read_identifiers
+    from trm_cli.data.arc.test_inputs import read_tests
+    from trm_cli.evaluation.scores.arc_scores import arc_scores, submission
+    from trm_cli.evaluation.scores.arc_votes import Ballot, count_votes
+    from trm_cli.evaluation.scores.calibration import sigmoid
+    from trm_cli.evaluation.scores.summary import shares_by_task
+
+    root = subject.data.paths[0]
+    ballot = Ballot(read_identifiers(root))
+    for batch in evaluation.results():
+        inputs = subject.data.eval_at(batch["place"])["inputs"]
+        for restart in range(subject.protocol.restarts):
+            confidence = sigmoid(batch["q_halt"][:, restart])
+            ballot.add(inputs, batch["answers"][:, restart], batch["identifier"], confidence)
+    results = count_votes(ballot, read_tests(root))
+    return arc_scores(results, shares_by_task(columns, ballot.identifiers)), submission(results)
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> Path:
+    from trm_cli.data.files.durable import write_atomically
+
+    try:
+        write_atomically(path, (json.dumps(document, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise TrmError(f"{path} cannot be written: {error.strerror}") from error
+    return path

@@ -1,0 +1,203 @@
+"""What is evaluated, and on what: a trained model and a dataset that fit each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.errors import CheckpointError, DatasetError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from trm_cli.config.schema import RunConfig
+    from trm_cli.evaluation.protocol import Protocol
+    from trm_cli.evaluation.rows import Data
+    from trm_cli.training.run.trained_model import TrainedModel
+
+#: Rows of one batch where the run's own batches are smaller: what its evaluations take.
+LEAST_BATCH = 256
+_PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What was typed; None: not said."""
+
+    run: str | None = None
+    steps: int | None = None
+    early_halt: bool = False
+    restarts: int = 1
+    noise: float = 1.0
+    seed: int = 0
+    raw: bool = False
+    data: tuple[Path, ...] = ()
+    split: str = "test"
+    limit: int | None = None
+    votes: int | None = None
+    batch_size: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    predictions: Path | None = None
+    out: Path | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model on its device, its data, and how it is to think about them."""
+
+    wanted: EvaluationRequest
+    run: Path
+    trained: TrainedModel
+    data: Data
+    protocol: Protocol
+    device: torch.device
+    precision: str
+    batch_size: int
+
+    @property
+    def votes(self) -> int | None:
+        """Augmentations of each puzzle that are evaluated, None: all. Those of a training set are drawn on the fly."""
+        return 1 if self.wanted.votes is None and self.data.split == "train" else self.wanted.votes
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that the numbers depend on: the head of the result, and the key of what is kept for it."""
+        import torch
+
+        from trm_cli import __version__
+
+        trained, data = self.trained, self.data
+        return {
+            "model": {"name": trained.config.model, "architecture": trained.config.arch.name},
+            "checkpoint": {
+                "step": trained.step,
+                "weights": trained.weights,
+                "sha256": _digest(trained.checkpoint),
+            },
+            "dataset": {"split": data.split, "fingerprint": data.fingerprint, "kind": data.metadata.kind},
+            "protocol": {
+                **self.protocol.to_json(),
+                "trained_steps": int(trained.model.halt_max_steps),  # type: ignore[arg-type]
+                "limit": self.wanted.limit,
+                "votes": self.votes,
+                "batch_size": self.batch_size,
+                "device": self.device.type,
+                "precision": self.precision,
+            },
+            "versions": {"trm": __version__, "torch": torch.__version__},
+        }
+
+
+def _digest(checkpoint: Path) -> str:
+    from trm_cli.data.files.durable import sha256_file
+
+    try:
+        return sha256_file(checkpoint)
+    except OSError as error:
+        hint = "the run goes on and keeps its newest checkpoints only: try again, or name best.pt"
+        raise CheckpointError(f"{checkpoint} cannot be read: {error.strerror}", hint=hint) from error
+
+
+def prepare(wanted: EvaluationRequest) -> Subject:
+    """Load and check everything before any work begins. Raises TrmError."""
+    from trm_cli.training.hardware.devices import prepare_threads
+
+    prepare_threads()
+    import torch
+
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.data.opening import open_data
+    from trm_cli.evaluation.predictions import check_format
+    from trm_cli.training.hardware.devices import choose_device, choose_precision
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.run_directory import RunDirectory
+    from trm_cli.training.run.trained_model import load_trained
+
+    _check_words(wanted)
+    if wanted.predictions is not None:
+        check_format(wanted.predictions)
+    run = find_run(wanted.run)
+    config = load_run_config(run).config
+    device = choose_device(wanted.device or "auto").value
+    precision = choose_precision(wanted.precision or config.precision, device).value
+    trained = load_trained(wanted.run or str(run), torch.device(device), forward_dtype=precision, raw=wanted.raw)
+    # As the run computed: another number of threads may round the last bit of a sum another way.
+    torch.set_num_threads(RunDirectory(run).identity()["threads"])
+    paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
+    data = open_data(paths, wanted.split, canvas_size=config.canvas_size)
+    _check_fits(trained, data, own=not wanted.data)
+    return Subject(
+        wanted=wanted,
+        run=run,
+        trained=trained,
+        data=data,
+        protocol=_protocol(wanted, trained),
+        device=torch.device(device),
+        precision=precision,
+        batch_size=wanted.batch_size or max(config.global_batch_size, LEAST_BATCH),
+    )
+
+
+def _check_words(wanted: EvaluationRequest) -> None:
+    if wanted.split not in ("train", "test"):
+        raise UsageError(f"--split is {wanted.split!r}; expected train or test")
+    if wanted.precision not in (None, *_PRECISIONS):
+        raise UsageError(f"--precision is {wanted.precision!r}; expected {', '.join(_PRECISIONS)}")
+    if wanted.device not in (None, "auto", "cpu", "cuda", "mps"):
+        raise UsageError(f"--device is {wanted.device!r}; expected auto, cpu, cuda or mps")
+
+
+def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
+    from trm_cli.evaluation.protocol import Protocol
+
+    return Protocol(
+        steps=wanted.steps or int(trained.model.halt_max_steps),  # type: ignore[arg-type]
+        early_halt=wanted.early_halt,
+        restarts=wanted.restarts,
+        noise=wanted.noise,
+        seed=wanted.seed,
+    )
+
+
+def _own_paths(config: RunConfig, split: str) -> list[str]:
+    return list(config.data_paths_test or config.data_paths) if split == "test" else list(config.data_paths)
+
+
+def _check_fits(trained: TrainedModel, data: Data, *, own: bool) -> None:
+    """Refuse data that the model cannot read, or would read as something else."""
+    from trm_cli.console.output import note
+
+    known, found = trained.metadata, data.metadata
+    where = ", ".join(data.paths)
+    for key in ("vocab_size", "seq_len"):
+        if getattr(known, key) != getattr(found, key):
+            raise DatasetError(
+                f"{where} does not fit this model: its {key} is {getattr(found, key)}, the model was made for "
+                f"{getattr(known, key)}",
+                hint="name a dataset of the same kind and size with --data",
+            )
+    same = _train_fingerprint(trained, data) == trained.dataset_fingerprint
+    if same:
+        return
+    table = trained.model.puzzle_embedding
+    if table is not None and found.num_puzzle_identifiers > 1:
+        raise DatasetError(
+            f"{where} is not the dataset that the run was trained on, so that its puzzle identifiers stand for other "
+            "puzzles",
+            hint="evaluate on the dataset of the run, built as it was (same flags and seed)",
+        )
+    if own:
+        note(f"note: {where} is no longer the dataset that the run was trained on (its fingerprint has changed)")
+
+
+def _train_fingerprint(trained: TrainedModel, data: Data) -> str | None:
+    """The fingerprint of the training split beside the evaluated one, or None where there is none."""
+    from trm_cli.data.opening import open_data
+
+    if data.split == "train":
+        return data.fingerprint
+    if not all((Path(path) / "train").is_dir() for path in data.paths):
+        return None
+    return open_data(data.paths, "train", canvas_size=trained.config.canvas_size).fingerprint

@@ -1,0 +1,151 @@
+"""What a model is made of, what an update of it costs, and whether a machine has room for it; nothing is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trm_cli.config.hesc_architecture import HescArch
+from trm_cli.config.schema import RunConfig
+from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata, read_metadata
+from trm_cli.data.stream.canvas_codes import CanvasSpec
+from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
+from trm_cli.models.components import Component, components
+from trm_cli.models.measuring import measure
+from trm_cli.training.run.session import make_model
+
+# What a 15 GB card has left when the driver and torch have taken theirs.
+T4_BYTES = 14_500_000_000
+_SUDOKU = (11, 81)  # tokens and places of a 9x9 board
+_BYTES_OF_TEXT = (258, 256)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What decides the sizes of a model beside its architecture; `source` says where they are from."""
+
+    vocab_size: int
+    seq_len: int
+    identifiers: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that training takes. Only carry and activations grow with the batch."""
+
+    weights: int
+    gradients: int
+    moments: int
+    average: int
+    state: int
+    carry: int
+    activations: int
+
+    @property
+    def fixed(self) -> int:
+        """What a batch of any size takes."""
+        return self.weights + self.gradients + self.moments + self.average + self.state
+
+    @property
+    def total(self) -> int:
+        """The most that is needed at a time: the end of a forward pass, with room for the gradients; for a small batch
+        the step of the optimizer, which makes one more copy of the weights for a moment."""
+        return self.fixed + self.carry + max(self.activations, self.gradients)
+
+    def largest_batch(self, rows: int, room: int) -> int:
+        """The largest batch that `room` bytes hold, where this memory is that of `rows` rows."""
+        return max(0, (room - self.fixed) * rows // (self.carry + self.activations))
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """A model at a batch size and a precision."""
+
+    parts: tuple[Component, ...]
+    rows: Rows
+    batch_size: int
+    precision: str
+    memory: Memory
+
+    @property
+    def parameters(self) -> int:
+        """All of them, the puzzle table included."""
+        return sum(part.parameters for part in self.parts)
+
+    @property
+    def update_operations(self) -> int:
+        """Floating-point operations of one update."""
+        return self.batch_size * sum(part.training for part in self.parts)
+
+
+def rows_of(config: RunConfig, data: str | None) -> Rows:
+    """From a dataset directory, from the configuration's own where it is built, else what the family usually reads.
+
+    Raises DatasetError for a directory that is named and is no dataset.
+    """
+    arch = config.arch
+    built = [path for path in config.data_paths if (Path(path) / "train" / METADATA_NAME).is_file()]
+    path = data or (built[0] if built else None)
+    if path is not None:
+        found = read_metadata(path, "train")
+        length = found.seq_len
+        if isinstance(arch, HescArch):
+            length = target_length(arch.canvas_size, bool(found.extra.get("has_grids")))
+        return Rows(found.vocab_size, length, found.num_puzzle_identifiers, path)
+    if isinstance(arch, HescArch):
+        length = target_length(arch.canvas_size, True)
+        return Rows(VOCAB_SIZE, length, 1, f"a canvas of {arch.canvas_size} px (assumed; no dataset is built)")
+    if arch.family == "trm" and arch.causal:
+        return Rows(*_BYTES_OF_TEXT, 1, "256 bytes of text (assumed; name a dataset with --data)")
+    return Rows(*_SUDOKU, 1, "a 9x9 Sudoku (assumed; name a dataset with --data)")
+
+
+def report(config: RunConfig, rows: Rows, batch_size: int, precision: str) -> ModelReport:
+    """Measure one update. Raises UsageError for settings that contradict each other."""
+    metadata = DatasetMetadata(
+        pad_id=0,
+        ignore_label_id=None,
+        blank_identifier_id=0,
+        vocab_size=rows.vocab_size,
+        seq_len=rows.seq_len,
+        num_puzzle_identifiers=rows.identifiers,
+        total_groups=1,
+        mean_puzzle_examples=1.0,
+        total_puzzles=1,
+    )
+    with torch.device("meta"):
+        model = make_model(config, metadata, precision)
+    measured = measure(model, _batch(config, rows, batch_size))
+    parts = components(model, measured, rows=batch_size, vocab_size=rows.vocab_size, length=rows.seq_len)
+    trunk = sum(parameter.nbytes for parameter in model.trunk_parameters())  # type: ignore[operator]
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    state = sum(buffer.nbytes for buffer in model.buffers())
+    memory = Memory(
+        weights=weights,
+        gradients=trunk,
+        moments=2 * trunk,
+        average=trunk if config.ema else 0,
+        state=state,
+        carry=2 * measured.carry,  # the one that goes in and the one that comes out
+        activations=measured.kept,
+    )
+    return ModelReport(tuple(parts), rows, batch_size, precision, memory)
+
+
+def _batch(config: RunConfig, rows: Rows, batch_size: int) -> dict[str, Tensor]:
+    def field(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
+        return torch.zeros(batch_size, *shape, dtype=dtype, device="meta")
+
+    if not isinstance(config.arch, HescArch):
+        return {"inputs": field(rows.seq_len), "labels": field(rows.seq_len), "puzzle_identifiers": field()}
+    return {
+        "canvas_kind": field(),
+        "canvas": field(CanvasSpec(config.arch.canvas_size).cells, dtype=torch.uint8),
+        "target": field(rows.seq_len),
+        "target_kind": field(),
+        "puzzle_identifiers": field(),
+    }

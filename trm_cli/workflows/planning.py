@@ -1,0 +1,127 @@
+"""From the words of a command line to a plan: which model or run is meant, and where its counts come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.config import registry
+from trm_cli.config.compose import Resolved, compose, load_run_config
+from trm_cli.errors import DatasetError, UsageError
+from trm_cli.schedule.plan import Counts, DatasetFacts, TrainingPlan, make_plan
+from trm_cli.schedule.steps import as_written, samples_per_epoch
+
+if TYPE_CHECKING:
+    from trm_cli.schedule.settings import RunSettings
+
+PLAN_NAME = "plan.json"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, what it is of, and where its settings stand."""
+
+    plan: TrainingPlan
+    name: str
+    title: str
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan_target(target: str | None, overrides: Sequence[str] = (), samples: str | None = None) -> Planned:
+    """The plan of a model (a name or a YAML file) or of a run directory.
+
+    samples: samples per epoch that stand in for the dataset's. Raises UsageError, ConfigError or DatasetError.
+    """
+    run = _run_directory(target)
+    if run is None:
+        resolved = compose(target, overrides)
+        return _planned(resolved, given_facts(samples) if samples is not None else find_facts(resolved))
+    stored = read_plan(run)
+    if not overrides and samples is None:
+        return Planned(stored, run.name, f"run {run}")
+    # What if this run were continued otherwise: its own configuration and counts, changed by the overrides.
+    facts = stored.facts if samples is None else given_facts(samples)
+    return _planned(load_run_config(run, overrides), facts, run)
+
+
+def plan_other(target: str, samples: str | None = None) -> Planned:
+    """A plan to compare with: a run as it was planned, whatever `samples` stand in for the dataset of a model."""
+    return plan_target(target, samples=None if _run_directory(target) else samples)
+
+
+def read_plan(run: Path) -> TrainingPlan:
+    """The plan that a run directory keeps. Raises UsageError when there is none, or none that can be used."""
+    path = run / PLAN_NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError(f"it holds {type(document).__name__}, not an object")
+        return TrainingPlan.from_json(document)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{run} holds no run: {PLAN_NAME} is missing", hint="name a model, a YAML file or a run directory"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be used: {error}", hint="name the model instead of the run") from error
+
+
+def given_facts(samples: str) -> DatasetFacts:
+    """Counts from --samples-per-epoch."""
+    try:
+        number = as_written(samples.replace(",", "").replace("_", ""))
+        samples_per_epoch(1, number)
+    except ValueError as error:
+        raise UsageError(f"--samples-per-epoch takes a number above 0, found {samples!r}") from error
+    return DatasetFacts(1, number, "as given by --samples-per-epoch")
+
+
+def find_facts(resolved: Resolved) -> Counts:
+    """The counts of a dataset: from its dataset.json when it is built, else from its builder's plan."""
+    from trm_cli.data.files.metadata import METADATA_NAME
+
+    paths, canvas = resolved.config.data_paths, resolved.config.canvas_size
+    missing = [path for path in paths if not (Path(path) / "train" / METADATA_NAME).is_file()]
+    if not missing:
+        from trm_cli.data.stream.plan import facts_on_canvas
+
+        facts = facts_on_canvas(paths, canvas)
+        files = ", ".join(f"{path}/train/{METADATA_NAME}" for path in paths)
+        return DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
+    entry = resolved.registry
+    without = "plan without it by --samples-per-epoch N"
+    if entry is None or len(paths) > 1:
+        raise DatasetError(f"dataset {missing[0]} is not built", hint=f"build it, or {without}")
+    from trm_cli.config.dataset_args import builder_flags
+    from trm_cli.data.building.builder_process import builder_command
+    from trm_cli.data.building.planned_counts import planned_facts
+
+    command = builder_command(entry.dataset_builder, builder_flags(entry.dataset_args))
+    return planned_facts(command, f"build it (`trm build-dataset {entry.name}`), or {without}", canvas)
+
+
+def _planned(resolved: Resolved, facts: Counts, run: Path | None = None) -> Planned:
+    config: RunSettings = resolved.config
+    try:
+        plan = make_plan(config, facts)
+    except ValueError as error:
+        raise UsageError(f"these settings make no plan: {error}") from error
+    architecture = resolved.config.arch.name
+    if run is not None:
+        return Planned(plan, run.name, f"run {run}, changed", resolved.sources)
+    name = resolved.registry.name if resolved.registry else resolved.config.model
+    return Planned(plan, name, f"{name}, architecture {architecture}", resolved.sources)
+
+
+def _run_directory(target: str | None) -> Path | None:
+    """The run that a word means, by its directory or a checkpoint in it; None when it means a model."""
+    if target is None:
+        return None
+    path = Path(target)
+    if path.suffix == ".pt" and path.is_file():
+        return path.parent
+    if path.is_dir() and ((path / PLAN_NAME).exists() or registry.find("models", target) is None):
+        return path
+    return None

@@ -1,0 +1,42 @@
+"""Which model a newcomer's machine trains, and which puzzle is shown afterwards."""
+
+from __future__ import annotations
+
+from trm_cli.data.puzzles.dataset import open_dataset
+from trm_cli.training.hardware.devices import Choice, cores_in_words
+from trm_cli.training.run.trained_model import TrainedModel
+
+ON_CPU = "sudoku-4x4"
+ON_CUDA = "vision-unified"
+_LOOKED_AT = 500
+
+
+def choose_model() -> Choice:
+    """The quick-start puzzle on a CPU, the flagship on a CUDA device; the reason says how to get the other."""
+    import torch
+
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        return Choice(ON_CUDA, f"this machine has a CUDA device ({name}); the puzzle instead: trm train {ON_CPU}")
+    here = f"no CUDA device here, {cores_in_words()}"
+    return Choice(ON_CPU, f"{here}; the flagship instead: trm train {ON_CUDA} (wants a GPU)")
+
+
+def held_out_puzzle(trained: TrainedModel) -> list[int]:
+    """The test puzzle that the model solves with the most changes of mind, so that there is something to see."""
+    import torch
+
+    paths = trained.config.data_paths_test or trained.config.data_paths
+    arrays = next(open_dataset(paths, "test").eval_batches(_LOOKED_AT))
+    valid = torch.from_numpy(arrays.pop("valid"))
+    batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    answers = []
+    with torch.inference_mode():
+        carry = trained.model.initial_carry(batch)  # type: ignore[operator]
+        for _ in range(int(trained.model.halt_max_steps)):  # type: ignore[arg-type]
+            carry, outputs = trained.model.advance(carry, batch, None, None)  # type: ignore[operator]
+            answers.append(trained.model.answer(outputs))  # type: ignore[operator]
+    solved = valid & (answers[-1] == batch["labels"]).all(-1)
+    changes = torch.stack([(one != answers[-1]).any(-1) for one in answers]).sum(0)
+    chosen = int(torch.where(solved, changes, -1).argmax())
+    return [int(token) for token in batch["inputs"][chosen]]

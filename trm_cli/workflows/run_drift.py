@@ -1,0 +1,39 @@
+"""Settings of a run that exists: what may change when it goes on, and what would make it another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
+
+
+def check_drift(resolved: Resolved, *, replan: bool) -> None:
+    """Compare the configuration with the one the run was started with. Raises CheckpointError on a grave difference."""
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.console.views.run import drift_table
+    from trm_cli.training.run.config_drift import differences
+    from trm_cli.training.run.run_directory import CONFIG
+
+    stored = Path(resolved.config.checkpoint_path) / CONFIG
+    if not stored.exists():
+        return
+    try:
+        before = load_run_config(stored).config
+    except ConfigError as error:
+        raise CheckpointError(f"{stored} is damaged: {error.problems[0].message}") from error
+    found = differences(before, resolved.config)
+    grave = [difference for difference in found if difference.resume != "free"]
+    if all(difference.resume == "replan" for difference in grave) and (replan or not grave):
+        return
+    raise CheckpointError(
+        f"the run in {stored.parent} used other settings\n{drift_table(found)}",
+        hint=(
+            "a run directory of its own (checkpoint_path=checkpoints/NAME), or --fresh to give this one up"
+            if any(difference.resume == "fatal" for difference in found)
+            else f"add --replan to accept the new plan (compare first: trm inspect-schedule --compare {stored.parent})"
+        ),
+    )
