@@ -69,7 +69,7 @@ def _headlines(
 ) -> Iterator[Headline]:
     from trm_cli.console.report.page import Headline
     from trm_cli.console.views.evaluation import interval, percent
-    from trm_cli.console.views.training import duration
+    from trm_cli.units import duration
 
     tests = [record for record in metrics if record.get("kind") == "eval"]
     if evaluation is not None:
@@ -113,7 +113,7 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     from trm_cli import __version__
     from trm_cli.console.views.evaluation import protocol_line, weights_line
-    from trm_cli.console.views.training import duration
+    from trm_cli.units import duration
 
     del metrics
     yield "run", f"{directory} ({identity['run']})"

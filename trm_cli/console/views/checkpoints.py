@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
-from trm_cli.training.checkpoint.disk_space import readable
+from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
     from trm_cli.training.checkpoint.consolidation import Consolidated
@@ -37,7 +37,7 @@ def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
             if entry.verified
             else "not verified"
         )
-        size = readable(entry.bytes)
+        size = disk_size(entry.bytes)
         rows.add_row(entry.file, f"{entry.step:,}", size, ", ".join(names), Text(state, "red" if entry.problem else ""))
     problems = [Text(entry.problem, "red") for entry in entries if entry.problem]
     return Group(Text(str(directory), "bold"), rows, *problems)
@@ -64,14 +64,14 @@ def exported_view(done: Exported) -> Group:
     rows = facts()
     kind = {"ema": "averaged weights", "raw": "raw weights"}[done.weights]
     rows.add_row("from", f"{done.checkpoint}, step {done.step:,}, {kind}")
-    rows.add_row("to", f"{done.file}, {done.format}, {done.tensors} tensors, {done.bytes / 1e6:,.1f} MB")
+    rows.add_row("to", f"{done.file}, {done.format}, {done.tensors} tensors, {disk_size(done.bytes)}")
     return Group(rows)
 
 
 def consolidated_view(done: Consolidated) -> Group:
     """What became one file."""
     made = f"of {done.parts} parts" if done.parts > 1 else "it was one file already"
-    return Group(Text(f"{done.file}: step {done.step:,}, {made}, {readable(done.bytes)}"))
+    return Group(Text(f"{done.file}: step {done.step:,}, {made}, {disk_size(done.bytes)}"))
 
 
 def prune_table(directory: Path, decisions: Sequence[Decision], *, dry_run: bool) -> Group:
@@ -82,7 +82,7 @@ def prune_table(directory: Path, decisions: Sequence[Decision], *, dry_run: bool
     rows = table("file", "step", "size", "", "why", right=(1, 2))
     for one in decisions:
         fate = Text("kept") if one.keep else Text(gone, "yellow")
-        rows.add_row(one.file, f"{one.step:,}", readable(one.bytes), fate, one.reason)
+        rows.add_row(one.file, f"{one.step:,}", disk_size(one.bytes), fate, one.reason)
     going = [one for one in decisions if not one.keep]
-    size = readable(sum(one.bytes for one in going))
+    size = disk_size(sum(one.bytes for one in going))
     return Group(Text(str(directory), "bold"), rows, Text(f"{len(going)} {gone}, {size}"))

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from trm_cli.console.tables import facts, number, table
 from trm_cli.data.inspection import DatasetReport, Histogram, SplitReport
+from trm_cli.units import disk_size
 
 _BAR_CELLS = 30
 
@@ -25,7 +26,7 @@ def show_report(console: Console, report: DatasetReport) -> None:
         head.add_row("builder", Text(f"{manifest.builder}, seed {manifest.seed}"))
         head.add_row("licence", Text(manifest.licence))
     head.add_row("fingerprint", report.fingerprint[:16])
-    head.add_row("on disk", f"{size(report.bytes)} in {report.files:,} files")
+    head.add_row("on disk", f"{disk_size(report.bytes)} in {report.files:,} files")
     for split in list(report.splits.values())[:1]:
         meta = split.metadata
         head.add_row("vocabulary", f"{meta.vocab_size:,} tokens, sequence length {meta.seq_len:,}")
@@ -78,16 +79,6 @@ def _show_histogram(console: Console, split: str, histogram: Histogram) -> None:
         span = f"{low:>{width},}" if high - low == 1 else f"{low:>{width},} to {high - 1:>{width},}"
         console.print(Text.assemble(f"  {span}  ", (bar.ljust(_BAR_CELLS), "cyan"), f"  {count:,}"))
     console.print()
-
-
-def size(count: int) -> str:
-    """Return bytes as people say them."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 def _pairs(values: Mapping[str, object]) -> str:

@@ -7,7 +7,8 @@ import time
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from trm_cli.console.output import note, stderr
-from trm_cli.console.views.training import LINE_SECONDS, duration
+from trm_cli.console.views.training import LINE_SECONDS
+from trm_cli.units import duration
 
 
 class EvaluationProgress:

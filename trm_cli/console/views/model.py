@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
+from trm_cli.units import memory_size
 
 if TYPE_CHECKING:
     from trm_cli.workflows.model_report import ModelReport
@@ -84,27 +85,20 @@ def _memory(report: ModelReport) -> RenderableType:
     made = table("memory", "size", f"batch {report.batch_size:,} in {report.precision}", right=(1,))
     for name, size in asdict(report.memory).items():
         if size:
-            made.add_row(name, size_of(size), Text(_MEMORY[name], style="dim"))
+            made.add_row(name, memory_size(size), Text(_MEMORY[name], style="dim"))
     made.add_section()
-    made.add_row("at most", size_of(report.memory.total), "", style="bold")
+    made.add_row("at most", memory_size(report.memory.total), "", style="bold")
     updates = facts()
     updates.add_row("one update", f"{report.update_operations / 1e12:,.3g} TFLOP in matrix products")
     return Group(made, Text(), updates)
 
 
 def _verdict(verdict: Verdict) -> Text:
-    needed = f"{size_of(verdict.needed)} of {size_of(verdict.room)} in {verdict.precision}"
+    needed = f"{memory_size(verdict.needed)} of {memory_size(verdict.room)} in {verdict.precision}"
     if verdict.fits:
         return Text(f"{verdict.machine}: fits, {needed}; up to a batch of {verdict.largest_batch:,}", "green")
     advice = f"a batch of {verdict.largest_batch:,} would" if verdict.largest_batch else "no batch would"
     return Text(f"{verdict.machine}: does not fit, {needed}; {advice}", "red")
-
-
-def size_of(size: int) -> str:
-    """Bytes as people say them: 13.7 GB, 24 MB, 0.3 MB."""
-    if size >= 1e9:
-        return f"{size / 1e9:,.1f} GB"
-    return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:,.1f} MB"
 
 
 def millions(count: int) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trm_cli.console.output import stderr
 from trm_cli.console.views.plan import PlanView
-from trm_cli.console.views.training import duration
+from trm_cli.units import duration, memory_size
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
@@ -53,11 +53,9 @@ def show_cost(cost: Cost) -> None:
 
 def show_memory(preflight: Preflight) -> None:
     """Print what an update takes of the device's memory, part by part, and what is free."""
-    from trm_cli.training.memory.preflight import in_words
-
     needed, free = preflight.needed, preflight.free
-    line = f"about {in_words(needed.total)}" + ("" if free is None else f" of {in_words(free)} that are free")
-    parts = [f"{name} {in_words(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
+    line = f"about {memory_size(needed.total)}" + ("" if free is None else f" of {memory_size(free)} that are free")
+    parts = [f"{name} {memory_size(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
     table = Table.grid(padding=(0, 2))
     table.add_row("memory", Text(line, style="red" if not preflight.fits else "yellow" if preflight.tight else ""))
     table.add_row("", Text(", ".join(parts), style="dim"))

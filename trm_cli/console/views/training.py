@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.output import stderr
+from trm_cli.units import duration
 
 #: Without a terminal, lines at least this many seconds apart: a log file of a long run stays readable.
 LINE_SECONDS = 10.0
@@ -195,15 +196,3 @@ def evaluation_lines(step: int, result: Any, best: bool) -> list[str]:
         bits, unit = (result.bits_per_byte, "byte") if whole else (result.bits_per_token, "token")
         lines.append(f"{head} {bits:.3f} bits per {unit} of {result.text_rows:,} texts{mark}")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them: 48 s, 3:07 min, 5:12 h, 2 d 3 h."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    if whole < 86400:
-        return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import CheckpointError
+from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ def require_free_bytes(directory: Path, needed: int) -> None:
     """Raise OSError (ENOSPC), with both numbers, where so many bytes will not fit."""
     free = free_bytes(directory)
     if needed > free:
-        raise OSError(errno.ENOSPC, f"no room: it takes {readable(needed)} and {readable(free)} are free")
+        raise OSError(errno.ENOSPC, f"no room: it takes {disk_size(needed)} and {disk_size(free)} are free")
 
 
 def require_space_for_one_checkpoint(directory: Path, state: dict[str, Any], optimizer: Optimizer) -> None:
@@ -60,7 +61,8 @@ def require_space_for_one_checkpoint(directory: Path, state: dict[str, Any], opt
     needed, free = checkpoint_bytes(state) + moments, free_bytes(directory)
     if needed > free:
         raise CheckpointError(
-            f"no room for a checkpoint in {directory}: it takes at least {readable(needed)}, {readable(free)} are free",
+            f"no room for a checkpoint in {directory}: it takes at least {disk_size(needed)}, "
+            f"{disk_size(free)} are free",
             hint="free some room, or choose another checkpoint_path",
         )
 
@@ -71,18 +73,9 @@ def disk_space_warning(directory: Path, state: dict[str, Any], *, files: int) ->
     if needed * files <= free:
         return None
     return (
-        f"{directory} has room for {free // needed:,} checkpoints of {readable(needed)}, and the run wants up to "
+        f"{directory} has room for {free // needed:,} checkpoints of {disk_size(needed)}, and the run wants up to "
         f"{files} at once: free some room, or lower keep_checkpoints"
     )
-
-
-def readable(size: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-        size /= 1000
-    raise AssertionError("the last unit takes everything")
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:

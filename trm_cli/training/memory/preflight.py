@@ -33,6 +33,7 @@ from trm_cli.training.memory.ledger import Ledger, weighed, weightless
 from trm_cli.training.run.session import Machine, make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
+from trm_cli.units import memory_size
 
 #: Of the memory that is free; the rest is for what no estimate sees.
 _COMFORTABLE = 0.85
@@ -287,10 +288,10 @@ class Preflight:
     def too_large(self, error: RuntimeError | None = None) -> TrmError:
         """The one message of a run that needs more than there is; `error` is what the device said."""
         device = self.task.machine.device.value
-        free = "an unknown amount" if self.free is None else in_words(self.free)
+        free = "an unknown amount" if self.free is None else memory_size(self.free)
         said = "" if error is None else f"; {device} said: {str(error).splitlines()[0][:160]}"
         return TrmError(
-            f"an update of {self.needed.micro_batch_size} rows at once needs about {in_words(self.needed.total)}, "
+            f"an update of {self.needed.micro_batch_size} rows at once needs about {memory_size(self.needed.total)}, "
             f"{free} is free on {device}{said}",
             hint=None if self.free is None else self.advice(refused=error is not None),
         )
@@ -299,8 +300,3 @@ class Preflight:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a device or the host's allocator refused."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def in_words(size: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
