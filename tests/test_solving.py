@@ -16,9 +16,9 @@ from torch import Tensor
 from dataset_builders import arc as arc_builder
 from tests.training.conftest import boards, write_boards
 from trm_cli.app import main
+from trm_cli.data.arc import encoding, transforms
 from trm_cli.data.arc.identifiers import ArcIdentifiers, read_identifiers
 from trm_cli.data.arc.task import encode, find_task, parse_arc_task
-from trm_cli.data.augmentation import arc
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.families import Maze, Sudoku, family_of
 from trm_cli.data.puzzles.maze_text import maze_line, parse_maze
@@ -181,13 +181,15 @@ def _augmented_rule(name: str, identifiers: ArcIdentifiers, rng: np.random.Gener
 
     def answer(tokens: np.ndarray, identifier: int) -> np.ndarray:
         _, symmetries, permutations = identifiers.transforms(np.array([identifier]))
-        cells, sides = arc.invert_predictions(tokens[None].astype(np.uint8), symmetries, permutations)
-        [grid] = arc.iterate_grids(cells, sides)
+        cells, sides = transforms.invert_predictions(tokens[None].astype(np.uint8), symmetries, permutations)
+        [grid] = encoding.iterate_grids(cells, sides)
         answer = np.asarray(TASKS[name](grid)).astype(np.uint8)
         if rng.random() < 1 / 3:
             answer = (answer + rng.integers(1, 9)) % 10
-        augmentation = arc.Augmentation(int(symmetries[0]), tuple(map(int, permutations[0])))
-        return encode([np.ascontiguousarray(arc.augment_grid(answer.astype(np.uint8), augmentation))])[0].astype(int)
+        augmentation = transforms.Transform(int(symmetries[0]), tuple(map(int, permutations[0])))
+        return encode([np.ascontiguousarray(transforms.augment_grid(answer.astype(np.uint8), augmentation))])[0].astype(
+            int
+        )
 
     return answer
 

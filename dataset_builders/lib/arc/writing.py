@@ -15,10 +15,11 @@ from dataset_builders.lib.arc.tasks import Grid, Pair
 from dataset_builders.lib.build_parts import Arrays, complete_parts
 from dataset_builders.lib.builder_cli import Build, Progress
 from dataset_builders.lib.large_arrays import LargeArray, write_sections
+from trm_cli.data.arc import encoding, layout, transforms
 from trm_cli.data.arc.identifiers import BLANK_NAME, IDENTIFIERS_NAME, TASKS_FORMAT
-from trm_cli.data.augmentation import Draw, arc
-from trm_cli.data.augmentation.arc import CODES_NAME
-from trm_cli.data.augmentation.arc_variants import ArcVariants
+from trm_cli.data.arc.layout import CODES_NAME
+from trm_cli.data.augmentation.arc import ArcVariants
+from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, write_npy, write_split
@@ -104,8 +105,8 @@ def _base_split(plan: ArcPlan, split: str) -> _BaseSplit:
     ]
     sizes = [plan.pairs_of(index, split) for index in members]
     return _BaseSplit(
-        inputs=arc.encode_grids([pair.input for pair in pairs]),
-        labels=arc.encode_grids([pair.output for pair in pairs]),
+        inputs=encoding.encode_grids([pair.input for pair in pairs]),
+        labels=encoding.encode_grids([pair.output for pair in pairs]),
         firsts=np.array([plan.firsts[index] for index in members], dtype=np.int64),
         counts=np.array([plan.counts[index] for index in members], dtype=np.int64),
         starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
@@ -115,11 +116,11 @@ def _base_split(plan: ArcPlan, split: str) -> _BaseSplit:
 def _metadata(plan: ArcPlan, split: str, augmentation: dict[str, object] | None) -> DatasetMetadata:
     facts = plan.facts(split)
     return DatasetMetadata(
-        pad_id=arc.PAD,
-        ignore_label_id=arc.PAD,
+        pad_id=layout.PAD,
+        ignore_label_id=layout.PAD,
         blank_identifier_id=0,
-        vocab_size=arc.VOCAB_SIZE,
-        seq_len=arc.SEQ_LEN,
+        vocab_size=layout.VOCAB_SIZE,
+        seq_len=layout.SEQ_LEN,
         num_puzzle_identifiers=plan.identifiers,
         total_groups=int(facts["total_groups"]),
         mean_puzzle_examples=facts["mean_puzzle_examples"],
@@ -153,7 +154,7 @@ def _write_rows(build: Build, bases: dict[str, _BaseSplit], variants: dict[str, 
     progress = Progress(sum(int(base.row_starts[-1]) for base in bases.values()), "examples")
     done = 0
     for split, base in bases.items():
-        shape = (int(base.row_starts[-1]), arc.SEQ_LEN)
+        shape = (int(base.row_starts[-1]), layout.SEQ_LEN)
         (build.root / split).mkdir(exist_ok=True)
         inputs = LargeArray(array_path(build.root, split, "inputs"), shape, np.uint8)
         labels = LargeArray(array_path(build.root, split, "labels"), shape, np.uint8)
@@ -228,10 +229,10 @@ def _write_names(path: Path, plan: ArcPlan, codes: Codes) -> None:
     with atomic_file(path) as stream:
         stream.write(f"[{json.dumps(BLANK_NAME)}".encode())
         for group, first, count in zip(plan.groups, plan.firsts, plan.counts, strict=True):
-            symmetries, permutations = arc.decode(codes[first : first + count])
-            digits = np.ascontiguousarray(permutations + ord("0")).view(f"S{arc.COLOURS}").ravel()
+            symmetries, permutations = transforms.decode(codes[first : first + count])
+            digits = np.ascontiguousarray(permutations + ord("0")).view(f"S{layout.COLOURS}").ravel()
             names = [group.id] + [
-                f"{group.id}{arc.SEPARATOR}t{symmetry}{arc.SEPARATOR}{digit.decode()}"
+                f"{group.id}{transforms.SEPARATOR}t{symmetry}{transforms.SEPARATOR}{digit.decode()}"
                 for symmetry, digit in zip(symmetries[1:].tolist(), digits[1:].tolist(), strict=True)
             ]
             stream.write((", " + json.dumps(names)[1:-1]).encode())

@@ -15,7 +15,7 @@ from dataset_builders.lib.arc.symmetry import task_symmetry
 from dataset_builders.lib.stream.directory import IDENTIFIERS_NAME
 from dataset_builders.lib.stream.mixture import Mixture
 from dataset_builders.lib.stream.sources import SPLITS, ArcSource
-from trm_cli.data.augmentation import arc
+from trm_cli.data.arc import transforms
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.manifest import Manifest, write_manifest
 from trm_cli.data.files.metadata import METADATA_NAME
@@ -76,11 +76,11 @@ def write_plan(root: Path, mixture: Mixture, manifest: Manifest) -> None:
 
 def _names(task_id: str, codes: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> list[str]:
     """Return the identifier of each augmentation of a task; the task's own name where there is none."""
-    symmetries, permutations = arc.decode(codes)
+    symmetries, permutations = transforms.decode(codes)
     return [
         task_id
         if code == 0
-        else arc.augmentation_name(task_id, arc.Augmentation(int(symmetry), tuple(int(c) for c in permutation)))
+        else transforms.transform_name(task_id, transforms.Transform(int(symmetry), tuple(int(c) for c in permutation)))
         for code, symmetry, permutation in zip(codes, symmetries, permutations, strict=True)
     ]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dataset_builders.lib.builder_cli import Build
 from dataset_builders.lib.sudoku.generate import Puzzles
-from trm_cli.data.augmentation import Draw
+from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import DatasetMetadata

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trm_cli.data.arc.task import Grid
+    from trm_cli.data.arc.encoding import Grid
 
 
 def about_model(checkpoint: Path, step: int) -> dict[str, Any]:

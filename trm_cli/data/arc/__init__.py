@@ -1,1 +1,4 @@
-"""ARC tasks as data: the JSON of a task, puzzle identifiers with their augmentation, stored test inputs."""
+"""ARC tasks as data: grids and their tokens, transforms and their names, a task's JSON, puzzle identifiers.
+
+May import `trm_cli.data.files`, `dihedral` and `counter_rng`. `layout` needs no numpy.
+"""

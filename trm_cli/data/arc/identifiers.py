@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.augmentation import arc
-from trm_cli.data.augmentation.arc import CODES_NAME
+from trm_cli.data.arc import layout, transforms
+from trm_cli.data.arc.layout import CODES_NAME
 from trm_cli.errors import DatasetError
 
 IDENTIFIERS_NAME = "identifiers.json"
@@ -44,15 +44,15 @@ class ArcIdentifiers:
             return BLANK_NAME
         if self.codes[identifier] == 0:
             return self.tasks[owner]
-        symmetries, permutations = arc.decode(self.codes[identifier : identifier + 1])
-        augmentation = arc.Augmentation(int(symmetries[0]), tuple(map(int, permutations[0])))
-        return arc.augmentation_name(self.tasks[owner], augmentation)
+        symmetries, permutations = transforms.decode(self.codes[identifier : identifier + 1])
+        augmentation = transforms.Transform(int(symmetries[0]), tuple(map(int, permutations[0])))
+        return transforms.transform_name(self.tasks[owner], augmentation)
 
     def transforms(
         self, identifiers: NDArray[np.integer]
     ) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8]]:
         """Task index [B], symmetry [B] and colour permutation [B, 10] of identifiers [B]."""
-        return self.owners[identifiers], *arc.decode(self.codes[identifiers])
+        return self.owners[identifiers], *transforms.decode(self.codes[identifiers])
 
 
 def read_identifiers(root: str | Path) -> ArcIdentifiers:
@@ -90,11 +90,11 @@ def _from_names(names: Sequence[str]) -> ArcIdentifiers:
     tasks: dict[str, int] = {}
     owners = np.full(len(names), NO_TASK, dtype=np.int32)
     symmetries = np.zeros(len(names), dtype=np.uint8)
-    permutations = np.tile(np.arange(arc.COLOURS, dtype=np.uint8), (len(names), 1))
+    permutations = np.tile(np.arange(layout.COLOURS, dtype=np.uint8), (len(names), 1))
     for index, name in enumerate(names):
         if name == BLANK_NAME:
             continue
-        task_id, augmentation = arc.parse_name(name)
+        task_id, augmentation = transforms.parse_name(name)
         owners[index] = tasks.setdefault(task_id, len(tasks))
         symmetries[index], permutations[index] = augmentation.symmetry, augmentation.permutation
-    return ArcIdentifiers(tuple(tasks), owners, arc.encode(symmetries, permutations))
+    return ArcIdentifiers(tuple(tasks), owners, transforms.encode(symmetries, permutations))

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.data.arc import encoding, layout
+from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
-from trm_cli.data.augmentation import arc
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.files.puzzle_arrays import read_puzzle_arrays
 from trm_cli.errors import UsageError
 
-Grid = NDArray[np.uint8]
 Pair = tuple[bytes, bytes]
-_SQUARE = (arc.SIDE, arc.SIDE)
+_SQUARE = (layout.SIDE, layout.SIDE)
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,18 @@ def _grid(pair: Any, side: str, where: str) -> Grid:
     rows = pair.get(side) if isinstance(pair, dict) else None
     right = (
         isinstance(rows, list)
-        and 1 <= len(rows) <= arc.SIDE
-        and all(isinstance(row, list) and 1 <= len(row) <= arc.SIDE and len(row) == len(rows[0]) for row in rows)
-        and all(type(cell) is int and 0 <= cell < arc.COLOURS for row in rows for cell in row)
+        and 1 <= len(rows) <= layout.SIDE
+        and all(isinstance(row, list) and 1 <= len(row) <= layout.SIDE and len(row) == len(rows[0]) for row in rows)
+        and all(type(cell) is int and 0 <= cell < layout.COLOURS for row in rows for cell in row)
     )
     if not right:
-        raise UsageError(f"{where}: `{side}` must be a rectangle of up to {arc.SIDE}x{arc.SIDE} colours 0 to 9")
+        raise UsageError(f"{where}: `{side}` must be a rectangle of up to {layout.SIDE}x{layout.SIDE} colours 0 to 9")
     return np.array(rows, dtype=np.uint8)
 
 
 def encode(grids: list[Grid]) -> NDArray[np.uint8]:
     """Tokens [N, 900] of grids at the top left."""
-    return arc.encode_grids([(grid.shape[0], grid.shape[1], grid.tobytes()) for grid in grids])
+    return encoding.encode_grids([(grid.shape[0], grid.shape[1], grid.tobytes()) for grid in grids])
 
 
 def find_task(task: ArcTask, root: str | Path, identifiers: ArcIdentifiers) -> str | None:
@@ -107,9 +107,9 @@ def _pairs(inputs: NDArray[np.integer], labels: NDArray[np.integer]) -> list[Pai
     found = []
     for row in zip(inputs, labels, strict=True):
         given, wanted = (
-            np.where(tokens == arc.EOS, arc.PAD, tokens).astype(np.uint8).reshape(_SQUARE) for tokens in row
+            np.where(tokens == layout.EOS, layout.PAD, tokens).astype(np.uint8).reshape(_SQUARE) for tokens in row
         )
-        marked = given != arc.PAD
+        marked = given != layout.PAD
         shift = (-int(marked.any(1).argmax()), -int(marked.any(0).argmax()))
         found.append((np.roll(given, shift, (0, 1)).tobytes(), np.roll(wanted, shift, (0, 1)).tobytes()))
     return found

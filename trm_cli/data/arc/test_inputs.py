@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trm_cli.data.arc.encoding import Grid
 from trm_cli.errors import DatasetError
 
 TESTS_NAME = "test_puzzles.json"
-Grid = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import dihedral
-from trm_cli.data.augmentation import Draw, Index, IntArray
+from trm_cli.data.augmentation.drawing import Draw, Index, IntArray
 
 
 class MazeAugmentation:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
-from trm_cli.data.augmentation import Draw, Index, IntArray
+from trm_cli.data.augmentation.drawing import Draw, Index, IntArray
 
 BLANK_TOKEN = 1
 _STREAM = "augmentation/sudoku"

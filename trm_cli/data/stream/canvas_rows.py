@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.canvas_codes import CanvasSpec, grid_target, place_grid, place_text, text_target
 from trm_cli.data.stream.records import GRID, TEXT
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, IGNORED
-
-Grid = NDArray[np.uint8]
 
 
 def text_row(text: bytes, spec: CanvasSpec, length: int, following: bytes = b"") -> Batch:

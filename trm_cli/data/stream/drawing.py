@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
+from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.canvas_codes import CanvasSpec, grid_target, place_grid, place_text, text_target
@@ -22,8 +23,6 @@ from trm_cli.errors import DatasetError
 MIN_PREFIX = 16
 # The published recipe shifts all pairs of a task but one: three of four of the usual four.
 SHIFTED_SHARE = 0.75
-
-Grid = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -153,11 +152,11 @@ def split_picture(shard: Shard, record: int) -> tuple[NDArray[np.uint8], bytes]:
 
 def augmented(given: Grid, wanted: Grid, code: int) -> tuple[Grid, Grid]:
     """Return input and output under one augmentation, the same for both."""
-    from trm_cli.data.augmentation import arc
+    from trm_cli.data.arc import transforms
 
-    symmetries, permutations = arc.decode(np.array([code], dtype=np.int64))
-    chosen = arc.Augmentation(int(symmetries[0]), tuple(int(colour) for colour in permutations[0]))
-    return arc.augment_grid(given, chosen), arc.augment_grid(wanted, chosen)
+    symmetries, permutations = transforms.decode(np.array([code], dtype=np.int64))
+    chosen = transforms.Transform(int(symmetries[0]), tuple(int(colour) for colour in permutations[0]))
+    return transforms.augment_grid(given, chosen), transforms.augment_grid(wanted, chosen)
 
 
 def read_drawing(root: str | Path, metadata: DatasetMetadata) -> Drawing:

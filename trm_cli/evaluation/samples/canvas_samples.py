@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trm_cli.data.arc.task import Grid
+from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.canvas_codes import CanvasSpec, render_target
 from trm_cli.data.stream.canvas_rows import answered_grid, grid_row, text_row

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.data.arc import encoding, layout, transforms
+from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
-from trm_cli.data.arc.task import Grid
 from trm_cli.data.arc.test_inputs import ArcTest
-from trm_cli.data.augmentation import arc
 
 #: A grid as a key: height, width, then its colours row by row.
 GridKey = bytes
@@ -117,21 +117,22 @@ def unshifted(inputs: Tokens, answers: Tokens) -> tuple[NDArray[np.uint8], NDArr
     Rows of a published test set are not shifted; in those of a training set input and output are, both alike.
     """
     given, said = inputs.astype(np.uint8), answers.astype(np.uint8)
-    marked = given.reshape(-1, arc.SIDE, arc.SIDE) != arc.PAD
+    marked = given.reshape(-1, layout.SIDE, layout.SIDE) != layout.PAD
     offsets = np.stack([marked.any(2).argmax(1), marked.any(1).argmax(1)], axis=1)  # [B, 2]
     for row in np.flatnonzero(offsets.any(1)).tolist():
         down, right = offsets[row]
         for tokens in (given, said):
-            grid = np.zeros((arc.SIDE, arc.SIDE), np.uint8)
-            grid[: arc.SIDE - down, : arc.SIDE - right] = tokens[row].reshape(arc.SIDE, arc.SIDE)[down:, right:]
+            grid = np.zeros((layout.SIDE, layout.SIDE), np.uint8)
+            kept = tokens[row].reshape(layout.SIDE, layout.SIDE)[down:, right:]
+            grid[: len(kept), : kept.shape[1]] = kept
             tokens[row] = grid.reshape(-1)
     return given, said
 
 
 def grid_keys(tokens: Tokens, symmetries: NDArray[np.uint8], permutations: NDArray[np.uint8]) -> Iterator[GridKey]:
     """The plain task's grid of every augmented row [B, 900], cropped and with its augmentation undone, as a key."""
-    cells, sides = arc.invert_predictions(tokens, symmetries, permutations)
-    for grid in arc.iterate_grids(cells, sides):
+    cells, sides = transforms.invert_predictions(tokens, symmetries, permutations)
+    for grid in encoding.iterate_grids(cells, sides):
         yield key_of(grid)
 
 

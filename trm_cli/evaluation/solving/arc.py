@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trm_cli.data.arc import transforms
+from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.identifiers import ArcIdentifiers
-from trm_cli.data.arc.task import ArcTask, Grid, encode
-from trm_cli.data.augmentation import arc
+from trm_cli.data.arc.task import ArcTask, encode
 from trm_cli.evaluation.scores.arc_votes import Ballot, Candidate, grid_keys, grid_of, key_of
 from trm_cli.evaluation.solving.puzzle import answers_by_step
 
@@ -83,4 +84,4 @@ class ArcSolver:
 
 
 def _augmented(grid: Grid, symmetry: np.uint8, permutation: NDArray[np.uint8]) -> Grid:
-    return arc.augment_grid(grid, arc.Augmentation(int(symmetry), tuple(map(int, permutation))))
+    return transforms.augment_grid(grid, transforms.Transform(int(symmetry), tuple(map(int, permutation))))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trm_cli.data.arc.task import ArcTask, Grid
+from trm_cli.data.arc.encoding import Grid
+from trm_cli.data.arc.task import ArcTask
 from trm_cli.evaluation.samples.canvas_samples import grid_said, pair_row
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Settled

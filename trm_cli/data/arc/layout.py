@@ -1,0 +1,18 @@
+"""How an ARC grid lies in a row of 900 tokens, and the files beside the arrays. Without numpy, so that plans may ask.
+
+A grid is encoded into 30x30 tokens: 0 padding, 1 end marks (one row below and one column right of the grid), colour
+c as c + 2.
+"""
+
+from __future__ import annotations
+
+SIDE = 30
+SEQ_LEN = SIDE * SIDE
+PAD = 0
+EOS = 1
+COLOUR_OFFSET = 2
+COLOURS = 10
+VOCAB_SIZE = COLOUR_OFFSET + COLOURS
+
+#: Beside the arrays of a dataset that makes its augmentations while it is drawn: the code of every identifier.
+CODES_NAME = "augmentations.npy"
