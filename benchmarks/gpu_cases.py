@@ -18,7 +18,8 @@ from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TE
 from trm_cli.models.hesc.parameter_budget import arithmetic
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers.blocks import swiglu_width
-from trm_cli.schedule.plan import DatasetFacts, make_plan
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.memory.preflight import Task
 from trm_cli.training.run.session import Machine, make_model, make_state
@@ -68,7 +69,7 @@ def task_of(case: Case, rows: int, way: Way) -> Task:
     )
     config = compose("sudoku-extreme", words).config
     metadata = made_up_metadata(case.length, case.vocabulary, 100_000, identifiers=100)
-    plan = make_plan(config, DatasetFacts(100_000, 1.0, "made up"))
+    plan = make_plan(config, DatasetCounts(100_000, 1.0, "made up"))
     machine = Machine.choose(config, case.length)
     return Task(config, plan, metadata, lambda count: random_rows(case, count), machine, evaluated=0)
 

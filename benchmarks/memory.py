@@ -36,7 +36,8 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
     from benchmarks.made_up import made_up_metadata
     from trm_cli.config.compose import compose
     from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
-    from trm_cli.schedule.plan import DatasetFacts, make_plan
+    from trm_cli.schedule.make_plan import make_plan
+    from trm_cli.schedule.plan import DatasetCounts
     from trm_cli.training.memory.preflight import Task
     from trm_cli.training.run.session import Machine
 
@@ -62,7 +63,7 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
             **fields,
         }
 
-    plan = make_plan(config, DatasetFacts(1000, 1.0, "made up"))
+    plan = make_plan(config, DatasetCounts(1000, 1.0, "made up"))
     return Task(config, plan, metadata, blank, Machine.choose(config, length), evaluated=0)
 
 

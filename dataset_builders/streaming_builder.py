@@ -20,8 +20,8 @@ from dataset_builders.lib.stream.directory import clean_up, previous_build, remo
 from dataset_builders.lib.stream.mixture import MAX_SOURCES, Mixture
 from dataset_builders.lib.stream.resolve import Settings, check_names, parse_pairs, resolve
 from dataset_builders.lib.stream.sources import SPLITS
-from trm_cli.data.building.heartbeat import Heartbeat
 from trm_cli.data.files.manifest import Manifest, check_complete
+from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.errors import DatasetError, UsageError
 

@@ -8,7 +8,8 @@ from tests.training.runs import EVERY_PART
 from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
 from trm_cli.keys import resume_class
-from trm_cli.schedule.plan import DatasetFacts, make_plan
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.run.config_drift import EFFECTS
 
 #: Another value of every key of a run, grouped by what it changes.
@@ -35,7 +36,7 @@ def clock(*words: str) -> list[object]:
     """How many updates, and every scheduled number of each of them, with these settings."""
     base = ["arch=multimodal_hesc_mini", *EVERY_PART, "arch.puzzle_emb_ndim=128", "global_batch_size=16", "epochs=20"]
     config = compose("sudoku-4x4", [*base, *words]).config
-    plan = make_plan(config, DatasetFacts(40, 1.0, "test"))
+    plan = make_plan(config, DatasetCounts(40, 1.0, "test"))
     return [plan.total_steps, *(plan.values_at(step) for step in range(1, plan.total_steps + 1))]
 
 

@@ -17,7 +17,8 @@ from trm_cli.config.dump import flat_values
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.keys import Section, expectation, resume_class
-from trm_cli.schedule.plan import DatasetFacts, make_plan
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import DatasetCounts
 
 SECTIONS: dict[str, type[Section]] = {"run": RunConfig, **FAMILIES}
 FIELDS = [(label, name) for label, section in SECTIONS.items() for name in section.model_fields]
@@ -109,7 +110,7 @@ def test_a_published_recipe_has_the_published_schedule(words: str) -> None:
     samples, batch, steps, table_rate, decay = RECIPES[words]
     name, *overrides = words.split()
     config = compose(name, overrides).config
-    plan = make_plan(config, DatasetFacts(samples, 1.0, "published"))
+    plan = make_plan(config, DatasetCounts(samples, 1.0, "published"))
     assert (plan.total_steps, config.global_batch_size, config.step_rounding) == (steps, batch, "whole_run")
     assert (config.lr, config.puzzle_emb_lr) == (1e-4, table_rate)
     assert (config.weight_decay, config.puzzle_emb_weight_decay) == (decay, decay)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from trm_cli.schedule.declarations import QUANTITIES
-from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Settings:
 
 def plan_of(samples: int | float | Fraction, **settings: object) -> TrainingPlan:
     """A plan over a dataset of so many groups with one example each."""
-    return make_plan(Settings(**settings), DatasetFacts(1, Fraction(samples)))  # type: ignore[arg-type]
+    return make_plan(Settings(**settings), DatasetCounts(1, Fraction(samples)))  # type: ignore[arg-type]
 
 
 def spans(plan: TrainingPlan) -> dict[str, list[tuple[int, int]]]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.schedule.settings import Arch, Settings, plan_of, spans
 from trm_cli.schedule.cadence import Cadence
 from trm_cli.schedule.comparison import compare
-from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.plan_warnings import equal_ratio
 from trm_cli.schedule.steps import boundary
 
@@ -165,7 +166,7 @@ def test_a_phase_switched_off_on_purpose_is_no_warning() -> None:
 
 def test_speed_turns_a_cadence_into_hours() -> None:
     settings = Settings(epochs=10, checkpoint_minutes=None, lr_min_ratio=0.1, eval_interval=5)
-    facts = DatasetFacts(3_200, 1)
+    facts = DatasetCounts(3_200, 1)
     assert "work_at_risk" not in codes(make_plan(settings, facts, seconds_per_step=14.0))
     assert "work_at_risk" in codes(make_plan(settings, facts, seconds_per_step=15.0))
     quick = replace(settings, checkpoint_minutes=15.0)
@@ -181,7 +182,7 @@ def test_the_ratio_that_equals_a_step(total: int, data: st.DataObject) -> None:
 def test_json_reads_back_to_an_equal_plan() -> None:
     plan = make_plan(
         Settings(lr_min_ratio=1 / 3, expansion_anneal_ratio=None, expansion_anneal_steps=77),
-        DatasetFacts(960, 3988 / 960, "datasets/arc/train/dataset.json"),
+        DatasetCounts(960, 3988 / 960, "datasets/arc/train/dataset.json"),
     )
     back = TrainingPlan.from_json(json.loads(json.dumps(plan.to_json())))
     assert back == plan
@@ -192,7 +193,7 @@ def test_json_reads_back_to_an_equal_plan() -> None:
 
 @given(st.fractions(Fraction(1, 5), 2000, max_denominator=1500), st.integers(1, 300), st.floats(1e-9, 1.0))
 def test_any_plan_survives_json(mean: Fraction, groups: int, ratio: float) -> None:
-    plan = make_plan(Settings(q_temperature_anneal_ratio=ratio), DatasetFacts(groups, mean))
+    plan = make_plan(Settings(q_temperature_anneal_ratio=ratio), DatasetCounts(groups, mean))
     assert TrainingPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
@@ -200,7 +201,7 @@ def test_fingerprint_is_about_deeds_not_words() -> None:
     plan = plan_of(3_200, epochs=10)
     spelt = make_plan(
         Settings(epochs=10, dqn_warmup_ratio=None, dqn_warmup_steps=100),
-        DatasetFacts(1, Decimal("3200.0"), "elsewhere"),
+        DatasetCounts(1, Decimal("3200.0"), "elsewhere"),
     )
     assert spelt == plan
     assert spelt.fingerprint() == plan.fingerprint()

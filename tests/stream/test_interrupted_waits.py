@@ -14,7 +14,7 @@ from tests.stream.conftest import environment
 from tests.stream.held_builder import until
 from tests.stream.test_build_command import trm
 from tests.training.runs import differing
-from trm_cli.data.building.heartbeat import read_beats
+from trm_cli.data.stream.heartbeat import read_beats
 from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
 
 # The real trainer. It makes a file `waits` when a batch is waited for; the update before that one fails where a file

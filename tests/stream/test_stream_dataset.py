@@ -17,15 +17,15 @@ import pytest
 
 from tests.stream.conftest import ROOT, SMALL, command, contents, environment
 from trm_cli.data.arc import transforms
-from trm_cli.data.building.heartbeat import Beat, Heartbeat, read_beats
-from trm_cli.data.building.waiting import Waiting
 from trm_cli.data.files.manifest import read_manifest, write_manifest
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder
 from trm_cli.data.stream.canvas_codes import CanvasSpec, render_target
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
 from trm_cli.data.stream.drawing import augmented, split_pair
+from trm_cli.data.stream.heartbeat import Beat, Heartbeat, read_beats
 from trm_cli.data.stream.vocabulary import EOS, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
+from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]

@@ -18,12 +18,12 @@ from tests.stream.held_builder import until
 from tests.stream.test_build_command import trm
 from tests.training.runs import records
 from trm_cli.data.building.builder_process import builder_command
-from trm_cli.data.building.heartbeat import read_beats
 from trm_cli.data.building.live_build import LiveBuild
-from trm_cli.data.building.waiting import WaitCancelled
 from trm_cli.data.files.manifest import read_manifest
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
+from trm_cli.data.stream.heartbeat import read_beats
+from trm_cli.data.stream.waiting import WaitCancelled
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 
 CANVAS = 56

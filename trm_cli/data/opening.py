@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_cli.data.building.waiting import Waiting
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.puzzles.dataset import PuzzleDataset, open_dataset
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
 from trm_cli.data.stream.plan import KIND
+from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 

@@ -7,41 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from trm_cli.schedule import steps
 from trm_cli.schedule.cadence import Cadence, every_epochs
 from trm_cli.schedule.curves import Quantity, Segment
-from trm_cli.schedule.declarations import declare
-from trm_cli.schedule.plan_warnings import PlanWarning, find_warnings
-from trm_cli.schedule.settings import RunSettings
 from trm_cli.schedule.steps import Number, Rounding
 
 SCHEMA_VERSION = 1
 _LISTED_STEPS = 1000  # a JSON plan lists the evaluation steps up to this many; beyond, the rule alone
 
 
-class Counts(Protocol):
-    """What a plan needs to know of a dataset."""
-
-    @property
-    def total_groups(self) -> int:
-        """Puzzles of the training split, each with all its augmentations."""
-
-    @property
-    def mean_puzzle_examples(self) -> Number:
-        """Input/label pairs of a puzzle, on average."""
-
-    @property
-    def source(self) -> str:
-        """Where the counts come from, for people."""
-
-
 @dataclass(frozen=True)
-class DatasetFacts:
+class DatasetCounts:
     """The counts of a training split that decide how long an epoch is, and where they came from (for people)."""
 
     total_groups: int
@@ -54,6 +35,26 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True)
+class PlanWarning:
+    """One remark: a stable code for programs, a sentence for people, and the configuration key that it is about.
+
+    level "warning" is about a run that will not do what its settings seem to say; "note" is worth knowing.
+    """
+
+    code: str
+    message: str
+    key: str = ""
+    level: Literal["warning", "note"] = "warning"
+
+    def __str__(self) -> str:
+        return self.message
+
+    def to_json(self) -> dict[str, str]:
+        """As plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """What a run does at each of its updates 1 .. total_steps.
 
@@ -61,7 +62,7 @@ class TrainingPlan:
     to warn about. checkpoint_minutes, between checkpoints by the wall clock, is no step and stays out of it.
     """
 
-    facts: DatasetFacts
+    facts: DatasetCounts
     global_batch_size: int
     epochs: int
     step_rounding: Rounding
@@ -181,7 +182,9 @@ class TrainingPlan:
         try:
             dataset = document["dataset"]
             plan = cls(
-                facts=DatasetFacts(dataset["total_groups"], dataset["mean_puzzle_examples"], dataset.get("source", "")),
+                facts=DatasetCounts(
+                    dataset["total_groups"], dataset["mean_puzzle_examples"], dataset.get("source", "")
+                ),
                 global_batch_size=document["global_batch_size"],
                 epochs=document["epochs"],
                 step_rounding=document["step_rounding"],
@@ -230,31 +233,6 @@ class TrainingPlan:
         return every_epochs(
             interval, self.samples_per_epoch, self.global_batch_size, self.step_rounding, self.total_steps
         )
-
-
-def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | None = None) -> TrainingPlan:
-    """Plan a run from its configuration and the counts of its dataset.
-
-    seconds_per_step, where it is known, lets the plan say how many hours of work a crash would cost.
-    Raises ValueError, in a full sentence, for settings that make no plan.
-    """
-    facts = DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, facts.source)
-    samples = steps.samples_per_epoch(facts.total_groups, facts.mean_puzzle_examples)
-    total = steps.total_steps(samples, config.global_batch_size, config.epochs, config.step_rounding)
-    interval = config.checkpoint_interval
-    plan = TrainingPlan(
-        facts=facts,
-        global_batch_size=config.global_batch_size,
-        epochs=config.epochs,
-        step_rounding=config.step_rounding,
-        eval_interval=config.eval_interval,
-        checkpoint_interval=config.eval_interval if interval is None else interval,
-        quantities=declare(config, total),
-        keep_every=config.keep_every,
-        checkpoint_minutes=config.checkpoint_minutes,
-    )
-    warnings = find_warnings(plan, seconds_per_step)
-    return replace(plan, warnings=warnings)
 
 
 def _read_quantity(entry: Mapping[str, Any]) -> Quantity:

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
 
 from trm_cli.schedule.curves import Quantity, Segment
+from trm_cli.schedule.plan import PlanWarning, TrainingPlan
 from trm_cli.schedule.steps import boundary
-
-if TYPE_CHECKING:
-    from trm_cli.schedule.plan import TrainingPlan
 
 HOURS_AT_RISK = 2.0
 _NOTABLE_DIFFERENCE = Fraction(1, 100)
-
-
-@dataclass(frozen=True)
-class PlanWarning:
-    """One remark: a stable code for programs, a sentence for people, and the configuration key that it is about.
-
-    level "warning" is about a run that will not do what its settings seem to say; "note" is worth knowing.
-    """
-
-    code: str
-    message: str
-    key: str = ""
-    level: Literal["warning", "note"] = "warning"
-
-    def __str__(self) -> str:
-        return self.message
-
-    def to_json(self) -> dict[str, str]:
-        """As plain data."""
-        return asdict(self)
 
 
 def find_warnings(plan: TrainingPlan, seconds_per_step: float | None) -> tuple[PlanWarning, ...]:

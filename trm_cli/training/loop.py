@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trm_cli.data.building.waiting import WaitCancelled
 from trm_cli.data.counter_rng import uniform
 from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.stream.waiting import WaitCancelled
 from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose, load_run_config
 from trm_cli.errors import DatasetError, UsageError
-from trm_cli.schedule.plan import Counts, DatasetFacts, TrainingPlan, make_plan
+from trm_cli.schedule.make_plan import Counts, make_plan
+from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
 
 if TYPE_CHECKING:
@@ -68,14 +69,14 @@ def read_plan(run: Path) -> TrainingPlan:
         raise UsageError(f"{path} cannot be used: {error}", hint="name the model instead of the run") from error
 
 
-def given_facts(samples: str) -> DatasetFacts:
+def given_facts(samples: str) -> DatasetCounts:
     """Counts from --samples-per-epoch."""
     try:
         number = as_written(samples.replace(",", "").replace("_", ""))
         samples_per_epoch(1, number)
     except ValueError as error:
         raise UsageError(f"--samples-per-epoch takes a number above 0, found {samples!r}") from error
-    return DatasetFacts(1, number, "as given by --samples-per-epoch")
+    return DatasetCounts(1, number, "as given by --samples-per-epoch")
 
 
 def find_facts(resolved: Resolved) -> Counts:
@@ -89,7 +90,7 @@ def find_facts(resolved: Resolved) -> Counts:
 
         facts = facts_on_canvas(paths, canvas)
         files = ", ".join(f"{path}/train/{METADATA_NAME}" for path in paths)
-        return DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
+        return DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
     entry = resolved.registry
     without = "plan without it by --samples-per-epoch N"
     if entry is None or len(paths) > 1:

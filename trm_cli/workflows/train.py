@@ -264,7 +264,7 @@ def _plan_without_dataset(resolved: Resolved) -> ExitCode:
     """A dry run before the dataset is complete: its dataset.json or its builder counts what will be there."""
     from trm_cli.console.output import note
     from trm_cli.console.views.run import show_plan
-    from trm_cli.schedule.plan import make_plan
+    from trm_cli.schedule.make_plan import make_plan
     from trm_cli.workflows.planning import find_facts
 
     plan = make_plan(resolved.config, find_facts(resolved))

@@ -14,9 +14,9 @@ from pathlib import Path
 from dataset_builders.lib.build_shards import Shard
 from dataset_builders.lib.stream.mixture import Mixture
 from dataset_builders.lib.worker_pool import ForkPool
-from trm_cli.data.building.heartbeat import Heartbeat
 from trm_cli.data.files.durable import sha256_file, write_atomically
 from trm_cli.data.files.manifest import FileRecord, Manifest, write_manifest
+from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, BatchPlan, ChunkPlan, batches_of, chunks_from_json
 from trm_cli.data.stream.shards import Arrays, join, pack, read_arrays, to_bytes
 from trm_cli.errors import DatasetError

@@ -1,1 +1,4 @@
-"""The stream format: shards of records for text, pictures and puzzles, and the batches drawn from them."""
+"""The stream format: shards of records for text, pictures and puzzles, its builder's heartbeat, batches drawn from it.
+
+May import `trm_cli.data.arc` and `trm_cli.data.files`.
+"""

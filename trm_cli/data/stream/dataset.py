@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
-from trm_cli.data.building.waiting import Waiting
 from trm_cli.data.files.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder
 from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.drawing import Drawing, read_drawing
 from trm_cli.data.stream.plan import stream_facts
 from trm_cli.data.stream.store import ChunkStore
+from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 Index = NDArray[np.int64]

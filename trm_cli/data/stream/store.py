@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from trm_cli.data.building.heartbeat import Beat, read_beats
-from trm_cli.data.building.waiting import Waiting
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, read_manifest
+from trm_cli.data.stream.heartbeat import Beat, read_beats
 from trm_cli.data.stream.plan import ChunkPlan, chunks_from_json
 from trm_cli.data.stream.shards import Shard, read_shard
+from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 _CONTINUE = "run the command that builds it again; it continues where it stopped"

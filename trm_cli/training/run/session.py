@@ -14,15 +14,16 @@ from torch.optim import Optimizer
 
 from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.building.waiting import Waiting
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import BatchOrder, PuzzleDataset
 from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset
+from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import ExitCode, UsageError
 from trm_cli.models import create_model
-from trm_cli.schedule.plan import DatasetFacts, TrainingPlan, make_plan
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.disk_space import require_space_for_one_checkpoint
 from trm_cli.training.checkpoint.store import DISCARDED, CheckpointStore
 from trm_cli.training.distributed.config_agreement import require_same_data_on_all_ranks
@@ -68,9 +69,8 @@ class Datasets:
 
     def plan(self, config: RunConfig) -> TrainingPlan:
         """The plan of a run on this dataset. Raises UsageError for settings that make no plan."""
-        facts = self.train.facts
         try:
-            return make_plan(config, DatasetFacts(facts.total_groups, facts.mean_puzzle_examples, facts.source))
+            return make_plan(config, self.train.facts)
         except ValueError as error:
             raise UsageError(str(error)) from error
 

@@ -1,0 +1,54 @@
+"""Planning a run: from its settings and the counts of its dataset to everything that it will do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from trm_cli.schedule import steps
+from trm_cli.schedule.declarations import declare
+from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
+from trm_cli.schedule.plan_warnings import find_warnings
+from trm_cli.schedule.settings import RunSettings
+from trm_cli.schedule.steps import Number
+
+
+class Counts(Protocol):
+    """What a plan needs to know of a dataset."""
+
+    @property
+    def total_groups(self) -> int:
+        """Puzzles of the training split, each with all its augmentations."""
+
+    @property
+    def mean_puzzle_examples(self) -> Number:
+        """Input/label pairs of a puzzle, on average."""
+
+    @property
+    def source(self) -> str:
+        """Where the counts come from, for people."""
+
+
+def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | None = None) -> TrainingPlan:
+    """Plan a run from its configuration and the counts of its dataset.
+
+    seconds_per_step, where it is known, lets the plan say how many hours of work a crash would cost.
+    Raises ValueError, in a full sentence, for settings that make no plan.
+    """
+    facts = DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, facts.source)
+    samples = steps.samples_per_epoch(facts.total_groups, facts.mean_puzzle_examples)
+    total = steps.total_steps(samples, config.global_batch_size, config.epochs, config.step_rounding)
+    interval = config.checkpoint_interval
+    plan = TrainingPlan(
+        facts=facts,
+        global_batch_size=config.global_batch_size,
+        epochs=config.epochs,
+        step_rounding=config.step_rounding,
+        eval_interval=config.eval_interval,
+        checkpoint_interval=config.eval_interval if interval is None else interval,
+        quantities=declare(config, total),
+        keep_every=config.keep_every,
+        checkpoint_minutes=config.checkpoint_minutes,
+    )
+    warnings = find_warnings(plan, seconds_per_step)
+    return replace(plan, warnings=warnings)
