@@ -2,34 +2,54 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# What running needs; and, with the `dev` extra of setup.cfg, what testing and checking need as well.
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+# Folders of unit tests, without the two modules that train every network against a reference.
+FAST := tests/schedule tests/config tests/data tests/models tests/training/optimizers \
+	--ignore=tests/models/test_parity.py --ignore=tests/models/test_every_architecture.py
 
-.PHONY: train test test-all lint bench gpu-check clean
+.PHONY: train test test-fast test-all lint bench gpu-check docs clean
 
-train: $(STAMP)
+train: $(RUN)
 	@$(BIN)/python -m trm_cli quickstart
 
-test: $(STAMP)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow"
+test: $(DEV)
+	@$(PYTEST) -m "not slow"
 
-test-all: $(STAMP)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+# Under a minute, without builds and whole runs.
+test-fast: $(DEV)
+	@$(PYTEST) -m "not slow" $(FAST)
 
-lint: $(STAMP)
+test-all: $(DEV)
+	@$(PYTEST)
+
+lint: $(DEV)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy trm_cli dataset_builders benchmarks && $(BIN)/lint-imports
 
-bench: $(STAMP)
+bench: $(RUN)
 	@$(BIN)/python -m benchmarks
 
-gpu-check: $(STAMP)
+gpu-check: $(RUN)
 	@$(BIN)/python -m benchmarks.gpu_check
 
+docs: $(RUN)
+	@$(BIN)/python docs/make_reference.py
+
 # One install with the capped torch requirement in it, so that no other package decides which torch is taken.
-$(STAMP): setup.cfg pyproject.toml
+$(RUN): setup.cfg pyproject.toml
 	@echo "Installing into $(VENV) (about two minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
+
+# The same install with more in it, never a second one after $(RUN): a fresh clone installs once.
+$(DEV): setup.cfg pyproject.toml
+	@echo "Installing into $(VENV), with the tools of development (about two minutes the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $(RUN) $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
