@@ -14,6 +14,7 @@ os.environ["NO_COLOR"] = "1"
 os.environ["COLUMNS"] = "100"
 os.environ["TERM"] = "dumb"
 os.environ.pop("TRM_DEBUG", None)
+os.environ.pop("TRM_LOG_LEVEL", None)
 
 # A neighbour that is busy, or the first call of something compiled, takes longer than hypothesis allows an example.
 settings.register_profile("patient", deadline=None)

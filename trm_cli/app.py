@@ -21,6 +21,7 @@ import typer  # noqa: E402
 from trm_cli import __version__  # noqa: E402
 from trm_cli.commands import register_commands  # noqa: E402
 from trm_cli.errors import ExitCode, TrmError  # noqa: E402
+from trm_cli.log_level import VARIABLE, LogLevel, configure_logging  # noqa: E402
 
 EXIT_CODES = "  ".join(f"{code.value} {code.meaning}." for code in ExitCode)
 
@@ -36,11 +37,19 @@ def _options(
         bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="TRM_DEBUG")] = False,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option("--log-level", help="Log to stderr, from this level on.", envvar=VARIABLE, case_sensitive=False),
+    ] = None,
 ) -> None:
     """Options that stand before the command."""
     del version  # its callback has printed it
     if debug:
         os.environ["TRM_DEBUG"] = "1"
+    if log_level is not None:
+        from trm_cli.console.output import note
+
+        configure_logging(log_level, note)
 
 
 def create_app(called: str | None = None) -> typer.Typer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import signal
@@ -28,8 +29,10 @@ from trm_cli.data.files.manifest import (
     write_manifest,
 )
 from trm_cli.errors import DatasetError, ExitCode, TrmError
+from trm_cli.log_level import configure_from_environment
 
 PARTS_NAME = ".build"
+_log = logging.getLogger(__name__)
 _PROGRESS_SECONDS = 0.2
 _PLAIN_SECONDS = 5.0
 
@@ -156,6 +159,7 @@ def run_builder(
         parser.error("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
     previous = signal.signal(signal.SIGTERM, _request_stop)
     try:
+        configure_from_environment()
         main(options)
     except TrmError as error:
         return _fail(parser, error.message + (f" ({error.hint})" if error.hint else ""), error.exit_code)
@@ -248,6 +252,7 @@ def open_build(
             write_manifest(root, manifest)
             existing = manifest
         _require_same(root, existing, manifest)
+        _log.info("%s is %s, by %s with %s", root, existing.state, existing.builder, existing.flags)
         build = Build(root, existing, shard, merge)
         if build.complete:
             check_complete(root, existing)

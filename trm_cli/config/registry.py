@@ -7,6 +7,7 @@ entry of `configs/models/` joins an architecture, a dataset builder with its arg
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from trm_cli.errors import Problem
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs"
 DEFAULT_CONFIG = "cfg_pretrain"
+
+_log = logging.getLogger(__name__)
 
 _ENTRY_KEYS = (
     "title",
@@ -125,6 +128,7 @@ def shown(path: Path) -> str:
 
 def load(path: Path) -> Document:
     """Read a configuration file under the name that messages use."""
+    _log.info("reading %s", path)
     return load_yaml(path, shown(path))
 
 

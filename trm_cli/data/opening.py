@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from trm_cli.data.stream.dataset import StreamDataset, open_stream
 from trm_cli.data.stream.plan import KIND
 from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
+
+_log = logging.getLogger(__name__)
 
 
 def open_data(
@@ -24,6 +27,7 @@ def open_data(
     Raises DatasetError where a dataset is missing, damaged, or not what the model reads.
     """
     kinds = [read_metadata(path, split).kind for path in paths]
+    _log.info("opening split %s of %s (%s)", split, ", ".join(map(str, paths)), ", ".join(map(str, kinds)))
     if KIND not in kinds:
         if canvas_size is not None:
             raise DatasetError(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import queue
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from typing import IO
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 
 _PACKAGE = "dataset_builders"
+_log = logging.getLogger(__name__)
 _CONTINUES = "what was finished is kept; the same command continues"
 _POLL_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 2.0
@@ -153,6 +156,7 @@ class BuilderProcess:
             )
         except OSError as error:
             raise UsageError(f"the builder {self.command[0]} cannot be started: {error.strerror}") from error
+        _log.info("started builder %d: %s", self._process.pid, shlex.join(self.command))
         self._open_streams = 2
         self._readers: list[threading.Thread] = []
         for stream, reader in ((self._process.stdout, self._read_output), (self._process.stderr, self._read_errors)):
@@ -211,6 +215,7 @@ class BuilderProcess:
             else:
                 on_line(event)
         self._process.wait()
+        _log.info("builder %d ended with exit code %d", self._process.pid, self._process.returncode)
         self.require_success()
 
     def require_success(self) -> None:

@@ -6,7 +6,9 @@ Published protocol: every row runs `halt_max_steps` supervision steps and the la
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 IGNORED = -100
 #: Less than one puzzle in a million.
 _TIE = 1e-6
+
+_log = logging.getLogger(__name__)
 
 
 class EvaluationInterrupted(Exception):
@@ -109,6 +113,7 @@ def evaluate(
     (raises EvaluationInterrupted). A row without any label that counts is not scored. text: which labels are text; a
     row that holds one is a row of text. total: adds up the sums of several processes that have a part of the rows each.
     """
+    started = time.monotonic()
     steps = steps or int(model.halt_max_steps)  # type: ignore[arg-type]
     puzzles, texts = _Sums(), _Sums()
     was_training = model.training
@@ -124,7 +129,9 @@ def evaluate(
         model.train(was_training)
     summed = iter(total([*asdict(puzzles).values(), *asdict(texts).values()]))
     puzzles, texts = (_Sums(*(next(summed) for _ in fields(_Sums))) for _ in range(2))
-    return _accuracy(puzzles, texts, steps, text)
+    found = _accuracy(puzzles, texts, steps, text)
+    _log.info("evaluated %d rows in %.2f s: %s", puzzles.rows + texts.rows, time.monotonic() - started, found)
+    return found
 
 
 def _score_batch(

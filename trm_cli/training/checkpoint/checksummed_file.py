@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ _COMMENT_ROOM = (1 << 16) - 1
 _END_OF_ARCHIVE = b"PK\x05\x06"
 _END_RECORD_LENGTH = 22
 _CHUNK = 1 << 22
+_log = logging.getLogger(__name__)
 
 
 def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str:
@@ -38,6 +41,7 @@ def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str
     length = len(comment) + _DIGEST_LENGTH
     if length > _COMMENT_ROOM:
         raise CheckpointError(f"{path} is not written: its summary takes {length:,} bytes of {_COMMENT_ROOM:,}")
+    started = time.monotonic()
     with atomic_file(path) as file:
         write_archive(file, state)
         # The end record closes the archive; its last two bytes are the length of the comment that follows it.
@@ -46,6 +50,8 @@ def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str
         file.write(comment)
         digest = _digest(file, file.tell())
         file.write(digest.encode())
+        size = file.tell()
+    _log.info("saved %s: %d bytes in %.2f s", path, size, time.monotonic() - started)
     return digest
 
 
@@ -89,11 +95,13 @@ def load_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     import torch
 
     # One open file for both: what is loaded is what was verified, even while a run deletes its older checkpoints.
+    started = time.monotonic()
     with _opened(path) as file:
         summary = _verify(file, path)
         file.seek(0)
         with _refusals(path):
             state = torch.load(file, map_location="cpu", weights_only=True)
+        _log.info("loaded %s: %d bytes in %.2f s", path, file.seek(0, os.SEEK_END), time.monotonic() - started)
     if not isinstance(state, dict):
         raise damaged(path, "it holds no state")
     return state, summary

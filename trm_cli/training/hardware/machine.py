@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -20,6 +21,8 @@ from trm_cli.training.hardware.devices import (
 )
 from trm_cli.training.memory.allocator import keep_freed_memory
 from trm_cli.training.run.run_directory import RunDirectory
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Machine:
         processes the first one decides, and all of them do it.
         """
         machine: Machine = process_group.from_first(lambda: cls._choose(config, seq_len, process_group))
+        for field in fields(machine):
+            choice = getattr(machine, field.name)
+            _log.info("%s %s: %s", field.name, choice.value, choice.reason)
         torch.set_num_threads(int(machine.threads.value))
         # Set in every process and not only stated, so that no environment variable and no other library decides it.
         torch.set_float32_matmul_precision("highest" if machine.tf32.value == "off" else "high")
