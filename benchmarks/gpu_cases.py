@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -117,13 +116,12 @@ class Updates:
 
     def next(self) -> None:
         """One update."""
-        step, values = self.state.step + 1, self._task.plan.values_at(self.state.step + 1)
-        clock = namedtuple("Clock", list(values))(*self._copied(np.array(list(values.values()), np.float32)).unbind())
+        step = self.state.step + 1
         batch = {name: self._copied(array) for name, array in self._rows.items()}
         rows = self._settings.global_batch_size
         columns = int(self.state.model.draws_per_row)  # type: ignore[arg-type]
         draws = self._copied(draws_of_rows(0, step, slice(0, rows), rows, columns))
-        update(self.state, batch, draws, values, clock, self._settings)
+        update(self.state, batch, draws, self._task.plan.values_at(step), self._settings)
         self.state.step = step
 
     def _copied(self, array: np.ndarray) -> Tensor:

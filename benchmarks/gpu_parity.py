@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_cases import Case, Way, model_of, random_rows, task_of
-from trm_cli.models.hesc.q_control import Settled
+from trm_cli.schedule.clock import SETTLED
 
 #: What tells a wrong kernel from rounding: relative differences of the loss and of all gradients together.
 LIMITS = {"float32": (1e-3, 1e-2), "float16": (2e-2, 0.1), "bfloat16": (5e-2, 0.3)}
@@ -33,7 +33,7 @@ def said(case: Case, way: Way) -> Said:
     device = task.machine.torch_device
     batch = {name: torch.from_numpy(array).to(device) for name, array in random_rows(case, _ROWS).items()}
     draws = torch.full((_ROWS, int(model.draws_per_row)), 0.5, device=device)  # type: ignore[arg-type]
-    result = model(model.initial_carry(batch), batch, Settled(), draws)  # type: ignore[operator]
+    result = model(model.initial_carry(batch), batch, SETTLED, draws)  # type: ignore[operator]
     (result.loss * _SCALE).backward()
     parts = [parameter.grad.reshape(-1) for parameter in model.trunk_parameters() if parameter.grad is not None]  # type: ignore[operator]
     gradient = torch.cat(parts).float().cpu() / _SCALE

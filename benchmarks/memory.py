@@ -79,8 +79,6 @@ def estimated(name: str, rows: int, precision: str, *more: str) -> dict[str, Any
 
 def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> dict[str, Any]:
     """Growth of the peak in this process, in MiB."""
-    from collections import namedtuple
-
     import torch
 
     from trm_cli.training.run.session import make_model, make_state
@@ -95,12 +93,10 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
         model.recompute_activations()  # type: ignore[operator]
     state = make_state(config, model, machine)
     batch = {field: torch.from_numpy(array) for field, array in task.blank(rows).items()}
-    values = task.plan.values_at(1)
-    clock = namedtuple("Clock", list(values))(*torch.tensor(list(values.values())).unbind())
     for _ in range(updates):
         draws = torch.rand(rows, int(model.draws_per_row))  # type: ignore[arg-type]
         settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)
-        update(state, batch, draws, values, clock, settings)
+        update(state, batch, draws, task.plan.values_at(1), settings)
     return {"measured": peak() - before, "before": before}
 
 

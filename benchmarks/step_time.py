@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from benchmarks.memory import peak
+from trm_cli.schedule.clock import SETTLED
 
 CONFIGURATIONS = [(variant, dtype) for variant in ("mlp_t", "attention") for dtype in ("float32", "bfloat16")]
 MODES = ["plain", "eager", "compiled", "recomputed"]
@@ -114,7 +115,7 @@ def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], 
         if mode == "plain":
             loss, z_H, z_L = plain_loss(model, z_H, z_L, data)
         else:
-            result = model(carry, data, None, torch.rand(batch, 2))
+            result = model(carry, data, SETTLED, torch.rand(batch, 2))
             loss, carry = result.loss, result.carry
             del result  # its logits; a training loop keeps none either
         (loss / batch).backward()

@@ -111,7 +111,7 @@ class Oracle(torch.nn.Module):
 
         return empty_carry(batch, {})
 
-    def advance(self, carry: Any, batch: dict[str, Tensor], values: object, draws: object) -> Any:
+    def advance(self, carry: Any, batch: dict[str, Tensor]) -> Any:
         done = torch.where(carry.halted, 0, carry.steps) + 1
         rows = zip(batch["inputs"], batch["puzzle_identifiers"], done, strict=True)
         answers = [self.function(x.numpy(), int(i)) if step >= self.late else x.numpy() for x, i, step in rows]

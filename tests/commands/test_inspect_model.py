@@ -21,8 +21,8 @@ from trm_cli.app import create_app
 from trm_cli.errors import TrmError
 from trm_cli.models.components import components
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.q_control import Settled
 from trm_cli.models.measuring import measure
+from trm_cli.schedule.clock import SETTLED
 
 QUICK = ["arch.hidden_size=32", "arch.num_heads=2", "arch.L_layers=1", "arch.puzzle_emb_ndim=32"]
 
@@ -51,7 +51,7 @@ def really(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[int,
 
     rows = len(next(iter(batch.values())))
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = model(model.initial_carry(batch), batch, Settled(), make_draws(model, rows, 0))  # type: ignore[operator, arg-type]
+        result = model(model.initial_carry(batch), batch, SETTLED, make_draws(model, rows, 0))  # type: ignore[operator, arg-type]
         forward = counter.get_total_flops()
         result.loss.backward()
     return forward, counter.get_total_flops(), sum(kept.values())

@@ -37,7 +37,7 @@ def clock(*words: str) -> list[object]:
     base = ["arch=multimodal_hesc_mini", *EVERY_PART, "arch.puzzle_emb_ndim=128", "global_batch_size=16", "epochs=20"]
     config = compose("sudoku-4x4", [*base, *words]).config
     plan = make_plan(config, DatasetCounts(40, 1.0, "test"))
-    return [plan.total_steps, *(plan.values_at(step) for step in range(1, plan.total_steps + 1))]
+    return [plan.total_steps, *(plan.record_at(step) for step in range(1, plan.total_steps + 1))]
 
 
 def resume_class_of(name: str) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.training.runs import TINY_RUN, differing
 from trm_cli.config.compose import compose
 from trm_cli.models import create_model
+from trm_cli.schedule.clock import Clock
 from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
 from trm_cli.training.checkpoint.disk_space import checkpoint_bytes
 from trm_cli.training.checkpoint.shards import Pieces
@@ -117,15 +118,15 @@ def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
     """Weights, moments and average in parts are updated as whole ones are, and are put together whole."""
     batch, draws = given()
     mine = process_group.rows(BATCH)
-    values = {"lr": 1e-2, "puzzle_emb_lr": 1e-2}
+    clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
     model = small_model()
     shard(model, count=2, device_type="cpu", precision="float32")
     copies, parts = made(small_model(), False), made(model, True)
     settings = StepSettings(BATCH, 0.5, process_group=process_group)
     own = {name: value[mine] for name, value in batch.items()}
     for _ in range(4):
-        update(copies, own, draws[mine], values, (), settings)
-        update(parts, own, draws[mine], values, (), settings)
+        update(copies, own, draws[mine], clock, settings)
+        update(parts, own, draws[mine], clock, settings)
     weight = dict(model.named_parameters())["lm_head"]
     assert is_shard(weight) and local_parts([weight])[0].shape == (3, 16)
     stored = saved_and_read(parts, process_group, out)
@@ -156,9 +157,9 @@ def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
         assert differing(found, expected_parts) == [], count
     with gathered(again.model, sharded=True):
         carry = again.model.initial_carry(batch)  # type: ignore[operator]
-        _, outputs = again.model.advance(carry, batch, None, None)  # type: ignore[operator]
+        _, outputs = again.model.advance(carry, batch)  # type: ignore[operator]
     assert is_shard(dict(again.model.named_parameters())["lm_head"])
-    _, expected_outputs = back.model.advance(carry, batch, None, None)  # type: ignore[operator]
+    _, expected_outputs = back.model.advance(carry, batch)  # type: ignore[operator]
     assert torch.allclose(outputs.logits, expected_outputs.logits, atol=1e-5)
 
 
@@ -180,11 +181,8 @@ def sharded_half_precision(process_group: ProcessGroup) -> None:
     own = {name: value[mine] for name, value in batch.items()}
     for _ in range(2):
         for state in (whole, parts):
-            values = {"lr": 1e-2, "puzzle_emb_lr": 1e-2}
-            assert (
-                update(state, own, draws[mine], values, (), StepSettings(BATCH, 0.5, process_group=process_group))
-                is None
-            )
+            clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
+            assert update(state, own, draws[mine], clock, StepSettings(BATCH, 0.5, process_group=process_group)) is None
     together = joined(parts.state_dict(with_carry=False))
     for name, value in whole.state_dict()["model"].items():
         assert torch.allclose(together["model"][name], value, atol=1e-3), name

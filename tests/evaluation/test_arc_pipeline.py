@@ -42,8 +42,7 @@ class Oracle(nn.Module):
     def initial_carry(self, batch: dict[str, Tensor]) -> Carry:
         return empty_carry(batch, {})
 
-    def advance(self, carry: Carry, batch: dict[str, Tensor], values: Any, draws: Any) -> tuple[Carry, Outputs]:
-        del values, draws
+    def advance(self, carry: Carry, batch: dict[str, Tensor]) -> tuple[Carry, Outputs]:
         labels = batch["labels"]
         generator = torch.Generator().manual_seed(int(batch["puzzle_identifiers"].sum()))
         noise = torch.randint(2, 12, labels.shape, generator=generator)

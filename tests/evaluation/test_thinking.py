@@ -64,9 +64,9 @@ def test_rows_leave_at_different_steps_and_the_batch_shrinks(monkeypatch: pytest
     sizes: list[int] = []
     advance = model.advance
 
-    def counted(carry, rows, values, draws):  # type: ignore[no-untyped-def]
+    def counted(carry, rows, **more):  # type: ignore[no-untyped-def]
         sizes.append(rows["inputs"].shape[0])
-        return advance(carry, rows, values, draws)
+        return advance(carry, rows, **more)
 
     monkeypatch.setattr(model, "advance", counted)
     attempt = think(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=True)

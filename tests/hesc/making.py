@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED
+from trm_cli.schedule.clock import Clock
 
 VOCABULARY = 272
 TINY: dict[str, Any] = {
@@ -20,13 +21,9 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Values(NamedTuple):
-    """The annealed values of one step."""
-
-    expansion_penalty: float = 0.1
-    q_temperature: float = 1.0
-    epsilon: float = 0.3
-    dqn_warmup: float = 1.0
+def Values(**changes: float) -> Clock[float]:
+    """The clock of one step, in the middle of a training."""
+    return Clock(**({"expansion_penalty": 0.1, "epsilon": 0.3} | changes))
 
 
 def make(seed: int = 0, **changes: Any) -> MultimodalHesc:
@@ -70,7 +67,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(list(model.trunk_parameters()), lr=rate)
         self.carry = model.initial_carry(make_batch(rows))
 
-    def step(self, k: int, values: Values = Values()) -> Any:
+    def step(self, k: int, values: Clock[float] = Values()) -> Any:
         draws = make_draws(self.model, self.rows, 1000 + k)
         result = self.model(self.carry, make_batch(self.rows, seed=k), values, draws)
         self.carry = result.carry

@@ -8,6 +8,7 @@ from trm_cli.models.hesc import q_control
 from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.schedule.clock import Clock
 
 SETTINGS = HescSettings(**TINY)
 
@@ -101,7 +102,7 @@ def test_what_can_be_done():
     assert valid(1, steps=3).tolist() == [[False, True, False]]
 
 
-def shares(q: torch.Tensor, values: Values, rows: int = 4000, **kwargs: object) -> list[float]:
+def shares(q: torch.Tensor, values: Clock[float], rows: int = 4000, **kwargs: object) -> list[float]:
     generator = torch.Generator().manual_seed(0)
     draws = torch.rand(rows, 3, generator=generator)
     no = torch.zeros(rows, dtype=torch.bool)

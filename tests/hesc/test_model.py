@@ -12,6 +12,7 @@ from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Action
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
 from trm_cli.models.layers.halting import Carry
+from trm_cli.training.step import on_device
 
 # What has no gradient at once, and why.
 LATER = {
@@ -270,7 +271,7 @@ def test_the_q_loss_teaches_the_q_network_alone():
 def test_no_value_of_the_clock_is_kept():
     # Defect 6: temperature and epsilon lived in modules and drifted from the plan after a resume.
     run = Run(make())
-    run.step(0, Values(0.0123, 0.4567, 0.2891, 1.0))
+    run.step(0, Values(expansion_penalty=0.0123, q_temperature=0.4567, epsilon=0.2891))
     held = [v for m in run.model.modules() for v in vars(m).values() if isinstance(v, float)]
     assert not {0.0123, 0.4567, 0.2891} & set(held)
     assert not any("step" in name or "epoch" in name for name in run.model.state_dict())
@@ -359,14 +360,12 @@ def test_settings_that_cannot_work_are_refused(changes, words):
 
 
 def test_values_may_be_tensors_and_an_evaluation_may_go_without():
-    numbers = Values(0.1, 0.5, 0.3, 1.0)
+    numbers = Values(q_temperature=0.5)
     one, other = Run(make()), Run(make())
     for k in range(3):
-        tensors = Values(*(torch.tensor(value) for value in numbers))
+        tensors = on_device(numbers, torch.device("cpu"))
         torch.testing.assert_close(one.step(k, numbers).loss, other.step(k, tensors).loss)
     model, batch = make(), make_batch()
     carry = model.initial_carry(batch)
     without = model.advance(carry, batch)[1].logits
     assert torch.equal(without, model.advance(carry, batch, Values(), None)[1].logits)
-    with pytest.raises(ValueError, match="annealed values"):
-        model.advance(carry, batch, None, make_draws(model, 6, 0))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.hesc.making import VOCABULARY, Values, make, make_batch
+from tests.hesc.making import VOCABULARY, make, make_batch
 from trm_cli.data.stream import vocabulary as of_data
 from trm_cli.models.hesc import vocabulary
 from trm_cli.models.hesc.inference import think, write_text
@@ -18,7 +18,7 @@ def test_models_and_data_speak_one_vocabulary():
 
 def test_a_trace_shows_every_step():
     model, batch = make(), make_batch()
-    traces, outputs = think(model, batch, Values())
+    traces, outputs = think(model, batch)
     assert len(traces) == model.halt_max_steps
     assert torch.equal(traces[-1].answer, model.answer(outputs))
     torch.testing.assert_close(traces[0].maps.sum(-1), torch.ones(6, 4))
@@ -27,18 +27,18 @@ def test_a_trace_shows_every_step():
 
 def test_written_text_is_what_the_causal_reading_would_say():
     model, batch = make(), make_batch()
-    written = write_text(model, batch, Values(), 5)
+    written = write_text(model, batch, 5)
     asked = batch | {"target": written.int(), "target_kind": torch.ones_like(batch["target_kind"])}
-    _, outputs = think(model, asked, Values())
+    _, outputs = think(model, asked)
     assert torch.equal(model.answer(outputs), written)
 
 
 def test_sampled_text_follows_the_draws_and_says_no_colour():
     model, batch = make(), make_batch()
     draws = torch.rand(6, 12, generator=torch.Generator().manual_seed(0))
-    one, same = (write_text(model, batch, Values(), 12, temperature=2.0, draws=draws) for _ in range(2))
+    one, same = (write_text(model, batch, 12, temperature=2.0, draws=draws) for _ in range(2))
     assert torch.equal(one, same)
-    assert not torch.equal(one, write_text(model, batch, Values(), 12, temperature=2.0, draws=1 - draws))
+    assert not torch.equal(one, write_text(model, batch, 12, temperature=2.0, draws=1 - draws))
     assert not ((one >= vocabulary.FIRST_COLOUR) & (one < vocabulary.FIRST_BYTE)).any()
     with pytest.raises(ValueError, match="draws"):
-        write_text(model, batch, Values(), 2, temperature=1.0)
+        write_text(model, batch, 2, temperature=1.0)

@@ -14,6 +14,7 @@ from tests.models.cases import CASES, HRM, TRANSFORMER, TRM, Case, make_batch
 from trm_cli.config.compose import compose
 from trm_cli.models import create_model
 from trm_cli.models.networks.token_network import PuzzleModel
+from trm_cli.schedule.clock import SETTLED
 
 torch.set_num_threads(1)
 
@@ -105,7 +106,7 @@ def test_shipped_architectures_have_the_published_sizes(name: str, vocabulary: i
 @pytest.mark.parametrize("name", CASES)
 def test_gradient_reaches_every_parameter_and_the_carry_is_detached(name: str) -> None:
     model = CASES[name].model()
-    result = model(model.initial_carry(make_batch(0)), make_batch(0), None, torch.rand(5, 2))
+    result = model(model.initial_carry(make_batch(0)), make_batch(0), SETTLED, torch.rand(5, 2))
     result.loss.backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
@@ -123,8 +124,8 @@ def test_table_gradient_is_sparse_and_belongs_to_the_carried_rows() -> None:
     with torch.no_grad():
         model.q_head.weight.zero_()
         model.q_head.bias.fill_(-5)  # nobody halts
-        carry, _ = model.advance(model.initial_carry(first), first, None, torch.rand(5, 2))
-    model(carry, second, None, torch.rand(5, 2)).loss.backward()
+        carry, _ = model.advance(model.initial_carry(first), first, SETTLED, torch.rand(5, 2))
+    model(carry, second, SETTLED, torch.rand(5, 2)).loss.backward()
     assert model.puzzle_embedding is not None
     gradient = model.puzzle_embedding.weight.grad
     assert gradient is not None
@@ -184,8 +185,8 @@ def test_names_in_the_state_dict_are_stable() -> None:
 def test_bfloat16_is_finite_and_close(name: str) -> None:
     exact, rough = CASES[name].model(), CASES[name].model("bfloat16")
     batch, draws = make_batch(0), torch.rand(5, 2)
-    rough_result = rough(rough.initial_carry(batch), batch, None, draws)
-    exact_result = exact(exact.initial_carry(batch), batch, None, draws)
+    rough_result = rough(rough.initial_carry(batch), batch, SETTLED, draws)
+    exact_result = exact(exact.initial_carry(batch), batch, SETTLED, draws)
     rough_result.loss.backward()
     assert rough_result.carry.z["z_H"].dtype == torch.bfloat16
     assert all(p.dtype == torch.float32 for p in rough.parameters())
@@ -203,7 +204,7 @@ def test_activations_computed_twice_give_the_same_bits(name: str, dtype: str) ->
         sizes: dict[int, int] = {}
         keep = partial(_record_size, sizes)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            result = model(model.initial_carry(batch), batch, None, draws)
+            result = model(model.initial_carry(batch), batch, SETTLED, draws)
         result.loss.backward()
         saved.append(sum(sizes.values()))
     assert saved[1] < 0.6 * saved[0]
@@ -227,7 +228,7 @@ def test_compiled_stacks_give_equal_results(name: str) -> None:
     torch._dynamo.reset()
     compiled.compile_stacks(backend="eager")
     batch, draws = make_batch(0), torch.rand(5, 2)
-    results = [m(m.initial_carry(batch), batch, None, draws) for m in (plain, compiled)]
+    results = [m(m.initial_carry(batch), batch, SETTLED, draws) for m in (plain, compiled)]
     for model, result in zip((plain, compiled), results, strict=True):
         result.loss.backward()
         assert list(model.state_dict()) == list(plain.state_dict())

@@ -15,6 +15,7 @@ from torch import Tensor
 from tests.models import reference_networks as reference
 from tests.models.cases import CASES, Case, make_batch
 from trm_cli.models.networks.token_network import PuzzleModel
+from trm_cli.schedule.clock import SETTLED
 from trm_cli.training.ema import EMA
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.sign_sgd import SignSGD
@@ -109,7 +110,7 @@ class _Trainee:
 
     def step(self, number: int) -> tuple[float, dict[str, float]]:
         batch, draws, rate = _batch(number)
-        result = self.model(self.carry, batch, None, draws)
+        result = self.model(self.carry, batch, SETTLED, draws)
         (result.loss / ROWS).backward()
         self.optimizer.param_groups[0]["lr"] = rate
         self.optimizer.step()

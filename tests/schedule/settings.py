@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from trm_cli.schedule.declarations import QUANTITIES
+from trm_cli.schedule.clock import QUANTITIES
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 

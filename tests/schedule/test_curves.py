@@ -16,7 +16,7 @@ from trm_cli.schedule.annealing import (
     compute_q_temperature,
     compute_warmup_progress,
 )
-from trm_cli.schedule.declarations import declare_one
+from trm_cli.schedule.clock import declare_one
 from trm_cli.schedule.steps import boundary
 
 RATIOS = [0, 1e-9, 0.001, 0.29, 0.57, 0.58, 1]

@@ -161,7 +161,7 @@ def test_json_holds_every_value_exactly(trm: Trm, model: Path) -> None:
     document = json.loads(trm(str(model), "--json", "--at", "0,1,50%", "--at", "1500")[1])
     plan = TrainingPlan.from_json(document)
     assert [entry["step"] for entry in document["at"]] == [0, 1, 750, 1500]
-    assert all(entry["values"] == plan.values_at(entry["step"]) for entry in document["at"])
+    assert all(entry["values"] == plan.record_at(entry["step"]) for entry in document["at"])
 
 
 def test_csv_holds_every_step(trm: Trm, model: Path, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_csv_holds_every_step(trm: Trm, model: Path, tmp_path: Path) -> None:
     plan = TrainingPlan.from_json(json.loads(trm(str(model), "--json")[1]))
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert [int(row["step"]) for row in rows] == list(range(1, 1501))
-    assert all(float(row["lr"]) == plan.values_at(int(row["step"]))["lr"] for row in rows)
+    assert all(float(row["lr"]) == plan.record_at(int(row["step"]))["lr"] for row in rows)
     assert [int(row["step"]) for row in rows if row["evaluate"] == "1"] == list(plan.eval_steps)
 
 

@@ -43,7 +43,7 @@ def test_published_sudoku_run_states_both_numbers_and_warns() -> None:
 
 def test_last_step_has_every_end_value_exactly() -> None:
     plan = plan_of(3_200, epochs=10, lr_min_ratio=0.1)
-    assert plan.values_at(1000) == {
+    assert plan.record_at(1000) == {
         "lr": 1e-4 * 0.1,
         "puzzle_emb_lr": 1e-2 * 0.1,
         "expansion_penalty": 0.001,
@@ -55,8 +55,8 @@ def test_last_step_has_every_end_value_exactly() -> None:
 
 def test_only_the_quantities_that_the_architecture_reads() -> None:
     plan = plan_of(3_200, arch=Arch(("puzzle_emb_lr", "lr")))
-    assert list(plan.values_at(1)) == ["lr", "puzzle_emb_lr"]
-    with pytest.raises(ValueError, match="'mood' is not an annealed quantity"):
+    assert list(plan.record_at(1)) == ["lr", "puzzle_emb_lr"]
+    with pytest.raises(ValueError, match="'mood' is not a scheduled value"):
         plan_of(3_200, arch=Arch(("lr", "mood")))
 
 
@@ -161,7 +161,7 @@ def test_what_to_know_before_paying(settings: dict[str, object], code: str, said
 def test_a_phase_switched_off_on_purpose_is_no_warning() -> None:
     off = plan_of(3_200, epochs=10, lr_min_ratio=0.1, dqn_warmup_ratio=0.0, lr_warmup_ratio=0, eval_interval=5)
     assert codes(off) == set()
-    assert off.values_at(0)["lr"] == off.values_at(1)["dqn_warmup"] * 1e-4 == 1e-4
+    assert off.record_at(0)["lr"] == off.record_at(1)["dqn_warmup"] * 1e-4 == 1e-4
 
 
 def test_speed_turns_a_cadence_into_hours() -> None:
@@ -188,7 +188,7 @@ def test_json_reads_back_to_an_equal_plan() -> None:
     assert back == plan
     assert back.to_json() == plan.to_json()
     assert back.fingerprint() == plan.fingerprint()
-    assert [back.values_at(step) for step in range(100)] == [plan.values_at(step) for step in range(100)]
+    assert [back.record_at(step) for step in range(100)] == [plan.record_at(step) for step in range(100)]
 
 
 @given(st.fractions(Fraction(1, 5), 2000, max_denominator=1500), st.integers(1, 300), st.floats(1e-9, 1.0))

@@ -49,7 +49,7 @@ def test_curves_fit_and_share_one_axis(width: int) -> None:
     text = drawn(SchedulePlot(plan.quantities, plan.total_steps), width)
     lines = text.splitlines()
     assert max(len(line) for line in lines) <= width
-    for name in plan.values_at(0):
+    for name in plan.record_at(0):
         assert any(line.startswith(name) for line in lines)
     assert "a 40 lr, puzzle_emb_lr" in text
     assert "c 500 expansion_penalty, epsilon" in text

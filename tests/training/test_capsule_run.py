@@ -33,7 +33,7 @@ def test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step(
     logged = records(tmp_path / "run", "train")
     assert len(logged) == len(given) == run.plan.total_steps == 20
     for record, values in zip(logged, given, strict=True):
-        planned = run.plan.values_at(record["step"])
+        planned = run.plan.record_at(record["step"])
         assert set(ANNEALED) < set(planned)
         assert {name: record[name] for name in planned} == planned
         assert values == {name: torch.tensor(planned[name], dtype=torch.float32).item() for name in ANNEALED}

@@ -35,7 +35,7 @@ def test_logged_values_are_those_of_the_plan_at_every_step(tmp_path: Path, datas
     logged = records(tmp_path / "run", "train")
     assert [record["step"] for record in logged] == list(range(1, 31))
     for record in logged:
-        planned = run.plan.values_at(record["step"])
+        planned = run.plan.record_at(record["step"])
         assert {name: record[name] for name in planned} == planned
     assert json.loads((tmp_path / "run/plan.json").read_text()) == run.plan.to_json()
 
@@ -86,9 +86,9 @@ def test_an_evaluation_computes_no_rows_for_padding_alone(
     run, recorder = prepare(dataset, tmp_path / "run")
     advance, rows = run.state.model.advance, []
 
-    def seen(carry: object, batch: dict[str, torch.Tensor], values: object, draws: object) -> object:
-        rows.extend([len(batch["labels"])] * (draws is None))
-        return advance(carry, batch, values, draws)  # type: ignore[operator]
+    def seen(carry: object, batch: dict[str, torch.Tensor], *more: object) -> object:
+        rows.extend([len(batch["labels"])] * (not more))
+        return advance(carry, batch, *more)  # type: ignore[operator]
 
     monkeypatch.setattr(run.state.model, "advance", seen)
     with StopRequest() as stop:

@@ -90,10 +90,9 @@ def test_grids_and_texts_are_measured_apart() -> None:
     # Defect 31: half of these rows are texts, and no accuracy of the grids could exceed one half in the log.
     model = Metered(vocab_size=making.VOCABULARY, seq_len=16, num_puzzle_identifiers=3, **making.TINY)
     state, settings = state_of(model), StepSettings(6, None, micro_batch_size=4)
-    rates = {"lr": 0.0, "puzzle_emb_lr": 0.0}
     for number in range(2 * model.halt_max_steps):
         batch, draws = making.make_batch(seed=number), making.make_draws(model, 6, number)
-        assert update(state, batch, draws, rates, making.Values(), settings) is None
+        assert update(state, batch, draws, making.Values(), settings) is None
     means = drain(state, 6).means
     grids, texts, halted, steps = (means[name] or 0 for name in ("grid_rows", "text_rows", "halted", "steps"))
     assert grids > 0 and texts > 0 and grids + texts == pytest.approx(halted)

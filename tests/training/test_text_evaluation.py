@@ -32,7 +32,7 @@ class Guesser(nn.Module):
     def initial_carry(self, batch: dict[str, Tensor]) -> Any:
         return empty_carry(batch, {})
 
-    def advance(self, carry: Any, batch: dict[str, Tensor], values: None, draws: None) -> tuple[Any, Outputs]:
+    def advance(self, carry: Any, batch: dict[str, Tensor]) -> tuple[Any, Outputs]:
         rows, length = batch["labels"].shape
         return carry, Outputs(torch.zeros(rows, length, 8), torch.ones(rows), torch.zeros(rows))
 

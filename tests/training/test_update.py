@@ -19,6 +19,7 @@ from tests.models.cases import CASES, make_batch
 from tests.training.runs import differing, prepare, records, train
 from trm_cli.errors import TrmError
 from trm_cli.models.layers.halting import join
+from trm_cli.schedule.clock import Clock
 from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import Finite, clip_gradients, gradient_groups, gradient_norms
 from trm_cli.training.loop import Loop
@@ -30,7 +31,7 @@ from trm_cli.training.step import StepSettings, update
 
 ROWS = 6
 ATTENTION = ("arch.num_heads=2", "arch.L_cycles=2", "arch.H_cycles=2", "arch.puzzle_emb_ndim=16")
-LEARNING = {"lr": 1e-2, "puzzle_emb_lr": 1e-2}
+LEARNING = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
 
 
 def state_of(model: nn.Module, **more: Any) -> TrainingState:
@@ -50,7 +51,7 @@ def carried_on(name: str, settings: StepSettings, *, updates: int = 4, dtype: st
     state = state_of(CASES[name].model(dtype))
     for number in range(updates):
         draws = torch.rand(ROWS, 2, generator=torch.Generator().manual_seed(number))
-        assert update(state, make_batch(number, ROWS), draws, LEARNING, (), settings) is None
+        assert update(state, make_batch(number, ROWS), draws, LEARNING, settings) is None
     return state
 
 
@@ -83,7 +84,7 @@ def test_slices_of_the_capsule_model_learn_and_fill_its_memories() -> None:
     for number in range(4):
         batch, draws = making.make_batch(ROWS, seed=number), torch.rand(ROWS, int(state.model.draws_per_row))
         settings = StepSettings(ROWS, 1.0, micro_batch_size=4)
-        assert update(state, batch, draws, LEARNING, making.Values(), settings) is None
+        assert update(state, batch, draws, replace(making.Values(), lr=1e-2, puzzle_emb_lr=1e-2), settings) is None
     fresh = making.make().state_dict()
     moved = {name for name, value in state.model.state_dict().items() if not torch.equal(value, fresh[name])}
     assert {"network.concepts.book", "q_network.target_hidden", "replay.written"} <= moved
@@ -137,7 +138,7 @@ def test_a_row_that_is_not_finite_costs_one_update_and_starts_anew() -> None:
     poisoned(state, 2)
     before = {name: value.clone() for name, value in flat(state).items()}
     draws = torch.tensor([0.0, 0.99]).repeat(ROWS, 1)  # no row may halt before its last step
-    skipped = update(state, make_batch(9, ROWS), draws, LEARNING, (), StepSettings(ROWS, 1.0))
+    skipped = update(state, make_batch(9, ROWS), draws, LEARNING, StepSettings(ROWS, 1.0))
     assert skipped is not None and "the loss is nan" in skipped.reason
     assert (state.skipped, state.skipped_in_a_row) == (1, 1)
     after = flat(state)
@@ -146,7 +147,7 @@ def test_a_row_that_is_not_finite_costs_one_update_and_starts_anew() -> None:
     assert [name for name in kept if not torch.equal(before[name], after[name])] == []
     assert state.carry is not None and state.carry.halted[2] and not state.carry.unsound().any()
     assert not state.carry.halted.all()
-    assert update(state, make_batch(10, ROWS), draws, LEARNING, (), StepSettings(ROWS, 1.0)) is None
+    assert update(state, make_batch(10, ROWS), draws, LEARNING, StepSettings(ROWS, 1.0)) is None
     assert (state.skipped, state.skipped_in_a_row) == (1, 0)
     assert state.sums["updates"] == 6 and state.sums["applied"] == state.sums["scored"] == 5
     assert not torch.equal(before["state.model.lm_head"], flat(state)["state.model.lm_head"])
@@ -155,7 +156,7 @@ def test_a_row_that_is_not_finite_costs_one_update_and_starts_anew() -> None:
 def test_what_the_capsule_model_keeps_stays_finite() -> None:
     state = state_of(making.make())
     batch, draws = making.make_batch(ROWS), torch.rand(ROWS, int(state.model.draws_per_row))
-    arguments = (batch, draws, LEARNING, making.Values(), StepSettings(ROWS, None))
+    arguments = (batch, draws, replace(making.Values(), lr=1e-2, puzzle_emb_lr=1e-2), StepSettings(ROWS, None))
     assert update(state, *arguments) is None  # type: ignore[arg-type]
     poisoned(state, 1)
     assert update(state, *arguments) is not None  # type: ignore[arg-type]
@@ -167,7 +168,7 @@ def test_the_judge_s_word_holds_against_a_finite_loss_and_names_the_parts() -> N
     state = carried_on("mlp_t", StepSettings(ROWS, None), dtype="float32", updates=1)
     model = state.model
     next(iter(model.trunk_parameters())).register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[operator]
-    skipped = update(state, make_batch(1, ROWS), torch.rand(ROWS, 2), LEARNING, (), StepSettings(ROWS, None))
+    skipped = update(state, make_batch(1, ROWS), torch.rand(ROWS, 2), LEARNING, StepSettings(ROWS, None))
     assert skipped is not None and skipped.reason == "the gradient of trunk is not finite"
     elsewhere = StepSettings(ROWS, None, judge=lambda loss, norms: Finite(True, False))
     assert carried_skip(state, elsewhere)
@@ -176,7 +177,7 @@ def test_the_judge_s_word_holds_against_a_finite_loss_and_names_the_parts() -> N
 def carried_skip(state: TrainingState, settings: StepSettings) -> bool:
     """Whether one more update is skipped."""
     batch = make_batch(2, ROWS)
-    return update(state, batch, torch.rand(ROWS, 2), LEARNING, (), settings) is not None
+    return update(state, batch, torch.rand(ROWS, 2), LEARNING, settings) is not None
 
 
 def test_a_scale_that_can_fall_falls_and_one_that_cannot_is_a_fault() -> None:

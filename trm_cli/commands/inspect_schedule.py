@@ -115,7 +115,7 @@ def _document(planned: Planned, steps: list[int]) -> dict[str, Any]:
         "sources": {key: planned.sources[key] for key in sorted(used) if key in planned.sources},
     }
     if steps:
-        document["at"] = [{"step": step, "values": plan.values_at(step)} for step in steps]
+        document["at"] = [{"step": step, "values": plan.record_at(step)} for step in steps]
     return document
 
 

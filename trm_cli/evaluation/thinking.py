@@ -53,7 +53,7 @@ def think(model: nn.Module, batch: Mapping[str, Tensor], carry: Carry, *, steps:
     here = torch.arange(rows, device=device)
     present = dict(batch)
     for step in range(1, steps + 1):
-        carry, outputs = model.advance(carry, present, None, None)  # type: ignore[operator]
+        carry, outputs = model.advance(carry, present)  # type: ignore[operator]
         # At the trained depth a carry asks for new rows; an evaluation has none to give.
         carry = replace(carry, halted=torch.zeros_like(carry.halted))
         answer = model.answer(outputs)  # type: ignore[operator]

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from trm_cli.models.hesc.q_control import Settled
+from trm_cli.schedule.clock import SETTLED
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def measure(model: nn.Module, batch: Mapping[str, Tensor]) -> Measured:
     rows = next(iter(batch.values())).shape[0]
     draws = torch.zeros(rows, int(model.draws_per_row), device="meta")  # type: ignore[arg-type]
     with _FusedAttention(), FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = model.train()(model.initial_carry(batch), batch, Settled(), draws)  # type: ignore[operator]
+        result = model.train()(model.initial_carry(batch), batch, SETTLED, draws)  # type: ignore[operator]
         forward = counter.get_total_flops()
         root = type(model).__name__ + "."
         modules = {

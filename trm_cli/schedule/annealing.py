@@ -1,9 +1,11 @@
-"""The annealed values by name: thin readings of the one list in `declarations`."""
+"""The scheduled values by name: thin readings of the one list in `clock`."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from trm_cli.schedule.clock import declare_one
 from trm_cli.schedule.curves import CURVES, Quantity, Segment
-from trm_cli.schedule.declarations import Annealed, declare_one
 
 __all__ = [
     "CURVES",
@@ -15,16 +17,16 @@ __all__ = [
 ]
 
 
-def compute_expansion_penalty(current_step: int, total_steps: int, config: Annealed) -> float:
+def compute_expansion_penalty(current_step: int, total_steps: int, config: Any) -> float:
     """The price of an EXPAND action at a global step."""
     return declare_one("expansion_penalty", config, total_steps).at(current_step)
 
 
-def compute_q_temperature(current_step: int, total_steps: int, config: Annealed) -> float:
+def compute_q_temperature(current_step: int, total_steps: int, config: Any) -> float:
     """The temperature of Boltzmann sampling from Q values at a global step."""
     return declare_one("q_temperature", config, total_steps).at(current_step)
 
 
-def compute_warmup_progress(current_step: int, total_steps: int, config: Annealed) -> float:
+def compute_warmup_progress(current_step: int, total_steps: int, config: Any) -> float:
     """How far the DQN warm-up has come, 0 to 1: the share of the global step, not of batches that the DQN saw."""
     return declare_one("dqn_warmup", config, total_steps).at(current_step)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from trm_cli.schedule import steps
-from trm_cli.schedule.declarations import declare
+from trm_cli.schedule.clock import declare
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.plan_warnings import find_warnings
 from trm_cli.schedule.settings import RunSettings
@@ -46,7 +46,7 @@ def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | N
         step_rounding=config.step_rounding,
         eval_interval=config.eval_interval,
         checkpoint_interval=config.eval_interval if interval is None else interval,
-        quantities=declare(config, total),
+        quantities=declare(config.arch.scheduled, config, total),
         keep_every=config.keep_every,
         checkpoint_minutes=config.checkpoint_minutes,
     )

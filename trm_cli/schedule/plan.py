@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from trm_cli.schedule import steps
 from trm_cli.schedule.cadence import Cadence, every_epochs
+from trm_cli.schedule.clock import Clock
 from trm_cli.schedule.curves import Quantity, Segment
 from trm_cli.schedule.steps import Number, Rounding
 
@@ -119,8 +120,12 @@ class TrainingPlan:
         """Updates after which a checkpoint is written that is never deleted, ascending; None: there are none."""
         return None if self.keep_every is None else self._every(self.keep_every)
 
-    def values_at(self, step: int) -> dict[str, float]:
-        """Every annealed value at a global step, by name; at total_steps, every end value exactly."""
+    def values_at(self, step: int) -> Clock[float]:
+        """The clock at a global step; at total_steps, every end value exactly."""
+        return Clock(**self.record_at(step))
+
+    def record_at(self, step: int) -> dict[str, float]:
+        """The values of the clock that this run schedules, by name: what is shown and logged."""
         return {quantity.name: quantity.at(step) for quantity in self.quantities}
 
     def is_eval(self, step: int) -> bool:

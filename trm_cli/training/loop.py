@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import namedtuple
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -94,7 +93,6 @@ class Loop:
         self.observer = observer
         self.settings = settings
         self.process_group = settings.step.process_group
-        self._clock = namedtuple("Clock", list(plan.values_at(0)))  # type: ignore[misc]
         self._saver = Saver(
             store=store,
             state=state,
@@ -150,18 +148,18 @@ class Loop:
         return following.result()
 
     def _update(self, step: int, arrays: dict[str, np.ndarray]) -> None:
-        values = self.plan.values_at(step)
         device = self.settings.device
         batch = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
         draws = self._draws(step)
-        skipped = update(self.state, batch, draws, values, self._tensors(values), self.settings.step)
+        skipped = update(self.state, batch, draws, self.plan.values_at(step), self.settings.step)
         self.state.step = step
         if skipped is not None:
             self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
             if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
                 kept_in = self._saver.store.directory
+                values = self.plan.record_at(step)
                 raise give_up(self.state, skipped, batch, draws, values, kept_in, self.process_group)
-        record = self._log(step, values) if self._is_logged(step) else None
+        record = self._log(step) if self._is_logged(step) else None
         if record is None:
             self.observer.stepped(step, None, None)
 
@@ -172,18 +170,13 @@ class Loop:
         draws = draws_of_rows(self.settings.seed, step, self.process_group.rows(total), total, columns)
         return torch.from_numpy(draws).to(self.settings.device, non_blocking=True)
 
-    def _tensors(self, values: dict[str, float]) -> tuple[Tensor, ...]:
-        """The clock on the device: one copy, then views."""
-        numbers = torch.tensor(list(values.values()), dtype=torch.float32).to(self.settings.device, non_blocking=True)
-        return self._clock(*numbers.unbind())
-
     def _is_logged(self, step: int) -> bool:
         return step % self.settings.log_interval == 0 or step == self.plan.total_steps or step == 1
 
-    def _log(self, step: int, values: dict[str, float]) -> dict[str, Any]:
+    def _log(self, step: int) -> dict[str, Any]:
         batch_size = self.settings.step.global_batch_size
         averaged = drain(self.state, batch_size, self.process_group)
-        record = {"kind": "train", "step": step, **averaged.means, **values}
+        record = {"kind": "train", "step": step, **averaged.means, **self.plan.record_at(step)}
         now = time.monotonic()
         speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
         self._logged_at = now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trm_cli.models.layers import halting
 from trm_cli.models.layers.halting import Carry, StepResult
+from trm_cli.schedule.clock import Clock
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.distributed.whole_state import total_sums
@@ -54,16 +55,15 @@ def update(
     state: TrainingState,
     batch: dict[str, Tensor],
     draws: Tensor,
-    values: Mapping[str, float],
-    clock: tuple[Tensor, ...],
+    clock: Clock[float],
     settings: StepSettings,
 ) -> Skipped | None:
     """Advance `state` by one update; returns why no weight changed where its numbers were not finite.
 
     batch: the rows of this process, which fill halted slots. draws: uniform numbers [B, K] that stand for all
     randomness of this step.
-    values: the clock as exact numbers (the optimizers read the learning rates); clock: the same as a named tuple of
-    0-dim tensors on the device (the model reads those, so that a compiled graph is never rebuilt).
+    clock: the scheduled values of this step. The optimizers read the exact numbers, the network 0-dim tensors on the
+    device, so that a compiled graph is never rebuilt.
 
     A skipped update still counts as one, so that the schedule does not shift. Where loss or states were not finite, the
     rows at fault start anew. A float16 gradient that overflowed at a scale that can still fall is no fault: nothing
@@ -73,7 +73,7 @@ def update(
     if state.carry is None:
         state.carry = state.model.initial_carry(batch)  # type: ignore[operator]
     before = state.carry
-    computed = _compute(state, batch, draws, clock, settings)
+    computed = _compute(state, batch, draws, on_device(clock, draws.device), settings)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
     norms = _norms(state, settings.process_group)
     verdict = agreed(settings.judge(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
@@ -85,7 +85,7 @@ def update(
             _accumulate(state.sums, name, value)
     skipped = None
     if verdict.loss and verdict.gradients:
-        _apply(state, norms, values, settings.grad_clip)
+        _apply(state, norms, clock, settings.grad_clip)
     else:
         skipped = _skip(state, computed, norms, verdict, before, settings.process_group)
     state.trunk_optimizer.zero_grad(set_to_none=True)
@@ -94,8 +94,14 @@ def update(
     return skipped
 
 
+def on_device(clock: Clock[float], device: torch.device) -> Clock[Tensor]:
+    """The clock as 0-dim float32 tensors: one copy to the device, then views."""
+    numbers = torch.tensor(clock.numbers(), dtype=torch.float32).to(device, non_blocking=True)
+    return Clock(*numbers.unbind())
+
+
 def _compute(
-    state: TrainingState, batch: dict[str, Tensor], draws: Tensor, clock: tuple[Tensor, ...], settings: StepSettings
+    state: TrainingState, batch: dict[str, Tensor], draws: Tensor, clock: Clock[Tensor], settings: StepSettings
 ) -> _Computed:
     """Forward and backward, slice by slice; gradients add up in the parameters."""
     assert state.carry is not None
@@ -148,19 +154,19 @@ def _with_table(state: TrainingState, norms: Tensor) -> Tensor:
     return torch.cat((norms, torch.linalg.vector_norm(entries)[None].to(norms.dtype)))
 
 
-def _apply(state: TrainingState, norms: Tensor, values: Mapping[str, float], grad_clip: float | None) -> None:
+def _apply(state: TrainingState, norms: Tensor, clock: Clock[float], grad_clip: float | None) -> None:
     """One step of each optimizer with the learning rates of the clock, then of the average."""
     if grad_clip is not None:
         clip_gradients(state.groups, norms, grad_clip)
     optimizer = state.trunk_optimizer
     for group in optimizer.param_groups:
-        group["lr"] = values["lr"]
+        group["lr"] = clock.lr
     optimizer.step()
     if state.scaler is not None:
         state.scaler.update()
     if state.puzzle_optimizer is not None:
         # The sign of a gradient does not depend on its scale, so it needs no unscaling.
-        state.puzzle_optimizer.step(lr=values["puzzle_emb_lr"])
+        state.puzzle_optimizer.step(lr=clock.puzzle_emb_lr)
     if state.ema is not None:
         state.ema.update()
     state.skipped_in_a_row = 0

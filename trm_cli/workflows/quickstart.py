@@ -34,7 +34,7 @@ def held_out_puzzle(trained: TrainedModel) -> list[int]:
     with torch.inference_mode():
         carry = trained.model.initial_carry(batch)  # type: ignore[operator]
         for _ in range(int(trained.model.halt_max_steps)):  # type: ignore[arg-type]
-            carry, outputs = trained.model.advance(carry, batch, None, None)  # type: ignore[operator]
+            carry, outputs = trained.model.advance(carry, batch)  # type: ignore[operator]
             answers.append(trained.model.answer(outputs))  # type: ignore[operator]
     solved = valid & (answers[-1] == batch["labels"]).all(-1)
     changes = torch.stack([(one != answers[-1]).any(-1) for one in answers]).sum(0)

@@ -241,7 +241,7 @@ def _train(run: Run, preflight: Preflight, request: TrainRequest, live: LiveBuil
         title=title,
         total_steps=run.plan.total_steps,
         first_step=state.step,
-        scheduled=list(run.plan.values_at(0)),
+        scheduled=list(run.plan.record_at(0)),
         data=(lambda: "") if live is None else partial(data_state, live),
     )
     with StopRequest() as stop, view:

@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.models.cases import CASES, make_batch
+from trm_cli.schedule.clock import SETTLED
 
 
 class _Copies(TorchDispatchMode):
@@ -29,7 +30,7 @@ class _Copies(TorchDispatchMode):
 def test_each_weight_is_cast_once_a_step(name: str) -> None:
     model, batch = CASES[name].model("bfloat16"), make_batch(0, rows=4)
     with _Copies() as copies:
-        model(model.initial_carry(batch), batch, None, torch.rand(4, 2))
+        model(model.initial_carry(batch), batch, SETTLED, torch.rand(4, 2))
     names = {parameter.data_ptr(): name for name, parameter in model.named_parameters()}
     made = {names[place]: count for place, count in copies.made.items() if place in names}
     assert set(made.values()) == {1}, made

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.models.cases import CASES, make_batch
 from trm_cli.models.layers import halting
 from trm_cli.models.layers.halting import Carry
+from trm_cli.schedule.clock import SETTLED
 
 torch.set_num_threads(1)
 
@@ -112,14 +113,14 @@ def test_carry_goes_through_a_plain_file_and_goes_on_to_the_bit() -> None:
     carry = model.initial_carry(make_batch(0))
     with torch.no_grad():
         for step in range(3):
-            carry, _ = model.advance(carry, make_batch(step), None, torch.rand(5, 2))
+            carry, _ = model.advance(carry, make_batch(step), SETTLED, torch.rand(5, 2))
         file = io.BytesIO()
         torch.save(carry.state_dict(), file)
         file.seek(0)
         loaded = Carry.from_state_dict(torch.load(file, weights_only=True))
         draws = torch.rand(5, 2)
-        first, _ = model.advance(carry, make_batch(9), None, draws)
-        second, _ = model.advance(loaded.to("cpu", torch.float32), make_batch(9), None, draws)
+        first, _ = model.advance(carry, make_batch(9), SETTLED, draws)
+        second, _ = model.advance(loaded.to("cpu", torch.float32), make_batch(9), SETTLED, draws)
     for name in first.z:
         assert torch.equal(first.z[name], second.z[name])
     assert torch.equal(first.halted, second.halted)

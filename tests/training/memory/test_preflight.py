@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,12 +43,10 @@ def really_allocated(task: Task) -> int:
             model.recompute_activations()  # type: ignore[operator]
         state = make_state(config, model, task.machine)
         batch = {name: torch.from_numpy(array).clone() for name, array in task.blank(rows).items()}
-        values = task.plan.values_at(1)
-        clock = namedtuple("Clock", list(values))(*torch.tensor(list(values.values())).unbind())
         draws = torch.rand(rows, int(model.draws_per_row))  # type: ignore[arg-type]
         settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)
-        update(state, batch, draws, values, clock, settings)
-        return ledger.most_in(lambda: update(state, batch, draws, values, clock, settings))
+        update(state, batch, draws, task.plan.values_at(1), settings)
+        return ledger.most_in(lambda: update(state, batch, draws, task.plan.values_at(1), settings))
 
 
 @pytest.mark.parametrize(

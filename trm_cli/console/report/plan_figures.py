@@ -60,7 +60,7 @@ def numbers(plan: TrainingPlan) -> str:
     names = [quantity.name for quantity in plan.quantities]
     rows.writerow(["step", "epoch", *names, "evaluate", "checkpoint"])
     for step in sampled_steps(plan, _MOST_ROWS):
-        values = plan.values_at(step)
+        values = plan.record_at(step)
         rows.writerow(
             [
                 step,

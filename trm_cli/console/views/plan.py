@@ -118,7 +118,7 @@ def warning_lines(plan: TrainingPlan, sources: Mapping[str, str] | None = None) 
 def values_view(plan: TrainingPlan, steps: Sequence[int], width: int) -> Group:
     """Every value at some steps: a column for each step, in as many tables as the width needs."""
     columns = [
-        (f"{step:,}", f"{100 * step / plan.total_steps:.4g} %", *(number(v) for v in plan.values_at(step).values()))
+        (f"{step:,}", f"{100 * step / plan.total_steps:.4g} %", *(number(v) for v in plan.record_at(step).values()))
         for step in steps
     ]
     names = ("step", "of the run", *(quantity.name for quantity in plan.quantities))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.models.hesc.inference import StepTrace, think
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.q_control import Action, Settled
+from trm_cli.models.hesc.q_control import Action
 
 Numbers = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ def look(model: MultimodalHesc, row: Batch, device: torch.device) -> Look:
     batch = {name: torch.as_tensor(value).to(device) for name, value in row.items()}
     settings = model.settings
     with torch.inference_mode():
-        traces, _ = think(model, batch, Settled())
+        traces, _ = think(model, batch)
         drawn = model.network.rasteriser(batch["canvas_kind"], batch["canvas"], batch.get("picture"))
     side = settings.geometry.patches_per_side
     maps = traces[0].maps[0].float().cpu().numpy().reshape(-1, side, side)

@@ -40,7 +40,7 @@ def shown(model: nn.Module, data: Data, places: NDArray[np.int64], device: torch
     with torch.inference_mode():
         carry = model.initial_carry(arrays)  # type: ignore[operator]
         for _ in range(int(model.halt_max_steps)):  # type: ignore[arg-type]
-            carry, outputs = model.advance(carry, arrays, None, None)  # type: ignore[operator]
+            carry, outputs = model.advance(carry, arrays)  # type: ignore[operator]
             answers.append(model.answer(outputs).cpu().numpy())  # type: ignore[operator]
             sure.append(sigmoid(sureness(outputs.q_halt).cpu().numpy()))
     labels = batch[str(model.label_field)]

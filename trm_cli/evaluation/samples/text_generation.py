@@ -15,7 +15,6 @@ from trm_cli.data.stream.vocabulary import EOS, PAD, TEXT_TARGET
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.models.hesc.inference import continue_text
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.q_control import Settled
 from trm_cli.models.layers.losses import log_stablemax_scores
 from trm_cli.models.layers.sampling import Sampling
 from trm_cli.models.networks.token_network import PuzzleModel
@@ -73,7 +72,7 @@ def _on_canvases(
         draws = torch.tensor([[wish.draw(done + place) for place in range(count)]], device=device)
         row = text_row(text, spec, 1)
         batch = {name: torch.from_numpy(value).to(device) for name, value in row.items()}
-        for token in continue_text(model, batch, Settled(), count, wish.sampling, draws, speakable=allowed):
+        for token in continue_text(model, batch, count, wish.sampling, draws, speakable=allowed):
             yield int(token)
             text += bytes([int(token) - labels.first]) if int(token) != EOS else b""
         done += count

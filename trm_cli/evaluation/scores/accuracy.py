@@ -141,7 +141,7 @@ def _score_batch(
     labels = batch[str(model.label_field)]
     carry = model.initial_carry(batch)  # type: ignore[operator]
     for _ in range(steps):
-        carry, outputs = model.advance(carry, batch, None, None)  # type: ignore[operator]
+        carry, outputs = model.advance(carry, batch)  # type: ignore[operator]
     answer = model.answer(outputs)  # type: ignore[operator]
     counted = labels != IGNORED
     tokens = counted.sum(-1)

@@ -14,7 +14,6 @@ from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.task import ArcTask
 from trm_cli.evaluation.samples.canvas_samples import grid_said, pair_row
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.q_control import Settled
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def solve_task(
         with torch.inference_mode():
             carry = model.initial_carry(batch)
             for step in range(1, 1 + (steps or model.halt_max_steps)):
-                carry, outputs = model.advance(carry, batch, Settled(), None)
+                carry, outputs = model.advance(carry, batch)
                 tokens = model.answer(outputs)[0].cpu().numpy()
                 path.append((step, grid_said(tokens, canvas), float(torch.sigmoid(outputs.q_halt[0].float()))))
         answers.append(CanvasAnswer(given, tuple(path), wanted))

@@ -61,7 +61,7 @@ def answers_by_step(
     carry = model.initial_carry(batch)  # type: ignore[operator]
     for _ in range(steps or int(model.halt_max_steps)):  # type: ignore[arg-type]
         with torch.inference_mode():
-            carry, outputs = model.advance(carry, batch, None, None)  # type: ignore[operator]
+            carry, outputs = model.advance(carry, batch)  # type: ignore[operator]
             # At the trained depth a carry asks for new rows; here the same rows go on.
             carry = replace(carry, halted=torch.zeros_like(carry.halted))
             answers = model.answer(outputs).int().cpu().numpy()  # type: ignore[operator]

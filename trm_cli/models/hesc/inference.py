@@ -10,7 +10,6 @@ from torch import Tensor
 
 from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
-from trm_cli.models.hesc.q_control import Annealed
 from trm_cli.models.layers.sampling import Sampling
 
 
@@ -52,13 +51,11 @@ def _trace(model: MultimodalHesc, outputs: HescOutputs) -> StepTrace:
 
 
 @torch.no_grad()
-def think(
-    model: MultimodalHesc, batch: Mapping[str, Tensor], values: Annealed | None = None
-) -> tuple[list[StepTrace], HescOutputs]:
+def think(model: MultimodalHesc, batch: Mapping[str, Tensor]) -> tuple[list[StepTrace], HescOutputs]:
     """All steps of a batch as in evaluation, and the outputs of the last one."""
     carry, traces = model.initial_carry(batch), []
     for _ in range(model.halt_max_steps):
-        carry, outputs = model.advance(carry, batch, values, None)
+        carry, outputs = model.advance(carry, batch)
         traces.append(_trace(model, outputs))
     return traces, outputs
 
@@ -66,7 +63,6 @@ def think(
 def continue_text(
     model: MultimodalHesc,
     batch: Mapping[str, Tensor],
-    values: Annealed,
     count: int,
     sampling: Sampling,
     draws: Tensor | None = None,
@@ -82,7 +78,7 @@ def continue_text(
     rows = batch["canvas"].shape[0]
     written = torch.zeros(rows, count, dtype=torch.int32, device=batch["canvas"].device)
     kind = torch.full_like(batch["target_kind"], TEXT)
-    _, outputs = think(model, dict(batch) | {"target": written, "target_kind": kind}, values)
+    _, outputs = think(model, dict(batch) | {"target": written, "target_kind": kind})
     assert outputs.thought is not None and outputs.opened is not None
     network, slots = model.network, outputs.thought.slots.float()
     visible = network.working_set.visible(outputs.opened)
@@ -100,11 +96,10 @@ def continue_text(
 def write_text(
     model: MultimodalHesc,
     batch: Mapping[str, Tensor],
-    values: Annealed,
     count: int,
     *,
     temperature: float = 0.0,
     draws: Tensor | None = None,
 ) -> Tensor:
     """All `count` tokens of `continue_text` at once: int64 [B, count]."""
-    return torch.stack(list(continue_text(model, batch, values, count, Sampling(temperature), draws)), 1)
+    return torch.stack(list(continue_text(model, batch, count, Sampling(temperature), draws)), 1)

@@ -1,6 +1,6 @@
 """multimodal_hesc: the network, its control and its memory behind the interface that every family has.
 
-What changes over training comes in as `values`, chance as `draws`; nothing here counts steps. Replay, target network,
+What changes over training comes in as the clock, chance as `draws`; nothing here counts steps. Replay, target network,
 concepts and memory are buffers: the state dict continues the run exactly.
 """
 
@@ -18,13 +18,14 @@ from trm_cli.models.all_rows import AllRows, OnlyRows
 from trm_cli.models.hesc import losses, metrics, parameter_budget, q_control
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import HescNetwork, Thought
-from trm_cli.models.hesc.q_control import Action, Annealed, QNetwork, Settled
+from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
 from trm_cli.models.layers import blocks, halting
 from trm_cli.models.layers.halting import Carry, Outputs, StepResult
 from trm_cli.models.layers.losses import softmax_cross_entropy
+from trm_cli.schedule.clock import SETTLED, Clock
 
 # What the first draws of a row decide; the rest choose what is replayed.
 _POLICY_DRAWS = slice(0, 3)
@@ -40,12 +41,6 @@ class HescOutputs(Outputs):
     q: Tensor | None = None
     action: Tensor | None = None
     opened: Tensor | None = None
-
-
-def _present(values: Annealed | None, draws: Tensor | None) -> Annealed:
-    if values is None and draws is not None:
-        raise ValueError("A training step needs the annealed values of its moment.")
-    return Settled() if values is None else values
 
 
 class MultimodalHesc(nn.Module):
@@ -130,14 +125,16 @@ class MultimodalHesc(nn.Module):
         return thought
 
     def advance(
-        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed | None = None, draws: Tensor | None = None
+        self,
+        carry: Carry,
+        batch: Mapping[str, Tensor],
+        clock: Clock[Tensor | float] = SETTLED,
+        draws: Tensor | None = None,
     ) -> tuple[Carry, HescOutputs]:
         """One supervision step. draws: uniform [B, draws_per_row] in training, None in evaluation (no row halts early).
 
-        The new carry is detached; EXPAND takes effect in the next step. An evaluation may leave the values out. Raises
-        ValueError where a training step does.
+        The new carry is detached; EXPAND takes effect in the next step.
         """
-        values = _present(values, draws)
         fresh = carry.halted
         carry = halting.refresh(carry, batch, self.initial_states())
         opened = carry.extra["opened"] & ~fresh[:, None]
@@ -162,10 +159,10 @@ class MultimodalHesc(nn.Module):
             hidden_error = thought.capsules.residual.masked_fill(opened, 0.0).amax(-1)
             wants_expand = (hidden_error > self.settings.expand_threshold) & valid[:, Action.EXPAND]
             policy = None if draws is None else draws[:, _POLICY_DRAWS]
-            action = q_control.choose(q, thought.q_halt > 0, wants_expand, valid, values, policy)
+            action = q_control.choose(q, thought.q_halt > 0, wants_expand, valid, clock, policy)
             extra["opened"] = expand(opened, thought.capsules.residual, action == Action.EXPAND)
             if q is not None:
-                extra |= self._price(action, values)
+                extra |= self._price(action, clock)
         z = {"z_H": thought.z_H.detach(), "z_L": thought.z_L.detach()}
         after = replace(carry, z=z, steps=steps, halted=action == Action.HALT, extra=extra)
         return after, HescOutputs(
@@ -178,9 +175,9 @@ class MultimodalHesc(nn.Module):
             opened=opened,
         )
 
-    def _price(self, action: Tensor, values: Annealed) -> dict[str, Tensor]:
+    def _price(self, action: Tensor, clock: Clock[Tensor | float]) -> dict[str, Tensor]:
         """The cost part of the reward of `action` [B]; what the step gains is known one step later."""
-        penalty = self.settings.children_per_capsule * torch.as_tensor(values.expansion_penalty, device=action.device)
+        penalty = self.settings.children_per_capsule * torch.as_tensor(clock.expansion_penalty, device=action.device)
         cost = self.settings.reward_step_cost + (action == Action.EXPAND) * penalty
         zero = torch.zeros(action.shape[0], device=action.device)
         return {
@@ -192,12 +189,11 @@ class MultimodalHesc(nn.Module):
         }
 
     def forward(
-        self, carry: Carry, batch: Mapping[str, Tensor], values: Annealed | None = None, draws: Tensor | None = None
+        self, carry: Carry, batch: Mapping[str, Tensor], clock: Clock[Tensor | float], draws: Tensor | None
     ) -> StepResult:
         """One supervision step with its losses; in training (draws given) replay, concepts and memory move as well."""
-        values = _present(values, draws)
         before = carry
-        carry, outputs = self.advance(carry, batch, values, draws)
+        carry, outputs = self.advance(carry, batch, clock, draws)
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
         verdict = losses.judge(thought, target)
@@ -207,7 +203,7 @@ class MultimodalHesc(nn.Module):
             carry = self._remember_verdict(carry, verdict)
             if draws is not None:
                 self._experience(before, carry, outputs.opened)
-                terms["td_loss"] = self._td_term(values, draws)
+                terms["td_loss"] = self._td_term(clock, draws)
         codes = None if draws is None else self._store(thought, verdict, carry, draws)
         loss = torch.stack(tuple(terms.values())).sum()
         detached = {name: term.detach() for name, term in terms.items()}
@@ -270,7 +266,7 @@ class MultimodalHesc(nn.Module):
             *fields, keep = self._all.gather((*transition, keep))
             self.replay.push(Transition(*fields), keep)
 
-    def _td_term(self, values: Annealed, draws: Tensor) -> Tensor:
+    def _td_term(self, clock: Clock[Tensor | float], draws: Tensor) -> Tensor:
         """TD loss of a sample, as a sum over rows; nothing during warm-up or while the replay is too small."""
         assert self.replay is not None and self.q_network is not None
         settings = self.settings
@@ -280,7 +276,7 @@ class MultimodalHesc(nn.Module):
         places = self.replay.places(all_ranks.flatten(), recent, settings.replay_recent_window)
         batch = self.replay.at(places.view(all_ranks.shape)[self._all.rows(len(all_ranks))].flatten())
         ready = (self.replay.size() >= settings.replay_min_size) & (
-            torch.as_tensor(values.dqn_warmup, device=draws.device) >= 1.0
+            torch.as_tensor(clock.dqn_warmup, device=draws.device) >= 1.0
         )
         weight = settings.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, settings.dqn_gamma)

@@ -7,7 +7,6 @@ known in every state that has labels, so every sampled state teaches it.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch.nn import functional
 from trm_cli.models.hesc.replay import Transition
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers.blocks import linear_parameter
+from trm_cli.schedule.clock import Clock
 
 
 class Action(IntEnum):
@@ -24,35 +24,6 @@ class Action(IntEnum):
     CONTINUE = 0
     HALT = 1
     EXPAND = 2
-
-
-class Annealed(Protocol):
-    """The values of the plan at the present step that this family reads; each a float or a 0-dim tensor."""
-
-    @property
-    def expansion_penalty(self) -> Tensor | float:
-        """What opening one child costs."""
-
-    @property
-    def q_temperature(self) -> Tensor | float:
-        """Temperature of the sampling among actions."""
-
-    @property
-    def epsilon(self) -> Tensor | float:
-        """Share of wholly random actions."""
-
-    @property
-    def dqn_warmup(self) -> Tensor | float:
-        """Progress of the DQN's warm-up, 0 .. 1; below 1 the BCE head decides and the Q-network does not learn."""
-
-
-class Settled(NamedTuple):
-    """Values for an evaluation outside of any run: no chance, and a Q-network that has learnt."""
-
-    expansion_penalty: float = 0.0
-    q_temperature: float = 1.0
-    epsilon: float = 0.0
-    dqn_warmup: float = 1.0
 
 
 EXTRA_FEATURES = 7
@@ -147,7 +118,12 @@ def by_sampling(logits: Tensor, valid: Tensor, draw: Tensor) -> Tensor:
 
 @torch.no_grad()
 def choose(
-    q: Tensor | None, wants_halt: Tensor, wants_expand: Tensor, valid: Tensor, values: Annealed, draws: Tensor | None
+    q: Tensor | None,
+    wants_halt: Tensor,
+    wants_expand: Tensor,
+    valid: Tensor,
+    clock: Clock[Tensor | float],
+    draws: Tensor | None,
 ) -> Tensor:
     """The action of each row, int64 [B].
 
@@ -159,16 +135,16 @@ def choose(
     if draws is None:
         going = valid.clone()
         going[:, Action.HALT] = ~valid[:, Action.CONTINUE]
-        best = baseline if q is None else _after_warmup(values, _greedy(q, going), torch.zeros_like(baseline))
+        best = baseline if q is None else _after_warmup(clock, _greedy(q, going), torch.zeros_like(baseline))
         return torch.where(going.gather(1, best[:, None])[:, 0], best, _greedy(going.float(), going))
     action = torch.where(wants_halt, int(Action.HALT), baseline)
     if q is not None:
-        temperature = torch.as_tensor(values.q_temperature, device=q.device).clamp_min(1e-6)
+        temperature = torch.as_tensor(clock.q_temperature, device=q.device).clamp_min(1e-6)
         sampled = by_sampling(q / temperature, valid, draws[:, 2])
         halting = torch.where(wants_halt, int(Action.HALT), int(Action.CONTINUE))
-        action = _after_warmup(values, sampled, halting)
+        action = _after_warmup(clock, sampled, halting)
     anything = by_sampling(torch.zeros_like(valid, dtype=torch.float32), valid, draws[:, 1])
-    action = torch.where(draws[:, 0] < values.epsilon, anything, action)
+    action = torch.where(draws[:, 0] < clock.epsilon, anything, action)
     return torch.where(valid.gather(1, action[:, None])[:, 0], action, int(Action.HALT))
 
 
@@ -176,8 +152,8 @@ def _greedy(q: Tensor, valid: Tensor) -> Tensor:
     return q.masked_fill(~valid, -torch.inf).argmax(-1)
 
 
-def _after_warmup(values: Annealed, then: Tensor, before: Tensor) -> Tensor:
-    return torch.where(torch.as_tensor(values.dqn_warmup, device=then.device) >= 1.0, then, before)
+def _after_warmup(clock: Clock[Tensor | float], then: Tensor, before: Tensor) -> Tensor:
+    return torch.where(torch.as_tensor(clock.dqn_warmup, device=then.device) >= 1.0, then, before)
 
 
 def td_loss(network: QNetwork, batch: Transition, gamma: float) -> Tensor:

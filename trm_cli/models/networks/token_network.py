@@ -23,6 +23,7 @@ from trm_cli.models.layers import blocks, formulas, halting, losses
 from trm_cli.models.layers.blocks import Rope
 from trm_cli.models.layers.halting import Carry, Outputs, StepResult
 from trm_cli.models.layers.stack import BlockWeights, Stack
+from trm_cli.schedule.clock import SETTLED, Clock
 
 Weights = dict[str, tuple[BlockWeights, ...]]
 States = dict[str, Tensor]
@@ -202,13 +203,16 @@ class PuzzleModel(nn.Module, ABC):
         )
 
     def advance(
-        self, carry: Carry, batch: Mapping[str, Tensor], values: object = None, draws: Tensor | None = None
+        self,
+        carry: Carry,
+        batch: Mapping[str, Tensor],
+        clock: Clock[Tensor | float] = SETTLED,  # noqa: ARG002 - nothing here is scheduled
+        draws: Tensor | None = None,
     ) -> tuple[Carry, Outputs]:
-        """One supervision step. draws: uniform [B, 2] in training, None in evaluation. `values` is not read.
+        """One supervision step. draws: uniform [B, 2] in training, None in evaluation. The clock is not read.
 
         The new carry is detached. Fields read from the batch: `inputs` int [B, S], `puzzle_identifiers` int [B].
         """
-        del values  # this family anneals nothing
         carry = halting.refresh(carry, batch, self.initial_states())
         weights = {name: module.cast(self.dtype) for name, module in self.named_children() if isinstance(module, Stack)}
         head = self.lm_head.to(self.dtype)
@@ -231,10 +235,10 @@ class PuzzleModel(nn.Module, ABC):
         return replace(carry, z=z, steps=steps, halted=halted), outputs
 
     def forward(
-        self, carry: Carry, batch: Mapping[str, Tensor], values: object = None, draws: Tensor | None = None
+        self, carry: Carry, batch: Mapping[str, Tensor], clock: Clock[Tensor | float], draws: Tensor | None
     ) -> StepResult:
         """`advance`, then losses and metrics on the labels of the carried rows (`labels` int [B, S], -100 ignored)."""
-        carry, outputs = self.advance(carry, batch, values, draws)
+        carry, outputs = self.advance(carry, batch, clock, draws)
         labels = carry.data["labels"]
         loss, terms = losses.step_losses(outputs, labels)
         metrics = losses.step_metrics(outputs, labels, carry.steps, carry.halted)

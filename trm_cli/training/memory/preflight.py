@@ -8,7 +8,6 @@ the CPU, which for attention in short bfloat16 sequences keep more than those of
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -123,13 +122,11 @@ def _carried_out(task: Task, size: int) -> Estimate:
         state, parts = _built(task, ledger)
         batch = _tensors(task, rows)
         parts["batch"] = sum(_sizes(batch.values()))
-        numbers = torch.tensor(list(task.plan.values_at(1).values()))
-        clock = namedtuple("Clock", list(task.plan.values_at(1)))(*numbers.unbind())
         draws = torch.zeros(rows, int(state.model.draws_per_row))  # type: ignore[arg-type]
         settings = StepSettings(rows, task.config.grad_clip, size, judge=_all_is_finite)
 
         def one_update() -> None:
-            update(state, batch, draws, task.plan.values_at(1), clock, settings)
+            update(state, batch, draws, task.plan.values_at(1), settings)
 
         training = ledger.most_in(one_update)
         assert state.carry is not None
@@ -220,7 +217,7 @@ def _evaluate(task: Task, state: TrainingState, rows: int) -> None:
             stack.enter_context(state.ema.swapped(state.model))  # type: ignore[arg-type]
         state.model.eval()
         carry = state.model.initial_carry(batch)  # type: ignore[operator]
-        state.model.advance(carry, batch, None, None)  # type: ignore[operator]
+        state.model.advance(carry, batch)  # type: ignore[operator]
 
 
 def _tensors(task: Task, rows: int) -> dict[str, Tensor]:
