@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dataset_builders.lib.arc.symmetry import canonical_key
-from dataset_builders.lib.arc.tasks import Grid, Pair
+from dataset_builders.lib.arc.tasks import Pair, TaskGrid
 
 Rows = list[list[int]]
 
@@ -31,8 +31,8 @@ def random_grid(chance: random.Random, sizes: tuple[int, int]) -> Rows:
 
 
 def _key(given: Rows, wanted: Rows) -> object:
-    def grid(rows: Rows) -> Grid:
-        return Grid(len(rows), len(rows[0]), bytes(colour for row in rows for colour in row))
+    def grid(rows: Rows) -> TaskGrid:
+        return TaskGrid(len(rows), len(rows[0]), bytes(colour for row in rows for colour in row))
 
     return canonical_key(Pair(grid(given), grid(wanted)))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from dataset_builders.lib.build_shards import add_shard_flags
-from dataset_builders.lib.builder_cli import (
+from dataset_builders.lib.maze.settings import MazeSettings
+from trm_cli.data import dihedral
+from trm_cli.data.building.build_shards import add_shard_flags
+from trm_cli.data.building.builder_cli import (
     common_parser,
     not_negative,
     open_build,
@@ -26,29 +27,9 @@ from trm_cli.errors import UsageError
 
 BUILDER_VERSION = 1
 GENERATE = "generate"
-SYMMETRIES = 8
 VOCAB_SIZE = 6
 _DEFAULT_COUNT = 1000
 _MAX_SIDE = 64
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the content of the dataset. Counts are None where all of a source's mazes are wanted.
-
-    min_path: the shortest path takes more steps than that. loops: walls opened at most, beside a maze without loops.
-    """
-
-    side: int
-    train: int | None
-    test: int | None
-    min_path: int
-    unique: bool
-    loops: int
-    num_aug: int
-    materialize: bool
-    seed: int
-    source: str
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -62,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="the shortest path takes more steps than this; default 110 at size 30, else by area")  # fmt: skip
     add("--unique-path", action="store_true", help="only mazes with exactly one shortest path")
     add("--loops", type=not_negative, default=10, metavar="N", help="openings beyond a maze without loops, at most")
-    add("--num-aug", type=int, choices=range(SYMMETRIES), default=SYMMETRIES - 1, metavar="0..7",
+    add("--num-aug", type=int, choices=range(dihedral.COUNT), default=dihedral.COUNT - 1, metavar="0..7",
         help="symmetries of each training maze besides itself, made while batches are drawn")  # fmt: skip
     add("--source", default=GENERATE, metavar="generate|PATH|hub:REPO",
         help="a directory with train.csv and test.csv (columns question, answer) or a hub dataset, such as "
@@ -72,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def settings_from(options: argparse.Namespace) -> Settings:
+def settings_from(options: argparse.Namespace) -> MazeSettings:
     """Check the flags against each other. Raises UsageError."""
     side: int = options.size
     if not 2 <= side <= _MAX_SIDE:
@@ -84,7 +65,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
     for name, wanted in (("train", options.train), ("test", options.test)):
         count = _DEFAULT_COUNT if wanted is None and options.source == GENERATE else wanted
         counts[name] = options.limit if count is None else min(count, options.limit or count)
-    return Settings(
+    return MazeSettings(
         side=side,
         train=counts["train"],
         test=counts["test"],
@@ -98,7 +79,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
     )
 
 
-def plan_of(side: int, train: int, test: int, settings: Settings) -> dict[str, object]:
+def plan_of(side: int, train: int, test: int, settings: MazeSettings) -> dict[str, object]:
     """Return the answer to --plan."""
     stored = 1 + settings.num_aug if settings.materialize else 1
     return {
@@ -154,7 +135,7 @@ def build(options: argparse.Namespace) -> None:
 
 
 def _manifest(
-    flags: dict[str, object], settings: Settings, source: dict[str, object], licence: str, plan: dict[str, object]
+    flags: dict[str, object], settings: MazeSettings, source: dict[str, object], licence: str, plan: dict[str, object]
 ) -> Manifest:
     return Manifest(
         builder="maze",

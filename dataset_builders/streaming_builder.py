@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builders.lib import builder_cli
-from dataset_builders.lib.build_shards import Shard, add_shard_flags, hold, require_no_gap
-from dataset_builders.lib.stream import resolve as stream_resolve
 from dataset_builders.lib.stream.directory import clean_up, previous_build, remove_previous
 from dataset_builders.lib.stream.mixture import MAX_SOURCES, Mixture
-from dataset_builders.lib.stream.resolve import Settings, check_names, parse_pairs, resolve
-from dataset_builders.lib.stream.sources import SPLITS
+from dataset_builders.lib.stream.resolve import resolve
+from dataset_builders.lib.stream.settings import HELP, HUB_REPOSITORY, StreamSettings, check_names, parse_pairs
+from trm_cli.data.building import builder_cli
+from trm_cli.data.building.build_shards import BuildShard, add_shard_flags, hold, require_no_gap
 from trm_cli.data.files.manifest import Manifest, check_complete
+from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.errors import DatasetError, UsageError
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output-dir D --sources kaggle/combined stories",
     )
     add = parser.add_argument
-    add("--sources", nargs="+", default=["kaggle/combined", "tinystories"], metavar="S", help=stream_resolve.HELP)
+    add("--sources", nargs="+", default=["kaggle/combined", "tinystories"], metavar="S", help=HELP)
     add("--augment", action="store_true", help="puzzles in other colours, orientations and places while training")
     add("--augmentations", type=builder_cli.positive, default=32, help="identifiers per puzzle with --augment")
     add("--limits", nargs="*", default=[], metavar="S=N", help="at most N tasks per subset, documents or files of S")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--offline-fallback", choices=["sample"], help="when the hub is out of reach, use the built-in sample stories")
     add("--tinystories-path", type=Path, help="a local file or folder instead of the hub")
-    add("--hub-dataset", default=stream_resolve.HUB_REPOSITORY, help="what `tinystories` means on the hub")
+    add("--hub-dataset", default=HUB_REPOSITORY, help="what `tinystories` means on the hub")
     add("--text-field", help="the field of JSON lines, parquet and hub records that holds the text")
     add_shard_flags(parser)
     return parser
@@ -90,7 +90,7 @@ def _picture_side(text: str) -> int:
 
 
 def _mixture(
-    options: argparse.Namespace, settings: Settings, cache: Path | None, known: Mapping[str, Mapping[str, object]]
+    options: argparse.Namespace, settings: StreamSettings, cache: Path | None, known: Mapping[str, Mapping[str, object]]
 ) -> Mixture:
     weights = parse_pairs(options.weights, float, "--weights")
     sources = []
@@ -108,7 +108,7 @@ def _flags(options: argparse.Namespace) -> dict[str, object]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
-def _print_plan(options: argparse.Namespace, settings: Settings) -> None:
+def _print_plan(options: argparse.Namespace, settings: StreamSettings) -> None:
     mixture = _mixture(options, settings, None, {})
     train = mixture.metadata("train")
     facts = {split: builder_cli.split_facts(mixture.count(split), 1.0, mixture.count(split)) for split in SPLITS}
@@ -126,7 +126,7 @@ def _print_plan(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    settings = Settings.from_options(options)
+    settings = StreamSettings.from_options(options)
     # Before anything is written: what was mistyped leaves no trace.
     check_names(options.sources, settings, parse_pairs(options.weights, float, "--weights"))
     if len(options.sources) > MAX_SOURCES:
@@ -138,10 +138,10 @@ def _run(options: argparse.Namespace) -> None:
         _build(options, settings, let_others_in)
 
 
-def _build(options: argparse.Namespace, settings: Settings, let_others_in: Callable[[], None]) -> None:
+def _build(options: argparse.Namespace, settings: StreamSettings, let_others_in: Callable[[], None]) -> None:
     """Plan, build and seal; whatever ends it early is left behind for those who wait for the data."""
     root: Path = options.output_dir
-    shard: Shard | None = options.shard
+    shard: BuildShard | None = options.shard
     beat = Heartbeat(root, "" if shard is None else shard.tag)
     build: StreamBuild | None = None
     failure = ""
@@ -187,7 +187,7 @@ def _reporter() -> Callable[[int, int, str], None]:
     return lambda done, total, note: progress.report(done, note, total)
 
 
-def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -> tuple[Mixture | None, Manifest]:
+def _prepare(options: argparse.Namespace, settings: StreamSettings, beat: Heartbeat) -> tuple[Mixture | None, Manifest]:
     """Resolve the sources and write the plan, or check that the plan of the build to be continued still holds.
 
     Returns no mixture where the dataset is complete.
@@ -222,7 +222,7 @@ def _prepare(options: argparse.Namespace, settings: Settings, beat: Heartbeat) -
     return mixture, manifest
 
 
-def _continue(build: StreamBuild, options: argparse.Namespace, shard: Shard | None, beat: Heartbeat) -> None:
+def _continue(build: StreamBuild, options: argparse.Namespace, shard: BuildShard | None, beat: Heartbeat) -> None:
     missing = build.missing(shard)
     if options.merge:
         root: Path = options.output_dir

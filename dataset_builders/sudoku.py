@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_builders.lib.build_shards import add_shard_flags
-from dataset_builders.lib.builder_cli import (
+from dataset_builders.lib.sudoku.settings import NO_LIMIT, SudokuSettings
+from trm_cli.data.building.build_shards import add_shard_flags
+from trm_cli.data.building.builder_cli import (
     Build,
     Progress,
     common_parser,
@@ -28,29 +28,8 @@ from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import DatasetError, UsageError
 
 BUILDER_VERSION = 1
-NO_LIMIT = 2**30  # no rating is higher
 _DEFAULT_COUNT = 1000
 _DEFAULT_CLUES = {4: 6, 6: 12}  # by side; larger boards: see _clue_range
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the content of the dataset. Counts are None where all of a source's puzzles are wanted."""
-
-    box: tuple[int, int]
-    train: int | None
-    test: int | None
-    clues: tuple[int, int]  # least and most; (0, 0): minimal puzzles
-    difficulty: tuple[int, int]  # least and most guesses of the solver
-    num_aug: int
-    materialize: bool
-    seed: int
-    source: str  # "generate", a path, or "hub:REPO"
-
-    @property
-    def side(self) -> int:
-        """Return the number of digits."""
-        return self.box[0] * self.box[1]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def settings_from(options: argparse.Namespace) -> Settings:
+def settings_from(options: argparse.Namespace) -> SudokuSettings:
     """Check the flags against each other. Raises UsageError."""
     rows, columns = options.box
     side = rows * columns
@@ -105,7 +84,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
         wanted = getattr(options, name)
         wanted = _DEFAULT_COUNT if wanted is None and generated else wanted
         counts[name] = options.limit if wanted is None else min(wanted, options.limit or wanted)
-    return Settings(
+    return SudokuSettings(
         box=(rows, columns),
         train=counts["train"],
         test=counts["test"],
@@ -137,7 +116,7 @@ def _clue_range(options: argparse.Namespace, side: int) -> tuple[int, int]:
     return least, most
 
 
-def plan_of(settings: Settings) -> dict[str, object]:
+def plan_of(settings: SudokuSettings) -> dict[str, object]:
     """Return what would be built. Raises UsageError where only reading the source could tell."""
     if settings.train is None or settings.test is None:
         raise UsageError("how many puzzles this source holds is not known before it is read: name --train and --test")
@@ -151,7 +130,7 @@ def plan_of(settings: Settings) -> dict[str, object]:
     }
 
 
-def manifest_of(settings: Settings, source: dict[str, object], licence: str) -> Manifest:
+def manifest_of(settings: SudokuSettings, source: dict[str, object], licence: str) -> Manifest:
     """Return the manifest of the unfinished build: everything that decides its bytes."""
     flags: dict[str, object] = {
         "box": list(settings.box),
@@ -203,7 +182,7 @@ def build(options: argparse.Namespace) -> None:
             writing.write_dataset(work, settings, train, test)
 
 
-def _generate(work: Build, settings: Settings, workers: int) -> None:
+def _generate(work: Build, settings: SudokuSettings, workers: int) -> None:
     from dataset_builders.lib.sudoku import generate, writing
 
     if settings.train is None or settings.test is None:

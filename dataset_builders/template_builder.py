@@ -12,7 +12,7 @@ import random
 import sys
 from typing import Any
 
-from dataset_builders.lib.builder_cli import (
+from trm_cli.data.building.builder_cli import (
     common_parser,
     open_build,
     positive,

@@ -7,75 +7,21 @@ With a tokenizer file, token t as t + 2. Documents follow each other without a g
 from __future__ import annotations
 
 import argparse
-import hashlib
-import platform
 import sys
-import sysconfig
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
-from dataset_builders.lib import builder_cli
-from dataset_builders.lib.build_shards import add_shard_flags
-from dataset_builders.lib.stream.sources import SPLITS, is_test
-from dataset_builders.lib.text.documents import Document, list_files, read_documents
-from dataset_builders.lib.text.stories import GRAMMAR_VERSION, story
+from dataset_builders.lib.text.corpus import FIRST_TOKEN, IDENTIFIERS, PAD, Corpus, read_corpus
+from dataset_builders.lib.text.named_sources import HUB_PREFIX, STDLIB, STORIES, licence_of
+from dataset_builders.lib.text.stories import GRAMMAR_VERSION
+from trm_cli.data.building import builder_cli
+from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.data.files.manifest import Manifest
-from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.errors import DatasetError
 
 NAME = "text"
 VERSION = 1
-PAD, EOS, FIRST_TOKEN = 0, 1, 2
-BYTES = 256
-PART_DOCUMENTS = 256
-HUB_PREFIX = "hub:"
-STORIES = "stories"
-STDLIB = "stdlib"
-DEFAULT_STORIES = 20_000
-# Identical inputs would let a row be looked up instead of predicted; no text dataset has puzzle identifiers.
-IDENTIFIERS = ["<blank>"]
-
-Encoder = Callable[[str], Sequence[int]]
-
-
-@dataclass
-class Corpus:
-    """Tokens of each split, documents one after the other, each with its end mark.
-
-    A shard has read all documents, but encoded only those of its parts; a merge has encoded none.
-    """
-
-    vocabulary: int
-    # By part and split; the parts of other shards are not there.
-    parts: dict[int, dict[str, array[int]]] = field(default_factory=dict)
-    documents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    repeated: int = 0
-    empty: int = 0
-    digest: str = ""
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Return what was left out, by kind."""
-        counts = {"repeated documents": self.repeated, "empty documents": self.empty}
-        return {what: count for what, count in counts.items() if count}
-
-    @property
-    def part_count(self) -> int:
-        """Return how many parts the documents make, whoever encodes them."""
-        return -(-sum(self.documents.values()) // PART_DOCUMENTS)
-
-    def tokens(self, split: str) -> int:
-        """Return how many tokens the split has, in the parts that are there."""
-        return sum(len(part[split]) for part in self.parts.values())
-
-    def rows(self, split: str, length: int) -> int:
-        """Return how many rows the split fills; the last one may be padded, nothing is cut off."""
-        # A row of n inputs needs n + 1 tokens, of which the last is the first input of the next row.
-        return max(0, -(-(self.tokens(split) - 1) // length))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,97 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--test-share", type=float, default=0.05, help="share of the documents that is held out")
     add_shard_flags(parser)
     return parser
-
-
-def _documents(options: argparse.Namespace) -> Iterator[Document]:
-    for source in options.source:
-        if source == STORIES:
-            for index in range(options.limit or DEFAULT_STORIES):
-                yield Document(f"story {index}", story(options.seed, index))
-        elif source == STDLIB:
-            yield from read_documents(stdlib_files())
-        elif source.startswith(HUB_PREFIX):
-            from dataset_builders.lib.hub import find_hub_dataset
-            from dataset_builders.lib.text.hub_documents import read_hub
-
-            yield from read_hub(find_hub_dataset(source.removeprefix(HUB_PREFIX)), "train", options.text_field)
-        else:
-            yield from read_documents(list_files(Path(source)), options.text_field)
-
-
-def stdlib_files() -> list[Path]:
-    """The modules of the running Python's standard library, without tests and what others have installed.
-
-    Raises DatasetError where they are not there as files.
-    """
-    root = Path(sysconfig.get_paths()["stdlib"])
-    left_out = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "_bundled", "__pycache__"}
-    found = [file for file in root.rglob("*.py") if not left_out.intersection(file.relative_to(root).parts)]
-    if not found:
-        raise DatasetError(f"{root}: this Python keeps no source files", hint="name a folder of code: --source FOLDER")
-    return sorted(found, key=lambda file: file.relative_to(root).as_posix())
-
-
-def _licence(sources: Sequence[str]) -> str:
-    known = {STORIES: "MIT (generated by this project)", STDLIB: f"PSF-2.0 (Python {platform.python_version()})"}
-    return "; ".join(dict.fromkeys(known.get(source, "as stated by the owner of the files") for source in sources))
-
-
-def _encoder(path: Path | None) -> tuple[Encoder, int]:
-    """Return what turns a text into tokens, and how many tokens there are."""
-    if path is None:
-        return lambda text: text.encode("utf-8"), BYTES
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise DatasetError("--tokenizer needs the tokenizers package", hint="pip install tokenizers") from error
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the package raises bare Exceptions
-        raise DatasetError(f"{path}: not a tokenizer file: {error}") from error
-    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids, tokenizer.get_vocab_size()
-
-
-def read_corpus(options: argparse.Namespace) -> Corpus:
-    """Read every document once and encode those of the parts that the flags ask for. Raises DatasetError.
-
-    Which documents there are is known to every shard; only the encoding, most of the work, is shared out.
-    """
-    encode, vocabulary = _encoder(options.tokenizer)
-    corpus = Corpus(vocabulary)
-    total = hashlib.sha256()
-    seen: set[bytes] = set()
-    for document in islice(_documents(options), options.limit):
-        digest = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest()
-        if not document.text.strip():
-            corpus.empty += 1
-            continue
-        if digest in seen:
-            corpus.repeated += 1
-            continue
-        part = len(seen) // PART_DOCUMENTS
-        seen.add(digest)
-        total.update(digest)
-        split = "test" if is_test(digest, options.seed, options.test_share) else "train"
-        corpus.documents[split] += 1
-        if options.merge or (options.shard and not options.shard.owns(part)):
-            continue
-        tokens = corpus.parts.setdefault(part, {split: array("i") for split in SPLITS})[split]
-        try:
-            tokens.extend(token + FIRST_TOKEN for token in encode(document.text))
-        except UnicodeEncodeError as error:
-            raise DatasetError(f"{document.where}: holds half of a character (a lone surrogate)") from error
-        tokens.append(EOS)
-    corpus.digest = total.hexdigest()
-    whole = not (options.shard or options.merge)
-    for split in SPLITS:
-        if not corpus.documents[split] or (whole and not corpus.rows(split, options.seq_len)):
-            where = ", ".join(options.source)
-            raise DatasetError(
-                f"{where}: the {split} split would be empty ({sum(corpus.documents.values())} documents were found)",
-                hint="give more documents, or another --test-share",
-            )
-    return corpus
 
 
 def _metadata(options: argparse.Namespace, corpus: Corpus, split: str) -> DatasetMetadata:
@@ -223,7 +78,7 @@ def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
             "dropped": corpus.dropped,
             "grammar_version": GRAMMAR_VERSION if generated else None,
         },
-        licence=_licence(options.source),
+        licence=licence_of(options.source),
     )
 
 

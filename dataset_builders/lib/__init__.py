@@ -1,4 +1,4 @@
-"""Parts that the dataset builders share: command line, build parts and shards, worker pool, the hub.
+"""Parts that the dataset builders share: build parts, sections of large arrays, worker pool, the hub, held-out texts.
 
-One sub-package for each kind of dataset. May import `trm_cli.data` and `trm_cli.errors`.
+One sub-package for each kind of dataset. May import `trm_cli.data` and `trm_cli.errors`, and not the programs above.
 """

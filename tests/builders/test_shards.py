@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.lib import build_shards
-from dataset_builders.lib.builder_cli import PARTS_NAME
 from dataset_builders.lib.sudoku import generate
+from trm_cli.data.building import build_shards
+from trm_cli.data.building.builder_cli import PARTS_NAME
 from trm_cli.data.files.durable import locked_directory
 from trm_cli.data.files.manifest import read_manifest, verify
 
@@ -65,7 +65,7 @@ def test_three_shards_at_once_and_a_merge_give_the_same_bytes(
     # What the shards have made is not made again.
     with monkeypatch.context() as patch:
         if case is TEXT:
-            patch.setattr("dataset_builders.text.array", None)
+            patch.setattr("dataset_builders.lib.text.corpus.array", None)
         elif case is ARC:
             patch.setattr("dataset_builders.lib.arc.writing.choose_codes", None)
         elif case is ARC_WRITTEN:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.text import EOS, FIRST_TOKEN, main, stdlib_files
+from dataset_builders.lib.text.corpus import EOS, FIRST_TOKEN
+from dataset_builders.lib.text.named_sources import stdlib_files
+from dataset_builders.text import main
 from trm_cli.data.files.manifest import verify
 from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
 

@@ -14,7 +14,7 @@ from trm_cli.data.puzzles.dataset import open_dataset
 from trm_cli.data.stream.drawing import split_pair, split_picture
 from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import GRID, TEXT
-from trm_cli.data.stream.shards import Shard
+from trm_cli.data.stream.shards import RecordShard
 from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import DatasetError
 
@@ -90,7 +90,7 @@ def _from_stream(root: Path, split: str, count: int) -> list[Sample]:
     return samples
 
 
-def _from_record(split: str, shard: Shard, row: int) -> Sample:
+def _from_record(split: str, shard: RecordShard, row: int) -> Sample:
     kind = int(shard.kind[row])
     title = f"{split} {shard.first + row:,}"
     if kind == GRID:

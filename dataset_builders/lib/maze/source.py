@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builders.lib.hub import find_hub_dataset
-from dataset_builders.lib.maze import engine as engine
+from dataset_builders.lib.maze import engine
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builders.lib.build_parts import Arrays, complete_parts
-from dataset_builders.lib.builder_cli import Build, Progress
-from dataset_builders.lib.maze import engine as engine
+from dataset_builders.lib.maze import engine
+from dataset_builders.lib.maze.settings import MazeSettings
 from dataset_builders.lib.maze.source import Mazes
-from dataset_builders.maze import SYMMETRIES, Settings
-from trm_cli.data import counter_rng
+from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.augmentation.maze import symmetry_cells, transform
+from trm_cli.data.building.builder_cli import Build, Progress
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
@@ -31,7 +31,7 @@ _DRAWS_PER_MAZE = 20
 _CHUNK_MAZES = 4096
 
 
-def generate_dataset(work: Build, settings: Settings, workers: int) -> None:
+def generate_dataset(work: Build, settings: MazeSettings, workers: int) -> None:
     """Generate both splits, write them and seal the dataset; a shard makes its parts of them. Raises DatasetError."""
     counts = {"train": settings.train or 0, "test": settings.test or 0}
     progress = Progress(sum(counts.values()), "mazes")
@@ -52,7 +52,7 @@ def _report(progress: Progress, before: int, done: int) -> None:
 
 
 def _generate_split(
-    work: Build, settings: Settings, split: str, count: int, workers: int, report: Callable[[int], None]
+    work: Build, settings: MazeSettings, split: str, count: int, workers: int, report: Callable[[int], None]
 ) -> Mazes:
     parts: list[Arrays] = []
     drawn = 0
@@ -75,7 +75,7 @@ def _generate_split(
 
 
 def _make_parts(
-    work: Build, settings: Settings, split: str, mazes: tuple[int, int], workers: int, report: Callable[[int], None]
+    work: Build, settings: MazeSettings, split: str, mazes: tuple[int, int], workers: int, report: Callable[[int], None]
 ) -> list[Arrays]:
     """Return the parts with mazes mazes[0] to mazes[1] - 1 of a split in order, making those that are not there yet.
 
@@ -94,7 +94,7 @@ def _make_parts(
     return complete_parts(work, items, partial(_make_part, settings, split), workers, count, shared=mazes[0] == 0)
 
 
-def _make_part(settings: Settings, split: str, item: tuple[int, int]) -> Arrays:
+def _make_part(settings: MazeSettings, split: str, item: tuple[int, int]) -> Arrays:
     keys = counter_rng.keys(settings.seed, f"builder/maze/{split}", np.arange(*item))
     mazes, labels, made = engine.generate(
         keys,
@@ -118,7 +118,7 @@ def _make_part(settings: Settings, split: str, item: tuple[int, int]) -> Arrays:
 # ---------------------------------------------------------------- writing
 
 
-def write_dataset(work: Build, settings: Settings, train: Mazes, test: Mazes) -> None:
+def write_dataset(work: Build, settings: MazeSettings, train: Mazes, test: Mazes) -> None:
     """Write both splits and seal the dataset."""
     write_atomically(work.root / "identifiers.json", (json.dumps(["<blank>"]) + "\n").encode())
     names = ["identifiers.json"]
@@ -162,12 +162,12 @@ def _write_plain(work: Build, split: str, mazes: Mazes, augmentation: dict[str, 
     return write_split(work.root, split, _metadata(mazes[0].shape[1], count, count, augmentation), arrays)
 
 
-def _write_symmetries(work: Build, settings: Settings, mazes: Mazes) -> list[str]:
+def _write_symmetries(work: Build, settings: MazeSettings, mazes: Mazes) -> list[str]:
     """Store every maze followed by its symmetries: exactly what would be made while drawing."""
     groups, seq_len = mazes[0].shape
     per_group = 1 + settings.num_aug
-    if per_group > SYMMETRIES:
-        raise ValueError(f"a square has {SYMMETRIES} symmetries, not {per_group}")
+    if per_group > dihedral.COUNT:
+        raise ValueError(f"a square has {dihedral.COUNT} symmetries, not {per_group}")
     cells, variants = symmetry_cells(seq_len), np.arange(per_group)
     (work.root / "train").mkdir(exist_ok=True)
     for name, rows in zip(("inputs", "labels"), mazes, strict=True):

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dataset_builders.lib.build_shards import Shard
 from dataset_builders.lib.stream.mixture import Mixture
 from dataset_builders.lib.worker_pool import ForkPool
+from trm_cli.data.building.build_shards import BuildShard
 from trm_cli.data.files.durable import sha256_file, write_atomically
 from trm_cli.data.files.manifest import FileRecord, Manifest, write_manifest
 from trm_cli.data.stream.heartbeat import Heartbeat
@@ -41,7 +41,7 @@ class StreamBuild:
         """Return records that are written, and all records."""
         return self._done, sum(chunk.records for chunk in self.chunks)
 
-    def missing(self, shard: Shard | None = None) -> list[BatchPlan]:
+    def missing(self, shard: BuildShard | None = None) -> list[BatchPlan]:
         """Return the part files still to be made, in order, and count what is there."""
         self._done = 0
         todo = []
@@ -56,7 +56,7 @@ class StreamBuild:
                     todo.append(batch)
         return todo
 
-    def run(self, workers: int, beat: Heartbeat, shard: Shard | None) -> None:
+    def run(self, workers: int, beat: Heartbeat, shard: BuildShard | None) -> None:
         """Make what is missing; without a shard, join the parts of every chunk as soon as all are there."""
         if shard is None:
             # A shard cannot know what was left behind and what another shard is just writing.

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from dataset_builders.lib.stream.sources import SPLITS
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, read_manifest
+from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.plan import AUGMENTATIONS_NAME, FOLDER
 from trm_cli.errors import DatasetError
 

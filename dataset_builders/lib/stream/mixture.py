@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from dataset_builders.lib.stream.pictures import PictureSource
 from dataset_builders.lib.stream.shapes import ShapeSource
-from dataset_builders.lib.stream.sources import SPLITS, ArcSource, Source
-from trm_cli.data.files.metadata import DatasetMetadata
+from dataset_builders.lib.stream.sources import ArcSource, RecordSource
+from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.stream.plan import GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
 from trm_cli.data.stream.records import Record
 from trm_cli.data.stream.vocabulary import IGNORED, PAD, VOCAB_SIZE, target_length
@@ -32,7 +32,7 @@ class Mixture:
     of 0.5 every second one; test records are never repeated or left out. variants: augmentations per task.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[RecordSource, ...]
     weights: tuple[float, ...]
     variants: int
     seed: int

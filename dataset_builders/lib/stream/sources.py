@@ -14,12 +14,13 @@ from typing import Protocol
 
 from dataset_builders.lib.arc.splits import Group, make_splits
 from dataset_builders.lib.arc.tasks import Pair, TaskSource
-from dataset_builders.lib.text.documents import Document
+from dataset_builders.lib.held_out import is_test
+from dataset_builders.lib.text.documents import TextDocument
 from dataset_builders.lib.text.plain_text import to_ascii
+from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import GRID, TEXT, WINDOW, Record, grid_side, window_starts
 from trm_cli.errors import DatasetError
 
-SPLITS = ("train", "test")
 MIN_DOCUMENT = 32
 
 
@@ -38,7 +39,7 @@ class Origin:
     note: str = ""
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """What a builder needs of a source."""
 
     @property
@@ -62,12 +63,6 @@ class Source(Protocol):
     def record(self, split: str, index: int) -> Record:
         """Return a record; its `source` is 0 and its `group` counts within this source."""
         ...
-
-
-def is_test(digest: bytes, seed: int, share: float) -> bool:
-    """Decide the split of a document or file by its content, so that copies of it never stand on both sides."""
-    value = hashlib.blake2b(digest, digest_size=8, key=str(seed).encode()).digest()
-    return int.from_bytes(value, "little") < share * 2**64
 
 
 # ---------------------------------------------------------------- ARC
@@ -160,7 +155,7 @@ class Found:
     note: str = ""
 
 
-def text_source(found: Found, documents: Iterable[Document], seed: int, test_share: float) -> TextSource:
+def text_source(found: Found, documents: Iterable[TextDocument], seed: int, test_share: float) -> TextSource:
     """Read documents, keep each text once, and cut what is longer than a window into several that overlap."""
     block = bytearray()
     windows = {split: (array("q"), array("q"), array("b")) for split in SPLITS}

@@ -1,1 +1,4 @@
-"""Sudoku: generating, solving and rating boards, reading CSV files, writing puzzle arrays."""
+"""Sudoku: settings, generating, solving and rating boards, reading CSV files, writing puzzle arrays.
+
+`settings` needs no numpy.
+"""

@@ -10,19 +10,17 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builders.lib.build_parts import Arrays, complete_parts
-from dataset_builders.lib.builder_cli import Build
-from dataset_builders.lib.sudoku import engine as engine
+from dataset_builders.lib.sudoku import engine
+from dataset_builders.lib.sudoku.settings import NO_LIMIT, SudokuSettings
 from trm_cli.data import counter_rng
+from trm_cli.data.building.builder_cli import Build
 from trm_cli.errors import DatasetError
-
-if TYPE_CHECKING:
-    from dataset_builders.sudoku import Settings
 
 Range: TypeAlias = tuple[int, int]
 
@@ -45,7 +43,7 @@ class Puzzles(NamedTuple):
 
 
 def generate_split(
-    work: Build, settings: Settings, split: str, count: int, workers: int, report: Callable[[int], None]
+    work: Build, settings: SudokuSettings, split: str, count: int, workers: int, report: Callable[[int], None]
 ) -> Puzzles:
     """Return `count` distinct puzzles; `report` is told how many there are. Raises DatasetError."""
     parts = make_parts(work, settings, split, (0, count), workers, report)
@@ -73,7 +71,7 @@ def _join(parts: Sequence[Arrays]) -> Puzzles:
 
 
 def make_parts(
-    work: Build, settings: Settings, split: str, candidates: Range, workers: int, report: Callable[[int], None]
+    work: Build, settings: SudokuSettings, split: str, candidates: Range, workers: int, report: Callable[[int], None]
 ) -> list[Arrays]:
     """Return the parts with these candidates of a split, in order; `report` is told how many candidates are there.
 
@@ -100,7 +98,7 @@ def make_parts(
         stop.set()
 
 
-def _make_part(board: engine.Board, settings: Settings, split: str, stop: threading.Event, item: Range) -> Arrays:
+def _make_part(board: engine.Board, settings: SudokuSettings, split: str, stop: threading.Event, item: Range) -> Arrays:
     keys = counter_rng.keys(settings.seed, f"builder/sudoku/{split}", np.arange(*item))
     slices = []
     for start in range(0, len(keys), _SLICE):
@@ -118,10 +116,10 @@ def _make_part(board: engine.Board, settings: Settings, split: str, stop: thread
     return dict(_join(slices)._asdict())
 
 
-def _words(settings: Settings) -> str:
+def _words(settings: SudokuSettings) -> str:
     (least, most), (low, high) = settings.clues, settings.difficulty
     clues = "as few clues as possible" if most == 0 else f"{least} to {most} clues"
-    return f"{clues} and a rating of at least {low}" + (f" and at most {high}" if high < 2**30 else "")
+    return f"{clues} and a rating of at least {low}" + (f" and at most {high}" if high < NO_LIMIT else "")
 
 
 def _first_distinct(puzzles: NDArray[np.uint8], count: int) -> NDArray[np.intp]:

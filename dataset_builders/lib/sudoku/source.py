@@ -10,20 +10,18 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builders.lib.hub import HubDataset, find_hub_dataset
-from dataset_builders.lib.sudoku import engine as engine
+from dataset_builders.lib.sudoku import engine
 from dataset_builders.lib.sudoku.generate import Puzzles
+from dataset_builders.lib.sudoku.settings import SudokuSettings
 from trm_cli.data import counter_rng
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
-
-if TYPE_CHECKING:
-    from dataset_builders.sudoku import Settings
 
 Block = Mapping[str, list[Any]]
 _BLOCK_ROWS = 65_536
@@ -32,7 +30,7 @@ _BAD = 255
 
 
 @dataclass(frozen=True)
-class Source:
+class SudokuSource:
     """Where puzzles come from: files by split (one file under "both" is divided by symmetry class), or the hub."""
 
     files: Mapping[str, Path]
@@ -58,11 +56,11 @@ class Source:
             yield f"{self.hub.repo} {split}, row {number * _BLOCK_ROWS + 1}", block
 
 
-def find_source(text: str) -> Source:
+def find_source(text: str) -> SudokuSource:
     """Find what --source names. Raises DatasetError."""
     if text.startswith("hub:"):
         hub = find_hub_dataset(text.removeprefix("hub:"))
-        return Source({}, hub, hub.licence)
+        return SudokuSource({}, hub, hub.licence)
     path = Path(text)
     if path.is_dir():
         files = {split: path / f"{split}.csv" for split in ("train", "test")}
@@ -73,10 +71,10 @@ def find_source(text: str) -> Source:
         files = {"both": path}
     else:
         raise DatasetError(f"{path} does not exist", hint="--source is 'generate', a CSV file, a directory or hub:REPO")
-    return Source(files, None, "as the source states")
+    return SudokuSource(files, None, "as the source states")
 
 
-def read_source(source: Source, settings: Settings) -> tuple[Puzzles, Puzzles]:
+def read_source(source: SudokuSource, settings: SudokuSettings) -> tuple[Puzzles, Puzzles]:
     """Return the training and the test puzzles. Raises DatasetError for a damaged or too small source."""
     board = engine.make_board(*settings.box)
     read = {split: _read_split(source, split, board, settings) for split in source.splits()}
@@ -111,7 +109,7 @@ def _hashes(board: engine.Board, data: Puzzles) -> NDArray[np.uint64]:
     return np.asarray(engine.class_hashes(board, data.puzzles, data.solutions), dtype=np.uint64)
 
 
-def _read_split(source: Source, split: str, board: engine.Board, settings: Settings) -> Puzzles:
+def _read_split(source: SudokuSource, split: str, board: engine.Board, settings: SudokuSettings) -> Puzzles:
     found = []
     low, high = settings.difficulty
     for where, block in source.blocks(split):

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.builder_cli import Build
 from dataset_builders.lib.sudoku.generate import Puzzles
+from dataset_builders.lib.sudoku.settings import SudokuSettings
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
+from trm_cli.data.building.builder_cli import Build
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
 
-if TYPE_CHECKING:
-    from dataset_builders.sudoku import Settings
-
 _CHUNK_ROWS = 65_536
 
 
-def write_dataset(work: Build, settings: Settings, train: Puzzles, test: Puzzles) -> None:
+def write_dataset(work: Build, settings: SudokuSettings, train: Puzzles, test: Puzzles) -> None:
     """Write both splits and seal the dataset."""
     write_atomically(work.root / "identifiers.json", (json.dumps(["<blank>"]) + "\n").encode())
     names = ["identifiers.json"]
@@ -35,11 +32,13 @@ def write_dataset(work: Build, settings: Settings, train: Puzzles, test: Puzzles
     work.finish(names, {"train": len(train.ratings), "test": len(test.ratings)})
 
 
-def _augmentation(settings: Settings) -> dict[str, object]:
+def _augmentation(settings: SudokuSettings) -> dict[str, object]:
     return {"kind": "sudoku", "box": list(settings.box), "count": settings.num_aug, "seed": settings.seed}
 
 
-def _metadata(settings: Settings, groups: int, puzzles: int, augmentation: dict[str, object] | None) -> DatasetMetadata:
+def _metadata(
+    settings: SudokuSettings, groups: int, puzzles: int, augmentation: dict[str, object] | None
+) -> DatasetMetadata:
     return DatasetMetadata(
         pad_id=0,
         ignore_label_id=0,
@@ -67,7 +66,7 @@ def _index_arrays(groups: int, per_group: int, ratings: NDArray[np.int32]) -> di
 
 
 def _write_plain(
-    work: Build, settings: Settings, split: str, data: Puzzles, augmentation: dict[str, object] | None
+    work: Build, settings: SudokuSettings, split: str, data: Puzzles, augmentation: dict[str, object] | None
 ) -> list[str]:
     count = len(data.ratings)
     arrays = {"inputs": data.puzzles + np.uint8(1), "labels": data.solutions + np.uint8(1)}
@@ -75,7 +74,7 @@ def _write_plain(
     return write_split(work.root, split, metadata, {**arrays, **_index_arrays(count, 1, data.ratings)})
 
 
-def _write_materialized(work: Build, settings: Settings, data: Puzzles) -> list[str]:
+def _write_materialized(work: Build, settings: SudokuSettings, data: Puzzles) -> list[str]:
     """Store each training puzzle followed by its augmentations: exactly those that would be drawn on the fly."""
     groups, per_group = len(data.ratings), settings.num_aug + 1
     augmentation = SudokuAugmentation(_augmentation(settings), seq_len=settings.side**2)

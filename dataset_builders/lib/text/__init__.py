@@ -1,1 +1,4 @@
-"""Text corpora: documents from files and the hub, built-in sample stories, writing token rows."""
+"""Text corpora: documents from files and the hub, built-in sample stories, tokens, writing rows of them.
+
+All but `writing` need no numpy.
+"""

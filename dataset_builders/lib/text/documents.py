@@ -23,7 +23,7 @@ SEPARATOR = "<|endoftext|>"
 TEXT_FIELDS = ("text", "story", "content", "code", "body")
 
 
-class Document(NamedTuple):
+class TextDocument(NamedTuple):
     """One text and where it was found, for messages."""
 
     where: str
@@ -55,7 +55,7 @@ def list_files(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 
 
-def read_documents(files: Sequence[Path], field: str | None = None) -> Iterator[Document]:
+def read_documents(files: Sequence[Path], field: str | None = None) -> Iterator[TextDocument]:
     """Yield the documents of files in order. `field` names the text in JSON lines and parquet. Raises DatasetError."""
     for file in files:
         suffix = file.suffix.lower()
@@ -81,14 +81,14 @@ def _read_text(file: Path) -> str:
         raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
 
 
-def _text(file: Path) -> Iterator[Document]:
+def _text(file: Path) -> Iterator[TextDocument]:
     parts = _read_text(file).split(SEPARATOR)
     for number, part in enumerate(parts, start=1):
         if part.strip():
-            yield Document(str(file) if len(parts) == 1 else f"{file}, document {number}", part)
+            yield TextDocument(str(file) if len(parts) == 1 else f"{file}, document {number}", part)
 
 
-def _json_lines(file: Path, field: str | None) -> Iterator[Document]:
+def _json_lines(file: Path, field: str | None) -> Iterator[TextDocument]:
     # split("\n"), not splitlines(): JSON strings may hold U+2028, which splitlines takes for the end of a line.
     for number, line in enumerate(_read_text(file).split("\n"), start=1):
         if not line.strip():
@@ -99,7 +99,7 @@ def _json_lines(file: Path, field: str | None) -> Iterator[Document]:
             raise DatasetError(f"{file}:{number}:{error.colno}: damaged JSON: {error.msg}") from error
         where = f"{file}:{number}"
         if isinstance(record, str):
-            yield Document(where, record)
+            yield TextDocument(where, record)
             continue
         if not isinstance(record, dict):
             raise DatasetError(f"{where}: expected an object or a string, found {type(record).__name__}")
@@ -107,10 +107,10 @@ def _json_lines(file: Path, field: str | None) -> Iterator[Document]:
         text = record.get(name)
         if not isinstance(text, str):
             raise DatasetError(f"{where}: the field {name!r} holds no text", hint="name the field: --text-field NAME")
-        yield Document(where, text)
+        yield TextDocument(where, text)
 
 
-def _parquet(file: Path, field: str | None) -> Iterator[Document]:
+def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -127,7 +127,7 @@ def _parquet(file: Path, field: str | None) -> Iterator[Document]:
                 number += 1
                 if not isinstance(text, str):
                     raise DatasetError(f"{file}, row {number}: the column {name!r} holds no text")
-                yield Document(f"{file}, row {number}", text)
+                yield TextDocument(f"{file}, row {number}", text)
     except (OSError, pyarrow.ArrowException) as error:
         raise DatasetError(f"{file}: damaged parquet: {str(error).splitlines()[0]}") from error
 

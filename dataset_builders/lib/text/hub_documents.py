@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dataset_builders.lib.hub import HubDataset
-from dataset_builders.lib.text.documents import Document, find_field
+from dataset_builders.lib.text.documents import TextDocument, find_field
 from trm_cli.errors import DatasetError
 
 
-def read_hub(found: HubDataset, split: str, field: str | None) -> Iterator[Document]:
+def read_hub(found: HubDataset, split: str, field: str | None) -> Iterator[TextDocument]:
     """Yield the documents of a split of a hub dataset, or of its copy in the cache. Raises DatasetError."""
     import datasets
     from datasets.exceptions import DatasetNotFoundError
@@ -25,7 +25,7 @@ def read_hub(found: HubDataset, split: str, field: str | None) -> Iterator[Docum
             text = record.get(field or find_field(list(record), where))
             if not isinstance(text, str):
                 raise DatasetError(f"{where}, record {number}: the field {field!r} holds no text")
-            yield Document(f"{where}, record {number}", text)
+            yield TextDocument(f"{where}, record {number}", text)
     except DatasetNotFoundError as error:
         raise DatasetError(f"{where}: not found, or not open to you", hint="look at its page on the hub") from error
     except (OSError, ValueError, RuntimeError) as error:

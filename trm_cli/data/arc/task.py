@@ -17,7 +17,7 @@ from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.files.puzzle_arrays import read_puzzle_arrays
 from trm_cli.errors import UsageError
 
-Pair = tuple[bytes, bytes]
+_PairKey = tuple[bytes, bytes]
 _SQUARE = (layout.SIDE, layout.SIDE)
 
 
@@ -99,7 +99,7 @@ def find_task(task: ArcTask, root: str | Path, identifiers: ArcIdentifiers) -> s
     return None
 
 
-def _pairs(inputs: NDArray[np.integer], labels: NDArray[np.integer]) -> list[Pair]:
+def _pairs(inputs: NDArray[np.integer], labels: NDArray[np.integer]) -> list[_PairKey]:
     """Pairs of rows [N, 900] as keys: their colours, both moved by as much as the input is away from the top left.
 
     End marks are left out: a grid that was shifted to the edge has none.

@@ -15,7 +15,7 @@ from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.canvas_codes import CanvasSpec, grid_target, place_grid, place_text, text_target
 from trm_cli.data.stream.plan import AUGMENTATIONS_NAME
 from trm_cli.data.stream.records import GRID, PICTURE, TEXT
-from trm_cli.data.stream.shards import Shard
+from trm_cli.data.stream.shards import RecordShard
 from trm_cli.data.stream.vocabulary import IGNORED, TEXT_TARGET, target_length
 from trm_cli.errors import DatasetError
 
@@ -67,7 +67,9 @@ class Drawing:
             batch["picture"] = np.zeros((count, 3, self.picture_side, self.picture_side), np.uint8)
         return batch
 
-    def train(self, batch: Batch, row: int, spec: CanvasSpec, shard: Shard, record: int, seed: int, epoch: int) -> None:
+    def train(
+        self, batch: Batch, row: int, spec: CanvasSpec, shard: RecordShard, record: int, seed: int, epoch: int
+    ) -> None:
         """Draw a record, augmented, into row `row` of a batch made by `empty`."""
         chance = counter_rng.uniform(seed, "stream/draw", (epoch, shard.first + record), 4)
         kind = int(shard.kind[record])
@@ -81,7 +83,7 @@ class Drawing:
         else:
             self._picture(batch, row, shard, record)
 
-    def evaluate(self, batch: Batch, row: int, spec: CanvasSpec, shard: Shard, record: int) -> None:
+    def evaluate(self, batch: Batch, row: int, spec: CanvasSpec, shard: RecordShard, record: int) -> None:
         """Draw a record as it is: unaugmented, at the top left, a text cut before its last TEXT_TARGET characters."""
         kind = int(shard.kind[record])
         if kind == GRID:
@@ -98,7 +100,7 @@ class Drawing:
         batch: Batch,
         row: int,
         spec: CanvasSpec,
-        shard: Shard,
+        shard: RecordShard,
         record: int,
         variant: int,
         chance: NDArray[np.float64] | None,
@@ -118,7 +120,7 @@ class Drawing:
         batch["puzzle_identifiers"][row] = 1 + (group - 1) * self.variants + variant if group else 0
 
     @staticmethod
-    def _text(batch: Batch, row: int, spec: CanvasSpec, shard: Shard, record: int, cut: int) -> None:
+    def _text(batch: Batch, row: int, spec: CanvasSpec, shard: RecordShard, record: int, cut: int) -> None:
         text = shard.payload(record).tobytes()
         place_text(batch["canvas"][row], text[max(0, cut - spec.characters) : cut])
         following = text[cut : cut + TEXT_TARGET]
@@ -127,14 +129,14 @@ class Drawing:
         batch["canvas_kind"][row], batch["target_kind"][row] = TEXT, 1
 
     @staticmethod
-    def _picture(batch: Batch, row: int, shard: Shard, record: int) -> None:
+    def _picture(batch: Batch, row: int, shard: RecordShard, record: int) -> None:
         pixels, label = split_picture(shard, record)
         batch["picture"][row] = pixels
         text_target(batch["target"][row], label, ends=True)
         batch["canvas_kind"][row], batch["target_kind"][row] = PICTURE, 1
 
 
-def split_pair(shard: Shard, record: int) -> tuple[Grid, Grid]:
+def split_pair(shard: RecordShard, record: int) -> tuple[Grid, Grid]:
     """Return input [h, w] and output [h', w'] of a grid record, colours 0..9."""
     in_height, in_width, out_height, out_width = (int(side) for side in shard.shape[record])
     payload = shard.payload(record)
@@ -142,7 +144,7 @@ def split_pair(shard: Shard, record: int) -> tuple[Grid, Grid]:
     return payload[:cells].reshape(in_height, in_width), payload[cells:].reshape(out_height, out_width)
 
 
-def split_picture(shard: Shard, record: int) -> tuple[NDArray[np.uint8], bytes]:
+def split_picture(shard: RecordShard, record: int) -> tuple[NDArray[np.uint8], bytes]:
     """Return the pixels [3, h, w] and the label of a picture record."""
     height, width = int(shard.shape[record][0]), int(shard.shape[record][1])
     payload = shard.payload(record)

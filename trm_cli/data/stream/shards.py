@@ -36,7 +36,7 @@ _CHECKSUM = "checksum"
 Arrays = dict[str, NDArray[np.generic]]
 
 
-class Shard:
+class RecordShard:
     """Records of one file; `shard[i]` is the i-th."""
 
     def __init__(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -138,9 +138,9 @@ def read_arrays(path: str | Path, *, check: bool = False) -> Arrays:
     return arrays
 
 
-def read_shard(path: str | Path) -> Shard:
+def read_shard(path: str | Path) -> RecordShard:
     """Open a shard file. Raises DatasetError."""
-    return Shard(read_arrays(path))
+    return RecordShard(read_arrays(path))
 
 
 def _checksum(arrays: Arrays) -> int:

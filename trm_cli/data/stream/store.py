@@ -10,7 +10,7 @@ from pathlib import Path
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, read_manifest
 from trm_cli.data.stream.heartbeat import Beat, read_beats
 from trm_cli.data.stream.plan import ChunkPlan, chunks_from_json
-from trm_cli.data.stream.shards import Shard, read_shard
+from trm_cli.data.stream.shards import RecordShard, read_shard
 from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
 
@@ -53,7 +53,7 @@ class ChunkStore:
             raise DatasetError(f"{self.root} has no {MANIFEST_NAME}", hint="build the dataset: trm build-dataset MODEL")
         return manifest
 
-    def _open(self, index: int) -> Shard:
+    def _open(self, index: int) -> RecordShard:
         chunk = self.chunks[index]
         if chunk.file not in self._manifest.files:
             self._wait_for(chunk)

@@ -24,7 +24,7 @@ _NAME = re.compile(r"shard_(\d+)_of_(\d+)")
 
 
 @dataclass(frozen=True)
-class Shard:
+class BuildShard:
     """Part `index` (from 0) of `count` independent parts of a build."""
 
     index: int
@@ -56,18 +56,18 @@ def add_shard_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--merge", action="store_true", help="join the parts of all shards and seal the dataset")
 
 
-def _shard(text: str) -> Shard:
+def _shard(text: str) -> BuildShard:
     index, slash, count = text.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise argparse.ArgumentTypeError(f"must be I/N with 0 <= I < N, found {text}")
-    return Shard(int(index), int(count))
+    return BuildShard(int(index), int(count))
 
 
 # ---------------------------------------------------------------- who may write
 
 
 @contextmanager
-def hold(root: Path, folder: Path, shard: Shard | None) -> Iterator[Callable[[], None]]:
+def hold(root: Path, folder: Path, shard: BuildShard | None) -> Iterator[Callable[[], None]]:
     """Hold `root`, and yield what a shard calls when it has planned, so that others may plan and work beside it.
 
     `folder` is where shards have their locks. Without a shard the directory is held to the end of the block.
@@ -102,7 +102,7 @@ def alone(root: Path) -> Iterator[None]:
         yield
 
 
-def shards_at_work(folder: Path) -> dict[Shard, str]:
+def shards_at_work(folder: Path) -> dict[BuildShard, str]:
     """Return the shards that are at work, with their process ids. The directory must be held: this tries the locks."""
     found = {}
     for shard in _known(folder):
@@ -114,13 +114,15 @@ def shards_at_work(folder: Path) -> dict[Shard, str]:
     return found
 
 
-def _known(folder: Path) -> list[Shard]:
+def _known(folder: Path) -> list[BuildShard]:
     """Return the shards that have begun at some time."""
     matches = (_NAME.fullmatch(path.name) for path in folder.glob("shard_*_of_*"))
-    return sorted((Shard(int(match[1]), int(match[2])) for match in matches if match), key=lambda shard: shard.name)
+    return sorted(
+        (BuildShard(int(match[1]), int(match[2])) for match in matches if match), key=lambda shard: shard.name
+    )
 
 
-def _refuse_others(root: Path, folder: Path, shard: Shard | None) -> None:
+def _refuse_others(root: Path, folder: Path, shard: BuildShard | None) -> None:
     for other, holder in shards_at_work(folder).items():
         # Shards of another division would write the same parts.
         if shard is None or other == shard or other.count != shard.count:
@@ -141,7 +143,7 @@ def require_no_gap(root: Path, folder: Path, missing: Sequence[tuple[int, str]])
     owners = ""
     if len(counts) == 1:
         count = counts.pop()
-        names = [str(Shard(index, count)) for index in sorted({number % count for number, _ in missing})]
+        names = [str(BuildShard(index, count)) for index in sorted({number % count for number, _ in missing})]
         owners = f" (of shard {', '.join(names)})"
     raise DatasetError(
         f"{root}: {len(missing):,} part files are missing{owners}, the first is {missing[0][1]}",

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from dataset_builders.lib.build_shards import Shard, alone, hold, shards_at_work
+from trm_cli.data.building.build_shards import BuildShard, alone, hold, shards_at_work
 from trm_cli.data.files.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -190,7 +190,7 @@ class Build:
     With a `shard` only its own parts are made, beside other shards; a `merge` makes none of those.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, shard: Shard | None = None, merge: bool = False) -> None:
+    def __init__(self, root: Path, manifest: Manifest, shard: BuildShard | None = None, merge: bool = False) -> None:
         self.root = root
         self.manifest = manifest
         self.shard = shard
@@ -229,7 +229,7 @@ def open_build(
     manifest: Manifest,
     *,
     rebuild: bool,
-    shard: Shard | None = None,
+    shard: BuildShard | None = None,
     merge: bool = False,
     products: Sequence[str] = ("train", "test"),
 ) -> Iterator[Build]:

@@ -1,0 +1,24 @@
+"""What decides the content of a maze dataset. Standard library only, so that a plan needs no numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MazeSettings:
+    """The flags of the maze builder, checked. Counts are None where all of a source's mazes are wanted.
+
+    min_path: the shortest path takes more steps than that. loops: walls opened at most, beside a maze without loops.
+    """
+
+    side: int
+    train: int | None
+    test: int | None
+    min_path: int
+    unique: bool
+    loops: int
+    num_aug: int
+    materialize: bool
+    seed: int
+    source: str

@@ -1,0 +1,27 @@
+"""What decides the content of a Sudoku dataset. Standard library only, so that a plan needs no numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NO_LIMIT = 2**30  # no rating is higher
+
+
+@dataclass(frozen=True)
+class SudokuSettings:
+    """The flags of the Sudoku builder, checked. Counts are None where all of a source's puzzles are wanted."""
+
+    box: tuple[int, int]
+    train: int | None
+    test: int | None
+    clues: tuple[int, int]  # least and most; (0, 0): minimal puzzles
+    difficulty: tuple[int, int]  # least and most guesses of the solver
+    num_aug: int
+    materialize: bool
+    seed: int
+    source: str  # "generate", a path, or "hub:REPO"
+
+    @property
+    def side(self) -> int:
+        """Return the number of digits."""
+        return self.box[0] * self.box[1]
