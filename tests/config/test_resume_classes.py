@@ -18,7 +18,7 @@ WHERE_AND_WHEN = (
     "log_interval=7", "checkpoint_interval=4", "checkpoint_minutes=1.5", "keep_checkpoints=9", "keep_every=5",
     "checkpoint_path=elsewhere", "load_checkpoint=elsewhere.pt", "save_carry=false", "nonfinite_limit=8", "device=mps",
     "precision=bfloat16", "micro_batch_size=2", "activation_checkpointing=true", "compile=true", "sharding=fsdp",
-    "threads=2", "wandb=offline", "wandb_project=other", "tensorboard=true",
+    "threads=2", "wandb=offline", "wandb_project=other", "tensorboard=true", "profile=true",
 )  # fmt: skip
 CLOCK = (
     "epochs=21", "step_rounding=whole_run", "lr=0.5", "lr_min_ratio=0.5", "lr_warmup_ratio=0.5", "lr_warmup_steps=9",

@@ -101,6 +101,9 @@ class RunConfig(Section):
         "auto", "Weights & Biases; auto = online when logged in, else offline", resume="free"
     )
     wandb_project: Word = key("trm", "project at Weights & Biases", resume="free")
+    profile: bool = key(
+        False, "trace a few updates, and log the shares of data, forward, backward and optimizer time", resume="free"
+    )
     tensorboard: bool = key(False, "write event files for TensorBoard as well", resume="free")
 
     # What is annealed over the run, for architectures that expand and explore.

@@ -25,6 +25,7 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import Agreement
 from trm_cli.training.nonfinite import give_up
+from trm_cli.training.profiling import NoProfile
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.signals import StopRequest
@@ -83,6 +84,7 @@ class Loop:
         recorders: RunRecorders,
         observer: Observer,
         settings: LoopSettings,
+        profile: NoProfile,
     ) -> None:
         """store is written to in the first process alone."""
         self.plan = plan
@@ -92,6 +94,7 @@ class Loop:
         self.recorders = recorders
         self.observer = observer
         self.settings = settings
+        self.profile = profile
         self.process_group = settings.step.process_group
         self._saver = Saver(
             store=store,
@@ -131,11 +134,14 @@ class Loop:
         first = self.state.step + 1
         following = pool.submit(self.train.train_batch, first) if first <= end else None
         while following is not None and not stop:
-            arrays = self._batch(following, stop)
             step = self.state.step + 1
+            self.profile.begin(step)
+            self.profile.enter("data")
+            arrays = self._batch(following, stop)
             # The next batch is drawn while this one is computed; it depends on its number alone.
             following = pool.submit(self.train.train_batch, step + 1) if step < end else None
             self._update(step, arrays)
+            self.profile.end(step)
             if step == first:
                 self._saver.check_room()
             self._finish_step(stop)
@@ -152,6 +158,7 @@ class Loop:
         batch = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
         draws = self._draws(step)
         skipped = update(self.state, batch, draws, self.plan.values_at(step), self.settings.step)
+        self.profile.enter("")
         self.state.step = step
         if skipped is not None:
             self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
@@ -181,9 +188,10 @@ class Loop:
         speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
         self._logged_at = now
         self.recorders.metrics.write(record)
-        self.recorders.timings.write({"step": step, "samples_per_second": round(speed, 3)})
+        shares = self.profile.shares()
+        self.recorders.timings.write({"step": step, "samples_per_second": round(speed, 3), **shares})
         for logger in self.recorders.loggers:
-            logger.write(step, {**record, "samples_per_second": speed})
+            logger.write(step, {**record, "samples_per_second": speed, **shares})
         self.observer.stepped(step, record, speed)
         return record
 

@@ -18,6 +18,11 @@ from trm_cli.training.distributed.whole_state import total_sums
 from trm_cli.training.gradients import Finite, agreed, clip_gradients, finite, gradient_norms
 from trm_cli.training.state import TrainingState
 
+
+def _untimed(phase: str) -> None:
+    """Nobody measures how long the phases of an update take."""
+
+
 #: At this scale float16 gradients overflow although nothing was multiplied: lowering it further cannot help.
 _SMALLEST_SCALE = 1.0
 
@@ -26,7 +31,7 @@ class StepSettings(NamedTuple):
     """What an update needs from the configuration.
 
     micro_batch_size: rows that a process computes at once, None = all of its. judge: decides whether an update is
-    finite; each process has to be content.
+    finite; each process has to be content. enter_phase: hears when forward, backward and optimizer begin.
     """
 
     global_batch_size: int
@@ -34,6 +39,7 @@ class StepSettings(NamedTuple):
     micro_batch_size: int | None = None
     judge: Callable[[Tensor, Tensor], Finite] = finite
     process_group: ProcessGroup = SINGLE_PROCESS
+    enter_phase: Callable[[str], None] = _untimed
 
 
 class Skipped(NamedTuple):
@@ -75,6 +81,7 @@ def update(
     before = state.carry
     computed = _compute(state, batch, draws, on_device(clock, draws.device), settings)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
+    settings.enter_phase("optimizer")
     norms = _norms(state, settings.process_group)
     verdict = agreed(settings.judge(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
     state.carry = computed.carry
@@ -109,8 +116,10 @@ def _compute(
     sums: dict[str, Tensor] = {}
     for rows in _slices(draws.shape[0], settings.micro_batch_size):
         part = {name: value[rows] for name, value in batch.items()}
+        settings.enter_phase("forward")
         result: StepResult = state.model(state.carry.rows(rows), part, clock, draws[rows])
         loss = result.loss / settings.global_batch_size
+        settings.enter_phase("backward")
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
         carries.append(result.carry)
         unsound.append(_unsound(result))

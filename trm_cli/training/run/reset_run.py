@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trm_cli.training.checkpoint.store import BEST, LATEST, CheckpointStore
+from trm_cli.training.profiling import FOLDER, OPERATORS, TRACE
 from trm_cli.training.run.run_directory import (
     CONFIG,
     IDENTITY,
@@ -28,6 +29,7 @@ def clear_run(directory: Path) -> int:
     with RunDirectory(directory).held():
         # config.yaml first: from then on nothing here passes for a whole run, whatever interrupts the rest.
         files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, MEMORY, METRICS, TIMINGS)]
+        files += [directory / FOLDER / name for name in (TRACE, OPERATORS)]
         files += [store.path(step) for step in store.steps()] + sorted(directory.glob(NONFINITE))
         present = [path for path in files if path.is_symlink() or path.exists()]
         for path in present:

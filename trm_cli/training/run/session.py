@@ -36,6 +36,7 @@ from trm_cli.training.loop import Loop, LoopSettings
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.optimizers.sign_sgd import SignSGD
+from trm_cli.training.profiling import FOLDER, NoProfile, Profile
 from trm_cli.training.recording.loggers import open_loggers
 from trm_cli.training.recording.metrics_log import JsonLines, cut_back
 from trm_cli.training.recording.observer import Observer
@@ -269,6 +270,7 @@ class Run:
     def _loop(
         self, observer: Observer, stop: StopRequest, stop_at_step: int | None, recorders: RunRecorders
     ) -> ExitCode:
+        profile = self._profile(observer)
         loop = Loop(
             plan=self.plan,
             state=self.state,
@@ -277,9 +279,20 @@ class Run:
             store=self.store,
             recorders=recorders,
             observer=observer,
-            settings=self._loop_settings(),
+            settings=self._loop_settings(profile),
+            profile=profile,
         )
-        return loop.run(stop, last_step=stop_at_step)
+        try:
+            return loop.run(stop, last_step=stop_at_step)
+        finally:
+            profile.close()
+
+    def _profile(self, observer: Observer) -> NoProfile:
+        """What `profile` asks for; of several processes the first one is measured."""
+        if not self.config.profile or not self.process_group.first:
+            return NoProfile()
+        folder = self.directory.path / FOLDER
+        return Profile(folder, self.machine.torch_device, first_step=self.state.step + 1, notify=observer.note)
 
     def summary(self, identity: dict[str, Any]) -> dict[str, Any]:
         """What every checkpoint of the run says about it."""
@@ -291,12 +304,16 @@ class Run:
             "torch": torch.__version__,
         }
 
-    def _loop_settings(self) -> LoopSettings:
+    def _loop_settings(self, profile: NoProfile) -> LoopSettings:
         config = self.config
         minutes = config.checkpoint_minutes
         return LoopSettings(
             step=StepSettings(
-                config.global_batch_size, config.grad_clip, config.micro_batch_size, process_group=self.process_group
+                config.global_batch_size,
+                config.grad_clip,
+                config.micro_batch_size,
+                process_group=self.process_group,
+                enter_phase=profile.enter,
             ),
             nonfinite_limit=config.nonfinite_limit,
             seed=config.seed,
