@@ -12,7 +12,7 @@ import typer.main
 from trm_cli.app import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"(?<![\w./-])(?:trm_cli|configs|dataset_builders|docs|tests|benchmarks)/[\w./*-]*\.[a-z]+\b")

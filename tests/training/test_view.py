@@ -47,3 +47,13 @@ def test_one_live_panel_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "step " not in text.getvalue()  # the panel alone, no lines
         assert "tiny" in text.getvalue()
     assert text.getvalue().rstrip().splitlines()[-1].count("step       49/1,000") == 1
+
+
+def test_the_panel_shows_a_metric_that_nobody_has_told_it_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, text, _ = view(monkeypatch, terminal=True)
+    with made:
+        made.stepped(1, {"kind": "train", "step": 1, "loss": 1.0, "lr": 1e-3, "new_metric": 0.25, "empty": None}, 10.0)
+        made._live.refresh()
+        assert "new_metric 0.25" in text.getvalue()
+        assert text.getvalue().count("lr 0.001") == 1
+        assert "empty" not in text.getvalue()

@@ -19,6 +19,9 @@ from trm_cli.units import duration
 #: Without a terminal, lines at least this many seconds apart: a log file of a long run stays readable.
 LINE_SECONDS = 10.0
 
+#: What the panel says in words of its own; every other number of a record stands below these, under its name.
+_IN_WORDS = ("step", "loss", "exact_accuracy", "accuracy", "q_halt_accuracy", "text_bits", "steps")
+
 
 class TrainingView:
     """Shows a run on stderr; the loop's observer.
@@ -138,11 +141,17 @@ class TrainingView:
         rows: list[RenderableType] = [Text(self._title, style="bold"), head]
         if self._record:
             rows.append(Text("  ".join(f"{name} {value}" for name, value in self._numbers())))
-            rows.append(Text("  ".join(f"{name} {self._record[name]:.4g}" for name in self._scheduled), style="dim"))
+            rows.append(Text(_listed(self._record, self._others()), style="dim"))
+            rows.append(Text(_listed(self._record, self._scheduled), style="dim"))
         if self._data_state:
             rows.append(Text(self._data_state, style="dim"))
         rows.append(Text(self._status or self._evaluation, style="dim"))
         return Group(*rows)
+
+    def _others(self) -> list[str]:
+        """Metrics that are known by their names alone, so that a new one shows up without a word here."""
+        told = {*_IN_WORDS, *self._scheduled}
+        return [name for name, value in self._record.items() if name not in told and isinstance(value, int | float)]
 
     def _numbers(self) -> list[tuple[str, str]]:
         numbers = [("loss", _loss(self._record))]
@@ -156,6 +165,10 @@ class TrainingView:
         if self._speed is not None:
             numbers.append(("samples/s", f"{self._speed:,.0f}"))
         return numbers
+
+
+def _listed(record: dict[str, Any], names: Sequence[str]) -> str:
+    return "  ".join(f"{name} {record[name]:.4g}" for name in names)
 
 
 def _loss(record: dict[str, Any]) -> str:
