@@ -19,9 +19,10 @@ from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers.blocks import swiglu_width
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
+from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.memory.preflight import Task
-from trm_cli.training.run.session import Machine, make_model, make_state
+from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
 

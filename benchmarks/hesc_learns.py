@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks.byte_model import ByteModel
 from benchmarks.capsule_puzzles import TASKS, write_puzzles
-from trm_cli.training.checkpoint.store import LATEST
+from trm_cli.training.run_files import LATEST
 
 STORIES = 4000
 RECIPE = "unified-mini"
@@ -90,7 +90,7 @@ def score(named: Path) -> dict[str, float]:
 
     from trm_cli.data.text.labels import text_labels
     from trm_cli.evaluation.scores.accuracy import evaluate
-    from trm_cli.training.run.session import Datasets
+    from trm_cli.training.run.datasets import Datasets
     from trm_cli.training.run.trained_model import load_trained
 
     torch.set_num_threads(1)

@@ -222,7 +222,7 @@ def last_record(run: Path) -> dict[str, Any] | None:
 
 def compare(reference: Path, run: Path) -> list[str]:
     """Names of everything that differs between two finished runs."""
-    from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+    from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
     differences = []
     if (reference / "metrics.jsonl").read_bytes() != (run / "metrics.jsonl").read_bytes():

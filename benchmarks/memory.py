@@ -38,8 +38,8 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
     from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
     from trm_cli.schedule.make_plan import make_plan
     from trm_cli.schedule.plan import DatasetCounts
+    from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.preflight import Task
-    from trm_cli.training.run.session import Machine
 
     words = [*CASES[name], f"global_batch_size={rows}", f"precision={precision}", "threads=1", "device=cpu", *more]
     config = compose("sudoku-extreme", [*words, "checkpoint_path=does/not/exist"]).config
@@ -81,7 +81,7 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
     """Growth of the peak in this process, in MiB."""
     import torch
 
-    from trm_cli.training.run.session import make_model, make_state
+    from trm_cli.training.run.build import make_model, make_state
     from trm_cli.training.step import StepSettings, update
 
     task = task_of(name, rows, precision, *more)

@@ -11,7 +11,9 @@ from tests.training.runs import Recorder, records
 from trm_cli.config.compose import compose
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.config.dump import dump_config
-from trm_cli.training.run.session import Datasets, Machine, Run
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.run.datasets import Datasets
+from trm_cli.training.run.run import Run
 from trm_cli.training.signals import StopRequest
 
 SMALL = (

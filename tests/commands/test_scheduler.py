@@ -14,7 +14,7 @@ import pytest
 
 from tests.training.conftest import write_boards
 from tests.training.runs import TINY_RUN, differing, records
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "long_runs.md").read_text(encoding="utf-8")

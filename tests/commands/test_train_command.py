@@ -16,7 +16,7 @@ import pytest
 from tests.stream.test_build_command import trm_here
 from tests.training.conftest import write_boards
 from tests.training.runs import TINY_RUN, differing, records
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("train command")
@@ -180,7 +180,7 @@ def test_mistakes_get_a_message_and_no_traceback(finished: Path) -> None:
         ("train", "sudoku-4x4", "device=cuda", f"data_paths=[{finished / 'data'}]"): (2, "no CUDA device"),
         ("train", "sudoku-4xx"): (2, "sudoku-4x4"),
         ("resume", "nowhere"): (4, "nowhere does not exist"),
-        ("resume",): (4, "there is no run in checkpoints"),
+        ("resume",): (4, "no runs in checkpoints"),
         ("solve", "nowhere", "1234"): (4, "nowhere does not exist"),
         ("solve", str(finished / "whole"), "12"): (2, "16 cells"),
         ("solve", str(finished / "whole"), "9" * 16): (2, "not a cell of a 4x4 Sudoku"),

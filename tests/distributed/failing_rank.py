@@ -15,17 +15,17 @@ from trm_cli.training.distributed.launcher import launch
 
 def break_data(error: Exception, *, both: bool = False) -> None:
     """The second process cannot have the rows of the seventh update; both: nor can the first, and finds out earlier."""
-    from trm_cli.training.run.session import BoundData
+    from trm_cli.training.run.datasets import TrainBatches
 
-    sound = BoundData.train_batch
+    sound = TrainBatches.train_batch
 
-    def train_batch(self: BoundData, step: int) -> Any:
+    def train_batch(self: TrainBatches, step: int) -> Any:
         if step == 7 and (both or os.environ["RANK"] == "1"):
             time.sleep(2.0 * both * int(os.environ["RANK"]))  # until the first one has told and is gone
             raise error
         return sound(self, step)
 
-    BoundData.train_batch = train_batch  # type: ignore[method-assign]
+    TrainBatches.train_batch = train_batch  # type: ignore[method-assign]
 
 
 def break_exchanges() -> None:

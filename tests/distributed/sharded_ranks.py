@@ -13,16 +13,16 @@ from tests.training.runs import TINY_RUN, differing
 from trm_cli.config.compose import compose
 from trm_cli.models import create_model
 from trm_cli.schedule.clock import Clock
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.disk_space import checkpoint_bytes
-from trm_cli.training.checkpoint.shards import Pieces
+from trm_cli.training.checkpoint.sharded_saving import save_sharded
 from trm_cli.training.checkpoint.store import CheckpointStore
-from trm_cli.training.distributed.local_shards import is_shard, local_parts
+from trm_cli.training.distributed.full_state import local_state
 from trm_cli.training.distributed.process_group import ProcessGroup
-from trm_cli.training.distributed.shard_saving import save_in_parts
 from trm_cli.training.distributed.sharding import gathered, shard
-from trm_cli.training.distributed.whole_state import own_state
-from trm_cli.training.run.session import Machine, make_state
+from trm_cli.training.distributed.tensor_shards import TensorShards, is_sharded, local_tensors
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.run.build import make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
 
@@ -62,7 +62,7 @@ def joined(value: Any) -> Any:
     """A state with its sharded tensors whole."""
     if isinstance(value, dict):
         return {name: joined(item) for name, item in value.items()}
-    return value.full_tensor() if isinstance(value, Tensor) and is_shard(value) else value
+    return value.full_tensor() if isinstance(value, Tensor) and is_sharded(value) else value
 
 
 def saved_and_read(state: TrainingState, process_group: ProcessGroup, out: Path) -> dict[str, Any]:
@@ -71,13 +71,13 @@ def saved_and_read(state: TrainingState, process_group: ProcessGroup, out: Path)
     own = state.state_dict(with_carry=False)
     synced: list[int] = []
     about: dict[str, Any] = {"run": "r"} if process_group.first else {}
-    save_in_parts(store, 0, own, about, best=True, process_group=process_group, sync=lambda: synced.append(1))
+    save_sharded(store, 0, own, about, best=True, process_group=process_group, sync=lambda: synced.append(1))
     assert synced == [1] * process_group.first
     found = process_group.from_first(lambda: load_checkpoint(store.path(0))[1])
     assert (found["run"], len(found["parts"]["files"])) == ("r", 2)
-    store.save_part = refuses if not process_group.first else store.save_part  # type: ignore[method-assign]
+    store.save_shard = refuses if not process_group.first else store.save_shard  # type: ignore[method-assign]
     try:
-        save_in_parts(store, 0, own, about, best=True, process_group=process_group, sync=list)
+        save_sharded(store, 0, own, about, best=True, process_group=process_group, sync=list)
     except OSError as error:
         assert error.errno == errno.ENOSPC
     else:
@@ -99,7 +99,7 @@ def cut(value: Any, count: int) -> Any:
     if not isinstance(value, Tensor) or not value.ndim:
         return value
     chunks = torch.chunk(value, count)
-    return Pieces([*chunks, *[value[:0]] * (count - len(chunks))], value.shape)
+    return TensorShards([*chunks, *[value[:0]] * (count - len(chunks))], value.shape)
 
 
 def given() -> tuple[dict[str, Tensor], Tensor]:
@@ -128,7 +128,7 @@ def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
         update(copies, own, draws[mine], clock, settings)
         update(parts, own, draws[mine], clock, settings)
     weight = dict(model.named_parameters())["lm_head"]
-    assert is_shard(weight) and local_parts([weight])[0].shape == (3, 16)
+    assert is_sharded(weight) and local_tensors([weight])[0].shape == (3, 16)
     stored = saved_and_read(parts, process_group, out)
     together = {**joined(parts.state_dict(with_carry=False)), "sums": stored["sums"]}
     assert all(len(numbers) == 2 for numbers in stored["sums"].values()), "one of each process"
@@ -141,24 +141,24 @@ def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
                 assert torch.allclose(together[kind][name], value, atol=1e-4), (kind, name)
         assert not torch.equal(together["ema"]["lm_head"], together["model"]["lm_head"])
     back = made(small_model(), False)
-    back.load_state_dict(own_state(stored, ProcessGroup()), torch.device("cpu"))
+    back.load_state_dict(local_state(stored, ProcessGroup()), torch.device("cpu"))
     for kind in ("model", "ema"):
         assert differing(back.state_dict()[kind], stored[kind]) == [], "whole tensors fit a model that is not sharded"
     assert differing(moments(back.state_dict()), moments(stored)) == []
     again = made(small_model(), True)
     shard(again.model, count=2, device_type="cpu", precision="float32")
     again = made(again.model, True)
-    again.load_state_dict(own_state(stored, process_group), torch.device("cpu"))
+    again.load_state_dict(local_state(stored, process_group), torch.device("cpu"))
     expected_parts = {name: stored[name] for name in ("model", "ema", "trunk_optimizer")}
     for count in (0, 1, 2, 3):  # as many processes may have written it; 0: it is an ordinary checkpoint
         pieces = cut(expected_parts, count) if count else {}
-        again.load_state_dict({**own_state(stored, process_group), **pieces}, torch.device("cpu"))
+        again.load_state_dict({**local_state(stored, process_group), **pieces}, torch.device("cpu"))
         found = joined({name: value for name, value in again.state_dict().items() if name in expected_parts})
         assert differing(found, expected_parts) == [], count
     with gathered(again.model, sharded=True):
         carry = again.model.initial_carry(batch)  # type: ignore[operator]
         _, outputs = again.model.advance(carry, batch)  # type: ignore[operator]
-    assert is_shard(dict(again.model.named_parameters())["lm_head"])
+    assert is_sharded(dict(again.model.named_parameters())["lm_head"])
     _, expected_outputs = back.model.advance(carry, batch)  # type: ignore[operator]
     assert torch.allclose(outputs.logits, expected_outputs.logits, atol=1e-5)
 

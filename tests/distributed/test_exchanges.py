@@ -14,13 +14,12 @@ from tests.distributed.launching import ROOT
 from tests.training.conftest import write_boards
 from trm_cli.config.compose import compose
 from trm_cli.errors import ExitCode, UsageError
-from trm_cli.training.distributed.joining import Place, find_place
+from trm_cli.training.distributed.joining import RankInfo, read_rank_info
 from trm_cli.training.distributed.launcher import launch
-from trm_cli.training.distributed.process_group import ProcessGroup
-from trm_cli.training.distributed.rows import check_divides, own_rows
-from trm_cli.training.distributed.stop_agreement import Agreement
+from trm_cli.training.distributed.process_group import ProcessGroup, check_divides, own_rows
+from trm_cli.training.distributed.stop_agreement import StopAgreement
 from trm_cli.training.loop import draws_of_rows
-from trm_cli.training.run.session import BoundData, Datasets
+from trm_cli.training.run.datasets import Datasets, TrainBatches
 from trm_cli.training.signals import StopRequest
 
 
@@ -43,11 +42,13 @@ def test_the_rows_of_all_processes_are_the_batch_of_one(tmp_path: Path) -> None:
     dataset = Datasets.open(compose("sudoku-4x4", [f"data_paths=[{write_boards(tmp_path / 'data')}]"]).config)
     plan = dataset.plan(compose("sudoku-4x4", ["global_batch_size=12"]).config)
     for step in (1, 2, 7):
-        whole = BoundData(dataset.train, plan, 3).train_batch(step)
+        whole = TrainBatches(dataset.train, plan, 3).train_batch(step)
         draws = draws_of_rows(3, step, slice(0, 12), 12, 5)
         assert len(np.unique(draws)) == draws.size
         for count in (2, 3, 4):
-            parts = [BoundData(dataset.train, plan, 3, one_of(rank, count)).train_batch(step) for rank in range(count)]
+            parts = [
+                TrainBatches(dataset.train, plan, 3, one_of(rank, count)).train_batch(step) for rank in range(count)
+            ]
             for name, value in whole.items():
                 assert np.array_equal(np.concatenate([part[name] for part in parts]), value)
             own = [draws_of_rows(3, step, one_of(rank, count).rows(12), 12, 5) for rank in range(count)]
@@ -75,7 +76,7 @@ class Elsewhere(ProcessGroup):
 
 def test_what_one_process_is_asked_for_all_know_after_a_poll_and_none_before() -> None:
     stop = StopRequest()
-    asked = Agreement(stop, Elsewhere(0, 0, 0, 0))
+    asked = StopAgreement(stop, Elsewhere(0, 0, 0, 0))
     stop.exit_code, stop.save_wanted = ExitCode.TERMINATED, True
     assert (bool(asked), asked.save_wanted) == (False, False)
     asked.poll()
@@ -83,10 +84,10 @@ def test_what_one_process_is_asked_for_all_know_after_a_poll_and_none_before() -
     asked.save_wanted = False
     assert (stop.save_wanted, asked.save_wanted) == (False, False)
     for flags, code in (((1, 0, 0, 0), ExitCode.INTERRUPTED), ((0, 1, 1, 1), ExitCode.TERMINATED)):
-        told = Agreement(StopRequest(), Elsewhere(*flags))
+        told = StopAgreement(StopRequest(), Elsewhere(*flags))
         told.poll()
         assert (told.exit_code, told.save_wanted, told.due) == (code, bool(flags[2]), bool(flags[3]))
-    alone = Agreement(stop, ProcessGroup())
+    alone = StopAgreement(stop, ProcessGroup())
     assert bool(alone), "a process that is alone need not poll"
 
 
@@ -101,12 +102,12 @@ def test_a_batch_that_cannot_be_shared_names_the_numbers_that_fit() -> None:
 
 
 def test_the_place_of_a_process_is_read_from_its_environment() -> None:
-    assert find_place({}) == Place(0, 1, 0, 1)
+    assert read_rank_info({}) == RankInfo(0, 1, 0, 1)
     whole = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-    assert find_place(whole) == Place(3, 4, 1, 2)
+    assert read_rank_info(whole) == RankInfo(3, 4, 1, 2)
     for wrong in ({"RANK": "0"}, {"RANK": "x", "WORLD_SIZE": "2"}, {"RANK": "2", "WORLD_SIZE": "2"}):
         with pytest.raises(UsageError):
-            find_place(wrong)
+            read_rank_info(wrong)
 
 
 #: Code of a process -> what the launcher returns and says. Rank 1 alone fails, and rank 0 would go on for ever.

@@ -19,11 +19,10 @@ from tests.distributed.launching import ROOT, RUN, environment, trm, words
 from tests.training.conftest import write_boards
 from tests.training.runs import differing, prepare, records, train
 from trm_cli.app import create_app
-from trm_cli.training.checkpoint.checkpoint_file import delete_checkpoint, load_checkpoint
-from trm_cli.training.checkpoint.shards import folder_of
+from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint, load_checkpoint, shard_folder
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.loop import draws_of_rows
-from trm_cli.training.run.session import BoundData
+from trm_cli.training.run.datasets import TrainBatches
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("sharded runs")
@@ -102,7 +101,7 @@ def test_a_process_that_is_killed_during_a_save_leaves_the_older_checkpoint(fold
         assert store.steps()[-1] == last, place
         found = store.load_newest(lambda message: None)
         assert found is not None and found[0]["step"] == last
-        assert folder_of(store.path(step)).is_dir(), "the test kills during a save, not before it"
+        assert shard_folder(store.path(step)).is_dir(), "the test kills during a save, not before it"
     assert store.latest_step() == 10
     done = trm("resume", str(run), "--nproc-per-node", "2")
     assert done.returncode == 0, done.stderr
@@ -113,7 +112,7 @@ def test_a_process_that_is_killed_during_a_save_leaves_the_older_checkpoint(fold
 @pytest.mark.slow
 def test_a_damaged_part_makes_the_run_go_on_from_the_older_checkpoint(folder: Path) -> None:
     store = back_to(folder, "damaged", 25)
-    part = sorted(folder_of(store.path(25)).iterdir())[1]
+    part = sorted(shard_folder(store.path(25)).iterdir())[1]
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(data)
@@ -144,7 +143,7 @@ def test_one_process_goes_on_with_the_parts_of_two(folder: Path) -> None:
     run = train(folder / "data", folder / "one", *RUN, *SHARDED)
     assert run.continued_from is not None and run.continued_from.name == "step_00000015.pt"
     close(folder, "one")
-    assert not folder_of(CheckpointStore(folder / "one").path(30)).exists()
+    assert not shard_folder(CheckpointStore(folder / "one").path(30)).exists()
 
 
 @pytest.mark.slow
@@ -172,7 +171,7 @@ def test_what_a_sharded_run_gave_up_on_is_kept_whole(folder: Path) -> None:
     assert differing(kept["model"], weights) == []
     assert all(type(value) is torch.Tensor for value in kept["model"].values())
     alone, _ = prepare(folder / "data", folder / "unused", *RUN, *SHARDED)
-    batch = BoundData(alone.datasets.train, alone.plan, alone.config.seed).train_batch(6)
+    batch = TrainBatches(alone.datasets.train, alone.plan, alone.config.seed).train_batch(6)
     assert differing(kept["batch"], {name: torch.from_numpy(value) for name, value in batch.items()}) == []
     assert np.array_equal(kept["draws"], draws_of_rows(alone.config.seed, 6, slice(0, 8), 8, 2))
     assert kept["carry"]["steps"].shape == (8,) and kept["carry"]["data"]["inputs"].shape == (8, 16)
@@ -197,7 +196,7 @@ def test_every_command_takes_a_checkpoint_in_parts_and_the_file_that_it_becomes(
     before = use()
     assert json.loads(said("checkpoints", "consolidate", str(run / "latest.pt"), "--json"))["parts"] == 2
     assert differing(torch.load(run / "latest.pt", weights_only=True), parts) == []
-    assert not folder_of(store.path(15)).exists()
+    assert not shard_folder(store.path(15)).exists()
     after = use()
     assert after[0] == before[0]
     assert differing(after[1], before[1]) == []

@@ -17,7 +17,7 @@ from tests.distributed.launching import RUN, environment, processes, running, tr
 from tests.training.conftest import canvases, write_boards
 from tests.training.runs import TINY_RUN, differing, records, train
 from tests.training.test_exact_resume import HESC
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("two processes")

@@ -15,12 +15,12 @@ from tests.distributed.sharded_ranks import BATCH, made, sharded_half_precision,
 from tests.training.runs import differing
 from trm_cli.console.output import silence
 from trm_cli.errors import TrmError
-from trm_cli.training.distributed.config_agreement import check_alike
+from trm_cli.schedule.clock import Clock
+from trm_cli.training.distributed.config_agreement import require_same_weights_on_all_ranks
+from trm_cli.training.distributed.full_state import gather_state, gather_weights, local_state, total_sums
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
-from trm_cli.training.distributed.joining import end_process
-from trm_cli.training.distributed.joining import joined as join_peers
+from trm_cli.training.distributed.joining import end_process, join_process_group
 from trm_cli.training.distributed.process_group import ProcessGroup
-from trm_cli.training.distributed.whole_state import gather_state, gather_weights, own_state, total_sums
 from trm_cli.training.gradients import Finite, finite
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.step import StepSettings, update
@@ -67,20 +67,20 @@ def carry_and_sums(process_group: ProcessGroup) -> None:
     assert total_sums(own_sums, process_group) == of_both
     gathered = gather_state({"model": {"a": torch.ones(3)}, "carry": own, "sums": sums}, process_group)
     assert torch.equal(gathered["carry"]["z"]["z_H"], whole["z"]["z_H"])  # type: ignore[index]
-    back = own_state(gathered, process_group)
+    back = local_state(gathered, process_group)
     assert torch.equal(back["carry"]["steps"], own["steps"])
     assert {name: float(value) for name, value in back["sums"].items()} == own_sums
-    alone = own_state(gathered, ProcessGroup())
+    alone = local_state(gathered, ProcessGroup())
     assert torch.equal(alone["carry"]["steps"], whole["steps"])  # type: ignore[arg-type]
     assert {name: float(value) for name, value in alone["sums"].items()} == of_both
 
 
 def weights_that_differ_are_noticed(process_group: ProcessGroup) -> None:
-    check_alike({"a": torch.ones(3), "b": torch.tensor([True])}, process_group)
+    require_same_weights_on_all_ranks({"a": torch.ones(3), "b": torch.tensor([True])}, process_group)
     try:
-        check_alike({"a": torch.ones(3) + 1e-7 * process_group.rank}, process_group)
+        require_same_weights_on_all_ranks({"a": torch.ones(3) + 1e-7 * process_group.rank}, process_group)
     except TrmError as error:
-        assert "drifted apart" in error.message
+        assert "weights of this run differ" in error.message
     else:
         raise AssertionError("a different bit was not noticed")
 
@@ -130,15 +130,14 @@ def an_update_that_one_process_refuses(process_group: ProcessGroup) -> None:
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
     rows = {"inputs": torch.ones(4, 16, dtype=torch.int64), "labels": torch.ones(4, 16, dtype=torch.int64)}
     batch = {**rows, "puzzle_identifiers": torch.zeros(4, dtype=torch.int64)}
-    values = {"lr": 1e-2, "puzzle_emb_lr": 1e-2}
+    clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
     for refuses in (True, False):
         judge = (lambda loss, norms: Finite(process_group.first, True)) if refuses else finite
         skipped = update(
             state,
             batch,
             torch.rand(4, 2),
-            values,
-            (),
+            clock,
             StepSettings(BATCH, None, judge=judge, process_group=process_group),
         )
         assert (skipped is not None) is refuses
@@ -147,7 +146,7 @@ def an_update_that_one_process_refuses(process_group: ProcessGroup) -> None:
 
 
 def main(out: Path) -> None:
-    with join_peers(global_batch_size=BATCH, device="cpu", silence=silence) as process_group:
+    with join_process_group(global_batch_size=BATCH, device="cpu", silence=silence) as process_group:
         for check in (numbers_and_objects, rows_of_every_type, states, carry_and_sums, weights_that_differ_are_noticed):
             check(process_group)
         for uneven in (False, True):

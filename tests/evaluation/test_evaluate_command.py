@@ -19,7 +19,8 @@ import pytest
 from tests.training.conftest import write_boards
 from tests.training.runs import EVERY_PART, records, train
 from trm_cli.errors import DatasetError, TrmError
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
+from trm_cli.training.checkpoint.checkpoint_format import save_file
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.workflows.evaluate import run_evaluation
 from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
@@ -101,7 +102,7 @@ def test_a_network_that_diverged_is_evaluated(trained: Path, tmp_path: Path) -> 
     for tensors in (state["model"], state["ema"]):
         for name, tensor in tensors.items():
             tensors[name] = tensor * float("nan")
-    save_checkpoint((tmp_path / "run/best.pt").resolve(), state, summary)
+    save_file((tmp_path / "run/best.pt").resolve(), state, summary)
     made = evaluated(tmp_path / "run", restarts=2)
     assert (made["exact"]["hits"], made["q_halt"]["accuracy"]["value"]) == (0, 1.0)
 

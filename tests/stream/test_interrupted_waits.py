@@ -15,7 +15,7 @@ from tests.stream.held_builder import until
 from tests.stream.test_build_command import trm
 from tests.training.runs import differing
 from trm_cli.data.stream.heartbeat import read_beats
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
 # The real trainer. It makes a file `waits` when a batch is waited for; the update before that one fails where a file
 # `fail the update` is there.
@@ -26,9 +26,9 @@ from trm_cli.app import main
 from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import TrmError
 from trm_cli.training import loop
-from trm_cli.training.run.session import BoundData
+from trm_cli.training.run.datasets import TrainBatches
 
-wait, draw, update, drawn = ChunkStore._wait_for, BoundData.train_batch, loop.update, set()
+wait, draw, update, drawn = ChunkStore._wait_for, TrainBatches.train_batch, loop.update, set()
 
 def waits(self, chunk):
     Path("waits").touch()
@@ -47,7 +47,7 @@ def updates(state, *arguments):
         raise TrmError("the update failed")
     return update(state, *arguments)
 
-ChunkStore._wait_for, BoundData.train_batch, loop.update = waits, draws, updates
+ChunkStore._wait_for, TrainBatches.train_batch, loop.update = waits, draws, updates
 main()
 """
 

@@ -11,7 +11,9 @@ import torch
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.evaluation.scores.accuracy import Accuracy
-from trm_cli.training.run.session import Datasets, Machine, Run
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.run.datasets import Datasets
+from trm_cli.training.run.run import Run
 from trm_cli.training.signals import StopRequest
 
 #: A model that takes milliseconds a step.

@@ -14,9 +14,9 @@ from tests.training.runs import EVERY_PART, differing, prepare, records, train
 from trm_cli.models.hesc import losses
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import Thought
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
-from trm_cli.training.recording.metrics_log import cut_back
-from trm_cli.training.run.session import make_model
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.training.recording.metrics_log import truncate_after
+from trm_cli.training.run.build import make_model
 
 VARIANTS = {
     "mlp-t": ("trm_quickstart", ()),
@@ -75,13 +75,13 @@ def test_lines_after_the_resumed_step_and_a_torn_line_are_cut(tmp_path: Path) ->
     path = tmp_path / "metrics.jsonl"
     lines = ['{"kind": "train", "step": 1}', '{"kind": "train", "step": 2}', '{"kind": "eval", "step": 2}']
     path.write_text("\n".join(lines) + '\n{"kind": "train", "st')
-    cut_back(path, step=5, evaluated_step=2)
+    truncate_after(path, step=5, evaluated_step=2)
     assert path.read_text().splitlines() == lines
-    cut_back(path, step=2, evaluated_step=0)
+    truncate_after(path, step=2, evaluated_step=0)
     assert path.read_text().splitlines() == lines[:2]
-    cut_back(path, step=1, evaluated_step=0)
+    truncate_after(path, step=1, evaluated_step=0)
     assert path.read_text().splitlines() == lines[:1]
-    cut_back(tmp_path / "absent", step=1, evaluated_step=0)
+    truncate_after(tmp_path / "absent", step=1, evaluated_step=0)
 
 
 #: Everything that multimodal_hesc carries from step to step, small: replay, target network, concepts, memory, planner.

@@ -14,7 +14,7 @@ from tests.training.runs import prepare, records, train
 from trm_cli.errors import TrmError
 from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
-from trm_cli.training.run.session import eval_batch_size
+from trm_cli.training.run.datasets import eval_batch_size
 from trm_cli.training.signals import StopRequest
 
 

@@ -60,7 +60,7 @@ def test_a_command_that_has_not_begun_to_train_ends_as_documented() -> None:
 
 BEFORE_THE_FIRST_UPDATE = """
 import os, signal, sys
-from trm_cli.training.run.session import Run
+from trm_cli.training.run.run import Run
 train = Run.train
 def asked(*arguments, **named):
     os.kill(os.getpid(), signal.SIGTERM)

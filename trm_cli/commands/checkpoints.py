@@ -1,4 +1,4 @@
-"""`trm checkpoints`: what a run has, and whether each file is whole."""
+"""`trm checkpoints`: list, verify, prune, consolidate, import and export checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Run = Annotated[str | None, typer.Argument(help="A run directory; default: the o
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(no_args_is_help=True, help="What a run has saved, and whether it is whole.")
+    group = typer.Typer(no_args_is_help=True, help="List, verify, prune, convert, import and export checkpoints.")
     group.command("list")(list_checkpoints)
     group.command("verify")(verify)
     checkpoint_transfer.register(group)
@@ -48,10 +48,10 @@ def prune(
         int | None,
         typer.Option(min=1, help="How many of the newest stay (default: keep_checkpoints of the run).", metavar="N"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete old checkpoints: never the newest whole one, what latest.pt and best.pt name, or those of keep_every.
+    """Delete old checkpoints: never the newest valid one, those of latest.pt and best.pt, or those of keep_every.
 
     [dim]Example: trm checkpoints prune checkpoints/sudoku-6x6 --keep 1 --dry-run[/dim]
     """
@@ -66,8 +66,9 @@ def prune(
     kept = keep or load_run_config(directory.path).config.keep_checkpoints
     with directory.held():
         note(f"reading the checkpoints of {directory.path}")
-        decisions = decide(directory.path, keep=kept, milestones=directory.milestones())
-        freed = 0 if dry_run else prune_checkpoints(directory.path, decisions)
+        store = directory.store()
+        decisions = decide(store, keep=kept, milestones=directory.milestones())
+        freed = 0 if dry_run else prune_checkpoints(store, decisions)
     if as_json:
         document = {"schema_version": 1, "run": str(directory.path), "dry_run": dry_run, "freed_bytes": freed}
         print_json({**document, "checkpoints": [decision.to_json() for decision in decisions]})
@@ -87,9 +88,9 @@ def consolidate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make one ordinary file of a checkpoint that a sharded run wrote in parts; without --out in its place.
+    """Convert a sharded checkpoint to a single file; without --out in its place.
 
-    [dim]Example: trm checkpoints consolidate checkpoints/sudoku-extreme --out whole.pt[/dim]
+    [dim]Example: trm checkpoints consolidate checkpoints/sudoku-extreme --out single.pt[/dim]
     """
     from trm_cli.console.output import note, print_json, stdout
     from trm_cli.console.views.checkpoints import consolidated_view
@@ -98,7 +99,7 @@ def consolidate(
     from trm_cli.training.run.run_directory import RunDirectory
 
     if out is not None and (out.is_dir() or (out.parent / "config.yaml").is_file()):
-        raise UsageError(f"{out} would stand among the run's own files", hint="choose another file: --out FILE")
+        raise UsageError(f"{out} is inside a run directory", hint="choose another file: --out FILE")
     directory = RunDirectory(find_run(run))
     from trm_cli.training.checkpoint.consolidation import choose_step
     from trm_cli.training.checkpoint.consolidation import consolidate as write_consolidated
@@ -115,14 +116,15 @@ def consolidate(
 
 
 def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:
-    """Print the table or the document; returns whether all are whole."""
+    """Print the table or the document; returns whether all are valid."""
     from trm_cli.console.output import print_json, stdout
     from trm_cli.console.views.checkpoints import checkpoint_table
     from trm_cli.training.checkpoint.inventory import inventory
     from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.run_directory import RunDirectory
 
     directory = find_run(run)
-    entries = inventory(directory, verified=verified)
+    entries = inventory(RunDirectory(directory).store(), verified=verified)
     if as_json:
         print_json({"schema_version": 1, "run": str(directory), "checkpoints": [entry.to_json() for entry in entries]})
     else:

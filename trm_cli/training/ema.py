@@ -1,4 +1,4 @@
-"""Exponential moving average of the trunk: the weights that are evaluated."""
+"""Exponential moving average of the trunk parameters: the weights that are evaluated."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from trm_cli.training.distributed.local_shards import local_parts
+from trm_cli.training.distributed.tensor_shards import local_tensors
 
 
 class HasTrunk(Protocol):
-    """A module that says which of its parameters are averaged."""
+    """A module that lists the parameters that are averaged."""
 
     def trunk_parameters(self) -> Iterator[nn.Parameter]: ...  # noqa: D102
 
@@ -35,13 +35,13 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the present weights: once per optimizer step."""
-        shadow, present = local_parts(self._shadow.values()), local_parts(self._parameters.values())
+        """Update the average with the present weights: once per optimizer step."""
+        shadow, present = local_tensors(self._shadow.values()), local_tensors(self._parameters.values())
         torch._foreach_lerp_(shadow, present, 1 - self.rate)
 
     @contextmanager
     def swapped(self, model: HasTrunk) -> Iterator[None]:
-        """Within the block `model` has the averaged weights; the raw ones come back even after an error.
+        """Within the block `model` has the averaged weights; the raw ones are restored even after an error.
 
         The parameters stay the same tensors (optimizers and compiled code hold on to them); their values are exchanged
         with a copy of the raw ones, so the block may change nothing that is kept.
@@ -49,7 +49,7 @@ class EMA:
         live = _named_trunk(model)
         if live.keys() != self._shadow.keys():
             raise ValueError("The averaged weights belong to a model with other parameters.")
-        parameters, shadow = local_parts(live.values()), local_parts(self._shadow.values())
+        parameters, shadow = local_tensors(live.values()), local_tensors(self._shadow.values())
         with torch.no_grad():
             raw = [parameter.clone() for parameter in parameters]
         try:
@@ -66,7 +66,7 @@ class EMA:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over averaged weights; ValueError names what is missing or too much."""
+        """Load averaged weights. Raises ValueError, which names missing and unknown parameters."""
         if state.keys() != self._shadow.keys():
             missing, unknown = sorted(self._shadow.keys() - state.keys()), sorted(state.keys() - self._shadow.keys())
             raise ValueError(f"The averaged weights do not fit the model: missing {missing}, unknown {unknown}.")

@@ -1,4 +1,4 @@
-"""Gradients before they are applied: their norms part by part, clipping, and whether they are numbers at all."""
+"""Gradient norms by group, gradient clipping, and the check that loss and gradients are finite."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trm_cli.training.distributed.local_shards import is_shard, local_parts
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from trm_cli.training.distributed.tensor_shards import is_sharded, local_tensors
 
 Groups = Mapping[str, Sequence[nn.Parameter]]
 
@@ -22,7 +22,7 @@ class Finite(NamedTuple):
 
 
 def gradient_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """The model's groups. Raises AssertionError unless each trunk parameter is in exactly one of them."""
+    """The parameter groups of the model. Raises AssertionError unless each trunk parameter is in exactly one."""
     groups: dict[str, list[nn.Parameter]] = model.gradient_groups()  # type: ignore[operator]
     grouped = [id(parameter) for group in groups.values() for parameter in group]
     trunk = {id(parameter) for parameter in model.trunk_parameters()}  # type: ignore[operator]
@@ -31,11 +31,11 @@ def gradient_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 
 
 def gradient_norms(groups: Groups, process_group: ProcessGroup = SINGLE_PROCESS) -> Tensor:
-    """The Euclidean norm of each group's gradient, [G], on the device, where each process may hold a part of them."""
+    """The Euclidean norm of each group's gradient, [G], on the device, over the shards of all processes."""
     gradients = [_gradients(group) for group in groups.values()]
     device = next(parameter.device for group in groups.values() for parameter in group)
-    norms = torch.stack([torch.nn.utils.get_total_norm(local_parts(group)).to(device) for group in gradients])
-    if any(is_shard(gradient) for group in gradients for gradient in group):
+    norms = torch.stack([torch.nn.utils.get_total_norm(local_tensors(group)).to(device) for group in gradients])
+    if any(is_sharded(gradient) for group in gradients for gradient in group):
         squares = norms.square()
         process_group.sum_([squares])
         return squares.sqrt()
@@ -43,25 +43,25 @@ def gradient_norms(groups: Groups, process_group: ProcessGroup = SINGLE_PROCESS)
 
 
 def clip_gradients(groups: Groups, norms: Tensor, limit: float) -> None:
-    """Shrink the gradient of each group, by itself, to a norm of at most `limit`. norms: `gradient_norms(groups)`."""
+    """Clip the gradient of each group by itself to a norm of at most `limit`. norms: `gradient_norms(groups)`."""
     for group, norm in zip(groups.values(), norms.unbind(), strict=True):
-        gradients = local_parts(_gradients(group))
+        gradients = local_tensors(_gradients(group))
         if gradients:
             torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
 
 
 def finite(loss: Tensor, norms: Tensor) -> Finite:
-    """Judge an update by its loss (0-dim) and the norms of its gradients [G], after any reduction over processes.
+    """Check the loss (0-dim) and the gradient norms [G] of an update, after any reduction over processes.
 
-    This is the one place where an update waits for the device: whether weights may change has to be known before they
-    do. Both answers come in one transfer.
+    This waits for the device: whether weights may change has to be known before they do. Both answers come in one
+    transfer.
     """
     loss_is, gradients_are = torch.stack((loss.isfinite(), norms.isfinite().all())).tolist()
     return Finite(loss_is, gradients_are)
 
 
 def agreed(verdict: Finite, process_group: ProcessGroup) -> Finite:
-    """What holds for all processes: the loss of each is that of its own rows."""
+    """Combine the verdicts of all processes: the loss of each is that of its own rows."""
     loss_is_not, gradients_are_not = process_group.largest([not verdict.loss, not verdict.gradients])
     return Finite(not loss_is_not, not gradients_are_not)
 

@@ -20,10 +20,10 @@ from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
 from trm_cli.schedule.plan import TrainingPlan
-from trm_cli.training.checkpoint.saver import Saver
+from trm_cli.training.checkpoint.saver import CheckpointSaver
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.sharding import gathered
-from trm_cli.training.distributed.stop_agreement import Agreement
+from trm_cli.training.distributed.stop_agreement import StopAgreement
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.profiling import NoProfile
 from trm_cli.training.recording.observer import Observer
@@ -33,7 +33,7 @@ from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, drain, update
 
 #: How often a run that waits for data looks whether a checkpoint is asked for.
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class TrainingData(Protocol):
@@ -96,7 +96,7 @@ class Loop:
         self.settings = settings
         self.profile = profile
         self.process_group = settings.step.process_group
-        self._saver = Saver(
+        self._saver = CheckpointSaver(
             store=store,
             state=state,
             recorders=recorders,
@@ -115,9 +115,9 @@ class Loop:
         as well, when the data of the next step cannot be had, and TrmError when the last checkpoint cannot be written.
         """
         end = min(self.plan.total_steps, last_step or self.plan.total_steps)
-        agreed = Agreement(stop, self.process_group)
+        agreed = StopAgreement(stop, self.process_group)
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool, _failing(stop):
+            with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool, _marking_failure(stop):
                 self._execute(pool, end, agreed)
         except WaitCancelled:
             # The stop came while a batch was waited for: the last step is whole, and the one after it has not begun.
@@ -129,7 +129,7 @@ class Loop:
         self._saver.save_last()
         return agreed.exit_code or ExitCode.DONE
 
-    def _execute(self, pool: ThreadPoolExecutor, end: int, stop: Agreement) -> None:
+    def _execute(self, pool: ThreadPoolExecutor, end: int, stop: StopAgreement) -> None:
         self._finish_step(stop)  # an evaluation that the last process could not complete
         first = self.state.step + 1
         following = pool.submit(self.train.train_batch, first) if first <= end else None
@@ -143,12 +143,12 @@ class Loop:
             self._update(step, arrays)
             self.profile.end(step)
             if step == first:
-                self._saver.check_room()
+                self._saver.check_disk_space()
             self._finish_step(stop)
 
-    def _batch(self, following: Future[dict[str, np.ndarray]], stop: Agreement) -> dict[str, np.ndarray]:
+    def _batch(self, following: Future[dict[str, np.ndarray]], stop: StopAgreement) -> dict[str, np.ndarray]:
         """The next batch; a checkpoint that somebody asks for meanwhile is written while it is waited for."""
-        while not wait((following,), timeout=_LOOK_SECONDS).done:
+        while not wait((following,), timeout=_POLL_SECONDS).done:
             if stop.save_wanted:
                 self._saver.save_wanted(stop)
         return following.result()
@@ -195,7 +195,7 @@ class Loop:
         self.observer.stepped(step, record, speed)
         return record
 
-    def _finish_step(self, stop: Agreement) -> None:
+    def _finish_step(self, stop: StopAgreement) -> None:
         """Evaluate and save where the plan says so for the state's step (and, between, where time says so)."""
         step = self.state.step
         stop.poll(due=self._saver.is_due)
@@ -214,7 +214,7 @@ class Loop:
             self._saver.save_wanted(stop)
         self._logged_at += time.monotonic() - started  # saving is not training time
 
-    def _evaluate(self, step: int, stop: Agreement) -> None:
+    def _evaluate(self, step: int, stop: StopAgreement) -> None:
         assert self.test is not None
         started = time.monotonic()
 
@@ -263,7 +263,7 @@ class Loop:
 
 
 @contextmanager
-def _failing(stop: StopRequest) -> Iterator[None]:
+def _marking_failure(stop: StopRequest) -> Iterator[None]:
     """Where the block fails, a reader that waits for data to be built hears of it: its thread is waited for."""
     try:
         yield

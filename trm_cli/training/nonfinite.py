@@ -1,4 +1,4 @@
-"""A run whose numbers stay out of range ends, with what it computed on kept in a file."""
+"""End a run whose losses or gradients stay infinite or NaN, and write what it computed on to a file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import TrmError
-from trm_cli.training.checkpoint.checksummed_file import write_archive
+from trm_cli.training.checkpoint.checkpoint_format import write_archive
+from trm_cli.training.distributed.full_state import gather_carry, gather_weights
 from trm_cli.training.distributed.process_group import ProcessGroup
-from trm_cli.training.distributed.whole_state import gather_carry, gather_weights
-from trm_cli.training.run.run_directory import NONFINITE
+from trm_cli.training.run_files import NONFINITE
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import Skipped
 
@@ -27,11 +27,11 @@ def give_up(
     directory: Path,
     process_group: ProcessGroup,
 ) -> TrmError:
-    """Write all that the last update was computed from to `directory`; returns the error that ends the run.
+    """Write the inputs of the last update to `directory`; returns the error that ends the run.
 
     All processes call it, each with its rows; the first one writes those of all. The file is a plain dictionary,
     its tensors on the CPU: `step`, `reason`, `batch`, `carry` (before the update), `draws`, `values` (the clock) and
-    `model` (the weights, which the update did not change, whole in a sharded run as well).
+    `model` (the weights, which the update did not change, unsharded in a sharded run as well).
     """
     *rows, draws = (tensor.cpu() for tensor in process_group.gather((*batch.values(), draws)))
     contents = {
@@ -54,7 +54,7 @@ def give_up(
 
 
 def _keep(contents: dict[str, Any], path: Path) -> str:
-    """Write the file; returns what to say of it."""
+    """Write the file; returns a sentence on where it is."""
     try:
         with atomic_file(path) as file:
             write_archive(file, contents)

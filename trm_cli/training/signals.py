@@ -1,9 +1,9 @@
-"""What signals ask of a run: SIGINT and SIGTERM to save and stop, SIGUSR1 to save and go on.
+"""Handle signals: SIGINT and SIGTERM save and stop a run, SIGUSR1 saves and continues.
 
 They set a flag that the loop reads at every step, between evaluation batches and while it waits for data. A signal
-handler must not save anything itself: it may run in the middle of an update. A second SIGINT leaves at once.
+handler must not save anything itself: it may run in the middle of an update. A second SIGINT exits at once.
 
-Before the loop a signal finds a process that imports, plans or reads, with nothing to save: `starting` is for that.
+Before the loop there is nothing to save: `starting` handles signals until then.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from types import FrameType, TracebackType
 
 from trm_cli.errors import ExitCode
 
-#: A live panel hides the cursor, and nothing else will bring it back to a process that leaves at once.
+#: A live panel hides the cursor, and a process that exits at once would not show it again.
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """SIGTERM ends the block with the status that asks a scheduler for another start; SIGUSR1 does nothing.
+    """Within the block SIGTERM exits with the status that asks a scheduler for a restart; SIGUSR1 is ignored.
 
-    Without it both kill the process, with statuses that are not documented. Decorates a command as well.
+    Without it both would kill the process, with undocumented statuses. Can also decorate a command.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -41,13 +41,13 @@ def starting() -> Iterator[None]:
 
 
 class StopRequest:
-    """A context manager that turns the first SIGINT or SIGTERM, and every SIGUSR1, into a polite request."""
+    """A context manager that records the first SIGINT or SIGTERM, and every SIGUSR1, as a request."""
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
-        #: A checkpoint is wanted now; whoever has tried to write it sets this back.
+        #: A checkpoint is requested; reset by whoever has tried to write it.
         self.save_wanted = False
-        #: The run has failed: data that somebody still waits for is not wanted any more.
+        #: The run has failed: a reader that still waits for data should give up.
         self.failed = False
         self._interrupted = False
         self._previous: dict[int, object] = {}

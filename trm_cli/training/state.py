@@ -1,4 +1,4 @@
-"""All that the next step of a run depends on, and how it becomes plain tensors and numbers in a checkpoint."""
+"""The training state: all that the next update depends on, and its conversion to and from a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from torch.optim import Optimizer
 from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
 from trm_cli.models.layers.halting import Carry
-from trm_cli.training.checkpoint.migration import STATE_FORMAT, migrate
-from trm_cli.training.distributed.sharding import in_parts, weights_in_parts
+from trm_cli.training.distributed.sharding import shard_state, shard_weights
 from trm_cli.training.ema import EMA
 from trm_cli.training.optimizers.sign_sgd import SignSGD
-from trm_cli.training.transfer.layout import TABLE
-from trm_cli.training.transfer.puzzle_table import move_rows
+from trm_cli.training.puzzle_table import TABLE, move_rows
+from trm_cli.training.state_migration import STATE_FORMAT, migrate
 
 
 @dataclass
@@ -31,11 +30,11 @@ class TrainingState:
     #: Sign-SGD has no state of its own: the table is part of the model.
     puzzle_optimizer: SignSGD | None
     ema: EMA | None
-    #: Parts of the trunk whose gradients are measured and clipped each by itself.
+    #: Parameter groups of the trunk whose gradients are measured and clipped each by itself.
     groups: dict[str, list[nn.Parameter]]
-    #: float16 alone needs one: its small gradients would vanish unscaled.
+    #: Needed by float16 alone: small gradients would underflow unscaled.
     scaler: torch.amp.GradScaler | None = None
-    #: Whether each process holds only a part of the trunk (FSDP2).
+    #: Whether each process holds only a shard of the trunk (FSDP2).
     sharded: bool = False
     carry: Carry | None = None
     step: int = 0
@@ -49,11 +48,11 @@ class TrainingState:
     skipped_in_a_row: int = 0
     #: Sums of metrics since the last logged record: part of the state, or a resumed run would log other numbers.
     sums: dict[str, Tensor] = field(default_factory=dict)
-    #: What the rows of the puzzle table stand for; None without a table, or where nobody knows.
+    #: What the rows of the puzzle table stand for; None without a table, or where unknown.
     identifiers: IdentifierMap | None = None
 
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """What the main optimizer updates, in its order."""
+        """The parameters of the main optimizer, in its order."""
         return [parameter for group in self.trunk_optimizer.param_groups for parameter in group["params"]]
 
     @property
@@ -81,11 +80,11 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over a saved state. Raises CheckpointError when it does not fit this model."""
+        """Load a saved state. Raises CheckpointError when it does not fit this model."""
         state = migrate(state)
         with _fitting():
             if self.sharded:
-                state = in_parts(state, self.model, self.trunk_parameters())
+                state = shard_state(state, self.model, self.trunk_parameters())
             self.model.load_state_dict(state["model"])
             self._load_optimizer(state["trunk_optimizer"])
             if self.ema:
@@ -103,7 +102,7 @@ class TrainingState:
         self.skipped_in_a_row = state["skipped_in_a_row"]
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
-        """Take over the moments; weight decay and betas stay those that this run was configured with."""
+        """Load the moments; weight decay and betas stay as this run is configured."""
         groups = self.trunk_optimizer.param_groups
         # The learning rate is of the clock: every update sets it.
         own = [{key: value for key, value in group.items() if key not in ("params", "lr")} for group in groups]
@@ -112,10 +111,10 @@ class TrainingState:
             group.update(settings)
 
     def load_weights(self, state: dict[str, Any], *, same_rows: bool) -> int:
-        """Take over the weights alone. same_rows: the puzzle table stands for the same puzzles; else its rows move.
+        """Load only the weights. same_rows: the puzzle table stands for the same puzzles; else rows are mapped by name.
 
-        A row whose name the other run did not know begins with the mean of its rows, as in the original code. Returns
-        how many rows were known by name. Raises CheckpointError when the weights do not fit this model.
+        A row without a match is initialised with the mean of all rows, as in the original code. Returns how many rows
+        were matched. Raises CheckpointError when the weights do not fit this model.
         """
         state = migrate(state)
         weights, known = dict(state["model"]), 0
@@ -126,16 +125,16 @@ class TrainingState:
             weights[TABLE], known = moved.table, moved.known
         average = state["ema"] or weights
         with _fitting():
-            self.model.load_state_dict(weights_in_parts(weights, self.model))
+            self.model.load_state_dict(shard_weights(weights, self.model))
             if self.ema:
                 trunk = {name: average[name] for name in self.ema.state_dict()}
-                self.ema.load_state_dict(weights_in_parts(trunk, self.model))
+                self.ema.load_state_dict(shard_weights(trunk, self.model))
         return known
 
 
 @contextmanager
 def _fitting() -> Iterator[None]:
-    """What torch raises for tensors of another model becomes a CheckpointError."""
+    """Turn what torch raises for tensors of another model into CheckpointError."""
     try:
         yield
     except (RuntimeError, KeyError, ValueError, TypeError) as error:

@@ -12,9 +12,9 @@ from torch import Tensor
 from trm_cli.models.layers import halting
 from trm_cli.models.layers.halting import Carry, StepResult
 from trm_cli.schedule.clock import Clock
+from trm_cli.training.distributed.full_state import total_sums
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from trm_cli.training.distributed.whole_state import total_sums
 from trm_cli.training.gradients import Finite, agreed, clip_gradients, finite, gradient_norms
 from trm_cli.training.state import TrainingState
 

@@ -112,8 +112,8 @@ def prepare(wanted: EvaluationRequest) -> Subject:
     from trm_cli.evaluation.predictions import check_format
     from trm_cli.training.hardware.devices import choose_device, choose_precision
     from trm_cli.training.run.find_run import find_run
-    from trm_cli.training.run.run_directory import RunDirectory
     from trm_cli.training.run.trained_model import load_trained
+    from trm_cli.training.run_files import read_identity
 
     _check_words(wanted)
     if wanted.predictions is not None:
@@ -124,7 +124,7 @@ def prepare(wanted: EvaluationRequest) -> Subject:
     precision = choose_precision(wanted.precision or config.precision, device).value
     trained = load_trained(wanted.run or str(run), torch.device(device), forward_dtype=precision, raw=wanted.raw)
     # As the run computed: another number of threads may round the last bit of a sum another way.
-    torch.set_num_threads(RunDirectory(run).identity()["threads"])
+    torch.set_num_threads(read_identity(run)["threads"])
     paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
     data = open_data(paths, wanted.split, canvas_size=config.canvas_size)
     _check_fits(trained, data, own=not wanted.data)

@@ -15,7 +15,7 @@ from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
 from trm_cli.models.components import Component, components
 from trm_cli.models.measuring import measure
-from trm_cli.training.run.session import make_model
+from trm_cli.training.run.build import make_model
 
 # What a 15 GB card has left when the driver and torch have taken theirs.
 T4_BYTES = 14_500_000_000

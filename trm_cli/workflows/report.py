@@ -20,12 +20,13 @@ def collect(directory: Path, evaluate: int | None) -> Report:
     """Read a run directory. evaluate: puzzles to evaluate where no evaluation is stored. Raises TrmError."""
     from trm_cli.config.compose import load_run_config
     from trm_cli.console.report.page import Report
-    from trm_cli.training.run.run_directory import PLAN, RunDirectory
+    from trm_cli.training.run.run_directory import RunDirectory
+    from trm_cli.training.run_files import PLAN, read_identity
     from trm_cli.workflows.evaluate import stored_evaluation
 
     run = RunDirectory(directory)
     config = load_run_config(directory).config
-    identity = run.identity()
+    identity = read_identity(run.path)
     plan = _plan(directory / PLAN)
     metrics, timings = _records(run.metrics_path), _records(run.timings_path)
     evaluation = stored_evaluation(directory)
@@ -54,7 +55,7 @@ def _plan(path: Path) -> dict[str, Any]:
         Quantity(plan["quantities"][0]["name"], tuple(Segment(**one) for one in plan["quantities"][0]["segments"]))
         int(plan["total_steps"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{path} is missing or damaged, so this is not a whole run directory") from error
+        raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error
     return plan
 
 

@@ -16,7 +16,7 @@ def check_drift(resolved: Resolved, *, replan: bool) -> None:
     from trm_cli.config.compose import load_run_config
     from trm_cli.console.views.run import drift_table
     from trm_cli.training.run.config_drift import differences
-    from trm_cli.training.run.run_directory import CONFIG
+    from trm_cli.training.run_files import CONFIG
 
     stored = Path(resolved.config.checkpoint_path) / CONFIG
     if not stored.exists():

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from trm_cli.data.building.live_build import LiveBuild
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.distributed.process_group import ProcessGroup
+    from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.preflight import Preflight
     from trm_cli.training.recording.observer import Observer
-    from trm_cli.training.run.session import Datasets, Machine, Run
+    from trm_cli.training.run.datasets import Datasets
+    from trm_cli.training.run.run import Run
     from trm_cli.training.signals import StopRequest
 
 
@@ -44,14 +46,16 @@ class TrainRequest:
 def run_training(resolved: Resolved, request: TrainRequest) -> int:
     """Do what the command asked for; returns the exit code of the run."""
     from trm_cli.console.output import silence
-    from trm_cli.training.distributed.joining import end_process, joined
+    from trm_cli.training.distributed.joining import end_process, join_process_group
     from trm_cli.training.hardware.devices import prepare_threads
 
     config = resolved.config
     if _is_launch(config.global_batch_size, request):
         return _launch(request)
     prepare_threads()  # before torch is imported
-    with joined(global_batch_size=config.global_batch_size, device=config.device, silence=silence) as process_group:
+    with join_process_group(
+        global_batch_size=config.global_batch_size, device=config.device, silence=silence
+    ) as process_group:
         code = _run_training(resolved, request, process_group)
     if process_group.count > 1:
         end_process(code)
@@ -61,7 +65,7 @@ def run_training(resolved: Resolved, request: TrainRequest) -> int:
 def _is_launch(global_batch_size: int, request: TrainRequest) -> bool:
     """Whether other processes do the work of this one. Raises UsageError for a number of them that cannot."""
     from trm_cli.training.distributed.launcher import launched_by_us
-    from trm_cli.training.distributed.rows import check_divides
+    from trm_cli.training.distributed.process_group import check_divides
 
     count = request.nproc_per_node
     if count is None or launched_by_us():
@@ -114,7 +118,9 @@ def _run(resolved: Resolved, request: TrainRequest, live: LiveBuild | None, proc
 
     run_path = Path(resolved.config.checkpoint_path)
     process_group.from_first(lambda: _clear_the_way(resolved, request))
-    from trm_cli.training.run.session import Datasets, Machine, Run
+    from trm_cli.training.hardware.machine import Machine
+    from trm_cli.training.run.datasets import Datasets
+    from trm_cli.training.run.run import Run
 
     datasets = Datasets.open(resolved.config, None if live is None else live.waiting())
     plan = datasets.plan(resolved.config)
@@ -172,7 +178,8 @@ def _clear_the_way(resolved: Resolved, request: TrainRequest) -> None:
 def _announce_discarded(run_path: Path, request: TrainRequest) -> None:
     """Say, before anything is moved, what `--from STEP` gives up."""
     from trm_cli.console.output import note
-    from trm_cli.training.checkpoint.store import DISCARDED, CheckpointStore
+    from trm_cli.training.checkpoint.store import CheckpointStore
+    from trm_cli.training.run_files import DISCARDED
 
     if request.from_step is None:
         return
@@ -189,7 +196,7 @@ def _preflight(
     from trm_cli.console.views.run import show_memory
     from trm_cli.training.memory.kept_estimate import kept_or_new
     from trm_cli.training.memory.preflight import Preflight, Task
-    from trm_cli.training.run.session import eval_batch_size
+    from trm_cli.training.run.datasets import eval_batch_size
 
     train = datasets.train
     config = resolved.config.model_copy(update={"global_batch_size": plan.global_batch_size // process_group.count})

@@ -12,10 +12,11 @@ import torch
 from tests.training.conftest import write_boards
 from tests.training.runs import train
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.inventory import inventory
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run.run_directory import RunDirectory
+from trm_cli.training.run_files import read_identity
 
 STEPS = (5, 10, 15)
 Files = dict[int, bytes]
@@ -90,7 +91,7 @@ CHANGES: tuple[Callable[[random.Random, Files, Files, int], Files], ...] = (
 def test_each_corruption_is_recognised_and_none_is_loaded(runs: tuple[Path, Path], tmp_path: Path, count: int) -> None:
     ours, theirs = ({step: CheckpointStore(run).path(step).read_bytes() for step in STEPS} for run in runs)
     known = {step: load_checkpoint(CheckpointStore(runs[0]).path(step))[0] for step in STEPS}
-    store = CheckpointStore(tmp_path, run=RunDirectory(runs[0]).identity()["run"])
+    store = CheckpointStore(tmp_path, run=read_identity(runs[0])["run"])
     chance = random.Random(0)
     done = 0
     while done < count:
@@ -118,7 +119,7 @@ def test_a_checkpoint_of_another_run_is_named_as_such(runs: tuple[Path, Path], t
     copy.write_bytes(CheckpointStore(theirs).path(15).read_bytes())
     CheckpointStore(ours).path(98).mkdir()
     try:
-        entries = {entry.step: entry for entry in inventory(ours, verified=True)}
+        entries = {entry.step: entry for entry in inventory(RunDirectory(ours).store(), verified=True)}
         told: list[str] = []
         found = RunDirectory(ours).store().load_newest(told.append)
     finally:

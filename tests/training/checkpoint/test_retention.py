@@ -12,9 +12,8 @@ from tests.training.runs import TINY_RUN, differing, prepare, records, train
 from trm_cli.app import create_app
 from trm_cli.data.files.durable import held_directory
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint, shard_folder
 from trm_cli.training.checkpoint.retention import decide
-from trm_cli.training.checkpoint.shards import folder_of
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.signals import StopRequest
@@ -52,7 +51,7 @@ def test_prune_keeps_the_newest_whole_the_best_the_latest_and_the_milestones(tmp
     for step in (25, 15):
         store.path(step).write_bytes(b"x" * 1000)
     store.point_latest(25)
-    decisions = {one.step: one for one in decide(run, keep=2, milestones={5})}
+    decisions = {one.step: one for one in decide(RunDirectory(run).store(), keep=2, milestones={5})}
     assert {step: (one.keep, one.reason) for step, one in decisions.items()} == {
         5: (True, "kept for good (keep_every)"),
         10: (True, "best"),
@@ -83,7 +82,7 @@ def test_prune_leaves_a_run_alone_that_is_held_or_has_nothing_whole(tmp_path: Pa
         CheckpointStore(run).path(step).write_bytes(b"")
     code, _, error = call("checkpoints", "prune", str(run), "--keep", "1")
     assert (code, CheckpointStore(run).steps()) == (4, [5, 10])
-    assert "none is deleted" in error
+    assert "nothing was deleted" in error
 
 
 def test_a_run_goes_on_from_an_older_step_and_sets_the_newer_ones_aside(tmp_path: Path, dataset: Path) -> None:
@@ -112,7 +111,9 @@ def _from(data: Path, run: Path, step: int) -> tuple:
     from tests.training.runs import Recorder
     from trm_cli.config.compose import compose
     from trm_cli.config.dump import dump_config
-    from trm_cli.training.run.session import Datasets, Machine, Run
+    from trm_cli.training.hardware.machine import Machine
+    from trm_cli.training.run.datasets import Datasets
+    from trm_cli.training.run.run import Run
 
     words = ["arch=trm_quickstart", f"data_paths=[{data}]", f"checkpoint_path={run}", *TINY_RUN, *MANY]
     resolved = compose("sudoku-4x4", [*words, "eval_interval=2"])
@@ -150,14 +151,14 @@ def test_the_same_step_of_a_sharded_run_is_set_aside_twice(tmp_path: Path) -> No
     store = CheckpointStore(tmp_path)
     for save in ("first", "second"):
         store.path(20).write_text(save)
-        folder = folder_of(store.path(20))
+        folder = shard_folder(store.path(20))
         folder.mkdir()
         (folder / f"{save}-00000.pt").write_text(save)
         store.set_aside([20])
     aside = CheckpointStore(tmp_path / "discarded").path(20)
     assert aside.read_text() == "second"
-    assert [part.name for part in folder_of(aside).iterdir()] == ["second-00000.pt"]
-    assert not folder_of(store.path(20)).exists()
+    assert [part.name for part in shard_folder(aside).iterdir()] == ["second-00000.pt"]
+    assert not shard_folder(store.path(20)).exists()
 
 
 def test_a_file_of_a_run_is_not_taken_for_the_run(tmp_path: Path, dataset: Path) -> None:

@@ -17,10 +17,11 @@ import pytest
 from tests.training.runs import Recorder, differing, prepare, records, train
 from trm_cli.errors import CheckpointError, TrmError
 from trm_cli.training.checkpoint import disk_space
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.recording.metrics_log import JsonLines
-from trm_cli.training.run.session import BoundData, Run
+from trm_cli.training.run.datasets import TrainBatches
+from trm_cli.training.run.run import Run
 from trm_cli.training.signals import StopRequest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,8 +65,8 @@ def test_a_disk_that_refuses_the_file_costs_nothing_but_the_file(tmp_path: Path,
     carry_out(run, recorder)
     assert recorder.saved_steps[:3] == [5, 13, 15]
     assert [note for note in recorder.notes if "File too large" in note and "step 10" in note]
-    assert [note for note in recorder.notes if "step 13 is written, after 3 failed attempts" in note]
-    assert recorder.notes[2:] == ["best.pt is step 13: step 10, the best one, could not be written"]
+    assert [note for note in recorder.notes if "saved step 13 after 3 failed attempts" in note]
+    assert recorder.notes[2:] == ["best.pt is step 13: the best step, 10, could not be saved"]
     assert differing(whole.state.state_dict(), run.state.state_dict()) == []
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "run/metrics.jsonl").read_bytes()
 
@@ -84,8 +85,8 @@ def test_a_full_disk_is_seen_before_it_is_written_to(
     recorder = Recorder()
     carry_out(run, recorder)
     assert recorder.saved_steps[:2] == [5, 11]
-    assert "step 10 is not written (no room: it takes" in recorder.notes[0]
-    assert "5.0 kB are free" in recorder.notes[0]
+    assert "could not save step 10 (not enough disk space: needs" in recorder.notes[0]
+    assert "5.0 kB free" in recorder.notes[0]
 
 
 def test_a_best_step_that_is_not_written_leaves_its_name_to_the_next(
@@ -98,7 +99,7 @@ def test_a_best_step_that_is_not_written_leaves_its_name_to_the_next(
         run.train(recorder, stop, stop_at_step=15)
     assert run.state.best_step == 10
     assert CheckpointStore(tmp_path / "run").best_step() == 11
-    assert recorder.notes[-1] == "best.pt is step 11: step 10, the best one, could not be written"
+    assert recorder.notes[-1] == "best.pt is step 11: the best step, 10, could not be saved"
 
 
 def test_the_estimate_is_just_above_the_size(tmp_path: Path, dataset: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_run_whose_checkpoint_will_not_fit_does_not_begin(
 ) -> None:
     run, recorder = prepare(dataset, tmp_path / "run")
     monkeypatch.setattr(disk_space, "free_bytes", lambda directory: 5000)
-    with pytest.raises(CheckpointError, match=r"it takes at least .* kB, 5.0 kB are free"):
+    with pytest.raises(CheckpointError, match=r"needs at least .* kB, 5.0 kB free"):
         carry_out(run, recorder)
     assert recorder.steps == []
     assert not (tmp_path / "run/config.yaml").exists()
@@ -124,18 +125,18 @@ def test_a_disk_that_will_fill_up_is_named_at_the_start(
     run, recorder = prepare(dataset, tmp_path / "run")
     monkeypatch.setattr(disk_space, "free_bytes", lambda directory: 2_000_000)
     carry_out(run, recorder)
-    assert "and the run wants up to 5 at once" in recorder.notes[0]
+    assert "the run keeps up to 5 at once" in recorder.notes[0]
 
 
 def test_a_run_whose_last_checkpoint_is_not_written_says_so(tmp_path: Path, dataset: Path) -> None:
     run, _ = prepare(dataset, tmp_path / "run")
     recorder = Acting(step_28=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)))
     try:
-        with pytest.raises(TrmError, match="step 30 cannot be written") as caught:
+        with pytest.raises(TrmError, match="could not save the last checkpoint, of step 30") as caught:
             carry_out(run, recorder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert "goes on after step 25" in str(caught.value.hint)
+    assert "continues after step 25" in str(caught.value.hint)
     assert CheckpointStore(tmp_path / "run").steps()[-1] == 25
 
 
@@ -219,9 +220,9 @@ def test_sigusr1_is_noticed_while_the_run_waits_for_data(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, recorder = prepare(dataset, tmp_path / "run")
-    store, original, seen = CheckpointStore(tmp_path / "run"), BoundData.train_batch, []
+    store, original, seen = CheckpointStore(tmp_path / "run"), TrainBatches.train_batch, []
 
-    def slow(self: BoundData, step: int) -> dict:
+    def slow(self: TrainBatches, step: int) -> dict:
         if step == 9:
             while recorder.steps[-1:] != [8]:
                 time.sleep(0.01)
@@ -232,7 +233,7 @@ def test_sigusr1_is_noticed_while_the_run_waits_for_data(
             seen.extend(store.steps())
         return original(self, step)
 
-    monkeypatch.setattr(BoundData, "train_batch", slow)
+    monkeypatch.setattr(TrainBatches, "train_batch", slow)
     carry_out(run, recorder)
     assert seen == [5, 8]
     assert run.state.step == 30

@@ -15,7 +15,7 @@ from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.hardware import devices
 from trm_cli.training.hardware.devices import choose_compile, choose_precision, choose_tf32
 from trm_cli.training.hardware.machine import Machine
-from trm_cli.training.run.run_directory import CONFIG, IDENTITY
+from trm_cli.training.run_files import CONFIG, IDENTITY
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from trm_cli.training.memory import preflight as preflight_module
 from trm_cli.training.memory.kept_estimate import keep, kept_or_new
 from trm_cli.training.memory.ledger import Ledger, weightless
 from trm_cli.training.memory.preflight import Preflight, Task, _carried_out, estimate
-from trm_cli.training.run.run_directory import MEMORY
-from trm_cli.training.run.session import make_model, make_state
+from trm_cli.training.run.build import make_model, make_state
+from trm_cli.training.run_files import MEMORY
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.step import StepSettings, update
 from trm_cli.workflows.train import _train_within_memory

@@ -1,4 +1,4 @@
-"""A sink may fail, and the run goes on; W&B works offline without an account and never asks."""
+"""A logger may fail, and the run continues; W&B works offline without an account and never asks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.training.runs import prepare, records, train
-from trm_cli.training.recording.loggers import GuardedLogger, WandbSink, wandb_mode
+from trm_cli.training.recording.loggers import GuardedLogger, WandbLogger, wandb_mode
+from trm_cli.training.run_files import read_identity
 from trm_cli.training.signals import StopRequest
 
 
@@ -27,7 +28,7 @@ class Broken:
             raise RuntimeError("the service is gone\nwith details")
 
     def close(self) -> None:
-        raise AssertionError("a sink that is switched off is not closed")
+        raise AssertionError("a logger that is disabled is not closed")
 
 
 def test_a_failing_sink_is_told_once_and_switched_off() -> None:
@@ -36,7 +37,7 @@ def test_a_failing_sink_is_told_once_and_switched_off() -> None:
     for step in range(6):
         logger.write(step, {})
     logger.close()
-    assert told == ["Service failed and is switched off: RuntimeError: the service is gone"]
+    assert told == ["Service failed and is disabled: RuntimeError: the service is gone"]
 
 
 def test_a_sink_that_does_not_open_is_told_and_ignored() -> None:
@@ -47,7 +48,7 @@ def test_a_sink_that_does_not_open_is_told_and_ignored() -> None:
 
     logger = GuardedLogger("Service", refuse, told.append)
     logger.write(1, {})
-    assert told == ["Service failed and is switched off: OSError: no room"]
+    assert told == ["Service failed and is disabled: OSError: no room"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_wandb_writes_an_offline_run_without_an_account(tmp_path: Path, monkeypa
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     told: list[str] = []
-    logger = WandbSink(
+    logger = WandbLogger(
         mode="offline",
         project="trm",
         run_id="abc123",
@@ -139,7 +140,7 @@ def test_without_tensorboard_one_warning_and_the_run_goes_on(
     with StopRequest() as stop:
         run.train(recorder, stop)
     (warning,) = recorder.notes
-    assert "TensorBoard failed and is switched off" in warning
+    assert "TensorBoard failed and is disabled" in warning
     assert "pip install 'trm[tensorboard]'" in warning
     assert run.state.step == 30
 
@@ -195,7 +196,7 @@ def test_an_unreachable_service_is_told_once_and_the_run_is_logged_offline(
         run.train(recorder, stop)
     assert Service.opened == ["offline"]
     assert [note for note in recorder.notes if "cannot be reached (connection refused)" in note] == recorder.notes[1:2]
-    run_id = run.directory.identity()["run"]
+    run_id = read_identity(run.directory.path)["run"]
     assert recorder.notes[2].endswith(f"wandb sync {tmp_path / 'run/wandb'}/*run-*-{run_id}")
     assert len(recorder.notes) == 3
     assert run.state.step == 30
@@ -209,7 +210,7 @@ def test_a_run_that_goes_on_is_the_same_run_at_the_service(
     for stop in (2, 4):
         run = train(dataset, tmp_path / "run", "wandb=offline", stop_at_step=stop)
     other = train(dataset, tmp_path / "other", "wandb=offline", stop_at_step=2)
-    mine, its = (one.directory.identity()["run"] for one in (run, other))
+    mine, its = (read_identity(one.directory.path)["run"] for one in (run, other))
     assert Service.ids == [(mine, "allow"), (mine, "allow"), (its, "allow")]
     assert mine != its
 
@@ -230,5 +231,5 @@ def test_a_service_that_does_not_take_the_rest_ends_with_a_line(
     run, recorder = prepare(dataset, tmp_path / "run", "wandb=offline")
     with StopRequest() as stop:
         assert run.train(recorder, stop, stop_at_step=2) == 0
-    assert "Weights & Biases failed and is switched off: TimeoutError: it has not taken the rest" in recorder.notes[-1]
+    assert "Weights & Biases failed and is disabled: TimeoutError: the upload did not finish" in recorder.notes[-1]
     assert "wandb sync" in recorder.notes[-1]

@@ -30,7 +30,7 @@ def test_settings_that_make_another_run_take_the_weights_alone_and_say_so(
     file = f"load_checkpoint={tmp_path / 'first/latest.pt'}"
     run, recorder = prepare(data, tmp_path / "second", *TABLE, now, file, arch="trm_sudoku_att")
     (told,) = recorder.notes
-    assert f"was trained with another {named}: its weights are taken, and the run starts at step 0" in told
+    assert f"was trained with another {named}: only its weights are loaded, and the run starts at step 0" in told
     assert (run.state.step, run.state.carry) == (0, None)
     assert differing(first.state.model.state_dict(), run.state.model.state_dict()) == []
     table = run.state.model.state_dict()["puzzle_embedding.weight"]

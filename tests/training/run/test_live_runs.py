@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trm_cli.training.checkpoint import checkpoint_file, inventory
+from trm_cli.training.checkpoint import checkpoint_format, checkpoint_io, inventory
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run.find_run import known_runs
 
@@ -20,17 +20,17 @@ def test_a_checkpoint_that_is_pruned_meanwhile_is_not_listed(
     (tmp_path / "run.json").write_text(json.dumps({"run": "r", "dataset": {}, "threads": 1}))
     store = CheckpointStore(tmp_path)
     for step in (5, 10):
-        checkpoint_file.save_checkpoint(store.path(step), {"step": step}, {"step": step, "run": "r"})
+        checkpoint_format.save_file(store.path(step), {"step": step}, {"step": step, "run": "r"})
 
     def pruned(path: Path) -> dict[str, Any]:
         if moment == "before it is read":
             store.path(5).unlink(missing_ok=True)
-        summary = checkpoint_file.verify_checkpoint(path)
+        summary = checkpoint_io.verify_checkpoint(path)
         store.path(5).unlink(missing_ok=True)
         return summary
 
     monkeypatch.setattr(inventory, "verify_checkpoint", pruned)
-    (entry,) = inventory.inventory(tmp_path, verified=True)
+    (entry,) = inventory.inventory(store, verified=True)
     assert (entry.step, entry.problem, entry.verified) == (10, None, True)
 
 

@@ -28,13 +28,15 @@ from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.evaluation.solving.puzzle import solve
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
-from trm_cli.training.run.session import Datasets, Machine, Run
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.puzzle_table import TABLE
+from trm_cli.training.run.datasets import Datasets
+from trm_cli.training.run.run import Run
 from trm_cli.training.run.trained_model import load_trained
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 from trm_cli.training.transfer.importing import Imported, ImportRequest, import_weights
-from trm_cli.training.transfer.layout import TABLE
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -152,7 +154,7 @@ def test_unknown_names_are_listed_and_begin_with_the_mean_only_when_asked(data: 
 
 def test_a_table_without_names_is_refused_even_where_the_numbers_agree(data: Path, tmp_path: Path) -> None:
     state = state_dict("attention", len(NAMES))
-    with pytest.raises(CheckpointError, match=r"5 rows, .* 5 identifiers, and nothing says which row") as caught:
+    with pytest.raises(CheckpointError, match=r"5 rows, .* 5 identifiers; which row belongs") as caught:
         bring(tmp_path, state, identifiers=None)
     assert "--new-puzzle-table" in (caught.value.hint or "")
     (tmp_path / "short.json").write_text(json.dumps(NAMES[:3]))
@@ -178,8 +180,8 @@ def test_a_file_for_another_architecture_is_explained(data: Path, tmp_path: Path
     with pytest.raises(CheckpointError) as caught:
         bring(tmp_path, state_dict("mlp_t", len(NAMES)))
     message = caught.value.message
-    assert "not in the file: L_level.layers.0.out, L_level.layers.0.qkv" in message
-    assert "in the file alone: L_level.layers.0.token_down, L_level.layers.0.token_gate_up" in message
+    assert "missing in the file: L_level.layers.0.out, L_level.layers.0.qkv" in message
+    assert "unknown in the file: L_level.layers.0.token_down, L_level.layers.0.token_gate_up" in message
     wide = state_dict("attention", len(NAMES))
     wide[COMPILED + "lm_head.weight"] = torch.zeros(9, 16)
     with pytest.raises(CheckpointError, match=r"lm_head is \[9, 16\] in the file and \[7, 16\] here \(vocabulary"):
@@ -197,7 +199,7 @@ def test_architectures_that_fit_are_named(tmp_path: Path) -> None:
     weights = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     with pytest.raises(CheckpointError) as caught:
         require_fit(ForeignWeights(tmp_path, weights, "auto", True), compose(None, ["arch=trm"]).config, metadata)
-    assert caught.value.hint == "of the architectures here, hrm would fit this file and this dataset"
+    assert caught.value.hint == "architectures that fit this file and this dataset: hrm"
 
 
 class _Payload:
@@ -235,7 +237,7 @@ def test_code_in_a_file_is_never_run(data: Path, tmp_path: Path, monkeypatch: py
 
 def test_a_run_is_not_written_over(data: Path, tmp_path: Path) -> None:
     bring(tmp_path, state_dict("attention", len(NAMES)))
-    with pytest.raises(CheckpointError, match="is a run already"):
+    with pytest.raises(CheckpointError, match="already contains a run"):
         bring(tmp_path, state_dict("attention", len(NAMES)))
 
 

@@ -27,13 +27,13 @@ def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
     rows = table("file", "step", "size", "is", "state", right=(1, 2))
     for entry in entries:
         names = [name for name, true in (("latest", entry.latest), ("best", entry.best)) if true]
-        names += [f"{entry.parts} parts"] * (entry.parts > 1)
+        names += [f"{entry.parts} shards"] * (entry.parts > 1)
         state = (
             "of another run"
             if entry.foreign
             else "damaged"
             if entry.problem
-            else "whole"
+            else "valid"
             if entry.verified
             else "not verified"
         )
@@ -44,15 +44,15 @@ def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
 
 
 def imported_view(done: Imported) -> Group:
-    """What came in, and what can be done with it."""
+    """What was imported, and the next commands."""
     rows = facts()
-    names = "of the original code" if done.original_names else "as here"
+    names = "of the original code" if done.original_names else "of trm"
     rows.add_row("weights", f"{done.weights} tensors, names {names}, for {done.architecture}")
     if done.table_rows:
         new = done.table_rows - done.known_rows
-        parts = [f"{done.known_rows:,} of {done.table_rows:,} rows are the file's own"]
-        parts += [f"{new:,} begin with its mean"] * bool(new)
-        parts += [f"{done.unused_rows:,} of the file's are not used"] * bool(done.unused_rows)
+        parts = [f"{done.known_rows:,} of {done.table_rows:,} rows matched"]
+        parts += [f"{new:,} initialised with the mean"] * bool(new)
+        parts += [f"{done.unused_rows:,} of the file's rows unused"] * bool(done.unused_rows)
         rows.add_row("puzzle table", "; ".join(parts))
     rows.add_row("dataset", done.dataset)
     rows.add_row("run", done.run)
@@ -60,7 +60,7 @@ def imported_view(done: Imported) -> Group:
 
 
 def exported_view(done: Exported) -> Group:
-    """What went out."""
+    """What was exported."""
     rows = facts()
     kind = {"ema": "averaged weights", "raw": "raw weights"}[done.weights]
     rows.add_row("from", f"{done.checkpoint}, step {done.step:,}, {kind}")
@@ -69,13 +69,13 @@ def exported_view(done: Exported) -> Group:
 
 
 def consolidated_view(done: Consolidated) -> Group:
-    """What became one file."""
-    made = f"of {done.parts} parts" if done.parts > 1 else "it was one file already"
+    """What was consolidated."""
+    made = f"assembled from {done.parts} shards" if done.parts > 1 else "a single file already"
     return Group(Text(f"{done.file}: step {done.step:,}, {made}, {disk_size(done.bytes)}"))
 
 
 def prune_table(directory: Path, decisions: Sequence[Decision], *, dry_run: bool) -> Group:
-    """One row a file: what becomes of it, and why."""
+    """One row a file: kept or deleted, and why."""
     if not decisions:
         return Group(Text(f"{directory} has no checkpoint yet"))
     gone = "would be deleted" if dry_run else "deleted"

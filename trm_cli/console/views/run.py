@@ -15,9 +15,9 @@ from trm_cli.units import duration, memory_size
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.preflight import Preflight
     from trm_cli.training.run.config_drift import Difference
-    from trm_cli.training.run.session import Machine
     from trm_cli.workflows.cpu_cost import Cost
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint in parts becomes an ordinary file, which any program can open."""
+"""Convert a sharded checkpoint to a single file, which any program can open."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from typing import Any
 import torch
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_file import save_checkpoint
-from trm_cli.training.checkpoint.checksummed_file import read_summary
+from trm_cli.training.checkpoint.checkpoint_format import read_file_summary, save_file
+from trm_cli.training.checkpoint.checkpoint_io import ShardList, with_shards
 from trm_cli.training.checkpoint.disk_space import require_free_bytes
-from trm_cli.training.checkpoint.shards import Parts, Pieces, with_parts
 from trm_cli.training.checkpoint.store import SCRATCH, CheckpointStore
-from trm_cli.training.run.trained_model import find_checkpoint
+from trm_cli.training.distributed.tensor_shards import TensorShards
 
 
 @dataclass(frozen=True)
 class Consolidated:
-    """What was made. parts: of how many; 1 where the checkpoint was an ordinary file already."""
+    """The file that was written. parts: of how many shards; 1 where the checkpoint was a single file already."""
 
     file: str
     step: int
@@ -34,26 +33,26 @@ class Consolidated:
 
 
 def choose_step(store: CheckpointStore, named: str | None, step: int | None) -> int:
-    """The step that is asked for, that of the checkpoint file which is named, or the newest. Raises CheckpointError."""
-    steps = store.steps()
+    """The step that is given, that of the checkpoint file `named`, or the newest. Raises CheckpointError."""
     if step is None and named is not None and Path(named).suffix == ".pt":
-        step = read_summary(find_checkpoint(named)).get("step")
-    if step is None and steps:
+        step = read_file_summary(Path(named)).get("step")
+    steps = store.steps()
+    if step is None:
+        if not steps:
+            raise CheckpointError(f"{store.directory} has no checkpoint yet")
         return steps[-1]
-    if step not in steps:
-        listed = ", ".join(map(str, steps)) or "none"
-        raise CheckpointError(f"{store.directory} has no checkpoint of step {step}", hint=f"it has: {listed}")
+    store.require_step(step)
     return step
 
 
 def consolidate(store: CheckpointStore, step: int, out: Path | None) -> Consolidated:
     """Write the checkpoint of `step` as one file: in its own place, or to `out`, which leaves the run as it is.
 
-    The whole is put together in files, part by part, so that it takes twice its size on the disk for a while, and
+    Tensors are assembled in files, shard by shard, which takes twice the checkpoint's size on disk for a while, and
     little memory. Raises CheckpointError.
     """
-    state, summary, path = store.load(step, joined=False)
-    listed = Parts.of(summary, path)
+    state, summary, path = store.load(step, assembled=False)
+    listed = ShardList.from_summary(summary, path)
     target = out or path
     try:
         if listed is not None or out is not None:
@@ -61,10 +60,10 @@ def consolidate(store: CheckpointStore, step: int, out: Path | None) -> Consolid
             require_free_bytes(target.parent, 2 * sum(listed.sizes if listed else (path.stat().st_size,)))
             with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=target.parent) as scratch:
                 numbers = iter(range(1 << 62))
-                whole = _on_disk(with_parts(state, summary, path), Path(scratch), numbers)
-                save_checkpoint(target, whole, {name: value for name, value in summary.items() if name != "parts"})
+                full = _on_disk(with_shards(state, summary, path), Path(scratch), numbers)
+                save_file(target, full, {name: value for name, value in summary.items() if name != "parts"})
         if out is None:
-            store.clear_parts()
+            store.delete_unlisted_shards()
         size = target.stat().st_size
     except OSError as error:
         raise CheckpointError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -72,10 +71,10 @@ def consolidate(store: CheckpointStore, step: int, out: Path | None) -> Consolid
 
 
 def _on_disk(value: Any, folder: Path, numbers: Iterator[int]) -> Any:
-    """A state with every `Pieces` put together in a file of its own, which the tensor is a map of."""
+    """A state with every `TensorShards` assembled in a file of its own, as a memory-mapped tensor."""
     if isinstance(value, dict):
         return {name: _on_disk(item, folder, numbers) for name, item in value.items()}
-    if not isinstance(value, Pieces):
+    if not isinstance(value, TensorShards):
         return value
     size = value.shape.numel()
     if not size:

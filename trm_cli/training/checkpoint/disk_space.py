@@ -1,4 +1,4 @@
-"""Room on disk: how large a checkpoint will be, and whether it fits, asked before a byte of it is written."""
+"""Estimate the size of a checkpoint and check that it fits on the disk, before a byte of it is written."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _FIXED_BYTES = 1 << 16
 
 
 def checkpoint_bytes(state: Any) -> int:
-    """An upper estimate of the size in bytes of a state of nested dicts, lists and tensors on disk, with all parts."""
-    from trm_cli.training.distributed.local_shards import is_shard  # here, as in `_tensors`
+    """An upper estimate of the size in bytes of a state of nested dicts, lists and tensors on disk, shards included."""
+    from trm_cli.training.distributed.tensor_shards import is_sharded  # here, as in `_tensors`
 
     tensors = list(_tensors(state))
-    whole = [tensor.untyped_storage() for tensor in tensors if not is_shard(tensor)]
-    sizes = {storage.data_ptr(): storage.nbytes() for storage in whole}
-    # The parts of all processes lie on one disk.
-    parts = sum(tensor.numel() * tensor.element_size() for tensor in tensors if is_shard(tensor))
-    return _FIXED_BYTES + sum(sizes.values()) + parts + _ENTRY_BYTES * len(tensors)
+    unsharded = [tensor.untyped_storage() for tensor in tensors if not is_sharded(tensor)]
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in unsharded}
+    # The shards of all processes lie on one disk.
+    shards = sum(tensor.numel() * tensor.element_size() for tensor in tensors if is_sharded(tensor))
+    return _FIXED_BYTES + sum(sizes.values()) + shards + _ENTRY_BYTES * len(tensors)
 
 
 def free_bytes(directory: Path) -> int:
@@ -40,7 +40,7 @@ def free_bytes(directory: Path) -> int:
 
 
 def require_disk_space(directory: Path, state: dict[str, Any]) -> None:
-    """Raise OSError (ENOSPC), with both numbers, where a checkpoint of `state` will not fit."""
+    """Raise OSError (ENOSPC), with both numbers, where a checkpoint of `state` does not fit."""
     require_free_bytes(directory, checkpoint_bytes(state))
 
 
@@ -48,7 +48,7 @@ def require_free_bytes(directory: Path, needed: int) -> None:
     """Raise OSError (ENOSPC), with both numbers, where so many bytes will not fit."""
     free = free_bytes(directory)
     if needed > free:
-        raise OSError(errno.ENOSPC, f"no room: it takes {disk_size(needed)} and {disk_size(free)} are free")
+        raise OSError(errno.ENOSPC, f"not enough disk space: needs {disk_size(needed)}, {disk_size(free)} free")
 
 
 def require_space_for_one_checkpoint(directory: Path, state: dict[str, Any], optimizer: Optimizer) -> None:
@@ -61,20 +61,19 @@ def require_space_for_one_checkpoint(directory: Path, state: dict[str, Any], opt
     needed, free = checkpoint_bytes(state) + moments, free_bytes(directory)
     if needed > free:
         raise CheckpointError(
-            f"no room for a checkpoint in {directory}: it takes at least {disk_size(needed)}, "
-            f"{disk_size(free)} are free",
-            hint="free some room, or choose another checkpoint_path",
+            f"no space for a checkpoint in {directory}: needs at least {disk_size(needed)}, {disk_size(free)} free",
+            hint="free some space, or choose another checkpoint_path",
         )
 
 
 def disk_space_warning(directory: Path, state: dict[str, Any], *, files: int) -> str | None:
-    """After the first update, when the state is complete: what to tell where `files` checkpoints will not fit."""
+    """The warning where `files` checkpoints of a complete state will not fit; None where they will."""
     needed, free = checkpoint_bytes(state), free_bytes(directory)
     if needed * files <= free:
         return None
     return (
-        f"{directory} has room for {free // needed:,} checkpoints of {disk_size(needed)}, and the run wants up to "
-        f"{files} at once: free some room, or lower keep_checkpoints"
+        f"disk space in {directory} for {free // needed:,} checkpoints of {disk_size(needed)}; the run keeps up to "
+        f"{files} at once: free some space, or lower keep_checkpoints"
     )
 
 

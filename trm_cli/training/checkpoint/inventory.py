@@ -1,24 +1,21 @@
-"""What lies in a run directory, without loading any of it."""
+"""List the checkpoints of a run, without loading any of them."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_file import read_summary, stored_bytes, verify_checkpoint
-from trm_cli.training.checkpoint.shards import Parts
+from trm_cli.training.checkpoint.checkpoint_io import ShardList, read_summary, stored_bytes, verify_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
-from trm_cli.training.run.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One checkpoint. problem: why it cannot be used, None where nothing is known against it.
+    """One checkpoint. problem: why it cannot be used, None where no fault is known.
 
-    bytes: with all of its parts. foreign: it is whole, but of another run.
+    bytes: of all its files. parts: how many shards. foreign: it is valid, but of another run.
     """
 
     file: str
@@ -36,13 +33,11 @@ class Entry:
         return asdict(self)
 
 
-def inventory(directory: Path, *, verified: bool) -> list[Entry]:
+def inventory(store: CheckpointStore, *, verified: bool) -> list[Entry]:
     """Every checkpoint of a run, oldest first. verified: read every byte, instead of only the summary at the end.
 
-    A run that trains meanwhile may delete some: those are left out. Raises CheckpointError where the directory does not
-    say whose checkpoints it holds.
+    A run that trains meanwhile may delete some: those are left out.
     """
-    store = RunDirectory(directory).store()
     entries = []
     for step in store.steps():
         with suppress(FileNotFoundError):
@@ -51,13 +46,13 @@ def inventory(directory: Path, *, verified: bool) -> list[Entry]:
 
 
 def _entry(store: CheckpointStore, step: int, *, verified: bool) -> Entry:
-    """One of them. Raises FileNotFoundError where it is gone."""
+    """Describe one checkpoint. Raises FileNotFoundError where it is gone."""
     path = store.path(step)
     problem, foreign, parts = None, False, 1
     try:
         summary = verify_checkpoint(path) if verified else read_summary(path)
         foreign = store.run is not None and summary.get("run") != store.run
-        listed = Parts.of(summary, path)
+        listed = ShardList.from_summary(summary, path)
         parts = len(listed.sizes) if listed else 1
         store.require_own(path, step, summary)
     except CheckpointError as error:

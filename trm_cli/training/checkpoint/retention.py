@@ -1,20 +1,20 @@
-"""Which checkpoints of a run may go: decided first, with a reason for each, then carried out."""
+"""Decide which checkpoints of a run are kept, with a reason for each, then delete the others."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_file import delete_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint
 from trm_cli.training.checkpoint.inventory import Entry, inventory
+from trm_cli.training.checkpoint.store import CheckpointStore
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one checkpoint file, and why. bytes: its size."""
+    """Whether one checkpoint is kept, and why. bytes: its size."""
 
     file: str
     step: int
@@ -27,21 +27,21 @@ class Decision:
         return asdict(self)
 
 
-def decide(directory: Path, *, keep: int, milestones: Container[int]) -> list[Decision]:
-    """Read every checkpoint of a run and decide, oldest first, whether it stays.
+def decide(store: CheckpointStore, *, keep: int, milestones: Container[int]) -> list[Decision]:
+    """Verify every checkpoint of a run and decide, oldest first, whether it is kept.
 
-    The newest `keep` whole ones stay, what `latest.pt` and `best.pt` name, and the milestones. A damaged file is no use
-    to anybody, but it goes only where a whole one is there. What belongs to another run is not ours to delete.
-    Raises CheckpointError where there are files and none of them is whole.
+    The newest `keep` valid ones are kept, those that `latest.pt` and `best.pt` point at, the milestones, and whatever
+    belongs to another run. A damaged file is deleted only where a valid one exists.
+    Raises CheckpointError where there are files and none of them is valid.
     """
-    entries = inventory(directory, verified=True)
-    whole = [entry.step for entry in entries if entry.problem is None]
-    if entries and not whole:
+    entries = inventory(store, verified=True)
+    valid = [entry.step for entry in entries if entry.problem is None]
+    if entries and not valid:
         raise CheckpointError(
-            f"none of the {len(entries)} checkpoint files in {directory} is whole, so none is deleted",
-            hint="`trm checkpoints verify` says what is wrong with each",
+            f"no valid checkpoint among the {len(entries)} files in {store.directory}: nothing was deleted",
+            hint="`trm checkpoints verify` shows the fault of each",
         )
-    newest = whole[-keep:]
+    newest = valid[-keep:]
     return [_decide(entry, newest, milestones) for entry in entries]
 
 
@@ -61,13 +61,13 @@ def _decide(entry: Entry, newest: list[int], milestones: Container[int]) -> Deci
     return Decision(entry.file, entry.step, entry.bytes, bool(reasons), reason)
 
 
-def prune_checkpoints(directory: Path, decisions: list[Decision]) -> int:
-    """Delete what was decided on; returns the bytes that are free now. Raises CheckpointError where the disk fails."""
+def prune_checkpoints(store: CheckpointStore, decisions: list[Decision]) -> int:
+    """Delete what is not kept; returns the bytes freed. Raises CheckpointError where the disk fails."""
     freed = 0
     for decision in decisions:
         if decision.keep:
             continue
-        path = directory / decision.file
+        path = store.path(decision.step)
         try:
             delete_checkpoint(path)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What must be the same in every process, and is looked at where a difference would go unnoticed."""
+"""Check that all processes have the same data and the same weights, where a difference would go unnoticed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from trm_cli.errors import DatasetError, TrmError
 from trm_cli.training.distributed.process_group import ProcessGroup
 
-_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def require_same_data_on_all_ranks(fingerprint: str, process_group: ProcessGroup) -> None:
@@ -21,16 +21,16 @@ def require_same_data_on_all_ranks(fingerprint: str, process_group: ProcessGroup
         )
 
 
-def check_alike(tensors: dict[str, Tensor], process_group: ProcessGroup) -> None:
+def require_same_weights_on_all_ranks(tensors: dict[str, Tensor], process_group: ProcessGroup) -> None:
     """Raise TrmError unless every process has the same bits."""
-    number = sum(int(_words(tensor).sum(dtype=torch.int64)) for tensor in tensors.values()) % 2**62
+    number = sum(int(_as_integers(tensor).sum(dtype=torch.int64)) for tensor in tensors.values()) % 2**62
     if process_group.largest([number, -number]) != [number, -number]:
         raise TrmError(
-            "the processes of this run have drifted apart: their weights are no longer the same",
-            hint="the last checkpoint is sound; check that all machines have the same torch, driver and kind of device",
+            "the weights of this run differ between its processes",
+            hint="the last checkpoint is valid; check that all machines have the same torch, driver and kind of device",
         )
 
 
-def _words(tensor: Tensor) -> Tensor:
+def _as_integers(tensor: Tensor) -> Tensor:
     """The bits of a tensor as whole numbers."""
-    return tensor.detach().contiguous().reshape(-1).view(_WHOLE[tensor.element_size()])
+    return tensor.detach().contiguous().reshape(-1).view(_INTEGERS[tensor.element_size()])

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.errors import TrmError
-from trm_cli.training.distributed.local_shards import is_shard
 from trm_cli.training.distributed.process_group import ProcessGroup
+from trm_cli.training.distributed.tensor_shards import is_sharded
 
 #: Numbers summed in one exchange: large enough that its start costs nothing, small enough to be a small part of memory.
 _BUCKET = 16_000_000
@@ -32,7 +32,7 @@ def reduce_gradients(
     if process_group.count == 1:
         return
     # FSDP has summed the gradients of sharded parameters.
-    dense = [parameter for parameter in parameters if parameter.grad is not None and not is_shard(parameter)]
+    dense = [parameter for parameter in parameters if parameter.grad is not None and not is_sharded(parameter)]
     sparse = None if table is None else table.grad
     most = _most_rows(dense, sparse, process_group)
     buckets = [(bucket, torch.cat([p.grad.reshape(-1) for p in bucket])) for bucket in _buckets(dense)]  # type: ignore[union-attr]

@@ -1,8 +1,8 @@
-"""Start a command as several processes on this machine, and end as they end. Standard library only.
+"""Launch a command as several processes on this machine and return their exit status. Standard library only.
 
 The processes get a session of their own: Ctrl-C reaches the launcher alone, and each of them exactly once through it (a
-second one means "at once"). When one fails, the others have nobody to compute with: they are given a few seconds to
-notice, then killed, which no checkpoint minds. When the launcher itself is killed, they are killed with it.
+second one means "at once"). When one fails, the others cannot continue: they get a few seconds to notice, then are
+killed, which does no harm to a checkpoint. When the launcher itself is killed, they are killed with it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from trm_cli.errors import ExitCode
 
 #: Holds the launcher's process id in the processes that it starts.
 LAUNCHER = "TRM_LAUNCHER"
-#: Holds the end of a pipe into which a process writes how it lost contact: told only where nobody knows better.
+#: Holds the end of a pipe into which a process writes how it lost contact: printed where no better reason is known.
 _REASONS = "TRM_LAUNCHER_REASONS"
 #: Exit status of a process that ends because another one has.
 LOST_CONTACT = 76
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _GRACE_SECONDS = 5.0
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
 _HINT = "hint: the same command, or `trm resume RUN`, continues from the last checkpoint"
 
@@ -39,7 +39,7 @@ def launched_by_us() -> bool:
 
 
 def follow_launcher() -> None:
-    """Die with the launcher (where the system offers that): orphans would go on holding the run directory."""
+    """Die with the launcher (where the system offers that): an orphan would keep the run directory locked."""
     if not launched_by_us() or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -47,8 +47,8 @@ def follow_launcher() -> None:
         os._exit(LOST_CONTACT)  # it died before we asked
 
 
-def leave_word(reason: str) -> None:
-    """Let the launcher know how this process lost contact. The others may have the better reason; it knows them all."""
+def report_reason(reason: str) -> None:
+    """Report to the launcher how this process lost contact; it prints the best of all reasons."""
     with suppress(OSError):  # it is gone itself
         os.write(int(os.environ[_REASONS]), f"{reason}\n".encode())
 
@@ -83,7 +83,7 @@ def launch(command: Sequence[str], count: int, notify: Callable[[str], None]) ->
             signal.signal(number, handler)
         os.close(reader)
         os.close(writer)
-    return _verdict(codes, received, reason, notify)
+    return _exit_status(codes, received, reason, notify)
 
 
 def _start(command: Sequence[str], rank: int, count: int, port: int, reasons: int) -> subprocess.Popen[bytes]:
@@ -120,11 +120,11 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
                     process.kill()
                     process.wait()
                     ended[rank] = LOST_CONTACT
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return list(ended.values())
 
 
-def _verdict(codes: Sequence[int], received: Sequence[int], reason: str, notify: Callable[[str], None]) -> int:
+def _exit_status(codes: Sequence[int], received: Sequence[int], reason: str, notify: Callable[[str], None]) -> int:
     """One exit status for all: that of the first process that failed by itself. reason: how contact was first lost."""
     own = [code for code in codes if code not in (0, LOST_CONTACT)]
     killed = [-code for code in own if code < 0]

@@ -1,10 +1,10 @@
-"""FSDP2 for a model whose weights, moments and average do not fit on every device: each process keeps a part of them.
+"""FSDP2 for a model whose weights, moments and average do not fit on every device: each process keeps a shard.
 
 The model is one unit. Its weights are gathered for the forward and the backward of a step, because the recursion uses
 all of them again and again and casts them once; the weights between steps, both moments and the average, most of what a
-small batch needs, stay in parts. Gradients are summed and scattered by FSDP instead of by `gradients.py`. The puzzle
-table stays whole everywhere: its gradient is sparse. Each process writes its part of a checkpoint (`part_saving.py`)
-and reads no more than its part of one, in however many parts that is; so a run may change its sharding when it goes on.
+small batch needs, stay sharded. Gradients are summed and scattered by FSDP instead of by `gradient_sum.py`. The puzzle
+table is not sharded: its gradient is sparse. Each process writes its shard of a checkpoint (`sharded_saving.py`) and
+reads only its own rows of one, in however many shards that is; so a run may change its sharding when it continues.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from trm_cli.errors import UsageError
-from trm_cli.training.checkpoint.shards import MOST_PARTS
-from trm_cli.training.distributed.local_shards import part_like
+from trm_cli.training.distributed.tensor_shards import shard_like
+
+#: Of the 65,535 bytes of a checkpoint's summary each shard takes up to 88, and the configuration takes what is left.
+MAX_SHARDS = 512
 
 
 def shard(model: nn.Module, *, count: int, device_type: str, precision: str) -> None:
@@ -28,10 +30,10 @@ def shard(model: nn.Module, *, count: int, device_type: str, precision: str) -> 
             "sharding=fsdp and precision=float16 do not go together: no process sees whether all gradients are finite",
             hint="use precision=bfloat16 or float32",
         )
-    if count > MOST_PARTS:
+    if count > MAX_SHARDS:
         raise UsageError(
-            f"a checkpoint has up to {MOST_PARTS} parts, and this sharded run {count} processes",
-            hint=f"start at most {MOST_PARTS}, or use sharding=none where the model fits on each device",
+            f"sharding=fsdp takes up to {MAX_SHARDS} processes, not {count}: a checkpoint has a shard for each",
+            hint=f"start at most {MAX_SHARDS}, or use sharding=none where the model fits on each device",
         )
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -54,7 +56,7 @@ def shard(model: nn.Module, *, count: int, device_type: str, precision: str) -> 
 
 @contextmanager
 def gathered(model: nn.Module, *, sharded: bool) -> Iterator[None]:
-    """Within the block the weights are whole, for uses of the model other than calling it; they stay as they are."""
+    """Within the block the weights are gathered, for uses of the model other than calling it; they are not changed."""
     if not sharded:
         yield
         return
@@ -65,23 +67,23 @@ def gathered(model: nn.Module, *, sharded: bool) -> Iterator[None]:
         model.reshard()  # type: ignore[operator]
 
 
-def in_parts(state: dict[str, Any], model: nn.Module, trunk: list[nn.Parameter]) -> dict[str, Any]:
-    """A state of whole tensors for a model that is sharded. trunk: the optimizer's parameters, in its order."""
-    average = None if state["ema"] is None else weights_in_parts(state["ema"], model)
+def shard_state(state: dict[str, Any], model: nn.Module, trunk: list[nn.Parameter]) -> dict[str, Any]:
+    """Shard a full state as `model` is sharded. trunk: the optimizer's parameters, in its order."""
+    average = None if state["ema"] is None else shard_weights(state["ema"], model)
     optimizer = state["trunk_optimizer"]
     moments = {
-        index: {name: _moment(value, trunk[index]) for name, value in entry.items()}
+        index: {name: _shard_moment(value, trunk[index]) for name, value in entry.items()}
         for index, entry in optimizer["state"].items()
     }
-    weights = weights_in_parts(state["model"], model)
+    weights = shard_weights(state["model"], model)
     return {**state, "model": weights, "ema": average, "trunk_optimizer": {**optimizer, "state": moments}}
 
 
-def weights_in_parts(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Whole weights by name, each sharded as that of `model` is."""
+def shard_weights(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Shard full weights by name, each as that of `model` is."""
     now = model.state_dict()
-    return {name: part_like(value, now[name]) if name in now else value for name, value in weights.items()}
+    return {name: shard_like(value, now[name]) if name in now else value for name, value in weights.items()}
 
 
-def _moment(value: Any, parameter: nn.Parameter) -> Any:
-    return part_like(value, parameter) if hasattr(value, "shape") else value
+def _shard_moment(value: Any, parameter: nn.Parameter) -> Any:
+    return shard_like(value, parameter) if hasattr(value, "shape") else value

@@ -1,4 +1,4 @@
-"""Peers that are processes of torch.distributed: gloo between processors, NCCL between CUDA devices.
+"""A process group of torch.distributed: gloo between CPUs, NCCL between CUDA devices.
 
 Tensors are gathered as bytes, because gloo does not know every type that a carry has (bool, bfloat16).
 """
@@ -26,12 +26,12 @@ _LOOK = timedelta(seconds=1)
 
 
 class LostConnection(TrmError):
-    """Another process of the run is gone or silent; the reason is that process's to tell."""
+    """Another process of the run is gone or silent; that process reports the reason."""
 
 
 @contextmanager
 def contact() -> Iterator[None]:
-    """Turn what torch raises for a peer that is gone into LostContact."""
+    """Turn what torch raises for a process that is gone into LostConnection."""
     try:
         yield
     except RuntimeError as error:  # what gloo, NCCL and the store raise for a peer that is gone, in many words
@@ -45,10 +45,10 @@ class TorchProcessGroup(ProcessGroup):
     """One of several processes. Every method is called by all of them, in the same order."""
 
     def __init__(self, store: dist.Store, rank: int, count: int, local_count: int, device_type: str) -> None:
-        """Meet the others. Raises LostContact when they do not come."""
+        """Join the group. Raises LostConnection when they do not come."""
         self.rank, self.count, self.local_count = rank, count, local_count
         self._store = dist.PrefixStore("trm", store)
-        self._words = 0
+        self._messages = 0
         backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
         with contact():
             dist.init_process_group(
@@ -56,7 +56,7 @@ class TorchProcessGroup(ProcessGroup):
             )
 
     def sum_(self, tensors: Sequence[Tensor]) -> None:
-        """See `Peers`. All sums are under way at once."""
+        """See `ProcessGroup`. All sums are under way at once."""
         with contact():
             works = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
             for work in works:
@@ -64,7 +64,7 @@ class TorchProcessGroup(ProcessGroup):
                     work.wait()
 
     def gather(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """See `Peers`. One exchange for all tensors."""
+        """See `ProcessGroup`. One exchange for all tensors."""
         flat = [tensor.detach().reshape(len(tensor), -1).contiguous().view(torch.uint8) for tensor in tensors]
         sizes = [part.shape[1] for part in flat]
         mine = torch.cat(flat, 1)
@@ -77,11 +77,11 @@ class TorchProcessGroup(ProcessGroup):
         ]
 
     def total(self, numbers: Sequence[float]) -> list[float]:
-        """See `Peers`."""
+        """See `ProcessGroup`."""
         return self._reduced(torch.tensor(numbers, dtype=torch.float64), dist.ReduceOp.SUM)
 
     def largest(self, numbers: Sequence[int]) -> list[int]:
-        """See `Peers`."""
+        """See `ProcessGroup`."""
         return self._reduced(torch.tensor(numbers, dtype=torch.int64), dist.ReduceOp.MAX)
 
     def _reduced(self, numbers: Tensor, how: Any) -> list[Any]:
@@ -90,9 +90,9 @@ class TorchProcessGroup(ProcessGroup):
         return list(numbers.tolist())
 
     def from_first(self, make: Callable[[], Any]) -> Any:
-        """See `Peers`. Travels through the store, which has no limit on how long the first process takes."""
-        self._words += 1
-        name = f"word {self._words}"
+        """See `ProcessGroup`. Travels through the store, which has no limit on how long the first process takes."""
+        self._messages += 1
+        name = f"message {self._messages}"
         if self.first:
             value = make()
             with contact():
@@ -107,16 +107,16 @@ class TorchProcessGroup(ProcessGroup):
                 return pickle.loads(b64decode(self._store.get(name)))
 
     def state_from_first(self, make: Callable[[], Any]) -> Any:
-        """See `Peers`."""
+        """See `ProcessGroup`."""
         tensors: list[Tensor] = []
-        skeleton = self.from_first(lambda: _taken_apart(make(), tensors))
+        skeleton = self.from_first(lambda: _replace_tensors(make(), tensors))
         if not self.first:
-            tensors = [torch.empty(part.shape, dtype=part.dtype) for part in _places(skeleton)]
+            tensors = [torch.empty(part.shape, dtype=part.dtype) for part in _slots(skeleton)]
         with contact():
             for tensor in tensors:
                 if tensor.numel():
                     dist.broadcast(tensor.reshape(-1).view(torch.uint8), src=0)
-        return _put_together(skeleton, iter(tensors))
+        return _restore_tensors(skeleton, iter(tensors))
 
     def claim_failure(self) -> bool | None:
         """Whether this is the first process that fails: the one that tells the user.
@@ -130,44 +130,44 @@ class TorchProcessGroup(ProcessGroup):
             return None
 
     def leave(self) -> None:
-        """Part from the others, at the end of the run."""
+        """Leave the group, at the end of the run."""
         with contact():
             self.largest([0])  # nobody goes while another one still has something to exchange
             dist.destroy_process_group()
 
 
-class _Place:
-    """Where a tensor stood in a state."""
+class _TensorSlot:
+    """The place of a tensor in a state."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
 
 
-def _taken_apart(value: Any, tensors: list[Tensor]) -> Any:
-    """`value` with a place for each tensor; the tensors, contiguous, are appended to `tensors`."""
+def _replace_tensors(value: Any, tensors: list[Tensor]) -> Any:
+    """`value` with a slot for each tensor; the tensors, contiguous, are appended to `tensors`."""
     if isinstance(value, Tensor):
         tensors.append(value.contiguous())
-        return _Place(value)
+        return _TensorSlot(value)
     if isinstance(value, dict):
-        return {key: _taken_apart(item, tensors) for key, item in value.items()}
+        return {key: _replace_tensors(item, tensors) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_taken_apart(item, tensors) for item in value)
+        return type(value)(_replace_tensors(item, tensors) for item in value)
     return value
 
 
-def _places(value: Any) -> Iterator[_Place]:
-    if isinstance(value, _Place):
+def _slots(value: Any) -> Iterator[_TensorSlot]:
+    if isinstance(value, _TensorSlot):
         yield value
     elif isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _places(item)
+            yield from _slots(item)
 
 
-def _put_together(value: Any, tensors: Iterator[Tensor]) -> Any:
-    if isinstance(value, _Place):
+def _restore_tensors(value: Any, tensors: Iterator[Tensor]) -> Any:
+    if isinstance(value, _TensorSlot):
         return next(tensors)
     if isinstance(value, dict):
-        return {key: _put_together(item, tensors) for key, item in value.items()}
+        return {key: _restore_tensors(item, tensors) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_put_together(item, tensors) for item in value)
+        return type(value)(_restore_tensors(item, tensors) for item in value)
     return value

@@ -10,6 +10,7 @@ import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from trm_cli.training.hardware.allocator import keep_freed_memory
 from trm_cli.training.hardware.devices import (
     Choice,
     choose_compile,
@@ -19,8 +20,7 @@ from trm_cli.training.hardware.devices import (
     choose_threads,
     keep_threads,
 )
-from trm_cli.training.memory.allocator import keep_freed_memory
-from trm_cli.training.run.run_directory import RunDirectory
+from trm_cli.training.run_files import CONFIG, read_identity
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ class Machine:
     @classmethod
     def _choose(cls, config: RunConfig, seq_len: int, process_group: ProcessGroup) -> Machine:
         device = choose_device(config.device)
-        directory = RunDirectory(Path(config.checkpoint_path))
-        pinned = directory.identity()["threads"] if directory.exists() and config.threads == "auto" else None
+        run = Path(config.checkpoint_path)
+        pinned = read_identity(run)["threads"] if (run / CONFIG).exists() and config.threads == "auto" else None
         threads = (
             keep_threads(int(pinned), processes=process_group.local_count)
             if pinned

@@ -13,7 +13,7 @@ import torch
 
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.training.memory.preflight import Estimate, Task, estimate
-from trm_cli.training.run.run_directory import MEMORY
+from trm_cli.training.run_files import MEMORY
 
 _SIZES = ("global_batch_size", "micro_batch_size", "activation_checkpointing", "optimizer", "ema", "grad_clip")
 

@@ -27,9 +27,10 @@ from trm_cli.errors import TrmError
 from trm_cli.models.kernels.elementwise import rows_of_each
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.gradients import Finite
+from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.resources import free_memory
 from trm_cli.training.memory.ledger import Ledger, weighed, weightless
-from trm_cli.training.run.session import Machine, make_model, make_state
+from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
 from trm_cli.units import memory_size

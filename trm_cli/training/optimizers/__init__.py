@@ -1,1 +1,4 @@
-"""Parameter updates. The learning rate comes in with every step; no optimizer knows the schedule."""
+"""Optimizers: AdamATan2, AdamW, and sign-SGD for the puzzle table. The learning rate is passed at every step.
+
+Import nothing of training but `distributed.tensor_shards`.
+"""

@@ -16,7 +16,7 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-from trm_cli.training.distributed.local_shards import local_parts
+from trm_cli.training.distributed.tensor_shards import local_tensors
 from trm_cli.training.optimizers.eager import EagerOptimizer
 
 
@@ -79,9 +79,9 @@ class AdamATan2(EagerOptimizer):
 
     def _update(self, parameters: list[nn.Parameter], group: dict[str, Any], step: int) -> None:
         lr, (beta1, beta2) = float(group["lr"]), group["betas"]
-        gradients = local_parts(p.grad for p in parameters if p.grad is not None)
-        means = local_parts(self.state[p]["exp_avg"] for p in parameters)
-        squares = local_parts(self.state[p]["exp_avg_sq"] for p in parameters)
+        gradients = local_tensors(p.grad for p in parameters if p.grad is not None)
+        means = local_tensors(self.state[p]["exp_avg"] for p in parameters)
+        squares = local_tensors(self.state[p]["exp_avg_sq"] for p in parameters)
         torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
@@ -89,6 +89,6 @@ class AdamATan2(EagerOptimizer):
         torch._foreach_div_(scales, math.sqrt(1 - beta2**step))
         for mean, scale in zip(means, scales, strict=True):
             torch.atan2(mean, scale, out=scale)
-        weights = local_parts(parameters)
+        weights = local_tensors(parameters)
         torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
         torch._foreach_add_(weights, scales, alpha=-lr / (1 - beta1**step))

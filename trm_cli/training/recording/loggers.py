@@ -1,4 +1,4 @@
-"""Where metrics go besides `metrics.jsonl`. A sink that fails warns once and is switched off; it never stops a run."""
+"""Metric loggers: Weights & Biases and TensorBoard. One that fails warns once and is disabled; it never stops a run."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any, Protocol
 
 from trm_cli.config.schema import RunConfig
 
-#: How long a start and an end may wait for Weights & Biases.
+#: Longest wait for Weights & Biases at the start and at the end of a run.
 _WANDB_SECONDS = 20
 
 
 class Logger(Protocol):
-    """Receives every logged record of a run."""
+    """A logger receives every logged record of a run."""
 
     def write(self, step: int, record: dict[str, Any]) -> None:
         """Take the record of a step."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Finish: the run has ended."""
 
 
 class GuardedLogger:
-    """A sink that may fail: the first error is told, and ends it."""
+    """A logger that is disabled by its first error, which is reported."""
 
     def __init__(self, name: str, open_logger: Callable[[], Logger], notify: Callable[[str], None]) -> None:
         self._name = name
@@ -34,32 +34,32 @@ class GuardedLogger:
         self._attempt(lambda: setattr(self, "_logger", open_logger()))
 
     def write(self, step: int, record: dict[str, Any]) -> None:
-        """Pass a record on, if the sink still works."""
+        """Pass a record to the logger, unless it has failed."""
         if (logger := self._logger) is not None:
             self._attempt(lambda: logger.write(step, record))
 
     def close(self) -> None:
-        """Close the sink, if it still works."""
+        """Close the logger, unless it has failed."""
         if (logger := self._logger) is not None:
             self._attempt(logger.close)
 
     def _attempt(self, action: Callable[[], object]) -> None:
         try:
             action()
-        except Exception as error:  # noqa: BLE001  whatever a logger raises, the run goes on
+        except Exception as error:  # noqa: BLE001  whatever a logger raises, the run continues
             self._logger = None
-            self._notify(f"{self._name} failed and is switched off: {type(error).__name__}: {_first_line(error)}")
+            self._notify(f"{self._name} failed and is disabled: {type(error).__name__}: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0]
 
 
-def wandb_mode(wanted: str) -> str:
-    """`auto`: online where an API key is at hand, else offline; W&B itself is never asked, since it may prompt."""
-    if wanted == "auto":
-        wanted = os.environ.get("WANDB_MODE", "") or ("online" if _has_wandb_key() else "offline")
-    return "offline" if wanted == "dryrun" else wanted
+def wandb_mode(configured: str) -> str:
+    """Resolve `auto`: online where an API key is found, else offline; W&B itself is not asked, since it may prompt."""
+    if configured == "auto":
+        configured = os.environ.get("WANDB_MODE", "") or ("online" if _has_wandb_key() else "offline")
+    return "offline" if configured == "dryrun" else configured
 
 
 def _has_wandb_key() -> bool:
@@ -74,12 +74,12 @@ def _has_wandb_key() -> bool:
 def open_loggers(
     config: RunConfig, *, directory: Path, run_id: str, first_step: int, notify: Callable[[str], None]
 ) -> list[GuardedLogger]:
-    """The sinks that a configuration asks for. first_step: the first update that will be logged."""
+    """Open the loggers that are configured. first_step: the first update that will be logged."""
     loggers = []
     mode = wandb_mode(config.wandb)
     if mode != "disabled":
         if mode == "online":
-            notify(f"connecting to Weights & Biases, for at most {_WANDB_SECONDS} s (wandb=offline does without)")
+            notify(f"connecting to Weights & Biases, for at most {_WANDB_SECONDS} s (skip with wandb=offline)")
         arguments: dict[str, Any] = {
             "mode": mode,
             "project": config.wandb_project,
@@ -89,15 +89,15 @@ def open_loggers(
             "config": config.model_dump(),
             "notify": notify,
         }
-        loggers.append(GuardedLogger("Weights & Biases", lambda: WandbSink(**arguments), notify))
+        loggers.append(GuardedLogger("Weights & Biases", lambda: WandbLogger(**arguments), notify))
     if config.tensorboard:
         events = directory / "tensorboard"
-        loggers.append(GuardedLogger("TensorBoard", lambda: TensorBoardSink(events, first_step=first_step), notify))
+        loggers.append(GuardedLogger("TensorBoard", lambda: TensorBoardLogger(events, first_step=first_step), notify))
     return loggers
 
 
-class TensorBoardSink:
-    """Event files for TensorBoard. What lies there after the step that a run goes on from is hidden by TensorBoard."""
+class TensorBoardLogger:
+    """TensorBoard event files. Events after the step that a run continues from are purged by TensorBoard."""
 
     def __init__(self, directory: Path, *, first_step: int) -> None:
         try:
@@ -126,10 +126,10 @@ def _numbers(record: dict[str, Any]) -> dict[str, float]:
     }
 
 
-class WandbSink:
+class WandbLogger:
     """Weights & Biases. The run id lives in the checkpoint, so a resumed run continues the same W&B run.
 
-    Where the service cannot be reached the run is logged offline, and how to send it later is told at the end.
+    Where the service cannot be reached the run is logged offline, and the command to sync it is printed at the end.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class WandbSink:
         self._notify = notify
         self._pattern = directory / "wandb" / f"*run-*-{run_id}"
         os.environ.setdefault("WANDB_SILENT", "true")
-        # Through the environment: versions that do not know it look past it. Without it an end waits for the network.
+        # Through the environment: versions that do not know it ignore it. Without it finishing waits for the network.
         os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(_WANDB_SECONDS))
         os.environ.setdefault("WANDB_FINISH_TIMEOUT_RAISES", "true")
         import wandb
@@ -174,7 +174,7 @@ class WandbSink:
         except wandb.errors.Error as error:
             if mode != "online":
                 raise
-            notify(f"Weights & Biases cannot be reached ({_first_line(error)}): this run is logged offline")
+            notify(f"Weights & Biases cannot be reached ({_first_line(error)}); logging offline")
             mode = "offline"
             wandb.teardown()  # its service still holds the id of the run that could not be opened
             self._run = start(mode=mode, **arguments)
@@ -193,6 +193,6 @@ class WandbSink:
         try:
             self._run.finish()
         except TimeoutError as error:
-            raise TimeoutError(f"it has not taken the rest; to send that: wandb sync {self._pattern}") from error
+            raise TimeoutError(f"the upload did not finish; to complete it: wandb sync {self._pattern}") from error
         if self._offline:
-            self._notify(f"to send this run to Weights & Biases: wandb sync {self._pattern}")
+            self._notify(f"to upload this run to Weights & Biases: wandb sync {self._pattern}")

@@ -1,7 +1,7 @@
-"""`metrics.jsonl`: one line a logged step or evaluation, and nothing in it that depends on the machine or the clock.
+"""Write and read `metrics.jsonl`: one JSON object a logged step or evaluation, independent of machine and wall time.
 
-So an interrupted and continued run ends with the same file, to the byte, as one that was never stopped. How fast the
-run went stands in `timings.jsonl`.
+So an interrupted and resumed run ends with the same file, to the byte, as one that was never stopped. Speed is logged
+to `timings.jsonl`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class JsonLines:
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; it survives a kill of this process from here on.
 
-        What a full disk does not take is kept, and goes first at the next call: `sync` raises the error.
+        What a full disk does not take is kept and written first at the next call; `sync` raises the error.
         """
         self._pending += json.dumps(record, allow_nan=True).encode() + b"\n"
         with suppress(OSError):
             self._flush()
 
     def sync(self) -> None:
-        """Make all records survive a power loss; called before a checkpoint that stands on them is committed.
+        """Make all records survive a power loss; called before the checkpoint that they belong to is committed.
 
-        Raises OSError where the disk does not take them.
+        Raises OSError where the disk fails.
         """
         self._flush()
         os.fsync(self._file.fileno())
@@ -47,20 +47,23 @@ class JsonLines:
         self._file.close()
 
 
-class Nowhere:
-    """Takes what a process has to log that is not the first of its run: the same is logged there."""
+class NullLog:
+    """A log that discards its records: of every process but the first, which logs the same."""
 
     def write(self, record: dict[str, Any]) -> None:
-        """Take a record."""
+        """Discard a record."""
 
     def sync(self) -> None:
-        """Nothing is there to be made durable."""
+        """Do nothing: there are no records."""
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
 
 
-def cut_back(path: Path, *, step: int, evaluated_step: int) -> int:
-    """Drop what a resumed run writes again: lines after `step`, evaluations after `evaluated_step`, a torn line.
+def truncate_after(path: Path, *, step: int, evaluated_step: int) -> int:
+    """Truncate what a resumed run writes again: lines after `step`, evaluations after `evaluated_step`, a torn line.
 
-    Returns how many damaged lines stand before good ones; those stay, since what they held is written nowhere else.
+    Returns how many damaged lines precede good ones; those are kept, since no copy of them exists.
     """
     if not path.exists():
         return 0
@@ -80,7 +83,7 @@ def cut_back(path: Path, *, step: int, evaluated_step: int) -> int:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """All whole records of a file, oldest first."""
+    """Read all complete records of a file, oldest first."""
     with path.open("rb") as file:
         return [record for line in file if (record := _parse(line)) is not None]
 

@@ -1,4 +1,4 @@
-"""Who watches a run."""
+"""The interface through which a run reports its progress."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from trm_cli.evaluation.scores.accuracy import Accuracy
 
 
 class Observer(Protocol):
-    """A person's view of the run; the loop tells it what happens and never waits for it."""
+    """Receives the events of a run; the console implements it. The loop never waits for it."""
 
     def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
         """An update is done; `record` is there when it was logged."""
 
     def evaluating(self, rows: int) -> None:
-        """An evaluation has scored this many rows."""
+        """An evaluation has scored so many rows."""
 
     def evaluated(self, step: int, result: Accuracy, best: bool) -> None:
         """An evaluation is complete."""
@@ -24,4 +24,4 @@ class Observer(Protocol):
         """A checkpoint is durable."""
 
     def note(self, message: str) -> None:
-        """Something a person should know."""
+        """A message for the user."""

@@ -1,4 +1,4 @@
-"""Where a run writes, besides its checkpoints."""
+"""What a run writes besides its checkpoints: metrics, timings and the loggers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from trm_cli.training.recording.loggers import GuardedLogger
-from trm_cli.training.recording.metrics_log import JsonLines, Nowhere
+from trm_cli.training.recording.metrics_log import JsonLines, NullLog
 
 
 @dataclass(frozen=True)
 class RunRecorders:
-    """summary: what every checkpoint says of itself. metrics, timings: the records of the run. sinks: loggers."""
+    """summary: goes into every checkpoint. metrics, timings: the logs of the run."""
 
     summary: dict[str, Any]
-    metrics: JsonLines | Nowhere
-    timings: JsonLines | Nowhere
+    metrics: JsonLines | NullLog
+    timings: JsonLines | NullLog
     loggers: list[GuardedLogger]
 
+    def close(self) -> None:
+        """Close loggers and logs."""
+        for recorder in (*self.loggers, self.metrics, self.timings):
+            recorder.close()
 
-#: Of a process that is not the first one of its run.
-NO_RECORDERS = RunRecorders({}, Nowhere(), Nowhere(), [])
+
+#: For every process but the first one of a run.
+NO_RECORDERS = RunRecorders({}, NullLog(), NullLog(), [])

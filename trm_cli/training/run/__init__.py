@@ -1,1 +1,12 @@
-"""A run: its directory, its session (model, data, plan, state), its initial state, the trained model."""
+"""A run: its directory, datasets, model and state, and the training that puts them together.
+
+run                                the run: prepare it, then train
+datasets                           the splits of a run and the batches that it draws from them
+build                              make a model and the state before the first update
+initial_state                      load the checkpoint that the run continues from
+run_directory, find_run, reset_run   its files: write, find, delete
+config_drift                       what has changed in its configuration
+trained_model                      load a trained model for inference
+
+Everything in training may be imported here but `transfer`.
+"""

@@ -1,7 +1,7 @@
-"""What changed between the configuration that a run was started with and the one it is to be continued with.
+"""Compare the configuration that a run was started with and the one it is to be resumed with.
 
-Every key says in the schema what a change means: `free` (logging, cadence, where and how exactly it is computed; the
-plan stays the same), `replan` (the schedule or the optimizer's numbers change: must be asked for), `fatal` (another
+For every key the schema declares what a change means: `free` (logging, cadence, where and how it is computed; the plan
+stays the same), `replan` (the schedule or the optimizer's numbers change: must be asked for), `fatal` (another
 model or other data: another run).
 """
 
@@ -23,7 +23,7 @@ EFFECTS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """One key that is not what it was."""
+    """One key whose value has changed."""
 
     key: str
     before: Any
@@ -32,12 +32,12 @@ class Difference:
 
     @property
     def effect(self) -> str:
-        """What the change means, for people."""
+        """What the change means, in words."""
         return EFFECTS[self.resume]
 
 
 def differences(before: RunConfig, now: RunConfig) -> list[Difference]:
-    """Every key that differs, the gravest first."""
+    """Every key that differs, the most severe first."""
     order = ("fatal", "replan", "free")
     return sorted(_compare(before, now, ""), key=lambda difference: order.index(difference.resume))
 

@@ -1,4 +1,4 @@
-"""Where a run is: from what a person typed to a run directory."""
+"""Find a run directory, or a checkpoint file, from the name that a user typed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.run.run_directory import CONFIG
+from trm_cli.training.checkpoint.store import CheckpointStore
+from trm_cli.training.run_files import BEST, CONFIG, LATEST
 
 RUNS = Path("checkpoints")
 
 
 def find_run(named: str | None) -> Path:
-    """A run directory: the one named (itself, by its name in checkpoints/, or by a file in it), else the latest one.
+    """Find a run directory: a path, a name in checkpoints/, or that of a checkpoint file; None: the one changed last.
 
-    Raises CheckpointError naming the runs that there are.
+    Raises CheckpointError, which lists the known runs.
     """
     if named is None:
         runs = known_runs()
         if not runs:
-            raise CheckpointError(f"there is no run in {RUNS}/", hint="`trm train MODEL` starts one")
+            raise CheckpointError(f"no runs in {RUNS}/", hint="`trm train MODEL` starts one")
         return runs[0]
     path = Path(named)
     candidates = [path, RUNS / named, path.parent if path.suffix == ".pt" else path]
@@ -34,8 +35,26 @@ def find_run(named: str | None) -> Path:
     )
 
 
+def find_checkpoint(named: str | None) -> Path:
+    """Find a checkpoint file: the one that is named, or the best (else the newest) of a run. Raises CheckpointError."""
+    if named is not None and Path(named).suffix == ".pt":
+        path = Path(named)
+        if not path.exists():
+            raise CheckpointError(f"{path} does not exist")
+        return path.resolve()
+    run = find_run(named)
+    store = CheckpointStore(run)
+    for link in (BEST, LATEST):
+        if (run / link).exists():
+            return (run / link).resolve()
+    steps = store.steps()
+    if not steps:
+        raise CheckpointError(f"{run} has no checkpoint yet", hint="`trm train` writes one at every evaluation")
+    return store.path(steps[-1])
+
+
 def known_runs() -> list[Path]:
-    """The run directories in checkpoints/, the one written last first."""
+    """The run directories in checkpoints/, the one changed last first."""
     if not RUNS.is_dir():
         return []
     runs = [path for path in RUNS.iterdir() if (path / CONFIG).is_file()]

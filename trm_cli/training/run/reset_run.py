@@ -1,25 +1,17 @@
-"""A fresh start: delete what a run wrote into its directory, and nothing else that may lie there."""
+"""Delete the files of a run, and nothing else that may be in its directory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from trm_cli.training.checkpoint.store import BEST, LATEST, CheckpointStore
+from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.profiling import FOLDER, OPERATORS, TRACE
-from trm_cli.training.run.run_directory import (
-    CONFIG,
-    IDENTITY,
-    MEMORY,
-    METRICS,
-    NONFINITE,
-    PLAN,
-    TIMINGS,
-    RunDirectory,
-)
+from trm_cli.training.run.run_directory import RunDirectory
+from trm_cli.training.run_files import BEST, CONFIG, IDENTITY, LATEST, MEMORY, METRICS, NONFINITE, PLAN, TIMINGS
 
 
 def clear_run(directory: Path) -> int:
-    """Delete the files of the run in `directory`; returns how many there were. Whatever else is there stays.
+    """Delete the files of the run in `directory`; returns how many there were. Other files stay.
 
     Raises CheckpointError while another process trains the run.
     """
@@ -27,12 +19,12 @@ def clear_run(directory: Path) -> int:
         return 0
     store = CheckpointStore(directory)
     with RunDirectory(directory).held():
-        # config.yaml first: from then on nothing here passes for a whole run, whatever interrupts the rest.
+        # config.yaml first: without it the directory is no run, whatever interrupts the rest.
         files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, MEMORY, METRICS, TIMINGS)]
         files += [directory / FOLDER / name for name in (TRACE, OPERATORS)]
         files += [store.path(step) for step in store.steps()] + sorted(directory.glob(NONFINITE))
         present = [path for path in files if path.is_symlink() or path.exists()]
         for path in present:
             path.unlink()
-        store.clear_parts()  # no checkpoint lists them any more
+        store.delete_unlisted_shards()  # no checkpoint lists them any more
     return len(present)

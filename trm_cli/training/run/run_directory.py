@@ -1,4 +1,4 @@
-"""One run on disk: its configuration, its plan, who it is, and the lock that keeps two processes from writing it."""
+"""The directory of a run: its configuration, plan, identity and checkpoints, and the lock against a second process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,7 @@ from trm_cli.data.files.durable import DirectoryBusy, held_directory, write_atom
 from trm_cli.errors import CheckpointError, writing
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.store import CheckpointStore
-
-CONFIG = "config.yaml"
-PLAN = "plan.json"
-IDENTITY = "run.json"
-METRICS = "metrics.jsonl"
-TIMINGS = "timings.jsonl"
-MEMORY = "memory.json"
-NONFINITE = "nonfinite-*.pt"
+from trm_cli.training.run_files import CONFIG, IDENTITY, METRICS, PLAN, TIMINGS, read_identity
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ class RunDirectory:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from training this run. Raises CheckpointError when one does already."""
+        """Lock the run against other processes. Raises CheckpointError when another one trains it."""
         with ExitStack() as stack:
             try:
                 with self.writing():
@@ -65,16 +58,16 @@ class RunDirectory:
             yield
 
     def writing(self) -> AbstractContextManager[None]:
-        """Within the block a disk that refuses becomes a CheckpointError."""
-        return writing(self.path, hint="free some room there, or choose another checkpoint_path")
+        """Within the block an OSError of the disk becomes a CheckpointError."""
+        return writing(self.path, hint="free some disk space, or choose another checkpoint_path")
 
     def store(self, *, keep: int = 1, milestones: Container[int] | None = None) -> CheckpointStore:
-        """The checkpoints of this run, which knows its own. Raises CheckpointError where run.json is damaged."""
-        run = self.identity()["run"] if (self.path / IDENTITY).exists() else None
+        """The checkpoint store of this run. Raises CheckpointError where run.json is damaged."""
+        run = read_identity(self.path)["run"] if (self.path / IDENTITY).exists() else None
         store = CheckpointStore(self.path, keep=keep, milestones=milestones or (), run=run)
         if run is None and store.steps():
             raise CheckpointError(
-                f"{self.path} holds checkpoints, but no {IDENTITY} that says whose they are",
+                f"{self.path} holds checkpoints, but no {IDENTITY} that says which run they belong to",
                 hint=f"restore {IDENTITY}, or start from one of them in another directory: load_checkpoint=FILE",
             )
         return store
@@ -85,27 +78,27 @@ class RunDirectory:
         try:
             return TrainingPlan.from_json(json.loads(path.read_text())).milestones or ()
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is missing or damaged, so this is not a whole run directory") from error
+            raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error
 
     def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any], threads: int) -> dict[str, Any]:
-        """Write who the run is; returns its identity, which is kept once there is a checkpoint that says the same.
+        """Write configuration, plan and identity; returns the identity, which is kept once the run has a checkpoint.
 
-        Before that the run begins now, under its old name where it has one, on the dataset that is there now.
+        Before that the identity is written anew, with the present dataset; only the run's id is kept.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        name = self.identity()["run"] if (self.path / IDENTITY).exists() else None
+        name = read_identity(self.path)["run"] if (self.path / IDENTITY).exists() else None
         if name is None or not CheckpointStore(self.path).steps():
             # Relative paths of the configuration start here; itself relative, since a tree may move as a whole.
             here = os.path.relpath(Path.cwd(), self.path.resolve())
             new = {"run": name or uuid.uuid4().hex[:12], "dataset": dataset, "threads": threads, "started_in": here}
             write_atomically(self.path / IDENTITY, _json(new))
         write_atomically(self.path / PLAN, _json(plan))
-        # config.yaml last: its presence says that the run directory is complete.
+        # config.yaml last: its presence marks the run directory as complete.
         write_atomically(self.config_path, config.encode())
-        return self.identity()
+        return read_identity(self.path)
 
     def elsewhere(self, paths: Sequence[str]) -> list[str] | None:
-        """Relative `paths` that are missing here, as they were seen from where the run was started; None otherwise."""
+        """Resolve relative `paths` that are missing here from where the run was started; None where all are here."""
         if not paths or all(Path(path).exists() for path in paths):
             return None
         try:
@@ -114,19 +107,6 @@ class RunDirectory:
             return None  # a run of an older trm did not note it
         then = [os.path.normpath(self.path.resolve() / started_in / path) for path in paths]
         return then if all(Path(path).exists() for path in then) else None
-
-    def identity(self) -> dict[str, Any]:
-        """The run's id, its dataset and its CPU threads. Raises CheckpointError when the file is damaged."""
-        path = self.path / IDENTITY
-        try:
-            identity = json.loads(path.read_text())
-            return {
-                "run": str(identity["run"]),
-                "dataset": dict(identity["dataset"]),
-                "threads": int(identity["threads"]),
-            }
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is missing or damaged, so this is not a whole run directory") from error
 
 
 def _json(document: dict[str, Any]) -> bytes:

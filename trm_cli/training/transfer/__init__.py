@@ -1,1 +1,4 @@
-"""Weights that come from elsewhere, and weights that go there."""
+"""Import weights of other programs as a run, and export the weights of a run.
+
+Everything in training may be imported here; nothing in training imports it.
+"""

@@ -1,4 +1,4 @@
-"""A checkpoint's weights as a file for other programs: safetensors, or the state dict of the original code."""
+"""Export the weights of a checkpoint: as safetensors, or as a state dict of the original code."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trm_cli.config.schema import RunConfig
 from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import CheckpointError, UsageError, writing
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint
-from trm_cli.training.run.find_run import find_run
-from trm_cli.training.run.trained_model import find_checkpoint
-from trm_cli.training.transfer.layout import COMPILED, TABLE, WRAPPERS, is_initial_state, original_name
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.training.puzzle_table import TABLE
+from trm_cli.training.run.find_run import find_checkpoint, find_run
+from trm_cli.training.transfer.layout import COMPILED, WRAPPERS, is_initial_state, original_name
 
 Format = Literal["safetensors", "original"]
 _ORIGINAL_FAMILIES = ("trm", "hrm", "transformer")
@@ -28,7 +28,7 @@ _ORIGINAL_FAMILIES = ("trm", "hrm", "transformer")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. weights: "ema" or "raw"."""
+    """The file that was written. weights: "ema" or "raw"."""
 
     file: str
     format: str
@@ -48,15 +48,15 @@ def export_weights(
 ) -> Exported:
     """Write the weights of a run's best (else newest) checkpoint, or of the checkpoint file that is named.
 
-    averaged: the average of the weights or the raw ones; None: the average where the run has one. compiled: original
-    names begin with what torch.compile puts before them, as that code saves and loads them.
+    averaged: the averaged weights or the raw ones; None: averaged where the run has them. compiled: put the prefix of
+    torch.compile before original names, as that code saves and loads them.
     Raises CheckpointError and UsageError.
     """
     path = find_checkpoint(named)
     state, summary = load_checkpoint(path)
     config = load_run_config(find_run(str(path))).config
     if averaged and state["ema"] is None:
-        raise CheckpointError(f"{path} holds no averaged weights: the run was trained with ema=false", hint="--raw")
+        raise CheckpointError(f"{path} has no averaged weights: the run was trained with ema=false", hint="--raw")
     use_average = state["ema"] is not None if averaged is None else averaged
     tensors = {**state["model"], **(state["ema"] if use_average else {})}
     weights = "ema" if use_average else "raw"
@@ -93,21 +93,22 @@ def write_identifiers(named: str | None, out: Path) -> int:
 
 @contextmanager
 def _new_file(out: Path) -> Iterator[BinaryIO]:
-    """A file that appears whole or not at all. Raises CheckpointError where it cannot be written."""
-    with writing(out, hint="choose another file, or free some room there"):
+    """Open a file that appears complete or not at all. Raises CheckpointError where it cannot be written."""
+    with writing(out, hint="choose another file, or free some disk space"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(out) as file:
             yield file
 
 
 def original_layout(tensors: dict[str, Tensor], config: RunConfig, *, compiled: bool) -> dict[str, Tensor]:
-    """Weights under the names of the original code. Raises UsageError for a network that it does not have.
+    """Rename weights to the names of the original code. Raises UsageError for a network that it does not have.
 
-    Its initial states are of the type that it computes in: bfloat16, or float32 where the run asks for float32.
+    Initial states get the type that it computes in: bfloat16, or float32 where the run has precision=float32.
     """
     if config.arch.family not in _ORIGINAL_FAMILIES:
         raise UsageError(
-            f"the original code has no network like {config.arch.name}", hint="--format safetensors takes every network"
+            f"the original code has no network like {config.arch.name}",
+            hint="--format safetensors supports every network",
         )
     prefix = (COMPILED if compiled else "") + WRAPPERS
     state_type = torch.float32 if config.precision == "float32" else torch.bfloat16
@@ -118,7 +119,7 @@ def original_layout(tensors: dict[str, Tensor], config: RunConfig, *, compiled: 
 
 
 def _metadata(config: RunConfig, summary: dict[str, Any], weights: str) -> dict[str, str]:
-    """What a file of weights must say to be used: texts alone, as the format asks."""
+    """The metadata that using the weights needs: strings only, as the format requires."""
     return {
         "format": "pt",
         "weights": weights,
@@ -132,7 +133,7 @@ def _metadata(config: RunConfig, summary: dict[str, Any], weights: str) -> dict[
 
 
 def _safetensors(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """The file. A tensor that two names share is written once; `tied` in the metadata maps the other name to it."""
+    """Serialise tensors. One that two names share is written once; `tied` in the metadata maps the other name to it."""
     from safetensors.torch import save
 
     kept: dict[str, Tensor] = {}

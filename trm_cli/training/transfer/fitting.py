@@ -1,4 +1,4 @@
-"""Whether weights fit a model, and if not, why, in one message."""
+"""Check that weights fit a model; if not, list every difference in one message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import CheckpointError, ConfigError
 from trm_cli.models import create_model
-from trm_cli.training.transfer.layout import TABLE
+from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.transfer.reading import ForeignWeights
 
 Shapes = Mapping[str, Sequence[int]]
@@ -56,9 +56,9 @@ def require_fit(weights: ForeignWeights, config: RunConfig, metadata: DatasetMet
         return
     fitting = [name for name in registry.names("arch") if _fits(found, name, metadata)]
     advice = (
-        f"of the architectures here, {', '.join(fitting)} would fit this file and this dataset"
+        f"architectures that fit this file and this dataset: {', '.join(fitting)}"
         if fitting
-        else "no architecture here fits this file and this dataset: compare sequence, vocabulary and puzzle_emb_len"
+        else "no architecture fits this file and this dataset: compare sequence length, vocabulary and puzzle_emb_len"
     )
     head = f"{weights.path} does not fit the architecture {config.arch.name} on this dataset"
     raise CheckpointError("\n".join([head, *(f"  {problem}" for problem in problems)]), hint=advice)
@@ -68,16 +68,16 @@ def _differences(found: Shapes, expected: Shapes) -> list[str]:
     problems = []
     missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing:
-        problems.append(f"not in the file: {_some(missing)}")
+        problems.append(f"missing in the file: {_some(missing)}")
     if unknown:
-        problems.append(f"in the file alone: {_some(unknown)}")
+        problems.append(f"unknown in the file: {_some(unknown)}")
     other = [name for name in expected if name in found and not _same(name, found[name], expected[name])]
     for name in other[:_LISTED]:
         kind = name.rsplit(".", 1)[-1] if name != TABLE else TABLE
         meaning = f" ({_MEANINGS[kind]})" if kind in _MEANINGS else ""
         problems.append(f"{name} is {list(found[name])} in the file and {list(expected[name])} here{meaning}")
     if len(other) > _LISTED:
-        problems.append(f"and {len(other) - _LISTED} more of another shape")
+        problems.append(f"and {len(other) - _LISTED} more with another shape")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere become a run: a directory that can be solved with, evaluated, and trained further."""
+"""Import weights of another program as a run, which can be evaluated, used to solve, and trained further."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.puzzle_table import TABLE, move_table
+from trm_cli.training.run.datasets import Datasets
+from trm_cli.training.run.run import Run
 from trm_cli.training.run.run_directory import RunDirectory
-from trm_cli.training.run.session import Datasets, Machine, Run
 from trm_cli.training.transfer.fitting import require_fit
-from trm_cli.training.transfer.layout import TABLE
-from trm_cli.training.transfer.puzzle_table import move_table
 from trm_cli.training.transfer.reading import ForeignWeights, read_weights
 
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What is to be imported: a file, the architecture and data it is for, and where the run goes.
+    """What to import: a file, the architecture and dataset it is for, and the directory of the run.
 
     model: a recipe to train it further with; architecture: instead of the recipe's own. identifiers, new_table: see
     `move_table`.
@@ -37,7 +38,7 @@ class ImportRequest:
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a file. table_rows 0 where the model has no puzzle table; known_rows came over by name."""
+    """The result of an import. table_rows: 0 without a puzzle table; known_rows: how many were matched by name."""
 
     run: str
     checkpoint: str
@@ -54,33 +55,31 @@ class Imported:
         return asdict(self)
 
 
-def import_weights(wanted: ImportRequest, notify: Callable[[str], None]) -> Imported:
-    """Make a run of a file of weights, at step 0, with raw and averaged weights alike.
+def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imported:
+    """Make a run at step 0 from a file of weights, which become both raw and averaged weights.
 
-    Raises CheckpointError where the file does not fit, DatasetError and ConfigError for the rest.
+    Raises CheckpointError where the file does not fit, DatasetError and ConfigError for dataset and settings.
     """
-    if RunDirectory(wanted.run).exists() or (wanted.run.is_dir() and any(wanted.run.glob("*.pt"))):
-        raise CheckpointError(f"{wanted.run} is a run already", hint="choose another directory: --out RUN")
-    weights = read_weights(wanted.file)
+    if RunDirectory(request.run).exists() or (request.run.is_dir() and any(request.run.glob("*.pt"))):
+        raise CheckpointError(f"{request.run} already contains a run", hint="choose another directory: --out RUN")
+    weights = read_weights(request.file)
     if weights.precision != "auto":
-        notify(
-            f"{wanted.file} was made in {weights.precision}, so the run computes in it (precision=auto to change that)"
-        )
-    resolved = compose(wanted.model, _overrides(wanted, weights.precision))
+        notify(f"{request.file} was trained in {weights.precision}, so the run uses it (precision=auto to change that)")
+    resolved = compose(request.model, _overrides(request, weights.precision))
     config = resolved.config
     if config.canvas_size is not None:
         raise UsageError(
-            f"{config.arch.name} reads a canvas; networks on rows of tokens can be imported",
+            f"{config.arch.name} reads a canvas; only networks on rows of tokens can be imported",
             hint="--arch trm_sudoku, trm_maze, trm_arc, hrm ...: `trm configs list` shows them all",
         )
     datasets = Datasets.open(config)
     metadata, dataset = datasets.train.metadata, Path(config.data_paths[0])
     require_fit(weights, config, metadata)
-    weights, rows, known, unused = _with_table(weights, wanted, metadata.num_puzzle_identifiers, dataset)
+    weights, rows, known, unused = _with_table(weights, request, metadata.num_puzzle_identifiers, dataset)
     run = Run.prepare(config, dump_config(resolved), datasets, Machine.choose(config, metadata.seq_len), notify)
     path = _write(run, weights)
     return Imported(
-        run=str(wanted.run),
+        run=str(request.run),
         checkpoint=str(path),
         architecture=config.arch.name,
         dataset=str(dataset),
@@ -92,36 +91,36 @@ def import_weights(wanted: ImportRequest, notify: Callable[[str], None]) -> Impo
     )
 
 
-def _overrides(wanted: ImportRequest, precision: str) -> Sequence[str]:
+def _overrides(request: ImportRequest, precision: str) -> Sequence[str]:
     words = {
-        "arch": wanted.architecture,
-        "data_paths": None if wanted.dataset is None else f"[{wanted.dataset}]",
-        "checkpoint_path": str(wanted.run),
+        "arch": request.architecture,
+        "data_paths": None if request.dataset is None else f"[{request.dataset}]",
+        "checkpoint_path": str(request.run),
         "precision": None if precision == "auto" else precision,
     }
     return [f"{key}={value}" for key, value in words.items() if value is not None]
 
 
 def _with_table(
-    weights: ForeignWeights, wanted: ImportRequest, count: int, dataset: Path
+    weights: ForeignWeights, request: ImportRequest, count: int, dataset: Path
 ) -> tuple[ForeignWeights, int, int, int]:
-    """The weights with their table moved to the dataset; rows, known rows and unused rows of it."""
+    """The weights with their table mapped to the dataset; rows, matched rows and unused rows of it."""
     if TABLE not in weights.tensors:
         return weights, 0, 0, 0
     moved = move_table(
         weights.tensors[TABLE],
         count,
         dataset,
-        identifiers=wanted.identifiers,
-        new_rows=wanted.new_table,
-        path=wanted.file,
+        identifiers=request.identifiers,
+        new_rows=request.new_table,
+        path=request.file,
     )
     tensors = {**weights.tensors, TABLE: moved.table}
     return replace(weights, tensors=tensors), count, moved.known, moved.unused
 
 
 def _write(run: Run, weights: ForeignWeights) -> Path:
-    """Put the weights into the run's state and write its directory with one checkpoint."""
+    """Load the weights into the run's state and write its directory with one checkpoint."""
     run.state.model.load_state_dict(weights.tensors)
     if run.state.ema is not None:
         run.state.ema.load_state_dict({name: weights.tensors[name] for name in run.state.ema.state_dict()})

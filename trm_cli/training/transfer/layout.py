@@ -1,4 +1,4 @@
-"""Names of weights: those of the original TRM and HRM code, and ours. The tensors themselves are laid out alike.
+"""Translate names of weights between the original TRM and HRM code and trm. The tensors themselves are the same.
 
 original                                        here
 embed_tokens.embedding_weight                   embed_tokens
@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import re
 
-TABLE = "puzzle_embedding.weight"
+from trm_cli.training.puzzle_table import TABLE
+
 #: What a training script of the original code wraps around the network, outermost first.
 WRAPPERS = "model.inner."
 COMPILED = "_orig_mod."

@@ -1,4 +1,4 @@
-"""A file of weights from elsewhere, under our names."""
+"""Read a file of weights of another program, and translate their names to ours."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _load_torch(path: Path) -> Any:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{path} is refused by torch: {reason}",
-            hint="a state dict of tensors is needed, as `torch.save(model.state_dict(), FILE)` writes it",
+            hint="expected a state dict of tensors, as `torch.save(model.state_dict(), FILE)` writes it",
         ) from error
 
 

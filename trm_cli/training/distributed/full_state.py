@@ -1,9 +1,9 @@
-"""The state of a run as one process would have it: what is kept in rows, put together and taken apart again.
+"""Gather the full state of a run from its processes, and take the rows of one process from it again.
 
 Weights, optimizer, average, replay, memory and concepts are the same in every process. Rows differ: the carry is
 gathered in the order of the global batch, so that any number of processes that divides the batch can go on with it. The
 sums of metrics are kept one by one, because adding them up early would round differently. (A sharded run gathers
-nothing; its parts, see `part_saving.py`, stand in the same order.)
+nothing; its shards, see `checkpoint/sharded_saving.py`, have the same order.)
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trm_cli.training.distributed.config_agreement import check_alike
-from trm_cli.training.distributed.local_shards import is_shard, local_parts
+from trm_cli.training.distributed.config_agreement import require_same_weights_on_all_ranks
 from trm_cli.training.distributed.process_group import ProcessGroup
+from trm_cli.training.distributed.tensor_shards import is_sharded, local_tensors
 
 
 def total_sums(sums: dict[str, float], process_group: ProcessGroup) -> dict[str, float]:
@@ -31,7 +31,7 @@ def gather_state(state: dict[str, Any], process_group: ProcessGroup) -> dict[str
     """
     if process_group.count == 1:
         return state
-    check_alike(state["model"], process_group)
+    require_same_weights_on_all_ranks(state["model"], process_group)
     carry, sums = state["carry"], state["sums"]
     if carry is not None:
         carry = gather_carry(carry, process_group)
@@ -47,28 +47,28 @@ def gather_carry(carry: dict[str, Any], process_group: ProcessGroup) -> dict[str
 
 
 def gather_weights(weights: dict[str, Tensor], process_group: ProcessGroup) -> dict[str, Tensor]:
-    """Weights by name on the CPU: in the first process all of them, whole; elsewhere none. All processes call it.
+    """Weights by name on the CPU: in the first process all of them, unsharded; elsewhere none. All processes call it.
 
-    Those in parts are put together one after the other. A device holds all of them at once in each update.
+    Sharded ones are gathered one after the other. A device holds all of them at once in each update.
     """
-    whole = {}
+    full = {}
     for name, weight in weights.items():
-        gathered = _put_together(weight, process_group) if is_shard(weight) else weight
+        gathered = _gather_weight(weight, process_group) if is_sharded(weight) else weight
         if process_group.first:
-            whole[name] = gathered.cpu()
-    return whole
+            full[name] = gathered.cpu()
+    return full
 
 
-def _put_together(weight: Tensor, process_group: ProcessGroup) -> Tensor:
-    """A sharded tensor [N, ...] as a plain one: all parts are equally long, but for the last, shorter or empty ones."""
-    (own,) = local_parts([weight.detach()])
+def _gather_weight(weight: Tensor, process_group: ProcessGroup) -> Tensor:
+    """Gather a sharded tensor [N, ...]: all shards are equally long, but for the last, shorter or empty ones."""
+    (own,) = local_tensors([weight.detach()])
     missing = -(-len(weight) // process_group.count) - len(own)
     padded = torch.cat((own, own.new_zeros(missing, *own.shape[1:])))
     return process_group.gather([padded])[0][: len(weight)].clone()
 
 
-def own_state(state: dict[str, Any], process_group: ProcessGroup) -> dict[str, Any]:
-    """The part of a gathered state that belongs to this process, whatever number of processes wrote it."""
+def local_state(state: dict[str, Any], process_group: ProcessGroup) -> dict[str, Any]:
+    """This process's rows of a gathered state, whatever number of processes wrote it."""
     carry = state["carry"]
     if carry is not None and process_group.count > 1:
         carry = _mapped(carry, lambda tensor: tensor[process_group.rows(len(tensor))].clone())

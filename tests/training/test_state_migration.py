@@ -12,9 +12,10 @@ from tests.training.conftest import write_boards
 from tests.training.runs import differing, prepare, records, train
 from trm_cli.config.compose import load_run_config
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint, save_checkpoint
-from trm_cli.training.checkpoint.migration import STATE_FORMAT, migrate
+from trm_cli.training.checkpoint.checkpoint_format import save_file
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.run.trained_model import load_trained
+from trm_cli.training.state_migration import STATE_FORMAT, migrate
 
 #: A run of 12 steps that trm 0.1.0 stopped after step 6, with format 1; and its dataset.
 STORED = Path(__file__).parent / "data" / "format_1"
@@ -51,11 +52,13 @@ def test_a_model_of_format_1_is_used(old_run: Path) -> None:
     assert load_trained("run", torch.device("cpu")).step == 6
 
 
-@pytest.mark.parametrize(("version", "message"), [(STATE_FORMAT + 1, "reads formats up to"), (None, "no format")])
+@pytest.mark.parametrize(
+    ("version", "message"), [(STATE_FORMAT + 1, "reads formats up to"), (None, "unknown checkpoint format")]
+)
 def test_another_format_gets_a_message(old_run: Path, version: int | None, message: str) -> None:
     path = old_run / "step_00000006.pt"
     state, summary = load_checkpoint(path)
-    save_checkpoint(path, {**state, "format": version}, summary)
+    save_file(path, {**state, "format": version}, summary)
     with pytest.raises(CheckpointError, match=message):
         load_trained("run", torch.device("cpu"))
 
@@ -82,7 +85,7 @@ def test_the_rows_of_the_table_move_by_name_to_other_data(tmp_path: Path) -> Non
     assert before.state.ema is not None
     assert run.state.ema is not None
     assert differing(before.state.ema.state_dict(), run.state.ema.state_dict()) == []
-    assert "3 of 4 rows are known by name" in recorder.notes[1]
+    assert "3 of 4 rows matched by name" in recorder.notes[1]
 
 
 def test_on_the_same_data_a_file_is_continued_exactly(tmp_path: Path, dataset: Path) -> None:

@@ -1,8 +1,8 @@
-"""An ordinary torch file whose zip comment holds a summary and a SHA-256 of everything before it.
+"""The file format of a checkpoint: a `torch.save` archive whose zip comment holds a summary and a SHA-256 checksum.
 
-`torch.load` opens such a file without this module, because a comment is part of the zip format. The digest covers every
-byte of the archive and of the summary: one flipped bit anywhere makes the file damaged, and a damaged file is never
-loaded. Loading is `weights_only=True` with no allow-list: a pickle that carries code is refused by torch.
+`torch.load` opens such a file without this module, because a comment is part of the zip format. The checksum covers
+every byte of the archive and of the summary: one flipped bit anywhere makes the file damaged, and a damaged file is
+never loaded. Loading is `weights_only=True` with no allow-list: a pickle that carries code is refused by torch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import CheckpointError
 
 MARK = b"trm-checkpoint:"
-_DIGEST_LENGTH = 64
-_COMMENT_ROOM = (1 << 16) - 1
+_CHECKSUM_LENGTH = 64
+_MAX_COMMENT_LENGTH = (1 << 16) - 1
 _END_OF_ARCHIVE = b"PK\x05\x06"
 _END_RECORD_LENGTH = 22
 _CHUNK = 1 << 22
@@ -31,16 +31,16 @@ _log = logging.getLogger(__name__)
 
 
 def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str:
-    """Write `state` (tensors and plain values) to `path`, whole or not at all; returns the digest at its end.
+    """Write `state` (tensors and plain values) to `path`, completely or not at all; returns its checksum.
 
     summary: small and JSON-able (step, run, ...); can be read later without torch and without loading the file.
     Raises OSError where the disk fails, CheckpointError for a summary that a zip comment does not hold; what stood at
     `path` before is then still there.
     """
     comment = MARK + json.dumps(summary, sort_keys=True).encode() + b"\n"
-    length = len(comment) + _DIGEST_LENGTH
-    if length > _COMMENT_ROOM:
-        raise CheckpointError(f"{path} is not written: its summary takes {length:,} bytes of {_COMMENT_ROOM:,}")
+    length = len(comment) + _CHECKSUM_LENGTH
+    if length > _MAX_COMMENT_LENGTH:
+        raise CheckpointError(f"{path} is not written: its summary takes {length:,} bytes of {_MAX_COMMENT_LENGTH:,}")
     started = time.monotonic()
     with atomic_file(path) as file:
         write_archive(file, state)
@@ -48,18 +48,18 @@ def save_file(path: Path, state: dict[str, Any], summary: dict[str, Any]) -> str
         file.seek(-2, os.SEEK_END)
         file.write(struct.pack("<H", length))
         file.write(comment)
-        digest = _digest(file, file.tell())
-        file.write(digest.encode())
+        checksum = _sha256(file, file.tell())
+        file.write(checksum.encode())
         size = file.tell()
     _log.info("saved %s: %d bytes in %.2f s", path, size, time.monotonic() - started)
-    return digest
+    return checksum
 
 
 def write_archive(file: BinaryIO, state: dict[str, Any]) -> None:
-    """What `torch.save` does, with the disk's own error where it fails: raises OSError."""
+    """Write `state` with `torch.save`; where the disk fails the OSError of the disk is raised."""
     import torch  # here, so that listing and verifying files does not wait for it
 
-    watched = _Watched(file)
+    watched = _WatchedFile(file)
     try:
         torch.save(state, cast(BinaryIO, watched))
     except RuntimeError as error:
@@ -67,25 +67,25 @@ def write_archive(file: BinaryIO, state: dict[str, Any]) -> None:
         raise watched.failure or error from error
 
 
-def read_summary(path: Path) -> dict[str, Any]:
-    """The summary in a checkpoint's comment, without loading or verifying the rest.
+def read_file_summary(path: Path) -> dict[str, Any]:
+    """Read the summary in a file's comment, without loading or verifying the rest.
 
-    Raises CheckpointError when the file is not a whole checkpoint.
+    Raises CheckpointError when the file is not complete.
     """
     with _opened(path) as file:
         return _summary(file, path)
 
 
-def read_digest(path: Path) -> tuple[int, str]:
-    """(size in bytes, the digest at the end of the file), without comparing it. Raises CheckpointError."""
+def read_checksum(path: Path) -> tuple[int, str]:
+    """Read (size in bytes, the checksum at the end of the file), without computing it. Raises CheckpointError."""
     with _opened(path) as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _DIGEST_LENGTH))
-        return size, file.read(_DIGEST_LENGTH).decode("ascii", "replace")
+        file.seek(max(0, size - _CHECKSUM_LENGTH))
+        return size, file.read(_CHECKSUM_LENGTH).decode("ascii", "replace")
 
 
 def verify_file(path: Path) -> dict[str, Any]:
-    """Check every byte of the file against its digest and return its summary. Raises CheckpointError."""
+    """Check every byte of the file against its checksum and return its summary. Raises CheckpointError."""
     with _opened(path) as file:
         return _verify(file, path)
 
@@ -108,7 +108,7 @@ def load_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def map_file(path: Path) -> Any:
-    """What a file holds, its tensors read from it only as far as they are used; nothing is verified here."""
+    """Load a file with its tensors memory-mapped; nothing is verified here. Raises CheckpointError."""
     import torch
 
     with _refusals(path):
@@ -117,14 +117,15 @@ def map_file(path: Path) -> Any:
 
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
+    """Turn whatever torch raises for a file that it refuses into CheckpointError."""
     try:
         yield
     except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
         raise CheckpointError(f"{path} is refused by torch: {(str(error).splitlines() or [''])[0]}") from error
 
 
-class _Watched:
-    """What `torch.save` writes to: the file, and a memory of the first error of the disk."""
+class _WatchedFile:
+    """A file for `torch.save` that remembers the first error of the disk."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -157,7 +158,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _summary(file: BinaryIO, path: Path) -> dict[str, Any]:
     comment = _comment(file, path)
     try:
-        summary = json.loads(comment[len(MARK) : -_DIGEST_LENGTH])
+        summary = json.loads(comment[len(MARK) : -_CHECKSUM_LENGTH])
     except ValueError as error:
         raise damaged(path, "its summary is not readable") from error
     if not isinstance(summary, dict):
@@ -168,29 +169,29 @@ def _summary(file: BinaryIO, path: Path) -> dict[str, Any]:
 def _verify(file: BinaryIO, path: Path) -> dict[str, Any]:
     summary = _summary(file, path)
     size = file.seek(0, os.SEEK_END)
-    file.seek(size - _DIGEST_LENGTH)
-    written = file.read(_DIGEST_LENGTH)
-    if _digest(file, size - _DIGEST_LENGTH).encode() != written:
+    file.seek(size - _CHECKSUM_LENGTH)
+    written = file.read(_CHECKSUM_LENGTH)
+    if _sha256(file, size - _CHECKSUM_LENGTH).encode() != written:
         raise damaged(path, "its bytes do not match its SHA-256")
     return summary
 
 
 def _comment(file: BinaryIO, path: Path) -> bytes:
     size = file.seek(0, os.SEEK_END)
-    tail = min(size, _END_RECORD_LENGTH + _COMMENT_ROOM)
+    tail = min(size, _END_RECORD_LENGTH + _MAX_COMMENT_LENGTH)
     file.seek(size - tail)
     data = file.read(tail)
     mark = data.rfind(MARK)
     start = mark - _END_RECORD_LENGTH
     if start < 0 or data[start : start + 4] != _END_OF_ARCHIVE:
-        raise damaged(path, "it has no end, or was not written by trm")
+        raise damaged(path, "its end is missing, or it was not written by trm")
     comment = data[mark:]
-    if struct.unpack("<H", data[mark - 2 : mark])[0] != len(comment) or len(comment) <= len(MARK) + _DIGEST_LENGTH:
+    if struct.unpack("<H", data[mark - 2 : mark])[0] != len(comment) or len(comment) <= len(MARK) + _CHECKSUM_LENGTH:
         raise damaged(path, "it ends too early or too late")
     return bytes(comment)
 
 
-def _digest(file: BinaryIO, length: int) -> str:
+def _sha256(file: BinaryIO, length: int) -> str:
     """SHA-256 of the first `length` bytes; the file's position is left at their end."""
     digest = hashlib.sha256()
     file.seek(0)
@@ -205,5 +206,5 @@ def _digest(file: BinaryIO, length: int) -> str:
 
 
 def damaged(path: Path, why: str) -> CheckpointError:
-    """The error for a file that is not what was written."""
-    return CheckpointError(f"{path} is damaged: {why}", hint="`trm checkpoints verify RUN` shows which files are whole")
+    """Make the error for a file that is not what was written."""
+    return CheckpointError(f"{path} is damaged: {why}", hint="`trm checkpoints verify RUN` lists the valid checkpoints")

@@ -1,4 +1,4 @@
-"""A checkpoint in parts: each call of a save may fail, each byte may be another, and no code runs."""
+"""A sharded checkpoint: each call of a save may fail, each byte may be another, and no code runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from trm_cli.config import registry
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.training.checkpoint import checksummed_file
-from trm_cli.training.checkpoint.checkpoint_file import load_checkpoint, read_summary, verify_checkpoint
+from trm_cli.training.checkpoint import checkpoint_format
+from trm_cli.training.checkpoint.checkpoint_io import (
+    ShardList,
+    load_checkpoint,
+    read_summary,
+    shard_folder,
+    verify_checkpoint,
+)
 from trm_cli.training.checkpoint.consolidation import consolidate
-from trm_cli.training.checkpoint.shards import MOST_PARTS, Parts, Pieces, folder_of
 from trm_cli.training.checkpoint.store import CheckpointStore
-from trm_cli.training.distributed.sharding import shard
+from trm_cli.training.distributed.sharding import MAX_SHARDS, shard
+from trm_cli.training.distributed.tensor_shards import TensorShards
 
 COUNT = 3
 CHANGES = ("write", "fsync", "replace", "unlink", "symlink", "mkdir")
@@ -45,7 +51,7 @@ def commit(directory: Path, step: int, version: int = 0, *, best: bool = False) 
     """What the processes of a sharded run do when they save, one after the other."""
     store, state = CheckpointStore(directory, keep=2, run="r"), whole_of(step, version)
     cut = {name: torch.chunk(state["model"][name], COUNT) for name in ("w", "b")}
-    save = store.begin_parts(step, 1)
+    save = store.begin_shards(step, 1)
     made = []
     for rank in range(COUNT):
         none = [state["model"][name][:0] for name in cut]
@@ -54,11 +60,11 @@ def commit(directory: Path, step: int, version: int = 0, *, best: bool = False) 
             for at, (name, pieces) in enumerate(cut.items())
         }
         own = {"model": model, "carry": {"halted": torch.chunk(state["carry"]["halted"], COUNT)[rank].clone()}}
-        made.append(store.save_part(step, save, rank, own, {"step": step, "part": rank, "of": COUNT}))
+        made.append(store.save_shard(step, save, rank, own, {"step": step, "part": rank, "of": COUNT}))
     shapes = {name: list(state["model"][name].shape) for name in cut}
     shared = {**state, "model": {**state["model"], **shapes}, "carry": {"halted": [7, 2]}}
-    listed = Parts(save, *zip(*made, strict=True))
-    store.commit_parts(step, shared, {"run": "r"}, listed, best=best)
+    listed = ShardList(save, *zip(*made, strict=True))
+    store.commit_shards(step, shared, {"run": "r"}, listed, best=best)
     store.prune()
 
 
@@ -152,10 +158,10 @@ def of_another_rank(folder: Path, part: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flipped, missing, cut_short, of_another_step, of_another_rank])
-def test_a_part_that_is_not_the_one_that_was_saved_is_recognised(base: Path, damage: Any) -> None:
+def test_a_shard_that_is_not_the_one_that_was_saved_is_recognised(base: Path, damage: Any) -> None:
     store = CheckpointStore(base, run="r")
     index = store.path(3)
-    folder = folder_of(index)
+    folder = shard_folder(index)
     (part,) = folder.glob("*-00001.pt")
     damage(folder, part)
     for check in (verify_checkpoint, load_checkpoint, *([] if damage is flipped else [read_summary])):
@@ -170,73 +176,73 @@ class _Code:
 
 
 @pytest.mark.parametrize("place", ["part", "index"])
-def test_a_forged_part_runs_no_code(base: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Digests keep nobody from writing others: what a stranger made is whole, and is refused by how it is loaded."""
+def test_a_forged_shard_runs_no_code(base: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checksum can be forged: such a file is valid, and loading refuses its code."""
     monkeypatch.chdir(base.parent)
     index = CheckpointStore(base).path(3)
-    shared, summary = checksummed_file.load_file(index)
-    listed = Parts.of(summary, index)
+    shared, summary = checkpoint_format.load_file(index)
+    listed = ShardList.from_summary(summary, index)
     assert listed is not None
     part = listed.paths(index)[0]
     if place == "part":
-        digest = checksummed_file.save_file(part, {"model": {"w": _Code()}}, {})
-        files = [(part.stat().st_size, digest), *zip(listed.sizes[1:], listed.digests[1:], strict=True)]
+        digest = checkpoint_format.save_file(part, {"model": {"w": _Code()}}, {})
+        files = [(part.stat().st_size, digest), *zip(listed.sizes[1:], listed.checksums[1:], strict=True)]
         summary["parts"]["files"] = files
-    checksummed_file.save_file(index, {**shared, "more": _Code()} if place == "index" else shared, summary)
+    checkpoint_format.save_file(index, {**shared, "more": _Code()} if place == "index" else shared, summary)
     assert verify_checkpoint(index)
     with pytest.raises(CheckpointError, match="refused by torch"):
         load_checkpoint(index)
     assert not (base.parent / "code-ran").exists()
 
 
-def test_parts_that_do_not_fit_together_are_refused(base: Path) -> None:
+def test_shards_that_do_not_fit_together_are_refused(base: Path) -> None:
     index = CheckpointStore(base).path(3)
-    shared, summary = checksummed_file.load_file(index)
+    shared, summary = checkpoint_format.load_file(index)
     for changed in ({"carry": {"halted": [8, 2]}}, {"carry": None}, {"carry": {"halted": [7, 3]}}, {"model": {}}):
-        checksummed_file.save_file(index, {**shared, **changed}, summary)
+        checkpoint_format.save_file(index, {**shared, **changed}, summary)
         with pytest.raises(CheckpointError, match="do not fit together"):
             load_checkpoint(index)
     for parts in ({"save": "../../etc", "files": [[1, "a"]]}, {"save": "a", "files": []}, ["a"], {"save": "a"}):
-        checksummed_file.save_file(index, shared, {**summary, "parts": parts})
-        with pytest.raises(CheckpointError, match="list of parts is not readable"):
+        checkpoint_format.save_file(index, shared, {**summary, "parts": parts})
+        with pytest.raises(CheckpointError, match="list of shards is not readable"):
             load_checkpoint(index)
 
 
-def test_a_part_is_no_checkpoint_of_its_own(base: Path) -> None:
+def test_a_shard_is_no_checkpoint_of_its_own(base: Path) -> None:
     index = CheckpointStore(base).path(3)
-    with pytest.raises(CheckpointError, match="one part of a checkpoint of 3 processes") as caught:
-        load_checkpoint(next(folder_of(index).iterdir()))
+    with pytest.raises(CheckpointError, match="one shard of a checkpoint of 3 processes") as caught:
+        load_checkpoint(next(shard_folder(index).iterdir()))
     assert str(index) in str(caught.value.hint)
 
 
-def test_an_index_lists_as_many_parts_as_a_run_may_have_with_any_configuration(tmp_path: Path) -> None:
+def test_an_index_lists_as_many_shards_as_a_run_may_have_with_any_configuration(tmp_path: Path) -> None:
     config = max((dump_config(compose(name, [])) for name in registry.names("models")), key=len)
-    listed = Parts("0" * 8, (10**16 - 1,) * MOST_PARTS, ("0" * 64,) * MOST_PARTS)
+    listed = ShardList("0" * 8, (10**16 - 1,) * MAX_SHARDS, ("0" * 64,) * MAX_SHARDS)
     # Half of the room that is left is for descriptions of datasets and whatever a configuration is given more.
     summary = {"step": 10**9, "config": config + "x" * 8_000, "parts": listed.to_json()}
-    checksummed_file.save_file(tmp_path / "index.pt", {}, summary)
-    assert Parts.of(checksummed_file.verify_file(tmp_path / "index.pt"), tmp_path / "index.pt") == listed
-    with pytest.raises(UsageError, match=f"up to {MOST_PARTS} parts, and this sharded run {MOST_PARTS + 1} processes"):
-        shard(nn.Linear(1, 1), count=MOST_PARTS + 1, device_type="cpu", precision="float32")
+    checkpoint_format.save_file(tmp_path / "index.pt", {}, summary)
+    assert ShardList.from_summary(checkpoint_format.verify_file(tmp_path / "index.pt"), tmp_path / "index.pt") == listed
+    with pytest.raises(UsageError, match=f"up to {MAX_SHARDS} processes, not {MAX_SHARDS + 1}"):
+        shard(nn.Linear(1, 1), count=MAX_SHARDS + 1, device_type="cpu", precision="float32")
 
 
 def test_what_a_file_cannot_say_of_itself_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    room = 65_535 - len(checksummed_file.MARK) - len('{"a": ""}\n') - 64
-    checksummed_file.save_file(tmp_path / "full.pt", {}, {"a": "x" * room})
-    assert checksummed_file.verify_file(tmp_path / "full.pt") == {"a": "x" * room}
+    room = 65_535 - len(checkpoint_format.MARK) - len('{"a": ""}\n') - 64
+    checkpoint_format.save_file(tmp_path / "full.pt", {}, {"a": "x" * room})
+    assert checkpoint_format.verify_file(tmp_path / "full.pt") == {"a": "x" * room}
     with pytest.raises(CheckpointError, match="its summary takes 65,536 bytes of 65,535"):
-        checksummed_file.save_file(tmp_path / "more.pt", {}, {"a": "x" * (room + 1)})
+        checkpoint_format.save_file(tmp_path / "more.pt", {}, {"a": "x" * (room + 1)})
     assert [path.name for path in tmp_path.iterdir()] == ["full.pt"]
 
 
-def test_parts_become_one_file_in_its_place_or_elsewhere(base: Path, tmp_path: Path) -> None:
+def test_shards_become_one_file_in_its_place_or_elsewhere(base: Path, tmp_path: Path) -> None:
     store = CheckpointStore(base, run="r")
     links = [(base / name).readlink() for name in ("latest.pt", "best.pt")]
     out = tmp_path / "whole.pt"
     assert consolidate(store, 3, out).parts == COUNT
-    assert folder_of(store.path(3)).is_dir()
+    assert shard_folder(store.path(3)).is_dir()
     assert consolidate(store, 3, None).parts == COUNT
-    assert not folder_of(store.path(3)).exists() and folder_of(store.path(2)).is_dir()
+    assert not shard_folder(store.path(3)).exists() and shard_folder(store.path(2)).is_dir()
     for path in (out, store.path(3)):
         assert differing(torch.load(path, weights_only=True), whole_of(3)) == []
     assert [(base / name).readlink() for name in ("latest.pt", "best.pt")] == links
@@ -245,7 +251,7 @@ def test_parts_become_one_file_in_its_place_or_elsewhere(base: Path, tmp_path: P
     assert require_files == []
 
 
-def test_checkpoints_move_and_go_with_their_parts(base: Path) -> None:
+def test_checkpoints_move_and_go_with_their_shards(base: Path) -> None:
     store = CheckpointStore(base, keep=1, run="r")
     store.point_latest(2)
     store.set_aside([3])
@@ -255,22 +261,22 @@ def test_checkpoints_move_and_go_with_their_parts(base: Path) -> None:
     assert sorted(path.stem for path in base.glob("*.parts")) == ["step_00000001", "step_00000002"]
 
 
-def test_an_ordinary_checkpoint_takes_the_place_of_one_in_parts(base: Path) -> None:
+def test_an_ordinary_checkpoint_takes_the_place_of_a_sharded_one(base: Path) -> None:
     store = CheckpointStore(base, keep=9, run="r")
     store.save(3, whole_of(3), {"run": "r"}, best=False)
     store.prune()
     assert newest(base) == 3
-    assert not folder_of(store.path(3)).exists()
+    assert not shard_folder(store.path(3)).exists()
 
 
-def test_rows_are_read_from_whatever_pieces_there_are() -> None:
+def test_rows_are_read_from_whatever_shards_there_are() -> None:
     tensor = torch.arange(22).view(11, 2)
     for count in (1, 2, 3, 11):
         chunks = torch.chunk(tensor, count)
-        pieces = Pieces([*chunks, tensor[:0]], [11, 2])
+        pieces = TensorShards([*chunks, tensor[:0]], [11, 2])
         for first in range(12):
             for last in range(first, 14):
                 assert torch.equal(pieces[first:last], tensor[first:last])
         assert pieces[:].data_ptr() != tensor.data_ptr(), "a copy: the file may be deleted"
-    with pytest.raises(ValueError, match="not the pieces"):
-        Pieces([tensor], [12, 2])
+    with pytest.raises(ValueError, match="not the shards"):
+        TensorShards([tensor], [12, 2])

@@ -12,7 +12,7 @@ import pytest
 FAULTS_OF_THE_LAST_BLOCK = """
 import json, resource, sys
 import torch
-from trm_cli.training.memory.allocator import keep_freed_memory
+from trm_cli.training.hardware.allocator import keep_freed_memory
 told = keep_freed_memory() if sys.argv[1] == "keep" else False
 counts = []
 for _ in range(16):  # the heap grows to the two or three places that such a block takes turns in

@@ -1,4 +1,4 @@
-"""States of older formats, brought up to the present one: a function for every step from one format to the next.
+"""Migrate a saved state of an older format to the present one: one function for each format.
 
 Format 2 added `identifiers` (what each row of the puzzle table stands for) and `skipped`, `skipped_in_a_row`
 (updates that changed no weight), and judges the best step by `best_score`, which was `best_exact_accuracy`.
@@ -15,17 +15,17 @@ STATE_FORMAT = 2
 
 
 def migrate(state: dict[str, Any]) -> dict[str, Any]:
-    """The state in the present format; what is given stays as it is.
+    """Return the state in the present format; the argument is not changed.
 
     Raises CheckpointError for a format that this program does not know.
     """
     version = state.get("format")
     if not isinstance(version, int) or version < 1:
-        raise CheckpointError(f"the checkpoint has no format that trm knows: {version!r}")
+        raise CheckpointError(f"unknown checkpoint format: {version!r}")
     if version > STATE_FORMAT:
         raise CheckpointError(
-            f"the checkpoint has format {version}, and this trm reads formats up to {STATE_FORMAT}",
-            hint="it was written by a newer trm: update this one",
+            f"the checkpoint has format {version}; this version of trm reads formats up to {STATE_FORMAT}",
+            hint="it was written by a newer version of trm: update trm",
         )
     for older in range(version, STATE_FORMAT):
         state = {**_STEPS[older](state), "format": older + 1}
@@ -33,12 +33,11 @@ def migrate(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_2(state: dict[str, Any]) -> dict[str, Any]:
-    """1 -> 2: nobody noted the names of the rows, which a run that goes on notes at its next checkpoint; an update
-    whose numbers were not finite ended the run."""
+    """1 -> 2: names of the rows were not recorded (the next checkpoint does), and no update was skipped."""
     kept = {name: value for name, value in state.items() if name != "best_exact_accuracy"}
     added = {"identifiers": None, "skipped": 0, "skipped_in_a_row": 0, "best_score": state["best_exact_accuracy"]}
     return {**kept, **added}
 
 
-#: Format -> what makes the next one of it.
+#: Format -> its migration to the next one.
 _STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _to_2}

@@ -1,4 +1,4 @@
-"""The learned puzzle table of another dataset, moved row by row to this one's identifiers: by name, never by position.
+"""Map the rows of a learned puzzle table to the identifiers of another dataset: by name, never by position.
 
 The rows of two builds of "the same" dataset mean different puzzles wherever the builds differ, and nothing in a model
 would show it except that it answers wrongly.
@@ -18,12 +18,14 @@ from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers, read_identifie
 from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
 
+#: The name of the table among the weights of a model.
+TABLE = "puzzle_embedding.weight"
 _LISTED = 3
 
 
 @dataclass(frozen=True)
 class MovedTable:
-    """A table [N, E] for the identifiers of a dataset. known: rows that came over by name, the others are the mean.
+    """A table [N, E] for the identifiers of a dataset. known: rows matched by name; the others are the mean.
 
     unused: rows of the file that this dataset has no identifier for.
     """
@@ -46,8 +48,8 @@ def move_table(
         return MovedTable(table, known=1, unused=0)
     if identifiers is None and not new_rows:
         raise CheckpointError(
-            f"{path} has a puzzle table of {len(table):,} rows, {dataset} has {count:,} identifiers, and nothing says "
-            "which row is which puzzle's",
+            f"{path} has a puzzle table of {len(table):,} rows, {dataset} has {count:,} identifiers; which row "
+            "belongs to which puzzle is unknown",
             hint="--identifiers FILE: the identifiers.json of the dataset that it was trained on; or "
             "--new-puzzle-table: every row begins with the mean of the old ones",
         )

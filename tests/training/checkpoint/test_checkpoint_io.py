@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_file import (
+from trm_cli.training.checkpoint.checkpoint_format import save_file
+from trm_cli.training.checkpoint.checkpoint_io import (
     load_checkpoint,
     read_summary,
-    save_checkpoint,
     verify_checkpoint,
 )
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -28,7 +28,7 @@ def small_state(step: int = 1) -> dict:
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "step_00000001.pt"
-    save_checkpoint(path, small_state(), {"step": 1, "run": "r"})
+    save_file(path, small_state(), {"step": 1, "run": "r"})
     return path
 
 
@@ -78,7 +78,7 @@ def test_a_pickle_that_carries_code_is_refused_and_the_code_does_not_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "step_00000001.pt"
-    save_checkpoint(path, {"step": 1, "model": _Code()}, {"step": 1})
+    save_file(path, {"step": 1, "model": _Code()}, {"step": 1})
     with pytest.raises(CheckpointError, match="refused"):
         load_checkpoint(path)
     path.write_bytes(pickle.dumps(_Code()))
@@ -101,14 +101,14 @@ def test_the_newest_whole_checkpoint_takes_the_place_of_a_damaged_one(tmp_path: 
     state, _, path = found
     assert (state["step"], path.name) == (20, "step_00000020.pt")
     assert "step_00000030.pt is damaged" in told[0]
-    assert "step 30" in told[1]
+    assert "steps up to 30" in told[1]
 
 
 def test_a_run_without_any_whole_checkpoint_is_not_started_again_in_silence(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path, keep=3)
     store.save(10, small_state(10), {}, best=False)
     store.path(10).write_bytes(b"")
-    with pytest.raises(CheckpointError, match="none is whole"):
+    with pytest.raises(CheckpointError, match="no valid checkpoint"):
         store.load_newest(lambda message: None)
 
 

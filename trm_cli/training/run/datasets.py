@@ -1,0 +1,81 @@
+"""The splits of a run's dataset, and the batches that the run draws from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trm_cli.config.schema import RunConfig
+from trm_cli.data.opening import open_data
+from trm_cli.data.puzzles.dataset import BatchOrder, PuzzleDataset
+from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_map
+from trm_cli.data.stream.dataset import StreamDataset
+from trm_cli.data.stream.waiting import Waiting
+from trm_cli.errors import UsageError
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+
+Dataset = PuzzleDataset | StreamDataset
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """The splits of a run."""
+
+    train: Dataset
+    test: Dataset | None
+
+    @classmethod
+    def open(cls, config: RunConfig, waiting: Waiting | None = None) -> Datasets:
+        """Open the configured dataset; the test split may be absent. Raises DatasetError.
+
+        waiting: how to wait for the chunks of a stream dataset that is still being built.
+        """
+        canvas = config.canvas_size
+        train = open_data(config.data_paths, "train", canvas_size=canvas, waiting=waiting)
+        test_paths = config.data_paths_test or config.data_paths
+        has_test = bool(config.data_paths_test) or all((Path(path) / "test").is_dir() for path in test_paths)
+        test = open_data(test_paths, "test", canvas_size=canvas, waiting=waiting) if has_test else None
+        return cls(train, test)
+
+    def plan(self, config: RunConfig) -> TrainingPlan:
+        """Make the plan of a run on this dataset. Raises UsageError for settings that allow none."""
+        try:
+            return make_plan(config, self.train.facts)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def identifiers(self) -> IdentifierMap | None:
+        """What the rows of a puzzle table stand for, where the dataset records it."""
+        metadata = self.train.metadata
+        return read_identifier_map(self.train.paths, metadata.kind or "", metadata.num_puzzle_identifiers)
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint stores of its dataset: the fingerprint, and the metadata that using the model needs."""
+        return {"fingerprint": self.train.fingerprint, "metadata": self.train.metadata.to_json()}
+
+
+def eval_batch_size(config: RunConfig, test: Dataset | None, processes: int = 1) -> int:
+    """Rows of one evaluation batch: more than in training, since there are no gradients, but no padding rows."""
+    rows = 0 if test is None else -(-test.eval_rows // processes) * processes
+    return min(rows, max(config.global_batch_size, 256))
+
+
+class TrainBatches:
+    """The training batches of a run: the dataset, the order in which the run draws, and the rows of this process."""
+
+    def __init__(
+        self, dataset: Dataset, plan: TrainingPlan, seed: int, process_group: ProcessGroup = SINGLE_PROCESS
+    ) -> None:
+        self._dataset = dataset
+        self._rows = process_group.rows(plan.global_batch_size)
+        self._order = BatchOrder(plan.global_batch_size, plan.steps_per_epoch, plan.step_rounding)
+        self._seed = seed
+
+    def train_batch(self, step: int) -> dict[str, np.ndarray]:
+        """The rows of update `step`."""
+        return self._dataset.train_batch(step, self._order, self._seed, self._rows)

@@ -1,0 +1,205 @@
+"""A run: prepare it from a configuration and a dataset, then train it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trm_cli import __version__
+from trm_cli.config.schema import RunConfig
+from trm_cli.errors import ExitCode
+from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.checkpoint.disk_space import require_space_for_one_checkpoint
+from trm_cli.training.checkpoint.store import CheckpointStore
+from trm_cli.training.distributed.config_agreement import require_same_data_on_all_ranks
+from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.loop import Loop, LoopSettings
+from trm_cli.training.profiling import FOLDER, NoProfile, Profile
+from trm_cli.training.recording.loggers import open_loggers
+from trm_cli.training.recording.metrics_log import JsonLines, truncate_after
+from trm_cli.training.recording.observer import Observer
+from trm_cli.training.recording.recorders import NO_RECORDERS, RunRecorders
+from trm_cli.training.run.build import make_model, make_state, prepare_model
+from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_size
+from trm_cli.training.run.initial_state import discard_newer, load_initial_state
+from trm_cli.training.run.run_directory import RunDirectory
+from trm_cli.training.run_files import DISCARDED
+from trm_cli.training.signals import StopRequest
+from trm_cli.training.state import TrainingState
+from trm_cli.training.step import StepSettings
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to train. Preparing it reads checkpoints and writes nothing."""
+
+    config: RunConfig
+    config_text: str
+    plan: TrainingPlan
+    datasets: Datasets
+    machine: Machine
+    directory: RunDirectory
+    store: CheckpointStore
+    state: TrainingState
+    continued_from: Path | None
+    from_step: int | None = None
+    process_group: ProcessGroup = SINGLE_PROCESS
+
+    @classmethod
+    def prepare(
+        cls,
+        config: RunConfig,
+        config_text: str,
+        datasets: Datasets,
+        machine: Machine,
+        notify: Callable[[str], None],
+        process_group: ProcessGroup = SINGLE_PROCESS,
+        *,
+        from_step: int | None = None,
+    ) -> Run:
+        """Make the model and its state, and load the newest valid checkpoint, if there is one, or that of `from_step`.
+
+        Raises UsageError, DatasetError or CheckpointError where settings, data or checkpoint do not fit.
+        """
+        require_same_data_on_all_ranks(datasets.train.fingerprint, process_group)
+        model = make_model(config, datasets.train.metadata, machine.precision.value)
+        sharded = prepare_model(model, config, machine, process_group)
+        state = make_state(config, model, machine)
+        state.sharded = sharded
+        state.identifiers = datasets.identifiers() if state.puzzle_optimizer is not None else None
+        plan = datasets.plan(config)
+        directory = RunDirectory(Path(config.checkpoint_path))
+        store = directory.store(keep=config.keep_checkpoints, milestones=plan.milestones)
+        path = load_initial_state(
+            state,
+            store,
+            datasets.train,
+            machine.torch_device,
+            config=config,
+            from_step=from_step,
+            notify=notify,
+            process_group=process_group,
+        )
+        if path is not None and from_step is None and process_group.first:
+            store.point_best(state.best_step)
+        return cls(
+            config=config,
+            config_text=config_text,
+            plan=plan,
+            datasets=datasets,
+            machine=machine,
+            directory=directory,
+            store=store,
+            state=state,
+            continued_from=path,
+            from_step=from_step,
+            process_group=process_group,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether all steps of the plan are done and evaluated."""
+        return self.state.step >= self.plan.total_steps and self.state.evaluated_step >= self.plan.total_steps
+
+    def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
+        """Train from the state's step on, up to `stop_at_step` where one is given.
+
+        The caller has locked the directory since before `prepare`: what that has read must still be true.
+        """
+        if not self.process_group.first:
+            return self._loop(observer, stop, stop_at_step, NO_RECORDERS)
+        if self.from_step is not None and (newer := discard_newer(self.store, self.state, self.directory.metrics_path)):
+            observer.note(f"moved {len(newer)} newer checkpoints to {self.directory.path / DISCARDED}")
+        with self.directory.writing():
+            self.directory.path.mkdir(parents=True, exist_ok=True)
+            require_space_for_one_checkpoint(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
+            identity = self.directory.begin(
+                config=self.config_text,
+                plan=self.plan.to_json(),
+                dataset=self.datasets.identity(),
+                threads=int(self.machine.threads.value),
+            )
+            metrics = self._open_log(self.directory.metrics_path, observer)
+            timings = self._open_log(self.directory.timings_path, observer)
+        loggers = open_loggers(
+            self.config,
+            directory=self.directory.path,
+            run_id=identity["run"],
+            first_step=self.state.step + 1,
+            notify=observer.note,
+        )
+        recorders = RunRecorders(self.summary(identity), metrics, timings, loggers)
+        try:
+            return self._loop(observer, stop, stop_at_step, recorders)
+        finally:
+            recorders.close()
+
+    def _open_log(self, path: Path, observer: Observer) -> JsonLines:
+        """Open a log of the run, truncated to the step of the state."""
+        damaged = truncate_after(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
+        if damaged:
+            observer.note(f"{path} has damaged lines, which are kept: {damaged:,}")
+        return JsonLines(path)
+
+    def _loop(
+        self, observer: Observer, stop: StopRequest, stop_at_step: int | None, recorders: RunRecorders
+    ) -> ExitCode:
+        profile = self._profile(observer)
+        loop = Loop(
+            plan=self.plan,
+            state=self.state,
+            train=TrainBatches(self.datasets.train, self.plan, self.config.seed, self.process_group),
+            test=self.datasets.test,
+            store=self.store,
+            recorders=recorders,
+            observer=observer,
+            settings=self._loop_settings(profile),
+            profile=profile,
+        )
+        try:
+            return loop.run(stop, last_step=stop_at_step)
+        finally:
+            profile.close()
+
+    def _profile(self, observer: Observer) -> NoProfile:
+        """The profiler, where `profile` is set; only the first process is measured."""
+        if not self.config.profile or not self.process_group.first:
+            return NoProfile()
+        folder = self.directory.path / FOLDER
+        return Profile(folder, self.machine.torch_device, first_step=self.state.step + 1, notify=observer.note)
+
+    def summary(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """The summary that goes into every checkpoint of the run."""
+        return {
+            **identity,
+            "config": self.config_text,
+            "plan": self.plan.fingerprint(),
+            "trm": __version__,
+            "torch": torch.__version__,
+        }
+
+    def _loop_settings(self, profile: NoProfile) -> LoopSettings:
+        config = self.config
+        minutes = config.checkpoint_minutes
+        return LoopSettings(
+            step=StepSettings(
+                config.global_batch_size,
+                config.grad_clip,
+                config.micro_batch_size,
+                process_group=self.process_group,
+                enter_phase=profile.enter,
+            ),
+            nonfinite_limit=config.nonfinite_limit,
+            seed=config.seed,
+            log_interval=config.log_interval,
+            checkpoint_seconds=None if minutes is None else 60 * minutes,
+            eval_batch_size=eval_batch_size(config, self.datasets.test, self.process_group.count),
+            eval_batches=config.eval_batches,
+            save_carry=config.save_carry,
+            device=self.machine.torch_device,
+        )

@@ -1,0 +1,36 @@
+"""The names of the files in a run directory, and the identity of the run that one of them holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trm_cli.errors import CheckpointError
+
+CONFIG = "config.yaml"
+PLAN = "plan.json"
+IDENTITY = "run.json"
+METRICS = "metrics.jsonl"
+TIMINGS = "timings.jsonl"
+MEMORY = "memory.json"
+NONFINITE = "nonfinite-*.pt"
+#: Links to the newest and to the best checkpoint.
+LATEST = "latest.pt"
+BEST = "best.pt"
+#: The folder of checkpoints that `trm resume --from STEP` has set aside.
+DISCARDED = "discarded"
+
+
+def read_identity(run: Path) -> dict[str, Any]:
+    """Read the run's id, its dataset and its CPU threads. Raises CheckpointError when the file is damaged."""
+    path = run / IDENTITY
+    try:
+        identity = json.loads(path.read_text())
+        return {
+            "run": str(identity["run"]),
+            "dataset": dict(identity["dataset"]),
+            "threads": int(identity["threads"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error
