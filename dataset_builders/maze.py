@@ -23,11 +23,11 @@ from trm_cli.data.building.builder_cli import (
     split_facts,
 )
 from trm_cli.data.files.manifest import Manifest
+from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
 from trm_cli.errors import UsageError
 
 BUILDER_VERSION = 1
 GENERATE = "generate"
-VOCAB_SIZE = 6
 _DEFAULT_COUNT = 1000
 _MAX_SIDE = 64
 

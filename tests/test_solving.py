@@ -20,7 +20,8 @@ from trm_cli.data.arc import encoding, transforms
 from trm_cli.data.arc.identifiers import ArcIdentifiers, read_identifiers
 from trm_cli.data.arc.task import encode, find_task, parse_arc_task
 from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.data.puzzles.families import Maze, Sudoku, family_of
+from trm_cli.data.puzzles.families import Maze, Sudoku, TextFamily
+from trm_cli.data.puzzles.kinds import ARC, kind_of
 from trm_cli.data.puzzles.maze_text import maze_line, parse_maze
 from trm_cli.errors import UsageError
 from trm_cli.evaluation.solving.arc import ArcSolver, variants_of
@@ -86,12 +87,16 @@ def _metadata(**values: Any) -> DatasetMetadata:
 
 
 def test_original_datasets_are_told_apart_by_their_sizes() -> None:
-    assert family_of(_metadata(vocab_size=11, seq_len=81)) == Sudoku((3, 3), 81)
-    assert family_of(_metadata(vocab_size=6, seq_len=900)) == Maze(900)
-    assert family_of(_metadata(vocab_size=12, seq_len=900)) == "arc"
-    assert family_of(_metadata(vocab_size=6, seq_len=16)) == Sudoku((2, 2), 16)
-    assert family_of(_metadata(vocab_size=6, seq_len=16, kind="maze")) == Maze(16)
-    assert family_of(_metadata(vocab_size=300, seq_len=900, kind="text")) is None
+    def typed(**values: Any) -> TextFamily | None:
+        metadata = _metadata(**values)
+        return kind_of(metadata).typed(metadata)
+
+    assert typed(vocab_size=11, seq_len=81) == Sudoku((3, 3), 81)
+    assert typed(vocab_size=6, seq_len=900) == Maze(900)
+    assert kind_of(_metadata(vocab_size=12, seq_len=900)) is ARC
+    assert typed(vocab_size=6, seq_len=16) == Sudoku((2, 2), 16)
+    assert typed(vocab_size=6, seq_len=16, kind="maze") == Maze(16)
+    assert typed(vocab_size=300, seq_len=900, kind="text") is None
 
 
 # --- Models that are functions ---

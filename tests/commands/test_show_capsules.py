@@ -20,7 +20,7 @@ from tests.training.runs import train
 from tests.training.test_exact_resume import HESC
 from trm_cli.app import create_app
 from trm_cli.console.report.capsule_sheet import WIDTH, ZOOM, Sheet, chosen_steps, draw_sheet
-from trm_cli.console.views.samples import PALETTE
+from trm_cli.data.puzzles.kinds import ARC
 from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.canvas_rows import answered_grid, grid_row
 from trm_cli.errors import TrmError, UsageError
@@ -78,7 +78,7 @@ def test_the_picture_shows_the_canvas_the_answer_and_what_is_right(folder: Path)
 
 
 def colours(grid: list[list[int]]) -> np.ndarray:
-    return np.array(PALETTE)[np.array(grid)]
+    return np.array(ARC.palette)[np.array(grid)]
 
 
 def panel(pixels: np.ndarray, place: int, height: int, width: int) -> np.ndarray:

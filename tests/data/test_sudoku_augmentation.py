@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from trm_cli.data.augmentation.drawing import Draw, create_augmentation
+from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
+from trm_cli.data.puzzles.kinds import create_augmentation
 from trm_cli.errors import DatasetError
 
 BOXES = [(2, 2), (2, 3), (3, 2), (3, 3), (2, 5), (4, 4)]

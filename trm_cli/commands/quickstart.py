@@ -38,14 +38,14 @@ def _show_one_puzzle(run: str) -> None:
 
     from trm_cli.console.answers.puzzle import solution_screen
     from trm_cli.console.output import note, stdout
-    from trm_cli.data.puzzles.families import Sudoku, family_of
+    from trm_cli.data.puzzles.kinds import kind_of
     from trm_cli.evaluation.solving.puzzle import solve
     from trm_cli.training.run.trained_model import load_trained
     from trm_cli.workflows.quickstart import held_out_puzzle
 
     trained = load_trained(run, torch.device("cpu"))
-    family = family_of(trained.metadata)
-    assert isinstance(family, Sudoku)
+    family = kind_of(trained.metadata).typed(trained.metadata)
+    assert family is not None
     puzzle = held_out_puzzle(trained)
     note("\nOne of the puzzles that it has never seen, step by step (bold: given, green: just changed):\n")
     stdout().print(solution_screen(puzzle, solve(trained.model, puzzle, torch.device("cpu")), family))

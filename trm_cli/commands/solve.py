@@ -96,17 +96,18 @@ def _on_canvas(asked: SolveRequest, trained: TrainedModel, where: torch.device) 
 
 def _on_tokens(asked: SolveRequest, trained: TrainedModel, where: torch.device) -> None:
     """A puzzle that is rows of tokens, an ARC task among them, or a file of many."""
-    from trm_cli.data.puzzles.families import family_of
+    from trm_cli.data.puzzles.kinds import kind_of
     from trm_cli.errors import UsageError
     from trm_cli.workflows import solve_arc, solve_lines
 
-    family, steps, as_json = family_of(trained.metadata), asked.steps, asked.as_json
-    if family is None:
+    kind, steps, as_json = kind_of(trained.metadata), asked.steps, asked.as_json
+    family = kind.typed(trained.metadata)
+    if family is None and not kind.votes:
         raise UsageError(
             f"{asked.run} was trained on {trained.metadata.kind or 'other'} rows",
             hint="solve reads Sudoku boards, mazes and ARC tasks",
         )
-    if family == "arc":
+    if family is None:
         if asked.lines is not None:
             raise UsageError("ARC tasks are solved one at a time", hint="many at once: trm evaluate")
         text = _text(asked.puzzle)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trm_cli.data.files.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.inspection import spread
 from trm_cli.data.puzzles.dataset import open_dataset
+from trm_cli.data.puzzles.kinds import kind_of
 from trm_cli.data.stream.drawing import split_pair, split_picture
 from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import GRID, TEXT
@@ -59,9 +60,6 @@ class PictureSample:
 
 Sample = GridSample | BoardSample | TextSample | PictureSample
 
-_MAZE_SYMBOLS = ".# SGo"
-_DIGITS = " .123456789ABCDEFG"
-
 
 def read_samples(root: str | Path, split: str, count: int) -> list[Sample]:
     """Return `count` samples, evenly spread over a split (of an unfinished stream: over what is there)."""
@@ -103,15 +101,14 @@ def _from_record(split: str, shard: RecordShard, row: int) -> Sample:
 
 
 def _from_tokens(title: str, metadata: DatasetMetadata, inputs: Cells, labels: Cells) -> Sample:
-    side = round(metadata.seq_len**0.5)
+    kind, side = kind_of(metadata), round(metadata.seq_len**0.5)
     # Where a label is ignored the input says what stands there.
     answers = np.where(labels < 0, inputs, labels)
-    if metadata.kind == "text" or side * side != metadata.seq_len:
+    if kind.drawn == "text" or side * side != metadata.seq_len:
         return TextSample(title, _as_text(metadata, inputs))
-    if metadata.kind == "arc" or (metadata.kind is None and metadata.vocab_size == 12 and side == 30):
+    if kind.drawn == "grid":
         return GridSample(title, _crop(inputs.reshape(side, side)), _crop(answers.reshape(side, side)))
-    symbols = _MAZE_SYMBOLS if metadata.kind == "maze" else _DIGITS
-    table = np.array(list(symbols.ljust(metadata.vocab_size, "?")))
+    table = np.array(list(kind.symbols.ljust(metadata.vocab_size, "?")))
     box = metadata.extra.get("box")
     lines = (int(box[0]), int(box[1])) if isinstance(box, list) and len(box) == 2 else None
     return BoardSample(title, table[inputs].reshape(side, side), table[answers].reshape(side, side), lines)

@@ -146,12 +146,11 @@ def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dic
 
 def _votes(subject: Subject) -> bool:
     """Whether rows vote: an ARC test set that says what its test inputs are."""
-    from trm_cli.data.arc import layout
     from trm_cli.data.arc.test_inputs import has_tests
+    from trm_cli.data.puzzles.kinds import kind_of
 
     data = subject.data
-    is_arc = (data.metadata.vocab_size, data.metadata.seq_len) == (layout.VOCAB_SIZE, layout.SEQ_LEN)
-    return is_arc and data.split == "test" and len(data.paths) == 1 and has_tests(data.paths[0])
+    return kind_of(data.metadata).votes and data.split == "test" and len(data.paths) == 1 and has_tests(data.paths[0])
 
 
 def _vote(subject: Subject, evaluation: Evaluation, columns: Columns) -> tuple[dict[str, Any], dict[str, Any]]:

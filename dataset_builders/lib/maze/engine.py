@@ -11,10 +11,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trm_cli.data.augmentation.maze import symmetry_cells
+from trm_cli.data.puzzles import maze_text
 
-CHARSET = "# SGo"
-WALL, FREE, START, GOAL, PATH = 1, 2, 3, 4, 5
-VOCAB_SIZE = 6
+CHARSET = maze_text.CHARACTERS[1:]
+WALL, FREE, START, GOAL = maze_text.WALL, maze_text.FREE, maze_text.START, maze_text.GOAL
+PATH = maze_text.WAY
 NO_PATH = -1
 
 _S27, _S30, _S31, _S32, _S62 = (np.uint64(shift) for shift in (27, 30, 31, 32, 62))

@@ -23,6 +23,7 @@ from trm_cli.data.building.builder_cli import Build, Progress
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
+from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
 from trm_cli.errors import DatasetError
 
 PART_SIZE = 256
@@ -136,7 +137,7 @@ def _metadata(seq_len: int, groups: int, puzzles: int, augmentation: dict[str, o
         pad_id=0,
         ignore_label_id=0,
         blank_identifier_id=0,
-        vocab_size=engine.VOCAB_SIZE,
+        vocab_size=VOCAB_SIZE,
         seq_len=seq_len,
         num_puzzle_identifiers=1,
         total_groups=groups,

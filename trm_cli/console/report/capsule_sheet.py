@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.console.views.samples import PALETTE
+from trm_cli.data.puzzles.kinds import ARC
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -142,7 +142,7 @@ def _answer(pen: _Pen, x: float, y: float, side: float, said: Said, size: int) -
         return
     height, width = said.shape
     cell = side / max(height, width)
-    pen.pixels(x, y, width * cell, height * cell, np.array(PALETTE, dtype=np.uint8)[said])
+    pen.pixels(x, y, width * cell, height * cell, np.array(ARC.palette, dtype=np.uint8)[said])
     for row in range(1, height) if cell > 5 else ():
         pen.box(x, y + row * cell, width * cell, 0.5, (85, 85, 85))
     for column in range(1, width) if cell > 5 else ():

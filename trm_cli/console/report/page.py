@@ -127,7 +127,7 @@ def _panels(report: Report, samples: int | None) -> Iterator[_Panel]:
     shown = drawable if samples is None else _mixed(drawable, samples)
     if shown:
         height = puzzles.samples_height(evaluation, len(shown))
-        note = "bold: given; blue: right; red: wrong" if evaluation["dataset_metadata"].get("kind") == "sudoku" else ""
+        note = puzzles.colours_note(evaluation)
         yield _Panel(
             "Puzzles of the evaluated set",
             note,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.data.files.metadata import parse_metadata
+from trm_cli.data.puzzles.kinds import PuzzleKind, Rgb, kind_of
 from trm_cli.data.puzzles.sudoku_text import box_of, symbol
 
 if TYPE_CHECKING:
@@ -18,16 +19,23 @@ if TYPE_CHECKING:
 
 FRAMES = 6
 _RIGHT, _WRONG, _WRONG_PAPER, _INK = "#2166ac", "#b2182b", "#fbe3e0", "#222222"
-#: Padding, wall, way, start, goal, path of a maze.
-_MAZE = ("#ffffff", "#33373d", "#f4f4f2", "#1b7837", "#b2182b", "#f0a202")
 _MARKS = ("#ffffff", "#dcdcdc")
 
 
 def drawable(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The samples that are boards: those of a square of tokens."""
     length = evaluation["dataset_metadata"]["seq_len"]
-    square = round(length**0.5) ** 2 == length and evaluation["dataset_metadata"].get("kind") != "text"
-    return list(evaluation["samples"]) if square else []
+    square = round(length**0.5) ** 2 == length
+    return list(evaluation["samples"]) if square and _kind(evaluation).drawn != "text" else []
+
+
+def _kind(evaluation: Mapping[str, Any]) -> PuzzleKind:
+    return kind_of(parse_metadata(evaluation["dataset_metadata"], "the evaluation"))
+
+
+def colours_note(evaluation: Mapping[str, Any]) -> str:
+    """What the colours of the boards mean."""
+    return _kind(evaluation).note
 
 
 def samples_height(evaluation: Mapping[str, Any], count: int) -> float:
@@ -64,20 +72,18 @@ def _frames(sample: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
 def _board(axis: Axes, raw: Mapping[str, Any], sample: Mapping[str, Any], tokens: Sequence[int]) -> None:
     import numpy as np
 
-    # Here, because it reads samples of streams too, and with them torch: a page without puzzles does not wait for it.
-    from trm_cli.console.views.samples import PALETTE
-
     metadata = parse_metadata(raw, "the evaluation")
     side = round(metadata.seq_len**0.5)
     board, given, label = (np.array(one).reshape(side, side) for one in (tokens, sample["input"], sample["label"]))
-    box = box_of(metadata)
-    if metadata.vocab_size == 12 and side == 30:
+    kind, box = kind_of(metadata), box_of(metadata)
+    colours = [_css(colour) for colour in kind.palette]
+    if kind.drawn == "grid":
         shown = board if tokens is not sample["input"] else given
-        _pixels(axis, _cut(shown, given if tokens is sample["input"] else label), [*_MARKS, *map(_css, PALETTE)])
+        _pixels(axis, _cut(shown, given if tokens is sample["input"] else label), [*_MARKS, *colours])
     elif box is not None:
         _digits(axis, board, given, label, box)
     else:
-        _pixels(axis, board, list(_MAZE) if metadata.vocab_size == len(_MAZE) else None)
+        _pixels(axis, board, colours or None)
 
 
 def _cut(board: Cells, extent: Cells) -> Cells:
@@ -130,5 +136,5 @@ def _digits(axis: Axes, board: Cells, given: Cells, label: Cells, box: tuple[int
             axis.add_patch(Rectangle((column, row), box[1], box[0], fill=False, edgecolor="#444444", linewidth=1.3))
 
 
-def _css(colour: tuple[int, int, int]) -> str:
+def _css(colour: Rgb) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour)

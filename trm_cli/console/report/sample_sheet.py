@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.console.views.samples import PALETTE
+from trm_cli.data.puzzles.kinds import ARC
 from trm_cli.data.samples import BoardSample, GridSample, PictureSample, Sample, TextSample
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _beside(left: Image, right: Image, font: FreeTypeFont | ImageFont) -> Image:
 def _grid(cells: NDArray[np.integer]) -> Image:
     from PIL import Image, ImageDraw
 
-    pixels = np.array(PALETTE, dtype=np.uint8)[cells].repeat(_CELL, axis=0).repeat(_CELL, axis=1)
+    pixels = np.array(ARC.palette, dtype=np.uint8)[cells].repeat(_CELL, axis=0).repeat(_CELL, axis=1)
     picture = Image.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
     for row in range(1, cells.shape[0]):

@@ -12,22 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.output import shows_colours
+from trm_cli.data.puzzles.kinds import ARC
 from trm_cli.data.samples import BoardSample, GridSample, PictureSample, Sample, TextSample
 
-Rgb = tuple[int, int, int]
-# The ten colours in which ARC tasks are usually shown.
-PALETTE: tuple[Rgb, ...] = (
-    (0, 0, 0),
-    (0, 116, 217),
-    (255, 65, 54),
-    (46, 204, 64),
-    (255, 220, 0),
-    (170, 170, 170),
-    (240, 18, 190),
-    (255, 133, 27),
-    (127, 219, 255),
-    (135, 12, 37),
-)
 _UPPER_HALF = "\N{UPPER HALF BLOCK}"
 _PICTURE_COLUMNS = 32
 _SPACED_COLUMNS = 16
@@ -68,7 +55,7 @@ def grid_text(cells: NDArray[np.integer], coloured: bool) -> Text:
         # Two grids of thirty cells fit a line of eighty only without spaces.
         gap = " " if cells.shape[1] <= _SPACED_COLUMNS else ""
         return Text("\n".join(gap.join(str(int(cell)) for cell in row) for row in cells))
-    return half_blocks(np.array(PALETTE, dtype=np.uint8)[cells])
+    return half_blocks(np.array(ARC.palette, dtype=np.uint8)[cells])
 
 
 def half_blocks(pixels: NDArray[np.uint8]) -> Text:

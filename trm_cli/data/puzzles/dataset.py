@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.augmentation.drawing import Augmentation, Draw, create_augmentation
+from trm_cli.data.augmentation.drawing import Augmentation, Draw
 from trm_cli.data.files.manifest import check_complete, read_manifest, split_fingerprint
 from trm_cli.data.files.metadata import DatasetFacts, DatasetMetadata, combine_metadata, read_metadata
 from trm_cli.data.files.puzzle_arrays import IntArray, PuzzleArrays, array_path, read_puzzle_arrays
 from trm_cli.data.puzzles.epoch_order import EpochOrder, GroupTable, Index, Rows
+from trm_cli.data.puzzles.kinds import create_augmentation
 from trm_cli.errors import DatasetError
 
 Batch = dict[str, NDArray[np.generic]]

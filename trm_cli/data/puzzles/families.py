@@ -1,17 +1,13 @@
-"""The kinds of puzzle that a person can type: how a text becomes tokens, and whether an answer is right."""
+"""Puzzles that a person can type: how a text becomes tokens, and whether an answer is right."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles import sudoku_text
 from trm_cli.data.puzzles.maze_text import judge_maze, maze_line, parse_maze
-
-_ARC_CELLS, _ARC_VOCABULARY, _MAZE_VOCABULARY = 900, 12, 6
 
 
 @dataclass(frozen=True)
@@ -71,19 +67,3 @@ class Maze:
 
 
 TextFamily = Sudoku | Maze
-
-
-def family_of(metadata: DatasetMetadata) -> TextFamily | Literal["arc"] | None:
-    """What kind of puzzle a dataset holds; None for what cannot be typed.
-
-    The original datasets do not say it: there, sequence and vocabulary tell the kinds apart.
-    """
-    kind, cells = metadata.kind, metadata.seq_len
-    square = math.isqrt(cells) ** 2 == cells
-    if kind == "arc" or (kind is None and (cells, metadata.vocab_size) == (_ARC_CELLS, _ARC_VOCABULARY)):
-        return "arc"
-    if kind in (None, "sudoku") and (box := sudoku_text.box_of(metadata)) is not None:
-        return Sudoku(box, cells)
-    if kind == "maze" or (kind is None and square and metadata.vocab_size == _MAZE_VOCABULARY):
-        return Maze(cells)
-    return None

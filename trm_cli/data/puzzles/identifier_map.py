@@ -18,6 +18,7 @@ from trm_cli.data.arc.identifiers import (
     ArcIdentifiers,
     read_identifiers,
 )
+from trm_cli.data.puzzles.kinds import KINDS
 from trm_cli.errors import DatasetError
 
 
@@ -78,7 +79,7 @@ def read_identifier_map(paths: Sequence[str], kind: str, count: int) -> Identifi
 def _read(root: Path, kind: str) -> IdentifierMap:
     """Raises OSError, ValueError or DatasetError where the names are missing or not understood."""
     document = json.loads((root / IDENTIFIERS_NAME).read_text(encoding="utf-8"))
-    if kind == "arc" or (isinstance(document, dict) and document.get("format") == TASKS_FORMAT):
+    if (kind in KINDS and KINDS[kind].votes) or (isinstance(document, dict) and document.get("format") == TASKS_FORMAT):
         return IdentifierMap.of_tasks(read_identifiers(root))
     if not isinstance(document, list) or not all(isinstance(name, str) for name in document):
         raise ValueError("expected a list of names")

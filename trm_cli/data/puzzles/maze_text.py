@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from trm_cli.errors import UsageError
 
 CHARACTERS = "?# SGo"
+VOCAB_SIZE = len(CHARACTERS)
 WALL, FREE, START, GOAL, WAY = 1, 2, 3, 4, 5
 _READ = {"#": WALL, " ": FREE, ".": FREE, "_": FREE, "S": START, "G": GOAL}
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import UsageError
 
+BLANK = 1
 BLANKS = ".0_*"
 _DECORATION = set("|+-=: \t\r\n,;")
-_DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def parse_sudoku(text: str, cells: int) -> list[int]:
@@ -28,11 +29,11 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
             tokens.append(1)
         elif character in _DECORATION:
             continue
-        elif (digit := _DIGITS.find(character.upper()) + 1) and digit <= side:
+        elif (digit := DIGITS.find(character.upper()) + 1) and digit <= side:
             tokens.append(digit + 1)
         else:
             raise UsageError(
-                f"{character!r} is not a cell of a {side}x{side} Sudoku: digits 1 to {_DIGITS[side - 1]}, . for a blank"
+                f"{character!r} is not a cell of a {side}x{side} Sudoku: digits 1 to {DIGITS[side - 1]}, . for a blank"
             )
     if len(tokens) != cells:
         raise UsageError(
@@ -97,4 +98,4 @@ def box_of(metadata: DatasetMetadata) -> tuple[int, int] | None:
 
 def symbol(token: int) -> str:
     """How a token looks on a board."""
-    return _DIGITS[token - 2] if token >= 2 else "."
+    return DIGITS[token - 2] if token >= 2 else "."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.dataset import Batch
-from trm_cli.data.puzzles.sudoku_text import box_of
+from trm_cli.data.puzzles.kinds import kind_of
 from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.evaluation.scores.intervals import Share
 
@@ -22,8 +22,6 @@ Numbers = NDArray[np.integer]
 MOST_BINS = 8
 #: Features whose values are names; all others are numbers that go into bins.
 NAMED = {"record": KIND_NAMES, "target": ("grid", "text")}
-_BLANK = 1
-_PATH = 5
 
 
 def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -> dict[str, Numbers]:
@@ -36,10 +34,9 @@ def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -
     found: dict[str, Numbers] = {}
     if ratings is not None:
         found["rating"] = _integers(ratings)
-    if metadata.kind == "sudoku" or (metadata.kind is None and box_of(metadata) is not None):
-        found["clues"] = _integers((_integers(batch["inputs"]) > _BLANK).sum(1))
-    if metadata.kind == "maze" or (metadata.kind is None and (metadata.vocab_size, metadata.seq_len) == (6, 900)):
-        found["path_length"] = _integers((_integers(batch["labels"]) == _PATH).sum(1))
+    for name, measure in kind_of(metadata).difficulty.items():
+        tokens = _integers(batch[measure.column])
+        found[name] = _integers(((tokens >= measure.lowest) & (tokens <= measure.highest)).sum(1))
     return found
 
 
