@@ -16,7 +16,7 @@ from trm_cli.data.stream.records import TEXT
 from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
 from trm_cli.models.hesc.parameter_budget import arithmetic
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import swiglu_width
+from trm_cli.models.layers.gated_mlp import swiglu_width
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.hardware.machine import Machine

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trm_cli.models.layers import losses
-from trm_cli.models.layers.halting import Outputs
-from trm_cli.models.layers.stack import AttentionBlock, TokenMLPBlock
+from trm_cli.models.layers.block import AttentionBlock, TokenMLPBlock
+from trm_cli.models.layers.outputs import Outputs
 from trm_cli.models.networks.trm import TRM
 
 

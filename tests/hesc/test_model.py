@@ -11,7 +11,7 @@ from trm_cli.models.hesc.concepts import perplexity
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Action
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
-from trm_cli.models.layers.halting import Carry
+from trm_cli.models.layers.carry import Carry
 from trm_cli.training.step import on_device
 
 # What has no gradient at once, and why.

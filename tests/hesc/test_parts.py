@@ -13,7 +13,7 @@ from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, balance, likeness
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
-from trm_cli.models.layers.blocks import Rope, rope_tables
+from trm_cli.models.layers.rotary import Rope, rope_tables
 
 SETTINGS = HescSettings(**TINY)
 

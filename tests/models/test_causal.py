@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.models.cases import CASES, SEQUENCE, TRM, VOCABULARY, Case, make_batch
 from trm_cli.config.architectures import TrmArch
-from trm_cli.models.layers import blocks, formulas
+from trm_cli.models.kernels.attention import softmax_attention
+from trm_cli.models.layers.attention import scaled_dot_product
 
 KINDS = {
     "two states": {},
@@ -58,11 +59,9 @@ def test_without_it_every_place_sees_every_token() -> None:
 
 def test_both_kernels_hide_the_same() -> None:
     q, k, v = (torch.randn(2, 3, 7, 8) for _ in range(3))
-    torch.testing.assert_close(
-        formulas.softmax_attention(q, k, v, causal=True), blocks.scaled_dot_product(q, k, v, causal=True)
-    )
+    torch.testing.assert_close(softmax_attention(q, k, v, causal=True), scaled_dot_product(q, k, v, causal=True))
     short = [x.bfloat16() for x in (q, k, v)]
-    torch.testing.assert_close(blocks.scaled_dot_product(*short, causal=True)[:, :, 0], short[2][:, :, 0])
+    torch.testing.assert_close(scaled_dot_product(*short, causal=True)[:, :, 0], short[2][:, :, 0])
 
 
 def test_halting_is_judged_where_the_whole_row_is_seen() -> None:

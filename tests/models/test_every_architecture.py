@@ -17,7 +17,7 @@ from trm_cli.models.hesc.losses import judge
 from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
 from trm_cli.models.hesc.planner import LatentPlanner
-from trm_cli.models.layers.halting import StepResult
+from trm_cli.models.layers.outputs import StepResult
 
 VOCABULARY, LENGTH, ROWS = 272, 64, 2
 STEPS = 6

@@ -15,7 +15,7 @@ from tests.training.test_update import state_of
 from trm_cli.models.hesc.geometry import GRID
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.network import Thought
-from trm_cli.models.layers.halting import Carry
+from trm_cli.models.layers.carry import Carry
 from trm_cli.training.step import StepSettings, drain, update
 
 

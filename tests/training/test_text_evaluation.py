@@ -18,7 +18,8 @@ from trm_cli.console.views.training import evaluation_lines
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.text.labels import TextLabels, text_labels
 from trm_cli.evaluation.scores.accuracy import Accuracy, evaluate
-from trm_cli.models.layers.halting import Outputs, empty_carry
+from trm_cli.models.layers.carry import empty_carry
+from trm_cli.models.layers.outputs import Outputs
 
 BYTES = TextLabels(2, 6, True)
 

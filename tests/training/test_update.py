@@ -18,7 +18,7 @@ from tests.hesc import making
 from tests.models.cases import CASES, make_batch
 from tests.training.runs import differing, prepare, records, train
 from trm_cli.errors import TrmError
-from trm_cli.models.layers.halting import join
+from trm_cli.models.layers.carry import join_carries
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import Finite, clip_gradients, gradient_groups, gradient_norms
@@ -94,7 +94,7 @@ def test_slices_of_the_capsule_model_learn_and_fill_its_memories() -> None:
 def test_rows_are_joined_in_their_order() -> None:
     carry = carried_on("attention", StepSettings(ROWS, None)).carry
     assert carry is not None
-    again = join([carry.rows(slice(0, 1)), carry.rows(slice(1, 5)), carry.rows(slice(5, 6))])
+    again = join_carries([carry.rows(slice(0, 1)), carry.rows(slice(1, 5)), carry.rows(slice(5, 6))])
     assert differing(carry.state_dict(), again.state_dict()) == []
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm_cli.data import counter_rng
-from trm_cli.models.layers.halting import Carry
+from trm_cli.models.layers.carry import Carry
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm_cli.evaluation.scores.accuracy import IGNORED
-from trm_cli.models.layers.halting import Carry
+from trm_cli.models.layers.carry import Carry
 
 if TYPE_CHECKING:
     from torch import nn

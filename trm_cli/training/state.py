@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError
-from trm_cli.models.layers.halting import Carry
+from trm_cli.models.layers.carry import Carry
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
 from trm_cli.training.ema import EMA
 from trm_cli.training.optimizers.sign_sgd import SignSGD

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trm_cli.models.layers import halting
-from trm_cli.models.layers.halting import Carry, StepResult
+from trm_cli.models.layers.carry import Carry, join_carries
+from trm_cli.models.layers.outputs import StepResult
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.distributed.full_state import total_sums
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
@@ -126,7 +126,7 @@ def _compute(
         for name, value in _sums(result).items():
             _accumulate(sums, name, value)
         del result, loss  # before the next slice is computed: it holds the logits
-    return _Computed(halting.join(carries), sums, torch.cat(unsound))
+    return _Computed(join_carries(carries), sums, torch.cat(unsound))
 
 
 def _slices(rows: int, size: int | None) -> Iterator[slice]:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from trm_cli.models.kernels import products
-from trm_cli.models.layers import blocks, formulas
+from trm_cli.models.kernels import cache, products
+from trm_cli.models.layers.gated_mlp import swiglu, token_swiglu
 
 WITHOUT_ONEDNN = pytest.mark.skipif(not products._HAS_ONEDNN, reason="no oneDNN, or no processor with AVX-512")
 
@@ -21,7 +22,7 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(products, "_HAS_ONEDNN", name == "onednn")
     monkeypatch.setattr(products, "_WORTH_STARTING", 0)
     if name == "accelerator":
-        monkeypatch.setattr(formulas, "on_processor", lambda x: False)
+        monkeypatch.setattr(cache, "on_processor", lambda x: False)
     return name
 
 
@@ -63,19 +64,21 @@ def _plain_linear(x: Tensor, weight: Tensor, _: Tensor) -> Tensor:
 
 
 def _plain_swiglu(x: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
-    return formulas.gated(x @ w_in.T, -1) @ w_out.T
+    gate, up = (x @ w_in.T).chunk(2, -1)
+    return (functional.silu(gate) * up) @ w_out.T
 
 
 def _plain_token_swiglu(x: Tensor, w_in: Tensor, w_out: Tensor) -> Tensor:
-    return w_out @ formulas.gated(w_in @ x, -2)
+    gate, up = (w_in @ x).chunk(2, -2)
+    return w_out @ (functional.silu(gate) * up)
 
 
 @pytest.mark.parametrize(
     ("layer", "plain", "width"),
     [
         (lambda x, w, _: products.linear(x, w), _plain_linear, 12),
-        (blocks.swiglu, _plain_swiglu, 12),
-        (blocks.token_swiglu, _plain_token_swiglu, 9),
+        (swiglu, _plain_swiglu, 12),
+        (token_swiglu, _plain_token_swiglu, 9),
     ],
     ids=["linear", "swiglu", "token_swiglu"],
 )
@@ -88,7 +91,7 @@ def test_layers_and_their_gradients_are_those_of_wide_numbers(
     rows_at_a_time: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(formulas, "_CACHED_NUMBERS", rows_at_a_time * 9 * 12)
+    monkeypatch.setattr(cache, "_CACHED_NUMBERS", rows_at_a_time * 9 * 12)
     leaves = [_random(5, 9, 12), 0.3 * _random(16, width), 0.3 * _random(width, 8)]
     single = [leaf.clone().requires_grad_() for leaf in leaves]
     double = [leaf.double().requires_grad_() for leaf in leaves]
@@ -117,19 +120,19 @@ def test_the_operator_is_one_that_torch_can_compile(monkeypatch: pytest.MonkeyPa
 
     leaves = [_random(2, 3, 5), 0.3 * _random(16, 5), 0.3 * _random(5, 8)]
     torch.compiler.reset()
-    compiled = torch.compile(blocks.swiglu, backend=counting, fullgraph=True)
-    torch.testing.assert_close(compiled(*leaves), blocks.swiglu(*leaves))
+    compiled = torch.compile(swiglu, backend=counting, fullgraph=True)
+    torch.testing.assert_close(compiled(*leaves), swiglu(*leaves))
     assert sum("trm.linear" in target for target in counted) == 2
-    compiled = torch.compile(blocks.token_swiglu, backend=counting, fullgraph=True)
+    compiled = torch.compile(token_swiglu, backend=counting, fullgraph=True)
     token = [_random(1, 5, 3), *leaves[1:]]
-    torch.testing.assert_close(compiled(*token), blocks.token_swiglu(*token))
+    torch.testing.assert_close(compiled(*token), token_swiglu(*token))
     assert not any("mkldnn" in target for target in counted), "the compiler cannot lower it outside its own passes"
 
 
 def test_no_rows_are_no_products(library: str) -> None:
     with torch.no_grad():
-        assert blocks.swiglu(torch.empty(0, 9, 12), _random(16, 12), _random(12, 8)).shape == (0, 9, 12)
-        assert blocks.token_swiglu(torch.empty(0, 9, 12), _random(16, 9), _random(9, 8)).shape == (0, 9, 12)
+        assert swiglu(torch.empty(0, 9, 12), _random(16, 12), _random(12, 8)).shape == (0, 9, 12)
+        assert token_swiglu(torch.empty(0, 9, 12), _random(16, 9), _random(9, 8)).shape == (0, 9, 12)
 
 
 def test_onednn_is_for_large_products_of_float32_on_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +144,7 @@ def test_onednn_is_for_large_products_of_float32_on_a_processor(monkeypatch: pyt
         assert not products.by_onednn(torch.empty(2, 2, dtype=other), large)
     without_contents = torch.empty(2, 2, device="meta")
     assert not products.by_onednn(without_contents, large)
-    token = formulas.counting_for_processor.set(True)
+    token = cache.counting_for_processor.set(True)
     assert products.by_onednn(without_contents, large)
     assert products.product(without_contents, without_contents).shape == (2, 2)
-    formulas.counting_for_processor.reset(token)
+    cache.counting_for_processor.reset(token)

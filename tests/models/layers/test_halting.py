@@ -1,8 +1,7 @@
-"""Carrying, refilling and halting."""
+"""When a row halts."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import pytest
@@ -11,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models.cases import CASES, make_batch
-from trm_cli.models.layers import halting
-from trm_cli.models.layers.halting import Carry
-from trm_cli.schedule.clock import SETTLED
+from trm_cli.models.layers.halting import decide_halt, exploration_floor
 
 torch.set_num_threads(1)
 
@@ -31,7 +28,7 @@ def test_halting_by_the_definition(
     steps = torch.tensor([row[0] for row in rows], dtype=torch.int32)
     wants = torch.tensor([row[1] for row in rows])
     draws = torch.tensor([row[2:] for row in rows])
-    halted = halting.decide_halt(
+    halted = decide_halt(
         steps, wants, draws, halt_max_steps=halt_max_steps, exploration_probability=probability
     ).tolist()
     for (step, want, u0, u1), got in zip(rows, halted, strict=True):
@@ -47,7 +44,7 @@ def test_halting_by_the_definition(
 
 @given(step=st.integers(0, 30), want=st.booleans(), halt_max_steps=st.integers(1, 20))
 def test_evaluation_halts_at_the_last_step_alone(step: int, want: bool, halt_max_steps: int) -> None:
-    halted = halting.decide_halt(
+    halted = decide_halt(
         torch.tensor([step], dtype=torch.int32),
         torch.tensor([want]),
         None,
@@ -59,72 +56,20 @@ def test_evaluation_halts_at_the_last_step_alone(step: int, want: bool, halt_max
 
 @given(u0=UNIT, u1=UNIT, halt_max_steps=st.integers(2, 64))
 def test_exploration_floor_lies_in_its_range(u0: float, u1: float, halt_max_steps: int) -> None:
-    floor = halting.exploration_floor(torch.tensor([[u0, u1]]), 0.5, halt_max_steps).item()
+    floor = exploration_floor(torch.tensor([[u0, u1]]), 0.5, halt_max_steps).item()
     assert floor == 0 if u0 >= 0.5 else 2 <= floor <= halt_max_steps
 
 
 def test_exploration_floor_is_uniform() -> None:
     grid = (torch.arange(15_000) + 0.5) / 15_000
-    floor = halting.exploration_floor(torch.stack((torch.zeros_like(grid), grid), 1), 1.0, 16)
+    floor = exploration_floor(torch.stack((torch.zeros_like(grid), grid), 1), 1.0, 16)
     assert floor.unique(return_counts=True)[1].tolist() == [1000] * 15
 
 
 def test_draws_of_another_shape_are_refused() -> None:
     steps = torch.ones(3, dtype=torch.int32)
     with pytest.raises(ValueError, match=r"\(3, 2\)"):
-        halting.decide_halt(steps, steps > 0, torch.rand(3, 1), halt_max_steps=4, exploration_probability=0.1)
-
-
-def test_halted_rows_are_replaced_and_the_others_kept() -> None:
-    old, new = make_batch(1, 4), make_batch(2, 4)
-    halted = torch.tensor([True, False, True, False])
-    z = torch.randn(4, 3, 2)
-    carry = Carry({"z_H": z}, torch.tensor([4, 2, 1, 3], dtype=torch.int32), halted, old)
-    fresh = halting.refresh(carry, new, {"z_H": torch.tensor([5.0, 6.0])})
-    assert fresh.steps.tolist() == [0, 2, 0, 3]
-    for i in range(4):
-        source = new if halted[i] else old
-        assert all(torch.equal(fresh.data[name][i], source[name][i]) for name in old)
-        expected = torch.tensor([5.0, 6.0]).expand(3, 2) if halted[i] else z[i]
-        assert torch.equal(fresh.z["z_H"][i], expected)
-
-
-def test_refilling_does_not_spread_from_what_a_halted_row_held() -> None:
-    """Zeros times NaN is NaN; a selection is not."""
-    carry = Carry(
-        {"z_H": torch.full((1, 2, 2), float("nan"))},
-        torch.ones(1, dtype=torch.int32),
-        torch.tensor([True]),
-        make_batch(0, 1),
-    )
-    assert halting.refresh(carry, make_batch(1, 1), {"z_H": torch.zeros(2)}).z["z_H"].isfinite().all()
-
-
-@pytest.mark.parametrize("change", ["field", "rows"])
-def test_batch_of_another_kind_is_refused(change: str) -> None:
-    carry = halting.empty_carry(make_batch(0, 3), {"z_H": torch.zeros(3, 2, 2)})
-    batch = make_batch(0, 4) if change == "rows" else {**make_batch(0, 3), "valid": torch.ones(3, dtype=torch.bool)}
-    with pytest.raises(ValueError, match="initial_carry"):
-        halting.refresh(carry, batch, {"z_H": torch.zeros(2)})
-
-
-def test_carry_goes_through_a_plain_file_and_goes_on_to_the_bit() -> None:
-    model = CASES["attention"].model()
-    carry = model.initial_carry(make_batch(0))
-    with torch.no_grad():
-        for step in range(3):
-            carry, _ = model.advance(carry, make_batch(step), SETTLED, torch.rand(5, 2))
-        file = io.BytesIO()
-        torch.save(carry.state_dict(), file)
-        file.seek(0)
-        loaded = Carry.from_state_dict(torch.load(file, weights_only=True))
-        draws = torch.rand(5, 2)
-        first, _ = model.advance(carry, make_batch(9), SETTLED, draws)
-        second, _ = model.advance(loaded.to("cpu", torch.float32), make_batch(9), SETTLED, draws)
-    for name in first.z:
-        assert torch.equal(first.z[name], second.z[name])
-    assert torch.equal(first.halted, second.halted)
-    assert torch.equal(first.steps, second.steps)
+        decide_halt(steps, steps > 0, torch.rand(3, 1), halt_max_steps=4, exploration_probability=0.1)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from trm_cli.models.layers import losses
-from trm_cli.models.layers.halting import Outputs
+from trm_cli.models.layers.outputs import Outputs
 
 torch.set_num_threads(1)
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from benchmarks.memory import in_a_process, peak, task_of
 from tests.training.runs import EVERY_PART, prepare, train
 from trm_cli.errors import TrmError
-from trm_cli.models.layers import formulas
+from trm_cli.models.kernels import cache
 from trm_cli.training import loop
 from trm_cli.training.hardware.resources import free_host_memory
 from trm_cli.training.memory import kept_estimate
@@ -76,7 +76,7 @@ def test_ways_that_only_the_processor_takes_are_counted_as_well(name: str, monke
     monkeypatch.setattr(preflight_module, "_FEW", 0)
     task = task_of(name, 8, "float32", *SMALL)
     whole = estimate(task)
-    monkeypatch.setattr(formulas, "_CACHED_NUMBERS", 81 * 64)
+    monkeypatch.setattr(cache, "_CACHED_NUMBERS", 81 * 64)
     counted = estimate(task)
     assert counted.parts["activations"] < 0.97 * whole.parts["activations"]
     assert counted.total - counted.parts["allocator"] == pytest.approx(really_allocated(task), rel=0.03)
@@ -287,24 +287,3 @@ def test_an_estimate_is_kept_with_its_run_and_made_anew_for_another(
     assert kept_or_new(other, tmp_path) == "new 8"
     (tmp_path / MEMORY).write_text('{"key": ')
     assert kept_or_new(task, tmp_path) == "new 16"
-
-
-@pytest.mark.parametrize("name", ["trm attention", "trm mlp_t"])
-def test_compiled_loops_are_counted_where_the_slices_of_a_large_batch_use_them(name: str) -> None:
-    task = task_of(name, 128, "bfloat16", *SMALL, "micro_batch_size=32")
-    told, counted = estimate(task), _carried_out(task, 32)
-    assert told.parts["compiled loops"] == counted.parts["compiled loops"] > 0
-    assert told.total == pytest.approx(counted.total, rel=0.1)
-    apart = estimate(task_of(name, 128, "float32", *SMALL, "micro_batch_size=32"))
-    assert apart.parts["compiled loops"] == 0
-    assert estimate(task, micro_batch_size=1).parts["compiled loops"] == 0
-
-
-def test_the_rows_that_are_advised_leave_room_for_compiled_loops() -> None:
-    task = task_of("trm attention", 24, "bfloat16", *SMALL, "arch.L_cycles=6")
-    needed = estimate(task)
-    free = needed.total - needed.parts["activations"] // 5
-    rows = int(Preflight(task, needed, free=free).advice().split("micro_batch_size=")[1].split()[0])
-    assert estimate(task, micro_batch_size=6).parts["compiled loops"] == 0, "told from slices that need none"
-    fitting = estimate(task, micro_batch_size=rows)
-    assert fitting.parts["compiled loops"] > 0 and 0.8 * free < fitting.total <= free

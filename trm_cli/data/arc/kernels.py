@@ -6,7 +6,7 @@ import numpy as np
 
 from trm_cli.data import dihedral
 from trm_cli.data.arc.layout import COLOUR_OFFSET, COLOURS, EOS, SIDE
-from trm_cli.numba_jit import compiled
+from trm_cli.data.numba_jit import compiled
 
 _INVERSE = np.array(dihedral.INVERSE, dtype=np.uint8)
 

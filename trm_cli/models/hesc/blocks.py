@@ -5,16 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trm_cli.models.layers import formulas
-from trm_cli.models.layers.blocks import (
-    Rope,
-    add_rms_norm,
-    linear_parameter,
-    rms_norm,
-    swiglu,
-    swiglu_width,
-    truncated_normal_,
-)
+from trm_cli.models.layers.gated_mlp import swiglu, swiglu_width
+from trm_cli.models.layers.initialization import linear_parameter, truncated_normal_
+from trm_cli.models.layers.norm import add_rms_norm, rms_norm
+from trm_cli.models.layers.rotary import Rope, rotate
 
 RESIDUAL_SCALE = 0.1
 """Initial size of what a block adds to its stream, over TRM's. A canvas passes a dozen additions on its way to the
@@ -74,13 +68,13 @@ class Attention(nn.Module):
     def queries(self, x: Tensor, rope: Rope | None = None) -> Tensor:
         """[B, L, D] -> [B, H, L, head_dim]."""
         q = functional.linear(x, self.query).view(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
-        return q if rope is None else formulas.rotate(q, *rope)
+        return q if rope is None else rotate(q, *rope)
 
     def keys_values(self, context: Tensor, rope: Rope | None = None) -> tuple[Tensor, Tensor]:
         """[B, S, D] -> keys and values [B, H, S, head_dim]."""
         pair = functional.linear(context, self.key_value).view(*context.shape[:2], 2, self.num_heads, self.head_dim)
         k, v = pair.permute(2, 0, 3, 1, 4)
-        return k if rope is None else formulas.rotate(k, *rope), v
+        return k if rope is None else rotate(k, *rope), v
 
     def merge(self, mixed: Tensor) -> Tensor:
         """[B, H, L, head_dim] -> [B, L, D]."""

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from trm_cli.models.hesc.blocks import Attention, Linear
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import embedding_parameter, rms_norm, truncated_normal_
+from trm_cli.models.layers.initialization import embedding_parameter, truncated_normal_
+from trm_cli.models.layers.norm import rms_norm
 
 LEANING = 6.0
 """Log-odds, at the start, of a patch in a capsule's own region over one a whole region away."""

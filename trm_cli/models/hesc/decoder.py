@@ -12,7 +12,9 @@ from trm_cli.models.hesc.blocks import ReadingBlock
 from trm_cli.models.hesc.capsules import LEANING, slot_leaning
 from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import Rope, embedding_parameter, rms_norm, rope_tables
+from trm_cli.models.layers.initialization import embedding_parameter
+from trm_cli.models.layers.norm import rms_norm
+from trm_cli.models.layers.rotary import Rope, rope_tables
 
 
 class Reading(NamedTuple):

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import Linear, RecursiveStack
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import embedding_parameter, rms_norm
+from trm_cli.models.layers.initialization import embedding_parameter
+from trm_cli.models.layers.norm import rms_norm
 
 CELL_FEATURES = 64
 

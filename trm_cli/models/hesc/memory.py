@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from trm_cli.models.hesc.blocks import Linear
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import rms_norm
+from trm_cli.models.layers.norm import rms_norm
 
 _SHARPNESS = 10.0
 """Cosines are multiplied by this before their softmax; unit keys alone would give nearly equal weights."""

@@ -22,9 +22,10 @@ from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
-from trm_cli.models.layers import blocks, halting
-from trm_cli.models.layers.halting import Carry, Outputs, StepResult
+from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.models.layers.losses import softmax_cross_entropy
+from trm_cli.models.layers.outputs import Outputs, StepResult
+from trm_cli.models.numerics import forward_dtype_named
 from trm_cli.schedule.clock import SETTLED, Clock
 
 # What the first draws of a row decide; the rest choose what is replayed.
@@ -53,7 +54,7 @@ class MultimodalHesc(nn.Module):
     def __init__(self, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, **settings: Any) -> None:
         super().__init__()
         self.settings = HescSettings(**settings)
-        self.dtype = blocks.forward_dtype_named(self.settings.forward_dtype)
+        self.dtype = forward_dtype_named(self.settings.forward_dtype)
         self.halt_max_steps = self.settings.halt_max_steps
         self.network = HescNetwork(self.settings, vocab_size, seq_len)
         self.puzzle_embedding: nn.Embedding | None = None
@@ -106,7 +107,7 @@ class MultimodalHesc(nn.Module):
             for name in ("reward", "halt_reward", "accuracy"):
                 extra[name] = torch.zeros(rows, device=device)
             extra["learns"] = torch.zeros(rows, dtype=torch.bool, device=device)
-        return replace(halting.empty_carry(batch, z), extra=extra)
+        return replace(empty_carry(batch, z), extra=extra)
 
     # --- One step ---
 
@@ -136,7 +137,7 @@ class MultimodalHesc(nn.Module):
         The new carry is detached; EXPAND takes effect in the next step.
         """
         fresh = carry.halted
-        carry = halting.refresh(carry, batch, self.initial_states())
+        carry = refresh(carry, batch, self.initial_states())
         opened = carry.extra["opened"] & ~fresh[:, None]
         thought = self._think(carry, opened, draws)
         steps = carry.steps + 1

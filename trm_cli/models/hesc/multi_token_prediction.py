@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import Linear, ReadingBlock
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import Rope, rms_norm
+from trm_cli.models.layers.norm import rms_norm
+from trm_cli.models.layers.rotary import Rope
 
 
 class FurtherTokens(nn.Module):

@@ -13,7 +13,7 @@ from torch import nn
 from trm_cli.models.hesc.encoder import CELL_FEATURES
 from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
-from trm_cli.models.layers.blocks import swiglu_width
+from trm_cli.models.layers.gated_mlp import swiglu_width
 
 COMPONENTS = (
     "encoder",

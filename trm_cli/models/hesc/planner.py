@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from trm_cli.models.all_rows import AllRows
 from trm_cli.models.hesc.blocks import Attention, Linear, SwiGLU
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import embedding_parameter, linear_parameter, rms_norm
+from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter
+from trm_cli.models.layers.norm import rms_norm
 
 # A gate that may shut altogether does so within some hundred updates, before the thoughts have learnt anything; then
 # they and the map behind them get no gradient, and it stays shut.

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from trm_cli.models.hesc.replay import Transition
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import linear_parameter
+from trm_cli.models.layers.initialization import linear_parameter
 from trm_cli.schedule.clock import Clock
 
 

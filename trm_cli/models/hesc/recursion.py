@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import RecursiveStack
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import truncated_normal_
+from trm_cli.models.layers.initialization import truncated_normal_
 from trm_cli.models.layers.stack import recomputed
 
 _START = 0.1

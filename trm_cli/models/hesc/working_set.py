@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc.capsules import Capsules
 from trm_cli.models.hesc.settings import HescSettings
-from trm_cli.models.layers.blocks import embedding_parameter, rms_norm
+from trm_cli.models.layers.initialization import embedding_parameter
+from trm_cli.models.layers.norm import rms_norm
 
 _CANVAS_KINDS, _TARGET_KINDS = 3, 2
 

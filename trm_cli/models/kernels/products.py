@@ -3,7 +3,7 @@
 `torch.mm` and `torch.bmm` leave float32 to MKL. On processors with AVX-512 oneDNN takes up to a tenth less time for the
 shapes of recursive networks. torch reaches it through the operator that its own compiler emits for linear layers; where
 a build or a machine has none, products are those of torch. The operator records no gradient: everything here but
-`linear` is for passes without one and for gradients that are written out by hand (`fused`).
+`linear` is for passes without one and for gradients that are written out by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from trm_cli.models.layers import formulas
+from trm_cli.models.kernels import cache, choice
 
 # Fewer multiplications are done before the operator, which takes 13 microseconds to start, has saved that much.
 _WORTH_STARTING = 8_000_000
@@ -30,7 +30,7 @@ _HAS_ONEDNN = (
 def by_onednn(x: Tensor, multiplications: int) -> bool:
     """Whether oneDNN computes a product of x that needs so many: float32, on a processor with AVX-512."""
     worth = x.dtype == torch.float32 and multiplications >= _WORTH_STARTING
-    return worth and formulas.on_processor(x) and _HAS_ONEDNN
+    return worth and _HAS_ONEDNN and cache.on_processor(x) and choice.enabled()
 
 
 def _computed_by_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -60,7 +60,7 @@ def rows_of_left_products(x: Tensor, weight: Tensor) -> list[slice]:
     """Parts of the first axis of x [B, L, D] for `left_product`: single rows where oneDNN computes them."""
     if len(x) and by_onednn(x, weight.numel() * x.shape[-1]):
         return [slice(row, row + 1) for row in range(len(x))]
-    return formulas.cached_rows(x)
+    return cache.cached_rows(x)
 
 
 def left_product(weight: Tensor, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def add_outer(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
     """
     if len(left) == 1:
         return add_product(total, left[0], right[0])
-    if formulas.on_processor(left):
+    if cache.on_processor(left):
         # addbmm accumulates in place, one product after the other; on other devices that would be B launches.
         start = left.new_zeros(left.shape[1], right.shape[1]) if total is None else total
         return torch.addbmm(start, left, right.mT)

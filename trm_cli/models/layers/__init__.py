@@ -1,4 +1,7 @@
 """The formulas of the networks as they read in the papers: norms, gated MLPs, attention, losses, halting.
 
-May import `models.kernels`, which computes some of them faster on a processor.
+Modules own float32 master weights, cast them once per forward pass and hand the copies to pure functions, so that all
+recursive calls of a pass share them. `@computed_by` above a formula names its faster version in `models.kernels`.
+
+May import `models.kernels` and `models.numerics`; knows no network.
 """

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trm_cli.models.layers.formulas import widen
-from trm_cli.models.layers.halting import Outputs
+from trm_cli.models.layers.outputs import Outputs
+from trm_cli.models.numerics import widen
 
 IGNORED_LABEL = -100
 HALT_WEIGHT = 0.5

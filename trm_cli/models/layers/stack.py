@@ -1,29 +1,29 @@
-"""The stack of post-norm blocks that every recursive network here calls again and again."""
+"""The stack of blocks that every recursive network here calls again and again."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trm_cli.models.layers import blocks, formulas
-from trm_cli.models.layers.blocks import Rope
+from trm_cli.models.kernels.cache import cached_rows, joined
+from trm_cli.models.layers.block import AttentionBlock, Block, BlockWeights, TokenMLPBlock, run_block
+from trm_cli.models.layers.rotary import Rope
 
 #: Of what the compiler would keep for the backward pass: a quarter less memory for -1 to 4 % more time.
 _KEPT_WHEN_COMPILED = 0.8
 
 
-class BlockWeights(NamedTuple):
-    """The weights of one block in the activation type. `mix_*` mixes tokens, the others each token's features."""
-
-    mix_in: Tensor  # attention: qkv [3 H hd, D]; token MLP: gate and up [2I, L]
-    mix_out: Tensor  # attention: [D, H hd]; token MLP: [L, I]
-    gate_up: Tensor  # [2I, D]
-    down: Tensor  # [D, I]
+def run_stack(
+    h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None, num_heads: int, causal: bool = False
+) -> Tensor:
+    """One block after the other over h [B, L, D]; see `run_block`. A pure function, which torch.compile may wrap."""
+    for block in weights:
+        h = run_block(h, block, rope, num_heads, causal)
+    return h
 
 
 def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -33,69 +33,6 @@ def recomputed(function: Callable[..., Tensor], *arguments: Any) -> Tensor:
     """
     result: Tensor = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
     return result
-
-
-def run_stack(
-    h: Tensor, weights: tuple[BlockWeights, ...], rope: Rope | None, num_heads: int, causal: bool = False
-) -> Tensor:
-    """Blocks over h [B, L, D]; `num_heads` 0 mixes tokens with a gated MLP along L (and norms along L there).
-
-    causal: position i depends on positions up to i alone.
-
-    h <- norm(h + mix(h)); h <- norm(h + swiglu(h)), norms without a learned gain. A pure function, which torch.compile
-    may wrap.
-    """
-    for block in weights:
-        if num_heads:
-            mixed = blocks.attention(h, block.mix_in, block.mix_out, num_heads, rope, causal)
-            h = blocks.add_rms_norm(h, mixed)
-        else:
-            h = blocks.add_rms_norm(h, blocks.token_swiglu(h, block.mix_in, block.mix_out), dim=-2)
-        h = blocks.add_rms_norm(h, blocks.swiglu(h, block.gate_up, block.down))
-    return h
-
-
-class Block(nn.Module, ABC):
-    """Owner of the master weights of one block."""
-
-    @abstractmethod
-    def cast(self, dtype: torch.dtype) -> BlockWeights:
-        """Copies in `dtype` through which gradients reach the master weights."""
-
-
-class AttentionBlock(Block):
-    """Master weights of a block that attends. State: `qkv`, `out`, `gate_up`, `down`."""
-
-    def __init__(self, hidden_size: int, num_heads: int, expansion: float) -> None:
-        super().__init__()
-        inner = hidden_size // num_heads * num_heads  # 12 heads of 512 are 42 wide and leave 8 features out
-        width = blocks.swiglu_width(hidden_size, expansion)
-        self.qkv = blocks.linear_parameter(3 * inner, hidden_size)
-        self.out = blocks.linear_parameter(hidden_size, inner)
-        self.gate_up = blocks.linear_parameter(2 * width, hidden_size)
-        self.down = blocks.linear_parameter(hidden_size, width)
-
-    def cast(self, dtype: torch.dtype) -> BlockWeights:
-        """See `Block`."""
-        return BlockWeights(self.qkv.to(dtype), self.out.to(dtype), self.gate_up.to(dtype), self.down.to(dtype))
-
-
-class TokenMLPBlock(Block):
-    """Master weights of a block with an MLP over tokens. State: `token_gate_up`, `token_down`, `gate_up`, `down`."""
-
-    def __init__(self, hidden_size: int, length: int, expansion: float) -> None:
-        super().__init__()
-        token_width = blocks.swiglu_width(length, expansion)
-        width = blocks.swiglu_width(hidden_size, expansion)
-        self.token_gate_up = blocks.linear_parameter(2 * token_width, length)
-        self.token_down = blocks.linear_parameter(length, token_width)
-        self.gate_up = blocks.linear_parameter(2 * width, hidden_size)
-        self.down = blocks.linear_parameter(hidden_size, width)
-
-    def cast(self, dtype: torch.dtype) -> BlockWeights:
-        """See `Block`."""
-        mix_in, mix_out = self.token_gate_up.to(dtype), self.token_down.to(dtype)
-        return BlockWeights(mix_in, mix_out, self.gate_up.to(dtype), self.down.to(dtype))
 
 
 class Stack(nn.Module):
@@ -145,10 +82,8 @@ class Stack(nn.Module):
         """H [B, L, D] with the injection already added; weights from `cast`."""
         if not torch.is_grad_enabled():
             # The same bits, a few rows at a time: what lies between two products then stays in the processor's cache.
-            chunks = formulas.cached_rows(h)
-            return formulas.joined(
-                [self.compute(h[rows], weights, rope, self.num_heads, self.causal) for rows in chunks]
-            )
+            chunks = cached_rows(h)
+            return joined([self.compute(h[rows], weights, rope, self.num_heads, self.causal) for rows in chunks])
         if self.recompute:
             return recomputed(self.compute, h, weights, rope, self.num_heads, self.causal)
         return self.compute(h, weights, rope, self.num_heads, self.causal)

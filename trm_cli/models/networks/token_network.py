@@ -19,10 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trm_cli.models.all_rows import AllRows
-from trm_cli.models.layers import blocks, formulas, halting, losses
-from trm_cli.models.layers.blocks import Rope
-from trm_cli.models.layers.halting import Carry, Outputs, StepResult
-from trm_cli.models.layers.stack import BlockWeights, Stack
+from trm_cli.models.layers import losses
+from trm_cli.models.layers.block import BlockWeights
+from trm_cli.models.layers.carry import Carry, empty_carry, refresh
+from trm_cli.models.layers.halting import decide_halt
+from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter, truncated_normal_
+from trm_cli.models.layers.outputs import Outputs, StepResult
+from trm_cli.models.layers.rotary import Rope, rope_tables
+from trm_cli.models.layers.stack import Stack
+from trm_cli.models.numerics import forward_dtype_named, widen
 from trm_cli.schedule.clock import SETTLED, Clock
 
 Weights = dict[str, tuple[BlockWeights, ...]]
@@ -92,14 +97,14 @@ class QHead(nn.Module):
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         # Drawn and thrown away, as the published initialisation does: the layers after it depend on the generator.
-        self.weight = blocks.linear_parameter(2, hidden_size)
+        self.weight = linear_parameter(2, hidden_size)
         self.bias = nn.Parameter(torch.full((2,), _Q_BIAS))
         with torch.no_grad():
             self.weight.zero_()
 
     def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
         """Token [B, D] of any type -> (q_halt, q_continue), float32 [B] each."""
-        q_halt, q_continue = F.linear(formulas.widen(token), self.weight, self.bias).unbind(-1)
+        q_halt, q_continue = F.linear(widen(token), self.weight, self.bias).unbind(-1)
         return q_halt, q_continue
 
 
@@ -115,10 +120,10 @@ class PuzzleModel(nn.Module, ABC):
         super().__init__()
         self.settings = settings
         self.halt_max_steps = settings.halt_max_steps
-        self.dtype = blocks.forward_dtype_named(settings.forward_dtype)
+        self.dtype = forward_dtype_named(settings.forward_dtype)
         width = settings.hidden_size
-        self.embed_tokens = blocks.embedding_parameter(settings.vocab_size, width)
-        self.lm_head = blocks.linear_parameter(settings.vocab_size, width)
+        self.embed_tokens = embedding_parameter(settings.vocab_size, width)
+        self.lm_head = linear_parameter(settings.vocab_size, width)
         self.q_head = QHead(width)
         self.puzzle_embedding: nn.Embedding | None = None
         if settings.puzzle_emb_ndim:
@@ -126,11 +131,11 @@ class PuzzleModel(nn.Module, ABC):
             self.puzzle_embedding = nn.Embedding(table.shape[0], table.shape[1], _weight=table, sparse=True)
         self.embed_positions: nn.Parameter | None = None
         if settings.pos_encodings == "learned":
-            self.embed_positions = blocks.embedding_parameter(settings.length, width)
+            self.embed_positions = embedding_parameter(settings.length, width)
         rope = None
         if settings.pos_encodings == "rope" and not settings.mlp_t:
             exact = torch.float64 if self.dtype == torch.float64 else torch.float32
-            rope = blocks.rope_tables(settings.length, width // settings.num_heads, settings.rope_theta, exact)
+            rope = rope_tables(settings.length, width // settings.num_heads, settings.rope_theta, exact)
         # Functions of the settings, not state: left out of the state dict.
         self.rope_cos: Tensor | None
         self.rope_sin: Tensor | None
@@ -162,7 +167,7 @@ class PuzzleModel(nn.Module, ABC):
         self.state_names = names
         for name in names:
             # Drawn in float32 whatever the activation type, so that one seed gives one network at every precision.
-            start = blocks.truncated_normal_(torch.empty(self.settings.hidden_size), std=1.0)
+            start = truncated_normal_(torch.empty(self.settings.hidden_size), std=1.0)
             self.register_buffer(_initial_name(name), start)
 
     # --- What the training loop and the evaluation use ---
@@ -198,7 +203,7 @@ class PuzzleModel(nn.Module, ABC):
         """All rows halted, states zero: the first step fills every row."""
         inputs = batch["inputs"]
         shape = (inputs.shape[0], self.settings.length, self.settings.hidden_size)
-        return halting.empty_carry(
+        return empty_carry(
             batch, {name: torch.zeros(shape, dtype=self.dtype, device=inputs.device) for name in self.state_names}
         )
 
@@ -213,7 +218,7 @@ class PuzzleModel(nn.Module, ABC):
 
         The new carry is detached. Fields read from the batch: `inputs` int [B, S], `puzzle_identifiers` int [B].
         """
-        carry = halting.refresh(carry, batch, self.initial_states())
+        carry = refresh(carry, batch, self.initial_states())
         weights = {name: module.cast(self.dtype) for name, module in self.named_children() if isinstance(module, Stack)}
         head = self.lm_head.to(self.dtype)
         x = self._embed(carry.data)
@@ -222,7 +227,7 @@ class PuzzleModel(nn.Module, ABC):
         z = {name: value.detach() for name, value in z.items()}
         steps = carry.steps + 1
         with torch.no_grad():
-            halted = halting.decide_halt(
+            halted = decide_halt(
                 steps,
                 self.wants_halt(outputs),
                 draws,

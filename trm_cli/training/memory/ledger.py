@@ -16,12 +16,10 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from trm_cli.models.kernels import elementwise_operators
-from trm_cli.models.layers.formulas import counting_for_processor
+from trm_cli.models.kernels.cache import counting_for_processor
 from trm_cli.training.memory.heap import Heap
 
 _PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
-_BY_LOOPS = {elementwise_operators.gated, elementwise_operators.add_rms_norm}
 
 
 class Ledger(TorchDispatchMode):
@@ -34,8 +32,6 @@ class Ledger(TorchDispatchMode):
         self.heap = Heap()
         #: The different bfloat16 products: on the CPU each is compiled for its shape, and the code is kept.
         self.products: set[Any] = set()
-        #: Whether compiled loops have to be loaded for an operation.
-        self.by_loops = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -48,7 +44,6 @@ class Ledger(TorchDispatchMode):
         if func.overloadpacket in _PRODUCTS and result.dtype is torch.bfloat16:
             operands = (leaf for leaf in args if isinstance(leaf, Tensor))
             self.products.add((func, *((leaf.shape, leaf.stride()) for leaf in operands)))
-        self.by_loops |= func.overloadpacket in _BY_LOOPS
         for leaf in tree_iter(result):
             if isinstance(leaf, Tensor) and leaf.layout is torch.strided:
                 self._note(leaf.untyped_storage())

@@ -24,7 +24,6 @@ from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
-from trm_cli.models.kernels.elementwise import rows_of_each
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.gradients import Finite
 from trm_cli.training.hardware.machine import Machine
@@ -41,9 +40,6 @@ _COMFORTABLE = 0.85
 _KERNELS = 24 * 2**20
 _UNSEEN = 0.05
 _COMPILED_PRODUCT = 600 * 2**10
-#: The part that does not grow with the rows: the library that compiles `models.elementwise_loops`, and the loops.
-_LOOPS = "compiled loops"
-_LOADED_LOOPS = 110 * 2**20
 #: Rows of the batches that are carried out in place of one with more rows, in training and in evaluation.
 _CARRIED_OUT = (8, 24)
 _EVALUATED = (2, 6)
@@ -81,11 +77,6 @@ class Estimate:
         """Everything together."""
         return sum(self.parts.values())
 
-    @property
-    def by_rows(self) -> int:
-        """What grows with the rows in a straight line, and all that is the same for any number."""
-        return self.total - self.parts.get(_LOOPS, 0)
-
 
 def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     """Carry an update and a step of an evaluation out without memory.
@@ -102,18 +93,14 @@ def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     less, more = (_carried_out_by(few, task, size) for few in _CARRIED_OUT)
     slopes = {name: (more.parts[name] - less.parts[name]) / (high - low) for name in more.parts}
     parts = {name: max(0, round(more.parts[name] + slope * (rows - high))) for name, slope in slopes.items()}
-    return Estimate({**parts, _LOOPS: more.parts[_LOOPS]}, size)
+    return Estimate(parts, size)
 
 
 def _carried_out_by(few: int, task: Task, size: int) -> Estimate:
     """An update of `few` rows in as many slices, computed the way that so many more are."""
     rows = task.config.global_batch_size
     own = max(1, round(few * size / rows))
-    standing_in = rows_of_each.set(size / own)
-    try:
-        return _carried_out(replace(task, config=task.config.model_copy(update={"global_batch_size": few})), own)
-    finally:
-        rows_of_each.reset(standing_in)
+    return _carried_out(replace(task, config=task.config.model_copy(update={"global_batch_size": few})), own)
 
 
 def _carried_out(task: Task, size: int) -> Estimate:
@@ -140,7 +127,6 @@ def _carried_out(task: Task, size: int) -> Estimate:
         holes = resident - training if task.machine.device.value == "cpu" else 0
         kernels = _KERNELS + (_COMPILED_PRODUCT * len(ledger.products) if task.machine.device.value == "cpu" else 0)
         parts["allocator"] = holes + kernels + int(_UNSEEN * (training + holes))
-        parts[_LOOPS] = _LOADED_LOOPS if ledger.by_loops and task.machine.device.value == "cpu" else 0
     return Estimate(_divided(parts, task.shards) if task.shards > 1 else parts, size)
 
 
@@ -267,7 +253,7 @@ class Preflight:
         size = self.needed.micro_batch_size
         smaller = max(1, size // 4)
         less = estimate(self.task, micro_batch_size=smaller)
-        slope = (self.needed.by_rows - less.by_rows) / max(1, size - smaller)
+        slope = (self.needed.total - less.total) / max(1, size - smaller)
         short = self.needed.total - _COMFORTABLE * min(self.free, self.needed.total)
         rows = int(size - short / slope) if slope > 0 else 0
         if refused and self.fits:

@@ -1,0 +1,19 @@
+"""Compile loops with numba, and keep the machine code on disk where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def compiled(function: Function) -> Function:
+    """`function` compiled at its first call; later processes read the machine code from numba's cache."""
+    try:
+        return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:
+        # numba found no directory to cache in (a read-only install without a home): compile in every process.
+        return cast(Function, numba.njit(nogil=True)(function))
