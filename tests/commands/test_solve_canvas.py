@@ -24,6 +24,7 @@ from trm_cli.errors import UsageError
 from trm_cli.evaluation.samples.canvas_samples import grid_said
 from trm_cli.evaluation.solving.canvas import CanvasAnswer
 from trm_cli.training.run.trained_model import load_trained
+from trm_cli.workflows.solve.canvas import CanvasSolution
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("solve canvas")
@@ -71,7 +72,7 @@ def test_the_screen_shows_how_the_answer_changed() -> None:
     path = ((1, first, 0.1), (2, last, 0.5), (3, last, 0.75))
     answer = CanvasAnswer(given, path, wanted=last)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(canvas_screen("made", True, [answer]))
+    console.print(canvas_screen(CanvasSolution("made", True, [answer], Path("step.pt"), 3)))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert [line.split() for line in lines[1:4]] == [
         ["input", "step", "1", "10%", "step", "2", "50%"],

@@ -86,7 +86,8 @@ def test_a_picture(run: Path, tmp_path: Path) -> None:
 def test_without_an_evaluation_it_says_what_training_reported_and_loads_no_torch(run: Path) -> None:
     code = (
         "import sys; from trm_cli.workflows.report import collect; from pathlib import Path;"
-        f"report = collect(Path({str(run)!r}), None); assert 'torch' not in sys.modules;"
+        "from trm_cli.console.report.summary import report_of;"
+        f"report = report_of(collect(Path({str(run)!r}))); assert 'torch' not in sys.modules;"
         "print([one.value for one in report.headlines])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -109,4 +110,4 @@ def test_mistakes(run: Path, tmp_path: Path) -> None:
         report_run(str(run), tmp_path / "page.pdf")
     (run / "plan.json").write_text(json.dumps({"quantities": []}))
     with pytest.raises(CheckpointError, match=r"plan\.json is missing or damaged"):
-        collect(run, None)
+        collect(run)

@@ -100,7 +100,7 @@ def test_a_damaged_dataset_is_a_dataset_error(trm: Trm, model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"), [("fail", "no such source: moon"), ("chatter", "something else than counts")]
+    ("flag", "said"), [("fail", "no such source: moon"), ("chatter", "did not print one JSON object")]
 )
 def test_a_builder_that_cannot_plan_leads_to_a_hint(
     trm: Trm, model: Path, tmp_path: Path, flag: str, said: str

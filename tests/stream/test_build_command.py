@@ -19,12 +19,12 @@ import pytest
 
 from tests.stream.conftest import ROOT, environment
 from trm_cli.app import main
+from trm_cli.data.building.builder_plan import plan_build
 from trm_cli.data.building.builder_process import (
     BuilderProcess,
     BuildProgress,
     builder_command,
     parse_progress,
-    plan_build,
     run_build,
 )
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
@@ -98,7 +98,7 @@ def test_which_program_a_builder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_exit_codes_become_errors(tmp_path: Path, body: str, error: type[TrmError], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)) as caught:
-        run_build(script(tmp_path / "b", body), [])
+        run_build(builder_command(script(tmp_path / "b", body), []))
     assert type(caught.value) is error
 
 
@@ -111,17 +111,17 @@ def test_progress_and_everything_else_are_told_apart(tmp_path: Path) -> None:
     )
     progress: list[BuildProgress] = []
     lines: list[str] = []
-    run_build(script(tmp_path / "b", body), ["--n", "3"], progress.append, lines.append)
+    run_build(builder_command(script(tmp_path / "b", body), ["--n", "3"]), progress.append, lines.append)
     assert progress == [BuildProgress(1, 2, "rows", "half")]
     assert sorted(lines) == ["['--n', '3']", "hello", "{not json"]
     assert parse_progress('{"done": 1}') is None
 
 
 def test_a_plan_is_one_object(tmp_path: Path) -> None:
-    assert plan_build(script(tmp_path / "a", "print(json.dumps({'train': {}}))"), []) == {"train": {}}
+    assert plan_build(builder_command(script(tmp_path / "a", "print(json.dumps({'train': {}}))"), [])) == {"train": {}}
     for body in ("print('no')", "print('[1]')", "pass"):
         with pytest.raises(DatasetError, match="--plan"):
-            plan_build(script(tmp_path / "b", body), [])
+            plan_build(builder_command(script(tmp_path / "b", body), []))
 
 
 def test_a_builder_in_the_background_is_asked_and_stopped(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.evaluation.scores.accuracy import Accuracy
 from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.recording.observer import Observer
 from trm_cli.training.run.datasets import Datasets
 from trm_cli.training.run.run import Run
 from trm_cli.training.signals import StopRequest
@@ -33,7 +34,7 @@ TINY_RUN = (
 EVERY_PART = tuple(f"arch.enable_{part}=true" for part in ("dqn", "expansion", "mtp", "vq", "memory"))
 
 
-class Recorder:
+class Recorder(Observer):
     """An observer that remembers."""
 
     def __init__(self) -> None:
@@ -44,9 +45,6 @@ class Recorder:
 
     def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
         self.steps.append(step)
-
-    def evaluating(self, rows: int) -> None:
-        pass
 
     def evaluated(self, step: int, result: Accuracy, best: bool) -> None:
         self.evaluations.append((step, result))

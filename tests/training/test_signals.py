@@ -40,7 +40,7 @@ def test_a_second_interrupt_does_not_wait() -> None:
 
 BEFORE_TORCH = """
 import os, signal, sys
-from trm_cli.workflows import train
+from trm_cli.workflows.train import train
 def carry_out(*arguments):
     os.kill(os.getpid(), signal.SIGUSR1)
     print("alive, without torch:", "torch" not in sys.modules, flush=True)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from trm_cli.commands.arguments import Json, Words
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trm_cli.config.registry import RegistryEntry
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("build-dataset")(build_dataset)
+    app.command("build-dataset")(build)
 
 
-def build_dataset(
+def build(
     words: Words = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Remove what was built before and start again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command line and build nothing.")] = False,
@@ -34,51 +29,26 @@ def build_dataset(
     [dim]Example: trm build-dataset sudoku-4x4 --workers 2[/dim]
     """
     from trm_cli.commands.arguments import compose_words
-    from trm_cli.config.dataset_args import builder_flags
     from trm_cli.console.output import print_json
-    from trm_cli.console.views.build import show_plan
-    from trm_cli.data.building.builder_process import plan_build
-    from trm_cli.errors import UsageError
+    from trm_cli.console.views.build import BuildScreen, show_build_plan
+    from trm_cli.data.building.builder_plan import plan_build
+    from trm_cli.workflows.build import BuildRequest, build_dataset, builder_of, command_of
 
-    entry = compose_words(words).registry
-    if entry is None:
-        raise UsageError("this model has no dataset builder", hint="name a model of `trm configs list`")
+    entry = builder_of(compose_words(words))
     if plan:
-        document = plan_build(entry.dataset_builder, builder_flags(entry.dataset_args))
+        document = plan_build(command_of(entry, BuildRequest()))
         if json:
             print_json({"schema_version": 1, "model": entry.name, "plan": document})
         else:
-            show_plan(entry.name, document)
+            show_build_plan(entry.name, document)
         return
-    more = ["--merge"] * merge
-    more += ["--workers", str(workers)] if workers is not None else []
-    more += ["--shard", shard] if shard is not None else []
-    command = build(entry, rebuild=rebuild, dry_run=dry_run, more=more)
+    request = BuildRequest(rebuild=rebuild, dry_run=dry_run, workers=workers, shard=shard, merge=merge)
+    command = build_dataset(entry, request, BuildScreen())
     if json:
-        state = "not built" if dry_run else f"shard {shard}" if shard else "complete"
-        print_json(_report(entry, command, state))
-
-
-def build(entry: RegistryEntry, *, rebuild: bool = False, dry_run: bool = False, more: Sequence[str] = ()) -> list[str]:
-    """Run the builder of a model with a progress bar, or only print its command line, which is returned."""
-    from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console.views.build import BuildView, show_command
-    from trm_cli.data.building.builder_process import builder_command, run_build
-
-    flags = [*builder_flags(entry.dataset_args), *["--rebuild"] * rebuild, *more]
-    command = builder_command(entry.dataset_builder, flags)
-    show_command(command)
-    if not dry_run:
-        with BuildView(entry.title) as view:
-            run_build(entry.dataset_builder, flags, view.progress, view.line)
-    return command
-
-
-def _report(entry: RegistryEntry, command: list[str], state: str) -> dict[str, object]:
-    return {
-        "schema_version": 1,
-        "model": entry.name,
-        "output_dir": str(entry.dataset_args["output_dir"]),
-        "command": command,
-        "state": state,
-    }
+        print_json({
+            "schema_version": 1,
+            "model": entry.name,
+            "output_dir": str(entry.dataset_args["output_dir"]),
+            "command": command,
+            "state": "not built" if dry_run else f"shard {shard}" if shard else "complete",
+        })  # fmt: skip

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trm_cli.commands import checkpoint_transfer
 from trm_cli.commands.arguments import Json
+
+
+class Form(StrEnum):
+    """What `export` writes."""
+
+    safetensors = "safetensors"
+    original = "original"
+
 
 Run = Annotated[str | None, typer.Argument(help="A run directory; default: the one changed last.", show_default=False)]
 
@@ -19,7 +26,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="List, verify, prune, convert, import and export checkpoints.")
     group.command("list")(list_checkpoints)
     group.command("verify")(verify)
-    checkpoint_transfer.register(group)
+    group.command("import")(import_file)
+    group.command("export")(export_run)
     group.command("prune")(prune)
     group.command("consolidate")(consolidate)
     app.add_typer(group, name="checkpoints")
@@ -55,25 +63,21 @@ def prune(
 
     [dim]Example: trm checkpoints prune checkpoints/sudoku-6x6 --keep 1 --dry-run[/dim]
     """
-    from trm_cli.config.compose import load_run_config
     from trm_cli.console.output import note, print_json, stdout
     from trm_cli.console.views.checkpoints import prune_table
-    from trm_cli.training.checkpoint.retention import decide, prune_checkpoints
-    from trm_cli.training.run.find_run import find_run
-    from trm_cli.training.run.run_directory import RunDirectory
+    from trm_cli.workflows import checkpoints
 
-    directory = RunDirectory(find_run(run))
-    kept = keep or load_run_config(directory.path).config.keep_checkpoints
-    with directory.held():
-        note(f"reading the checkpoints of {directory.path}")
-        store = directory.store()
-        decisions = decide(store, keep=kept, milestones=directory.milestones())
-        freed = 0 if dry_run else prune_checkpoints(store, decisions)
+    done = checkpoints.prune(run, note, keep=keep, dry_run=dry_run)
     if as_json:
-        document = {"schema_version": 1, "run": str(directory.path), "dry_run": dry_run, "freed_bytes": freed}
-        print_json({**document, "checkpoints": [decision.to_json() for decision in decisions]})
+        document = {
+            "schema_version": 1,
+            "run": str(done.directory),
+            "dry_run": dry_run,
+            "freed_bytes": done.freed_bytes,
+        }
+        print_json({**document, "checkpoints": [decision.to_json() for decision in done.decisions]})
     else:
-        stdout().print(prune_table(directory.path, decisions, dry_run=dry_run))
+        stdout().print(prune_table(done.directory, done.decisions, dry_run=dry_run))
 
 
 def consolidate(
@@ -94,39 +98,103 @@ def consolidate(
     """
     from trm_cli.console.output import note, print_json, stdout
     from trm_cli.console.views.checkpoints import consolidated_view
-    from trm_cli.errors import UsageError
-    from trm_cli.training.run.find_run import find_run
-    from trm_cli.training.run.run_directory import RunDirectory
+    from trm_cli.workflows import checkpoints
 
-    if out is not None and (out.is_dir() or (out.parent / "config.yaml").is_file()):
-        raise UsageError(f"{out} is inside a run directory", hint="choose another file: --out FILE")
-    directory = RunDirectory(find_run(run))
-    from trm_cli.training.checkpoint.consolidation import choose_step
-    from trm_cli.training.checkpoint.consolidation import consolidate as write_consolidated
-
-    with directory.held() if out is None else nullcontext():
-        store = directory.store()
-        chosen = choose_step(store, run, step)
-        note(f"reading the checkpoint of step {chosen:,} of {directory.path}")
-        done = write_consolidated(store, chosen, out)
+    done = checkpoints.consolidate(run, note, step=step, out=out)
     if as_json:
         print_json({"schema_version": 1, **done.to_json()})
     else:
         stdout().print(consolidated_view(done))
 
 
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A state dict: of torch.save, or .safetensors.", show_default=False)],
+    arch: Annotated[str | None, typer.Option(help="The architecture that it is for.", metavar="NAME")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The recipe to train it further with; its architecture and dataset.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="The dataset to use it on.", metavar="DIR")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory.", metavar="RUN")] = None,
+    identifiers: Annotated[
+        Path | None, typer.Option(help="identifiers.json of the dataset that it was trained on.", metavar="FILE")
+    ] = None,
+    new_puzzle_table: Annotated[
+        bool, typer.Option("--new-puzzle-table", help="Unknown puzzles begin with the mean of the old rows.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a run of weights of the original TRM or HRM code; rows of the puzzle table move by name.
+
+    [dim]Example: trm checkpoints import step_65100 --arch trm_sudoku --dataset datasets/sudoku-extreme[/dim]
+    """
+    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.views.checkpoints import imported_view
+    from trm_cli.workflows import checkpoints
+
+    done = checkpoints.import_file(
+        file,
+        note,
+        run=out,
+        architecture=arch,
+        model=model,
+        dataset=dataset,
+        identifiers=identifiers,
+        new_table=new_puzzle_table,
+    )
+    if as_json:
+        print_json({"schema_version": 1, **done.to_json()})
+    else:
+        stdout().print(imported_view(done))
+
+
+def export_run(
+    run: Annotated[
+        str | None, typer.Argument(help="A run directory or a checkpoint file; default: the run changed last.")
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="safetensors, or the original code's layout.")] = (
+        Form.safetensors
+    ),
+    ema: Annotated[
+        bool | None, typer.Option("--ema/--raw", help="Averaged or raw weights.", show_default="averaged if any")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write.", metavar="FILE")] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compiled/--uncompiled", help="Original layout: names as torch.compile has them, or without."),
+    ] = True,
+    identifiers: Annotated[
+        Path | None, typer.Option(help="Write the names of the puzzle table's rows as well.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the weights of a run for other programs.
+
+    [dim]Example: trm checkpoints export checkpoints/sudoku-4x4 --out sudoku.safetensors[/dim]
+    """
+    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.views.checkpoints import exported_view
+    from trm_cli.errors import UsageError
+    from trm_cli.workflows import checkpoints
+
+    if out is None:
+        raise UsageError("no file is named to write to", hint="--out FILE")
+    done = checkpoints.export_run(run, out, form.value, note, averaged=ema, compiled=compiled, identifiers=identifiers)
+    if as_json:
+        print_json({"schema_version": 1, **done.to_json()})
+    else:
+        stdout().print(exported_view(done))
+
+
 def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:
     """Print the table or the document; returns whether all are valid."""
     from trm_cli.console.output import print_json, stdout
     from trm_cli.console.views.checkpoints import checkpoint_table
-    from trm_cli.training.checkpoint.inventory import inventory
-    from trm_cli.training.run.find_run import find_run
-    from trm_cli.training.run.run_directory import RunDirectory
+    from trm_cli.workflows.checkpoints import list_checkpoints
 
-    directory = find_run(run)
-    entries = inventory(RunDirectory(directory).store(), verified=verified)
+    found = list_checkpoints(run, verified=verified)
     if as_json:
-        print_json({"schema_version": 1, "run": str(directory), "checkpoints": [entry.to_json() for entry in entries]})
+        entries = [entry.to_json() for entry in found.entries]
+        print_json({"schema_version": 1, "run": str(found.directory), "checkpoints": entries})
     else:
-        stdout().print(checkpoint_table(directory, entries))
-    return all(entry.problem is None for entry in entries)
+        stdout().print(checkpoint_table(found.directory, found.entries))
+    return found.valid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -31,19 +31,12 @@ def list_configs(json: Json = False) -> None:
     """
     from trm_cli.config.catalogue import architectures, models
     from trm_cli.console.output import print_json, stdout
+    from trm_cli.console.views.configs import catalogue_document, catalogue_tables
 
     if json:
-        print_json({
-            "schema_version": 1,
-            "models": [vars(model) for model in models()],
-            "architectures": [vars(architecture) for architecture in architectures()],
-        })  # fmt: skip
-        return
-    from trm_cli.console.views.configs import architecture_table, model_table
-
-    stdout().print(model_table([(each.name, each.architecture, each.title) for each in models()]))
-    stdout().print()
-    stdout().print(architecture_table([(each.name, each.family, each.summary) for each in architectures()]))
+        print_json(catalogue_document(models(), architectures()))
+    else:
+        stdout().print(catalogue_tables(models(), architectures()))
 
 
 @configs.command("show")
@@ -53,33 +46,14 @@ def show(words: Words = None, arch: Architecture = None, json: Json = False) -> 
     [dim]Example: trm configs show sudoku-4x4 epochs=10 arch.hidden_size=128[/dim]
     """
     from trm_cli.commands.arguments import compose_words
-    from trm_cli.config.dump import describe_command, flat_values
     from trm_cli.console.output import print_json, stdout
+    from trm_cli.console.views.configs import config_document, config_screen
 
     resolved = compose_words(words, arch=arch)
-    values = flat_values(resolved.config)
-    entry = resolved.registry
     if json:
-        document: dict[str, Any] = {
-            "schema_version": 1,
-            "model": resolved.config.model,
-            "dataset": None if entry is None else {"builder": entry.dataset_builder, "args": entry.dataset_args},
-            "config": resolved.config.model_dump(mode="json"),
-            "sources": {key: resolved.sources.get(key, "default") for key in values},
-        }
-        print_json(document)
-        return
-    from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console.views.configs import config_table, model_facts
-
-    rows = {"model": resolved.config.model}
-    if entry is not None:
-        flags = " ".join(builder_flags(entry.dataset_args))
-        rows |= {"title": entry.title, "dataset": f"{entry.dataset_builder} {flags}"}
-    rows["command"] = describe_command(resolved).removeprefix("Command: ")
-    stdout().print(model_facts(rows))
-    stdout().print()
-    stdout().print(config_table(values, resolved.sources))
+        print_json(config_document(resolved))
+    else:
+        stdout().print(config_screen(resolved))
 
 
 @configs.command("validate")

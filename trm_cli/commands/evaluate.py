@@ -87,11 +87,12 @@ def evaluate_run(
 def _carried_out(wanted: EvaluationRequest) -> tuple[dict[str, Any], list[Path]]:
     """The result and the files that were written; Ctrl-C ends the command."""
     from trm_cli.console.output import note
+    from trm_cli.console.progress import EvaluationScreen
     from trm_cli.errors import ExitCode
     from trm_cli.workflows.evaluate import run_evaluation
 
     try:
-        return run_evaluation(wanted)
+        return run_evaluation(wanted, EvaluationScreen())
     except KeyboardInterrupt:
         note("stopped; what is done is kept, and the same command goes on from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from trm_cli.commands.arguments import Json
-
-if TYPE_CHECKING:
-    from trm_cli.data.inspection import DatasetReport
 
 
 def register(app: typer.Typer) -> None:
@@ -31,41 +28,25 @@ def inspect_dataset(
     [dim]Example: trm inspect-dataset datasets/vision_unified --show 4[/dim]
     """
     from trm_cli.console.output import print_json, stdout
-    from trm_cli.data.files.manifest import verify as find_damaged
-    from trm_cli.data.inspection import inspect
+    from trm_cli.console.views.dataset import dataset_document, show_report
     from trm_cli.errors import DatasetError, UsageError
+    from trm_cli.workflows.inspect import dataset
 
     if split not in ("train", "test"):
         raise UsageError(f"--split is {split!r}; expected train or test")
-    root = _directory(directory)
-    report = inspect(root)
-    damaged = find_damaged(root) if verify else None
+    found = dataset.inspect_dataset(directory, verify=verify)
     if json:
-        print_json(_document(report, damaged))
+        print_json(dataset_document(found))
     else:
-        from trm_cli.console.views.dataset import show_report
-
-        show_report(stdout(), report)
-        if damaged == []:
-            stdout().print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are whole")
+        show_report(stdout(), found)
     if show or out is not None:
-        _draw(root, split, show or 8, out, terminal=bool(show) and not json)
-    if damaged:
+        _draw(found.directory, split, show or 8, out, terminal=bool(show) and not json)
+    if found.damaged:
         raise DatasetError(
-            f"{root}: {len(damaged)} files are missing or not as they were written: {', '.join(damaged[:5])}",
+            f"{found.directory}: {len(found.damaged)} files are missing or not as they were written: "
+            f"{', '.join(found.damaged[:5])}",
             hint="build the dataset again with --rebuild",
         )
-
-
-def _directory(name: str) -> Path:
-    """Return the directory that was named, or that of the model of this name."""
-    from trm_cli.config.registry import find
-
-    if Path(name).is_dir() or find("models", name) is None:
-        return Path(name)
-    from trm_cli.config.compose import compose
-
-    return Path(compose(name).config.data_paths[0])
 
 
 def _draw(root: Path, split: str, count: int, out: Path | None, *, terminal: bool) -> None:
@@ -86,31 +67,3 @@ def _draw(root: Path, split: str, count: int, out: Path | None, *, terminal: boo
         except (OSError, ValueError) as error:
             raise TrmError(f"{out} cannot be written: {error}", hint="name a file that ends in .png") from error
         note(f"wrote {out}")
-
-
-def _document(report: DatasetReport, damaged: list[str] | None) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {
-        "schema_version": 1,
-        "path": report.path,
-        "kind": report.kind,
-        "state": report.state,
-        "builder": None if report.manifest is None else report.manifest.builder,
-        "seed": None if report.manifest is None else report.manifest.seed,
-        "licence": None if report.manifest is None else report.manifest.licence,
-        "fingerprint": report.fingerprint,
-        "bytes": report.bytes,
-        "files": report.files,
-        "sources": [dict(source) for source in report.sources],
-        "splits": {
-            name: {
-                **split.metadata.to_json(),
-                "rows": dict(split.kinds),
-                "tokens_seen": split.tokens_seen,
-                "lengths": [asdict(histogram) for histogram in split.histograms],
-            }
-            for name, split in report.splits.items()
-        },
-        "damaged": damaged,
-    }

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from trm_cli.schedule.plan import TrainingPlan
-    from trm_cli.workflows.planning import Planned
 
 _KINDS = (".png", ".svg", ".csv", ".json")
 _EPILOG = "Example:  trm inspect-schedule sudoku-extreme epochs=100 --samples-per-epoch 1000 --plot --at 0,50%,100%"
@@ -53,7 +49,8 @@ def inspect_schedule(
     Before a dataset is built its builder says the counts; a run directory shows the plan it was started with.
     """
     from trm_cli.commands.arguments import split_words, with_options
-    from trm_cli.console.output import print_json, stdout
+    from trm_cli.console.output import print_json, stdout, write_file
+    from trm_cli.console.views.planned import comparison_document, plan_document, show_planned
     from trm_cli.errors import UsageError
     from trm_cli.workflows.planning import plan_other, plan_target
 
@@ -67,11 +64,13 @@ def inspect_schedule(
     except ValueError as error:
         raise UsageError(f"--at: {error}") from error
     if as_json:
-        print_json(_document(planned, steps) if other is None else _both(planned, other))
+        print_json(plan_document(planned, steps) if other is None else comparison_document(planned, other))
     else:
-        _print(planned, other, steps, plot=plot, console=stdout())
+        show_planned(stdout(), planned, other, steps, plot=plot)
     if out is not None:
-        _write(out, planned, steps)
+        from trm_cli.console.report.plan_figures import plan_file
+
+        write_file(out, plan_file(out.suffix.lower(), planned, steps))
 
 
 def _check_options(out: Path | None, *, plot: bool, as_json: bool, at: list[str] | None, compare: str | None) -> None:
@@ -85,73 +84,3 @@ def _check_options(out: Path | None, *, plot: bool, as_json: bool, at: list[str]
         raise UsageError(f"--out writes {', '.join(_KINDS)}, not {out.name!r}", hint="for example --out plan.png")
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out: the directory {out.parent} does not exist")
-
-
-def _print(planned: Planned, other: Planned | None, steps: list[int], *, plot: bool, console: Any) -> None:
-    from trm_cli.console.plots import SchedulePlot
-    from trm_cli.console.views.plan import PlanView, comparison_view, values_view
-
-    if other is not None:
-        console.print(comparison_view(planned.plan, other.plan, (planned.title, other.title)))
-    else:
-        console.print(PlanView(planned.plan, title=planned.title, sources=planned.sources))
-    if plot:
-        for each in (planned, *([other] if other else [])):
-            console.print()
-            if other is not None:
-                console.print(f"{each.title}\n", style="bold", markup=False)
-            console.print(SchedulePlot(each.plan.quantities, each.plan.total_steps))
-    if steps:
-        console.print()
-        console.print(values_view(planned.plan, steps, console.width))
-
-
-def _document(planned: Planned, steps: list[int]) -> dict[str, Any]:
-    """The plan as run directories keep it, with what this command knows besides."""
-    plan = planned.plan
-    used = {segment.key for quantity in plan.quantities for segment in quantity.segments}
-    document = plan.to_json() | {
-        "name": planned.name,
-        "sources": {key: planned.sources[key] for key in sorted(used) if key in planned.sources},
-    }
-    if steps:
-        document["at"] = [{"step": step, "values": plan.record_at(step)} for step in steps]
-    return document
-
-
-def _both(planned: Planned, other: Planned) -> dict[str, Any]:
-    from trm_cli.schedule.comparison import compare
-
-    rows = compare(planned.plan, other.plan)
-    return {
-        "schema_version": 1,
-        "differences": sum(row.differs for row in rows),
-        "differ_in": list(dict.fromkeys(row.what for row in rows if row.differs)),
-        "plans": [_document(planned, []), _document(other, [])],
-    }
-
-
-def _write(out: Path, planned: Planned, steps: list[int]) -> None:
-    from trm_cli.console.output import note
-    from trm_cli.data.files.durable import write_atomically
-    from trm_cli.errors import TrmError
-
-    content = _content(out.suffix.lower(), planned, steps)
-    try:
-        write_atomically(out, content)
-    except OSError as error:
-        raise TrmError(f"{out} cannot be written: {error.strerror or error}") from error
-    note(f"wrote {out} ({len(content):,} bytes)")
-
-
-def _content(kind: str, planned: Planned, steps: list[int]) -> bytes:
-    import json
-
-    from trm_cli.console.report.plan_figures import numbers, picture
-
-    plan: TrainingPlan = planned.plan
-    if kind == ".json":
-        return (json.dumps(_document(planned, steps), indent=2, allow_nan=False) + "\n").encode()
-    if kind == ".csv":
-        return numbers(plan).encode()
-    return picture(plan, planned.title, kind.removeprefix("."))

@@ -18,35 +18,19 @@ def quickstart() -> None:
 
     [dim]Example: trm quickstart[/dim]
     """
+    from trm_cli.commands.running import train_here
     from trm_cli.config.compose import compose
+    from trm_cli.console.answers.solution import show_solution
     from trm_cli.console.output import note
     from trm_cli.errors import ExitCode
-    from trm_cli.workflows.quickstart import choose_model
-    from trm_cli.workflows.train import TrainRequest, run_training
+    from trm_cli.workflows.quickstart import choose_model, solve_held_out
+    from trm_cli.workflows.train.train import TrainRequest
 
     choice = choose_model()
     note(f"Model {choice.value}: {choice.reason}")
-    resolved = compose(choice.value)
-    code = run_training(resolved, TrainRequest())
-    if code is ExitCode.DONE and resolved.registry is not None and resolved.registry.name.startswith("sudoku"):
-        _show_one_puzzle(resolved.config.checkpoint_path)
-    raise typer.Exit(code)
-
-
-def _show_one_puzzle(run: str) -> None:
-    import torch
-
-    from trm_cli.console.answers.puzzle import solution_screen
-    from trm_cli.console.output import note, stdout
-    from trm_cli.data.puzzles.kinds import kind_of
-    from trm_cli.evaluation.solving.puzzle import solve
-    from trm_cli.training.run.trained_model import load_trained
-    from trm_cli.workflows.quickstart import held_out_puzzle
-
-    trained = load_trained(run, torch.device("cpu"))
-    family = kind_of(trained.metadata).typed(trained.metadata)
-    assert family is not None
-    puzzle = held_out_puzzle(trained)
-    note("\nOne of the puzzles that it has never seen, step by step (bold: given, green: just changed):\n")
-    stdout().print(solution_screen(puzzle, solve(trained.model, puzzle, torch.device("cpu")), family))
-    note(f"\nTry one of your own: trm solve {run} {family.line(puzzle)}")
+    result = train_here(compose(choice.value), TrainRequest())
+    if result.exit_code is ExitCode.DONE and (solution := solve_held_out(str(result.run))) is not None:
+        note("\nOne of the puzzles that it has never seen, step by step (bold: given, green: just changed):\n")
+        show_solution(solution, as_json=False)
+        note(f"\nTry one of your own: trm solve {result.run} {solution.family.line(solution.puzzle)}")
+    raise typer.Exit(result.exit_code)

@@ -31,10 +31,11 @@ def report_run(
 
     [dim]Example: trm report checkpoints/sudoku-4x4 --out report.png[/dim]
     """
-    from trm_cli.console.output import note
+    from trm_cli.console.output import note, write_file
+    from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.report.page import page, picture
-    from trm_cli.data.files.durable import write_atomically
-    from trm_cli.errors import TrmError, UsageError
+    from trm_cli.console.report.summary import report_of
+    from trm_cli.errors import UsageError
     from trm_cli.training.run.find_run import find_run
     from trm_cli.workflows.report import collect
 
@@ -42,12 +43,8 @@ def report_run(
         raise UsageError(f"--out {out}: the name must end in .html or .png")
     directory = find_run(run)
     path = out or directory / "report.html"
-    report = collect(directory, evaluate)
+    report = report_of(collect(directory, evaluate, EvaluationScreen()))
     content = picture(report) if path.suffix == ".png" else page(report)
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise TrmError(f"{path} cannot be written: {error.strerror}") from error
     if report.evaluation is None:
         note(f"without accuracy by difficulty and puzzles: `trm evaluate {directory}` makes them, or --evaluate 200")
-    note(f"wrote {path}")
+    write_file(path, content)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from trm_cli.commands.arguments import Device, Json, TrainedRun
-
-if TYPE_CHECKING:
-    import torch
-
-    from trm_cli.data.puzzles.families import TextFamily
-    from trm_cli.training.run.trained_model import TrainedModel
 
 Puzzle = Annotated[
     str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
@@ -30,25 +23,12 @@ AllSolutionsOf = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class SolveRequest:
-    """What was typed; lines: a file of many puzzles."""
-
-    run: str
-    puzzle: str | None
-    steps: int | None
-    task: str | None
-    votes: int | None
-    lines: Path | None
-    as_json: bool
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("solve")(solve_puzzle)
+    app.command("solve")(solve_run)
 
 
-def solve_puzzle(
+def solve_run(
     run: TrainedRun,
     puzzle: Puzzle = None,
     steps: Steps = None,
@@ -64,76 +44,38 @@ def solve_puzzle(
 
     [dim]Example: trm solve checkpoints/sudoku-4x4 '1... .... ..2. ...3'[/dim]
     """
+    from trm_cli.console.answers.solution import SolveScreen, show_solution
     from trm_cli.errors import UsageError
-    from trm_cli.training.hardware.devices import prepare_threads
+    from trm_cli.workflows.solve.solve import SolveRequest, solve
 
-    if all_solutions_of is not None and puzzle is not None:
-        raise UsageError("a puzzle and --all-solutions-of exclude each other")
-    prepare_threads()
-    import torch
-
-    from trm_cli.training.hardware.devices import choose_device
-    from trm_cli.training.run.trained_model import load_trained
-
-    where = torch.device(choose_device(device or ("cpu" if all_solutions_of is None else "auto")).value)
-    trained = load_trained(run, where)
-    asked = SolveRequest(run, puzzle, steps, task, votes, all_solutions_of, as_json)
-    solve = _on_tokens if trained.config.canvas_size is None else _on_canvas
-    solve(asked, trained, where)
-
-
-def _on_canvas(asked: SolveRequest, trained: TrainedModel, where: torch.device) -> None:
-    """An ARC task through a network of capsules."""
-    from trm_cli.errors import UsageError
-    from trm_cli.workflows import solve_canvas
-
-    if asked.votes is not None or asked.lines is not None:
-        raise UsageError("--votes and --all-solutions-of are for networks of tokens; this one reads a canvas")
-    is_file = asked.puzzle is not None and asked.puzzle.endswith(".json")
-    name = asked.task or (Path(asked.puzzle or "").stem if is_file else None)
-    solve_canvas.solve(trained, _text(asked.puzzle), where, task=name, steps=asked.steps, as_json=asked.as_json)
-
-
-def _on_tokens(asked: SolveRequest, trained: TrainedModel, where: torch.device) -> None:
-    """A puzzle that is rows of tokens, an ARC task among them, or a file of many."""
-    from trm_cli.data.puzzles.kinds import kind_of
-    from trm_cli.errors import UsageError
-    from trm_cli.workflows import solve_arc, solve_lines
-
-    kind, steps, as_json = kind_of(trained.metadata), asked.steps, asked.as_json
-    family = kind.typed(trained.metadata)
-    if family is None and not kind.votes:
-        raise UsageError(
-            f"{asked.run} was trained on {trained.metadata.kind or 'other'} rows",
-            hint="solve reads Sudoku boards, mazes and ARC tasks",
-        )
-    if family is None:
-        if asked.lines is not None:
-            raise UsageError("ARC tasks are solved one at a time", hint="many at once: trm evaluate")
-        text = _text(asked.puzzle)
-        solve_arc.solve(trained, text, where, task=asked.task, votes=asked.votes, steps=steps, as_json=as_json)
+    if all_solutions_of is not None:
+        if puzzle is not None:
+            raise UsageError("a puzzle and --all-solutions-of exclude each other")
+        if task is not None or votes is not None:
+            raise UsageError("--task and --votes are about one ARC task; leave them out beside --all-solutions-of")
+        _solve_lines(run, all_solutions_of, steps, device, as_json)
         return
-    if asked.task is not None or asked.votes is not None:
-        raise UsageError(f"--task and --votes are for ARC tasks; {asked.run} was trained on other puzzles")
-    if asked.lines is not None:
-        raise typer.Exit(solve_lines.solve(trained, asked.lines, family, where, steps=steps, as_json=as_json))
-    _solve_one(asked, trained, family, where)
+    request = SolveRequest(
+        run=run,
+        text=_text(puzzle),
+        file_name=Path(puzzle).stem if puzzle is not None and puzzle.endswith(".json") else None,
+        steps=steps,
+        task=task,
+        votes=votes,
+        device=device or "cpu",
+    )
+    show_solution(solve(request, SolveScreen()), as_json=as_json)
 
 
-def _solve_one(asked: SolveRequest, trained: TrainedModel, family: TextFamily, where: torch.device) -> None:
-    import torch
+def _solve_lines(run: str, path: Path, steps: int | None, device: str | None, as_json: bool) -> None:
+    from trm_cli.console.answers.lines import show_lines
+    from trm_cli.errors import ExitCode
+    from trm_cli.workflows.solve.lines import solve_lines
 
-    from trm_cli.console.answers.puzzle import solution_document, solution_screen
-    from trm_cli.console.output import print_json, stdout
-    from trm_cli.evaluation.solving.puzzle import solve
-
-    torch.set_num_threads(1)  # one small puzzle: threads would only wait for each other
-    tokens = family.parse(_text(asked.puzzle))
-    thoughts = solve(trained.model, tokens, where, steps=asked.steps)
-    if asked.as_json:
-        print_json(solution_document(tokens, thoughts, family, trained.checkpoint, trained.step))
-    else:
-        stdout().print(solution_screen(tokens, thoughts, family))
+    texts = _read(path).splitlines()
+    solutions = solve_lines(run, texts, steps=steps, device=device or "auto", source=str(path))
+    if not show_lines(solutions, str(path), as_json=as_json):
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _text(puzzle: str | None) -> str:
@@ -146,10 +88,17 @@ def _text(puzzle: str | None) -> str:
                 "no puzzle is given", hint="trm solve RUN PUZZLE, or pipe one in: echo '1...' | trm solve RUN"
             )
         return sys.stdin.read()
-    path = Path(puzzle)
     try:
-        if len(puzzle) < 256 and path.is_file():
-            return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UsageError(f"{puzzle} cannot be read as text: {error}") from error
-    return puzzle
+        is_file = len(puzzle) < 256 and Path(puzzle).is_file()
+    except (OSError, ValueError):
+        is_file = False
+    return _read(Path(puzzle)) if is_file else puzzle
+
+
+def _read(path: Path) -> str:
+    from trm_cli.errors import UsageError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as text: {error}") from error

@@ -47,7 +47,8 @@ def train(
     [dim]Example: trm train sudoku-4x4 epochs=40 --device cpu[/dim]
     """
     from trm_cli.commands.arguments import compose_words
-    from trm_cli.workflows.train import TrainRequest, run_training
+    from trm_cli.commands.running import train_and_exit
+    from trm_cli.workflows.train.train import TrainRequest
 
     resolved = compose_words(words, arch=arch, device=device, wandb=wandb)
     request = TrainRequest(
@@ -58,6 +59,5 @@ def train(
         dataset_only=dataset_only,
         rebuild_dataset=rebuild_dataset,
         incremental=incremental,
-        nproc_per_node=nproc_per_node,
     )
-    raise typer.Exit(run_training(resolved, request))
+    train_and_exit(resolved, request, nproc_per_node)

@@ -11,9 +11,13 @@ import os
 import sys
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from rich.console import Console
+
+#: Without a terminal, lines of progress come at least this many seconds apart: a log of a long run stays readable.
+LINE_SECONDS = 10.0
 
 
 class _Forgiving:
@@ -89,6 +93,18 @@ def write_piece(text: str) -> None:
     """A piece of a text that comes bit by bit, on stdout, as it is."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that the user asked for, at once or not at all, and say so. Raises TrmError."""
+    from trm_cli.data.files.durable import write_atomically
+    from trm_cli.errors import TrmError
+
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise TrmError(f"{path} cannot be written: {error.strerror or error}") from error
+    note(f"wrote {path}")
 
 
 def print_json(document: dict[str, Any]) -> None:

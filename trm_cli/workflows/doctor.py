@@ -73,7 +73,7 @@ def advise() -> Advice:
         reason = "a network that learns on a processor in minutes; the flagship wants a card"
         return Advice(device, precision, compiled, "sudoku-4x4", None, reason)
     from trm_cli.config.compose import compose
-    from trm_cli.workflows.model_report import report, rows_of
+    from trm_cli.workflows.inspect.model_report import report, rows_of
 
     config = compose(None, [f"arch={_FLAGSHIP}"]).config
     made = report(config, rows_of(config, None), _FLAGSHIP_BATCH, precision)

@@ -1,4 +1,4 @@
-"""One evaluation from what was typed to its files: load, score, vote, write."""
+"""Evaluate a trained model: load, score, vote, write."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import TrmError
 from trm_cli.workflows.evaluation_subject import EvaluationRequest, Subject, prepare
+from trm_cli.workflows.observers import EvaluationObserver
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.evaluator import Evaluation
@@ -20,23 +21,29 @@ SUBMISSION = "submission.json"
 PARTIAL = "partial"
 
 
-def run_evaluation(wanted: EvaluationRequest) -> tuple[dict[str, Any], list[Path]]:
-    """Evaluate, or read the result of the same evaluation; returns the document and the files that were written."""
-    from trm_cli.console.output import note
+def run_evaluation(
+    wanted: EvaluationRequest, observer: EvaluationObserver | None = None
+) -> tuple[dict[str, Any], list[Path]]:
+    """Evaluate, or read the result of the same evaluation; returns the document and the files that were written.
+
+    An evaluation that was interrupted goes on. Raises TrmError.
+    """
     from trm_cli.evaluation.partial_results import PartialResult, digest
 
-    subject = prepare(wanted)
+    observer = observer or EvaluationObserver()
+    subject = prepare(wanted, observer.note)
     facts = subject.facts()
     key = digest(facts)
     folder = (wanted.out or subject.run / FOLDER) / f"step-{subject.trained.step}-{wanted.split}-{key[:8]}"
     if not wanted.again and wanted.predictions is None and (stored := _stored(folder / RESULT, key)) is not None:
-        note(f"this evaluation was made before ({folder / RESULT}); --again repeats it")
+        observer.note(f"this evaluation was made before ({folder / RESULT}); --again repeats it")
         return stored, []
     partial = PartialResult(folder / PARTIAL)
     with partial.held():
         started = time.monotonic()
         evaluation = _evaluation(subject, partial)
-        _score(subject, evaluation)
+        with observer.scoring(_title(subject, evaluation), len(evaluation.places)) as advanced:
+            evaluation.run(advanced)
         document, files = _reduce(subject, evaluation, folder)
         document = {
             "schema_version": 1,
@@ -105,17 +112,14 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
     return Evaluation(scorer, places, subject.batch_size, padded=whole, partial=partial)
 
 
-def _score(subject: Subject, evaluation: Evaluation) -> None:
-    from trm_cli.console.views.evaluation_progress import EvaluationProgress
-
+def _title(subject: Subject, evaluation: Evaluation) -> str:
+    """What is evaluated, and how, in one line."""
     trained, data = subject.trained, subject.data
     weights = "averaged weights (EMA)" if trained.weights == "ema" else "raw weights"
-    title = (
+    return (
         f"{trained.config.model} at step {trained.step:,}, {weights}, {subject.precision} on {subject.device.type}: "
         f"{len(evaluation.places):,} rows of {', '.join(data.paths)} ({data.split}), {subject.protocol.title}"
     )
-    with EvaluationProgress(title, len(evaluation.places)) as progress:
-        evaluation.run(progress.advanced)
 
 
 def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dict[str, Any], list[Path]]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from trm_cli.errors import CheckpointError, DatasetError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from trm_cli.config.schema import RunConfig
@@ -23,7 +25,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What was typed; None: not said."""
+    """What is to be evaluated, and how; None: as the run says."""
 
     run: str | None = None
     steps: int | None = None
@@ -100,8 +102,8 @@ def _digest(checkpoint: Path) -> str:
         raise CheckpointError(f"{checkpoint} cannot be read: {error.strerror}", hint=hint) from error
 
 
-def prepare(wanted: EvaluationRequest) -> Subject:
-    """Load and check everything before any work begins. Raises TrmError."""
+def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject:
+    """Load and check everything before any work begins. notify: hears what a person should know. Raises TrmError."""
     from trm_cli.training.hardware.devices import prepare_threads
 
     prepare_threads()
@@ -127,7 +129,7 @@ def prepare(wanted: EvaluationRequest) -> Subject:
     torch.set_num_threads(read_identity(run)["threads"])
     paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
     data = open_data(paths, wanted.split, canvas_size=config.canvas_size)
-    _check_fits(trained, data, own=not wanted.data)
+    _check_fits(trained, data, notify, own=not wanted.data)
     return Subject(
         wanted=wanted,
         run=run,
@@ -165,10 +167,8 @@ def _own_paths(config: RunConfig, split: str) -> list[str]:
     return list(config.data_paths_test or config.data_paths) if split == "test" else list(config.data_paths)
 
 
-def _check_fits(trained: TrainedModel, data: Data, *, own: bool) -> None:
+def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None], *, own: bool) -> None:
     """Refuse data that the model cannot read, or would read as something else."""
-    from trm_cli.console.output import note
-
     known, found = trained.metadata, data.metadata
     where = ", ".join(data.paths)
     for key in ("vocab_size", "seq_len"):
@@ -189,7 +189,7 @@ def _check_fits(trained: TrainedModel, data: Data, *, own: bool) -> None:
             hint="evaluate on the dataset of the run, built as it was (same flags and seed)",
         )
     if own:
-        note(f"note: {where} is no longer the dataset that the run was trained on (its fingerprint has changed)")
+        notify(f"note: {where} is no longer the dataset that the run was trained on (its fingerprint has changed)")
 
 
 def _train_fingerprint(trained: TrainedModel, data: Data) -> str | None:

@@ -95,12 +95,12 @@ def find_facts(resolved: Resolved) -> Counts:
     without = "plan without it by --samples-per-epoch N"
     if entry is None or len(paths) > 1:
         raise DatasetError(f"dataset {missing[0]} is not built", hint=f"build it, or {without}")
-    from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.data.building.builder_process import builder_command
-    from trm_cli.data.building.planned_counts import planned_facts
+    from trm_cli.data.building.builder_plan import planned_facts
+    from trm_cli.workflows.build import BuildRequest, command_of
 
-    command = builder_command(entry.dataset_builder, builder_flags(entry.dataset_args))
-    return planned_facts(command, f"build it (`trm build-dataset {entry.name}`), or {without}", canvas)
+    return planned_facts(
+        command_of(entry, BuildRequest()), f"build it (`trm build-dataset {entry.name}`), or {without}", canvas
+    )
 
 
 def _planned(resolved: Resolved, facts: Counts, run: Path | None = None) -> Planned:

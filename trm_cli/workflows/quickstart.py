@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from trm_cli.data.puzzles.dataset import open_dataset
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from trm_cli.training.hardware.devices import Choice, cores_in_words
-from trm_cli.training.run.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from trm_cli.training.run.trained_model import TrainedModel
+    from trm_cli.workflows.solve.solve import PuzzleSolution
 
 ON_CPU = "sudoku-4x4"
 ON_CUDA = "vision-unified"
@@ -22,9 +27,31 @@ def choose_model() -> Choice:
     return Choice(ON_CPU, f"{here}; the flagship instead: trm train {ON_CUDA} (wants a GPU)")
 
 
+def solve_held_out(run: str) -> PuzzleSolution | None:
+    """A puzzle of the test split and the model's answer to it; None for a run on anything but Sudoku."""
+    import torch
+
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.data.puzzles.families import Sudoku
+    from trm_cli.data.puzzles.kinds import kind_of
+    from trm_cli.training.run.trained_model import load_trained
+    from trm_cli.workflows.solve.solve import solve_puzzle
+
+    if load_run_config(Path(run)).config.canvas_size is not None:
+        return None
+    device = torch.device("cpu")
+    trained = load_trained(run, device)
+    family = kind_of(trained.metadata).typed(trained.metadata)
+    if not isinstance(family, Sudoku):
+        return None
+    return solve_puzzle(trained, held_out_puzzle(trained), family, device)
+
+
 def held_out_puzzle(trained: TrainedModel) -> list[int]:
     """The test puzzle that the model solves with the most changes of mind, so that there is something to see."""
     import torch
+
+    from trm_cli.data.puzzles.dataset import open_dataset
 
     paths = trained.config.data_paths_test or trained.config.data_paths
     arrays = next(open_dataset(paths, "test").eval_batches(_LOOKED_AT))

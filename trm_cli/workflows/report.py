@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,44 @@ from trm_cli.errors import CheckpointError
 from trm_cli.schedule.curves import Quantity, Segment
 
 if TYPE_CHECKING:
-    from trm_cli.console.report.page import Headline, Report
+    from trm_cli.workflows.observers import EvaluationObserver
 
 Records = Sequence[Mapping[str, Any]]
 
 
-def collect(directory: Path, evaluate: int | None) -> Report:
+@dataclass(frozen=True)
+class RunRecord:
+    """The files of a run, read. evaluation None: `run_evaluation` has never evaluated it.
+
+    identity: run.json. plan: plan.json. metrics, timings: the lines of metrics.jsonl and timings.jsonl. config: the
+    text of config.yaml.
+    """
+
+    directory: Path
+    model: str
+    architecture: str
+    identity: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    metrics: Records
+    timings: Records
+    evaluation: Mapping[str, Any] | None
+    config: str
+
+    @property
+    def training_seconds(self) -> tuple[float, float] | None:
+        """Seconds of the logged updates and the samples a second that they came to; None where none was logged."""
+        logged = [(one["step"], one["samples_per_second"]) for one in self.timings if one.get("samples_per_second")]
+        if not logged:
+            return None
+        steps, batch = [step for step, _ in logged], self.plan["global_batch_size"]
+        samples = [(now - before) * batch for before, now in zip([0, *steps], steps, strict=False)]
+        seconds = sum(amount / rate for amount, (_, rate) in zip(samples, logged, strict=True))
+        return seconds, sum(samples) / seconds
+
+
+def collect(directory: Path, evaluate: int | None = None, observer: EvaluationObserver | None = None) -> RunRecord:
     """Read a run directory. evaluate: puzzles to evaluate where no evaluation is stored. Raises TrmError."""
     from trm_cli.config.compose import load_run_config
-    from trm_cli.console.report.page import Report
     from trm_cli.training.run.run_directory import RunDirectory
     from trm_cli.training.run_files import PLAN, read_identity
     from trm_cli.workflows.evaluate import stored_evaluation
@@ -34,17 +64,16 @@ def collect(directory: Path, evaluate: int | None) -> Report:
         from trm_cli.workflows.evaluate import run_evaluation
         from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
-        evaluation, _ = run_evaluation(EvaluationRequest(run=str(directory), limit=evaluate))
-    samples = plan["samples_per_epoch"]
-    return Report(
-        title=directory.resolve().name,
-        subtitle=f"{config.model}, architecture {config.arch.name}: {samples:,} samples x {plan['epochs']:,} epochs, "
-        f"batch {plan['global_batch_size']:,}",
-        headlines=list(_headlines(plan, metrics, timings, evaluation)),
-        metrics=metrics,
+        evaluation, _ = run_evaluation(EvaluationRequest(run=str(directory), limit=evaluate), observer)
+    return RunRecord(
+        directory=directory,
+        model=config.model,
+        architecture=config.arch.name,
+        identity=identity,
         plan=plan,
+        metrics=metrics,
+        timings=timings,
         evaluation=evaluation,
-        facts=list(_facts(directory, identity, plan, metrics, timings, evaluation)),
         config=run.config_path.read_text(encoding="utf-8"),
     )
 
@@ -63,75 +92,3 @@ def _records(path: Path) -> list[dict[str, Any]]:
     from trm_cli.training.recording.metrics_log import read_records
 
     return read_records(path) if path.exists() else []
-
-
-def _headlines(
-    plan: Mapping[str, Any], metrics: Records, timings: Records, evaluation: Mapping[str, Any] | None
-) -> Iterator[Headline]:
-    from trm_cli.console.report.page import Headline
-    from trm_cli.console.views.evaluation import interval, percent
-    from trm_cli.units import duration
-
-    tests = [record for record in metrics if record.get("kind") == "eval"]
-    if evaluation is not None:
-        exact, token = evaluation["exact"], evaluation["token"]
-        passed = {one["k"]: one for one in evaluation.get("arc", {}).get("pass", [])}
-        if 2 in passed:
-            yield Headline(
-                "pass@2", percent(passed[2]["value"]), f"{interval(passed[2])}, {passed[2]['count']:,} tasks"
-            )
-        yield Headline("exact accuracy", percent(exact["value"]), f"{interval(exact)}, {exact['count']:,} rows")
-        yield Headline("token accuracy", percent(token["value"]), interval(token))
-    elif tests:
-        last = tests[-1]
-        yield Headline("exact accuracy", percent(last["exact_accuracy"]), f"{last['count']:,} rows")
-        yield Headline("token accuracy", percent(last["token_accuracy"]), "")
-    done = max((record["step"] for record in metrics), default=0)
-    yield Headline("updates", f"{done:,}", f"of {plan['total_steps']:,} planned")
-    seconds, rate = _time(plan, timings)
-    if seconds is not None:
-        yield Headline("training time", duration(seconds), f"{rate:,.0f} samples a second")
-
-
-def _time(plan: Mapping[str, Any], timings: Records) -> tuple[float | None, float]:
-    """Seconds of the logged updates and the samples a second they came to."""
-    logged = [(record["step"], record["samples_per_second"]) for record in timings if record.get("samples_per_second")]
-    if not logged:
-        return None, 0.0
-    steps = [step for step, _ in logged]
-    samples = [(now - before) * plan["global_batch_size"] for before, now in zip([0, *steps], steps, strict=False)]
-    seconds = sum(amount / rate for amount, (_, rate) in zip(samples, logged, strict=True))
-    return seconds, sum(samples) / seconds
-
-
-def _facts(
-    directory: Path,
-    identity: Mapping[str, Any],
-    plan: Mapping[str, Any],
-    metrics: Records,
-    timings: Records,
-    evaluation: Mapping[str, Any] | None,
-) -> Iterator[tuple[str, str]]:
-    from trm_cli import __version__
-    from trm_cli.console.views.evaluation import protocol_line, weights_line
-    from trm_cli.units import duration
-
-    del metrics
-    yield "run", f"{directory} ({identity['run']})"
-    yield "dataset", str(plan["dataset"]["source"])
-    yield "fingerprint", str(identity["dataset"]["fingerprint"])[:16]
-    yield "steps", f"{plan['steps_per_epoch']:,} an epoch, rounding {plan['step_rounding']}"
-    yield "plan", str(plan["fingerprint"])[:16]
-    yield "CPU threads", str(identity["threads"])
-    evaluations = [record["evaluation_seconds"] for record in timings if "evaluation_seconds" in record]
-    if evaluations:
-        yield "evaluations", f"{len(evaluations)} during training, {duration(sum(evaluations))}"
-    if evaluation is not None:
-        dataset = evaluation["dataset"]
-        yield "evaluated on", f"{', '.join(evaluation['paths'])} ({dataset['split']}), {dataset['fingerprint'][:16]}"
-        yield "protocol", protocol_line(evaluation)
-        weights, digest = weights_line(evaluation).rsplit(", ", 1)
-        yield "weights", weights
-        yield "checkpoint", digest
-        yield "versions", ", ".join(f"{name} {version}" for name, version in evaluation["versions"].items())
-    yield "report by", f"trm {__version__}"

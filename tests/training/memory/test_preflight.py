@@ -27,7 +27,7 @@ from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.run_files import MEMORY
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.step import StepSettings, update
-from trm_cli.workflows.train import _train_within_memory
+from trm_cli.workflows.train.train import _train_within_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +17,16 @@ from trm_cli.console.views.samples import grid_text
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.solving.arc import InputAnswer
+    from trm_cli.workflows.solve.arc import ArcSolution
 
 #: A submission has two attempts at each test input.
 ATTEMPTS = 2
 _STAGES = 3
 
 
-def arc_screen(name: str, answers: Sequence[InputAnswer]) -> Group:
+def arc_screen(solution: ArcSolution) -> Group:
     """For each test input: the path of the plain task's answer, then the attempts that the vote chose."""
+    name, answers = solution.task, solution.answers
     coloured = shows_colours(stdout())
     parts: list[Group | Text | Columns] = []
     for number, answer in enumerate(answers, 1):
@@ -45,18 +46,17 @@ def arc_screen(name: str, answers: Sequence[InputAnswer]) -> Group:
     return Group(*parts)
 
 
-def arc_document(
-    name: str, augmentations: int, answers: Sequence[InputAnswer], checkpoint: Path, step: int
-) -> dict[str, Any]:
+def arc_document(solution: ArcSolution) -> dict[str, Any]:
     """The same as plain data; `attempts` are the best candidates, the vote's first choice first."""
     tests = []
-    for answer in answers:
+    for answer in solution.answers:
         attempts = [
             {"output": one.grid.tolist(), "votes": one.votes, "q_halt": one.confidence}
             for one in answer.candidates[:ATTEMPTS]
         ]
         tests.append(answered_input(answer.given, {"attempts": attempts}, answer.right(ATTEMPTS), answer.path))
-    return {**about_model(checkpoint, step), "task": name, "augmentations": augmentations, "tests": tests}
+    about = about_model(solution.checkpoint, solution.step)
+    return {**about, "task": solution.task, "augmentations": solution.augmentations, "tests": tests}
 
 
 def titled_changes(path: Sequence[tuple[int, np.ndarray, float]]) -> list[tuple[str, np.ndarray]]:

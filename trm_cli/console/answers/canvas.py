@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +14,12 @@ from trm_cli.console.output import shows_colours, stdout
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.solving.canvas import CanvasAnswer
+    from trm_cli.workflows.solve.canvas import CanvasSolution
 
 
-def canvas_screen(name: str, known: bool, answers: Sequence[CanvasAnswer]) -> Group:
+def canvas_screen(solution: CanvasSolution) -> Group:
     """For each test input: the path of its answer, from which step on it stood, and whether it is right."""
+    name, answers = solution.task, solution.answers
     coloured = shows_colours(stdout())
     parts: list[RenderableType] = []
     for number, answer in enumerate(answers, 1):
@@ -29,17 +29,18 @@ def canvas_screen(name: str, known: bool, answers: Sequence[CanvasAnswer]) -> Gr
         parts.append(Text(f"the answer stands from step {_settled(answer)} of {len(answer.path)} on, {sure:.0%} sure"))
         if answer.right is not None:
             parts.append(Text("solved" if answer.right else "not solved", "bold" if answer.right else "bold red"))
-    if not known:
+    if not solution.known:
         parts.append(Text("the run has not learnt this task's rule: it has no puzzle identifier for it", "dim"))
     return Group(*parts)
 
 
-def canvas_document(
-    name: str, known: bool, answers: Sequence[CanvasAnswer], checkpoint: Path, step: int
-) -> dict[str, Any]:
+def canvas_document(solution: CanvasSolution) -> dict[str, Any]:
     """The same as plain data."""
-    tests = [answered_input(one.given, {"answer": one.answer.tolist()}, one.right, one.path) for one in answers]
-    return {**about_model(checkpoint, step), "task": name, "known": known, "tests": tests}
+    tests = [
+        answered_input(one.given, {"answer": one.answer.tolist()}, one.right, one.path) for one in solution.answers
+    ]
+    about = about_model(solution.checkpoint, solution.step)
+    return {**about, "task": solution.task, "known": solution.known, "tests": tests}
 
 
 def _settled(answer: CanvasAnswer) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.columns import Columns
@@ -12,18 +11,20 @@ from rich.text import Text
 
 from trm_cli.console.answers.boards import path_of_boards
 from trm_cli.console.answers.document import about_model
-from trm_cli.data.puzzles.families import Sudoku, TextFamily
+from trm_cli.data.puzzles.families import Sudoku
 from trm_cli.data.puzzles.maze_text import CHARACTERS, WAY
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.solving.puzzle import Thought
+    from trm_cli.workflows.solve.solve import PuzzleSolution
 
 #: Mazes are large: at most so many stages of one answer are drawn.
 _MAZES = 3
 
 
-def solution_screen(puzzle: Sequence[int], thoughts: Sequence[Thought], family: TextFamily) -> Group:
+def puzzle_screen(solution: PuzzleSolution) -> Group:
     """The puzzle and the answer at each step at which it changed, side by side, and a verdict."""
+    puzzle, thoughts, family = solution.puzzle, solution.thoughts, solution.family
     stages = changes(thoughts)
     last, settled = thoughts[-1], stages[-1].step
     titled = [(f"step {one.step}  {one.confidence:.0%}", one.answer) for one in stages]
@@ -59,12 +60,11 @@ def _maze(tokens: Sequence[int], before: Sequence[int], side: int) -> Text:
     return text
 
 
-def solution_document(
-    puzzle: Sequence[int], thoughts: Sequence[Thought], family: TextFamily, checkpoint: Path, step: int
-) -> dict[str, Any]:
+def puzzle_document(solution: PuzzleSolution) -> dict[str, Any]:
     """The same as plain data."""
+    puzzle, thoughts, family = solution.puzzle, solution.thoughts, solution.family
     return {
-        **about_model(checkpoint, step),
+        **about_model(solution.checkpoint, solution.step),
         "puzzle": family.line(puzzle),
         "answer": family.line(thoughts[-1].answer),
         "solved": family.judge(puzzle, thoughts[-1].answer).solved,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
     from trm_cli.evaluation.samples.capsule_trace import Look, LookStep, Numbers
+    from trm_cli.workflows.inspect.capsules import CapsuleTrace
 
 Rgb = tuple[int, int, int]
 Said = NDArray[np.uint8] | str
@@ -47,6 +48,13 @@ class Sheet:
     answers: Sequence[Said]
     wanted: Said | None
     answer_note: str = ""
+
+
+def sheet_of(trace: CapsuleTrace) -> Sheet:
+    """The sheet of an answer of a run."""
+    subtitle = f"{trace.checkpoint}, update {trace.step:,}, {trace.architecture}"
+    answer_note = " (given the letters before)" if trace.letters_given else ""
+    return Sheet(trace.title, subtitle, trace.look, trace.answers, trace.wanted, answer_note)
 
 
 def draw_sheet(sheet: Sheet) -> bytes:

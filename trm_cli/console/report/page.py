@@ -17,6 +17,8 @@ from trm_cli.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
+    from trm_cli.console.report.summary import Report
+
 WIDTH = 9.6  # inches
 _PICTURE_SAMPLES = 4
 
@@ -37,29 +39,6 @@ td { padding: .18rem 1.4rem .18rem 0; vertical-align: top; } td:first-child { co
 td code, pre { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: #f7f7f5; padding: 1rem; overflow-x: auto; } summary { cursor: pointer; color: #2166ac; }
 """
-
-
-@dataclass(frozen=True)
-class Headline:
-    """A number that the page begins with."""
-
-    label: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What there is to show of a run; evaluation None: it was never evaluated by `trm evaluate`."""
-
-    title: str
-    subtitle: str
-    headlines: Sequence[Headline]
-    metrics: Sequence[Mapping[str, Any]]
-    plan: Mapping[str, Any]
-    evaluation: Mapping[str, Any] | None
-    facts: Sequence[tuple[str, str]]
-    config: str
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.tables import number
+from trm_cli.console.views.planned import plan_document
 from trm_cli.errors import UsageError
 from trm_cli.schedule.curves import Quantity
 from trm_cli.schedule.plan import TrainingPlan
@@ -15,6 +17,8 @@ from trm_cli.schedule.plan import TrainingPlan
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from trm_cli.workflows.planning import Planned
 
 _MOST_ROWS = 20_000  # of a csv; a longer run is sampled evenly, with every boundary kept
 _POINTS = 800
@@ -30,6 +34,15 @@ PLAIN: dict[Any, Any] = {
     "svg.hashsalt": "trm",
     "svg.fonttype": "none",
 }
+
+
+def plan_file(kind: str, planned: Planned, steps: Sequence[int]) -> bytes:
+    """The content of a file that ends in `kind`: .json, .csv, .png or .svg; .json also has the values at `steps`."""
+    if kind == ".json":
+        return (json.dumps(plan_document(planned, steps), indent=2, allow_nan=False) + "\n").encode()
+    if kind == ".csv":
+        return numbers(planned.plan).encode()
+    return picture(planned.plan, planned.title, kind.removeprefix("."))
 
 
 def picture(plan: TrainingPlan, title: str, kind: str) -> bytes:

@@ -14,15 +14,23 @@ from rich.text import Text
 from trm_cli.console.output import stderr, stdout
 from trm_cli.console.tables import table
 from trm_cli.data.building.builder_process import BuildProgress
+from trm_cli.workflows.observers import BuildObserver
 
 
-def show_command(command: Sequence[str]) -> None:
-    """Print the builder's command line as it could be typed, on stderr."""
-    words = ["python" if word == sys.executable else word for word in command]
-    stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
+class BuildScreen(BuildObserver):
+    """Shows a build: its command line, then its progress."""
+
+    def build_command(self, command: Sequence[str]) -> None:
+        """Print the builder's command line as it could be typed."""
+        words = ["python" if word == sys.executable else word for word in command]
+        stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
+
+    def building(self, title: str) -> BuildView:
+        """Show its progress."""
+        return BuildView(title)
 
 
-class BuildView:
+class BuildView(BuildObserver):
     """A progress bar on a terminal; elsewhere a line for each note and for every tenth of the work."""
 
     def __init__(self, title: str) -> None:
@@ -52,18 +60,18 @@ class BuildView:
     ) -> None:
         self._bar.stop()
 
-    def progress(self, report: BuildProgress) -> None:
+    def build_progress(self, report: BuildProgress) -> None:
         """Show how far the build is."""
         self._bar.update(self._task, completed=report.done, total=report.total, unit=report.unit)
         tenth = 10 * report.done // max(1, report.total)
         if not self._console.is_terminal and (report.note or tenth > self._tenth):
             note = f": {report.note}" if report.note else ""
-            self.line(f"{report.done:,} of {report.total:,} {report.unit}{note}")
+            self.build_line(f"{report.done:,} of {report.total:,} {report.unit}{note}")
         elif report.note:
-            self.line(report.note)
+            self.build_line(report.note)
         self._tenth = max(self._tenth, tenth)
 
-    def line(self, text: str) -> None:
+    def build_line(self, text: str) -> None:
         """Show what the builder says; a note about a stand-in stands out."""
         before, mark, note = text.partition("NOTE:")
         if mark:
@@ -72,7 +80,7 @@ class BuildView:
             self._console.print(Text(text, "dim"), soft_wrap=True)
 
 
-def show_plan(model: str, plan: Mapping[str, object]) -> None:
+def show_build_plan(model: str, plan: Mapping[str, object]) -> None:
     """Print what a builder would build as a table."""
     view = table("split", "groups", "examples per puzzle", "puzzles", right=(1, 2, 3))
     stdout().print(Text.assemble(("the dataset that is planned for ", ""), (model, "bold")))

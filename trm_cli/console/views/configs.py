@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trm_cli.config.dataset_args import builder_flags
+from trm_cli.config.dump import describe_command, flat_values
 from trm_cli.console.tables import facts, table
+
+if TYPE_CHECKING:
+    from trm_cli.config.catalogue import ArchitectureLine, ModelLine
+    from trm_cli.config.compose import Resolved
 
 
 def spelt(value: Any) -> str:
@@ -23,7 +29,51 @@ def spelt(value: Any) -> str:
     return str(value)
 
 
-def config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Table:
+def config_screen(resolved: Resolved) -> RenderableType:
+    """What a model is, then key, value and the source of each."""
+    rows = {"model": resolved.config.model}
+    if resolved.registry is not None:
+        flags = " ".join(builder_flags(resolved.registry.dataset_args))
+        rows |= {"title": resolved.registry.title, "dataset": f"{resolved.registry.dataset_builder} {flags}"}
+    rows["command"] = describe_command(resolved).removeprefix("Command: ")
+    head = facts()
+    for name, text in rows.items():
+        head.add_row(name, Text(text))
+    return Group(head, Text(), _config_table(flat_values(resolved.config), resolved.sources))
+
+
+def config_document(resolved: Resolved) -> dict[str, Any]:
+    """The same as plain data."""
+    entry = resolved.registry
+    return {
+        "schema_version": 1,
+        "model": resolved.config.model,
+        "dataset": None if entry is None else {"builder": entry.dataset_builder, "args": entry.dataset_args},
+        "config": resolved.config.model_dump(mode="json"),
+        "sources": {key: resolved.sources.get(key, "default") for key in flat_values(resolved.config)},
+    }
+
+
+def catalogue_tables(models: Sequence[ModelLine], architectures: Sequence[ArchitectureLine]) -> RenderableType:
+    """What can be named: one line a model, one line an architecture."""
+    upper, lower = table("model", "architecture", "what it is"), table("architecture", "family", "what it is")
+    for model in models:
+        upper.add_row(Text(model.name), Text(model.architecture), Text(model.title))
+    for architecture in architectures:
+        lower.add_row(Text(architecture.name), Text(architecture.family), Text(architecture.summary))
+    return Group(upper, Text(), lower)
+
+
+def catalogue_document(models: Sequence[ModelLine], architectures: Sequence[ArchitectureLine]) -> dict[str, Any]:
+    """The same as plain data."""
+    return {
+        "schema_version": 1,
+        "models": [vars(model) for model in models],
+        "architectures": [vars(architecture) for architecture in architectures],
+    }
+
+
+def _config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Table:
     """Key, value and the source of each; what only the schema says is dimmed."""
     made = table("key", "value", "source, below configs/")
     made.columns[0].no_wrap = made.columns[2].no_wrap = True
@@ -38,27 +88,3 @@ def _short(source: str) -> str:
     """configs/arch/trm.yaml:6 -> arch/trm.yaml:6: eighty columns have room for no more."""
     _, found, below = source.replace("\\", "/").rpartition("configs/")
     return below if found else source
-
-
-def model_facts(rows: Mapping[str, str]) -> Table:
-    """What a model is, above its configuration."""
-    made = facts()
-    for name, text in rows.items():
-        made.add_row(name, Text(text))
-    return made
-
-
-def model_table(rows: Sequence[Sequence[str]]) -> RenderableType:
-    """The registry: one line a model."""
-    made = table("model", "architecture", "what it is")
-    for row in rows:
-        made.add_row(*(Text(cell) for cell in row))
-    return made
-
-
-def architecture_table(rows: Sequence[Sequence[str]]) -> RenderableType:
-    """The architectures: one line each."""
-    made = table("architecture", "family", "what it is")
-    for row in rows:
-        made.add_row(*(Text(cell) for cell in row))
-    return made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -11,11 +13,15 @@ from trm_cli.console.tables import facts, number, table
 from trm_cli.data.inspection import DatasetReport, Histogram, SplitReport
 from trm_cli.units import disk_size
 
+if TYPE_CHECKING:
+    from trm_cli.workflows.inspect.dataset import DatasetInspection
+
 _BAR_CELLS = 30
 
 
-def show_report(console: Console, report: DatasetReport) -> None:
-    """Print what a dataset is, where it is from, its splits and the lengths of its rows."""
+def show_report(console: Console, found: DatasetInspection) -> None:
+    """Print what a dataset is, where it is from, its splits and the lengths of its rows, and whether it is whole."""
+    report = found.report
     head = facts()
     manifest = report.manifest
     state = Text(report.state, "green" if report.state == "complete" else "bold yellow")
@@ -40,6 +46,36 @@ def show_report(console: Console, report: DatasetReport) -> None:
     for name, split in report.splits.items():
         for histogram in split.histograms:
             _show_histogram(console, name, histogram)
+    if found.damaged == []:
+        console.print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are whole")
+
+
+def dataset_document(found: DatasetInspection) -> dict[str, object]:
+    """The same as plain data."""
+    report = found.report
+    return {
+        "schema_version": 1,
+        "path": report.path,
+        "kind": report.kind,
+        "state": report.state,
+        "builder": None if report.manifest is None else report.manifest.builder,
+        "seed": None if report.manifest is None else report.manifest.seed,
+        "licence": None if report.manifest is None else report.manifest.licence,
+        "fingerprint": report.fingerprint,
+        "bytes": report.bytes,
+        "files": report.files,
+        "sources": [dict(source) for source in report.sources],
+        "splits": {
+            name: {
+                **split.metadata.to_json(),
+                "rows": dict(split.kinds),
+                "tokens_seen": split.tokens_seen,
+                "lengths": [asdict(histogram) for histogram in split.histograms],
+            }
+            for name, split in report.splits.items()
+        },
+        "damaged": found.damaged,
+    }
 
 
 def _show_splits(console: Console, splits: Mapping[str, SplitReport]) -> None:

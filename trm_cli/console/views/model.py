@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -13,7 +12,8 @@ from trm_cli.console.tables import facts, table
 from trm_cli.units import memory_size
 
 if TYPE_CHECKING:
-    from trm_cli.workflows.model_report import ModelReport
+    from trm_cli.workflows.inspect.model import ModelInspection, Verdict
+    from trm_cli.workflows.inspect.model_report import ModelReport
 
 _MEMORY = {
     "weights": "float32, of which a copy in the precision is made",
@@ -26,32 +26,18 @@ _MEMORY = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a machine with `room` bytes can train the model in `precision`, and the largest batch that it can."""
-
-    machine: str
-    precision: str
-    room: int
-    needed: int
-    largest_batch: int
-
-    @property
-    def fits(self) -> bool:
-        """Whether what is needed is there."""
-        return self.needed <= self.room
-
-
-def model_screen(name: str, report: ModelReport, verdicts: Sequence[Verdict]) -> RenderableType:
+def model_screen(found: ModelInspection) -> RenderableType:
     """Everything about a model, 80 columns wide."""
+    name, report, verdicts = found.name, found.report, found.verdicts
     head = Text(f"{name}: {millions(report.parameters)} parameters", style="bold")
     head.append(f"  ({report.rows.vocab_size} tokens, rows of {report.rows.seq_len:,} places)", style="not bold")
     source = Text(f"sizes from {report.rows.source}", style="dim")
     return Group(head, source, Text(), _parts(report), Text(), _memory(report), Text(), *map(_verdict, verdicts))
 
 
-def model_document(name: str, report: ModelReport, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def model_document(found: ModelInspection) -> dict[str, Any]:
     """The same as plain data: parameters, operations for one row and one update, bytes."""
+    name, report, verdicts = found.name, found.report, found.verdicts
     return {
         "schema_version": 1,
         "name": name,

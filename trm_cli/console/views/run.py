@@ -1,89 +1,157 @@
-"""What is printed before a run starts: its command line, its plan, and where it computes and why."""
+"""A training as a person sees it: command line, plan, where it computes and why; then the loop, and how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from trm_cli.console.output import stderr
+from trm_cli.config.dump import describe_command
+from trm_cli.console.output import note, silence, stderr
+from trm_cli.console.views.build import BuildScreen
 from trm_cli.console.views.plan import PlanView
+from trm_cli.console.views.training import TrainingView
 from trm_cli.units import duration, memory_size
+from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
+    from trm_cli.data.building.builder_process import BuildProgress
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.preflight import Preflight
-    from trm_cli.training.run.config_drift import Difference
-    from trm_cli.workflows.cpu_cost import Cost
+    from trm_cli.workflows.train.cpu_cost import Cost
+
+_DRY_RUN = {
+    Outcome.PLANNED: "dry run: nothing was written",
+    Outcome.PLANNED_WITHOUT_DATASET: (
+        "dry run: the dataset would be built first, or beside the training where it is a stream; nothing was written"
+    ),
+}
 
 
-def show_plan(resolved: Resolved, plan: TrainingPlan) -> None:
-    """Print the command that repeats this run, and its plan."""
-    from trm_cli.config.dump import describe_command
+class TrainingScreen(BuildScreen, TrainingObserver):
+    """Shows a training on stderr."""
 
-    console = stderr()
-    console.print(describe_command(resolved), markup=False, soft_wrap=True)
-    console.print()
-    config = resolved.config
-    console.print(PlanView(plan, title=f"{config.model}, architecture {config.arch.name}", sources=resolved.sources))
-    console.print()
+    def silence(self, wanted: bool) -> None:
+        """Leave the screen to another process of the run, or speak again."""
+        silence(wanted)
+
+    def note(self, message: str) -> None:
+        """Print something a person should know."""
+        note(message)
+
+    def deleted(self, run: Path, files: int) -> None:
+        """Print what a fresh start has deleted."""
+        note(f"deleted {files} files of the run in {run}: a fresh start")
+
+    def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
+        """Print the command that repeats this run, and its plan."""
+        console, config = stderr(), resolved.config
+        console.print(describe_command(resolved), markup=False, soft_wrap=True)
+        console.print()
+        title = f"{config.model}, architecture {config.arch.name}"
+        console.print(PlanView(plan, title=title, sources=resolved.sources))
+        console.print()
+
+    def data_notes(self, notes: Sequence[str]) -> None:
+        """Print what a person should know about the data before paying for a run on it."""
+        for text in notes:
+            stderr().print(Text.assemble(("data       ", ""), (text, "yellow")), soft_wrap=True)
+
+    def machine_chosen(self, machine: Machine, processes: int) -> None:
+        """Print where the run computes, and why."""
+        table = Table.grid(padding=(0, 2))
+        if processes > 1:
+            table.add_row("processes", str(processes), Text("each computes its rows of every batch", style="dim"))
+        names = ("device", "precision", "tf32", "compile", "threads")
+        for name in names if machine.device.value == "cuda" else [name for name in names if name != "tf32"]:
+            choice = getattr(machine, name)
+            table.add_row(name, choice.value, Text(choice.reason, style="dim"))
+        stderr().print(table)
+
+    def memory_estimated(self, preflight: Preflight) -> None:
+        """Print what an update takes of the device's memory, part by part, and what is free."""
+        needed, free = preflight.needed, preflight.free
+        line = f"about {memory_size(needed.total)}" + ("" if free is None else f" of {memory_size(free)} that are free")
+        parts = [f"{name} {memory_size(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
+        table = Table.grid(padding=(0, 2))
+        table.add_row("memory", Text(line, style="red" if not preflight.fits else "yellow" if preflight.tight else ""))
+        table.add_row("", Text(", ".join(parts), style="dim"))
+        if not preflight.fits:
+            table.add_row("", Text(f"too much: {preflight.advice()}", style="red"))
+        elif preflight.tight:
+            table.add_row("", Text("little is left for anything else on this device", style="yellow"))
+        stderr().print(table)
+
+    def cost_estimated(self, cost: Cost) -> None:
+        """Print what a run would take at the least on this machine's processor."""
+        per_update, all_updates = duration(cost.seconds_per_update), duration(cost.seconds)
+        if cost.seconds_per_update < 10:
+            per_update = f"{cost.seconds_per_update:.2g} s"
+        table = Table.grid(padding=(0, 2))
+        table.add_row("cost  ", f"at least {per_update} an update, {all_updates} for {cost.updates:,}")
+        rate = f"this processor reaches {cost.rate / 1e9:.0f} billion a second now"
+        table.add_row("", Text(f"{cost.operations:.1e} operations an update; {rate}", style="dim"))
+        stderr().print(table)
+
+    def setting_aside(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
+        """Print which checkpoints are given up."""
+        from trm_cli.training.run_files import DISCARDED
+
+        listed = ", ".join(f"{step:,}" for step in newer)
+        note(f"--from {from_step}: the checkpoints of steps {listed} move to {run / DISCARDED}")
+
+    def continuing(self, run: Path, step: int) -> None:
+        """Print where the run goes on."""
+        note(f"continuing {run} after step {step:,}")
+
+    def training(self, start: TrainingStart) -> TrainingView:
+        """Show the loop."""
+        return TrainingView(
+            title=f"{start.model}  {start.architecture}  {start.device} {start.precision}",
+            total_steps=start.plan.total_steps,
+            first_step=start.first_step,
+            scheduled=list(start.plan.record_at(0)),
+            data=lambda: _build_line(start.build),
+        )
+
+    def ended(self, result: TrainingResult) -> None:
+        """Print how it ended, and the next command."""
+        for line in _closing_lines(result):
+            note(line)
 
 
-def show_data_notes(notes: Sequence[str]) -> None:
-    """Print what a person should know about the data before paying for a run on it."""
-    for text in notes:
-        stderr().print(Text.assemble(("data       ", ""), (text, "yellow")), soft_wrap=True)
+def _build_line(progress: Callable[[], BuildProgress | None]) -> str:
+    """How far a build in the background is; "" where there is none."""
+    now = progress()
+    if now is None:
+        return ""
+    total = max(1, now.total)
+    return f"dataset {now.done / total:.0%} built ({now.done:,} of {total:,} {now.unit})"
 
 
-def show_cost(cost: Cost) -> None:
-    """Print what a run would take at the least on this machine's processor."""
-    per_update, all_updates = duration(cost.seconds_per_update), duration(cost.seconds)
-    if cost.seconds_per_update < 10:
-        per_update = f"{cost.seconds_per_update:.2g} s"
-    table = Table.grid(padding=(0, 2))
-    table.add_row("cost  ", f"at least {per_update} an update, {all_updates} for {cost.updates:,}")
-    rate = f"this processor reaches {cost.rate / 1e9:.0f} billion a second now"
-    table.add_row("", Text(f"{cost.operations:.1e} operations an update; {rate}", style="dim"))
-    stderr().print(table)
-
-
-def show_memory(preflight: Preflight) -> None:
-    """Print what an update takes of the device's memory, part by part, and what is free."""
-    needed, free = preflight.needed, preflight.free
-    line = f"about {memory_size(needed.total)}" + ("" if free is None else f" of {memory_size(free)} that are free")
-    parts = [f"{name} {memory_size(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
-    table = Table.grid(padding=(0, 2))
-    table.add_row("memory", Text(line, style="red" if not preflight.fits else "yellow" if preflight.tight else ""))
-    table.add_row("", Text(", ".join(parts), style="dim"))
-    if not preflight.fits:
-        table.add_row("", Text(f"too much: {preflight.advice()}", style="red"))
-    elif preflight.tight:
-        table.add_row("", Text("little is left for anything else on this device", style="yellow"))
-    stderr().print(table)
-
-
-def show_choices(machine: Machine, *, processes: int = 1) -> None:
-    """Print where the run computes, and why."""
-    table = Table.grid(padding=(0, 2))
-    if processes > 1:
-        table.add_row("processes", str(processes), Text("each computes its rows of every batch", style="dim"))
-    names = ("device", "precision", "tf32", "compile", "threads")
-    for name in names if machine.device.value == "cuda" else [name for name in names if name != "tf32"]:
-        choice = getattr(machine, name)
-        table.add_row(name, choice.value, Text(choice.reason, style="dim"))
-    stderr().print(table)
-
-
-def drift_table(found: Sequence[Difference]) -> str:
-    """The differences between two configurations, aligned."""
-    rows = [("key", "run", "now", "effect")]
-    rows += [(one.key, str(one.before), str(one.now), one.effect) for one in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
-        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
-        for row in rows
-    )
+def _closing_lines(result: TrainingResult) -> list[str]:
+    run, step = result.run, f"{result.step:,}"
+    match result.outcome:
+        case Outcome.ALREADY_COMPLETE:
+            best = f", the best of them {result.best_step:,}" if result.best_step else ""
+            return [
+                f"{run} is complete: {result.total_steps:,} steps{best}",
+                "`--fresh` starts it again; `trm resume --extend-epochs N` goes on",
+            ]
+        case Outcome.FINISHED:
+            return [f"done: {step} steps; the run is in {run}"]
+        case Outcome.STOPPED_AS_ASKED:
+            return [f"stopped at step {step} as asked; `trm resume {run}` goes on"]
+        case Outcome.INTERRUPTED:
+            return [f"stopped after step {step} with everything saved; `trm resume {run}` goes on"]
+        case Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT:
+            return ["stopped before there was anything to save; the same command begins again"]
+        case Outcome.DATASET_BUILT:
+            return []
+        case dry_run:
+            return [_DRY_RUN[dry_run]]

@@ -13,17 +13,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from trm_cli.console.output import stderr
+from trm_cli.console.output import LINE_SECONDS, stderr
+from trm_cli.training.recording.observer import Observer
 from trm_cli.units import duration
-
-#: Without a terminal, lines at least this many seconds apart: a log file of a long run stays readable.
-LINE_SECONDS = 10.0
 
 #: What the panel says in words of its own; every other number of a record stands below these, under its name.
 _IN_WORDS = ("step", "loss", "exact_accuracy", "accuracy", "q_halt_accuracy", "text_bits", "steps")
 
 
-class TrainingView:
+class TrainingView(Observer):
     """Shows a run on stderr; the loop's observer.
 
     title: what is trained, in one line. scheduled: the plan's quantities, in their order. data: how far the dataset is
@@ -174,25 +172,6 @@ def _listed(record: dict[str, Any], names: Sequence[str]) -> str:
 def _loss(record: dict[str, Any]) -> str:
     """The mean loss; there is none where no update had a finite one."""
     return "-" if record["loss"] is None else f"{record['loss']:.4f}"
-
-
-class SilentView:
-    """The observer of a process that another one speaks for."""
-
-    def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
-        """Say nothing of an update."""
-
-    def evaluating(self, rows: int) -> None:
-        """Say nothing of an evaluation under way."""
-
-    def evaluated(self, step: int, result: Any, best: bool) -> None:
-        """Say nothing of a result."""
-
-    def saved(self, step: int, path: Path, seconds: float) -> None:
-        """Say nothing of a checkpoint."""
-
-    def note(self, message: str) -> None:
-        """Say nothing."""
 
 
 def evaluation_lines(step: int, result: Any, best: bool) -> list[str]:

@@ -97,28 +97,20 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def plan_build(builder: str, flags: Sequence[str]) -> dict[str, object]:
-    """Ask a builder what it would build. Raises as `BuilderProcess.wait` does, and DatasetError for a bad answer."""
-    process = BuilderProcess(builder_command(builder, [*flags, "--plan"]))
-    lines: list[str] = []
-    process.wait(on_line=lines.append)
-    try:
-        document = json.loads(process.output)
-    except ValueError as error:
-        raise DatasetError(f"{builder} --plan did not print one JSON object: {error}") from error
-    if not isinstance(document, dict):
-        raise DatasetError(f"{builder} --plan printed {type(document).__name__} where an object was expected")
-    return document
+def builder_environment() -> dict[str, str]:
+    """The environment of a builder: it reports its progress as JSON, and finds this package also where that is used
+    from its folder without being installed."""
+    paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "TRM_PROGRESS": "json", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def run_build(
-    builder: str,
-    flags: Sequence[str],
+    command: Sequence[str],
     on_progress: Callable[[BuildProgress], None] = lambda _: None,
     on_line: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Run a builder to its end in this process' foreground; SIGINT and SIGTERM are passed on to it. Raises TrmError."""
-    process = BuilderProcess(builder_command(builder, flags))
+    process = BuilderProcess(command)
     with forwarded_signals(process):
         try:
             process.wait(on_progress, on_line)
@@ -138,9 +130,6 @@ class BuilderProcess:
     _last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=20))
 
     def __post_init__(self) -> None:
-        # The package of this program must be found also where it is used from its folder without being installed.
-        paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "TRM_PROGRESS": "json", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         try:
             self._process = subprocess.Popen(
                 self.command,
@@ -150,7 +139,7 @@ class BuilderProcess:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=environment,
+                env=builder_environment(),
                 # A session of its own: Ctrl-C reaches this process alone, which passes it on, once.
                 start_new_session=True,
             )
@@ -221,20 +210,8 @@ class BuilderProcess:
     def require_success(self) -> None:
         """Raise the error that the exit code of an ended builder stands for; its last line of output says why."""
         code = self._process.returncode
-        if code == 0:
-            return
-        if code in (ExitCode.INTERRUPTED, -signal.SIGINT) or self.stopped_by == signal.SIGINT:
-            raise BuildStopped("the build was interrupted", ExitCode.INTERRUPTED)
-        if code in (ExitCode.TERMINATED, -signal.SIGTERM) or self.stopped_by == signal.SIGTERM:
-            raise BuildStopped("the build was stopped", ExitCode.TERMINATED)
-        reason = self._last_lines[-1] if self._last_lines else "it gave no reason"
-        if code < 0:
-            raise TrmError(f"the builder was killed by signal {-code}", hint=_CONTINUES)
-        if code == ExitCode.USAGE:
-            raise UsageError(f"the builder did not accept its flags: {reason}")
-        if code == ExitCode.DATASET:
-            raise DatasetError(reason)
-        raise TrmError(f"the builder failed with exit code {code}: {reason}")
+        if code:
+            raise error_of_exit(code, self._last_lines[-1] if self._last_lines else "", self.stopped_by)
 
     def _read_output(self, stream: IO[str]) -> None:
         kept: list[str] = []
@@ -261,6 +238,22 @@ class BuilderProcess:
                     self._last_lines.append(text)
                     self._events.put(text)
         self._events.put(None)
+
+
+def error_of_exit(code: int, reason: str, stopped_by: int | None = None) -> TrmError:
+    """What a builder's exit code means. reason: its last words. stopped_by: the signal that we have sent to it."""
+    if code in (ExitCode.INTERRUPTED, -signal.SIGINT) or stopped_by == signal.SIGINT:
+        return BuildStopped("the build was interrupted", ExitCode.INTERRUPTED)
+    if code in (ExitCode.TERMINATED, -signal.SIGTERM) or stopped_by == signal.SIGTERM:
+        return BuildStopped("the build was stopped", ExitCode.TERMINATED)
+    reason = reason or "it gave no reason"
+    if code < 0:
+        return TrmError(f"the builder was killed by signal {-code}", hint=_CONTINUES)
+    if code == ExitCode.USAGE:
+        return UsageError(f"the builder did not accept its flags: {reason}")
+    if code == ExitCode.DATASET:
+        return DatasetError(reason)
+    return TrmError(f"the builder failed with exit code {code}: {reason}")
 
 
 def parse_progress(line: str) -> BuildProgress | None:

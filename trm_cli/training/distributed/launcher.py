@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from trm_cli.errors import ExitCode
+from trm_cli.errors import ExitCode, UsageError
+from trm_cli.training.distributed.process_group import check_divides
 
 #: Holds the launcher's process id in the processes that it starts.
 LAUNCHER = "TRM_LAUNCHER"
@@ -51,6 +52,22 @@ def report_reason(reason: str) -> None:
     """Report to the launcher how this process lost contact; it prints the best of all reasons."""
     with suppress(OSError):  # it is gone itself
         os.write(int(os.environ[_REASONS]), f"{reason}\n".encode())
+
+
+def wants_launch(global_batch_size: int, count: int | None, *, trains: bool = True) -> bool:
+    """Whether `count` processes are to be started that do the work of this one. None: not asked for.
+
+    Raises UsageError for a number of them that cannot share a batch, and under another launcher.
+    """
+    if count is None or launched_by_us():
+        return False
+    if "RANK" in os.environ:
+        raise UsageError(
+            "--nproc-per-node starts the processes itself, and a launcher has started this one",
+            hint="leave --nproc-per-node out under torchrun or srun",
+        )
+    check_divides(global_batch_size, count)
+    return count > 1 and trains
 
 
 def launch(command: Sequence[str], count: int, notify: Callable[[str], None]) -> int:

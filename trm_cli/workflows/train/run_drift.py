@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from trm_cli.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trm_cli.config.compose import Resolved
+    from trm_cli.training.run.config_drift import Difference
 
 
 def check_drift(resolved: Resolved, *, replan: bool) -> None:
     """Compare the configuration with the one the run was started with. Raises CheckpointError on a grave difference."""
     from trm_cli.config.compose import load_run_config
-    from trm_cli.console.views.run import drift_table
     from trm_cli.training.run.config_drift import differences
     from trm_cli.training.run_files import CONFIG
 
@@ -30,10 +32,21 @@ def check_drift(resolved: Resolved, *, replan: bool) -> None:
     if all(difference.resume == "replan" for difference in grave) and (replan or not grave):
         return
     raise CheckpointError(
-        f"the run in {stored.parent} used other settings\n{drift_table(found)}",
+        f"the run in {stored.parent} used other settings\n{_table(found)}",
         hint=(
             "a run directory of its own (checkpoint_path=checkpoints/NAME), or --fresh to give this one up"
             if any(difference.resume == "fatal" for difference in found)
             else f"add --replan to accept the new plan (compare first: trm inspect-schedule --compare {stored.parent})"
         ),
+    )
+
+
+def _table(found: Sequence[Difference]) -> str:
+    """The differences between two configurations, aligned."""
+    rows = [("key", "run", "now", "effect")]
+    rows += [(one.key, str(one.before), str(one.now), one.effect) for one in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
     )

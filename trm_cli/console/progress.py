@@ -1,14 +1,49 @@
-"""How far an evaluation is: a bar on a terminal, elsewhere a line now and then; with its rate and the time left."""
+"""How far a work is: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trm_cli.console.output import note, stderr
-from trm_cli.console.views.training import LINE_SECONDS
+from trm_cli.console.output import LINE_SECONDS, note, stderr
 from trm_cli.units import duration
+from trm_cli.workflows.observers import EvaluationObserver
+
+
+@contextmanager
+def counting(total: int, noun: str) -> Iterator[Callable[[int], None]]:
+    """Within the block, the function given says how many more of `total` are done."""
+    console = stderr()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(noun, total=total)
+    done, last = 0, time.monotonic()
+
+    def advance(more: int) -> None:
+        nonlocal done, last
+        done += more
+        bar.update(task, completed=done)
+        if not console.is_terminal and time.monotonic() - last > LINE_SECONDS:
+            last = time.monotonic()
+            note(f"{done:,} of {total:,} {noun}")
+
+    with bar:
+        yield advance
+
+
+class EvaluationScreen(EvaluationObserver):
+    """Shows an evaluation on stderr."""
+
+    def note(self, message: str) -> None:
+        """Print something a person should know."""
+        note(message)
+
+    def scoring(self, title: str, rows: int) -> EvaluationProgress:
+        """Show how far it is."""
+        return EvaluationProgress(title, rows)
 
 
 class EvaluationProgress:
@@ -23,10 +58,10 @@ class EvaluationProgress:
         self._bar = Progress(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal)
         self._task = self._bar.add_task("", total=rows, speed="")
 
-    def __enter__(self) -> EvaluationProgress:
+    def __enter__(self) -> Callable[[int, bool], None]:
         note(self._title)
         self._bar.start()
-        return self
+        return self.advanced
 
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import DatasetError
+from trm_cli.workflows.build import BuildRequest, build_dataset, command_of
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
     from trm_cli.config.registry import RegistryEntry
+    from trm_cli.data.building.builder_process import BuildProgress
     from trm_cli.data.building.live_build import LiveBuild
+    from trm_cli.workflows.observers import TrainingObserver
 
 
 def missing_paths(resolved: Resolved) -> list[str]:
@@ -30,7 +33,9 @@ def missing_paths(resolved: Resolved) -> list[str]:
     return missing
 
 
-def ensure_dataset(resolved: Resolved, *, rebuild: bool = False, incremental: bool = True) -> LiveBuild | None:
+def ensure_dataset(
+    resolved: Resolved, observer: TrainingObserver, *, rebuild: bool = False, incremental: bool = True
+) -> LiveBuild | None:
     """Build the model's dataset where it is missing, or continue an interrupted build. Raises TrmError.
 
     incremental: return as soon as training can begin; the builder that is still at work is returned then. None: the
@@ -45,11 +50,10 @@ def ensure_dataset(resolved: Resolved, *, rebuild: bool = False, incremental: bo
             f"dataset {', '.join(missing or resolved.config.data_paths)} is missing, and no model says how to build it",
             hint="name the model (`trm build-dataset MODEL`), or correct data_paths",
         )
+    request = BuildRequest(rebuild=rebuild)
     if incremental:
-        return _begin(entry, rebuild)
-    from trm_cli.commands.build_dataset import build
-
-    build(entry, rebuild=rebuild)
+        return _begin(entry, request, observer)
+    build_dataset(entry, request, observer)
     return None
 
 
@@ -66,58 +70,54 @@ def _builder_of(resolved: Resolved) -> RegistryEntry | None:
     return entry
 
 
-def _begin(entry: RegistryEntry, rebuild: bool) -> LiveBuild | None:
-    from trm_cli.config.dataset_args import builder_flags
-    from trm_cli.console.output import note
-    from trm_cli.console.views.build import BuildView, show_command
-    from trm_cli.data.building.builder_process import builder_command
+def _begin(entry: RegistryEntry, request: BuildRequest, observer: TrainingObserver) -> LiveBuild | None:
     from trm_cli.data.building.live_build import LiveBuild
 
-    command = builder_command(entry.dataset_builder, [*builder_flags(entry.dataset_args), *["--rebuild"] * rebuild])
+    command = command_of(entry, request)
     root = str(entry.dataset_args["output_dir"])
-    with BuildView(entry.title) as view:
-        live = LiveBuild(root, command, view.progress, view.line)
+    with observer.building(entry.title) as watching:
+        live = LiveBuild(root, command, watching.build_progress, watching.build_line)
         if live.process_id is None:
-            note(f"{root} is being built by another process: training begins when its first chunk is there")
+            observer.note(f"{root} is being built by another process: training begins when its first chunk is there")
         else:
-            show_command(command)
+            observer.build_command(command)
         try:
             if not live.until_ready():
                 return None
         except BaseException:
             live.stop()
             raise
-    live.on_progress, live.on_line = (lambda _: None), note
+    live.on_progress, live.on_line = (lambda _: None), observer.note
     by = "another process" if live.process_id is None else f"process {live.process_id}"
-    note(f"{root}: the first chunk is there, so training starts; {by} builds the rest (--no-incremental builds first)")
+    observer.note(
+        f"{root}: the first chunk is there, so training starts; {by} builds the rest (--no-incremental builds first)"
+    )
     return live
 
 
-def data_state(live: LiveBuild) -> str:
-    """How far a build in the background is, for the screen of the run; "" once it has ended."""
-    if not live.look() or live.progress is None:
-        return ""
-    done, total = live.progress.done, max(1, live.progress.total)
-    return f"dataset {done / total:.0%} built ({done:,} of {total:,} {live.progress.unit})"
+def live_progress(live: LiveBuild | None) -> BuildProgress | None:
+    """How far a build in the background is; None where there is none, or once it has ended."""
+    return live.progress if live is not None and live.look() else None
 
 
-def end_build(live: LiveBuild, *, finished: bool) -> None:
+def end_build(live: LiveBuild, observer: TrainingObserver, *, finished: bool) -> None:
     """See a build in the background to its end after the training, or stop it, and say which. Raises its error.
 
     finished: the plan is carried out. Whoever stopped the training early did not want the machine to stay busy.
     """
-    from trm_cli.console.output import note
-    from trm_cli.console.views.build import BuildView
-
     if finished and live.look():
         if live.process_id is None:
-            note(f"{live.root} is still being built by another process; that one goes on")
+            observer.note(f"{live.root} is still being built by another process; that one goes on")
             return
-        note(f"the training is done; the builder of {live.root} finishes its work (Ctrl-C stops it, nothing is lost)")
-        with BuildView(str(live.root)) as view:
-            live.on_progress, live.on_line = view.progress, view.line
+        observer.note(
+            f"the training is done; the builder of {live.root} finishes its work (Ctrl-C stops it, nothing is lost)"
+        )
+        with observer.building(str(live.root)) as watching:
+            live.on_progress, live.on_line = watching.build_progress, watching.build_line
             live.until_complete()
     elif live.stop():
-        note(f"stopped the builder of {live.root}; its finished parts are kept, and the next command continues them")
+        observer.note(
+            f"stopped the builder of {live.root}; its finished parts are kept, and the next command continues them"
+        )
     elif finished and live.failure is not None:
         raise live.failure

@@ -1,7 +1,9 @@
-"""`trm solve RUN TASK.json` for a model that was trained on ARC."""
+"""Solve an ARC task with a network of tokens: the augmentations that the model knows vote."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,24 +12,35 @@ from trm_cli.errors import CheckpointError, UsageError
 if TYPE_CHECKING:
     import torch
 
+    from trm_cli.evaluation.solving.arc import InputAnswer
     from trm_cli.training.run.trained_model import TrainedModel
+    from trm_cli.workflows.observers import SolveObserver
+
+_MANY_VOTES = 64
+
+
+@dataclass(frozen=True)
+class ArcSolution:
+    """The answers to the test inputs of a task. augmentations: how many have voted on each."""
+
+    task: str
+    augmentations: int
+    answers: Sequence[InputAnswer]
+    checkpoint: Path
+    step: int
 
 
 def solve(
     trained: TrainedModel,
     text: str,
     device: torch.device,
+    observer: SolveObserver,
     *,
     task: str | None,
     votes: int | None,
     steps: int | None,
-    as_json: bool,
-) -> None:
+) -> ArcSolution:
     """Find the task among those that the model knows, and vote. Raises UsageError where it knows it not."""
-    from trm_cli.console.answers.arc import arc_document, arc_screen
-    from trm_cli.console.counting import counting
-    from trm_cli.console.output import note, print_json, stdout
-    from trm_cli.console.tables import counted
     from trm_cli.data.arc.identifiers import read_identifiers
     from trm_cli.data.arc.task import find_task, parse_arc_task
     from trm_cli.evaluation.solving.arc import ArcSolver, variants_of
@@ -44,17 +57,12 @@ def solve(
             hint="a model learns a task from its demonstrations: build a dataset that holds it (trm build-dataset) "
             "and train on it; --task NAME names one of the dataset's own",
         )
-    inputs, augmentations = counted(len(wanted.tests), "test input"), counted(len(variants), "augmentation")
-    note(f"task {name}: {inputs} under {augmentations}")
-    if device.type == "cpu" and len(variants) > 64:
-        note("on the CPU this takes long: --votes 16 asks fewer, --device cuda another device")
+    slow = device.type == "cpu" and len(variants) > _MANY_VOTES
+    observer.arc_task_found(name, len(wanted.tests), len(variants), slow=slow)
     solver = ArcSolver(trained.model, identifiers, device, steps, 64 if device.type == "cuda" else 4)
-    with counting(len(variants) * len(wanted.tests), "augmented inputs") as advance:
+    with observer.counting(len(variants) * len(wanted.tests), "augmented inputs") as advance:
         answers = solver.solve(wanted, variants, advance)
-    if as_json:
-        print_json(arc_document(name, len(variants), answers, trained.checkpoint, trained.step))
-    else:
-        stdout().print(arc_screen(name, answers))
+    return ArcSolution(name, len(variants), answers, trained.checkpoint, trained.step)
 
 
 def _dataset(trained: TrainedModel) -> Path:

@@ -1,0 +1,37 @@
+"""How `train`, `resume` and `quickstart` run: in this process, or in several that this one starts."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
+    from trm_cli.workflows.observers import TrainingResult
+    from trm_cli.workflows.train.train import TrainRequest
+
+
+def train_here(resolved: Resolved, request: TrainRequest) -> TrainingResult:
+    """Train and show it; where this is one of several processes, it ends here."""
+    from trm_cli.console.views.run import TrainingScreen
+    from trm_cli.workflows.train.train import run_training
+
+    result = run_training(resolved, request, TrainingScreen())
+    if result.processes > 1:
+        from trm_cli.training.distributed.joining import end_process
+
+        end_process(result.exit_code)
+    return result
+
+
+def train_and_exit(resolved: Resolved, request: TrainRequest, nproc_per_node: int | None) -> NoReturn:
+    """Train in so many processes on this machine (None: in this one), and leave with the exit code of the run."""
+    from trm_cli.training.distributed.launcher import launch, wants_launch
+
+    if wants_launch(resolved.config.global_batch_size, nproc_per_node, trains=request.trains):
+        from trm_cli.console.output import note
+
+        raise typer.Exit(launch([sys.executable, "-m", "trm_cli", *sys.argv[1:]], nproc_per_node or 1, note))
+    raise typer.Exit(train_here(resolved, request).exit_code)

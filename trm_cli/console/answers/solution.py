@@ -1,0 +1,57 @@
+"""A solution of any kind: its picture, its document, and what is said while it is looked for."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.console.answers.arc import arc_document, arc_screen
+from trm_cli.console.answers.canvas import canvas_document, canvas_screen
+from trm_cli.console.answers.puzzle import puzzle_document, puzzle_screen
+from trm_cli.console.output import note, print_json, stdout
+from trm_cli.console.progress import counting
+from trm_cli.console.tables import counted
+from trm_cli.workflows.observers import SolveObserver
+from trm_cli.workflows.solve.arc import ArcSolution
+from trm_cli.workflows.solve.solve import PuzzleSolution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Group
+
+    from trm_cli.workflows.solve.solve import Solution
+
+
+class SolveScreen(SolveObserver):
+    """Shows the work on an ARC task on stderr."""
+
+    def arc_task_found(self, name: str, inputs: int, augmentations: int, *, slow: bool) -> None:
+        """Print how much there is to do."""
+        note(f"task {name}: {counted(inputs, 'test input')} under {counted(augmentations, 'augmentation')}")
+        if slow:
+            note("on the CPU this takes long: --votes 16 asks fewer, --device cuda another device")
+
+    def counting(self, total: int, noun: str) -> AbstractContextManager[Callable[[int], None]]:
+        """Show how far it is."""
+        return counting(total, noun)
+
+
+def show_solution(solution: Solution, *, as_json: bool) -> None:
+    """Print a solution on stdout."""
+    if as_json:
+        print_json(_document(solution))
+    else:
+        stdout().print(_screen(solution))
+
+
+def _screen(solution: Solution) -> Group:
+    if isinstance(solution, PuzzleSolution):
+        return puzzle_screen(solution)
+    return arc_screen(solution) if isinstance(solution, ArcSolution) else canvas_screen(solution)
+
+
+def _document(solution: Solution) -> dict[str, Any]:
+    if isinstance(solution, PuzzleSolution):
+        return puzzle_document(solution)
+    return arc_document(solution) if isinstance(solution, ArcSolution) else canvas_document(solution)

@@ -1,0 +1,92 @@
+"""What a builder would build: asked with `--plan`, before a dataset is there."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from trm_cli.data.building.builder_process import builder_environment, error_of_exit, parse_progress
+from trm_cli.data.files.metadata import DatasetFacts
+from trm_cli.data.stream.plan import GRID_SIDES, too_large
+from trm_cli.data.stream.vocabulary import CELL_PIXELS
+from trm_cli.errors import DatasetError, TrmError, UsageError
+
+_PATIENCE = 300  # seconds; a builder that lists its sources over a slow network needs some
+
+
+def plan_build(command: Sequence[str]) -> dict[str, object]:
+    """Run a builder with `--plan` and return the JSON object that it prints.
+
+    Raises UsageError, DatasetError or TrmError as its exit code says, and DatasetError for any other answer.
+    """
+    asked = [*command, "--plan"]
+    try:
+        answer = subprocess.run(
+            asked,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=builder_environment(),
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except OSError as error:
+        raise UsageError(f"the builder {command[0]} cannot be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise DatasetError(f"{_shown(command)} gave no answer in {_PATIENCE} seconds") from error
+    if answer.returncode:
+        said = answer.stderr.strip().splitlines()
+        raise error_of_exit(answer.returncode, said[-1].rpartition(": error: ")[2] if said else "")
+    try:
+        lines = [line for line in answer.stdout.splitlines() if parse_progress(line) is None]
+        document = json.loads("\n".join(lines))
+    except ValueError as error:
+        raise DatasetError(f"{_shown(command)} did not print one JSON object: {error}") from error
+    if not isinstance(document, dict):
+        raise DatasetError(f"{_shown(command)} printed {type(document).__name__} where an object was expected")
+    return document
+
+
+def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = None) -> DatasetFacts:
+    """The counts of the training split that a builder would write.
+
+    canvas_size: px of the model's canvas; grids of a stream that do not fit it do not count. None: a model of tokens.
+
+    Raises DatasetError, with what the builder said and `hint`, when it cannot tell.
+    """
+    try:
+        document = plan_build(command)
+    except TrmError as error:
+        message = f"the dataset is not built, and its builder cannot plan it: {error.message}"
+        raise DatasetError(message, hint=hint) from error
+    try:
+        groups, mean = _training_counts(document)
+        groups -= 0 if canvas_size is None else _left_out(document, canvas_size)
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"the dataset is not built, and `{_shown(command)}` answered with something else than counts"
+        raise DatasetError(f"{message} ({error})", hint=hint) from error
+    return DatasetFacts(groups, mean, f"not built yet; planned by {_shown(command)}")
+
+
+def _training_counts(document: Mapping[str, object]) -> tuple[int, float]:
+    train = document["train"]
+    if not isinstance(train, Mapping):
+        raise TypeError(f"train is {train!r}")
+    groups, mean = train["total_groups"], train["mean_puzzle_examples"]
+    if not isinstance(groups, int) or not isinstance(mean, int | float) or groups < 1 or not mean > 0:
+        raise ValueError(f"{groups!r} groups of {mean!r} examples")
+    return groups, mean
+
+
+def _left_out(document: Mapping[str, object], canvas_size: int) -> int:
+    """Training grids too large for a canvas of `canvas_size` px; none where the builder counts no grids."""
+    sides = document.get(GRID_SIDES)
+    train = sides.get("train") if isinstance(sides, Mapping) else None
+    return too_large(train, canvas_size // CELL_PIXELS) if isinstance(train, Mapping) else 0
+
+
+def _shown(command: Sequence[str]) -> str:
+    return shlex.join(["python", *command[1:], "--plan"])

@@ -1,0 +1,62 @@
+"""Build the dataset of a model: its builder, with the flags that the model's `dataset_args` stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trm_cli.config.dataset_args import builder_flags
+from trm_cli.data.building.builder_process import builder_command, run_build
+from trm_cli.errors import UsageError
+from trm_cli.workflows.observers import BuildObserver
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
+    from trm_cli.config.registry import RegistryEntry
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """rebuild: remove what was built before. dry_run: start nothing. workers: processes. shard: "I/N", part I of N,
+    counted from 0. merge: join the parts of all shards."""
+
+    rebuild: bool = False
+    dry_run: bool = False
+    workers: int | None = None
+    shard: str | None = None
+    merge: bool = False
+
+    @property
+    def flags(self) -> list[str]:
+        """The builder's flags that stand for this."""
+        flags = [*["--rebuild"] * self.rebuild, *["--merge"] * self.merge]
+        flags += ["--workers", str(self.workers)] if self.workers is not None else []
+        return flags + (["--shard", self.shard] if self.shard is not None else [])
+
+
+def builder_of(resolved: Resolved) -> RegistryEntry:
+    """The registry entry that says how the dataset is built. Raises UsageError where there is none."""
+    if resolved.registry is None:
+        raise UsageError("this model has no dataset builder", hint="name a model of `trm configs list`")
+    return resolved.registry
+
+
+def command_of(entry: RegistryEntry, request: BuildRequest) -> list[str]:
+    """The command line of the builder."""
+    return builder_command(entry.dataset_builder, [*builder_flags(entry.dataset_args), *request.flags])
+
+
+def build_dataset(
+    entry: RegistryEntry, request: BuildRequest | None = None, observer: BuildObserver | None = None
+) -> list[str]:
+    """Run the builder of a model to its end, or (dry run) only say its command line, which is returned.
+
+    SIGINT and SIGTERM are passed on to it. Raises TrmError.
+    """
+    request, observer = request or BuildRequest(), observer or BuildObserver()
+    command = command_of(entry, request)
+    observer.build_command(command)
+    if not request.dry_run:
+        with observer.building(entry.title) as watching:
+            run_build(command, watching.build_progress, watching.build_line)
+    return command

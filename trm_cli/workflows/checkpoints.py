@@ -1,0 +1,147 @@
+"""What can be done with the checkpoints of a run: list, verify, prune, consolidate, import, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from trm_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from trm_cli.training.checkpoint.consolidation import Consolidated
+    from trm_cli.training.checkpoint.inventory import Entry
+    from trm_cli.training.checkpoint.retention import Decision
+    from trm_cli.training.transfer.exporting import Exported
+    from trm_cli.training.transfer.importing import Imported
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunCheckpoints:
+    """The checkpoints of a run, oldest first."""
+
+    directory: Path
+    entries: Sequence[Entry]
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing is known against any of them."""
+        return all(entry.problem is None for entry in self.entries)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What became of each checkpoint of a run. freed_bytes: 0 in a dry run."""
+
+    directory: Path
+    decisions: Sequence[Decision]
+    freed_bytes: int
+
+
+def list_checkpoints(named: str | None, *, verified: bool = False) -> RunCheckpoints:
+    """The checkpoints of a run (None: the one changed last). verified: every byte is read. Raises CheckpointError."""
+    from trm_cli.training.checkpoint.inventory import inventory
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.run_directory import RunDirectory
+
+    directory = find_run(named)
+    return RunCheckpoints(directory, inventory(RunDirectory(directory).store(), verified=verified))
+
+
+def prune(named: str | None, notify: Notify, *, keep: int | None = None, dry_run: bool = False) -> Pruned:
+    """Delete old checkpoints; `keep` of the newest stay, None: as the run is configured. Raises CheckpointError."""
+    from trm_cli.config.compose import load_run_config
+    from trm_cli.training.checkpoint.retention import decide, prune_checkpoints
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.run_directory import RunDirectory
+
+    directory = RunDirectory(find_run(named))
+    kept = keep or load_run_config(directory.path).config.keep_checkpoints
+    with directory.held():
+        notify(f"reading the checkpoints of {directory.path}")
+        store = directory.store()
+        decisions = decide(store, keep=kept, milestones=directory.milestones())
+        freed = 0 if dry_run else prune_checkpoints(store, decisions)
+    return Pruned(directory.path, decisions, freed)
+
+
+def consolidate(named: str | None, notify: Notify, *, step: int | None = None, out: Path | None = None) -> Consolidated:
+    """Make one file of a checkpoint that was written in parts. step None: the newest. out None: in its place.
+
+    Raises UsageError and CheckpointError.
+    """
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.run_directory import RunDirectory
+
+    if out is not None:
+        _require_outside_of_runs(out)
+    directory = RunDirectory(find_run(named))
+    from trm_cli.training.checkpoint import consolidation
+
+    with directory.held() if out is None else nullcontext():
+        store = directory.store()
+        chosen = consolidation.choose_step(store, named, step)
+        notify(f"reading the checkpoint of step {chosen:,} of {directory.path}")
+        return consolidation.consolidate(store, chosen, out)
+
+
+def import_file(
+    file: Path,
+    notify: Notify,
+    *,
+    run: Path | None = None,
+    architecture: str | None = None,
+    model: str | None = None,
+    dataset: Path | None = None,
+    identifiers: Path | None = None,
+    new_table: bool = False,
+) -> Imported:
+    """Make a run of weights of the original TRM or HRM code, named by the file unless `run` says where.
+
+    architecture and dataset, or model: what it is for. identifiers, new_table: see `move_table`. Raises TrmError.
+    """
+    if model is None and (architecture is None or dataset is None):
+        raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
+    from trm_cli.training.hardware.devices import prepare_threads
+
+    prepare_threads()  # before torch is imported
+    from trm_cli.training.transfer.importing import ImportRequest, import_weights
+
+    notify(f"reading {file}")
+    target = run or Path("checkpoints") / f"imported-{file.name.removesuffix('.safetensors').removesuffix('.pt')}"
+    return import_weights(ImportRequest(file, target, architecture, model, dataset, identifiers, new_table), notify)
+
+
+def export_run(
+    named: str | None,
+    out: Path,
+    form: Literal["safetensors", "original"],
+    notify: Notify,
+    *,
+    averaged: bool | None = None,
+    compiled: bool = True,
+    identifiers: Path | None = None,
+) -> Exported:
+    """Write the weights of a run to `out`, in the form `safetensors` or `original`.
+
+    averaged None: averaged weights where the run has any. compiled: names as torch.compile has them. identifiers: a
+    file for the names of the puzzle table's rows. Raises UsageError and CheckpointError.
+    """
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.transfer.exporting import export_weights, write_identifiers
+
+    _require_outside_of_runs(out, files=".pt")
+    notify(f"reading {find_run(named)}")
+    if identifiers is not None:  # first: without its names a table is of no use
+        notify(f"{identifiers}: the names of {write_identifiers(named, identifiers):,} rows")
+    return export_weights(named, out, form, averaged=averaged, compiled=compiled)
+
+
+def _require_outside_of_runs(out: Path, files: str = "") -> None:
+    """Refuse to write a file whose name ends so among a run's own. Raises UsageError."""
+    if out.is_dir() or (out.name.endswith(files) and (out.parent / "config.yaml").is_file()):
+        raise UsageError(f"{out} is inside a run directory", hint="choose another file: --out FILE")

@@ -1,0 +1,63 @@
+"""Write text with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_cli.errors import UsageError
+from trm_cli.workflows.trained_model import load
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """run: a run or a checkpoint file. prompt: what is continued, "": a document from its beginning. max_new: tokens.
+    temperature 0: the likeliest token. top_k: only so many likeliest ones. steps: supervision steps a token, None: as
+    trained. tokenizer: the file of a run on tokens."""
+
+    run: str
+    prompt: str = ""
+    max_new: int = 256
+    temperature: float = 0.7
+    top_k: int | None = None
+    seed: int = 0
+    steps: int | None = None
+    tokenizer: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """What was written after the prompt. ended: by the model itself, not by `max_new`."""
+
+    text: str
+    tokens: list[int]
+    ended: bool
+    checkpoint: Path
+    step: int
+
+
+def generate(request: GenerateRequest, heard: Callable[[str], None] = lambda _: None) -> GeneratedText:
+    """Load the model and write. heard: is given the prompt, then each piece as it comes. Raises TrmError."""
+    trained, device = load(request.run, request.device)
+    from trm_cli.data.stream.vocabulary import EOS
+    from trm_cli.data.text.codec import shown, text_codec
+    from trm_cli.evaluation.samples.text_generation import Wish, write
+    from trm_cli.models.layers.sampling import Sampling
+
+    codec = text_codec(trained.metadata, request.tokenizer)
+    law = Sampling(request.temperature, request.top_k)
+    wish = Wish(codec.encode(request.prompt), request.max_new, law, request.seed)
+    heard(shown(request.prompt))
+    tokens: list[int] = []
+    pieces: list[str] = []
+    try:
+        for token in write(trained.model, codec.labels, wish, device, request.steps):  # type: ignore[arg-type]
+            tokens.append(token)
+            if token != EOS:
+                pieces.append(codec.piece(token))
+                heard(shown(pieces[-1]))
+    except ValueError as error:
+        raise UsageError(str(error), hint="text is written by networks with `causal: true`") from error
+    return GeneratedText("".join(pieces), tokens, tokens[-1:] == [EOS], trained.checkpoint, trained.step)

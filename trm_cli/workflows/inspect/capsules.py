@@ -1,0 +1,113 @@
+"""How a network of capsules came to one answer, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import UsageError
+from trm_cli.workflows.trained_model import load
+
+if TYPE_CHECKING:
+    from trm_cli.data.puzzles.dataset import Batch
+    from trm_cli.evaluation.samples.canvas_samples import Said
+    from trm_cli.evaluation.samples.capsule_trace import Look
+    from trm_cli.models.hesc.model import MultimodalHesc
+    from trm_cli.training.run.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class CapsuleTrace:
+    """title: what was answered. look: what the network did. answers: after each step, for people. wanted: the right
+    one, None where it is unknown. letters_given: each letter of the answer was predicted from the right ones before it.
+    """
+
+    title: str
+    look: Look
+    answers: Sequence[Said]
+    wanted: Said | None
+    letters_given: bool
+    architecture: str
+    checkpoint: Path
+    step: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A batch of one. own: its target is what the model itself has written."""
+
+    title: str
+    row: Batch
+    own: bool = False
+
+
+def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1, device: str = "cpu") -> CapsuleTrace:
+    """Ask a network of capsules about a sample: a row of the split by its number, a test pair of an ARC task by its
+    file, or a text that it continues. Raises TrmError."""
+    trained, where = load(run, device)
+    import torch
+
+    from trm_cli.evaluation.samples.canvas_samples import said, wanted_of
+    from trm_cli.evaluation.samples.capsule_trace import look
+
+    torch.set_num_threads(1)
+    asked = _asked(trained, sample, split, pair)
+    model = _capsules_of(trained)
+    seen, canvas = look(model, asked.row, where), model.settings.canvas_size
+    answers = [said(step.answer, asked.row, canvas) for step in seen.steps]
+    return CapsuleTrace(
+        title=asked.title,
+        look=seen,
+        answers=answers,
+        wanted=None if asked.own else wanted_of(asked.row, canvas),
+        # A text of the dataset is answered letter by letter, one that was typed is continued.
+        letters_given=not asked.own and isinstance(answers[-1], str),
+        architecture=trained.config.arch.name,
+        checkpoint=trained.checkpoint,
+        step=trained.step,
+    )
+
+
+def _capsules_of(trained: TrainedModel) -> MultimodalHesc:
+    from trm_cli.models.hesc.model import MultimodalHesc
+
+    if not isinstance(trained.model, MultimodalHesc):
+        raise UsageError(
+            f"the run's architecture, {trained.config.arch.name}, has no capsules",
+            hint="`trm solve` shows how a model of tokens came to its answer",
+        )
+    return trained.model
+
+
+def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
+    """What was named, as a row on a canvas."""
+    from trm_cli.data.arc.task import parse_arc_task
+    from trm_cli.evaluation.samples.canvas_samples import (
+        continued_row,
+        dataset_row,
+        identifier_of,
+        pair_row,
+        require_stream,
+    )
+
+    model, config = _capsules_of(trained), trained.config
+    canvas, length = model.settings.canvas_size, trained.metadata.seq_len
+    if sample.strip().isdecimal():
+        from trm_cli.data.opening import open_data
+
+        data = require_stream(open_data(config.data_paths, split, canvas_size=canvas))
+        return _Asked(f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)))
+    if sample.endswith(".json") or Path(sample).is_file():
+        try:
+            task, name = parse_arc_task(Path(sample).read_text(encoding="utf-8")), Path(sample).stem
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{sample} cannot be read as text: {error}") from error
+        if pair > len(task.tests):
+            raise UsageError(f"{sample} has {len(task.tests)} test pairs, there is no number {pair}")
+        known = identifier_of(name, config.data_paths)
+        rule = "" if known else " (not in the run's dataset: it has learnt no rule for it)"
+        row = pair_row(*task.tests[pair - 1], canvas, length, known)
+        return _Asked(f"ARC task {name}, test pair {pair}{rule}", row)
+    return _Asked(f"what follows on {sample[-60:]!r}", continued_row(model, sample, length), own=True)

@@ -1,0 +1,39 @@
+"""What a dataset holds, and whether it is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trm_cli.data.inspection import DatasetReport
+
+
+@dataclass(frozen=True)
+class DatasetInspection:
+    """A dataset. damaged: files that are missing or not as they were written; None: that was not asked."""
+
+    directory: Path
+    report: DatasetReport
+    damaged: list[str] | None
+
+
+def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
+    """Look at a dataset, by its directory or the model that it belongs to. verify: read every file. Raises TrmError."""
+    from trm_cli.data.files.manifest import verify as find_damaged
+    from trm_cli.data.inspection import inspect
+
+    directory = _directory(name)
+    return DatasetInspection(directory, inspect(directory), find_damaged(directory) if verify else None)
+
+
+def _directory(name: str) -> Path:
+    """Return the directory that was named, or that of the model of this name."""
+    from trm_cli.config.registry import find
+
+    if Path(name).is_dir() or find("models", name) is None:
+        return Path(name)
+    from trm_cli.config.compose import compose
+
+    return Path(compose(name).config.data_paths[0])

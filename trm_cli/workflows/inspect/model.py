@@ -1,0 +1,104 @@
+"""Measure a network that somebody names, and say where it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from trm_cli.config.schema import RunConfig
+    from trm_cli.workflows.inspect.model_report import ModelReport, Rows
+
+_PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a machine with `room` bytes can train the model in `precision`, and the largest batch that it can."""
+
+    machine: str
+    precision: str
+    room: int
+    needed: int
+    largest_batch: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is needed is there."""
+        return self.needed <= self.room
+
+
+@dataclass(frozen=True)
+class ModelInspection:
+    """A network that was named, what it is made of and costs, and where it fits."""
+
+    name: str
+    report: ModelReport
+    verdicts: Sequence[Verdict]
+
+
+def inspect_model(
+    named: str | None,
+    overrides: Sequence[str] = (),
+    *,
+    batch_size: int | None = None,
+    precision: str | None = None,
+    data: str | None = None,
+    notify: Callable[[str], None] = lambda _: None,
+) -> ModelInspection:
+    """Measure one update of an architecture, a model or a run, without computing it.
+
+    batch_size, precision None: as configured, and as training would choose it here. data: a dataset that says the sizes
+    of rows. Raises UsageError, ConfigError or DatasetError.
+    """
+    if precision is not None and precision not in _PRECISIONS:
+        raise UsageError(f"--precision is {precision!r}; expected {', '.join(_PRECISIONS)}")
+    name, config = _config(named, overrides)
+    from trm_cli.training.hardware.devices import choose_device, choose_precision, prepare_threads
+
+    prepare_threads()
+    notify(f"measuring one update of {name} without computing it ...")
+    from trm_cli.workflows.inspect.model_report import report, rows_of
+
+    rows, batch = rows_of(config, data), batch_size or config.global_batch_size
+    device = choose_device(config.device).value
+    made = report(config, rows, batch, precision or choose_precision(config.precision, device).value)
+    return ModelInspection(name, made, _verdicts(config, rows, made, device, precision))
+
+
+def _config(named: str | None, overrides: Sequence[str]) -> tuple[str, RunConfig]:
+    """What was named: a run, a model (also by its file), or an architecture."""
+    from trm_cli.config import registry
+    from trm_cli.config.compose import compose, load_run_config
+
+    if named is not None and (Path(named) / "config.yaml").is_file():
+        return named, load_run_config(Path(named), overrides).config
+    is_model = named is not None and registry.find("models", named) is not None
+    if named is not None and not is_model:
+        near = registry.nearest(named, registry.names("arch"))
+        if registry.find("arch", named) is not None or (near and not registry.nearest(named, registry.names("models"))):
+            return named, compose(None, [f"arch={named}", *overrides]).config  # which names the nearest architecture
+    config = compose(named, overrides).config
+    return named or config.model, config
+
+
+def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[Verdict]:
+    """On a 15 GB card, which would compute in float16 unless something else is asked for, and here."""
+    from trm_cli.training.hardware.resources import cards, memory_bytes
+    from trm_cli.workflows.inspect.model_report import T4_BYTES, report
+
+    def judge(machine: str, of: ModelReport, room: int) -> Verdict:
+        return Verdict(machine, of.precision, room, of.memory.total, of.memory.largest_batch(of.batch_size, room))
+
+    on_t4 = made if asked or made.precision == "float16" else report(config, rows, made.batch_size, "float16")
+    verdicts = [judge("a T4 with 15 GB", on_t4, T4_BYTES)]
+    if device == "cuda":
+        card = cards()[0]
+        verdicts.append(judge(f"this {card.name}", made, card.memory))
+    elif (memory := memory_bytes()) is not None:
+        verdicts.append(judge("this machine", made, memory))
+    return verdicts

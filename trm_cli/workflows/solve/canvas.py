@@ -1,0 +1,41 @@
+"""Solve an ARC task with a network of capsules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from trm_cli.evaluation.solving.canvas import CanvasAnswer
+    from trm_cli.training.run.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class CanvasSolution:
+    """The answers to the test inputs of a task. known: whether the run's dataset holds the task."""
+
+    task: str
+    known: bool
+    answers: Sequence[CanvasAnswer]
+    checkpoint: Path
+    step: int
+
+
+def solve(
+    trained: TrainedModel, text: str, device: torch.device, *, task: str | None, steps: int | None
+) -> CanvasSolution:
+    """Read the task and ask the network. task: its name in the run's dataset. Raises UsageError."""
+    from trm_cli.data.arc.task import parse_arc_task
+    from trm_cli.evaluation.samples.canvas_samples import identifier_of
+    from trm_cli.evaluation.solving.canvas import solve_task
+    from trm_cli.models.hesc.model import MultimodalHesc
+
+    assert isinstance(trained.model, MultimodalHesc)
+    asked, name = parse_arc_task(text, task), task or ""
+    identifier = identifier_of(name, trained.config.data_paths)
+    answers = solve_task(trained.model, asked, trained.metadata.seq_len, identifier, device, steps)
+    return CanvasSolution(name, identifier > 0, answers, trained.checkpoint, trained.step)

@@ -1,0 +1,48 @@
+"""Solve many puzzles, one a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import UsageError
+from trm_cli.workflows.solve.solve import puzzle_family
+from trm_cli.workflows.trained_model import load
+
+if TYPE_CHECKING:
+    from trm_cli.data.puzzles.families import TextFamily
+    from trm_cli.evaluation.solving.lines import Answer, Line
+
+
+@dataclass(frozen=True)
+class LineSolutions:
+    """Answers as they come. puzzles: lines that are not empty. batches: of them in order; a line that could not be
+    read comes back as it is."""
+
+    family: TextFamily
+    puzzles: int
+    batches: Iterator[list[Line | Answer]]
+    checkpoint: Path
+    step: int
+
+
+def solve_lines(
+    run: str, texts: Sequence[str], *, steps: int | None = None, device: str = "auto", source: str = "the list"
+) -> LineSolutions:
+    """Load the model and begin. source: what the lines are called in an error. Raises TrmError."""
+    from trm_cli.evaluation.solving import lines
+
+    trained, where = load(run, device)
+    if trained.config.canvas_size is not None:
+        raise UsageError("--all-solutions-of is for networks of tokens; this one reads a canvas")
+    family = puzzle_family(trained, run)
+    if family is None:
+        raise UsageError("ARC tasks are solved one at a time", hint="many at once: trm evaluate")
+    found = lines.read_lines(texts, family)
+    if not found:
+        raise UsageError(f"{source} holds no puzzle", hint="one puzzle a line")
+    batch_size = 256 if where.type == "cuda" else 32
+    batches = lines.solve_lines(trained.model, found, family, where, steps=steps, batch_size=batch_size)
+    return LineSolutions(family, len(found), batches, trained.checkpoint, trained.step)

@@ -1,0 +1,109 @@
+"""Solve one puzzle with a trained model: a board, a maze, or an ARC task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import UsageError
+from trm_cli.workflows.observers import SolveObserver
+from trm_cli.workflows.trained_model import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import torch
+
+    from trm_cli.data.puzzles.families import TextFamily
+    from trm_cli.evaluation.solving.puzzle import Thought
+    from trm_cli.training.run.trained_model import TrainedModel
+    from trm_cli.workflows.solve.arc import ArcSolution
+    from trm_cli.workflows.solve.canvas import CanvasSolution
+
+
+@dataclass(frozen=True)
+class PuzzleSolution:
+    """A board or a maze as tokens, and the model's answer to it after every step."""
+
+    puzzle: Sequence[int]
+    family: TextFamily
+    thoughts: Sequence[Thought]
+    checkpoint: Path
+    step: int
+
+
+if TYPE_CHECKING:
+    Solution = PuzzleSolution | ArcSolution | CanvasSolution
+
+
+@dataclass(frozen=True)
+class SolveRequest:
+    """run: a run or a checkpoint file. text: the puzzle. file_name: of the file that it is from, without its ending.
+    steps: supervision steps, None: as trained. task, votes: ARC, its name and how many augmentations vote."""
+
+    run: str
+    text: str
+    file_name: str | None = None
+    steps: int | None = None
+    task: str | None = None
+    votes: int | None = None
+    device: str = "cpu"
+
+
+def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solution:
+    """Load the model and ask it. Raises TrmError."""
+    trained, device = load(request.run, request.device)
+    if trained.config.canvas_size is not None:
+        return _on_canvas(request, trained, device)
+    family = puzzle_family(trained, request.run)
+    if family is None:
+        from trm_cli.workflows.solve import arc
+
+        return arc.solve(
+            trained,
+            request.text,
+            device,
+            observer or SolveObserver(),
+            task=request.task,
+            votes=request.votes,
+            steps=request.steps,
+        )
+    if request.task is not None or request.votes is not None:
+        raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
+    return solve_puzzle(trained, family.parse(request.text), family, device, steps=request.steps)
+
+
+def solve_puzzle(
+    trained: TrainedModel, tokens: Sequence[int], family: TextFamily, device: torch.device, *, steps: int | None = None
+) -> PuzzleSolution:
+    """Ask a model about one board or maze."""
+    import torch
+
+    from trm_cli.evaluation.solving.puzzle import solve
+
+    torch.set_num_threads(1)  # one small puzzle: threads would only wait for each other
+    thoughts = solve(trained.model, tokens, device, steps=steps)
+    return PuzzleSolution(tokens, family, thoughts, trained.checkpoint, trained.step)
+
+
+def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
+    """How puzzles of a model of tokens are typed; None: as ARC tasks. Raises UsageError for what cannot be typed."""
+    from trm_cli.data.puzzles.kinds import kind_of
+
+    kind = kind_of(trained.metadata)
+    family = kind.typed(trained.metadata)
+    if family is None and not kind.votes:
+        raise UsageError(
+            f"{run} was trained on {trained.metadata.kind or 'other'} rows",
+            hint="solve reads Sudoku boards, mazes and ARC tasks",
+        )
+    return family
+
+
+def _on_canvas(request: SolveRequest, trained: TrainedModel, device: torch.device) -> CanvasSolution:
+    from trm_cli.workflows.solve import canvas
+
+    if request.votes is not None:
+        raise UsageError("--votes is for networks of tokens; this one reads a canvas")
+    return canvas.solve(trained, request.text, device, task=request.task or request.file_name, steps=request.steps)

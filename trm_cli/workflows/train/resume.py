@@ -1,0 +1,49 @@
+"""From a run directory back to the configuration that goes on with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_cli.config.compose import Resolved, load_run_config
+from trm_cli.errors import UsageError
+from trm_cli.training.run.find_run import find_run
+from trm_cli.training.run.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class ResumedRun:
+    """A run's configuration. moved: keys of data paths, where the data lies as seen from here, for a run that was
+    started in another working directory."""
+
+    resolved: Resolved
+    moved: dict[str, list[str]]
+
+
+def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step: int | None = None) -> ResumedRun:
+    """The configuration stored in a run (default: the one changed last), changed by `overrides`. Raises TrmError.
+
+    from_step: the step after which the run will go on; a checkpoint file may be named only together with it.
+    """
+    run = find_run(named)
+    if named is not None and Path(named).suffix == ".pt" and from_step is None:
+        raise UsageError(
+            f"{named} is one file of the run {run}, which goes on from its newest one",
+            hint=f"trm resume {run} --from STEP goes on from an older one",
+        )
+    moved = _moved_data(run, overrides)
+    words = [f"{key}={json.dumps(paths)}" for key, paths in moved.items()]
+    # The run is where it was found, wherever it was when it was started.
+    return ResumedRun(load_run_config(run, [*words, *overrides, f"checkpoint_path={Path(run)}"]), moved)
+
+
+def _moved_data(run: Path, overrides: Sequence[str]) -> dict[str, list[str]]:
+    config = load_run_config(run).config
+    moved = {}
+    for key, paths in (("data_paths", config.data_paths), ("data_paths_test", config.data_paths_test)):
+        found = RunDirectory(run).elsewhere(paths)
+        if found is not None and not any(word.startswith(f"{key}=") for word in overrides):
+            moved[key] = list(found)
+    return moved

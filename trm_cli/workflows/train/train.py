@@ -1,0 +1,278 @@
+"""Train a model: dataset, plan, run. `trm train`, `resume` and `quickstart` are this with other settings."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import CheckpointError, ExitCode
+from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
+    from trm_cli.data.building.live_build import LiveBuild
+    from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.distributed.process_group import ProcessGroup
+    from trm_cli.training.hardware.machine import Machine
+    from trm_cli.training.memory.preflight import Preflight
+    from trm_cli.training.recording.observer import Observer
+    from trm_cli.training.run.datasets import Datasets
+    from trm_cli.training.run.run import Run
+    from trm_cli.training.signals import StopRequest
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """How a configuration is to be trained.
+
+    dry_run: plan and write nothing. fresh: delete the run's files first. replan: accept settings that change the
+    schedule. stop_at_step: stop there, with the same schedule. from_step: go on after this step, newer checkpoints are
+    set aside. dataset_only: build and do not train. rebuild_dataset: build it again. incremental: train on what is
+    built while the rest is being built. must_exist: refuse a run without a checkpoint.
+    """
+
+    dry_run: bool = False
+    fresh: bool = False
+    replan: bool = False
+    stop_at_step: int | None = None
+    from_step: int | None = None
+    dataset_only: bool = False
+    rebuild_dataset: bool = False
+    incremental: bool = True
+    must_exist: bool = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return not self.dry_run and not self.dataset_only
+
+
+def run_training(
+    resolved: Resolved, request: TrainRequest | None = None, observer: TrainingObserver | None = None
+) -> TrainingResult:
+    """Build the dataset where it is missing, plan, then train or continue what is in `checkpoint_path`.
+
+    In a process that a launcher has started, together with the others of the run. The observer is told what happens.
+    Raises TrmError.
+    """
+    from trm_cli.training.distributed.joining import join_process_group
+    from trm_cli.training.hardware.devices import prepare_threads
+
+    prepare_threads()  # before torch is imported
+    config, observer = resolved.config, observer or TrainingObserver()
+    with join_process_group(
+        global_batch_size=config.global_batch_size, device=config.device, silence=observer.silence
+    ) as process_group:
+        result = _Training(resolved, request or TrainRequest(), observer, process_group).result()
+    return replace(result, processes=process_group.count)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One call of `run_training`, in one of the processes of the run."""
+
+    resolved: Resolved
+    request: TrainRequest
+    observer: TrainingObserver
+    process_group: ProcessGroup
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return Path(self.resolved.config.checkpoint_path)
+
+    def result(self) -> TrainingResult:
+        """Do it all."""
+        from trm_cli.workflows.train.run_dataset import end_build, ensure_dataset, missing_paths
+
+        request = self.request
+        if request.dry_run:
+            without_data = self.process_group.from_first(lambda: bool(missing_paths(self.resolved)))
+            return self._planned_without_dataset() if without_data else self._run(None)
+        # Several processes train on a dataset that is complete: a builder beside them could stop only one of them.
+        incremental = request.incremental and not request.dataset_only and self.process_group.count == 1
+        live = self.process_group.from_first(
+            lambda: ensure_dataset(
+                self.resolved, self.observer, rebuild=request.rebuild_dataset, incremental=incremental
+            )
+        )
+        if request.dataset_only:
+            return self._ended(Outcome.DATASET_BUILT)
+        if live is None:
+            return self._run(None)
+        finished = False
+        try:
+            result = self._run(live)
+            finished = result.exit_code is ExitCode.DONE and request.stop_at_step is None
+        finally:
+            end_build(live, self.observer, finished=finished)
+        return result
+
+    def _ended(self, outcome: Outcome, exit_code: ExitCode = ExitCode.DONE, run: Run | None = None) -> TrainingResult:
+        result = TrainingResult(outcome, self.path, exit_code)
+        if run is not None:
+            steps, best = run.plan.total_steps, run.state.best_step
+            result = replace(result, step=run.state.step, total_steps=steps, best_step=best)
+        self.observer.ended(result)
+        return result
+
+    def _planned_without_dataset(self) -> TrainingResult:
+        """A dry run before the dataset is complete: its dataset.json or its builder counts what will be there."""
+        from trm_cli.schedule.make_plan import make_plan
+        from trm_cli.training.hardware.devices import choose_device
+        from trm_cli.workflows.planning import find_facts
+
+        plan = make_plan(self.resolved.config, find_facts(self.resolved))
+        self.observer.planned(self.resolved, plan)
+        self._estimate_cost(plan, choose_device(self.resolved.config.device).value, processes=1)
+        return self._ended(Outcome.PLANNED_WITHOUT_DATASET)
+
+    def _run(self, live: LiveBuild | None) -> TrainingResult:
+        """Plan, prepare and train on a dataset that is complete, or that `live` is completing."""
+        self.process_group.from_first(self._clear_the_way)
+        from trm_cli.training.hardware.machine import Machine
+        from trm_cli.training.run.datasets import Datasets
+
+        config, observer = self.resolved.config, self.observer
+        datasets = Datasets.open(config, None if live is None else live.waiting())
+        plan = datasets.plan(config)
+        observer.planned(self.resolved, plan)
+        observer.data_notes(datasets.train.notes)
+        machine = Machine.choose(config, datasets.train.metadata.seq_len, self.process_group)
+        observer.machine_chosen(machine, self.process_group.count)
+        preflight = self._preflight(plan, datasets, machine)
+        observer.memory_estimated(preflight)
+        if not preflight.fits and not self.request.dry_run and machine.device.value == "cpu":
+            raise preflight.too_large()  # the system would kill the process, without a word
+        if self.request.dry_run:
+            self._estimate_cost(plan, machine.device.value, self.process_group.count)
+            self._announce_set_aside()
+            return self._ended(Outcome.PLANNED)
+        return self._prepare_and_train(datasets, machine, preflight, live)
+
+    def _clear_the_way(self) -> None:
+        """Delete the run where that was asked for; else refuse what would silently change it."""
+        from trm_cli.training.run.reset_run import clear_run
+        from trm_cli.workflows.train.run_drift import check_drift
+
+        if self.request.fresh and not self.request.dry_run and (deleted := clear_run(self.path)):
+            self.observer.deleted(self.path, deleted)
+        check_drift(self.resolved, replan=self.request.replan)
+
+    def _preflight(self, plan: TrainingPlan, datasets: Datasets, machine: Machine) -> Preflight:
+        """What the rows of this process need of its device's memory."""
+        from trm_cli.training.memory.kept_estimate import kept_or_new
+        from trm_cli.training.memory.preflight import Preflight, Task
+        from trm_cli.training.run.datasets import eval_batch_size
+
+        train, whole, processes = datasets.train, self.resolved.config, self.process_group.count
+        config = whole.model_copy(update={"global_batch_size": plan.global_batch_size // processes})
+        evaluated = eval_batch_size(whole, datasets.test, processes) // processes
+        shards = processes if config.sharding == "fsdp" else 1
+        task = Task(config, plan, train.metadata, train.blank, machine, evaluated, shards)
+        return Preflight.of(task, kept_or_new(task, self.path), neighbours=self.process_group.local_count)
+
+    def _estimate_cost(self, plan: TrainingPlan, device: str, processes: int) -> None:
+        from trm_cli.workflows.train.cpu_cost import processor_cost
+
+        cost = processor_cost(self.resolved.config, plan, processes) if device == "cpu" else None
+        if cost is not None:
+            self.observer.cost_estimated(cost)
+
+    def _announce_set_aside(self) -> None:
+        """Say, before anything is moved, what `from_step` gives up."""
+        from trm_cli.training.checkpoint.store import CheckpointStore
+
+        from_step = self.request.from_step
+        if from_step is None:
+            return
+        newer = [step for step in CheckpointStore(self.path).steps() if step > from_step]
+        if newer:
+            self.observer.setting_aside(self.path, from_step, newer)
+
+    def _prepare_and_train(
+        self, datasets: Datasets, machine: Machine, preflight: Preflight, live: LiveBuild | None
+    ) -> TrainingResult:
+        """Take over what the run directory holds, and train where there is something left to do."""
+        from trm_cli.config.dump import dump_config
+        from trm_cli.training.run.run import Run
+        from trm_cli.training.run.run_directory import RunDirectory
+
+        config, text, group = self.resolved.config, dump_config(self.resolved), self.process_group
+        # From here on, so that nobody adds to the run between the state that is read and the first update.
+        with RunDirectory(self.path).held() if group.first else nullcontext():
+            run = Run.prepare(
+                config, text, datasets, machine, self.observer.note, group, from_step=self.request.from_step
+            )
+            if self.request.must_exist and run.continued_from is None:
+                raise CheckpointError(f"{self.path} has no checkpoint to continue from", hint="`trm train` starts it")
+            self._announce_set_aside()
+            if run.complete:
+                return self._ended(Outcome.ALREADY_COMPLETE, run=run)
+            self._estimate_cost(run.plan, machine.device.value, group.count)
+            return self._train(run, preflight, live) if group.first else self._train_beside(run, preflight)
+
+    def _train_beside(self, run: Run, preflight: Preflight) -> TrainingResult:
+        """Train in a process that another one speaks for."""
+        from trm_cli.training.recording.observer import Observer
+        from trm_cli.training.signals import StopRequest
+
+        with StopRequest() as stop:
+            code = _train_within_memory(run, preflight, Observer(), stop, self.request.stop_at_step)
+        return TrainingResult(Outcome.FINISHED, self.path, code, run.state.step, run.plan.total_steps)
+
+    def _train(self, run: Run, preflight: Preflight, live: LiveBuild | None) -> TrainingResult:
+        """Train in the process that speaks for all."""
+        from trm_cli.training.memory.kept_estimate import keep
+        from trm_cli.training.signals import StopRequest
+        from trm_cli.workflows.train.run_dataset import live_progress
+
+        with suppress(OSError):  # a saving; whether the directory can be written is said when the run begins
+            keep(preflight.needed, preflight.task, self.path)
+        if run.continued_from is not None:
+            self.observer.continuing(self.path, run.state.step)
+        start = TrainingStart(
+            model=run.config.model,
+            architecture=run.config.arch.name,
+            device=run.machine.device.value,
+            precision=run.machine.precision.value,
+            plan=run.plan,
+            first_step=run.state.step,
+            build=partial(live_progress, live),
+        )
+        with StopRequest() as stop, self.observer.training(start) as watching:
+            if live is not None:
+                live.on_line, live.notice = watching.note, watching.waiting
+                live.cancelled = lambda: bool(stop) or stop.failed
+            code = _train_within_memory(run, preflight, watching, stop, self.request.stop_at_step)
+        return self._ended(_outcome(run, code), code, run)
+
+
+def _outcome(run: Run, code: ExitCode) -> Outcome:
+    """How a loop has ended that returned this code."""
+    if not run.store.steps():
+        return Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT
+    if code is not ExitCode.DONE:
+        return Outcome.INTERRUPTED
+    return Outcome.FINISHED if run.state.step >= run.plan.total_steps else Outcome.STOPPED_AS_ASKED
+
+
+def _train_within_memory(
+    run: Run, preflight: Preflight, observer: Observer, stop: StopRequest, stop_at_step: int | None
+) -> ExitCode:
+    """Train; a device that runs out of memory is told with what would fit.
+
+    The first update is the test of what no estimate sees: until it is done nothing of the run is newer on disk than
+    what it started from, and after it every other update needs the same.
+    """
+    from trm_cli.training.memory.preflight import is_out_of_memory
+
+    try:
+        return run.train(observer, stop, stop_at_step=stop_at_step)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise preflight.too_large(error) from error

@@ -1,0 +1,27 @@
+"""A trained model on the device on which somebody wants to use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from trm_cli.training.run.trained_model import TrainedModel
+
+
+def load(run: str, device: str) -> tuple[TrainedModel, torch.device]:
+    """The best (else the newest) checkpoint of a run, or the file that is named. device: `auto`, cpu, cuda, mps.
+
+    Call it before torch is imported: it decides how threads wait. Raises TrmError.
+    """
+    from trm_cli.training.hardware.devices import prepare_threads
+
+    prepare_threads()
+    import torch
+
+    from trm_cli.training.hardware.devices import choose_device
+    from trm_cli.training.run.trained_model import load_trained
+
+    where = torch.device(choose_device(device).value)
+    return load_trained(run, where), where
