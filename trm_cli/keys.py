@@ -102,15 +102,20 @@ def expectation(field: FieldInfo) -> str:
 
 def choices(field: FieldInfo) -> list[str]:
     """The words that a key accepts, for the nearest one to be proposed."""
-    options = [option for option in _options(field.annotation) if get_origin(option) is Literal]
+    options = [option for option in _options(field.annotation) if _is_choice(option)]
     return [str(word) for option in options for word in get_args(option)]
+
+
+def _is_choice(option: Any) -> bool:
+    """Whether it is one of a few words."""
+    return get_origin(option) is Literal
 
 
 def _options(annotation: Any) -> list[Any]:
     """The alternatives of a union; numbers first, words next, null last."""
     if get_origin(annotation) in (Union, types.UnionType):
         options = [option for part in get_args(annotation) for option in _options(part)]
-        return sorted(options, key=lambda option: (option is type(None), get_origin(option) is Literal))
+        return sorted(options, key=lambda option: (option is type(None), _is_choice(option)))
     return [annotation]
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trm_cli.config.architectures import AnyArch, HescArch
+from trm_cli.config.architectures import AnyArch
+from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.keys import Section, Whole, Word, Words, count, key, ratio
 
 Curve = Literal["linear", "cosine", "exponential"]

@@ -129,7 +129,7 @@ _PlainResolver.add_implicit_resolver(_PLAIN, re.compile(""), None)
 
 if yaml.__with_libyaml__:
 
-    class _Composer(yaml.cyaml.CParser, _PlainResolver):  # type: ignore[name-defined]
+    class _Composer(yaml.cyaml.CParser, _PlainResolver):  # type: ignore[name-defined, misc]
         def __init__(self, stream: str) -> None:
             yaml.cyaml.CParser.__init__(self, stream)  # type: ignore[attr-defined]
             _PlainResolver.__init__(self)
