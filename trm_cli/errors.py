@@ -110,3 +110,8 @@ def writing(path: Path, *, hint: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise CheckpointError(f"cannot write to {path}: {error.strerror or error}", hint=hint) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; some libraries write pages."""
+    return (str(error).splitlines() or [""])[0]

@@ -238,10 +238,10 @@ def test_a_run_that_stays_out_of_range_stops_and_keeps_what_it_computed_on(
 ) -> None:
     accidents.at = set(range(4, 31))
     run, recorder = prepare(dataset, tmp_path / "run", "nonfinite_limit=2", *ATTENTION, arch="trm_sudoku_att")
-    with StopRequest() as stop, pytest.raises(TrmError, match="2 updates in a row changed no weight") as raised:
+    with StopRequest() as stop, pytest.raises(TrmError, match="2 updates in a row were skipped") as raised:
         run.train(recorder, stop)
     assert raised.value.exit_code == 1
-    assert recorder.notes[0] == "update 4 changed no weight: the loss is nan"
+    assert recorder.notes[0] == "update 4 skipped: the loss is nan"
     path = tmp_path / "run/nonfinite-00000005.pt"
     assert str(path) in raised.value.message
     kept = torch.load(path, weights_only=True)
@@ -262,6 +262,6 @@ def test_a_disk_that_is_full_does_not_hide_why_a_run_ends(
             return super().write(data)
 
     monkeypatch.setattr("trm_cli.training.nonfinite.atomic_file", lambda path: nullcontext(Full()))
-    with StopRequest() as stop, pytest.raises(TrmError, match="2 updates in a row changed no weight") as raised:
+    with StopRequest() as stop, pytest.raises(TrmError, match="2 updates in a row were skipped") as raised:
         run.train(recorder, stop)
-    assert "its batch could not be kept" in raised.value.message and "No space left" in raised.value.message
+    assert "its batch could not be saved" in raised.value.message and "No space left" in raised.value.message

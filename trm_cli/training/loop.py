@@ -1,4 +1,4 @@
-"""The loop: execute the plan, one update at a time. It never recounts what the plan has computed."""
+"""The training loop: execute the plan, one update at a time. It never recounts what the plan has computed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, drain, update
 
-#: How often a run that waits for data looks whether a checkpoint is asked for.
+#: How often a run that waits for data polls for a requested checkpoint.
 _POLL_SECONDS = 0.5
 
 
@@ -71,7 +71,7 @@ class LoopSettings:
 
 
 class Loop:
-    """Runs a plan from the state's step to the end, or until somebody asks it to stop."""
+    """Runs a plan from the state's step to the end, or until it is asked to stop."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Loop:
             with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool, _marking_failure(stop):
                 self._execute(pool, end, agreed)
         except WaitCancelled:
-            # The stop came while a batch was waited for: the last step is whole, and the one after it has not begun.
+            # The stop came while waiting for a batch: the last step is complete, and the next one has not begun.
             assert stop
         except DatasetError:
             if self.process_group.count == 1:  # the others have begun an update that this process cannot take part in
@@ -147,7 +147,7 @@ class Loop:
             self._finish_step(stop)
 
     def _batch(self, following: Future[dict[str, np.ndarray]], stop: StopAgreement) -> dict[str, np.ndarray]:
-        """The next batch; a checkpoint that somebody asks for meanwhile is written while it is waited for."""
+        """Wait for the next batch; a checkpoint that is requested meanwhile is saved."""
         while not wait((following,), timeout=_POLL_SECONDS).done:
             if stop.save_wanted:
                 self._saver.save_wanted(stop)
@@ -161,7 +161,7 @@ class Loop:
         self.profile.enter("")
         self.state.step = step
         if skipped is not None:
-            self.observer.note(f"update {step:,} changed no weight: {skipped.reason}")
+            self.observer.note(f"update {step:,} skipped: {skipped.reason}")
             if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
                 kept_in = self._saver.store.directory
                 values = self.plan.record_at(step)

@@ -46,9 +46,9 @@ def give_up(
     path = directory / NONFINITE.replace("*", f"{state.step:08d}")
     kept = process_group.from_first(lambda: _keep(contents, path))
     count = state.skipped_in_a_row
-    updates = "the last update" if count == 1 else f"{count} updates in a row"
+    updates = "the last update was" if count == 1 else f"{count} updates in a row were"
     return TrmError(
-        f"{updates} changed no weight; at update {state.step:,} {skipped.reason}\n{kept}",
+        f"{updates} skipped; at update {state.step:,} {skipped.reason}\n{kept}",
         hint="continue from the last checkpoint with a smaller lr, grad_clip=1.0, or precision=float32",
     )
 
@@ -59,5 +59,5 @@ def _keep(contents: dict[str, Any], path: Path) -> str:
         with atomic_file(path) as file:
             write_archive(file, contents)
     except OSError as error:
-        return f"its batch could not be kept in {path} ({error.strerror})"
+        return f"its batch could not be saved to {path} ({error.strerror})"
     return f"its batch, carry and weights are in {path}; torch.load(path, weights_only=True) opens it"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trm_cli.data.puzzles.identifier_map import IdentifierMap
-from trm_cli.errors import CheckpointError
+from trm_cli.errors import CheckpointError, first_line
 from trm_cli.models.layers.carry import Carry
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
 from trm_cli.training.ema import EMA
@@ -139,7 +139,7 @@ def _fitting() -> Iterator[None]:
         yield
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"the checkpoint does not fit this model: {str(error).splitlines()[0]}",
+            f"the checkpoint does not fit this model: {first_line(error)}",
             hint="resume with the configuration that the run was started with: `trm resume RUN`",
         ) from error
 

@@ -17,7 +17,7 @@ from trm_cli.training.hardware.devices import (
     choose_precision,
 )
 from trm_cli.training.hardware.resources import Card, cards, disk_bytes, memory_bytes
-from trm_cli.training.recording.loggers import wandb_mode
+from trm_cli.training.recording.wandb_logger import wandb_mode
 
 HUB_SECONDS = 3.0
 _NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes

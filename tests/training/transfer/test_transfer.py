@@ -191,14 +191,16 @@ def test_a_file_for_another_architecture_is_explained(data: Path, tmp_path: Path
 
 def test_architectures_that_fit_are_named(tmp_path: Path) -> None:
     from trm_cli.data.files.metadata import read_metadata
-    from trm_cli.training.transfer.fitting import expected_shapes, require_fit
-    from trm_cli.training.transfer.reading import ForeignWeights
+    from trm_cli.training.transfer.compatibility import expected_shapes, require_compatible
+    from trm_cli.training.transfer.foreign_weights import ForeignWeights
 
     metadata = read_metadata(write_dataset(tmp_path / "data", NAMES), "train")
     shapes = expected_shapes(compose(None, ["arch=hrm"]).config, metadata)
     weights = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     with pytest.raises(CheckpointError) as caught:
-        require_fit(ForeignWeights(tmp_path, weights, "auto", True), compose(None, ["arch=trm"]).config, metadata)
+        require_compatible(
+            ForeignWeights(tmp_path, weights, "auto", True), compose(None, ["arch=trm"]).config, metadata
+        )
     assert caught.value.hint == "architectures that fit this file and this dataset: hrm"
 
 
@@ -265,7 +267,7 @@ def test_safetensors_say_what_they_are_and_come_back(data: Path, tmp_path: Path)
 
 def test_tied_weights_are_written_once(tmp_path: Path) -> None:
     from trm_cli.training.transfer.exporting import _safetensors
-    from trm_cli.training.transfer.reading import _load_safetensors
+    from trm_cli.training.transfer.foreign_weights import _load_safetensors
 
     one = torch.arange(6.0).reshape(2, 3)
     (tmp_path / "x.safetensors").write_bytes(_safetensors({"a": one, "b": one, "c": one + 1}, {"format": "pt"}))

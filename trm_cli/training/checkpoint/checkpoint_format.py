@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from trm_cli.data.files.durable import atomic_file
-from trm_cli.errors import CheckpointError
+from trm_cli.errors import CheckpointError, first_line
 
 MARK = b"trm-checkpoint:"
 _CHECKSUM_LENGTH = 64
@@ -121,7 +121,7 @@ def _refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
-        raise CheckpointError(f"{path} is refused by torch: {(str(error).splitlines() or [''])[0]}") from error
+        raise CheckpointError(f"{path} is refused by torch: {first_line(error)}") from error
 
 
 class _WatchedFile:

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from trm_cli.errors import TrmError
+from trm_cli.errors import TrmError, first_line
 from trm_cli.training.distributed.process_group import ProcessGroup
 
 #: How long a process waits for another one that is alive and silent. A dead one is noticed at once.
@@ -36,7 +36,7 @@ def contact() -> Iterator[None]:
         yield
     except RuntimeError as error:  # what gloo, NCCL and the store raise for a peer that is gone, in many words
         raise LostConnection(
-            f"lost contact with another process of this run: {str(error).splitlines()[0][:200]}",
+            f"lost contact with another process of this run: {first_line(error)[:200]}",
             hint="it was killed, or its machine is gone; `trm resume RUN` continues from the last checkpoint",
         ) from error
 

@@ -1,4 +1,4 @@
-"""torch's optimizers without its compiler: their methods load it, two seconds of a start, to tell it to keep out."""
+"""Optimizers whose methods do not import torch's compiler, which would add two seconds to every start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import optim
 
 
 class EagerOptimizer(optim.Optimizer):
-    """A base whose methods are those that torch wraps for its compiler, which never sees an optimizer here."""
+    """Base class with the unwrapped methods: torch wraps them to exclude optimizers from compilation."""
 
     add_param_group = unwrap(optim.Optimizer.add_param_group)
     zero_grad = unwrap(optim.Optimizer.zero_grad)
@@ -18,6 +18,6 @@ class EagerOptimizer(optim.Optimizer):
 
 
 class AdamW(EagerOptimizer, optim.AdamW):
-    """AdamW as torch computes it."""
+    """AdamW of torch."""
 
     step = torch.no_grad()(unwrap(optim.AdamW.step))

@@ -1,4 +1,4 @@
-"""Sign-SGD for the puzzle table: only the rows that a step has seen move, and only these decay."""
+"""Sign-SGD for the puzzle table: updates and decays only the rows of the batch."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ class NullLog:
 
     def close(self) -> None:
         """Do nothing: no file is open."""
+
+
+def continue_log(path: Path, *, step: int, evaluated_step: int, notify: Callable[[str], None]) -> JsonLines:
+    """Open a log and truncate it to where a resumed run continues; damaged lines are reported and kept."""
+    damaged = truncate_after(path, step=step, evaluated_step=evaluated_step)
+    if damaged:
+        notify(f"{path} has damaged lines, which are kept: {damaged:,}")
+    return JsonLines(path)
 
 
 def truncate_after(path: Path, *, step: int, evaluated_step: int) -> int:

@@ -21,7 +21,7 @@ from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.loop import Loop, LoopSettings
 from trm_cli.training.profiling import FOLDER, NoProfile, Profile
 from trm_cli.training.recording.loggers import open_loggers
-from trm_cli.training.recording.metrics_log import JsonLines, truncate_after
+from trm_cli.training.recording.metrics_log import continue_log
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import NO_RECORDERS, RunRecorders
 from trm_cli.training.run.build import make_model, make_state, prepare_model
@@ -124,8 +124,9 @@ class Run:
                 dataset=self.datasets.identity(),
                 threads=int(self.machine.threads.value),
             )
-            metrics = self._open_log(self.directory.metrics_path, observer)
-            timings = self._open_log(self.directory.timings_path, observer)
+            steps = {"step": self.state.step, "evaluated_step": self.state.evaluated_step}
+            metrics = continue_log(self.directory.metrics_path, **steps, notify=observer.note)
+            timings = continue_log(self.directory.timings_path, **steps, notify=observer.note)
         loggers = open_loggers(
             self.config,
             directory=self.directory.path,
@@ -138,13 +139,6 @@ class Run:
             return self._loop(observer, stop, stop_at_step, recorders)
         finally:
             recorders.close()
-
-    def _open_log(self, path: Path, observer: Observer) -> JsonLines:
-        """Open a log of the run, truncated to the step of the state."""
-        damaged = truncate_after(path, step=self.state.step, evaluated_step=self.state.evaluated_step)
-        if damaged:
-            observer.note(f"{path} has damaged lines, which are kept: {damaged:,}")
-        return JsonLines(path)
 
     def _loop(
         self, observer: Observer, stop: StopRequest, stop_at_step: int | None, recorders: RunRecorders

@@ -20,7 +20,7 @@ from trm_cli.errors import CheckpointError, UsageError, writing
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.run.find_run import find_checkpoint, find_run
-from trm_cli.training.transfer.layout import COMPILED, WRAPPERS, is_initial_state, original_name
+from trm_cli.training.transfer.weight_names import COMPILED, WRAPPERS, is_initial_state, original_name
 
 Format = Literal["safetensors", "original"]
 _ORIGINAL_FAMILIES = ("trm", "hrm", "transformer")

@@ -15,8 +15,8 @@ from trm_cli.training.puzzle_table import TABLE, move_table
 from trm_cli.training.run.datasets import Datasets
 from trm_cli.training.run.run import Run
 from trm_cli.training.run.run_directory import RunDirectory
-from trm_cli.training.transfer.fitting import require_fit
-from trm_cli.training.transfer.reading import ForeignWeights, read_weights
+from trm_cli.training.transfer.compatibility import require_compatible
+from trm_cli.training.transfer.foreign_weights import ForeignWeights, read_weights
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
         )
     datasets = Datasets.open(config)
     metadata, dataset = datasets.train.metadata, Path(config.data_paths[0])
-    require_fit(weights, config, metadata)
+    require_compatible(weights, config, metadata)
     weights, rows, known, unused = _with_table(weights, request, metadata.num_puzzle_identifiers, dataset)
     run = Run.prepare(config, dump_config(resolved), datasets, Machine.choose(config, metadata.seq_len), notify)
     path = _write(run, weights)

@@ -13,7 +13,7 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import CheckpointError, ConfigError
 from trm_cli.models import create_model
 from trm_cli.training.puzzle_table import TABLE
-from trm_cli.training.transfer.reading import ForeignWeights
+from trm_cli.training.transfer.foreign_weights import ForeignWeights
 
 Shapes = Mapping[str, Sequence[int]]
 _LISTED = 4
@@ -44,7 +44,7 @@ def expected_shapes(config: RunConfig, metadata: DatasetMetadata) -> dict[str, l
     return {name: list(value.shape) for name, value in model.state_dict().items()}
 
 
-def require_fit(weights: ForeignWeights, config: RunConfig, metadata: DatasetMetadata) -> None:
+def require_compatible(weights: ForeignWeights, config: RunConfig, metadata: DatasetMetadata) -> None:
     """Check names and shapes, all but the number of rows of the puzzle table. Raises CheckpointError with everything.
 
     The message names what is missing, what is unknown and what has another shape, and the architectures that would fit.
@@ -54,7 +54,7 @@ def require_fit(weights: ForeignWeights, config: RunConfig, metadata: DatasetMet
     problems = _differences(found, expected)
     if not problems:
         return
-    fitting = [name for name in registry.names("arch") if _fits(found, name, metadata)]
+    fitting = [name for name in registry.names("arch") if _is_compatible(found, name, metadata)]
     advice = (
         f"architectures that fit this file and this dataset: {', '.join(fitting)}"
         if fitting
@@ -91,7 +91,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def _fits(found: Shapes, name: str, metadata: DatasetMetadata) -> bool:
+def _is_compatible(found: Shapes, name: str, metadata: DatasetMetadata) -> bool:
     try:
         config = compose(None, [f"arch={name}"]).config
         return config.canvas_size is None and not _differences(found, expected_shapes(config, metadata))

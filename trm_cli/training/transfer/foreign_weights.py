@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.transfer.layout import bare_name, is_derived, is_initial_state, our_name
+from trm_cli.training.transfer.weight_names import bare_name, is_derived, is_initial_state, our_name
 
 #: Under these keys a file may hold its weights beside other things.
 _HOLDERS = ("model", "state_dict", "model_state_dict", "network")
