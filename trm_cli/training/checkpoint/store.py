@@ -6,6 +6,7 @@ a link to nothing), and `latest.pt` names it before an old file is deleted (or a
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from trm_cli.training.checkpoint.checkpoint_io import (
 from trm_cli.training.checkpoint.disk_space import require_disk_space, require_free_bytes
 from trm_cli.training.run_files import BEST, DISCARDED, LATEST
 
+_log = logging.getLogger(__name__)
 _STEP_FILE = re.compile(r"^step_(\d{8,})\.pt$")
 _SHARD_FOLDERS = "step_*.parts"
 _TEMPORARY_FILES = (".step_*.pt.tmp", ".latest.pt.*.tmp", ".best.pt.*.tmp")
@@ -169,6 +171,7 @@ class CheckpointStore:
         for step in self.steps():
             if step not in keep and step not in self.milestones:
                 delete_checkpoint(self.path(step))
+                _log.info("deleted %s", self.path(step))
 
     def point_latest(self, step: int) -> None:
         """Point `latest.pt` at a step that has a file."""

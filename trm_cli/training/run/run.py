@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
 from trm_cli.errors import ExitCode
+from trm_cli.models.kernels import choice
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.disk_space import require_space_for_one_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -32,6 +34,8 @@ from trm_cli.training.run_files import DISCARDED
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Run:
         sharded = prepare_model(model, config, machine, process_group)
         state = make_state(config, model, machine)
         state.sharded = sharded
+        count = sum(parameter.numel() for parameter in state.trunk_parameters())
+        _log.info("%s: %d trained weights, kernels %s", config.arch.name, count, "on" if choice.enabled() else "off")
         state.identifiers = datasets.identifiers() if state.puzzle_optimizer is not None else None
         plan = datasets.plan(config)
         directory = RunDirectory(Path(config.checkpoint_path))
