@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -34,6 +35,7 @@ from trm_cli.training.step import StepSettings, drain, update
 
 #: How often a run that waits for data polls for a requested checkpoint.
 _POLL_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 
 
 class TrainingData(Protocol):
@@ -193,6 +195,7 @@ class Loop:
         for logger in self.recorders.loggers:
             logger.write(step, {**record, "samples_per_second": speed, **shares})
         self.observer.stepped(step, record, speed)
+        _log.debug("%s", record)
         return record
 
     def _finish_step(self, stop: StopAgreement) -> None:
