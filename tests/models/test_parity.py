@@ -47,7 +47,7 @@ def test_evaluation_equals_the_reference(name: str, dtype: str) -> None:
     tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
     with torch.no_grad():
         for step in range(1, model.halt_max_steps + 1):
-            result = model(carry, batch)
+            result = model(carry, batch, SETTLED, None)
             carry = result.carry
             rows, loss, metrics, outputs = reference.supervise(rows, _split(batch), p, shape, None)
             for i, (logits, q_halt, q_continue) in enumerate(outputs):
