@@ -101,7 +101,7 @@ def test_a_signal_to_the_launcher_saves_and_one_process_goes_on(folder: Path) ->
         launcher.send_signal(signal.SIGTERM)
         _, said = launcher.communicate(timeout=30)
     assert launcher.returncode == 75, said
-    assert "with everything saved" in said
+    assert "everything saved" in said
     step = newest(folder / "stopped")["step"]
     assert 15 <= step < UPDATES
     assert newest(folder / "stopped")["carry"]["steps"].shape == (8,)

@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-FOLDER = "profile"
-TRACE = "trace.json.gz"
-OPERATORS = "operators.txt"
+from trm_cli.training.run_files import PROFILE_OPERATORS, PROFILE_TRACE
+
 PHASES = ("data", "forward", "backward", "optimizer")
 
 #: Updates of a start that pass before the trace (allocation, compilation), and how many it holds.
@@ -152,12 +151,12 @@ class Profile(NoProfile):
             by = "self_cuda_time_total" if self._on_cuda else "self_cpu_time_total"
             table = profiler.key_averages().table(sort_by=by, row_limit=_ROWS)
             updates = f"updates {self._first:,} to {self._done:,}"
-            (self._directory / OPERATORS).write_text(f"{updates}: {shares}\n\n{table}\n", encoding="utf-8")
-            profiler.export_chrome_trace(str(self._directory / TRACE))
+            (self._directory / PROFILE_OPERATORS).write_text(f"{updates}: {shares}\n\n{table}\n", encoding="utf-8")
+            profiler.export_chrome_trace(str(self._directory / PROFILE_TRACE))
         except (OSError, RuntimeError) as error:  # a run is worth more than its trace
             self._notify(f"no profile was written: {error}")
             return
-        self._notify(f"profile of {updates}: {shares}; trace in {self._directory / TRACE}")
+        self._notify(f"profile of {updates}: {shares}; trace in {self._directory / PROFILE_TRACE}")
 
     def _collect(self) -> None:
         """Turn what was measured into seconds."""

@@ -15,6 +15,10 @@ METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
 MEMORY = "memory.json"
 NONFINITE = "nonfinite-*.pt"
+#: A trace of a few updates, and a table of its operators.
+PROFILE = "profile"
+PROFILE_TRACE = "trace.json.gz"
+PROFILE_OPERATORS = "operators.txt"
 #: Links to the newest and to the best checkpoint.
 LATEST = "latest.pt"
 BEST = "best.pt"

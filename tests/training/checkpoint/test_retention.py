@@ -164,4 +164,4 @@ def test_the_same_step_of_a_sharded_run_is_set_aside_twice(tmp_path: Path) -> No
 def test_a_file_of_a_run_is_not_taken_for_the_run(tmp_path: Path, dataset: Path) -> None:
     train(dataset, tmp_path / "run", *MANY, stop_at_step=10)
     done = CliRunner().invoke(create_app(), ["resume", str(tmp_path / "run/step_00000005.pt")])
-    assert "goes on from its newest one" in str(done.exception)
+    assert "continues from its newest checkpoint" in str(done.exception)

@@ -41,12 +41,12 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         silence(wanted)
 
     def note(self, message: str) -> None:
-        """Print something a person should know."""
+        """Print a message for the user."""
         note(message)
 
     def deleted(self, run: Path, files: int) -> None:
-        """Print what a fresh start has deleted."""
-        note(f"deleted {files} files of the run in {run}: a fresh start")
+        """Print what `--fresh` has deleted."""
+        note(f"--fresh: deleted {files} files of the run in {run}")
 
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
         """Print the command that repeats this run, and its plan."""
@@ -99,14 +99,14 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         stderr().print(table)
 
     def setting_aside(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
-        """Print which checkpoints are given up."""
+        """Print which checkpoints are set aside."""
         from trm_cli.training.run_files import DISCARDED
 
         listed = ", ".join(f"{step:,}" for step in newer)
-        note(f"--from {from_step}: the checkpoints of steps {listed} move to {run / DISCARDED}")
+        note(f"--from {from_step}: moving the checkpoints of steps {listed} to {run / DISCARDED}")
 
     def continuing(self, run: Path, step: int) -> None:
-        """Print where the run goes on."""
+        """Print where the run continues."""
         note(f"continuing {run} after step {step:,}")
 
     def training(self, start: TrainingStart) -> TrainingView:
@@ -141,16 +141,16 @@ def _closing_lines(result: TrainingResult) -> list[str]:
             best = f", the best of them {result.best_step:,}" if result.best_step else ""
             return [
                 f"{run} is complete: {result.total_steps:,} steps{best}",
-                "`--fresh` starts it again; `trm resume --extend-epochs N` goes on",
+                "--fresh to restart, `trm resume --extend-epochs N` to continue",
             ]
         case Outcome.FINISHED:
             return [f"done: {step} steps; the run is in {run}"]
         case Outcome.STOPPED_AS_ASKED:
-            return [f"stopped at step {step} as asked; `trm resume {run}` goes on"]
+            return [f"Stopped at step {step}. Continue with: trm resume {run}"]
         case Outcome.INTERRUPTED:
-            return [f"stopped after step {step} with everything saved; `trm resume {run}` goes on"]
+            return [f"Stopped after step {step}, everything saved. Continue with: trm resume {run}"]
         case Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT:
-            return ["stopped before there was anything to save; the same command begins again"]
+            return ["Stopped before the first checkpoint. Run the same command to start again."]
         case Outcome.DATASET_BUILT:
             return []
         case dry_run:

@@ -5,9 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from trm_cli.training.checkpoint.store import CheckpointStore
-from trm_cli.training.profiling import FOLDER, OPERATORS, TRACE
 from trm_cli.training.run.run_directory import RunDirectory
-from trm_cli.training.run_files import BEST, CONFIG, IDENTITY, LATEST, MEMORY, METRICS, NONFINITE, PLAN, TIMINGS
+from trm_cli.training.run_files import (
+    BEST,
+    CONFIG,
+    IDENTITY,
+    LATEST,
+    MEMORY,
+    METRICS,
+    NONFINITE,
+    PLAN,
+    PROFILE,
+    PROFILE_OPERATORS,
+    PROFILE_TRACE,
+    TIMINGS,
+)
 
 
 def clear_run(directory: Path) -> int:
@@ -21,7 +33,7 @@ def clear_run(directory: Path) -> int:
     with RunDirectory(directory).held():
         # config.yaml first: without it the directory is no run, whatever interrupts the rest.
         files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, MEMORY, METRICS, TIMINGS)]
-        files += [directory / FOLDER / name for name in (TRACE, OPERATORS)]
+        files += [directory / PROFILE / name for name in (PROFILE_TRACE, PROFILE_OPERATORS)]
         files += [store.path(step) for step in store.steps()] + sorted(directory.glob(NONFINITE))
         present = [path for path in files if path.is_symlink() or path.exists()]
         for path in present:

@@ -21,7 +21,7 @@ from trm_cli.training.distributed.config_agreement import require_same_data_on_a
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.loop import Loop, LoopSettings
-from trm_cli.training.profiling import FOLDER, NoProfile, Profile
+from trm_cli.training.profiling import NoProfile, Profile
 from trm_cli.training.recording.loggers import open_loggers
 from trm_cli.training.recording.metrics_log import continue_log
 from trm_cli.training.recording.observer import Observer
@@ -30,7 +30,7 @@ from trm_cli.training.run.build import make_model, make_state, prepare_model
 from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_size
 from trm_cli.training.run.initial_state import discard_newer, load_initial_state
 from trm_cli.training.run.run_directory import RunDirectory
-from trm_cli.training.run_files import DISCARDED
+from trm_cli.training.run_files import DISCARDED, PROFILE
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings
@@ -170,7 +170,7 @@ class Run:
         """The profiler, where `profile` is set; only the first process is measured."""
         if not self.config.profile or not self.process_group.first:
             return NoProfile()
-        folder = self.directory.path / FOLDER
+        folder = self.directory.path / PROFILE
         return Profile(folder, self.machine.torch_device, first_step=self.state.step + 1, notify=observer.note)
 
     def summary(self, identity: dict[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step:
     run = find_run(named)
     if named is not None and Path(named).suffix == ".pt" and from_step is None:
         raise UsageError(
-            f"{named} is one file of the run {run}, which goes on from its newest one",
-            hint=f"trm resume {run} --from STEP goes on from an older one",
+            f"{named} is a checkpoint of {run}; a run continues from its newest checkpoint",
+            hint=f"trm resume {run} --from STEP continues from an older one",
         )
     moved = _moved_data(run, overrides)
     words = [f"{key}={json.dumps(paths)}" for key, paths in moved.items()]
