@@ -125,7 +125,7 @@ def test_manifest_round_trip_and_damage(tmp_path: Path) -> None:
         check_complete(tmp_path, sealed)
     for damage in (b"", b"{", b"[]", b'{"files": {}}', b"\xff"):
         (tmp_path / "manifest.json").write_bytes(damage)
-        with pytest.raises(DatasetError, match=r"manifest\.json is damaged"):
+        with pytest.raises(DatasetError, match=r"manifest\.json.* damaged"):
             read_manifest(tmp_path)
     write_manifest(tmp_path, manifest(format_version=99))
     with pytest.raises(DatasetError, match="newer"):

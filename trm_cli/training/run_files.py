@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError
 
 CONFIG = "config.yaml"
@@ -30,11 +30,11 @@ def read_identity(run: Path) -> dict[str, Any]:
     """Read the run's id, its dataset and its CPU threads. Raises CheckpointError when the file is damaged."""
     path = run / IDENTITY
     try:
-        identity = json.loads(path.read_text())
+        identity = read_json(path, error=CheckpointError)
         return {
             "run": str(identity["run"]),
             "dataset": dict(identity["dataset"]),
             "threads": int(identity["threads"]),
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (CheckpointError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.errors import TrmError
+from trm_cli.data.files.json_file import read_json
+from trm_cli.errors import DatasetError, TrmError
 from trm_cli.workflows.evaluation_subject import EvaluationRequest, Subject, prepare
 from trm_cli.workflows.observers import EvaluationObserver
 
@@ -85,8 +86,8 @@ def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
 def _stored(path: Path, key: str | None) -> dict[str, Any] | None:
     """A result file, if it is whole and (where a key is given) of the same evaluation."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_json(path)
+    except DatasetError:
         return None
     whole = isinstance(document, dict) and document.get("schema_version") == 1
     return document if whole and key in (None, document.get("key")) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose, load_run_config
+from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.schedule.make_plan import Counts, make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
@@ -55,18 +55,18 @@ def plan_other(target: str, samples: str | None = None) -> Planned:
 
 def read_plan(run: Path) -> TrainingPlan:
     """The plan that a run directory keeps. Raises UsageError when there is none, or none that can be used."""
-    path = run / PLAN_NAME
+    path, hint = run / PLAN_NAME, "name the model instead of the run"
+    if not path.exists():
+        raise UsageError(
+            f"{run} holds no run: {PLAN_NAME} is missing", hint="name a model, a YAML file or a run directory"
+        )
+    document = read_json(path, error=UsageError, hint=hint)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(document, dict):
             raise ValueError(f"it holds {type(document).__name__}, not an object")
         return TrainingPlan.from_json(document)
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"{run} holds no run: {PLAN_NAME} is missing", hint="name a model, a YAML file or a run directory"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be used: {error}", hint="name the model instead of the run") from error
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be used: {error}", hint=hint) from error
 
 
 def given_facts(samples: str) -> DatasetCounts:

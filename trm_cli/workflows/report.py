@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError
 from trm_cli.schedule.curves import Quantity, Segment
 
@@ -80,10 +80,10 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
 
 def _plan(path: Path) -> dict[str, Any]:
     try:
-        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        plan: dict[str, Any] = read_json(path, error=CheckpointError)
         Quantity(plan["quantities"][0]["name"], tuple(Segment(**one) for one in plan["quantities"][0]["segments"]))
         int(plan["total_steps"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (CheckpointError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error
     return plan
 

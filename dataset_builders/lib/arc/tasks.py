@@ -7,13 +7,13 @@ reported with the file and the record (task, pair, side, row) that holds it.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from trm_cli.data.arc.layout import COLOURS, SIDE
+from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
 
 KAGGLE_COMBINED = "kaggle/combined"
@@ -242,16 +242,7 @@ def _find_subset(available: Mapping[str, Path], subset: str, directory: Path) ->
 
 
 def _read_json(path: Path) -> dict[str, object]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}:{error.lineno}:{error.colno}: damaged JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise DatasetError(f"{path}: damaged JSON: nested too deeply") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+    document = read_json(path)
     if not isinstance(document, dict):
         raise DatasetError(f"{path}: expected an object of tasks, found {type(document).__name__}")
     return document

@@ -5,7 +5,6 @@ Every row is checked: one start, one goal, and an answer that is the question wi
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isqrt
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_builders.lib.csv_rows import csv_rows
 from dataset_builders.lib.hub import find_hub_dataset
 from dataset_builders.lib.maze import engine
 from trm_cli.data.files.durable import sha256_file
@@ -109,18 +109,8 @@ def _check(question: NDArray[np.uint8], answer: NDArray[np.uint8], side: int, wh
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DatasetError(f"{path} has no column {', '.join(missing)}", hint="expected question and answer")
-            for row in reader:
-                yield f"{path}:{reader.line_num}", row["question"] or "", row["answer"] or ""
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} is not a CSV file: {error}") from error
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    for line, (question, answer) in csv_rows(path, _COLUMNS, hint="expected question and answer"):
+        yield f"{path}:{line}", question, answer
 
 
 def _hub_rows(blocks: Iterable[Mapping[str, list[Any]]], where: str) -> Iterator[tuple[str, str, str]]:

@@ -32,6 +32,7 @@ from dataset_builders.lib.stream.sources import Found, RecordSource, arc_source,
 from dataset_builders.lib.text.documents import TextDocument, list_files, read_documents
 from dataset_builders.lib.text.stories import GRAMMAR_VERSION, story
 from trm_cli.data.files.durable import atomic_file
+from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import DatasetError
 
 
@@ -132,4 +133,4 @@ def _keep(documents: Iterator[TextDocument], cache: Path | None) -> Iterator[Tex
 def _read_cache(cache: Path) -> Iterator[TextDocument]:
     with cache.open(encoding="utf-8") as stream:
         for line in stream:
-            yield TextDocument(*json.loads(line))
+            yield TextDocument(*parse_json(line, str(cache)))

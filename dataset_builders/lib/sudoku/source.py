@@ -6,7 +6,6 @@ against the rules and its question. Training puzzles that are symmetries of a ch
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_builders.lib.csv_rows import csv_rows
 from dataset_builders.lib.hub import HubDataset, find_hub_dataset
 from dataset_builders.lib.sudoku import engine
 from dataset_builders.lib.sudoku.generate import Puzzles
@@ -24,6 +24,7 @@ from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
 
 Block = Mapping[str, list[Any]]
+_COLUMNS = ("question", "answer", "rating")
 _BLOCK_ROWS = 65_536
 _DIGITS = "123456789ABCDEFG"
 _BAD = 255
@@ -52,7 +53,7 @@ class SudokuSource:
         if self.hub is None:
             yield from _csv_blocks(self.files[split])
             return
-        for number, block in enumerate(self.hub.columns(split, ("question", "answer", "rating"))):
+        for number, block in enumerate(self.hub.columns(split, _COLUMNS)):
             yield f"{self.hub.repo} {split}, row {number * _BLOCK_ROWS + 1}", block
 
 
@@ -163,28 +164,21 @@ def _ratings(board: engine.Board, block: Block, puzzles: NDArray[np.uint8], wher
 
 
 def _csv_blocks(path: Path) -> Iterator[tuple[str, Block]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
-        try:
-            header = next(reader, [])
-            missing = [name for name in ("question", "answer") if name not in header]
-            if missing:
-                raise DatasetError(
-                    f"{path} has no column {', '.join(missing)}",
-                    hint="expected the header source,question,answer,rating",
-                )
-            columns = [name for name in ("question", "answer", "rating") if name in header]
-            places = [header.index(name) for name in columns]
-            rows: list[list[str]] = []
-            first = 2
-            for row in reader:
-                if len(row) != len(header):
-                    raise DatasetError(f"{path}:{reader.line_num} has {len(row)} fields, the header {len(header)}")
-                rows.append([row[place] for place in places])
-                if len(rows) == _BLOCK_ROWS:
-                    yield f"{path}:{first}", dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
-                    first, rows = first + len(rows), []
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DatasetError(f"{path} is not a CSV file: {error}") from error
+    """Yield blocks of lines that follow each other."""
+    rows: list[list[str]] = []
+    first = 2
+    for line, row in csv_rows(
+        path, _COLUMNS[:2], _COLUMNS[2:], hint="expected the header source,question,answer,rating"
+    ):
+        if rows and (len(rows) == _BLOCK_ROWS or line != first + len(rows)):
+            yield f"{path}:{first}", _columns(rows)
+            rows = []
+        if not rows:
+            first = line
+        rows.append(row)
     if rows:
-        yield f"{path}:{first}", dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+        yield f"{path}:{first}", _columns(rows)
+
+
+def _columns(rows: list[list[str]]) -> Block:
+    return dict(zip(_COLUMNS[: len(rows[0])], map(list, zip(*rows, strict=True)), strict=True))

@@ -5,11 +5,11 @@ Standard library only, except that a parquet file needs pyarrow.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import DatasetError
 
 TEXT_SUFFIXES = (
@@ -93,10 +93,7 @@ def _json_lines(file: Path, field: str | None) -> Iterator[TextDocument]:
     for number, line in enumerate(_read_text(file).split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DatasetError(f"{file}:{number}:{error.colno}: damaged JSON: {error.msg}") from error
+        record = parse_json(line, str(file), line=number)
         where = f"{file}:{number}"
         if isinstance(record, str):
             yield TextDocument(where, record)

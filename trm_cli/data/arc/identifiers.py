@@ -8,7 +8,6 @@ of a name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,14 @@ from numpy.typing import NDArray
 
 from trm_cli.data.arc import layout, transforms
 from trm_cli.data.arc.layout import CODES_NAME
+from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
 
 IDENTIFIERS_NAME = "identifiers.json"
 TASKS_FORMAT = "arc-tasks"
 BLANK_NAME = "<blank>"
 NO_TASK = -1
+_REBUILD = "build the dataset again with --rebuild"
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,17 @@ def read_identifiers(root: str | Path) -> ArcIdentifiers:
     Names of other puzzles than ARC's stand for themselves.
     """
     path = Path(root) / IDENTIFIERS_NAME if Path(root).is_dir() else Path(root)
+    document = read_json(path, hint=_REBUILD)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(document, list):
             return _from_names(document)
         if not isinstance(document, dict) or document.get("format") != TASKS_FORMAT:
             raise ValueError(f"expected a list of names or the format {TASKS_FORMAT!r}")
         return _from_tasks(document["tasks"], np.load(path.parent / CODES_NAME, allow_pickle=False))
     except FileNotFoundError as error:
-        raise DatasetError(f"{error.filename} is missing", hint="build the dataset again with --rebuild") from error
+        raise DatasetError(f"{error.filename} is missing", hint=_REBUILD) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path} is damaged: {error}", hint="build the dataset again with --rebuild") from error
+        raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
 
 
 def _from_tasks(entries: Sequence[dict[str, object]], codes: NDArray[np.uint32]) -> ArcIdentifiers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from trm_cli.data.arc import encoding, layout
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
+from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.files.puzzle_arrays import read_puzzle_arrays
 from trm_cli.errors import UsageError
@@ -34,12 +34,8 @@ def parse_arc_task(text: str, name: str | None = None) -> ArcTask:
 
     Raises UsageError naming the place that is wrong.
     """
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise UsageError(
-            f"this is no JSON: {error}", hint='an ARC task looks like {"train": [...], "test": [{"input": [[0, 1]]}]}'
-        ) from error
+    hint = 'an ARC task looks like {"train": [...], "test": [{"input": [[0, 1]]}]}'
+    document = parse_json(text, "the task", error=UsageError, hint=hint)
     if isinstance(document, dict) and name is not None and name in document:
         document = document[name]
     if not isinstance(document, dict) or not isinstance(document.get("test"), list) or not document["test"]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from trm_cli.data.building.builder_process import builder_environment, error_of_exit, parse_progress
+from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import DatasetFacts
 from trm_cli.data.stream.plan import GRID_SIDES, too_large
 from trm_cli.data.stream.vocabulary import CELL_PIXELS
@@ -40,10 +40,10 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
     if answer.returncode:
         said = answer.stderr.strip().splitlines()
         raise error_of_exit(answer.returncode, said[-1].rpartition(": error: ")[2] if said else "")
+    lines = [line for line in answer.stdout.splitlines() if parse_progress(line) is None]
     try:
-        lines = [line for line in answer.stdout.splitlines() if parse_progress(line) is None]
-        document = json.loads("\n".join(lines))
-    except ValueError as error:
+        document = parse_json("\n".join(lines), "its answer")
+    except DatasetError as error:
         raise DatasetError(f"{_shown(command)} did not print one JSON object: {error}") from error
     if not isinstance(document, dict):
         raise DatasetError(f"{_shown(command)} printed {type(document).__name__} where an object was expected")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from trm_cli.data.files.durable import sha256_file, write_atomically
+from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.metadata import FORMAT_VERSION
 from trm_cli.errors import DatasetError
 
@@ -16,6 +18,7 @@ MANIFEST_NAME = "manifest.json"
 _SAMPLED_ABOVE = 64 << 20
 _SAMPLE_BYTES = 1 << 20
 _SAMPLES = 64
+_REBUILD = "build the dataset again with --rebuild"
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,16 @@ class Manifest:
 def read_manifest(root: str | Path) -> Manifest | None:
     """Read `root/manifest.json`; None when there is none (a dataset of another program). Raises DatasetError."""
     path = Path(root) / MANIFEST_NAME
+    if not os.path.lexists(path):
+        return None
+    raw = read_json(path, hint=_REBUILD)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
         records = {
             name: FileRecord(int(record["size"]), str(record["sha256"])) for name, record in raw["files"].items()
         }
         manifest = Manifest(**{**raw, "files": records})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path} is damaged: {error}", hint="build the dataset again with --rebuild") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
     if manifest.format_version > FORMAT_VERSION:
         raise DatasetError(
             f"{path} was written by a newer trm (format version {manifest.format_version})", hint="update trm"
@@ -109,7 +112,7 @@ def check_complete(root: str | Path, manifest: Manifest) -> None:
         size = path.stat().st_size if path.is_file() else None
         if size != record.size:
             found = "is missing" if size is None else f"has {size} bytes where the manifest says {record.size}"
-            raise DatasetError(f"{path} {found}", hint="build the dataset again with --rebuild")
+            raise DatasetError(f"{path} {found}", hint=_REBUILD)
 
 
 def verify(root: str | Path) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
+from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
 
 FORMAT_VERSION = 1
@@ -83,12 +85,9 @@ _REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`), or co
 def read_metadata(directory: str | Path, split: str) -> DatasetMetadata:
     """Read `directory/split/dataset.json`. Raises DatasetError naming the file and the key that is wrong."""
     path = Path(directory) / split / METADATA_NAME
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _missing(Path(directory), split) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}", hint=_REBUILD) from error
+    if not os.path.lexists(path):
+        raise _missing(Path(directory), split)
+    raw = read_json(path, hint=_REBUILD)
     if not isinstance(raw, dict):
         raise DatasetError(f"{path} must hold a JSON object, found {type(raw).__name__}", hint=_REBUILD)
     return parse_metadata(raw, str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from trm_cli.data.arc.identifiers import (
     ArcIdentifiers,
     read_identifiers,
 )
+from trm_cli.data.files.json_file import read_json
 from trm_cli.data.puzzles.kinds import KINDS
 from trm_cli.errors import DatasetError
 
@@ -64,7 +64,7 @@ def read_identifier_map(paths: Sequence[str], kind: str, count: int) -> Identifi
     """
     try:
         maps = [_read(Path(path), kind) for path in paths]
-    except (OSError, ValueError, DatasetError):
+    except (ValueError, DatasetError):
         return None  # a dataset of the original code may lack names, and training does not need them
     names: list[str] = []
     owners, codes = [np.array([NO_TASK], dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
@@ -77,8 +77,8 @@ def read_identifier_map(paths: Sequence[str], kind: str, count: int) -> Identifi
 
 
 def _read(root: Path, kind: str) -> IdentifierMap:
-    """Raises OSError, ValueError or DatasetError where the names are missing or not understood."""
-    document = json.loads((root / IDENTIFIERS_NAME).read_text(encoding="utf-8"))
+    """Raises ValueError or DatasetError where the names are missing or not understood."""
+    document = read_json(root / IDENTIFIERS_NAME)
     if (kind in KINDS and KINDS[kind].votes) or (isinstance(document, dict) and document.get("format") == TASKS_FORMAT):
         return IdentifierMap.of_tasks(read_identifiers(root))
     if not isinstance(document, list) or not all(isinstance(name, str) for name in document):

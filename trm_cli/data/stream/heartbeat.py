@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from trm_cli.data.files.json_file import read_json
 from trm_cli.data.stream.plan import FOLDER
+from trm_cli.errors import DatasetError
 
 INTERVAL_SECONDS = 1.0
 # A builder that gave no sign for this long is taken for dead; on the same machine its process is asked first.
@@ -99,8 +101,8 @@ def read_beats(root: str | Path) -> list[Beat]:
     beats = []
     for path in sorted(Path(root, FOLDER).glob("heartbeat*.json")):
         try:
-            beats.append(Beat(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError):
+            beats.append(Beat(**read_json(path)))
+        except (DatasetError, TypeError):
             # Removed or replaced between the listing and the reading.
             continue
     return beats

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from trm_cli.data.arc.encoding import Grid
+from trm_cli.data.arc.identifiers import IDENTIFIERS_NAME
+from trm_cli.data.files.json_file import read_json
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.canvas_codes import CanvasSpec, render_target
 from trm_cli.data.stream.canvas_rows import answered_grid, grid_row, text_row
@@ -61,8 +62,8 @@ def identifier_of(task: str, data_paths: Sequence[str]) -> int:
     """The puzzle identifier that a run learnt for a task of this name; 0 where its dataset has no such task."""
     for path in data_paths:
         try:
-            names = json.loads((Path(path) / "identifiers.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            names = read_json(Path(path) / IDENTIFIERS_NAME)
+        except DatasetError:
             continue
         if isinstance(names, list) and task in names:
             return names.index(task)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from trm_cli.data.files.durable import atomic_file
+from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import CheckpointError, first_line
 
 MARK = b"trm-checkpoint:"
@@ -158,8 +159,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _summary(file: BinaryIO, path: Path) -> dict[str, Any]:
     comment = _comment(file, path)
     try:
-        summary = json.loads(comment[len(MARK) : -_CHECKSUM_LENGTH])
-    except ValueError as error:
+        summary = parse_json(comment[len(MARK) : -_CHECKSUM_LENGTH], str(path), error=CheckpointError)
+    except CheckpointError as error:
         raise damaged(path, "its summary is not readable") from error
     if not isinstance(summary, dict):
         raise damaged(path, "its summary is not readable")

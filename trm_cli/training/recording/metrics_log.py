@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from trm_cli.data.files.json_file import parse_json
+from trm_cli.errors import DatasetError
+
 
 class JsonLines:
     """An append-only file of JSON objects that each carry the global `step`."""
@@ -101,7 +104,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = parse_json(line, "a record")
+    except DatasetError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.data.files.durable import DirectoryBusy, held_directory, write_atomically
+from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError, writing
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -76,8 +77,8 @@ class RunDirectory:
         """The steps whose checkpoints are kept for good. Raises CheckpointError where plan.json is damaged."""
         path = self.path / PLAN
         try:
-            return TrainingPlan.from_json(json.loads(path.read_text())).milestones or ()
-        except (OSError, ValueError) as error:
+            return TrainingPlan.from_json(read_json(path, error=CheckpointError)).milestones or ()
+        except (CheckpointError, ValueError) as error:
             raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error
 
     def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any], threads: int) -> dict[str, Any]:
@@ -102,8 +103,8 @@ class RunDirectory:
         if not paths or all(Path(path).exists() for path in paths):
             return None
         try:
-            started_in = json.loads((self.path / IDENTITY).read_text())["started_in"]
-        except (OSError, ValueError, KeyError, TypeError):
+            started_in = read_json(self.path / IDENTITY, error=CheckpointError)["started_in"]
+        except (CheckpointError, KeyError, TypeError):
             return None  # a run of an older trm did not note it
         then = [os.path.normpath(self.path.resolve() / started_in / path) for path in paths]
         return then if all(Path(path).exists() for path in then) else None

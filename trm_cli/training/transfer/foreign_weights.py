@@ -73,15 +73,15 @@ def _load_torch(path: Path) -> Any:
 
 
 def _load_safetensors(path: Path) -> Any:
-    import json
-
     from safetensors import SafetensorError, safe_open
+
+    from trm_cli.data.files.json_file import parse_json
 
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-            tied = json.loads((file.metadata() or {}).get("tied", "{}"))
-    except (OSError, SafetensorError, ValueError) as error:
+            tied = parse_json((file.metadata() or {}).get("tied", "{}"), str(path), error=CheckpointError)
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     return {**tensors, **{name: tensors[kept] for name, kept in tied.items() if kept in tensors}}
 
