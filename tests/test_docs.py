@@ -16,6 +16,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"(?<![\w./-])(?:trm_cli|configs|dataset_builders|docs|tests|benchmarks)/[\w./*-]*\.[a-z]+\b")
+_FUNCTION = re.compile(r"`([\w./]+\.py)` \(`(\w+)`")
 _COMMAND = re.compile(r"(?:^|`)trm ([a-z][a-z-]*)", re.MULTILINE)
 # Placeholders, and files that a reader is told to write.
 _NOT_OURS = {"configs/arch/NAME.yaml", "configs/models/NAME.yaml", "configs/models/reversed.yaml"}
@@ -34,5 +35,10 @@ def test_what_a_page_names_exists(page: Path) -> None:
     links = [link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
     missing = [link for link in links if link and not (page.parent / link).exists()]
     missing += [name for name in set(_FILE.findall(text)) - _NOT_OURS if not any(ROOT.glob(name))]
+    missing += [f"{name} in {file}" for file, name in _FUNCTION.findall(text) if not _defines(ROOT / file, name)]
     missing += [f"trm {name}" for name in set(_COMMAND.findall(text)) if name not in commands]
     assert missing == []
+
+
+def _defines(path: Path, name: str) -> bool:
+    return path.exists() and re.search(rf"^ *(?:def|class) {name}\b", path.read_text(), re.MULTILINE) is not None
