@@ -1,4 +1,4 @@
-"""How `train`, `resume` and `quickstart` run: in this process, or in several that this one starts."""
+"""Start training for `train`, `resume` and `quickstart`: in this process, or in several processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def train_here(resolved: Resolved, request: TrainRequest) -> TrainingResult:
-    """Train and show it; where this is one of several processes, it ends here."""
+    """Train in this process and show it. Where it is one of several training processes, it exits here."""
     from trm_cli.console.views.run import TrainingScreen
     from trm_cli.workflows.train.train import run_training
 
@@ -27,7 +27,7 @@ def train_here(resolved: Resolved, request: TrainRequest) -> TrainingResult:
 
 
 def train_and_exit(resolved: Resolved, request: TrainRequest, nproc_per_node: int | None) -> NoReturn:
-    """Train in so many processes on this machine (None: in this one), and leave with the exit code of the run."""
+    """Train in `nproc_per_node` processes (None: in this one), and exit with the exit code of the run."""
     from trm_cli.training.distributed.launcher import launch, wants_launch
 
     if wants_launch(resolved.config.global_batch_size, nproc_per_node, trains=request.trains):

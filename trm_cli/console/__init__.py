@@ -1,5 +1,5 @@
-"""Everything that a person sees: the two streams, tables, plots, progress, error panels.
+"""Terminal output: the two streams, tables, plots, progress bars, error panels.
 
-views/ shows plans, runs, models, datasets; report/ draws pages and pictures; answers/ draws what a model has answered.
-May import what it shows: the results of workflows, evaluation, data and schedule. Commands import it, and the app.
+views/ shows plans, runs, models and datasets; report/ makes pages and pictures; answers/ shows solutions. May import
+what it shows: results of workflows, evaluation, data and schedule. Imported by the commands and the app.
 """

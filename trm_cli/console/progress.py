@@ -1,4 +1,4 @@
-"""How far a work is: a bar on a terminal, elsewhere a line now and then."""
+"""Progress bars on a terminal; elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trm_cli.workflows.observers import EvaluationObserver
 
 @contextmanager
 def counting(total: int, noun: str) -> Iterator[Callable[[int], None]]:
-    """Within the block, the function given says how many more of `total` are done."""
+    """Show a progress bar; within the block, call the yielded function with the number of newly finished items."""
     console = stderr()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
@@ -38,16 +38,16 @@ class EvaluationScreen(EvaluationObserver):
     """Shows an evaluation on stderr."""
 
     def note(self, message: str) -> None:
-        """Print something a person should know."""
+        """Print a message."""
         note(message)
 
     def scoring(self, title: str, rows: int) -> EvaluationProgress:
-        """Show how far it is."""
+        """Return the progress bar of the evaluation."""
         return EvaluationProgress(title, rows)
 
 
 class EvaluationProgress:
-    """Counts rows on stderr. The rate is that of the rows that this process has scored itself."""
+    """Show the number of scored rows on stderr. The rate counts the rows that this process has scored itself."""
 
     def __init__(self, title: str, rows: int) -> None:
         self._title = title
@@ -71,7 +71,7 @@ class EvaluationProgress:
             note(f"{self._done:,} rows in {duration(seconds)}{kept}")
 
     def advanced(self, done: int, found: bool) -> None:
-        """Note that `done` rows have a result; found: the latest of them had it already."""
+        """Update the bar: `done` rows have a result; found: the latest of them had one already."""
         if found:
             self._found += done - self._done
         self._done = done

@@ -1,5 +1,5 @@
-"""What a command does, without its options or its screen: plain arguments in, values out, errors raised.
+"""The work of each command, without options and screens: plain arguments in, values out, errors raised.
 
-What happens meanwhile is told to an observer (`observers`), or to a function that is given. May import training,
-evaluation, data, models, config and schedule; never the console. Commands call it, and so does the Python API.
+Progress is reported to an observer (`observers`) or to a callback. May import training, evaluation, data, models,
+config and schedule; never the console. Called by the commands and the Python API.
 """

@@ -1,4 +1,4 @@
-"""Build the dataset of a model: its builder, with the flags that the model's `dataset_args` stand for."""
+"""Build the dataset of a model by running its builder with the flags of the model's `dataset_args`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """rebuild: remove what was built before. dry_run: start nothing. workers: processes. shard: "I/N", part I of N,
-    counted from 0. merge: join the parts of all shards."""
+    """The options of a build.
+
+    rebuild: delete what was built before. dry_run: do not start the builder. workers: number of processes. shard:
+    "I/N" for part I of N, counted from 0. merge: join the parts of all shards.
+    """
 
     rebuild: bool = False
     dry_run: bool = False
@@ -28,30 +31,30 @@ class BuildRequest:
 
     @property
     def flags(self) -> list[str]:
-        """The builder's flags that stand for this."""
+        """Return the options as flags of a builder."""
         flags = [*["--rebuild"] * self.rebuild, *["--merge"] * self.merge]
         flags += ["--workers", str(self.workers)] if self.workers is not None else []
         return flags + (["--shard", self.shard] if self.shard is not None else [])
 
 
 def builder_of(resolved: Resolved) -> RegistryEntry:
-    """The registry entry that says how the dataset is built. Raises UsageError where there is none."""
+    """Return the registry entry that names the builder. Raises UsageError where there is none."""
     if resolved.registry is None:
         raise UsageError("this model has no dataset builder", hint="name a model of `trm configs list`")
     return resolved.registry
 
 
 def command_of(entry: RegistryEntry, request: BuildRequest) -> list[str]:
-    """The command line of the builder."""
+    """Return the command line of the builder."""
     return builder_command(entry.dataset_builder, [*builder_flags(entry.dataset_args), *request.flags])
 
 
 def build_dataset(
     entry: RegistryEntry, request: BuildRequest | None = None, observer: BuildObserver | None = None
 ) -> list[str]:
-    """Run the builder of a model to its end, or (dry run) only say its command line, which is returned.
+    """Run the builder of a model to its end, unless this is a dry run; returns its command line.
 
-    SIGINT and SIGTERM are passed on to it. Raises TrmError.
+    SIGINT and SIGTERM are forwarded to it. Raises TrmError.
     """
     request, observer = request or BuildRequest(), observer or BuildObserver()
     command = command_of(entry, request)

@@ -1,4 +1,4 @@
-"""What can be done with the checkpoints of a run: list, verify, prune, consolidate, import, export."""
+"""List, verify, prune, consolidate, import and export checkpoints."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class RunCheckpoints:
 
     @property
     def valid(self) -> bool:
-        """Whether nothing is known against any of them."""
+        """Whether no checkpoint has a problem."""
         return all(entry.problem is None for entry in self.entries)
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What became of each checkpoint of a run. freed_bytes: 0 in a dry run."""
+    """Which checkpoints were kept or deleted. freed_bytes: 0 in a dry run."""
 
     directory: Path
     decisions: Sequence[Decision]
@@ -43,7 +43,7 @@ class Pruned:
 
 
 def list_checkpoints(named: str | None, *, verified: bool = False) -> RunCheckpoints:
-    """The checkpoints of a run (None: the one changed last). verified: every byte is read. Raises CheckpointError."""
+    """List the checkpoints of a run (None: the latest run). verified: check every byte. Raises CheckpointError."""
     from trm_cli.training.checkpoint.inventory import inventory
     from trm_cli.training.run.find_run import find_run
     from trm_cli.training.run.run_directory import RunDirectory
@@ -53,7 +53,7 @@ def list_checkpoints(named: str | None, *, verified: bool = False) -> RunCheckpo
 
 
 def prune(named: str | None, notify: Notify, *, keep: int | None = None, dry_run: bool = False) -> Pruned:
-    """Delete old checkpoints; `keep` of the newest stay, None: as the run is configured. Raises CheckpointError."""
+    """Delete all but the newest `keep` checkpoints (None: as the run is configured). Raises CheckpointError."""
     from trm_cli.config.compose import load_run_config
     from trm_cli.training.checkpoint.retention import decide, prune_checkpoints
     from trm_cli.training.run.find_run import find_run
@@ -70,7 +70,7 @@ def prune(named: str | None, notify: Notify, *, keep: int | None = None, dry_run
 
 
 def consolidate(named: str | None, notify: Notify, *, step: int | None = None, out: Path | None = None) -> Consolidated:
-    """Make one file of a checkpoint that was written in parts. step None: the newest. out None: in its place.
+    """Convert a sharded checkpoint to a single file. step None: the newest. out None: in its place.
 
     Raises UsageError and CheckpointError.
     """
@@ -100,9 +100,9 @@ def import_file(
     identifiers: Path | None = None,
     new_table: bool = False,
 ) -> Imported:
-    """Make a run of weights of the original TRM or HRM code, named by the file unless `run` says where.
+    """Import weights of the original TRM or HRM code as a run; `run` is its directory, else it is named after the file.
 
-    architecture and dataset, or model: what it is for. identifiers, new_table: see `move_table`. Raises TrmError.
+    Either architecture and dataset or model is required. identifiers, new_table: see `move_table`. Raises TrmError.
     """
     if model is None and (architecture is None or dataset is None):
         raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
@@ -126,7 +126,7 @@ def export_run(
     compiled: bool = True,
     identifiers: Path | None = None,
 ) -> Exported:
-    """Write the weights of a run to `out`, in the form `safetensors` or `original`.
+    """Export the weights of a run to `out`, in the format safetensors or that of the original code.
 
     averaged None: averaged weights where the run has any. compiled: names as torch.compile has them. identifiers: a
     file for the names of the puzzle table's rows. Raises UsageError and CheckpointError.
@@ -142,6 +142,6 @@ def export_run(
 
 
 def _require_outside_of_runs(out: Path, files: str = "") -> None:
-    """Refuse to write a file whose name ends so among a run's own. Raises UsageError."""
+    """Refuse a file in a run directory (with `files`: only one with this ending). Raises UsageError."""
     if out.is_dir() or (out.name.endswith(files) and (out.parent / "config.yaml").is_file()):
         raise UsageError(f"{out} is inside a run directory", hint="choose another file: --out FILE")

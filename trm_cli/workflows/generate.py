@@ -12,9 +12,12 @@ from trm_cli.workflows.trained_model import load
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """run: a run or a checkpoint file. prompt: what is continued, "": a document from its beginning. max_new: tokens.
-    temperature 0: the likeliest token. top_k: only so many likeliest ones. steps: supervision steps a token, None: as
-    trained. tokenizer: the file of a run on tokens."""
+    """The options of a generation.
+
+    run: a run or a checkpoint file. prompt: the text to continue. max_new: the largest number of new tokens.
+    temperature: 0 for greedy decoding. top_k: sample from the k most likely tokens only. steps: supervision steps per
+    token, None: as trained. tokenizer: the tokenizer file of a run on tokens.
+    """
 
     run: str
     prompt: str = ""
@@ -29,7 +32,7 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """What was written after the prompt. ended: by the model itself, not by `max_new`."""
+    """The text after the prompt. ended: the model has written its end token."""
 
     text: str
     tokens: list[int]
@@ -38,8 +41,8 @@ class GeneratedText:
     step: int
 
 
-def generate(request: GenerateRequest, heard: Callable[[str], None] = lambda _: None) -> GeneratedText:
-    """Load the model and write. heard: is given the prompt, then each piece as it comes. Raises TrmError."""
+def generate(request: GenerateRequest, on_text: Callable[[str], None] = lambda _: None) -> GeneratedText:
+    """Load the model and generate text. on_text: receives the prompt, then each new piece of text. Raises TrmError."""
     trained, device = load(request.run, request.device)
     from trm_cli.data.stream.vocabulary import EOS
     from trm_cli.data.text.codec import shown, text_codec
@@ -49,7 +52,7 @@ def generate(request: GenerateRequest, heard: Callable[[str], None] = lambda _: 
     codec = text_codec(trained.metadata, request.tokenizer)
     law = Sampling(request.temperature, request.top_k)
     wish = Wish(codec.encode(request.prompt), request.max_new, law, request.seed)
-    heard(shown(request.prompt))
+    on_text(shown(request.prompt))
     tokens: list[int] = []
     pieces: list[str] = []
     try:
@@ -57,7 +60,7 @@ def generate(request: GenerateRequest, heard: Callable[[str], None] = lambda _: 
             tokens.append(token)
             if token != EOS:
                 pieces.append(codec.piece(token))
-                heard(shown(pieces[-1]))
+                on_text(shown(pieces[-1]))
     except ValueError as error:
         raise UsageError(str(error), hint="text is written by networks with `causal: true`") from error
     return GeneratedText("".join(pieces), tokens, tokens[-1:] == [EOS], trained.checkpoint, trained.step)

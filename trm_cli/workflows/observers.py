@@ -1,6 +1,7 @@
-"""Who watches a workflow. Every method does nothing here: a caller's subclass writes those that it wants.
+"""The interfaces through which workflows report their progress.
 
-The console shows what it is told (`console.views.run`); a notebook or a test may do with two or three methods.
+Every method does nothing by default: a subclass overrides the ones it wants. The console overrides all of them
+(`console.views.run`); a notebook or a test may need two or three.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ if TYPE_CHECKING:
 
 
 class BuildObserver:
-    """Is told what a dataset builder does."""
+    """Receives the events of a dataset build."""
 
     def build_command(self, command: Sequence[str]) -> None:
-        """The builder's command line, before it is started."""
+        """The command line of the builder that is about to be started."""
 
     def build_progress(self, report: BuildProgress) -> None:
-        """How far the builder is."""
+        """The builder reports its progress."""
 
     def build_line(self, text: str) -> None:
-        """A line that the builder has printed."""
+        """The builder has printed a line."""
 
     def building(self, title: str) -> AbstractContextManager[BuildObserver]:
-        """Who watches while a builder is waited for: the block is left when it has ended, or is left to itself."""
+        """Return the observer of one build; the block ends when the build does, or when it moves to the background."""
         del title
         return nullcontext(self)
 
 
 @dataclass(frozen=True)
 class TrainingStart:
-    """What the first update is about to be done of. build: how far a builder is that works beside, None: none does."""
+    """Describes the training loop that is about to run. build: returns the progress of a background build, if any."""
 
     model: str
     architecture: str
@@ -56,7 +57,7 @@ class TrainingStart:
 
 
 class Outcome(Enum):
-    """How a training ended that raised no error."""
+    """How a training run ended without an error."""
 
     PLANNED = auto()
     PLANNED_WITHOUT_DATASET = auto()
@@ -70,9 +71,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a training ended. step, best_step: of the state; best_step 0: no evaluation was the best.
+    """The result of `run_training`. best_step: the best evaluated step, 0 where none was evaluated.
 
-    processes: how many have trained; each of them has a result.
+    processes: the number of training processes; each of them returns a result.
     """
 
     outcome: Outcome
@@ -85,69 +86,69 @@ class TrainingResult:
 
 
 class TrainingObserver(Observer, BuildObserver):
-    """Is told what `run_training` does, in the order of these methods."""
+    """Receives the events of `run_training`, in the order of these methods."""
 
     def silence(self, wanted: bool) -> None:
-        """Another process of the run speaks (True), or this one has something to say after all (False)."""
+        """Mute this process because rank 0 reports for all (True), or unmute it to report an error (False)."""
 
     def deleted(self, run: Path, files: int) -> None:
-        """The files of an older run are deleted: a fresh start was asked for."""
+        """The files of an earlier run were deleted because a fresh start was requested."""
 
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
-        """The plan of the run."""
+        """The plan is computed."""
 
     def data_notes(self, notes: Sequence[str]) -> None:
-        """What a person should know about the data before paying for a run on it."""
+        """Remarks on the training data, such as samples that do not fit the model."""
 
     def machine_chosen(self, machine: Machine, processes: int) -> None:
-        """Where the run computes, and why."""
+        """Device, precision, compilation and threads are chosen."""
 
     def memory_estimated(self, preflight: Preflight) -> None:
-        """What an update takes of the device's memory, and what is free."""
+        """The memory of one update is estimated."""
 
     def cost_estimated(self, cost: Cost) -> None:
-        """What the run takes at the least on this machine's processor."""
+        """The minimum training time on this CPU is estimated."""
 
-    def setting_aside(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
-        """The checkpoints of the steps `newer` are given up: the run goes on after `from_step`."""
+    def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
+        """The run continues from `from_step`, and the checkpoints of the steps `newer` will be moved aside."""
 
     def continuing(self, run: Path, step: int) -> None:
-        """The run goes on after this step."""
+        """An existing run continues after this step."""
 
     def training(self, start: TrainingStart) -> AbstractContextManager[Observer]:
-        """Who watches the loop, which runs within the block."""
+        """Return the observer of the training loop, which runs within the block."""
         del start
         return nullcontext(self)
 
     def ended(self, result: TrainingResult) -> None:
-        """All is done but for a builder that may still be at work."""
+        """Training has ended; a background build may still be running."""
 
 
 class SolveObserver:
-    """Is told what `solve` does where that takes long: for an ARC task."""
+    """Receives the events of `solve` for an ARC task, which may take long."""
 
     def arc_task_found(self, name: str, inputs: int, augmentations: int, *, slow: bool) -> None:
-        """The task is one that the model knows: its test inputs are asked under so many augmentations."""
+        """The task was found in the training data. slow: many augmentations on a CPU."""
 
     def counting(self, total: int, noun: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Work is done within the block: it is called with how many more of `total` are done."""
+        """Return a function that is called, within the block, with the number of newly finished items."""
         del total, noun
-        return nullcontext(_nobody)
+        return nullcontext(_ignore)
 
 
 class EvaluationObserver:
-    """Is told what `run_evaluation` does."""
+    """Receives the events of `run_evaluation`."""
 
     def note(self, message: str) -> None:
-        """Something a person should know."""
+        """A message for the user."""
 
     def scoring(self, title: str, rows: int) -> AbstractContextManager[Callable[[int, bool], None]]:
-        """Rows are scored within the block: it is called with how many have a result, and whether the latest of them
-        had it already, from an evaluation that was interrupted."""
+        """Return a function that is called, within the block, with the number of scored rows, and with whether the
+        latest of them were scored before, by an evaluation that was interrupted."""
         del title, rows
-        return nullcontext(_nobody)
+        return nullcontext(_ignore)
 
 
-def _nobody(*done: int) -> None:
-    """Hear nothing."""
+def _ignore(*done: int) -> None:
+    """Do nothing."""
     del done

@@ -1,4 +1,4 @@
-"""What a run's own files say about it, for its report. Nothing here needs torch, unless an evaluation is asked for."""
+"""Collect the files of a run for its report. torch is imported only if an evaluation is requested."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Records = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The files of a run, read. evaluation None: `run_evaluation` has never evaluated it.
+    """The contents of a run directory. evaluation: None where the run was never evaluated.
 
     identity: run.json. plan: plan.json. metrics, timings: the lines of metrics.jsonl and timings.jsonl. config: the
     text of config.yaml.
@@ -37,7 +37,7 @@ class RunRecord:
 
     @property
     def training_seconds(self) -> tuple[float, float] | None:
-        """Seconds of the logged updates and the samples a second that they came to; None where none was logged."""
+        """Training time in seconds and mean samples per second; None where nothing was logged."""
         logged = [(one["step"], one["samples_per_second"]) for one in self.timings if one.get("samples_per_second")]
         if not logged:
             return None

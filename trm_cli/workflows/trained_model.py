@@ -1,4 +1,4 @@
-"""A trained model on the device on which somebody wants to use it."""
+"""Load a trained model onto a device."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def load(run: str, device: str) -> tuple[TrainedModel, torch.device]:
-    """The best (else the newest) checkpoint of a run, or the file that is named. device: `auto`, cpu, cuda, mps.
+    """Load the best (else the newest) checkpoint of a run, or a checkpoint file. device: auto, cpu, cuda or mps.
 
-    Call it before torch is imported: it decides how threads wait. Raises TrmError.
+    Call it before torch is imported: it sets environment variables for threads. Raises TrmError.
     """
     from trm_cli.training.hardware.devices import prepare_threads
 

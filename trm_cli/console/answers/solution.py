@@ -1,4 +1,4 @@
-"""A solution of any kind: its picture, its document, and what is said while it is looked for."""
+"""Print a solution of any kind, and the progress of solving."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class SolveScreen(SolveObserver):
     """Shows the work on an ARC task on stderr."""
 
     def arc_task_found(self, name: str, inputs: int, augmentations: int, *, slow: bool) -> None:
-        """Print how much there is to do."""
+        """Print the number of test inputs and augmentations."""
         note(f"task {name}: {counted(inputs, 'test input')} under {counted(augmentations, 'augmentation')}")
         if slow:
             note("on the CPU this takes long: --votes 16 asks fewer, --device cuda another device")
 
     def counting(self, total: int, noun: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Show how far it is."""
+        """Return the progress bar."""
         return counting(total, noun)
 
 

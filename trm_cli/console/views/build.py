@@ -1,4 +1,4 @@
-"""A running build as a person sees it: the command line, a progress bar, and what the builder says."""
+"""The screen of a dataset build: command line, progress bar, messages of the builder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BuildScreen(BuildObserver):
         stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
 
     def building(self, title: str) -> BuildView:
-        """Show its progress."""
+        """Return the view of one build."""
         return BuildView(title)
 
 
@@ -61,7 +61,7 @@ class BuildView(BuildObserver):
         self._bar.stop()
 
     def build_progress(self, report: BuildProgress) -> None:
-        """Show how far the build is."""
+        """Update the progress bar."""
         self._bar.update(self._task, completed=report.done, total=report.total, unit=report.unit)
         tenth = 10 * report.done // max(1, report.total)
         if not self._console.is_terminal and (report.note or tenth > self._tenth):
@@ -72,7 +72,7 @@ class BuildView(BuildObserver):
         self._tenth = max(self._tenth, tenth)
 
     def build_line(self, text: str) -> None:
-        """Show what the builder says; a note about a stand-in stands out."""
+        """Print a message of the builder; notes about a stand-in are highlighted."""
         before, mark, note = text.partition("NOTE:")
         if mark:
             self._console.print(Text.assemble(before, (mark + note, "bold yellow")), soft_wrap=True)

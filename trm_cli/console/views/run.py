@@ -1,4 +1,4 @@
-"""A training as a person sees it: command line, plan, where it computes and why; then the loop, and how it ended."""
+"""The screen of a training run: command line, plan, device and memory; then the loop, and how it ended."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
     """Shows a training on stderr."""
 
     def silence(self, wanted: bool) -> None:
-        """Leave the screen to another process of the run, or speak again."""
+        """Mute or unmute both streams of this process."""
         silence(wanted)
 
     def note(self, message: str) -> None:
@@ -58,12 +58,12 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         console.print()
 
     def data_notes(self, notes: Sequence[str]) -> None:
-        """Print what a person should know about the data before paying for a run on it."""
+        """Print remarks on the training data."""
         for text in notes:
             stderr().print(Text.assemble(("data       ", ""), (text, "yellow")), soft_wrap=True)
 
     def machine_chosen(self, machine: Machine, processes: int) -> None:
-        """Print where the run computes, and why."""
+        """Print device, precision, compilation and threads, each with its reason."""
         table = Table.grid(padding=(0, 2))
         if processes > 1:
             table.add_row("processes", str(processes), Text("each computes its rows of every batch", style="dim"))
@@ -74,7 +74,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         stderr().print(table)
 
     def memory_estimated(self, preflight: Preflight) -> None:
-        """Print what an update takes of the device's memory, part by part, and what is free."""
+        """Print the memory that an update needs, by component, and what is free."""
         needed, free = preflight.needed, preflight.free
         line = f"about {memory_size(needed.total)}" + ("" if free is None else f" of {memory_size(free)} that are free")
         parts = [f"{name} {memory_size(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
@@ -88,7 +88,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         stderr().print(table)
 
     def cost_estimated(self, cost: Cost) -> None:
-        """Print what a run would take at the least on this machine's processor."""
+        """Print the minimum training time on this CPU."""
         per_update, all_updates = duration(cost.seconds_per_update), duration(cost.seconds)
         if cost.seconds_per_update < 10:
             per_update = f"{cost.seconds_per_update:.2g} s"
@@ -98,7 +98,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         table.add_row("", Text(f"{cost.operations:.1e} operations an update; {rate}", style="dim"))
         stderr().print(table)
 
-    def setting_aside(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
+    def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
         """Print which checkpoints are set aside."""
         from trm_cli.training.run_files import DISCARDED
 
@@ -110,7 +110,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         note(f"continuing {run} after step {step:,}")
 
     def training(self, start: TrainingStart) -> TrainingView:
-        """Show the loop."""
+        """Return the view of the training loop."""
         return TrainingView(
             title=f"{start.model}  {start.architecture}  {start.device} {start.precision}",
             total_steps=start.plan.total_steps,
@@ -126,7 +126,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
 
 
 def _build_line(progress: Callable[[], BuildProgress | None]) -> str:
-    """How far a build in the background is; "" where there is none."""
+    """The progress of a background build; "" where there is none."""
     now = progress()
     if now is None:
         return ""

@@ -1,1 +1,1 @@
-"""Look at a network, a dataset, or the way to an answer, without changing anything."""
+"""Inspect a network, a dataset, or how a capsule network solves a sample."""

@@ -1,4 +1,4 @@
-"""How a network of capsules came to one answer, step by step."""
+"""Trace how a capsule network solves one sample, step by step."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CapsuleTrace:
-    """title: what was answered. look: what the network did. answers: after each step, for people. wanted: the right
-    one, None where it is unknown. letters_given: each letter of the answer was predicted from the right ones before it.
+    """The trace of one sample.
+
+    title: names the sample. look: what the network did. answers: after each step, as a grid or a text. wanted: the
+    right answer, None where it is unknown. letters_given: each letter was predicted from the right letters before it.
     """
 
     title: str
@@ -36,7 +38,7 @@ class CapsuleTrace:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A batch of one. own: its target is what the model itself has written."""
+    """A batch of one row. own: its target is the model's own text."""
 
     title: str
     row: Batch
@@ -44,8 +46,10 @@ class _Asked:
 
 
 def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1, device: str = "cpu") -> CapsuleTrace:
-    """Ask a network of capsules about a sample: a row of the split by its number, a test pair of an ARC task by its
-    file, or a text that it continues. Raises TrmError."""
+    """Solve a sample: a row of the split by its number, a test pair of an ARC task by its file, or a text to continue.
+
+    Raises TrmError.
+    """
     trained, where = load(run, device)
     import torch
 
@@ -82,7 +86,7 @@ def _capsules_of(trained: TrainedModel) -> MultimodalHesc:
 
 
 def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
-    """What was named, as a row on a canvas."""
+    """Return the sample as a row on a canvas."""
     from trm_cli.data.arc.task import parse_arc_task
     from trm_cli.evaluation.samples.canvas_samples import (
         continued_row,

@@ -1,4 +1,4 @@
-"""What a dataset holds, and whether it is whole."""
+"""Inspect a dataset: its contents, and whether its files are intact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetInspection:
-    """A dataset. damaged: files that are missing or not as they were written; None: that was not asked."""
+    """A report on a dataset. damaged: files that are missing or modified; None where they were not checked."""
 
     directory: Path
     report: DatasetReport
@@ -20,7 +20,7 @@ class DatasetInspection:
 
 
 def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
-    """Look at a dataset, by its directory or the model that it belongs to. verify: read every file. Raises TrmError."""
+    """Inspect a dataset, named by its directory or by its model. verify: check every file. Raises TrmError."""
     from trm_cli.data.files.manifest import verify as find_damaged
     from trm_cli.data.inspection import inspect
 
@@ -29,7 +29,7 @@ def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
 
 
 def _directory(name: str) -> Path:
-    """Return the directory that was named, or that of the model of this name."""
+    """Return the directory of this name, or that of the model of this name."""
     from trm_cli.config.registry import find
 
     if Path(name).is_dir() or find("models", name) is None:

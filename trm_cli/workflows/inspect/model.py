@@ -1,4 +1,4 @@
-"""Measure a network that somebody names, and say where it fits."""
+"""Inspect a network: parameters, arithmetic, memory, and the machines that it fits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ModelInspection:
-    """A network that was named, what it is made of and costs, and where it fits."""
+    """A report on a network, and the machines that it fits."""
 
     name: str
     report: ModelReport
@@ -71,7 +71,7 @@ def inspect_model(
 
 
 def _config(named: str | None, overrides: Sequence[str]) -> tuple[str, RunConfig]:
-    """What was named: a run, a model (also by its file), or an architecture."""
+    """Resolve the name of a run, a model (also by its file), or an architecture."""
     from trm_cli.config import registry
     from trm_cli.config.compose import compose, load_run_config
 
@@ -87,7 +87,7 @@ def _config(named: str | None, overrides: Sequence[str]) -> tuple[str, RunConfig
 
 
 def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[Verdict]:
-    """On a 15 GB card, which would compute in float16 unless something else is asked for, and here."""
+    """Judge a 15 GB T4 (in float16 unless another precision is requested) and this machine."""
     from trm_cli.training.hardware.resources import cards, memory_bytes
     from trm_cli.workflows.inspect.model_report import T4_BYTES, report
 

@@ -1,4 +1,4 @@
-"""Solve an ARC task with a network of tokens: the augmentations that the model knows vote."""
+"""Solve an ARC task with a token network, by a vote over the augmentations that it was trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MANY_VOTES = 64
 
 @dataclass(frozen=True)
 class ArcSolution:
-    """The answers to the test inputs of a task. augmentations: how many have voted on each."""
+    """The answers to the test inputs of a task. augmentations: the number of votes for each."""
 
     task: str
     augmentations: int
@@ -40,7 +40,7 @@ def solve(
     votes: int | None,
     steps: int | None,
 ) -> ArcSolution:
-    """Find the task among those that the model knows, and vote. Raises UsageError where it knows it not."""
+    """Find the task in the training data, and vote. Raises UsageError where it is not there."""
     from trm_cli.data.arc.identifiers import read_identifiers
     from trm_cli.data.arc.task import find_task, parse_arc_task
     from trm_cli.evaluation.solving.arc import ArcSolver, variants_of
@@ -66,7 +66,7 @@ def solve(
 
 
 def _dataset(trained: TrainedModel) -> Path:
-    """The dataset whose identifiers the table's rows are. Raises CheckpointError where it is not that one any more."""
+    """Return the dataset that the puzzle table was trained on. Raises CheckpointError where it has changed."""
     from trm_cli.data.puzzles.dataset import open_dataset
 
     paths = trained.config.data_paths

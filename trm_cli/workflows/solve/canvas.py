@@ -1,4 +1,4 @@
-"""Solve an ARC task with a network of capsules."""
+"""Solve an ARC task with a capsule network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CanvasSolution:
 def solve(
     trained: TrainedModel, text: str, device: torch.device, *, task: str | None, steps: int | None
 ) -> CanvasSolution:
-    """Read the task and ask the network. task: its name in the run's dataset. Raises UsageError."""
+    """Parse the task and solve its test inputs. task: its name in the run's dataset. Raises UsageError."""
     from trm_cli.data.arc.task import parse_arc_task
     from trm_cli.evaluation.samples.canvas_samples import identifier_of
     from trm_cli.evaluation.solving.canvas import solve_task

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LineSolutions:
-    """Answers as they come. puzzles: lines that are not empty. batches: of them in order; a line that could not be
-    read comes back as it is."""
+    """Answers, computed batch by batch.
+
+    puzzles: the number of lines that are not empty. batches: their answers in order; a line that cannot be parsed comes
+    back as it is.
+    """
 
     family: TextFamily
     puzzles: int
@@ -31,7 +34,7 @@ class LineSolutions:
 def solve_lines(
     run: str, texts: Sequence[str], *, steps: int | None = None, device: str = "auto", source: str = "the list"
 ) -> LineSolutions:
-    """Load the model and begin. source: what the lines are called in an error. Raises TrmError."""
+    """Load the model and parse the lines. source: their name in error messages. Raises TrmError."""
     from trm_cli.evaluation.solving import lines
 
     trained, where = load(run, device)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PuzzleSolution:
-    """A board or a maze as tokens, and the model's answer to it after every step."""
+    """A puzzle as tokens, and the model's answer after each supervision step."""
 
     puzzle: Sequence[int]
     family: TextFamily
@@ -39,8 +39,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SolveRequest:
-    """run: a run or a checkpoint file. text: the puzzle. file_name: of the file that it is from, without its ending.
-    steps: supervision steps, None: as trained. task, votes: ARC, its name and how many augmentations vote."""
+    """The options of a solution.
+
+    run: a run or a checkpoint file. text: the puzzle. file_name: the stem of its file. steps: supervision steps, None:
+    as trained. task, votes: for ARC, the name of the task and the number of augmentations that vote.
+    """
 
     run: str
     text: str
@@ -52,7 +55,7 @@ class SolveRequest:
 
 
 def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solution:
-    """Load the model and ask it. Raises TrmError."""
+    """Load the model and solve one puzzle. Raises TrmError."""
     trained, device = load(request.run, request.device)
     if trained.config.canvas_size is not None:
         return _on_canvas(request, trained, device)
@@ -77,7 +80,7 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
 def solve_puzzle(
     trained: TrainedModel, tokens: Sequence[int], family: TextFamily, device: torch.device, *, steps: int | None = None
 ) -> PuzzleSolution:
-    """Ask a model about one board or maze."""
+    """Solve one board or maze."""
     import torch
 
     from trm_cli.evaluation.solving.puzzle import solve
@@ -88,7 +91,7 @@ def solve_puzzle(
 
 
 def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
-    """How puzzles of a model of tokens are typed; None: as ARC tasks. Raises UsageError for what cannot be typed."""
+    """Return the text format of the puzzles of a run; None for ARC tasks. Raises UsageError for other data."""
     from trm_cli.data.puzzles.kinds import kind_of
 
     kind = kind_of(trained.metadata)

@@ -1,1 +1,1 @@
-"""Train a model: its dataset, its configuration when it goes on, what it costs, and the run itself."""
+"""Train a model: dataset, configuration of a resumed run, cost on a CPU, training."""

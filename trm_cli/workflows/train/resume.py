@@ -1,4 +1,4 @@
-"""From a run directory back to the configuration that goes on with it."""
+"""Load the configuration of a run that is to be resumed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from trm_cli.training.run.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """A run's configuration. moved: keys of data paths, where the data lies as seen from here, for a run that was
-    started in another working directory."""
+    """The configuration of a run.
+
+    moved: data paths that were relative to another working directory, by key, as seen from this one.
+    """
 
     resolved: Resolved
     moved: dict[str, list[str]]
 
 
 def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step: int | None = None) -> ResumedRun:
-    """The configuration stored in a run (default: the one changed last), changed by `overrides`. Raises TrmError.
+    """Load the configuration stored in a run (default: the latest run) and apply `overrides`. Raises TrmError.
 
-    from_step: the step after which the run will go on; a checkpoint file may be named only together with it.
+    from_step: the step from which the run will continue; only with it may a checkpoint file be named.
     """
     run = find_run(named)
     if named is not None and Path(named).suffix == ".pt" and from_step is None:

@@ -1,4 +1,4 @@
-"""The dataset of a run: what is missing of it, and the builder that makes it, before the training or beside it."""
+"""Provide the dataset of a run: find what is missing, and build it before or during training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def missing_paths(resolved: Resolved) -> list[str]:
-    """The dataset directories that are not built, or not completely."""
+    """Return the dataset directories that are missing or incomplete."""
     from trm_cli.data.files.manifest import check_complete, read_manifest
 
     missing = []
@@ -58,7 +58,7 @@ def ensure_dataset(
 
 
 def _builder_of(resolved: Resolved) -> RegistryEntry | None:
-    """The entry whose builder makes the data of this run; for a run that is resumed, the entry that it came from."""
+    """Return the registry entry whose builder makes the data of this run, also for a run that is resumed."""
     from trm_cli.config import registry
     from trm_cli.config.compose import compose
 
@@ -96,14 +96,14 @@ def _begin(entry: RegistryEntry, request: BuildRequest, observer: TrainingObserv
 
 
 def live_progress(live: LiveBuild | None) -> BuildProgress | None:
-    """How far a build in the background is; None where there is none, or once it has ended."""
+    """Return the progress of a background build; None where there is none, or once it has ended."""
     return live.progress if live is not None and live.look() else None
 
 
 def end_build(live: LiveBuild, observer: TrainingObserver, *, finished: bool) -> None:
-    """See a build in the background to its end after the training, or stop it, and say which. Raises its error.
+    """After training, wait for a background build or stop it. Raises the error of the builder.
 
-    finished: the plan is carried out. Whoever stopped the training early did not want the machine to stay busy.
+    finished: training is complete, so the build is waited for; after an early stop it is stopped too.
     """
     if finished and live.look():
         if live.process_id is None:

@@ -1,4 +1,4 @@
-"""Settings of a run that exists: what may change when it goes on, and what would make it another run."""
+"""Compare the settings of an existing run with those it is to continue with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_drift(resolved: Resolved, *, replan: bool) -> None:
-    """Compare the configuration with the one the run was started with. Raises CheckpointError on a grave difference."""
+    """Compare the configuration with that of the existing run. Raises CheckpointError where it must not change."""
     from trm_cli.config.compose import load_run_config
     from trm_cli.training.run.config_drift import differences
     from trm_cli.training.run_files import CONFIG
@@ -42,7 +42,7 @@ def check_drift(resolved: Resolved, *, replan: bool) -> None:
 
 
 def _table(found: Sequence[Difference]) -> str:
-    """The differences between two configurations, aligned."""
+    """Format the differences as an aligned table."""
     rows = [("key", "run", "now", "effect")]
     rows += [(one.key, str(one.before), str(one.now), one.effect) for one in found]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

@@ -1,4 +1,4 @@
-"""Train a model: dataset, plan, run. `trm train`, `resume` and `quickstart` are this with other settings."""
+"""Train a model: build its dataset, plan, train. The work behind `trm train`, `resume` and `quickstart`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """How a configuration is to be trained.
+    """The options of a training run.
 
-    dry_run: plan and write nothing. fresh: delete the run's files first. replan: accept settings that change the
-    schedule. stop_at_step: stop there, with the same schedule. from_step: go on after this step, newer checkpoints are
-    set aside. dataset_only: build and do not train. rebuild_dataset: build it again. incremental: train on what is
-    built while the rest is being built. must_exist: refuse a run without a checkpoint.
+    dry_run: plan, write nothing. fresh: delete the run's files first. replan: accept settings that change the schedule.
+    stop_at_step: stop early, with the same schedule. from_step: continue from this checkpoint, move newer ones aside.
+    dataset_only: build the dataset, do not train. rebuild_dataset: build it again. incremental: begin training while
+    the dataset is being built. must_exist: require a checkpoint to continue from.
     """
 
     dry_run: bool = False
@@ -46,16 +46,16 @@ class TrainRequest:
 
     @property
     def trains(self) -> bool:
-        """Whether anything is trained."""
+        """Whether this trains, and does not only plan or build."""
         return not self.dry_run and not self.dataset_only
 
 
 def run_training(
     resolved: Resolved, request: TrainRequest | None = None, observer: TrainingObserver | None = None
 ) -> TrainingResult:
-    """Build the dataset where it is missing, plan, then train or continue what is in `checkpoint_path`.
+    """Build the dataset if it is missing, then train, or continue the run in `checkpoint_path`.
 
-    In a process that a launcher has started, together with the others of the run. The observer is told what happens.
+    Under a launcher such as torchrun this is one of the training processes. The observer receives the progress.
     Raises TrmError.
     """
     from trm_cli.training.distributed.joining import join_process_group
@@ -85,7 +85,7 @@ class _Training:
         return Path(self.resolved.config.checkpoint_path)
 
     def result(self) -> TrainingResult:
-        """Do it all."""
+        """Build, plan and train."""
         from trm_cli.workflows.train.run_dataset import end_build, ensure_dataset, missing_paths
 
         request = self.request
@@ -120,7 +120,7 @@ class _Training:
         return result
 
     def _planned_without_dataset(self) -> TrainingResult:
-        """A dry run before the dataset is complete: its dataset.json or its builder counts what will be there."""
+        """Plan a run whose dataset is not built: the builder tells how many samples there will be."""
         from trm_cli.schedule.make_plan import make_plan
         from trm_cli.training.hardware.devices import choose_device
         from trm_cli.workflows.planning import find_facts
@@ -131,7 +131,7 @@ class _Training:
         return self._ended(Outcome.PLANNED_WITHOUT_DATASET)
 
     def _run(self, live: LiveBuild | None) -> TrainingResult:
-        """Plan, prepare and train on a dataset that is complete, or that `live` is completing."""
+        """Plan and train on a complete dataset, or on one that `live` is still building."""
         self.process_group.from_first(self._clear_the_way)
         from trm_cli.training.hardware.machine import Machine
         from trm_cli.training.run.datasets import Datasets
@@ -149,12 +149,12 @@ class _Training:
             raise preflight.too_large()  # the system would kill the process, without a word
         if self.request.dry_run:
             self._estimate_cost(plan, machine.device.value, self.process_group.count)
-            self._announce_set_aside()
+            self._announce_discarded()
             return self._ended(Outcome.PLANNED)
         return self._prepare_and_train(datasets, machine, preflight, live)
 
     def _clear_the_way(self) -> None:
-        """Delete the run where that was asked for; else refuse what would silently change it."""
+        """Delete the run if a fresh start is requested, else check that the settings still fit it."""
         from trm_cli.training.run.reset_run import clear_run
         from trm_cli.workflows.train.run_drift import check_drift
 
@@ -163,7 +163,7 @@ class _Training:
         check_drift(self.resolved, replan=self.request.replan)
 
     def _preflight(self, plan: TrainingPlan, datasets: Datasets, machine: Machine) -> Preflight:
-        """What the rows of this process need of its device's memory."""
+        """Estimate the memory that this process needs on its device."""
         from trm_cli.training.memory.kept_estimate import kept_or_new
         from trm_cli.training.memory.preflight import Preflight, Task
         from trm_cli.training.run.datasets import eval_batch_size
@@ -182,8 +182,8 @@ class _Training:
         if cost is not None:
             self.observer.cost_estimated(cost)
 
-    def _announce_set_aside(self) -> None:
-        """Say, before anything is moved, what `from_step` gives up."""
+    def _announce_discarded(self) -> None:
+        """Report, before anything is moved, which checkpoints `from_step` moves aside."""
         from trm_cli.training.checkpoint.store import CheckpointStore
 
         from_step = self.request.from_step
@@ -191,12 +191,12 @@ class _Training:
             return
         newer = [step for step in CheckpointStore(self.path).steps() if step > from_step]
         if newer:
-            self.observer.setting_aside(self.path, from_step, newer)
+            self.observer.discarding(self.path, from_step, newer)
 
     def _prepare_and_train(
         self, datasets: Datasets, machine: Machine, preflight: Preflight, live: LiveBuild | None
     ) -> TrainingResult:
-        """Take over what the run directory holds, and train where there is something left to do."""
+        """Load the newest checkpoint, and train unless the run is complete."""
         from trm_cli.config.dump import dump_config
         from trm_cli.training.run.run import Run
         from trm_cli.training.run.run_directory import RunDirectory
@@ -209,14 +209,14 @@ class _Training:
             )
             if self.request.must_exist and run.continued_from is None:
                 raise CheckpointError(f"{self.path} has no checkpoint to continue from", hint="`trm train` starts it")
-            self._announce_set_aside()
+            self._announce_discarded()
             if run.complete:
                 return self._ended(Outcome.ALREADY_COMPLETE, run=run)
             self._estimate_cost(run.plan, machine.device.value, group.count)
             return self._train(run, preflight, live) if group.first else self._train_beside(run, preflight)
 
     def _train_beside(self, run: Run, preflight: Preflight) -> TrainingResult:
-        """Train in a process that another one speaks for."""
+        """Train in a process of rank above 0, which reports nothing."""
         from trm_cli.training.recording.observer import Observer
         from trm_cli.training.signals import StopRequest
 
@@ -225,7 +225,7 @@ class _Training:
         return TrainingResult(Outcome.FINISHED, self.path, code, run.state.step, run.plan.total_steps)
 
     def _train(self, run: Run, preflight: Preflight, live: LiveBuild | None) -> TrainingResult:
-        """Train in the process that speaks for all."""
+        """Train in the process of rank 0, which reports for all."""
         from trm_cli.training.memory.kept_estimate import keep
         from trm_cli.training.signals import StopRequest
         from trm_cli.workflows.train.run_dataset import live_progress
@@ -252,7 +252,7 @@ class _Training:
 
 
 def _outcome(run: Run, code: ExitCode) -> Outcome:
-    """How a loop has ended that returned this code."""
+    """Classify how the training loop has ended."""
     if not run.store.steps():
         return Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT
     if code is not ExitCode.DONE:
@@ -263,10 +263,10 @@ def _outcome(run: Run, code: ExitCode) -> Outcome:
 def _train_within_memory(
     run: Run, preflight: Preflight, observer: Observer, stop: StopRequest, stop_at_step: int | None
 ) -> ExitCode:
-    """Train; a device that runs out of memory is told with what would fit.
+    """Train; out of memory becomes an error that says what would fit.
 
-    The first update is the test of what no estimate sees: until it is done nothing of the run is newer on disk than
-    what it started from, and after it every other update needs the same.
+    The first update tests the estimate: until it is done nothing on disk is newer than what the run started from, and
+    every later update needs the same.
     """
     from trm_cli.training.memory.preflight import is_out_of_memory
 
