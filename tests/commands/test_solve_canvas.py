@@ -79,7 +79,7 @@ def test_the_screen_shows_how_the_answer_changed() -> None:
         ["1", "2", "3", "5", "6"],
         ["4", "7", "8"],
     ]
-    assert lines[-2:] == ["the answer stands from step 2 of 3 on, 75% sure", "solved"]
+    assert lines[-2:] == ["unchanged since step 2 of 3, 75% confident", "solved"]
 
 
 def test_a_task_that_nobody_has_learnt_is_answered_and_said(folder: Path) -> None:

@@ -186,7 +186,7 @@ def test_the_program_itself(configs: Path, words: list[str]) -> None:
     assert done.returncode == 2, shown
     assert "Traceback" not in shown
     two_names = sum("=" not in word for word in words) > 1
-    assert ("is one name too many" if two_names else "error: 1 problem in") in shown
+    assert ("only one MODEL is allowed" if two_names else "error: 1 problem in") in shown
     assert "\x1b" not in shown
     assert done.stdout == b""
 

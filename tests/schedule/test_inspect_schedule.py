@@ -218,7 +218,7 @@ def test_a_picture_without_matplotlib_names_the_extra(
         (["--samples-per-epoch", "0"], "a number above 0"),
         (["--samples-per-epoch", "1e999999999"], "a number above 0"),
         (["--samples-per-epoch", "many"], "a number above 0"),
-        (["sudoku-4x4"], "one name too many"),
+        (["sudoku-4x4"], "only one MODEL is allowed"),
         (["epochz=3"], "unknown key `epochz`"),
     ],
 )

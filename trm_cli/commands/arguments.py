@@ -41,7 +41,7 @@ def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     targets = [word for word in given if "=" not in word or Path(word).exists()]
     if len(targets) > 1:
         raise UsageError(
-            f"`{targets[1]}` is one name too many after `{targets[0]}`",
+            f"only one MODEL is allowed: found `{targets[0]}` and `{targets[1]}`",
             hint="overrides look like key=value, for example epochs=10",
         )
     return (targets[0] if targets else None), [word for word in given if word not in targets]

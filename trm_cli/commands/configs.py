@@ -1,4 +1,4 @@
-"""`trm configs`: what there is, what a model resolves to, and whether it is right."""
+"""`trm configs`: list models and architectures, show a resolved configuration, validate files."""
 
 from __future__ import annotations
 

@@ -14,9 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(
-    as_json: Json = False,
-) -> None:
+def doctor(as_json: Json = False) -> None:
     """Look at Python, torch, cards, memory, disk, Weights & Biases and the hub, and say what to train with here.
 
     [dim]Example: trm doctor[/dim]
@@ -26,7 +24,7 @@ def doctor(
     from trm_cli.training.hardware.devices import prepare_threads
 
     prepare_threads()
-    note("looking around ...")
+    note("searching for devices and libraries ...")
     from trm_cli.workflows.doctor import advise, examine
 
     findings = examine(Path.cwd())

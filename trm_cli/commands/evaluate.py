@@ -69,7 +69,7 @@ def evaluate_run(
 ) -> None:
     """Score a trained model: accuracy with intervals, difficulty, calibration, steps, ARC votes.
 
-    An evaluation that is stopped or killed goes on where it was.
+    An evaluation that was stopped or killed continues where it was.
 
     [dim]Example: trm evaluate checkpoints/sudoku-4x4 --restarts 8[/dim]
     """
@@ -94,7 +94,7 @@ def _carried_out(wanted: EvaluationRequest) -> tuple[dict[str, Any], list[Path]]
     try:
         return run_evaluation(wanted, EvaluationScreen())
     except KeyboardInterrupt:
-        note("stopped; what is done is kept, and the same command goes on from there")
+        note("stopped; partial results are kept, and the same command continues from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
@@ -103,7 +103,7 @@ def _show(document: dict[str, Any], written: list[Path], json: bool) -> None:
     from trm_cli.console.views.evaluation import show_evaluation
 
     if json:
-        # The puzzles with the way to their answers are in the file, for `trm report`: here they would drown the rest.
+        # The step-by-step solutions are in the file, for `trm report`: here they would drown the rest.
         print_json({name: value for name, value in document.items() if name != "samples"})
     else:
         show_evaluation(stdout(), document)

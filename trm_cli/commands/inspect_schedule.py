@@ -44,7 +44,7 @@ def inspect_schedule(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else, on stdout.")] = False,
 ) -> None:
-    """Show the plan of a run: steps, boundaries, evaluations, checkpoints, and what to beware of.
+    """Show the plan of a run: steps, boundaries, evaluations, checkpoints, warnings.
 
     Before a dataset is built its builder says the counts; a run directory shows the plan it was started with.
     """

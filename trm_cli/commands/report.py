@@ -25,7 +25,7 @@ def report_run(
         typer.Option(min=1, help="Evaluate the first N puzzles where there is no evaluation yet.", metavar="N"),
     ] = None,
 ) -> None:
-    """Draw a run on one page: curves, schedule, accuracy by difficulty, puzzles with the way to their answers, facts.
+    """Draw a run on one page: curves, schedule, accuracy by difficulty, step-by-step solutions, metadata.
 
     Accuracy and puzzles come from the run's evaluations (`trm evaluate RUN`).
 

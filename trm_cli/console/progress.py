@@ -78,7 +78,7 @@ class EvaluationProgress:
         now = time.monotonic()
         own = done - self._found
         speed = own / max(now - self._started, 1e-9)
-        left = f", {duration((self._rows - done) / speed)} left" if own else ""
+        left = f", ETA {duration((self._rows - done) / speed)}" if own else ""
         self._bar.update(self._task, completed=done, speed=f"{speed:,.0f}/s{left}")
         if not stderr().is_terminal and now - self._spoke > LINE_SECONDS and done < self._rows:
             self._spoke = now

@@ -24,7 +24,7 @@ def choose_model() -> Choice:
         name = torch.cuda.get_device_name()
         return Choice(ON_CUDA, f"this machine has a CUDA device ({name}); the puzzle instead: trm train {ON_CPU}")
     here = f"no CUDA device here, {cores_in_words()}"
-    return Choice(ON_CPU, f"{here}; the flagship instead: trm train {ON_CUDA} (wants a GPU)")
+    return Choice(ON_CPU, f"{here}; the flagship instead: trm train {ON_CUDA} (needs a GPU)")
 
 
 def solve_held_out(run: str) -> PuzzleSolution | None:

@@ -26,7 +26,7 @@ def canvas_screen(solution: CanvasSolution) -> Group:
         parts.append(Text(f"{name or 'task'}, test input {number} of {len(answers)}", "bold"))
         parts.append(side_by_side([("input", answer.given), *titled_changes(answer.path)], coloured))
         _, _, sure = answer.path[-1]
-        parts.append(Text(f"the answer stands from step {_settled(answer)} of {len(answer.path)} on, {sure:.0%} sure"))
+        parts.append(Text(f"unchanged since step {_settled(answer)} of {len(answer.path)}, {sure:.0%} confident"))
         if answer.right is not None:
             parts.append(Text("solved" if answer.right else "not solved", "bold" if answer.right else "bold red"))
     if not solution.known:

@@ -34,7 +34,7 @@ def puzzle_screen(solution: PuzzleSolution) -> Group:
         picture = _path_of_mazes(puzzle, [*titled[: _MAZES - 1], *titled[_MAZES - 1 :][-1:]], family.side)
     found = family.judge(puzzle, last.answer)
     if found.solved:
-        verdict = Text(f"solved: {found.reason}; the answer stands from step {settled} of {last.step} on", "bold")
+        verdict = Text(f"solved: {found.reason}; unchanged since step {settled} of {last.step}", "bold")
     else:
         verdict = Text(f"not solved: {found.reason} after {last.step} steps", "bold red")
     return Group(picture, verdict)

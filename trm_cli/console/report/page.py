@@ -93,7 +93,7 @@ def picture(report: Report) -> bytes:
 
 def _panels(report: Report, samples: int | None) -> Iterator[_Panel]:
     if report.metrics:
-        note = "pale: single updates; strong: their mean over a sixtieth of the run"
+        note = "light: raw; dark: moving average over 1/60 of the run"
         yield _Panel("Training", note, 2.5, lambda figure: figures.training(figure, report.metrics))
     plan = report.plan
     yield _Panel("Schedule", "", figures.schedule_height(plan), lambda figure: figures.schedule(figure, plan))

@@ -132,7 +132,7 @@ def _restarts_table(restarts: Mapping[str, Any]) -> Table:
 
 def _steps_table(steps: Mapping[str, Any]) -> Table:
     """Some of the steps, the last among them: exact accuracy so far, and how many rows stop there."""
-    made = table("step", "exact", "95 %", "rows that would halt", "rows that ran so far", right=(0, 1, 2, 3, 4))
+    made = table("step", "exact", "95 %", "halted", "evaluated", right=(0, 1, 2, 3, 4))
     depth = len(steps["exact_after"])
     for step in sorted({1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, depth} & set(range(1, depth + 1))):
         share = steps["exact_after"][step - 1]
@@ -146,11 +146,11 @@ def _steps_table(steps: Mapping[str, Any]) -> Table:
 
 def _calibration_title(q_halt: Mapping[str, Any]) -> str:
     error, accuracy = q_halt["expected_calibration_error"], q_halt["accuracy"]["value"]
-    return f"q_halt: tells right from wrong in {percent(accuracy)}, calibration error {percent(error)}"
+    return f"q_halt: halting-head accuracy {percent(accuracy)}, expected calibration error {percent(error)}"
 
 
 def _calibration_table(bins: Sequence[Mapping[str, Any]]) -> Table:
-    made = table("says", "rows", "is right", "95 %", "", right=(0, 1, 2, 3))
+    made = table("confidence", "rows", "accuracy", "95 %", "", right=(0, 1, 2, 3))
     for one in bins:
         made.add_row(percent(one["confidence"]), *_share_row(one["right"]), _bar(one["right"]["value"]))
     return made

@@ -66,7 +66,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         """Print device, precision, compilation and threads, each with its reason."""
         table = Table.grid(padding=(0, 2))
         if processes > 1:
-            table.add_row("processes", str(processes), Text("each computes its rows of every batch", style="dim"))
+            table.add_row("processes", str(processes), Text("each computes its share of every batch", style="dim"))
         names = ("device", "precision", "tf32", "compile", "threads")
         for name in names if machine.device.value == "cuda" else [name for name in names if name != "tf32"]:
             choice = getattr(machine, name)
@@ -76,7 +76,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
     def memory_estimated(self, preflight: Preflight) -> None:
         """Print the memory that an update needs, by component, and what is free."""
         needed, free = preflight.needed, preflight.free
-        line = f"about {memory_size(needed.total)}" + ("" if free is None else f" of {memory_size(free)} that are free")
+        line = f"needs {memory_size(needed.total)}" + ("" if free is None else f" ({memory_size(free)} free)")
         parts = [f"{name} {memory_size(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
         table = Table.grid(padding=(0, 2))
         table.add_row("memory", Text(line, style="red" if not preflight.fits else "yellow" if preflight.tight else ""))
@@ -84,7 +84,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         if not preflight.fits:
             table.add_row("", Text(f"too much: {preflight.advice()}", style="red"))
         elif preflight.tight:
-            table.add_row("", Text("little is left for anything else on this device", style="yellow"))
+            table.add_row("", Text("little memory is left for anything else on this device", style="yellow"))
         stderr().print(table)
 
     def cost_estimated(self, cost: Cost) -> None:
@@ -93,9 +93,9 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         if cost.seconds_per_update < 10:
             per_update = f"{cost.seconds_per_update:.2g} s"
         table = Table.grid(padding=(0, 2))
-        table.add_row("cost  ", f"at least {per_update} an update, {all_updates} for {cost.updates:,}")
-        rate = f"this processor reaches {cost.rate / 1e9:.0f} billion a second now"
-        table.add_row("", Text(f"{cost.operations:.1e} operations an update; {rate}", style="dim"))
+        table.add_row("cost  ", f"at least {per_update} per update, {all_updates} for {cost.updates:,} updates")
+        rate = f"measured {cost.rate / 1e9:.0f} GFLOP/s"
+        table.add_row("", Text(f"{cost.operations / 1e9:,.0f} GFLOP per update; {rate}", style="dim"))
         stderr().print(table)
 
     def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
@@ -144,7 +144,7 @@ def _closing_lines(result: TrainingResult) -> list[str]:
                 "--fresh to restart, `trm resume --extend-epochs N` to continue",
             ]
         case Outcome.FINISHED:
-            return [f"done: {step} steps; the run is in {run}"]
+            return [f"done: {step} steps, saved in {run}"]
         case Outcome.STOPPED_AS_ASKED:
             return [f"Stopped at step {step}. Continue with: trm resume {run}"]
         case Outcome.INTERRUPTED:

@@ -121,7 +121,7 @@ class TrainingView(Observer):
         if self._speed is not None:
             parts.append(f"{self._speed:,.0f} samples/s")
         if (left := self._seconds_left) is not None and self._step < self._total:
-            parts.append(f"{duration(left)} left")
+            parts.append(f"ETA {duration(left)}")
         if self._data_state:
             parts.append(self._data_state)
         return "  ".join(parts)
@@ -131,10 +131,10 @@ class TrainingView(Observer):
         head.add_column(ratio=1)
         head.add_column(justify="right")
         left = self._seconds_left
-        times = f"{duration(time.monotonic() - self._started)} gone, {duration(left) if left is not None else '?'} left"
+        elapsed, eta = duration(time.monotonic() - self._started), "?" if left is None else duration(left)
         head.add_row(
             ProgressBar(total=self._total, completed=self._step, width=None),
-            f"{self._step:,}/{self._total:,}  {self._step / self._total:.0%}  {times}",
+            f"{self._step:,}/{self._total:,}  {self._step / self._total:.0%}  elapsed {elapsed}, ETA {eta}",
         )
         rows: list[RenderableType] = [Text(self._title, style="bold"), head]
         if self._record:

@@ -107,7 +107,7 @@ def end_build(live: LiveBuild, observer: TrainingObserver, *, finished: bool) ->
     """
     if finished and live.look():
         if live.process_id is None:
-            observer.note(f"{live.root} is still being built by another process; that one goes on")
+            observer.note(f"{live.root} is still being built by another process, which continues")
             return
         observer.note(
             f"the training is done; the builder of {live.root} finishes its work (Ctrl-C stops it, nothing is lost)"
