@@ -14,18 +14,18 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.canvas_rows import grid_row
-from trm_cli.models import create_model
+from trm_cli.models.families import create_network
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.schedule.clock import Clock
 
 MINI = Path(__file__).parents[1] / "configs" / "arch" / "multimodal_hesc_mini.yaml"
 CELLS_PER_SIDE, CELL = 8, 7
@@ -49,25 +49,21 @@ BATCH, HELD_OUT = 32, 256
 LEARNING_RATE = 1.0e-3
 
 
-class Values(NamedTuple):
-    """The annealed quantities of one update."""
-
-    expansion_penalty: float
-    q_temperature: float
-    epsilon: float
-    dqn_warmup: float
-
-    @classmethod
-    def at(cls, progress: float) -> Values:
-        """The shipped schedules, but for an EXPAND that stays dear enough to be worth saving; progress in 0 .. 1."""
-        half = min(1.0, 2 * progress)
-        return cls(0.005, 0.1**progress, 0.3 - 0.25 * half, min(1.0, 10 * progress))
+def clock_at(progress: float) -> Clock[float]:
+    """The shipped schedules, but for an EXPAND that stays dear enough to be worth saving; progress in 0 .. 1."""
+    half = min(1.0, 2 * progress)
+    return Clock(
+        expansion_penalty=0.005,
+        q_temperature=0.1**progress,
+        epsilon=0.3 - 0.25 * half,
+        dqn_warmup=min(1.0, 10 * progress),
+    )
 
 
 def make(settings: dict[str, object]) -> MultimodalHesc:
     """The shipped mini with some of its settings changed."""
-    fields = HescArch.model_validate(load_yaml(MINI).data | settings).model_dump(exclude={"name", "family"})
-    model = create_model("hesc", fields, vocab_size=272, seq_len=CELLS_PER_SIDE**2, num_puzzle_identifiers=1)
+    config = HescConfig.model_validate(load_yaml(MINI).data | settings)
+    model = create_network(config, vocab_size=272, seq_len=CELLS_PER_SIDE**2, num_puzzle_identifiers=1)
     assert isinstance(model, MultimodalHesc)
     return model
 
@@ -114,7 +110,7 @@ def train(updates: int, seed: int, settings: dict[str, object]) -> None:
     for update in range(updates):
         batch = batch_of(chance, BATCH, chance.integers(0, 2, BATCH))
         draws = torch.rand(BATCH, model.draws_per_row)
-        result = model(carry, batch, Values.at(update / updates), draws)
+        result = model(carry, batch, clock_at(update / updates), draws)
         carry = result.carry
         optimizer.zero_grad()
         (result.loss / BATCH).backward()

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.made_up import made_up_metadata
 from trm_cli.config.compose import compose
-from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.data.stream.records import TEXT
 from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.parameter_budget import arithmetic
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers.gated_mlp import swiglu_width
+from trm_cli.models.network import Network
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.hardware.machine import Machine
@@ -98,11 +98,11 @@ def _random_canvases(random: np.random.Generator, rows: int, cells: int) -> dict
     }
 
 
-def model_of(task: Task) -> nn.Module:
+def model_of(task: Task) -> Network:
     """A new network on the device, compiled where the task says so."""
     model = make_model(task.config, task.metadata, task.machine.precision.value).to(task.machine.torch_device)
     if task.machine.compile.value == "on":
-        model.compile_stacks()  # type: ignore[operator]
+        model.compile_stacks()
     return model
 
 
@@ -120,7 +120,7 @@ class Updates:
         step = self.state.step + 1
         batch = {name: self._copied(array) for name, array in self._rows.items()}
         rows = self._settings.global_batch_size
-        columns = int(self.state.model.draws_per_row)  # type: ignore[arg-type]
+        columns = int(self.state.model.draws_per_row)
         draws = self._copied(draws_of_rows(0, step, slice(0, rows), rows, columns))
         update(self.state, batch, draws, self._task.plan.values_at(step), self._settings)
         self.state.step = step
@@ -132,9 +132,9 @@ class Updates:
 def flops(task: Task, case: Case) -> float:
     """Matrix arithmetic of one update: 2 for each multiply-add, a backward counts twice its forward."""
     arch = task.config.arch.model_dump()
-    if isinstance(task.config.arch, HescArch):
-        settings = HescSettings(**task.config.arch.model_dump(exclude={"family", "name"}))
-        return task.config.global_batch_size * sum(arithmetic(settings, VOCAB_SIZE, case.length).training.values())
+    if isinstance(task.config.arch, HescConfig):
+        row = arithmetic(task.config.arch, VOCAB_SIZE, case.length)
+        return task.config.global_batch_size * sum(row.training.values())
     width, length = arch["hidden_size"], case.length + arch["puzzle_emb_len"]
     features = 3 * length * width * swiglu_width(width, arch["expansion"])
     tokens = (

@@ -32,10 +32,10 @@ def said(case: Case, way: Way) -> Said:
     model = model_of(task).train()
     device = task.machine.torch_device
     batch = {name: torch.from_numpy(array).to(device) for name, array in random_rows(case, _ROWS).items()}
-    draws = torch.full((_ROWS, int(model.draws_per_row)), 0.5, device=device)  # type: ignore[arg-type]
-    result = model(model.initial_carry(batch), batch, SETTLED, draws)  # type: ignore[operator]
+    draws = torch.full((_ROWS, int(model.draws_per_row)), 0.5, device=device)
+    result = model(model.initial_carry(batch), batch, SETTLED, draws)
     (result.loss * _SCALE).backward()
-    parts = [parameter.grad.reshape(-1) for parameter in model.trunk_parameters() if parameter.grad is not None]  # type: ignore[operator]
+    parts = [parameter.grad.reshape(-1) for parameter in model.trunk_parameters() if parameter.grad is not None]
     gradient = torch.cat(parts).float().cpu() / _SCALE
     return Said(result.outputs.logits.detach().float().cpu(), result.loss.detach().float().cpu(), gradient)
 

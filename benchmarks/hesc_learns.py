@@ -137,11 +137,10 @@ def byte_model_bits(dataset: Path, order: int, canvas_size: int) -> float:
 def canvas_of(run: Path) -> int:
     """Pixels of the canvas that a run was trained with."""
     from trm_cli.config.compose import load_run_config
-    from trm_cli.config.hesc_architecture import HescArch
 
-    arch = load_run_config(run / "config.yaml").config.arch
-    assert isinstance(arch, HescArch)
-    return arch.canvas_size
+    canvas = load_run_config(run / "config.yaml").config.canvas_size
+    assert canvas is not None
+    return canvas
 
 
 def evaluations(run: Path) -> list[dict[str, float]]:

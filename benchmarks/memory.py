@@ -90,11 +90,11 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
     model = make_model(config, task.metadata, machine.precision.value)
     if config.activation_checkpointing:
-        model.recompute_activations()  # type: ignore[operator]
+        model.recompute_activations()
     state = make_state(config, model, machine)
     batch = {field: torch.from_numpy(array) for field, array in task.blank(rows).items()}
     for _ in range(updates):
-        draws = torch.rand(rows, int(model.draws_per_row))  # type: ignore[arg-type]
+        draws = torch.rand(rows, int(model.draws_per_row))
         settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)
         update(state, batch, draws, task.plan.values_at(1), settings)
     return {"measured": peak() - before, "before": before}

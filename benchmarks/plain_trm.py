@@ -14,7 +14,10 @@ from torch import Tensor
 from trm_cli.models.layers import losses
 from trm_cli.models.layers.block import AttentionBlock, TokenMLPBlock
 from trm_cli.models.layers.outputs import Outputs
-from trm_cli.models.networks.trm import TRM
+from trm_cli.models.layers.stack import Stack
+from trm_cli.models.network import Network
+from trm_cli.models.networks.shared.token_network import TokenNetwork
+from trm_cli.models.networks.trm import TrmConfig
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -33,9 +36,9 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return (x * torch.cat((cos, cos), -1) + turned * torch.cat((sin, sin), -1)).to(x.dtype)
 
 
-def _attend(h: Tensor, block: AttentionBlock, model: TRM) -> Tensor:
+def _attend(h: Tensor, block: AttentionBlock, model: TokenNetwork) -> Tensor:
     rows, length, width = h.shape
-    heads = model.settings.num_heads
+    heads = model.config.num_heads
     q, k, v = F.linear(h, block.qkv.to(h.dtype)).view(rows, length, 3, heads, width // heads).unbind(2)
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
     if model.rope is not None:
@@ -44,9 +47,11 @@ def _attend(h: Tensor, block: AttentionBlock, model: TRM) -> Tensor:
     return F.linear(mixed.transpose(1, 2).reshape(rows, length, width), block.out.to(h.dtype))
 
 
-def _network(h: Tensor, injection: Tensor, model: TRM) -> Tensor:
+def _network(h: Tensor, injection: Tensor, model: TokenNetwork) -> Tensor:
     h = h + injection
-    for block in model.L_level.layers:
+    stack = model.get_submodule("L_level")
+    assert isinstance(stack, Stack)
+    for block in stack.layers:
         if isinstance(block, TokenMLPBlock):
             tokens = h.transpose(1, 2)
             h = _norm(tokens + _swiglu(tokens, block.token_gate_up, block.token_down)).transpose(1, 2)
@@ -57,20 +62,27 @@ def _network(h: Tensor, injection: Tensor, model: TRM) -> Tensor:
     return h
 
 
-def _round(z_H: Tensor, z_L: Tensor, x: Tensor, model: TRM) -> tuple[Tensor, Tensor]:
-    for _ in range(model.L_cycles):
+def _config(model: TokenNetwork) -> TrmConfig:
+    assert isinstance(model.config, TrmConfig)
+    return model.config
+
+
+def _round(z_H: Tensor, z_L: Tensor, x: Tensor, model: TokenNetwork) -> tuple[Tensor, Tensor]:
+    config = _config(model)
+    for _ in range(config.L_cycles):
         z_L = _network(z_L, z_H + x, model)
     return _network(z_H, z_L, model), z_L
 
 
-def plain_loss(model: TRM, z_H: Tensor, z_L: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def plain_loss(model: Network, z_H: Tensor, z_L: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """(loss, new z_H, new z_L) of one supervision step from the states [B, L, D]."""
-    x = model._embed(batch)
+    assert isinstance(model, TokenNetwork)
+    x, config = model._embed(batch), _config(model)
     with torch.no_grad():
-        for _ in range(model.H_cycles - 1):
+        for _ in range(config.H_cycles - 1):
             z_H, z_L = _round(z_H, z_L, x, model)
     z_H, z_L = _round(z_H, z_L, x, model)
-    logits = F.linear(z_H, model.lm_head.to(z_H.dtype))[:, model.settings.puzzle_tokens :]
+    logits = F.linear(z_H, model.lm_head.to(z_H.dtype))[:, model.config.puzzle_tokens :]
     q_halt, q_continue = model.q_head(z_H[:, 0])
     loss, _ = losses.step_losses(Outputs(logits, q_halt, q_continue), batch["labels"])
     return loss, z_H.detach(), z_L.detach()

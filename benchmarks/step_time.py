@@ -88,13 +88,16 @@ def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], 
     import torch
 
     from benchmarks.plain_trm import plain_loss
-    from trm_cli.models.networks.trm import TRM
+    from trm_cli.models.families import create_network
+    from trm_cli.models.networks.trm import TrmConfig
     from trm_cli.training.ema import EMA
     from trm_cli.training.optimizers.adam_atan2 import AdamATan2
     from trm_cli.training.optimizers.sign_sgd import SignSGD
 
     settings = {**SETTINGS, "mlp_t": variant == "mlp_t"}
-    model = TRM(**settings, vocab_size=VOCABULARY, seq_len=SEQUENCE, num_puzzle_identifiers=1, forward_dtype=dtype)
+    model = create_network(
+        TrmConfig(**settings), vocab_size=VOCABULARY, seq_len=SEQUENCE, num_puzzle_identifiers=1, forward_dtype=dtype
+    )
     if mode == "compiled":
         model.compile_stacks()
     elif mode == "recomputed":

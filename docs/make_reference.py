@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trm_cli.config.architectures import FAMILIES
 from trm_cli.config.schema import RunConfig
 from trm_cli.keys import Section, expectation, resume_class, unit
+from trm_cli.models.families import FAMILIES
 
 TARGET = Path(__file__).with_name("keys.md")
 

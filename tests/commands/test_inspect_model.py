@@ -12,14 +12,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from tests.hesc.making import TINY, VOCABULARY, make_batch, make_draws
+from tests.hesc.making import build, make_batch, make_draws
 from tests.hesc.test_sizes import SIZES
 from tests.models.cases import CASES
 from tests.models.cases import make_batch as make_tokens
 from tests.training.conftest import write_boards
 from trm_cli.app import create_app
 from trm_cli.errors import TrmError
-from trm_cli.models.components import components
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.measuring import measure
 from trm_cli.schedule.clock import SETTLED
@@ -73,7 +72,7 @@ def test_what_is_measured_of_tokens_is_what_an_update_does(name: str) -> None:
     # A fused kernel computes its scores twice; the processor's sum over a batch of products (mlp_t) is not counted.
     assert measured.update == pytest.approx(update, rel=0.15 if name == "mlp_t" else 0.02)
     assert measured.kept == pytest.approx(kept, rel=0.03)
-    parts = components(model, measured, rows=5, vocab_size=7, length=9)
+    parts = model.components(measured, 5)
     assert sum(part.parameters for part in parts) == sum(parameter.numel() for parameter in model.parameters())
     assert 5 * sum(part.forward for part in parts) == pytest.approx(forward, rel=1e-3)
     assert 5 * sum(part.training for part in parts) == pytest.approx(measured.update, rel=1e-3)
@@ -82,7 +81,7 @@ def test_what_is_measured_of_tokens_is_what_an_update_does(name: str) -> None:
 def test_what_is_measured_of_capsules_is_what_an_update_does() -> None:
     def make() -> MultimodalHesc:
         torch.manual_seed(0)
-        return MultimodalHesc(vocab_size=VOCABULARY, seq_len=16, num_puzzle_identifiers=3, **TINY)
+        return build()
 
     forward, update, kept = really(make(), make_batch())
     measured = measure(make().to("meta"), on_meta(make_batch()))

@@ -10,13 +10,13 @@ import pytest
 
 import trm_cli
 from trm_cli.config import registry
-from trm_cli.config.architectures import FAMILIES
 from trm_cli.config.catalogue import check_all
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import flat_values
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.keys import Section, expectation, resume_class
+from trm_cli.models.families import FAMILIES
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 
@@ -84,8 +84,6 @@ def _names_in(paths: object) -> set[str]:
                 names.add(node.arg)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 names.add(node.value)
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                names.add(node.target.id)
     return names
 
 

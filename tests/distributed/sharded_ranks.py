@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.training.runs import TINY_RUN, differing
 from trm_cli.config.compose import compose
-from trm_cli.models import create_model
+from trm_cli.models.families import create_network
+from trm_cli.models.network import Network
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.disk_space import checkpoint_bytes
@@ -42,13 +43,12 @@ CONFIG = compose(
 ).config
 
 
-def small_model() -> nn.Module:
+def small_model() -> Network:
     torch.manual_seed(0)
-    settings = {**CONFIG.arch.model_dump(exclude={"family", "name"}), "forward_dtype": "float32"}
-    return create_model(CONFIG.arch.family, settings, vocab_size=6, seq_len=16, num_puzzle_identifiers=5)
+    return create_network(CONFIG.arch, vocab_size=6, seq_len=16, num_puzzle_identifiers=5)
 
 
-def made(model: nn.Module, sharded: bool) -> TrainingState:
+def made(model: Network, sharded: bool) -> TrainingState:
     state = make_state(CONFIG, model, Machine.choose(CONFIG, 16))
     state.sharded = sharded
     return state
@@ -166,12 +166,11 @@ def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
 def sharded_half_precision(process_group: ProcessGroup) -> None:
     """Weights in parts are gathered, cast and updated as whole ones are, in a network of two stacks and look-aheads."""
     arch = compose("sudoku-4x4", ["arch=hrm", *(f"arch.{word}" for word in SMALL_HRM)]).config.arch
-    settings = {**arch.model_dump(exclude={"family", "name"}), "forward_dtype": "bfloat16"}
     shape = {"vocab_size": 6, "seq_len": 16, "num_puzzle_identifiers": 5}
 
-    def model() -> nn.Module:
+    def model() -> Network:
         torch.manual_seed(0)
-        return create_model(arch.family, settings, **shape)
+        return create_network(arch, **shape, forward_dtype="bfloat16")
 
     parts_model = model()
     shard(parts_model, count=2, device_type="cpu", precision="bfloat16")

@@ -15,13 +15,13 @@ from trm_cli.evaluation.protocol import Protocol
 from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.evaluation.starts import normal, start
 from trm_cli.evaluation.thinking import think, wholly_right
-from trm_cli.models.networks.token_network import PuzzleModel
+from trm_cli.models.networks.shared.token_network import TokenNetwork
 
 DEPTH = 9  # trained for 4
 ROWS = 24
 
 
-def by_hand(model: PuzzleModel, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def by_hand(model: TokenNetwork, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Answers [S, B, L], q_halt [S, B] and halting wishes [S, B], by a model that was told to go on for longer."""
     model.halt_max_steps = DEPTH + 1
     carry = model.initial_carry(batch)

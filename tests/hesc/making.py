@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED
 from trm_cli.schedule.clock import Clock
@@ -28,7 +29,17 @@ def Values(**changes: float) -> Clock[float]:
 
 def make(seed: int = 0, **changes: Any) -> MultimodalHesc:
     torch.manual_seed(seed)
-    return MultimodalHesc(vocab_size=VOCABULARY, seq_len=16, num_puzzle_identifiers=3, **(TINY | changes))
+    return build(**changes)
+
+
+def build(
+    kind: type[MultimodalHesc] = MultimodalHesc, *, seq_len: int = 16, forward_dtype: str = "float32", **changes: Any
+) -> MultimodalHesc:
+    """A network as the generator stands. Raises ValueError for settings that contradict each other."""
+    config = HescConfig(**(TINY | changes))
+    for name, sentence in config.conflicts():
+        raise ValueError(f"{name}: {sentence}")
+    return kind(config, vocab_size=VOCABULARY, seq_len=seq_len, num_puzzle_identifiers=3, forward_dtype=forward_dtype)
 
 
 def make_batch(rows: int = 6, seed: int = 0, length: int = 16) -> dict[str, Tensor]:

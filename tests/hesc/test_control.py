@@ -5,12 +5,12 @@ import torch
 
 from tests.hesc.making import TINY, Values
 from trm_cli.models.hesc import q_control
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.schedule.clock import Clock
 
-SETTINGS = HescSettings(**TINY)
+SETTINGS = HescConfig(**TINY)
 
 
 def transitions(first: int, count: int, size: int = 3) -> Transition:

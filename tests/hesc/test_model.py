@@ -5,10 +5,9 @@ import io
 import pytest
 import torch
 
-from tests.hesc.making import TINY, VOCABULARY, Run, Values, make, make_batch, make_draws
+from tests.hesc.making import TINY, Run, Values, build, make, make_batch, make_draws
 from trm_cli.models.hesc import parameter_budget
 from trm_cli.models.hesc.concepts import perplexity
-from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.q_control import Action
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
 from trm_cli.models.layers.carry import Carry
@@ -113,7 +112,7 @@ def test_the_answer_is_as_long_as_the_target():
 
 
 def test_tokens_ahead_are_predicted_where_text_can_be_and_only_in_training():
-    model = MultimodalHesc(vocab_size=VOCABULARY, seq_len=1024, num_puzzle_identifiers=3, **TINY)
+    model = build(seq_len=1024)
     batch = make_batch(rows=2, length=1024)
     further = model.advance(model.initial_carry(batch), batch, Values(), None)[1].thought.further
     assert [scores.shape[1] for scores in further] == [TEXT_PLACES - 1, TEXT_PLACES - 2]

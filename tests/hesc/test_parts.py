@@ -4,23 +4,23 @@ import pytest
 import torch
 
 from tests.hesc.making import TINY, VOCABULARY, make_batch
-from trm_cli.models.all_rows import OnlyRows
+from trm_cli.models.all_ranks import OnlyRank
 from trm_cli.models.hesc.capsules import CapsulePool
 from trm_cli.models.hesc.concepts import Concepts, perplexity, used
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.decoder import AnswerDecoder
 from trm_cli.models.hesc.memory import EpisodicMemory
 from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, balance, likeness
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
 from trm_cli.models.layers.rotary import Rope, rope_tables
 
-SETTINGS = HescSettings(**TINY)
+SETTINGS = HescConfig(**TINY)
 
 
 def planner(**changes: object) -> LatentPlanner:
     torch.manual_seed(0)
-    return LatentPlanner(HescSettings(**(TINY | changes)))
+    return LatentPlanner(HescConfig(**(TINY | changes)))
 
 
 def slots() -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,8 +113,8 @@ def test_a_solo_row_follows_one_path_and_evaluation_the_mixture():
 
 
 def test_balance_and_likeness_are_zero_where_paths_are_even_and_apart():
-    assert balance(torch.full((5, 4), 0.25), OnlyRows()).item() == pytest.approx(0.0, abs=1e-6)
-    assert balance(torch.eye(4)[:1], OnlyRows()) > 1
+    assert balance(torch.full((5, 4), 0.25), OnlyRank()).item() == pytest.approx(0.0, abs=1e-6)
+    assert balance(torch.eye(4)[:1], OnlyRank()) > 1
     apart = torch.eye(3)[None, :, None]
     assert likeness(apart).item() == pytest.approx(0.0, abs=1e-6)
     assert likeness(torch.ones(1, 3, 1, 3)).item() == pytest.approx(1.0)
@@ -126,7 +126,7 @@ def test_balance_and_likeness_are_zero_where_paths_are_even_and_apart():
 def test_mtp_is_causal():
     # Defect 24: a token later than i + k - 1 reached the state that predicts token i + k.
     torch.manual_seed(0)
-    model = FurtherTokens(HescSettings(**(TINY | {"mtp_num_depths": 3})))
+    model = FurtherTokens(HescConfig(**(TINY | {"mtp_num_depths": 3})))
     rope = Rope(*rope_tables(10, 16, 1e4))
     hidden, embedded = torch.randn(1, 10, 32), torch.randn(1, 10, 32)
     before = model(hidden, embedded, rope)

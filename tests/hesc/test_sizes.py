@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -9,36 +8,23 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.hesc.making import Values, make_batch
-from trm_cli.config.architectures import FAMILIES
-from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.sources.yaml_loader import load_yaml
-from trm_cli.models import create_model
+from trm_cli.models.families import create_network
 from trm_cli.models.hesc import parameter_budget
-from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.network import Network
 
 ARCHITECTURES = Path(__file__).parents[2] / "configs" / "arch"
 
 
-def settings(name: str) -> dict[str, object]:
-    """The fields of an architecture file with their defaults, as the model takes them."""
-    document = load_yaml(ARCHITECTURES / f"{name}.yaml")
-    return HescArch.model_validate(document.data).model_dump(exclude={"name", "family"})
+def config_of(name: str, **changes: object) -> HescConfig:
+    """An architecture file with its defaults, as the network takes it."""
+    return HescConfig.model_validate(load_yaml(ARCHITECTURES / f"{name}.yaml").data | changes)
 
 
-def on_meta(name: str, **changes: object) -> MultimodalHesc:
+def on_meta(name: str, **changes: object) -> Network:
     with torch.device("meta"):
-        fields = settings(name) | changes
-        model = create_model("hesc", fields, vocab_size=272, seq_len=64, num_puzzle_identifiers=1)
-    assert isinstance(model, MultimodalHesc)
-    return model
-
-
-def test_configuration_and_model_have_the_same_keys():
-    # Defect 1: keys of the file that nothing read.
-    assert FAMILIES["hesc"] is HescArch
-    of_model = {field.name for field in dataclasses.fields(HescSettings)} - {"forward_dtype"}
-    assert set(HescArch.model_fields) - {"name", "family"} == of_model
+        return create_network(config_of(name, **changes), vocab_size=272, seq_len=64, num_puzzle_identifiers=1)
 
 
 SIZES = {
@@ -122,22 +108,20 @@ def test_the_sizes_that_are_documented_are_the_real_ones(name):
 
 
 def test_arithmetic_falls_with_every_part_that_is_left_out():
-    fields = settings("multimodal_hesc_mini") | EVERY_PART
-    whole = sum(parameter_budget.arithmetic(HescSettings(**fields), 272, 64).training.values())
+    whole = on_meta("multimodal_hesc_mini", **EVERY_PART).counted_operations()
     for part in ("enable_latent_planning", "enable_expansion", "enable_mtp", "enable_reconstruction"):
-        assert (
-            sum(parameter_budget.arithmetic(HescSettings(**(fields | {part: False})), 272, 64).training.values())
-            < whole
-        )
+        less = on_meta("multimodal_hesc_mini", **(EVERY_PART | {part: False})).counted_operations()
+        assert less is not None and whole is not None and less < whole
 
 
 def test_arithmetic_is_what_the_matrix_products_do():
-    fields = settings("multimodal_hesc_mini") | EVERY_PART
     # Without contents: the counter does not know all that a processor multiplies by.
     model = on_meta("multimodal_hesc_mini", **EVERY_PART)
     batch = {name: value.to("meta") for name, value in make_batch(rows=4, length=64).items()}
     with FlopCounterMode(display=False) as counter:
         model(model.initial_carry(batch), batch, Values(), None)
     counted = counter.get_total_flops() / 4
-    predicted = sum(parameter_budget.arithmetic(HescSettings(**fields), 272, 64).forward.values())
+    predicted = sum(
+        parameter_budget.arithmetic(config_of("multimodal_hesc_mini", **EVERY_PART), 272, 64).forward.values()
+    )
     assert counted == pytest.approx(predicted, rel=0.1)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.models.reference_networks import Shape
-from trm_cli.models import create_model
-from trm_cli.models.networks.token_network import PuzzleModel
+from trm_cli.models.families import FAMILIES, create_network
+from trm_cli.models.networks.shared.token_network import TokenNetwork
 
 VOCABULARY, SEQUENCE, IDENTIFIERS = 7, 9, 5
 COMMON: dict[str, Any] = {
@@ -45,17 +45,17 @@ class Case:
     settings: dict[str, Any]
     seed: int = 3  # one with which some rows halt while others go on
 
-    def model(self, dtype: str = "float32") -> PuzzleModel:
+    def model(self, dtype: str = "float32") -> TokenNetwork:
         """Halting values are set apart from -5, so that rows halt at different steps."""
         torch.manual_seed(self.seed)
-        model = create_model(
-            self.family,
-            {**self.settings, "forward_dtype": dtype},
+        model = create_network(
+            FAMILIES[self.family].model_validate(self.settings),
             vocab_size=VOCABULARY,
             seq_len=SEQUENCE,
             num_puzzle_identifiers=IDENTIFIERS,
+            forward_dtype=dtype,
         )
-        assert isinstance(model, PuzzleModel)
+        assert isinstance(model, TokenNetwork)
         with torch.no_grad():
             model.q_head.weight.normal_(std=0.6)
             model.q_head.bias.copy_(torch.tensor([1.0, 0.1]))
@@ -103,7 +103,7 @@ CASES = {
     "single_continue": Case("trm", {**TRM, "latent": "single", "no_ACT_continue": False}),
     "six_continue": Case("trm", {**SIX, "no_ACT_continue": False}),
     "learned_positions": Case("trm", {**TRM, "pos_encodings": "learned"}),
-    "no_puzzle_tokens": Case("trm", {**TRM, "puzzle_emb_ndim": 0}, seed=5),
+    "no_puzzle_tokens": Case("trm", {**TRM, "puzzle_emb_ndim": 0, "puzzle_emb_len": 0}, seed=5),
     "hrm": Case("hrm", HRM),
     "transformer": Case("transformer", TRANSFORMER),
     "transformer_twice": Case("transformer", {**TRANSFORMER, "H_cycles": 2, "num_heads": 4}, seed=4),

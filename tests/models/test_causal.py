@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models.cases import CASES, SEQUENCE, TRM, VOCABULARY, Case, make_batch
-from trm_cli.config.architectures import TrmArch
 from trm_cli.models.kernels.attention import softmax_attention
 from trm_cli.models.layers.attention import scaled_dot_product
+from trm_cli.models.networks.trm import TrmConfig
 
 KINDS = {
     "two states": {},
@@ -77,6 +77,6 @@ def test_halting_is_judged_where_the_whole_row_is_seen() -> None:
 
 
 def test_an_mlp_over_positions_cannot_be_causal() -> None:
-    with pytest.raises(ValueError, match="causal needs attention"):
+    with pytest.raises(ValueError, match="mlp_t"):
         causal(mlp_t=True, pos_encodings="none").model()
-    assert [key for key, _ in TrmArch(causal=True, mlp_t=True).conflicts()] == ["causal"]
+    assert [key for key, _ in TrmConfig(causal=True, mlp_t=True).conflicts()] == ["causal"]

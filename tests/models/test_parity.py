@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.models import reference_networks as reference
 from tests.models.cases import CASES, Case, make_batch
-from trm_cli.models.networks.token_network import PuzzleModel
+from trm_cli.models.networks.shared.token_network import TokenNetwork
 from trm_cli.schedule.clock import SETTLED
 from trm_cli.training.ema import EMA
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
@@ -32,9 +32,9 @@ def _split(batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     return [{name: value[i] for name, value in batch.items()} for i in range(ROWS)]
 
 
-def _reference_start(model: PuzzleModel) -> tuple[dict[str, Tensor], reference.Rows]:
+def _reference_start(model: TokenNetwork) -> tuple[dict[str, Tensor], reference.Rows]:
     p = {name: value.detach().double().clone() for name, value in model.state_dict().items()}
-    z = {name: torch.zeros(()) for name in model.state_names}
+    z = {name: torch.zeros(()) for name in model.config.states}
     return p, reference.Rows([z] * ROWS, [0] * ROWS, [True] * ROWS, [{}] * ROWS)
 
 

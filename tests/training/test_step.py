@@ -88,7 +88,7 @@ class Metered(MultimodalHesc):
 
 def test_grids_and_texts_are_measured_apart() -> None:
     # Defect 31: half of these rows are texts, and no accuracy of the grids could exceed one half in the log.
-    model = Metered(vocab_size=making.VOCABULARY, seq_len=16, num_puzzle_identifiers=3, **making.TINY)
+    model = making.build(Metered)
     state, settings = state_of(model), StepSettings(6, None, micro_batch_size=4)
     for number in range(2 * model.halt_max_steps):
         batch, draws = making.make_batch(seed=number), making.make_draws(model, 6, number)

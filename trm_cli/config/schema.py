@@ -7,13 +7,21 @@ resolved config holds exactly one of the two, the other is null, so that the pla
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trm_cli.config.architectures import AnyArch
-from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.keys import Section, Whole, Word, Words, count, key, ratio
+from trm_cli.models.families import FAMILIES
+from trm_cli.models.network_config import NetworkConfig
+
+if TYPE_CHECKING:
+    Arch = NetworkConfig
+else:
+    #: The configuration of any family, told apart by `family:`.
+    Arch = Annotated[reduce(or_, FAMILIES.values()), Field(discriminator="family")]
 
 Curve = Literal["linear", "cosine", "exponential"]
 Threads = Annotated[Whole, Field(ge=1, le=4_096)]
@@ -30,7 +38,7 @@ class RunConfig(Section):
     }
 
     model: Word = key("vision-unified", "entry of configs/models/ that this run belongs to", resume="free")
-    arch: AnyArch
+    arch: Arch
 
     # What it reads. The dataset's fingerprint is checked on resume, wherever the directory has moved to.
     data_paths: Words = key(("datasets/vision_unified",), "dataset directories", resume="free")
@@ -133,7 +141,7 @@ class RunConfig(Section):
     @property
     def canvas_size(self) -> int | None:
         """Side in pixels of the canvas that the model reads; None for a model that reads tokens."""
-        return self.arch.canvas_size if isinstance(self.arch, HescArch) else None
+        return self.arch.canvas_side
 
     def conflicts(self) -> list[tuple[str, str]]:
         """A boundary needs a ratio or a step."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trm_cli.config.architectures import FAMILIES
 from trm_cli.config.registry import nearest
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.layers import Layer, Tree
@@ -14,6 +13,7 @@ from trm_cli.config.sources.scalars import describe
 from trm_cli.config.sources.yaml_loader import Key, dotted
 from trm_cli.errors import Problem
 from trm_cli.keys import Section, choices, expectation
+from trm_cli.models.families import FAMILIES
 
 
 def validate(tree: Tree, *, quiet_about_missing: bool = False) -> tuple[RunConfig | None, list[Problem]]:

@@ -20,7 +20,7 @@ from trm_cli.evaluation.starts import start
 from trm_cli.evaluation.thinking import Attempt, think
 
 if TYPE_CHECKING:
-    from torch import nn
+    from trm_cli.models.network import Network
 
 Data = PuzzleDataset | StreamDataset
 
@@ -46,7 +46,7 @@ def select(data: Data, limit: int | None, votes: int | None) -> NDArray[np.int64
 class Scorer:
     """Scores rows of one dataset with one model. ratings [puzzles]: the builder's, where it keeps any."""
 
-    model: nn.Module
+    model: Network
     data: Data
     device: torch.device
     protocol: Protocol
@@ -63,7 +63,7 @@ class Scorer:
         arrays = {name: torch.as_tensor(array).to(self.device) for name, array in batch.items() if name != "valid"}
         attempts = [self._attempt(arrays, wanted, restart) for restart in range(self.protocol.restarts)]
         real = {name: array[: len(places)] for name, array in batch.items() if name != "valid"}
-        columns = {"place": places, **columns_of(real[str(self.model.label_field)], attempts, keep=self.keep_answers)}
+        columns = {"place": places, **columns_of(real[self.model.label_field], attempts, keep=self.keep_answers)}
         return {**columns, **self._about(real, places)}
 
     def _attempt(self, batch: dict[str, torch.Tensor], places: NDArray[np.int64], restart: int) -> Attempt:

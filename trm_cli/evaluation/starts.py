@@ -15,24 +15,23 @@ from trm_cli.data import counter_rng
 from trm_cli.models.layers.carry import Carry
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from trm_cli.evaluation.protocol import Protocol
+    from trm_cli.models.network import Network
 
 
 def start(
-    model: nn.Module, batch: Mapping[str, Tensor], places: NDArray[np.int64], protocol: Protocol, restart: int
+    model: Network, batch: Mapping[str, Tensor], places: NDArray[np.int64], protocol: Protocol, restart: int
 ) -> Carry:
     """The carry before the first step of a batch whose rows stand at `places` [B] of the evaluation.
 
     Restart 0 is the start of training and of every published evaluation. A moved start adds noise [B, D] to every
     position alike: the trained start is one such vector too. It does not depend on the batch that the row is in.
     """
-    carry: Carry = model.initial_carry(batch)  # type: ignore[operator]
+    carry: Carry = model.initial_carry(batch)
     if restart == 0 or protocol.noise == 0:
         return carry
     moved = {}
-    initial: dict[str, Tensor] = model.initial_states()  # type: ignore[operator]
+    initial: dict[str, Tensor] = model.initial_states()
     for name, state in carry.z.items():
         noise = normal(protocol.seed, f"restart/{name}", (places, restart), state.shape[-1])
         vector = initial[name] + protocol.noise * torch.from_numpy(noise).to(state.device, initial[name].dtype)

@@ -18,7 +18,7 @@ from trm_cli.evaluation.scores.accuracy import IGNORED
 from trm_cli.models.layers.carry import Carry
 
 if TYPE_CHECKING:
-    from torch import nn
+    from trm_cli.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Attempt:
     right_after: NDArray[np.bool_]
 
 
-def think(model: nn.Module, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, early_halt: bool) -> Attempt:
+def think(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, early_halt: bool) -> Attempt:
     """Run up to `steps` supervision steps from `carry`, which may be more than the model was trained for.
 
     A row's numbers do not depend on the other rows of its batch, except that matrix products of another size may
     round the last bit another way.
     """
-    labels = batch[str(model.label_field)]
+    labels = batch[model.label_field]
     rows, device = labels.shape[0], labels.device
     answers = torch.zeros_like(labels, dtype=torch.int32)
     q_halt = torch.zeros(rows, device=device)
@@ -53,14 +53,14 @@ def think(model: nn.Module, batch: Mapping[str, Tensor], carry: Carry, *, steps:
     here = torch.arange(rows, device=device)
     present = dict(batch)
     for step in range(1, steps + 1):
-        carry, outputs = model.advance(carry, present)  # type: ignore[operator]
+        carry, outputs = model.advance(carry, present)
         # At the trained depth a carry asks for new rows; an evaluation has none to give.
         carry = replace(carry, halted=torch.zeros_like(carry.halted))
-        answer = model.answer(outputs)  # type: ignore[operator]
-        wants = model.wants_halt(outputs)  # type: ignore[operator]
+        answer = model.answer(outputs)
+        wants = model.wants_halt(outputs)
         answers[here], taken[here] = answer.int(), step
         q_halt[here] = sureness(outputs.q_halt)
-        right_after[here, step - 1 :] = wholly_right(answer, present[str(model.label_field)])[:, None]
+        right_after[here, step - 1 :] = wholly_right(answer, present[model.label_field])[:, None]
         halted_at[here] = torch.where((halted_at[here] == 0) & wants, step, halted_at[here])
         if early_halt and step < steps:
             stay = (~wants).nonzero()[:, 0]

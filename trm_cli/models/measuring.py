@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from trm_cli.models.cost import Measured
+from trm_cli.models.network import Network
 from trm_cli.schedule.clock import SETTLED
-
-
-@dataclass(frozen=True)
-class Measured:
-    """forward and update: floating-point operations of the matrix products of one update, without and with the backward
-    pass. modules: those of the forward pass by name of a module. kept: bytes that the forward pass leaves for the
-    backward pass, without the parameters; carry: bytes that go from one update to the next."""
-
-    forward: int
-    update: int
-    modules: Mapping[str, int]
-    kept: int
-    carry: int
 
 
 class _FusedAttention(TorchFunctionMode):
@@ -47,7 +35,7 @@ class _FusedAttention(TorchFunctionMode):
         return fused(q, k, v, bias, True, 0.0, options.get("is_causal", False))[0]
 
 
-def measure(model: nn.Module, batch: Mapping[str, Tensor]) -> Measured:
+def measure(model: Network, batch: Mapping[str, Tensor]) -> Measured:
     """Run one update of a model on a batch, both on the meta device."""
     own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, int] = {}
@@ -59,9 +47,9 @@ def measure(model: nn.Module, batch: Mapping[str, Tensor]) -> Measured:
         return tensor
 
     rows = next(iter(batch.values())).shape[0]
-    draws = torch.zeros(rows, int(model.draws_per_row), device="meta")  # type: ignore[arg-type]
+    draws = torch.zeros(rows, model.draws_per_row, device="meta")
     with _FusedAttention(), FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = model.train()(model.initial_carry(batch), batch, SETTLED, draws)  # type: ignore[operator]
+        result = model.train()(model.initial_carry(batch), batch, SETTLED, draws)
         forward = counter.get_total_flops()
         root = type(model).__name__ + "."
         modules = {

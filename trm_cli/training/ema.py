@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from trm_cli.models.network import Network
 from trm_cli.training.distributed.tensor_shards import local_tensors
-
-
-class HasTrunk(Protocol):
-    """A module that lists the parameters that are averaged."""
-
-    def trunk_parameters(self) -> Iterator[nn.Parameter]: ...  # noqa: D102
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...  # noqa: D102
 
 
 class EMA:
@@ -26,7 +18,7 @@ class EMA:
     Covers the trunk parameters alone: neither the puzzle table nor buffers are averaged.
     """
 
-    def __init__(self, model: HasTrunk, rate: float) -> None:
+    def __init__(self, model: Network, rate: float) -> None:
         if not 0 <= rate < 1:
             raise ValueError(f"The rate of the average must lie in [0, 1), not {rate}.")
         self.rate = rate
@@ -40,7 +32,7 @@ class EMA:
         torch._foreach_lerp_(shadow, present, 1 - self.rate)
 
     @contextmanager
-    def swapped(self, model: HasTrunk) -> Iterator[None]:
+    def swapped(self, model: Network) -> Iterator[None]:
         """Within the block `model` has the averaged weights; the raw ones are restored even after an error.
 
         The parameters stay the same tensors (optimizers and compiled code hold on to them); their values are exchanged
@@ -79,7 +71,7 @@ class EMA:
             self._shadow[name].copy_(value)
 
 
-def _named_trunk(model: HasTrunk) -> dict[str, nn.Parameter]:
+def _named_trunk(model: Network) -> dict[str, nn.Parameter]:
     """Trunk parameters by name, in the order of the model."""
     trunk = {id(parameter) for parameter in model.trunk_parameters()}
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in trunk}

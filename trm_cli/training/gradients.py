@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trm_cli.models.network import Network
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.distributed.tensor_shards import is_sharded, local_tensors
 
@@ -21,11 +22,11 @@ class Finite(NamedTuple):
     gradients: bool
 
 
-def gradient_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+def gradient_groups(model: Network) -> dict[str, list[nn.Parameter]]:
     """The parameter groups of the model. Raises AssertionError unless each trunk parameter is in exactly one."""
-    groups: dict[str, list[nn.Parameter]] = model.gradient_groups()  # type: ignore[operator]
+    groups: dict[str, list[nn.Parameter]] = model.gradient_groups()
     grouped = [id(parameter) for group in groups.values() for parameter in group]
-    trunk = {id(parameter) for parameter in model.trunk_parameters()}  # type: ignore[operator]
+    trunk = {id(parameter) for parameter in model.trunk_parameters()}
     assert len(grouped) == len(set(grouped)) and set(grouped) == trunk, "the groups must partition the trunk"
     return groups
 

@@ -175,7 +175,7 @@ class Loop:
     def _draws(self, step: int) -> Tensor:
         """All randomness of this process's rows [b, K]."""
         total = self.settings.step.global_batch_size
-        columns = int(self.state.model.draws_per_row)  # type: ignore[arg-type]
+        columns = int(self.state.model.draws_per_row)
         draws = draws_of_rows(self.settings.seed, step, self.process_group.rows(total), total, columns)
         return torch.from_numpy(draws).to(self.settings.device, non_blocking=True)
 
@@ -261,7 +261,7 @@ class Loop:
         if self.state.ema is None:
             yield
         else:
-            with self.state.ema.swapped(self.state.model):  # type: ignore[arg-type]
+            with self.state.ema.swapped(self.state.model):
                 yield
 
 

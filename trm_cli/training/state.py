@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError, first_line
 from trm_cli.models.layers.carry import Carry
+from trm_cli.models.network import Network
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
 from trm_cli.training.ema import EMA
 from trm_cli.training.optimizers.sign_sgd import SignSGD
@@ -25,7 +26,7 @@ from trm_cli.training.state_migration import STATE_FORMAT, migrate
 class TrainingState:
     """The state of a run after `step` updates. Everything else is a function of config, dataset and step."""
 
-    model: nn.Module
+    model: Network
     trunk_optimizer: Optimizer
     #: Sign-SGD has no state of its own: the table is part of the model.
     puzzle_optimizer: SignSGD | None
@@ -92,7 +93,7 @@ class TrainingState:
             if self.scaler and state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
         saved = state["carry"]
-        self.carry = None if saved is None else Carry.from_state_dict(saved).to(device, self.model.dtype)  # type: ignore[arg-type]
+        self.carry = None if saved is None else Carry.from_state_dict(saved).to(device, self.model.dtype)
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
         self.step = state["step"]
         self.evaluated_step = state["evaluated_step"]

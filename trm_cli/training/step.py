@@ -77,7 +77,7 @@ def update(
     """
     state.model.train()
     if state.carry is None:
-        state.carry = state.model.initial_carry(batch)  # type: ignore[operator]
+        state.carry = state.model.initial_carry(batch)
     before = state.carry
     computed = _compute(state, batch, draws, on_device(clock, draws.device), settings)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)

@@ -81,7 +81,7 @@ class Subject:
             "dataset": {"split": data.split, "fingerprint": data.fingerprint, "kind": data.metadata.kind},
             "protocol": {
                 **self.protocol.to_json(),
-                "trained_steps": int(trained.model.halt_max_steps),  # type: ignore[arg-type]
+                "trained_steps": int(trained.model.halt_max_steps),
                 "limit": self.wanted.limit,
                 "votes": self.votes,
                 "batch_size": self.batch_size,
@@ -155,7 +155,7 @@ def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
     from trm_cli.evaluation.protocol import Protocol
 
     return Protocol(
-        steps=wanted.steps or int(trained.model.halt_max_steps),  # type: ignore[arg-type]
+        steps=wanted.steps or int(trained.model.halt_max_steps),
         early_halt=wanted.early_halt,
         restarts=wanted.restarts,
         noise=wanted.noise,

@@ -56,7 +56,7 @@ def generate(request: GenerateRequest, on_text: Callable[[str], None] = lambda _
     tokens: list[int] = []
     pieces: list[str] = []
     try:
-        for token in write(trained.model, codec.labels, wish, device, request.steps):  # type: ignore[arg-type]
+        for token in write(trained.model, codec.labels, wish, device, request.steps):
             tokens.append(token)
             if token != EOS:
                 pieces.append(codec.piece(token))

@@ -59,10 +59,10 @@ def held_out_puzzle(trained: TrainedModel) -> list[int]:
     batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
     answers = []
     with torch.inference_mode():
-        carry = trained.model.initial_carry(batch)  # type: ignore[operator]
-        for _ in range(int(trained.model.halt_max_steps)):  # type: ignore[arg-type]
-            carry, outputs = trained.model.advance(carry, batch)  # type: ignore[operator]
-            answers.append(trained.model.answer(outputs))  # type: ignore[operator]
+        carry = trained.model.initial_carry(batch)
+        for _ in range(int(trained.model.halt_max_steps)):
+            carry, outputs = trained.model.advance(carry, batch)
+            answers.append(trained.model.answer(outputs))
     solved = valid & (answers[-1] == batch["labels"]).all(-1)
     changes = torch.stack([(one != answers[-1]).any(-1) for one in answers]).sum(0)
     chosen = int(torch.where(solved, changes, -1).argmax())

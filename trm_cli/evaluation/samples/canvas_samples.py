@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from trm_cli.data.arc.encoding import Grid
@@ -21,7 +20,7 @@ from trm_cli.data.text.codec import ByteCodec
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.evaluation.samples.text_generation import Wish, write
-from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.canvas_network import CanvasNetwork
 from trm_cli.models.layers.sampling import Sampling
 
 Said = NDArray[np.uint8] | str
@@ -43,19 +42,15 @@ def pair_row(given: Grid, wanted: Grid | None, canvas_size: int, length: int, id
         raise UsageError(str(error), hint="larger grids need a run with a larger arch.canvas_size") from error
 
 
-def continued_row(model: MultimodalHesc, text: str, length: int) -> Batch:
+def continued_row(network: CanvasNetwork, text: str, length: int) -> Batch:
     """A text on a canvas, with what the model itself writes after it as the target."""
     codec = ByteCodec(TextLabels(FIRST_BYTE, FIRST_CONTROL, True), ascii_only=True)
     prompt = codec.encode(text)
     wish = Wish(prompt, min(TEXT_TARGET, length), Sampling(), seed=0)
-    written = [token for token in write(model, codec.labels, wish, _device(model)) if token != EOS]
+    written = [token for token in write(network, codec.labels, wish, network.device) if token != EOS]
     shown = bytes(token - FIRST_BYTE for token in prompt)
     following = bytes(token - FIRST_BYTE for token in written)
-    return text_row(shown, CanvasSpec(model.settings.canvas_size), length, following)
-
-
-def _device(model: MultimodalHesc) -> torch.device:
-    return model.network.decoder.table.device
+    return text_row(shown, CanvasSpec(network.canvas_size), length, following)
 
 
 def identifier_of(task: str, data_paths: Sequence[str]) -> int:

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from trm_cli.data.puzzles.dataset import Batch
-from trm_cli.models.hesc.inference import StepTrace, think
-from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.canvas_network import CanvasNetwork, CapsuleStep
 from trm_cli.models.hesc.q_control import Action
 
 Numbers = NDArray[np.float32]
@@ -52,25 +51,21 @@ class Look:
         return found
 
 
-def look(model: MultimodalHesc, row: Batch, device: torch.device) -> Look:
+def look(network: CanvasNetwork, row: Batch, device: torch.device) -> Look:
     """Think one row (a batch of one, without `valid`) through to the last step."""
-    batch = {name: torch.as_tensor(value).to(device) for name, value in row.items()}
-    settings = model.settings
     with torch.inference_mode():
-        traces, _ = think(model, batch)
-        drawn = model.network.rasteriser(batch["canvas_kind"], batch["canvas"], batch.get("picture"))
-    side = settings.geometry.patches_per_side
-    maps = traces[0].maps[0].float().cpu().numpy().reshape(-1, side, side)
+        trace = network.trace({name: torch.as_tensor(value).to(device) for name, value in row.items()})
+    side, first = trace.patches_per_side, trace.steps[0]
     return Look(
-        pixels=drawn[0].permute(1, 2, 0).cpu().numpy(),
-        grid=(settings.capsule_rows, settings.capsule_columns),
-        maps=maps,
-        residual=_numbers(traces[0].residual) if settings.enable_expansion else None,
-        steps=tuple(_step(trace) for trace in traces),
+        pixels=trace.pixels[0].permute(1, 2, 0).cpu().numpy(),
+        grid=trace.grid,
+        maps=first.maps[0].float().cpu().numpy().reshape(-1, side, side),
+        residual=None if first.residual is None else _numbers(first.residual),
+        steps=tuple(_step(step) for step in trace.steps),
     )
 
 
-def _step(trace: StepTrace) -> LookStep:
+def _step(trace: CapsuleStep) -> LookStep:
     return LookStep(
         answer=trace.answer[0].cpu().numpy(),
         confidence=float(torch.sigmoid(trace.q_halt[0].float())),

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from trm_cli.data.puzzles.dataset import PuzzleDataset
 from trm_cli.evaluation.rows import Data
 from trm_cli.evaluation.scores.calibration import sigmoid
 from trm_cli.evaluation.thinking import sureness
+from trm_cli.models.network import Network
 
 EACH = 3
 
@@ -27,7 +27,7 @@ def chosen_places(places: NDArray[np.int64], right_after: NDArray[np.bool_], eac
     return np.concatenate([places[right][np.argsort(-wrong_steps, kind="stable")][:each], places[~right][:each]])
 
 
-def shown(model: nn.Module, data: Data, places: NDArray[np.int64], device: torch.device) -> list[dict[str, Any]]:
+def shown(model: Network, data: Data, places: NDArray[np.int64], device: torch.device) -> list[dict[str, Any]]:
     """The rows at `places`, thought again at full depth: input, label, and the answer after each step that changed it.
 
     Rows of tokens only: a canvas is not shown.
@@ -38,12 +38,12 @@ def shown(model: nn.Module, data: Data, places: NDArray[np.int64], device: torch
     arrays = {name: torch.as_tensor(array).to(device) for name, array in batch.items() if name != "valid"}
     answers, sure = [], []
     with torch.inference_mode():
-        carry = model.initial_carry(arrays)  # type: ignore[operator]
-        for _ in range(int(model.halt_max_steps)):  # type: ignore[arg-type]
-            carry, outputs = model.advance(carry, arrays)  # type: ignore[operator]
-            answers.append(model.answer(outputs).cpu().numpy())  # type: ignore[operator]
+        carry = model.initial_carry(arrays)
+        for _ in range(model.halt_max_steps):
+            carry, outputs = model.advance(carry, arrays)
+            answers.append(model.answer(outputs).cpu().numpy())
             sure.append(sigmoid(sureness(outputs.q_halt).cpu().numpy()))
-    labels = batch[str(model.label_field)]
+    labels = batch[model.label_field]
     return [
         {
             "place": int(place),

@@ -13,11 +13,10 @@ from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.canvas_rows import text_row
 from trm_cli.data.stream.vocabulary import EOS, PAD, TEXT_TARGET
 from trm_cli.data.text.labels import TextLabels
-from trm_cli.models.hesc.inference import continue_text
-from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.canvas_network import CanvasNetwork
 from trm_cli.models.layers.losses import log_stablemax_scores
 from trm_cli.models.layers.sampling import Sampling
-from trm_cli.models.networks.token_network import PuzzleModel
+from trm_cli.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Wish:
 
 
 def write(
-    model: MultimodalHesc | PuzzleModel, labels: TextLabels, wish: Wish, device: torch.device, steps: int | None = None
+    network: Network, labels: TextLabels, wish: Wish, device: torch.device, steps: int | None = None
 ) -> Iterator[int]:
     """Yield tokens until the end mark (which is yielded) or the count. steps: supervision steps of a model of tokens.
 
@@ -44,12 +43,13 @@ def write(
     speakable = torch.zeros(labels.stop, dtype=torch.bool)
     speakable[labels.first :] = True
     speakable[EOS] = True
-    if isinstance(model, MultimodalHesc):
-        tokens = _on_canvases(model, labels, wish, device, speakable)
+    canvas_network = network.as_canvas_network()
+    if canvas_network is not None:
+        tokens = _on_canvases(canvas_network, labels, wish, device, speakable)
     else:
-        if not model.settings.causal:
+        if not network.config.predicts_next_token:
             raise ValueError("The network looks ahead (causal: false): it cannot write what it has not seen.")
-        tokens = _in_rows(model, wish, device, speakable, steps or model.halt_max_steps)
+        tokens = _in_rows(network, wish, device, speakable, steps or network.halt_max_steps)
     for token in tokens:
         yield token
         if token == EOS:
@@ -57,14 +57,13 @@ def write(
 
 
 def _on_canvases(
-    model: MultimodalHesc, labels: TextLabels, wish: Wish, device: torch.device, speakable: Tensor
+    network: CanvasNetwork, labels: TextLabels, wish: Wish, device: torch.device, speakable: Tensor
 ) -> Iterator[int]:
     """As in training: the canvas shows the end of the text so far, and at most TEXT_TARGET tokens follow it."""
-    spec = CanvasSpec(model.settings.canvas_size)
-    vocabulary = model.network.decoder.table.shape[0]
-    allowed = torch.zeros(vocabulary, dtype=torch.bool, device=device)
+    spec = CanvasSpec(network.canvas_size)
+    allowed = torch.zeros(network.vocab_size, dtype=torch.bool, device=device)
     allowed[: len(speakable)] = speakable.to(device)
-    longest = min(TEXT_TARGET, model.network.decoder.cos.shape[0])
+    longest = min(TEXT_TARGET, network.seq_len)
     text = bytes(token - labels.first for token in wish.prompt)
     done = 0
     while done < wish.count:
@@ -72,15 +71,15 @@ def _on_canvases(
         draws = torch.tensor([[wish.draw(done + place) for place in range(count)]], device=device)
         row = text_row(text, spec, 1)
         batch = {name: torch.from_numpy(value).to(device) for name, value in row.items()}
-        for token in continue_text(model, batch, count, wish.sampling, draws, speakable=allowed):
+        for token in network.continue_text(batch, count, wish.sampling, draws, speakable=allowed):
             yield int(token)
             text += bytes([int(token) - labels.first]) if int(token) != EOS else b""
         done += count
 
 
-def _in_rows(model: PuzzleModel, wish: Wish, device: torch.device, speakable: Tensor, steps: int) -> Iterator[int]:
+def _in_rows(network: Network, wish: Wish, device: torch.device, speakable: Tensor, steps: int) -> Iterator[int]:
     """Each token after the longest row of what precedes it; a document begins after an end mark."""
-    length = model.settings.seq_len
+    length = network.seq_len
     tokens = list(wish.prompt) or [EOS]
     for place in range(wish.count):
         row = tokens[-length:]
@@ -88,9 +87,9 @@ def _in_rows(model: PuzzleModel, wish: Wish, device: torch.device, speakable: Te
         identifiers = torch.zeros(1, dtype=torch.int32, device=device)
         batch = {"inputs": inputs, "labels": torch.full_like(inputs, -100), "puzzle_identifiers": identifiers}
         with torch.inference_mode():
-            carry = model.initial_carry(batch)
+            carry = network.initial_carry(batch)
             for _ in range(steps):
-                carry, outputs = model.advance(carry, batch)
+                carry, outputs = network.advance(carry, batch)
             scores = log_stablemax_scores(outputs.logits[:, len(row) - 1].float())
         scores = scores.masked_fill(~speakable.to(device), -torch.inf)
         draw = torch.tensor([wish.draw(place)], device=device)

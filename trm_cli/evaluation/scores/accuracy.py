@@ -20,7 +20,8 @@ from trm_cli.data.text.labels import TextLabels
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
+
+    from trm_cli.models.network import Network
 
 IGNORED = -100
 #: Less than one puzzle in a million.
@@ -98,7 +99,7 @@ class _Sums:
 
 
 def evaluate(
-    model: nn.Module,
+    model: Network,
     batches: Iterable[dict[str, np.ndarray]],
     device: torch.device,
     *,
@@ -114,7 +115,7 @@ def evaluate(
     row that holds one is a row of text. total: adds up the sums of several processes that have a part of the rows each.
     """
     started = time.monotonic()
-    steps = steps or int(model.halt_max_steps)  # type: ignore[arg-type]
+    steps = steps or model.halt_max_steps
     puzzles, texts = _Sums(), _Sums()
     was_training = model.training
     model.eval()
@@ -135,14 +136,14 @@ def evaluate(
 
 
 def _score_batch(
-    model: nn.Module, batch: dict[str, Tensor], steps: int, puzzles: _Sums, texts: _Sums, text: TextLabels | None
+    model: Network, batch: dict[str, Tensor], steps: int, puzzles: _Sums, texts: _Sums, text: TextLabels | None
 ) -> None:
     valid = batch.pop("valid")
-    labels = batch[str(model.label_field)]
-    carry = model.initial_carry(batch)  # type: ignore[operator]
+    labels = batch[model.label_field]
+    carry = model.initial_carry(batch)
     for _ in range(steps):
-        carry, outputs = model.advance(carry, batch)  # type: ignore[operator]
-    answer = model.answer(outputs)  # type: ignore[operator]
+        carry, outputs = model.advance(carry, batch)
+    answer = model.answer(outputs)
     counted = labels != IGNORED
     tokens = counted.sum(-1)
     valid = valid & (tokens > 0)
@@ -155,7 +156,7 @@ def _score_batch(
     reading = is_text.any(-1)
     puzzles.add(valid & ~reading, right, tokens, sure)
     texts.add(valid & reading, right, tokens, sure)
-    texts.add_text(valid & reading, model.label_nats(outputs, labels), labels, is_text)  # type: ignore[operator]
+    texts.add_text(valid & reading, model.label_nats(outputs, labels), labels, is_text)
 
 
 def _accuracy(puzzles: _Sums, texts: _Sums, steps: int, text: TextLabels | None) -> Accuracy:

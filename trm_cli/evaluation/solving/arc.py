@@ -18,7 +18,7 @@ from trm_cli.evaluation.scores.arc_votes import Ballot, Candidate, grid_keys, gr
 from trm_cli.evaluation.solving.puzzle import answers_by_step
 
 if TYPE_CHECKING:
-    from torch import nn
+    from trm_cli.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def variants_of(name: str, identifiers: ArcIdentifiers, votes: int | None) -> ND
 class ArcSolver:
     """A model with what it takes to ask it about tasks; steps None: as trained."""
 
-    model: nn.Module
+    model: Network
     identifiers: ArcIdentifiers
     device: torch.device
     steps: int | None

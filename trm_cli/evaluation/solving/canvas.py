@@ -13,7 +13,7 @@ import torch
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.task import ArcTask
 from trm_cli.evaluation.samples.canvas_samples import grid_said, pair_row
-from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.canvas_network import CanvasNetwork
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CanvasAnswer:
 
 
 def solve_task(
-    model: MultimodalHesc,
+    model: CanvasNetwork,
     task: ArcTask,
     length: int,
     identifier: int,
@@ -52,7 +52,7 @@ def solve_task(
 
     Raises UsageError for a grid that is larger than the canvas.
     """
-    canvas = model.settings.canvas_size
+    canvas = model.canvas_size
     answers = []
     for given, wanted in task.tests:
         row = pair_row(given, None, canvas, length, identifier)

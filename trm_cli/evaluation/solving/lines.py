@@ -14,7 +14,7 @@ from trm_cli.errors import UsageError
 from trm_cli.evaluation.solving.puzzle import answers_by_step
 
 if TYPE_CHECKING:
-    from torch import nn
+    from trm_cli.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_lines(lines: Sequence[str], family: TextFamily) -> list[Line]:
 
 
 def solve_lines(
-    model: nn.Module,
+    model: Network,
     lines: Sequence[Line],
     family: TextFamily,
     device: torch.device,
@@ -67,7 +67,7 @@ def solve_lines(
 
 
 def _solve(
-    model: nn.Module, lines: Sequence[Line], family: TextFamily, device: torch.device, steps: int | None
+    model: Network, lines: Sequence[Line], family: TextFamily, device: torch.device, steps: int | None
 ) -> list[Answer]:
     puzzles = [line.tokens or () for line in lines]
     identifiers = np.zeros(len(lines), dtype=np.int32)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import nn
+    from trm_cli.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Thought:
 
 
 def solve(
-    model: nn.Module,
+    model: Network,
     tokens: Sequence[int],
     device: torch.device,
     *,
@@ -40,7 +40,7 @@ def solve(
 
 
 def answers_by_step(
-    model: nn.Module,
+    model: Network,
     tokens: NDArray[np.integer],
     identifiers: NDArray[np.integer],
     device: torch.device,
@@ -58,12 +58,12 @@ def answers_by_step(
         "puzzle_identifiers": torch.as_tensor(identifiers.astype(np.int32)).to(device),
     }
     model.eval()
-    carry = model.initial_carry(batch)  # type: ignore[operator]
-    for _ in range(steps or int(model.halt_max_steps)):  # type: ignore[arg-type]
+    carry = model.initial_carry(batch)
+    for _ in range(steps or model.halt_max_steps):
         with torch.inference_mode():
-            carry, outputs = model.advance(carry, batch)  # type: ignore[operator]
+            carry, outputs = model.advance(carry, batch)
             # At the trained depth a carry asks for new rows; here the same rows go on.
             carry = replace(carry, halted=torch.zeros_like(carry.halted))
-            answers = model.answer(outputs).int().cpu().numpy()  # type: ignore[operator]
+            answers = model.answer(outputs).int().cpu().numpy()
             confidence = torch.sigmoid(outputs.q_halt.float()).cpu().numpy()
         yield answers, confidence

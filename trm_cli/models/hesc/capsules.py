@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trm_cli.models.hesc.blocks import Attention, Linear
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.initialization import embedding_parameter, truncated_normal_
 from trm_cli.models.layers.norm import rms_norm
 
@@ -77,11 +77,11 @@ def part_distances(rows: int, columns: int, patches_per_side: int, lookers: int)
     return total.permute(2, 3, 0, 1, 4, 5).reshape(lookers, rows * columns, -1).float()
 
 
-def slot_leaning(settings: HescSettings, places_per_side: int, strength: float) -> Tensor:
+def slot_leaning(config: HescConfig, places_per_side: int, strength: float) -> Tensor:
     """Log-odds with which a place of a square canvas [places] looks at capsules and children of its own region:
     [places, K + children], 0 in the own region and negative elsewhere."""
-    distances = region_distances(settings.capsule_rows, settings.capsule_columns, places_per_side).T
-    children = settings.children_per_capsule if settings.enable_expansion else 0
+    distances = region_distances(config.capsule_rows, config.capsule_columns, places_per_side).T
+    children = config.children_per_capsule if config.enable_expansion else 0
     return -strength * torch.cat((distances, distances.repeat_interleave(children, 1)), 1)
 
 
@@ -100,27 +100,27 @@ class CapsulePool(nn.Module):
     #: [K, checksum_dim]: the running mean of the detail of each capsule.
     usual_detail: Tensor
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width, count, geometry = settings.hidden_size, settings.num_capsules, settings.geometry
-        self.children_per_capsule = settings.children_per_capsule
+        width, count, geometry = config.hidden_size, config.num_capsules, config.geometry
+        self.children_per_capsule = config.children_per_capsule
         self.queries = embedding_parameter(count, width)
-        distances = region_distances(settings.capsule_rows, settings.capsule_columns, geometry.patches_per_side)
-        grid = settings.capsule_rows, settings.capsule_columns, geometry.patches_per_side
-        self.leaning = nn.Parameter(-LEANING * distances - DIVISION * part_distances(*grid, settings.num_heads))
-        self.attention = Attention(width, settings.num_heads)
-        self.has_children = settings.enable_expansion
+        distances = region_distances(config.capsule_rows, config.capsule_columns, geometry.patches_per_side)
+        grid = config.capsule_rows, config.capsule_columns, geometry.patches_per_side
+        self.leaning = nn.Parameter(-LEANING * distances - DIVISION * part_distances(*grid, config.num_heads))
+        self.attention = Attention(width, config.num_heads)
+        self.has_children = config.enable_expansion
         if self.has_children:
             self.child_queries = embedding_parameter(self.children_per_capsule, width)
             self.signature = nn.Sequential(
-                Linear(width, width // 8, bias=0.0), nn.GELU(), Linear(width // 8, settings.checksum_dim, bias=0.0)
+                Linear(width, width // 8, bias=0.0), nn.GELU(), Linear(width // 8, config.checksum_dim, bias=0.0)
             )
             parts = part_distances(*grid, self.children_per_capsule).transpose(0, 1).flatten(0, 1)
             outside = (distances > 0).repeat_interleave(self.children_per_capsule, 0)
             self.register_buffer("inside", (-DIVISION * parts).masked_fill(outside, -math.inf), persistent=False)
-            projection = torch.empty(settings.checksum_dim, self.children_per_capsule * width)
+            projection = torch.empty(config.checksum_dim, self.children_per_capsule * width)
             self.register_buffer("projection", truncated_normal_(projection, projection.shape[1] ** -0.5))
-            self.register_buffer("usual_detail", torch.zeros(count, settings.checksum_dim))
+            self.register_buffer("usual_detail", torch.zeros(count, config.checksum_dim))
 
     def _sketches(self, features: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Features [B, P, D] -> sketches [B, K, D] and maps [B, K, P] averaged over heads, float32."""
@@ -182,15 +182,15 @@ class PixelHead(nn.Module):
 
     leaning: Tensor
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width = settings.hidden_size
-        self.scale = settings.vq_dim**-0.5
-        self.query = Linear(width, settings.vq_dim)
-        self.key = Linear(width, settings.vq_dim)
-        self.places = embedding_parameter(settings.geometry.patches, width)
-        self.pixels = Linear(width, settings.geometry.patch_pixels, bias=0.0)
-        leaning = slot_leaning(settings, settings.geometry.patches_per_side, LEANING)
+        width = config.hidden_size
+        self.scale = config.vq_dim**-0.5
+        self.query = Linear(width, config.vq_dim)
+        self.key = Linear(width, config.vq_dim)
+        self.places = embedding_parameter(config.geometry.patches, width)
+        self.pixels = Linear(width, config.geometry.patch_pixels, bias=0.0)
+        leaning = slot_leaning(config, config.geometry.patches_per_side, LEANING)
         self.register_buffer("leaning", leaning, persistent=False)
 
     def forward(self, positions: Tensor, slots: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 
 _SMOOTHING = 1e-5
 _DEAD_BELOW = 0.01
@@ -41,12 +41,12 @@ class Concepts(nn.Module):
     sums: Tensor
     seeded: Tensor
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        size, dim = settings.vq_codes, settings.vq_dim
-        self.decay = settings.vq_decay
-        self.encode = Linear(settings.hidden_size, dim)
-        self.decode = Linear(dim, settings.hidden_size)
+        size, dim = config.vq_codes, config.vq_dim
+        self.decay = config.vq_decay
+        self.encode = Linear(config.hidden_size, dim)
+        self.decode = Linear(dim, config.hidden_size)
         book = functional.normalize(torch.randn(size, dim), dim=-1)
         self.register_buffer("book", book)
         self.register_buffer("counts", torch.ones(size))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from trm_cli.models.hesc import vocabulary
 from trm_cli.models.hesc.blocks import ReadingBlock
 from trm_cli.models.hesc.capsules import LEANING, slot_leaning
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.geometry import TEXT
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers.initialization import embedding_parameter
 from trm_cli.models.layers.norm import rms_norm
 from trm_cli.models.layers.rotary import Rope, rope_tables
@@ -40,9 +40,9 @@ class AnswerDecoder(nn.Module):
     sin: Tensor
     leaning: Tensor
 
-    def __init__(self, settings: HescSettings, vocab_size: int, seq_len: int) -> None:
+    def __init__(self, config: HescConfig, vocab_size: int, seq_len: int) -> None:
         super().__init__()
-        width, side = settings.hidden_size, settings.geometry.cells_per_side
+        width, side = config.hidden_size, config.geometry.cells_per_side
         if vocab_size < vocabulary.MINIMUM_VOCABULARY:
             raise ValueError(
                 f"vocab_size is {vocab_size}; colours, bytes and controls need {vocabulary.MINIMUM_VOCABULARY}."
@@ -51,18 +51,17 @@ class AnswerDecoder(nn.Module):
         # A place of its own for every cell: a sum of a row and a column could not pick one cell out of a capsule that
         # holds several of both before the layers above have learnt to multiply the two. And the sum as well: a rule
         # that holds for a whole column (mirror) would have to be found by each of its cells alone.
-        self.places = embedding_parameter(settings.geometry.cells, width)
+        self.places = embedding_parameter(config.geometry.cells, width)
         self.rows, self.columns = embedding_parameter(side, width), embedding_parameter(side, width)
         self.blocks = nn.ModuleList(
-            ReadingBlock(width, settings.num_heads, settings.expansion, reads=True)
-            for _ in range(settings.decoder_layers)
+            ReadingBlock(width, config.num_heads, config.expansion, reads=True) for _ in range(config.decoder_layers)
         )
         # Half of the heads look for what a cell needs in the capsules of its own place first, the others anywhere.
-        own = slot_leaning(settings, side, LEANING)
-        places = torch.nn.functional.pad(own, (settings.num_registers, 0), value=-LEANING)
-        heads = torch.arange(settings.num_heads) % 2 == 0
+        own = slot_leaning(config, side, LEANING)
+        places = torch.nn.functional.pad(own, (config.num_registers, 0), value=-LEANING)
+        heads = torch.arange(config.num_heads) % 2 == 0
         self.register_buffer("leaning", heads[:, None, None] * places, persistent=False)
-        rope = rope_tables(max(seq_len, 1), width // settings.num_heads, settings.rope_theta)
+        rope = rope_tables(max(seq_len, 1), width // config.num_heads, config.rope_theta)
         self.register_buffer("cos", rope.cos, persistent=False)
         self.register_buffer("sin", rope.sin, persistent=False)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import Linear, RecursiveStack
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.initialization import embedding_parameter
 from trm_cli.models.layers.norm import rms_norm
 
@@ -20,15 +20,15 @@ class PatchStem(nn.Module):
     rectified features do, from the first update on.
     """
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        self.size = settings.cell_size
-        self.side = settings.patch_size // self.size
+        self.size = config.cell_size
+        self.side = config.patch_size // self.size
         self.cell = Linear(3 * self.size**2, CELL_FEATURES, bias=0.0)
         if self.cell.bias is not None:
             # Thresholds spread over the range of the features; all at 0 would leave half of the colours in a row.
             nn.init.uniform_(self.cell.bias, -1.0, 1.0)
-        self.patch = Linear(self.side**2 * CELL_FEATURES, settings.hidden_size)
+        self.patch = Linear(self.side**2 * CELL_FEATURES, config.hidden_size)
 
     def forward(self, patches: Tensor) -> Tensor:
         """[B, P, 3 * patch * patch], channel by channel and row by row -> [B, P, D]."""
@@ -42,14 +42,14 @@ class PatchStem(nn.Module):
 class PatchEncoder(nn.Module):
     """x <- stack(x, E), `encoder_cycles` times, where E are the embedded patches: the whole pass has a gradient."""
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width, geometry = settings.hidden_size, settings.geometry
-        self.cycles = settings.encoder_cycles
-        self.stem = PatchStem(settings)
+        width, geometry = config.hidden_size, config.geometry
+        self.cycles = config.encoder_cycles
+        self.stem = PatchStem(config)
         self.rows = embedding_parameter(geometry.patches_per_side, width)
         self.columns = embedding_parameter(geometry.patches_per_side, width)
-        self.stack = RecursiveStack(settings.encoder_layers, width, settings.num_heads, settings.expansion)
+        self.stack = RecursiveStack(config.encoder_layers, width, config.num_heads, config.expansion)
 
     def positions(self) -> Tensor:
         """Row plus column embedding of every patch, of unit size: [P, D]."""

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from trm_cli.models.canvas_network import CapsuleStep, CapsuleTrace
 from trm_cli.models.hesc.geometry import TEXT
-from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
 from trm_cli.models.layers.sampling import Sampling
 
-
-@dataclass(frozen=True)
-class StepTrace:
-    """One step of thinking, for people to look at; float32 on the model's device unless noted.
-
-    answer int64 [B, T]; q_halt [B]: logit that the answer is right; maps [B, K, P]: where each capsule looks (sum 1
-    over the patches, row by row); residual [B, K]: what each sketch has lost; opened bool [B, K]: whose children were
-    visible; path_shares [B, paths] and gate [B] of the planner, or None; q [B, 3] and action int64 [B] by the order
-    of Action.
-    """
-
-    answer: Tensor
-    q_halt: Tensor
-    maps: Tensor
-    residual: Tensor
-    opened: Tensor
-    path_shares: Tensor | None
-    gate: Tensor | None
-    q: Tensor | None
-    action: Tensor
+if TYPE_CHECKING:
+    from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
 
 
-def _trace(model: MultimodalHesc, outputs: HescOutputs) -> StepTrace:
+def _step(model: MultimodalHesc, outputs: HescOutputs) -> CapsuleStep:
     assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
     thought = outputs.thought
-    return StepTrace(
+    return CapsuleStep(
         answer=model.answer(outputs),
         q_halt=outputs.q_halt,
         maps=thought.capsules.maps,
-        residual=thought.capsules.residual,
+        residual=thought.capsules.residual if model.config.enable_expansion else None,
         opened=outputs.opened,
         path_shares=None if thought.plan is None else thought.plan.shares,
         gate=None if thought.plan is None else thought.plan.gate,
@@ -51,13 +33,26 @@ def _trace(model: MultimodalHesc, outputs: HescOutputs) -> StepTrace:
 
 
 @torch.no_grad()
-def think(model: MultimodalHesc, batch: Mapping[str, Tensor]) -> tuple[list[StepTrace], HescOutputs]:
+def think(model: MultimodalHesc, batch: Mapping[str, Tensor]) -> tuple[list[CapsuleStep], HescOutputs]:
     """All steps of a batch as in evaluation, and the outputs of the last one."""
     carry, traces = model.initial_carry(batch), []
     for _ in range(model.halt_max_steps):
         carry, outputs = model.advance(carry, batch)
-        traces.append(_trace(model, outputs))
+        traces.append(_step(model, outputs))
     return traces, outputs
+
+
+@torch.no_grad()
+def trace(model: MultimodalHesc, batch: Mapping[str, Tensor]) -> CapsuleTrace:
+    """See `CanvasNetwork`."""
+    steps, _ = think(model, batch)
+    config = model.config
+    return CapsuleTrace(
+        pixels=model.network.rasteriser(batch["canvas_kind"], batch["canvas"], batch.get("picture")),
+        grid=(config.capsule_rows, config.capsule_columns),
+        patches_per_side=config.geometry.patches_per_side,
+        steps=tuple(steps),
+    )
 
 
 def continue_text(

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trm_cli.models.all_rows import AllRows
+from trm_cli.models.all_ranks import AllRanks
 from trm_cli.models.hesc import planner
 from trm_cli.models.hesc.capsules import map_overlap
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.geometry import TEXT
 from trm_cli.models.hesc.network import Thought
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers.losses import IGNORED_LABEL, correct_tokens, per_row_mean
 
 
@@ -50,9 +50,7 @@ def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor
     return total / max(1, len(thought.further))
 
 
-def _planner_terms(
-    settings: HescSettings, plan: planner.Plan, verdict: Verdict, all_ranks: AllRows
-) -> dict[str, Tensor]:
+def _planner_terms(config: HescConfig, plan: planner.Plan, verdict: Verdict, all_ranks: AllRanks) -> dict[str, Tensor]:
     """The value of what was followed tells whether the row came out right; paths are used alike and think apart."""
     rows = float(verdict.right.shape[0])
     followed = (plan.weights.detach() * plan.values).sum(-1)
@@ -60,19 +58,19 @@ def _planner_terms(
         followed, verdict.right.float(), weight=verdict.has_label.float(), reduction="sum"
     )
     return {
-        "planner_value_loss": settings.planner_value_loss_weight * value,
-        "planner_balance_loss": settings.planner_balance_loss_weight * planner.balance(plan.shares, all_ranks) * rows,
-        "planner_diversity_loss": settings.planner_diversity_loss_weight * planner.likeness(plan.thoughts).sum(),
+        "planner_value_loss": config.planner_value_loss_weight * value,
+        "planner_balance_loss": config.planner_balance_loss_weight * planner.balance(plan.shares, all_ranks) * rows,
+        "planner_diversity_loss": config.planner_diversity_loss_weight * planner.likeness(plan.thoughts).sum(),
     }
 
 
 def loss_terms(
-    settings: HescSettings,
+    config: HescConfig,
     thought: Thought,
     verdict: Verdict,
     target: Tensor,
     target_kind: Tensor,
-    all_ranks: AllRows,
+    all_ranks: AllRanks,
 ) -> dict[str, Tensor]:
     """Name -> weighted sum over rows, 0-dim, with graph. Parts that are left out have no term.
 
@@ -85,21 +83,21 @@ def loss_terms(
     terms = {
         "grid_loss": (verdict.nats * ~is_text).sum(),
         "text_loss": (verdict.nats * is_text).sum(),
-        "q_halt_loss": settings.halt_loss_weight * halting,
-        "map_diversity_loss": settings.map_diversity_loss_weight * map_overlap(thought.capsules.maps).sum(),
+        "q_halt_loss": config.halt_loss_weight * halting,
+        "map_diversity_loss": config.map_diversity_loss_weight * map_overlap(thought.capsules.maps).sum(),
     }
     if thought.capsules.children is not None:
         residual = thought.capsules.residual.mean(-1).sum()
-        terms["checksum_loss"] = settings.checksum_loss_weight * residual
+        terms["checksum_loss"] = config.checksum_loss_weight * residual
     if thought.drawn:
         # Squared: the median of a canvas, which an absolute error asks for, is blank paper.
         errors = [(drawn - thought.patches).square().mean((1, 2)).sum() for drawn in thought.drawn]
         mean = torch.stack(errors).mean()
-        terms["reconstruction_loss"] = settings.reconstruction_loss_weight * mean
+        terms["reconstruction_loss"] = config.reconstruction_loss_weight * mean
     if thought.coding is not None:
-        terms["vq_loss"] = settings.vq_loss_weight * thought.coding.commitment.sum()
+        terms["vq_loss"] = config.vq_loss_weight * thought.coding.commitment.sum()
     if thought.further:
-        terms["mtp_loss"] = settings.mtp_loss_weight * _further_tokens(thought, target, is_text).sum()
+        terms["mtp_loss"] = config.mtp_loss_weight * _further_tokens(thought, target, is_text).sum()
     if thought.plan is not None:
-        terms |= _planner_terms(settings, thought.plan, verdict, all_ranks)
+        terms |= _planner_terms(config, thought.plan, verdict, all_ranks)
     return terms

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.norm import rms_norm
 
 _SHARPNESS = 10.0
@@ -26,10 +26,10 @@ class EpisodicMemory(nn.Module):
     contents: Tensor
     priorities: Tensor
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width, dim, capacity = settings.hidden_size, settings.memory_key_dim, settings.memory_capacity
-        self.top_k = min(settings.memory_top_k, capacity)
+        width, dim, capacity = config.hidden_size, config.memory_key_dim, config.memory_capacity
+        self.top_k = min(config.memory_top_k, capacity)
         self.query = Linear(width, dim)
         self.out = Linear(width, width)
         self.gate = nn.Parameter(torch.full((1,), -1.0))

@@ -14,18 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trm_cli.models.all_rows import AllRows, OnlyRows
-from trm_cli.models.hesc import losses, metrics, parameter_budget, q_control
+from trm_cli.models.all_ranks import AllRanks, OnlyRank
+from trm_cli.models.canvas_network import CanvasNetwork, CapsuleTrace
+from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
+from trm_cli.models.hesc import inference, losses, metrics, parameter_budget, q_control
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import HescNetwork, Thought
 from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import expand
 from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.models.layers.losses import softmax_cross_entropy
 from trm_cli.models.layers.outputs import Outputs, StepResult
-from trm_cli.models.numerics import forward_dtype_named
+from trm_cli.models.layers.sampling import Sampling
 from trm_cli.schedule.clock import SETTLED, Clock
 
 # What the first draws of a row decide; the rest choose what is replayed.
@@ -44,63 +46,68 @@ class HescOutputs(Outputs):
     opened: Tensor | None = None
 
 
-class MultimodalHesc(nn.Module):
+class MultimodalHesc(CanvasNetwork):
     """Hierarchical Expandable Semantic Capsules: one recursive model for grids, text and pictures.
 
     Batch: canvas_kind [B] (0 grid, 1 text, 2 picture), canvas uint8 [B, C], target int32 [B, T] (-100: not asked),
     target_kind [B] (0 grid, 1 text), puzzle_identifiers int32 [B], and optionally picture uint8 [B, 3, h, w].
     """
 
-    def __init__(self, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, **settings: Any) -> None:
-        super().__init__()
-        self.settings = HescSettings(**settings)
-        self.dtype = forward_dtype_named(self.settings.forward_dtype)
-        self.halt_max_steps = self.settings.halt_max_steps
-        self.network = HescNetwork(self.settings, vocab_size, seq_len)
-        self.puzzle_embedding: nn.Embedding | None = None
-        if self.settings.puzzle_emb_ndim:
-            rows, width = num_puzzle_identifiers, self.settings.puzzle_emb_ndim
-            self.puzzle_embedding = nn.Embedding(rows, width, _weight=torch.zeros(rows, width), sparse=True)
+    config: HescConfig
+    label_field = "target"
+
+    def __init__(
+        self, config: HescConfig, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, forward_dtype: str
+    ) -> None:
+        super().__init__(config, vocab_size=vocab_size, seq_len=seq_len, forward_dtype=forward_dtype)
+        self.network = HescNetwork(config, vocab_size, seq_len)
+        self.puzzle_embedding = self.new_puzzle_table(num_puzzle_identifiers)
         self.q_network: QNetwork | None = None
         self.replay: ReplayBuffer | None = None
         self.draws_per_row = _FIRST_REPLAY_DRAW
-        self._all: AllRows = OnlyRows()
-        if self.settings.enable_dqn:
-            self.q_network = QNetwork(self.settings)
-            self.replay = ReplayBuffer(self.settings.replay_capacity, self.q_network.state_size, len(Action))
-            self.draws_per_row += self.settings.replay_samples_per_row
+        self._all: AllRanks = OnlyRank()
+        if self.config.enable_dqn:
+            self.q_network = QNetwork(self.config)
+            self.replay = ReplayBuffer(self.config.replay_capacity, self.q_network.state_size, len(Action))
+            self.draws_per_row += self.config.replay_samples_per_row
 
-    #: The batch field that holds what should be answered.
-    label_field = "target"
+    @property
+    def positions(self) -> int:
+        """The slots of the working set."""
+        return self.config.num_slots
 
-    def share_rows(self, rows: AllRows) -> None:
-        """Learn from the rows of all processes what is learnt from a whole batch."""
-        self._all = rows
+    @property
+    def canvas_size(self) -> int:
+        """See `CanvasNetwork`."""
+        return self.config.canvas_size
+
+    def as_canvas_network(self) -> CanvasNetwork:
+        """This one."""
+        return self
+
+    def share_rows(self, ranks: AllRanks) -> None:
+        """See `Network`: replay, concepts, memory and the balance of paths are learnt from a whole batch."""
+        self._all = ranks
 
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
         """The trunk by component: each has its own size of gradient, and is measured and clipped by itself."""
         return {name: group for name, group in parameter_budget.clipping_groups(self).items() if name != "puzzle"}
 
     def recompute_activations(self) -> None:
-        """Keep only the input of each call in the recursion for the backward pass, and run the call again there."""
+        """See `Network`."""
         self.network.recursion.recompute = True
 
     def compile_stacks(self, **options: Any) -> None:
-        """Hand the recursion, where most of the arithmetic is, to torch.compile; options as for torch.compile."""
+        """See `Network`."""
         self.network.recursion.compile(**options)
 
-    def trunk_parameters(self) -> Iterator[nn.Parameter]:
-        """All but the puzzle table."""
-        table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight
-        return (parameter for parameter in self.parameters() if parameter is not table)
-
     def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
-        """All rows halted, everything zero: the first step fills every row."""
+        """See `Network`."""
         canvas = batch["canvas"]
         rows, device = canvas.shape[0], canvas.device
-        shape = (rows, self.settings.num_slots, self.settings.hidden_size)
+        shape = (rows, self.config.num_slots, self.config.hidden_size)
         z = {name: torch.zeros(shape, dtype=self.dtype, device=device) for name in ("z_H", "z_L")}
-        extra = {"opened": torch.zeros(rows, self.settings.num_capsules, dtype=torch.bool, device=device)}
+        extra = {"opened": torch.zeros(rows, self.config.num_capsules, dtype=torch.bool, device=device)}
         if self.q_network is not None:
             extra["q_state"] = torch.zeros(rows, self.q_network.state_size, device=device)
             extra["action"] = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -141,12 +148,12 @@ class MultimodalHesc(nn.Module):
         opened = carry.extra["opened"] & ~fresh[:, None]
         thought = self._think(carry, opened, draws)
         steps = carry.steps + 1
-        valid = q_control.valid_actions(self.settings, steps, opened)
+        valid = q_control.valid_actions(self.config, steps, opened)
         extra = {"opened": opened}
         q = None
         if self.q_network is not None:
             state = q_control.state_features(
-                self.settings,
+                self.config,
                 thought.z_H[:, 0],
                 carry.z["z_H"][:, 0],
                 thought.log_probs,
@@ -158,7 +165,7 @@ class MultimodalHesc(nn.Module):
             extra["q_state"] = state
         with torch.no_grad():
             hidden_error = thought.capsules.residual.masked_fill(opened, 0.0).amax(-1)
-            wants_expand = (hidden_error > self.settings.expand_threshold) & valid[:, Action.EXPAND]
+            wants_expand = (hidden_error > self.config.expand_threshold) & valid[:, Action.EXPAND]
             policy = None if draws is None else draws[:, _POLICY_DRAWS]
             action = q_control.choose(q, thought.q_halt > 0, wants_expand, valid, clock, policy)
             extra["opened"] = expand(opened, thought.capsules.residual, action == Action.EXPAND)
@@ -178,8 +185,8 @@ class MultimodalHesc(nn.Module):
 
     def _price(self, action: Tensor, clock: Clock[Tensor | float]) -> dict[str, Tensor]:
         """The cost part of the reward of `action` [B]; what the step gains is known one step later."""
-        penalty = self.settings.children_per_capsule * torch.as_tensor(clock.expansion_penalty, device=action.device)
-        cost = self.settings.reward_step_cost + (action == Action.EXPAND) * penalty
+        penalty = self.config.children_per_capsule * torch.as_tensor(clock.expansion_penalty, device=action.device)
+        cost = self.config.reward_step_cost + (action == Action.EXPAND) * penalty
         zero = torch.zeros(action.shape[0], device=action.device)
         return {
             "action": action,
@@ -190,7 +197,11 @@ class MultimodalHesc(nn.Module):
         }
 
     def forward(
-        self, carry: Carry, batch: Mapping[str, Tensor], clock: Clock[Tensor | float], draws: Tensor | None
+        self,
+        carry: Carry,
+        batch: Mapping[str, Tensor],
+        clock: Clock[Tensor | float] = SETTLED,
+        draws: Tensor | None = None,
     ) -> StepResult:
         """One supervision step with its losses; in training (draws given) replay, concepts and memory move as well."""
         before = carry
@@ -198,8 +209,8 @@ class MultimodalHesc(nn.Module):
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
         verdict = losses.judge(thought, target)
-        all_ranks = OnlyRows() if draws is None else self._all
-        terms = losses.loss_terms(self.settings, thought, verdict, target, kind, all_ranks)
+        all_ranks = OnlyRank() if draws is None else self._all
+        terms = losses.loss_terms(self.config, thought, verdict, target, kind, all_ranks)
         if self.q_network is not None:
             carry = self._remember_verdict(carry, verdict)
             if draws is not None:
@@ -217,11 +228,11 @@ class MultimodalHesc(nn.Module):
         return outputs.logits.argmax(-1)
 
     def wants_halt(self, outputs: Outputs) -> Tensor:
-        """Which rows the halting head would stop with this answer, bool [B]."""
+        """See `Network`."""
         return outputs.q_halt > 0
 
     def initial_states(self) -> dict[str, Tensor]:
-        """What each carried state starts from, [D] by name."""
+        """See `Network`."""
         recursion = self.network.recursion
         return {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start}
 
@@ -229,10 +240,53 @@ class MultimodalHesc(nn.Module):
         """What each label [B, T] costs under the model's law, in nats: float32 [B, T], 0 where it is ignored."""
         return softmax_cross_entropy(outputs.logits, labels)
 
+    def trace(self, batch: Mapping[str, Tensor]) -> CapsuleTrace:
+        """See `CanvasNetwork`."""
+        return inference.trace(self, batch)
+
+    def continue_text(
+        self,
+        batch: Mapping[str, Tensor],
+        count: int,
+        sampling: Sampling,
+        draws: Tensor | None = None,
+        *,
+        speakable: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """See `CanvasNetwork`."""
+        return inference.continue_text(self, batch, count, sampling, draws, speakable=speakable)
+
+    # --- What it costs ---
+
+    def blank_batch(self, rows: int, device: torch.device | str) -> dict[str, Tensor]:
+        """See `Network`; without pictures."""
+        kind = torch.zeros(rows, dtype=torch.int32, device=device)
+        return {
+            "canvas_kind": kind,
+            "canvas": torch.zeros(rows, self.config.geometry.cells, dtype=torch.uint8, device=device),
+            "target": torch.zeros(rows, self.seq_len, dtype=torch.int32, device=device),
+            "target_kind": kind,
+            "puzzle_identifiers": kind,
+        }
+
+    def components(self, measured: Measured, rows: int) -> list[Component]:  # noqa: ARG002 - counted, not measured
+        """See `Network`."""
+        row = parameter_budget.arithmetic(self.config, self.vocab_size, self.seq_len)
+        return [
+            Component(
+                PUZZLE_TABLE if name == "puzzle" else name, count, row.forward.get(name, 0), row.training.get(name, 0)
+            )
+            for name, count in parameter_budget.parameter_counts(self).items()
+        ]
+
+    def counted_operations(self) -> int:
+        """See `Network`."""
+        return sum(parameter_budget.arithmetic(self.config, self.vocab_size, self.seq_len).training.values())
+
     # --- What is learnt from what happened ---
 
     def _remember_verdict(self, carry: Carry, verdict: Verdict) -> Carry:
-        pay = torch.where(verdict.right, self.settings.reward_correct, self.settings.reward_incorrect)
+        pay = torch.where(verdict.right, self.config.reward_correct, self.config.reward_incorrect)
         extra = carry.extra | {"halt_reward": pay, "accuracy": verdict.share.float(), "learns": verdict.has_label}
         return replace(carry, extra=extra)
 
@@ -243,7 +297,7 @@ class MultimodalHesc(nn.Module):
         """
         assert self.replay is not None
         old, new = before.extra, after.extra
-        valid = q_control.valid_actions(self.settings, after.steps, opened)
+        valid = q_control.valid_actions(self.config, after.steps, opened)
         gain = new["accuracy"] - old["accuracy"]
         led_here = Transition(
             state=old["q_state"],
@@ -270,17 +324,17 @@ class MultimodalHesc(nn.Module):
     def _td_term(self, clock: Clock[Tensor | float], draws: Tensor) -> Tensor:
         """TD loss of a sample, as a sum over rows; nothing during warm-up or while the replay is too small."""
         assert self.replay is not None and self.q_network is not None
-        settings = self.settings
-        self.q_network.follow(settings.dqn_tau)
+        config = self.config
+        self.q_network.follow(config.dqn_tau)
         (all_ranks,) = self._all.gather((draws[:, _FIRST_REPLAY_DRAW:].contiguous(),))
-        recent = int(settings.replay_recent_fraction * all_ranks.numel())
-        places = self.replay.places(all_ranks.flatten(), recent, settings.replay_recent_window)
+        recent = int(config.replay_recent_fraction * all_ranks.numel())
+        places = self.replay.places(all_ranks.flatten(), recent, config.replay_recent_window)
         batch = self.replay.at(places.view(all_ranks.shape)[self._all.rows(len(all_ranks))].flatten())
-        ready = (self.replay.size() >= settings.replay_min_size) & (
+        ready = (self.replay.size() >= config.replay_min_size) & (
             torch.as_tensor(clock.dqn_warmup, device=draws.device) >= 1.0
         )
-        weight = settings.td_loss_weight * draws.shape[0] * ready
-        return weight * q_control.td_loss(self.q_network, batch, settings.dqn_gamma)
+        weight = config.td_loss_weight * draws.shape[0] * ready
+        return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
 
     def _store(self, thought: Thought, verdict: Verdict, carry: Carry, draws: Tensor) -> Tensor | None:
         """Move the concept book and the usual detail; keep the states of rows that ended right, worth more the fewer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import Linear, ReadingBlock
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.norm import rms_norm
 from trm_cli.models.layers.rotary import Rope
 
@@ -20,12 +20,12 @@ class FurtherTokens(nn.Module):
     answering.
     """
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width, count = settings.hidden_size, settings.mtp_num_depths - 1
+        width, count = config.hidden_size, config.mtp_num_depths - 1
         self.joins = nn.ModuleList(Linear(width, width) for _ in range(count))
         self.blocks = nn.ModuleList(
-            ReadingBlock(width, settings.num_heads, settings.expansion, reads=False) for _ in range(count)
+            ReadingBlock(width, config.num_heads, config.expansion, reads=False) for _ in range(count)
         )
 
     def forward(self, hidden: Tensor, embedded: Tensor, rope: Rope) -> list[Tensor]:

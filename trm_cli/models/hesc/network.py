@@ -12,6 +12,7 @@ from trm_cli.models.hesc import vocabulary
 from trm_cli.models.hesc.blocks import Linear
 from trm_cli.models.hesc.capsules import CapsulePool, Capsules, PixelHead
 from trm_cli.models.hesc.concepts import Coding, Concepts
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.decoder import AnswerDecoder
 from trm_cli.models.hesc.encoder import PatchEncoder
 from trm_cli.models.hesc.memory import EpisodicMemory
@@ -19,7 +20,6 @@ from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.planner import LatentPlanner, Plan
 from trm_cli.models.hesc.rasteriser import Rasteriser
 from trm_cli.models.hesc.recursion import Recursion
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.working_set import WorkingSet
 
 _HALT_BIAS = -5.0
@@ -53,25 +53,25 @@ class Thought:
 
 
 class HescNetwork(nn.Module):
-    """The parts and how they are joined. `enable_*` settings leave parts out, parameters and all."""
+    """The parts and how they are joined. `enable_*` keys leave parts out, parameters and all."""
 
     may_say: Tensor
 
-    def __init__(self, settings: HescSettings, vocab_size: int, seq_len: int) -> None:
+    def __init__(self, config: HescConfig, vocab_size: int, seq_len: int) -> None:
         super().__init__()
-        self.settings = settings
-        self.rasteriser = Rasteriser(settings.geometry)
-        self.encoder = PatchEncoder(settings)
-        self.capsules = CapsulePool(settings)
-        self.pixel_head = PixelHead(settings) if settings.enable_reconstruction else None
-        self.concepts = Concepts(settings) if settings.enable_vq else None
-        self.memory = EpisodicMemory(settings) if settings.enable_memory else None
-        self.working_set = WorkingSet(settings)
-        self.recursion = Recursion(settings)
-        self.planner = LatentPlanner(settings) if settings.enable_latent_planning else None
-        self.halt_head = Linear(settings.hidden_size, 1, bias=_HALT_BIAS, std=0.0)
-        self.decoder = AnswerDecoder(settings, vocab_size, seq_len)
-        self.mtp = FurtherTokens(settings) if settings.enable_mtp else None
+        self.config = config
+        self.rasteriser = Rasteriser(config.geometry)
+        self.encoder = PatchEncoder(config)
+        self.capsules = CapsulePool(config)
+        self.pixel_head = PixelHead(config) if config.enable_reconstruction else None
+        self.concepts = Concepts(config) if config.enable_vq else None
+        self.memory = EpisodicMemory(config) if config.enable_memory else None
+        self.working_set = WorkingSet(config)
+        self.recursion = Recursion(config)
+        self.planner = LatentPlanner(config) if config.enable_latent_planning else None
+        self.halt_head = Linear(config.hidden_size, 1, bias=_HALT_BIAS, std=0.0)
+        self.decoder = AnswerDecoder(config, vocab_size, seq_len)
+        self.mtp = FurtherTokens(config) if config.enable_mtp else None
         # A grid holds no letters and a text no colours: what a row cannot say takes no part in its softmax.
         colours = torch.arange(vocab_size)
         is_colour = (colours >= vocabulary.FIRST_COLOUR) & (colours < vocabulary.FIRST_BYTE)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.encoder import CELL_FEATURES
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.hesc.vocabulary import TEXT_PLACES
 from trm_cli.models.layers.gated_mlp import swiglu_width
 
@@ -76,12 +76,12 @@ class Arithmetic:
     training: dict[str, int]
 
 
-def arithmetic(settings: HescSettings, vocab_size: int, target_length: int) -> Arithmetic:
+def arithmetic(config: HescConfig, vocab_size: int, target_length: int) -> Arithmetic:
     """Count one step of one row whose target has `target_length` tokens."""
-    width, patches, slots = settings.hidden_size, settings.geometry.patches, settings.num_slots
-    mlp = 3 * width * swiglu_width(width, settings.expansion)
-    capsules = settings.num_capsules + settings.num_children
-    cells_of_patch = (settings.patch_size // settings.cell_size) ** 2
+    width, patches, slots = config.hidden_size, config.geometry.patches, config.num_slots
+    mlp = 3 * width * swiglu_width(width, config.expansion)
+    capsules = config.num_capsules + config.num_children
+    cells_of_patch = (config.patch_size // config.cell_size) ** 2
 
     def block(length: int) -> int:
         return 2 * length * (4 * width * width + mlp) + 4 * length * length * width
@@ -90,26 +90,26 @@ def arithmetic(settings: HescSettings, vocab_size: int, target_length: int) -> A
         return 4 * width * width * (queries + context) + 4 * queries * context * width
 
     forward = {
-        "encoder": 2 * patches * CELL_FEATURES * (settings.geometry.patch_pixels + cells_of_patch * width)
-        + settings.encoder_cycles * settings.encoder_layers * block(patches),
+        "encoder": 2 * patches * CELL_FEATURES * (config.geometry.patch_pixels + cells_of_patch * width)
+        + config.encoder_cycles * config.encoder_layers * block(patches),
         "capsules": cross(capsules, patches),
     }
-    cycle = (settings.L_cycles + 1) * settings.L_layers * block(slots)
-    if settings.enable_reconstruction:
-        per_reading = 2 * patches * width * settings.geometry.patch_pixels + 4 * patches * capsules * width
-        forward["reconstruction"] = per_reading * (2 if settings.enable_expansion else 1)
-    if settings.enable_latent_planning:
-        tokens = settings.latent_planning_paths * settings.latent_planning_depth
-        think = settings.latent_planning_layers * (2 * tokens * (4 * width * width + mlp) + 4 * slots * width * width)
-        forward["planner"] = think + 4 * settings.latent_planning_paths * width * width + 2 * slots * width * width
-    forward["decoder"] = 2 * target_length * vocab_size * width + settings.decoder_layers * (
+    cycle = (config.L_cycles + 1) * config.L_layers * block(slots)
+    if config.enable_reconstruction:
+        per_reading = 2 * patches * width * config.geometry.patch_pixels + 4 * patches * capsules * width
+        forward["reconstruction"] = per_reading * (2 if config.enable_expansion else 1)
+    if config.enable_latent_planning:
+        tokens = config.latent_planning_paths * config.latent_planning_depth
+        think = config.latent_planning_layers * (2 * tokens * (4 * width * width + mlp) + 4 * slots * width * width)
+        forward["planner"] = think + 4 * config.latent_planning_paths * width * width + 2 * slots * width * width
+    forward["decoder"] = 2 * target_length * vocab_size * width + config.decoder_layers * (
         block(target_length) + cross(target_length, slots) + 2 * target_length * width * width
     )
-    if settings.enable_mtp:
+    if config.enable_mtp:
         ahead = min(target_length, TEXT_PLACES)
         depth = block(ahead) + 2 * ahead * width * (width + vocab_size)
-        forward["mtp"] = (settings.mtp_num_depths - 1) * depth
+        forward["mtp"] = (config.mtp_num_depths - 1) * depth
     training = {name: 3 * operations for name, operations in forward.items()}
-    forward["core"] = settings.H_cycles * cycle
-    training["core"] = (settings.H_cycles - 1) * cycle + 3 * cycle
+    forward["core"] = config.H_cycles * cycle
+    training["core"] = (config.H_cycles - 1) * cycle + 3 * cycle
     return Arithmetic(forward, training)

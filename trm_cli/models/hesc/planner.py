@@ -14,9 +14,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from trm_cli.models.all_rows import AllRows
+from trm_cli.models.all_ranks import AllRanks
 from trm_cli.models.hesc.blocks import Attention, Linear, SwiGLU
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter
 from trm_cli.models.layers.norm import rms_norm
 
@@ -72,19 +72,19 @@ class LatentPlanner(nn.Module):
     The last map starts at zero: an untrained planner changes nothing.
     """
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width, paths = settings.hidden_size, settings.latent_planning_paths
+        width, paths = config.hidden_size, config.latent_planning_paths
         self.paths, self.depth, self.solo_ratio = (
             paths,
-            settings.latent_planning_depth,
-            settings.latent_planning_solo_ratio,
+            config.latent_planning_depth,
+            config.latent_planning_solo_ratio,
         )
         self.starts = embedding_parameter(paths, width)
         self.path_in = nn.Parameter(torch.stack([linear_parameter(width, width).data for _ in range(paths)]))
         self.path_out = nn.Parameter(torch.zeros(paths, width, width))
         self.blocks = nn.ModuleList(
-            ThoughtBlock(width, settings.num_heads, settings.expansion) for _ in range(settings.latent_planning_layers)
+            ThoughtBlock(width, config.num_heads, config.expansion) for _ in range(config.latent_planning_layers)
         )
         self.value = nn.Sequential(Linear(width, width // 2, bias=0.0), nn.GELU(), Linear(width // 2, 1, bias=0.0))
         self.gate = nn.Sequential(Linear(width, width // 4, bias=0.0), nn.GELU(), Linear(width // 4, 1, bias=-2.0))
@@ -135,7 +135,7 @@ class LatentPlanner(nn.Module):
         return z_H + added, Plan(values, shares, weights, thoughts, gate, change)
 
 
-def balance(shares: Tensor, all_ranks: AllRows) -> Tensor:
+def balance(shares: Tensor, all_ranks: AllRanks) -> Tensor:
     """KL of the batch's mean share of each path from the uniform law: [B, P] -> 0-dim, 0 when paths are used alike.
 
     The mean is that of the rows of all processes; gradients reach one's own rows, as large as if they were all.

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.replay import Transition
-from trm_cli.models.hesc.settings import HescSettings
 from trm_cli.models.layers.initialization import linear_parameter
 from trm_cli.schedule.clock import Clock
 
@@ -37,9 +37,9 @@ def _values(state: Tensor, hidden: Tensor, hidden_bias: Tensor, value: Tensor, v
 class QNetwork(nn.Module):
     """(D + 7) -> hidden -> one value per action, with a slowly following copy in buffers."""
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        size, wide = settings.hidden_size + EXTRA_FEATURES, settings.q_hidden_dim
+        size, wide = config.hidden_size + EXTRA_FEATURES, config.q_hidden_dim
         self.state_size = size
         self.hidden = linear_parameter(wide, size)
         self.hidden_bias = nn.Parameter(torch.zeros(wide))
@@ -65,7 +65,7 @@ class QNetwork(nn.Module):
 
 
 def state_features(
-    settings: HescSettings,
+    config: HescConfig,
     token: Tensor,
     before: Tensor,
     log_probs: Tensor,
@@ -84,7 +84,7 @@ def state_features(
     sure = log_probs.amax(-1).exp()
     hidden_error = residual.detach().float().masked_fill(opened, 0.0)
     extra = (
-        steps.float() / settings.halt_max_steps,
+        steps.float() / config.halt_max_steps,
         still,
         sure.mean(-1),
         sure.amin(-1),
@@ -95,13 +95,13 @@ def state_features(
     return torch.cat((functional.normalize(token, dim=-1), torch.stack(extra, -1)), -1)
 
 
-def valid_actions(settings: HescSettings, steps: Tensor, opened: Tensor) -> Tensor:
+def valid_actions(config: HescConfig, steps: Tensor, opened: Tensor) -> Tensor:
     """Which actions exist after `steps` [B] with capsules opened bool [B, K]: bool [B, 3].
 
     At the last step only HALT; EXPAND while a capsule is closed.
     """
-    going = steps < settings.halt_max_steps
-    closed = going & ~opened.all(1) if settings.enable_expansion else torch.zeros_like(going)
+    going = steps < config.halt_max_steps
+    closed = going & ~opened.all(1) if config.enable_expansion else torch.zeros_like(going)
     return torch.stack((going, torch.ones_like(going), closed), 1)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import RecursiveStack
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.initialization import truncated_normal_
 from trm_cli.models.layers.stack import recomputed
 
@@ -21,14 +21,14 @@ class Recursion(nn.Module):
     z_H_start: Tensor
     z_L_start: Tensor
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        self.H_cycles, self.L_cycles = settings.H_cycles, settings.L_cycles
+        self.H_cycles, self.L_cycles = config.H_cycles, config.L_cycles
         #: Trade a second forward pass of each call with a gradient for the memory of its activations.
         self.recompute = False
-        self.stack = RecursiveStack(settings.L_layers, settings.hidden_size, settings.num_heads, settings.expansion)
-        self.register_buffer("z_H_start", truncated_normal_(torch.empty(settings.hidden_size), _START))
-        self.register_buffer("z_L_start", truncated_normal_(torch.empty(settings.hidden_size), _START))
+        self.stack = RecursiveStack(config.L_layers, config.hidden_size, config.num_heads, config.expansion)
+        self.register_buffer("z_H_start", truncated_normal_(torch.empty(config.hidden_size), _START))
+        self.register_buffer("z_L_start", truncated_normal_(torch.empty(config.hidden_size), _START))
 
     def _cycle(self, z_H: Tensor, z_L: Tensor, injection: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         for _ in range(self.L_cycles):

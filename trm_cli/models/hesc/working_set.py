@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.models.hesc.capsules import Capsules
-from trm_cli.models.hesc.settings import HescSettings
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.initialization import embedding_parameter
 from trm_cli.models.layers.norm import rms_norm
 
@@ -19,12 +19,12 @@ _CANVAS_KINDS, _TARGET_KINDS = 3, 2
 class WorkingSet(nn.Module):
     """Lays out what the recursion sees: [registers | capsules | children of capsule 0, of capsule 1, ...]."""
 
-    def __init__(self, settings: HescSettings) -> None:
+    def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width = settings.hidden_size
-        self.num_registers, self.num_capsules = settings.num_registers, settings.num_capsules
-        self.children_per_capsule = settings.children_per_capsule if settings.enable_expansion else 0
-        self.slots = embedding_parameter(settings.num_slots, width)
+        width = config.hidden_size
+        self.num_registers, self.num_capsules = config.num_registers, config.num_capsules
+        self.children_per_capsule = config.children_per_capsule if config.enable_expansion else 0
+        self.slots = embedding_parameter(config.num_slots, width)
         self.roles = embedding_parameter(_CANVAS_KINDS * _TARGET_KINDS, width)
 
     def forward(

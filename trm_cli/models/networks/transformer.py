@@ -2,64 +2,41 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
-from trm_cli.models.networks.token_network import PuzzleModel, PuzzleModelSettings, States, Weights
+from trm_cli.keys import Whole, count, key
+from trm_cli.models.networks.shared.token_config import TokenConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trm_cli.models.networks.shared.token_config import NoGrad, Stacks, States
 
 
-class Transformer(PuzzleModel):
+class TransformerConfig(TokenConfig):
     """H_cycles calls (published: 1) of an `H_layers` deep stack `H_level` per step; halting and its training as in HRM.
 
     The input is added before each call, and the gradient goes through all of them.
     The head width is hidden_size // num_heads: 12 heads of a width of 512 are 42 wide.
     """
 
-    def __init__(
-        self,
-        *,
-        H_cycles: int,
-        H_layers: int,
-        hidden_size: int,
-        num_heads: int,
-        expansion: float,
-        pos_encodings: str,
-        rope_theta: float,
-        halt_max_steps: int,
-        halt_exploration_prob: float,
-        puzzle_emb_ndim: int,
-        puzzle_emb_len: int,
-        vocab_size: int,
-        seq_len: int,
-        num_puzzle_identifiers: int,
-        forward_dtype: str = "float32",
-    ) -> None:
-        if min(H_cycles, H_layers) < 1:
-            raise ValueError("H_cycles and H_layers must be at least 1.")
-        super().__init__(
-            PuzzleModelSettings(
-                vocab_size=vocab_size,
-                seq_len=seq_len,
-                num_puzzle_identifiers=num_puzzle_identifiers,
-                hidden_size=hidden_size,
-                num_heads=num_heads,
-                expansion=expansion,
-                mlp_t=False,
-                pos_encodings=pos_encodings,
-                rope_theta=rope_theta,
-                halt_max_steps=halt_max_steps,
-                halt_exploration_prob=halt_exploration_prob,
-                puzzle_emb_ndim=puzzle_emb_ndim,
-                puzzle_emb_len=puzzle_emb_len,
-                learns_to_continue=True,
-                forward_dtype=forward_dtype,
-            )
-        )
-        self.H_cycles = H_cycles
-        self.H_level = self._make_stack(H_layers)
-        self._register_initial_states("z_H")
+    family: Literal["transformer"] = key("transformer", "family of networks", resume="fatal")
+    H_cycles: Whole = count(1, "passes through the blocks in a supervision step", resume="fatal", unit="passes")
+    H_layers: Whole = count(8, "blocks, each with its own weights", resume="fatal", unit="blocks")
 
-    def _think(self, z: States, x: Tensor, weights: Weights) -> States:
+    @property
+    def stacks(self) -> dict[str, int]:
+        """The one."""
+        return {"H_level": self.H_layers}
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """There is no scratch."""
+        return ("z_H",)
+
+    def think(self, z: States, x: Tensor, stacks: Stacks, no_grad: NoGrad) -> States:  # noqa: ARG002
+        """Every pass with a gradient."""
         state = z["z_H"]
         for _ in range(self.H_cycles):
-            state = self.H_level(state + x, weights["H_level"], self.rope)
+            state = stacks["H_level"](state + x)
         return {"z_H": state}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
-from trm_cli.models.networks.token_network import PuzzleModel, PuzzleModelSettings, States, Weights
+from trm_cli.keys import Whole, count, key
+from trm_cli.models.networks.shared.token_config import TokenConfig
 
-LATENTS = ("two", "single", "six")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trm_cli.models.networks.shared.token_config import NoGrad, Stacks, States
+
 _SCRATCH_STATES = 6
 
 
-class TRM(PuzzleModel):
+class TrmConfig(TokenConfig):
     """z_H holds the answer, z_L the scratch; one stack `L_level` updates both.
 
     A supervision step is H_cycles rounds of L_cycles updates of z_L and one of z_H; the gradient goes through the whole
@@ -20,88 +24,76 @@ class TRM(PuzzleModel):
     all rounds and supervision steps, so that a row of text can be learnt with every label the token after its input.
     """
 
-    def __init__(
-        self,
-        *,
-        H_cycles: int,
-        L_cycles: int,
-        L_layers: int,
-        hidden_size: int,
-        num_heads: int,
-        expansion: float,
-        mlp_t: bool,
-        pos_encodings: str,
-        rope_theta: float,
-        halt_max_steps: int,
-        halt_exploration_prob: float,
-        puzzle_emb_ndim: int,
-        puzzle_emb_len: int,
-        no_ACT_continue: bool,
-        latent: str,
-        causal: bool = False,
-        vocab_size: int,
-        seq_len: int,
-        num_puzzle_identifiers: int,
-        forward_dtype: str = "float32",
-    ) -> None:
-        if latent not in LATENTS:
-            raise ValueError(f"latent must be one of {', '.join(LATENTS)}, not {latent!r}.")
-        if min(H_cycles, L_cycles, L_layers) < 1:
-            raise ValueError("H_cycles, L_cycles and L_layers must be at least 1.")
-        if latent == "six" and L_cycles > _SCRATCH_STATES:
-            raise ValueError(f"latent six has {_SCRATCH_STATES} scratch states: L_cycles {L_cycles} is more than that.")
-        super().__init__(
-            PuzzleModelSettings(
-                vocab_size=vocab_size,
-                seq_len=seq_len,
-                num_puzzle_identifiers=num_puzzle_identifiers,
-                hidden_size=hidden_size,
-                num_heads=num_heads,
-                expansion=expansion,
-                mlp_t=mlp_t,
-                pos_encodings=pos_encodings,
-                rope_theta=rope_theta,
-                halt_max_steps=halt_max_steps,
-                halt_exploration_prob=halt_exploration_prob,
-                puzzle_emb_ndim=puzzle_emb_ndim,
-                puzzle_emb_len=puzzle_emb_len,
-                learns_to_continue=not no_ACT_continue,
-                forward_dtype=forward_dtype,
-                causal=causal,
-            )
-        )
-        self.H_cycles, self.L_cycles, self.latent = H_cycles, L_cycles, latent
-        self.L_level = self._make_stack(L_layers)
-        if latent == "two":
-            self._register_initial_states("z_H", "z_L")
-        elif latent == "six":
-            self._register_initial_states("z_H", *(f"z_L{i + 1}" for i in range(_SCRATCH_STATES)))
-        else:
-            self.answer_state = "z_L"  # the published name of the only state
-            self._register_initial_states("z_L")
+    family: Literal["trm"] = key("trm", "family of networks", resume="fatal")
+    H_cycles: Whole = count(3, "outer cycles T; only the last one has a gradient", resume="fatal", unit="cycles")
+    L_cycles: Whole = count(6, "updates of z_L before each update of z_H (n)", resume="fatal", unit="cycles")
+    L_layers: Whole = count(2, "blocks in the shared stack", resume="fatal", unit="blocks")
+    mlp_t: bool = key(False, "mix positions by an MLP instead of attention", resume="fatal")
+    no_ACT_continue: bool = key(True, "halt when q_halt > 0; false compares it with q_continue", resume="fatal")
+    causal: bool = key(False, "no position looks ahead: for text, where a label is the next token", resume="fatal")
+    latent: Literal["two", "single", "six"] = key(
+        "two", "latent states: z_H and z_L, a single one, or six z_L", resume="fatal"
+    )
 
-    def _think(self, z: States, x: Tensor, weights: Weights) -> States:
-        with torch.no_grad():
+    @property
+    def stacks(self) -> dict[str, int]:
+        """One for all states."""
+        return {"L_level": self.L_layers}
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The single one has the published name `z_L`."""
+        scratch = {"two": ("z_L",), "single": (), "six": tuple(f"z_L{i + 1}" for i in range(_SCRATCH_STATES))}
+        return (self.answer_state, *scratch[self.latent])
+
+    @property
+    def answer_state(self) -> str:
+        """z_H, or the only one."""
+        return "z_L" if self.latent == "single" else "z_H"
+
+    def think(self, z: States, x: Tensor, stacks: Stacks, no_grad: NoGrad) -> States:
+        """H_cycles rounds, the last one with a gradient."""
+        with no_grad():
             for _ in range(self.H_cycles - 1):
-                z = self._round(z, x, weights)
-        return self._round(z, x, weights)
+                z = self._round(z, x, stacks)
+        return self._round(z, x, stacks)
 
-    def _round(self, z: States, x: Tensor, weights: Weights) -> States:
+    def _round(self, z: States, x: Tensor, stacks: Stacks) -> States:
         """L_cycles updates of the scratch, then one of the answer."""
-        blocks, rope = weights["L_level"], self.rope
-        if self.latent == "single":
-            state = z["z_L"]
+        stack = stacks["L_level"]
+        answer, *scratch = (z[name] for name in self.states)
+        if not scratch:
             for _ in range(self.L_cycles):
-                state = self.L_level(state + x, blocks, rope)
-            return {"z_L": self.L_level(state, blocks, rope)}
-        answer = z["z_H"]
+                answer = stack(answer + x)
+            return {"z_L": stack(answer)}
         injection = answer + x  # the same for all inner steps
-        scratch = [value for name, value in z.items() if name != "z_H"]
         for inner in range(self.L_cycles):
-            slot = inner if self.latent == "six" else 0
-            scratch[slot] = self.L_level(_total(scratch) + injection, blocks, rope)
-        answer = self.L_level(answer + _total(scratch), blocks, rope)
-        return dict(zip(self.state_names, (answer, *scratch), strict=True))
+            scratch[inner % len(scratch)] = stack(_total(scratch) + injection)
+        return dict(zip(self.states, (stack(answer + _total(scratch)), *scratch), strict=True))
+
+    @property
+    def mixes_by_mlp(self) -> bool:
+        """As mlp_t says."""
+        return self.mlp_t
+
+    @property
+    def learns_to_continue(self) -> bool:
+        """As no_ACT_continue says."""
+        return not self.no_ACT_continue
+
+    @property
+    def predicts_next_token(self) -> bool:
+        """As causal says."""
+        return self.causal
+
+    def conflicts(self) -> list[tuple[str, str]]:
+        """Those of every token network, a mask that an MLP over the positions cannot have, too many inner steps."""
+        found = super().conflicts()
+        if self.causal and self.mlp_t:
+            found.append(("causal", "an MLP over the positions (mlp_t) sees all of them: set mlp_t to false"))
+        if self.latent == "six" and self.L_cycles > _SCRATCH_STATES:
+            found.append(("L_cycles", f"latent six has {_SCRATCH_STATES} scratch states, {self.L_cycles} is more"))
+        return found
 
 
 def _total(states: list[Tensor]) -> Tensor:

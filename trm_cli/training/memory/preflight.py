@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_iter
 
-from trm_cli.config.architectures import TransformerArch
-from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
@@ -87,7 +85,7 @@ def estimate(task: Task, *, micro_batch_size: int | None = None) -> Estimate:
     """
     rows = task.config.global_batch_size
     size = min(rows, micro_batch_size or task.config.micro_batch_size or rows)
-    if rows <= _CARRIED_OUT[1] or isinstance(task.config.arch, HescArch):
+    if rows <= _CARRIED_OUT[1] or not task.config.arch.learns_row_by_row:
         return _carried_out(task, size)
     low, high = _CARRIED_OUT
     less, more = (_carried_out_by(few, task, size) for few in _CARRIED_OUT)
@@ -110,7 +108,7 @@ def _carried_out(task: Task, size: int) -> Estimate:
         state, parts = _built(task, ledger)
         batch = _tensors(task, rows)
         parts["batch"] = sum(_sizes(batch.values()))
-        draws = torch.zeros(rows, int(state.model.draws_per_row))  # type: ignore[arg-type]
+        draws = torch.zeros(rows, int(state.model.draws_per_row))
         settings = StepSettings(rows, task.config.grad_clip, size, judge=_all_is_finite)
 
         def one_update() -> None:
@@ -153,20 +151,20 @@ def _built(task: Task, ledger: Ledger) -> tuple[TrainingState, dict[str, int]]:
     """Model and state, and what they hold."""
     machine = task.machine
     arch = task.config.arch
-    if not isinstance(arch, TransformerArch):
+    if arch.family != "transformer":
         # Further outer cycles without a gradient need what the first one needs: they only take time.
-        arch = arch.model_copy(update={"H_cycles": min(2, arch.H_cycles)})
+        arch = arch.model_copy(update={"H_cycles": min(2, getattr(arch, "H_cycles", 1))})
     config = task.config.model_copy(update={"arch": arch})
     model = make_model(config, task.metadata, machine.precision.value)
     if task.config.activation_checkpointing:
-        model.recompute_activations()  # type: ignore[operator]
+        model.recompute_activations()
     table = model.puzzle_embedding
     if table is not None:
-        table.weight.requires_grad_(False)  # type: ignore[union-attr]  # its gradient has the rows of the batch alone
+        table.weight.requires_grad_(False)  # its gradient has the rows of the batch alone
     weights = ledger.live
     state = make_state(task.config, model, machine)
     state.puzzle_optimizer = state.scaler = None  # both look at values
-    trunk = list(model.trunk_parameters())  # type: ignore[operator]
+    trunk = list(model.trunk_parameters())
     average = ledger.live - weights
     for group in state.trunk_optimizer.param_groups:
         group["fused"] = False  # the kernel that takes no memory of its own takes no tensors without contents either
@@ -201,10 +199,10 @@ def _evaluate(task: Task, state: TrainingState, rows: int) -> None:
     batch = _tensors(task, rows)
     with torch.inference_mode(), ExitStack() as stack:
         if state.ema is not None:
-            stack.enter_context(state.ema.swapped(state.model))  # type: ignore[arg-type]
+            stack.enter_context(state.ema.swapped(state.model))
         state.model.eval()
-        carry = state.model.initial_carry(batch)  # type: ignore[operator]
-        state.model.advance(carry, batch)  # type: ignore[operator]
+        carry = state.model.initial_carry(batch)
+        state.model.advance(carry, batch)
 
 
 def _tensors(task: Task, rows: int) -> dict[str, Tensor]:
@@ -265,7 +263,7 @@ class Preflight:
 
     def _learns(self) -> str:
         """What computing an update in slices means for what is learned."""
-        if isinstance(self.task.config.arch, HescArch):
+        if not self.task.config.arch.learns_row_by_row:
             return "learns nearly the same (replay, concepts and memory move slice by slice)"
         return "learns the same"
 

@@ -70,7 +70,7 @@ def load_initial_state(
         state.load_state_dict(local_state(saved, process_group), device)
         return path
     known = state.load_weights(saved, same_rows=same_data)
-    rows = 0 if state.model.puzzle_embedding is None else len(state.model.puzzle_embedding.weight)  # type: ignore[arg-type, union-attr]
+    rows = 0 if state.model.puzzle_embedding is None else len(state.model.puzzle_embedding.weight)
     trained = f"with another {', '.join(others)}" if same_data else "on other data"
     notify(f"{path} was trained {trained}: only its weights are loaded, and the run starts at step 0")
     if rows and not same_data:

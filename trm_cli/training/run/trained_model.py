@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from trm_cli.config.compose import load_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
 from trm_cli.errors import CheckpointError
+from trm_cli.models.network import Network
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.find_run import find_checkpoint, find_run
@@ -22,7 +22,7 @@ from trm_cli.training.state_migration import migrate
 class TrainedModel:
     """A model in evaluation mode, with what it was trained on."""
 
-    model: nn.Module
+    model: Network
     config: RunConfig
     metadata: DatasetMetadata
     dataset_fingerprint: str

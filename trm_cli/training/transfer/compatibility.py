@@ -11,7 +11,7 @@ from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import CheckpointError, ConfigError
-from trm_cli.models import create_model
+from trm_cli.models.families import create_network
 from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.transfer.foreign_weights import ForeignWeights
 
@@ -34,9 +34,8 @@ _MEANINGS = {
 def expected_shapes(config: RunConfig, metadata: DatasetMetadata) -> dict[str, list[int]]:
     """The name and shape of every tensor of a model; costs no memory. Raises ValueError for impossible settings."""
     with torch.device("meta"):
-        model = create_model(
-            config.arch.family,
-            config.arch.model_dump(exclude={"family", "name"}),
+        model = create_network(
+            config.arch,
             vocab_size=metadata.vocab_size,
             seq_len=metadata.seq_len,
             num_puzzle_identifiers=metadata.num_puzzle_identifiers,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trm_cli.data.puzzles.dataset import Batch
     from trm_cli.evaluation.samples.canvas_samples import Said
     from trm_cli.evaluation.samples.capsule_trace import Look
-    from trm_cli.models.hesc.model import MultimodalHesc
+    from trm_cli.models.canvas_network import CanvasNetwork
     from trm_cli.training.run.trained_model import TrainedModel
 
 
@@ -59,7 +59,7 @@ def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1,
     torch.set_num_threads(1)
     asked = _asked(trained, sample, split, pair)
     model = _capsules_of(trained)
-    seen, canvas = look(model, asked.row, where), model.settings.canvas_size
+    seen, canvas = look(model, asked.row, where), model.canvas_size
     answers = [said(step.answer, asked.row, canvas) for step in seen.steps]
     return CapsuleTrace(
         title=asked.title,
@@ -74,15 +74,14 @@ def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1,
     )
 
 
-def _capsules_of(trained: TrainedModel) -> MultimodalHesc:
-    from trm_cli.models.hesc.model import MultimodalHesc
-
-    if not isinstance(trained.model, MultimodalHesc):
+def _capsules_of(trained: TrainedModel) -> CanvasNetwork:
+    network = trained.model.as_canvas_network()
+    if network is None:
         raise UsageError(
             f"the run's architecture, {trained.config.arch.name}, has no capsules",
             hint="`trm solve` shows how a model of tokens came to its answer",
         )
-    return trained.model
+    return network
 
 
 def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
@@ -97,7 +96,7 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
     )
 
     model, config = _capsules_of(trained), trained.config
-    canvas, length = model.settings.canvas_size, trained.metadata.seq_len
+    canvas, length = model.canvas_size, trained.metadata.seq_len
     if sample.strip().isdecimal():
         from trm_cli.data.opening import open_data
 

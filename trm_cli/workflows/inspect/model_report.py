@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from trm_cli.config.hesc_architecture import HescArch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata, read_metadata
-from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
-from trm_cli.models.components import Component, components
+from trm_cli.models.cost import Component
 from trm_cli.models.measuring import measure
 from trm_cli.training.run.build import make_model
 
@@ -87,19 +84,19 @@ def rows_of(config: RunConfig, data: str | None) -> Rows:
 
     Raises DatasetError for a directory that is named and is no dataset.
     """
-    arch = config.arch
+    canvas = config.canvas_size
     built = [path for path in config.data_paths if (Path(path) / "train" / METADATA_NAME).is_file()]
     path = data or (built[0] if built else None)
     if path is not None:
         found = read_metadata(path, "train")
         length = found.seq_len
-        if isinstance(arch, HescArch):
-            length = target_length(arch.canvas_size, bool(found.extra.get("has_grids")))
+        if canvas is not None:
+            length = target_length(canvas, bool(found.extra.get("has_grids")))
         return Rows(found.vocab_size, length, found.num_puzzle_identifiers, path)
-    if isinstance(arch, HescArch):
-        length = target_length(arch.canvas_size, True)
-        return Rows(VOCAB_SIZE, length, 1, f"a canvas of {arch.canvas_size} px (assumed; no dataset is built)")
-    if arch.family == "trm" and arch.causal:
+    if canvas is not None:
+        length = target_length(canvas, True)
+        return Rows(VOCAB_SIZE, length, 1, f"a canvas of {canvas} px (assumed; no dataset is built)")
+    if config.arch.predicts_next_token:
         return Rows(*_BYTES_OF_TEXT, 1, "256 bytes of text (assumed; name a dataset with --data)")
     return Rows(*_SUDOKU, 1, "a 9x9 Sudoku (assumed; name a dataset with --data)")
 
@@ -119,9 +116,9 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str) -> Mo
     )
     with torch.device("meta"):
         model = make_model(config, metadata, precision)
-    measured = measure(model, _batch(config, rows, batch_size))
-    parts = components(model, measured, rows=batch_size, vocab_size=rows.vocab_size, length=rows.seq_len)
-    trunk = sum(parameter.nbytes for parameter in model.trunk_parameters())  # type: ignore[operator]
+    measured = measure(model, model.blank_batch(batch_size, "meta"))
+    parts = model.components(measured, batch_size)
+    trunk = sum(parameter.nbytes for parameter in model.trunk_parameters())
     weights = sum(parameter.nbytes for parameter in model.parameters())
     state = sum(buffer.nbytes for buffer in model.buffers())
     memory = Memory(
@@ -134,18 +131,3 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str) -> Mo
         activations=measured.kept,
     )
     return ModelReport(tuple(parts), rows, batch_size, precision, memory)
-
-
-def _batch(config: RunConfig, rows: Rows, batch_size: int) -> dict[str, Tensor]:
-    def field(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
-        return torch.zeros(batch_size, *shape, dtype=dtype, device="meta")
-
-    if not isinstance(config.arch, HescArch):
-        return {"inputs": field(rows.seq_len), "labels": field(rows.seq_len), "puzzle_identifiers": field()}
-    return {
-        "canvas_kind": field(),
-        "canvas": field(CanvasSpec(config.arch.canvas_size).cells, dtype=torch.uint8),
-        "target": field(rows.seq_len),
-        "target_kind": field(),
-        "puzzle_identifiers": field(),
-    }

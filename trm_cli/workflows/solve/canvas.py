@@ -32,10 +32,10 @@ def solve(
     from trm_cli.data.arc.task import parse_arc_task
     from trm_cli.evaluation.samples.canvas_samples import identifier_of
     from trm_cli.evaluation.solving.canvas import solve_task
-    from trm_cli.models.hesc.model import MultimodalHesc
 
-    assert isinstance(trained.model, MultimodalHesc)
+    network = trained.model.as_canvas_network()
+    assert network is not None
     asked, name = parse_arc_task(text, task), task or ""
     identifier = identifier_of(name, trained.config.data_paths)
-    answers = solve_task(trained.model, asked, trained.metadata.seq_len, identifier, device, steps)
+    answers = solve_task(network, asked, trained.metadata.seq_len, identifier, device, steps)
     return CanvasSolution(name, identifier > 0, answers, trained.checkpoint, trained.step)

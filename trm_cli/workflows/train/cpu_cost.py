@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trm_cli.config.hesc_architecture import HescArch
+import torch
+
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
+from trm_cli.models.families import create_network
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.hardware.devices import product_rate
 
@@ -41,15 +43,16 @@ def processor_cost(config: RunConfig, plan: TrainingPlan, processes: int = 1) ->
 
     processes: how many work at it on this machine; all of them ask at the same time.
     """
-    arch = config.arch
-    if not isinstance(arch, HescArch):
+    canvas = config.canvas_size
+    if canvas is None:
         return None
-    from trm_cli.models.hesc.parameter_budget import arithmetic
-    from trm_cli.models.hesc.settings import HescSettings
-
-    settings = HescSettings(**arch.model_dump(exclude={"family", "name"}))
-    row = arithmetic(settings, VOCAB_SIZE, target_length(arch.canvas_size, True))
-    operations = config.global_batch_size * sum(row.training.values())
-    rows = config.global_batch_size * settings.num_slots // processes
-    rate = processes * product_rate(rows=min(rows, _TIMED_ROWS), width=arch.hidden_size)
-    return Cost(operations, rate, plan.total_steps)
+    with torch.device("meta"):
+        network = create_network(
+            config.arch, vocab_size=VOCAB_SIZE, seq_len=target_length(canvas, True), num_puzzle_identifiers=1
+        )
+    operations = network.counted_operations()
+    if operations is None:
+        return None
+    rows = config.global_batch_size * network.positions // processes
+    rate = processes * product_rate(rows=min(rows, _TIMED_ROWS), width=config.arch.hidden_size)
+    return Cost(config.global_batch_size * operations, rate, plan.total_steps)

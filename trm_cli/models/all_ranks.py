@@ -12,7 +12,7 @@ from typing import Protocol
 from torch import Tensor
 
 
-class AllRows(Protocol):
+class AllRanks(Protocol):
     """What is asked of the others; every process asks at the same place of the same step."""
 
     def rows(self, total: int) -> slice:
@@ -22,7 +22,7 @@ class AllRows(Protocol):
         """The rows of all processes in their order, detached: [b, ...] each -> [B, ...]."""
 
 
-class OnlyRows:
+class OnlyRank:
     """There are no others."""
 
     def rows(self, total: int) -> slice:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from trm_cli.keys import Section, Whole, Word, count, key, ratio
+from trm_cli.keys import Whole, count, key, ratio
+from trm_cli.models.hesc.geometry import CanvasGeometry
+from trm_cli.models.network_config import NetworkConfig
 
 # A character is one cell wide and two cells high, so a patch that holds whole characters is a multiple of two cells.
 _CELLS_OF_A_CHARACTER = 2
 
 
-class HescArch(Section):
+class HescConfig(NetworkConfig):
     """One recursive model for text, pictures and puzzles over a fixed working set of capsules."""
 
-    name: Word = key("", "name of the architecture file, and of the default run directory", resume="free")
+    network: ClassVar[str] = "trm_cli.models.hesc.model:MultimodalHesc"
+
     family: Literal["hesc"] = key("hesc", "family of networks", resume="fatal")
 
     H_cycles: Whole = count(5, "outer cycles; only the last one has a gradient", resume="fatal", unit="cycles")
@@ -91,12 +94,45 @@ class HescArch(Section):
     planner_balance_loss_weight: float = key(0.01, "weight of using paths alike", resume="replan", ge=0, le=1_000)
     planner_diversity_loss_weight: float = key(0.01, "weight that keeps paths apart", resume="replan", ge=0, le=1_000)
 
+    # --- What follows ---
+
+    @property
+    def geometry(self) -> CanvasGeometry:
+        """The canvas."""
+        return CanvasGeometry(self.canvas_size, self.patch_size, self.cell_size)
+
+    @property
+    def num_capsules(self) -> int:
+        """Capsules on their grid."""
+        return self.capsule_rows * self.capsule_columns
+
+    @property
+    def num_children(self) -> int:
+        """Child slots; none without EXPAND."""
+        return self.num_capsules * self.children_per_capsule if self.enable_expansion else 0
+
+    @property
+    def num_slots(self) -> int:
+        """Length of the working set."""
+        return self.num_registers + self.num_capsules + self.num_children
+
+    # --- What the rest of the program asks ---
+
     @property
     def scheduled(self) -> tuple[str, ...]:
-        """The annealed quantities that this network reads: a plan shows none of a Q-network that is left out."""
-        rates = ("lr", "puzzle_emb_lr") if self.puzzle_emb_ndim else ("lr",)
+        """The values of the clock that this network reads: a plan shows none of a Q-network that is left out."""
         of_the_q_network = ("expansion_penalty", "q_temperature", "dqn_warmup") if self.enable_dqn else ()
-        return (*rates, "epsilon", *of_the_q_network)
+        return (*super().scheduled, "epsilon", *of_the_q_network)
+
+    @property
+    def canvas_side(self) -> int | None:
+        """See `NetworkConfig`."""
+        return self.canvas_size
+
+    @property
+    def learns_row_by_row(self) -> bool:
+        """Replay, concepts and memory move slice by slice."""
+        return False
 
     def conflicts(self) -> list[tuple[str, str]]:
         """Sizes that do not divide each other."""

@@ -1,0 +1,159 @@
+"""The interface of every network: all that training, evaluation and the commands ask of one.
+
+B rows, S tokens of a label, L positions of a state, D `hidden_size`, V words of the vocabulary. Nothing here counts
+updates or holds a value of the clock: what a step needs of either comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from trm_cli.models.cost import Component, Measured
+from trm_cli.models.layers.carry import Carry
+from trm_cli.models.layers.outputs import Outputs, StepResult
+from trm_cli.models.network_config import NetworkConfig
+from trm_cli.models.numerics import forward_dtype_named
+from trm_cli.schedule.clock import SETTLED, Clock
+
+if TYPE_CHECKING:
+    from trm_cli.models.all_ranks import AllRanks
+    from trm_cli.models.canvas_network import CanvasNetwork
+
+
+class Network(nn.Module, ABC):
+    """A recursive network under deep supervision: it answers a batch of rows again and again, until each row halts.
+
+    `advance` is one supervision step, and a carry goes from step to step. Calling the network is a training step.
+    """
+
+    #: The batch field that holds what should be answered: int32 [B, S], -100 where nothing is asked.
+    label_field: str
+    #: Uniform random numbers that a row takes in a training step.
+    draws_per_row: int
+    #: A row [E] for each puzzle identifier, with sparse gradients and an optimizer of its own; None without one.
+    puzzle_embedding: nn.Embedding | None
+
+    def __init__(self, config: NetworkConfig, *, vocab_size: int, seq_len: int, forward_dtype: str) -> None:
+        """forward_dtype: the type of activations. Raises ValueError where there is no such type."""
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.seq_len = seq_len
+        self.dtype = forward_dtype_named(forward_dtype)
+
+    # --- What it is ---
+
+    @property
+    def halt_max_steps(self) -> int:
+        """Most supervision steps of a row in training, and the steps of an evaluation."""
+        return self.config.halt_max_steps
+
+    @property
+    @abstractmethod
+    def positions(self) -> int:
+        """L, the positions of a carried state."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def as_canvas_network(self) -> CanvasNetwork | None:
+        """This network, where it reads canvases instead of tokens."""
+        return None
+
+    # --- A step ---
+
+    @abstractmethod
+    def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
+        """The carry before the first step: all rows halted, everything zero; the first step takes every row in."""
+
+    @abstractmethod
+    def initial_states(self) -> dict[str, Tensor]:
+        """What each carried state starts from: [D] by name."""
+
+    @abstractmethod
+    def advance(
+        self,
+        carry: Carry,
+        batch: Mapping[str, Tensor],
+        clock: Clock[Tensor | float] = SETTLED,
+        draws: Tensor | None = None,
+    ) -> tuple[Carry, Outputs]:
+        """One supervision step: the carry after it, detached, and what it says.
+
+        Halted rows take the incoming row of the batch first. draws: uniform [B, draws_per_row] in training; None in
+        evaluation, where every row goes to halt_max_steps.
+        """
+
+    @abstractmethod
+    def forward(
+        self,
+        carry: Carry,
+        batch: Mapping[str, Tensor],
+        clock: Clock[Tensor | float] = SETTLED,
+        draws: Tensor | None = None,
+    ) -> StepResult:
+        """`advance`, then losses and metrics on the labels of the carried rows; what is learnt without a gradient."""
+
+    # --- What a step says ---
+
+    @abstractmethod
+    def answer(self, outputs: Outputs) -> Tensor:
+        """The predicted tokens, int64 [B, S]."""
+
+    @abstractmethod
+    def wants_halt(self, outputs: Outputs) -> Tensor:
+        """Which rows the halting head would stop with this answer, bool [B]."""
+
+    @abstractmethod
+    def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
+        """What each label [B, S] costs under the network's law, in nats: float32 [B, S], 0 where it is ignored."""
+
+    # --- What trains it ---
+
+    def trunk_parameters(self) -> Iterator[nn.Parameter]:
+        """What the main optimizer and the average see: all but the puzzle table."""
+        table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight
+        return (parameter for parameter in self.parameters() if parameter is not table)
+
+    @abstractmethod
+    def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
+        """A partition of the trunk: parts whose gradients are measured and clipped each by itself."""
+
+    @abstractmethod
+    def recompute_activations(self) -> None:
+        """From now on keep only the input of each recursive call for the backward pass, and run it again there."""
+
+    @abstractmethod
+    def compile_stacks(self, **options: Any) -> None:
+        """Hand the recursion, where most of the arithmetic is, to torch.compile; options as for torch.compile."""
+
+    def share_rows(self, ranks: AllRanks) -> None:
+        """Learn from the rows of all processes what is learnt from a whole batch; nothing where rows teach singly."""
+
+    def new_puzzle_table(self, rows: int) -> nn.Embedding | None:
+        """A table of zeros [rows, puzzle_emb_ndim]; None where the configuration has none."""
+        if not self.config.puzzle_emb_ndim:
+            return None
+        width = self.config.puzzle_emb_ndim
+        return nn.Embedding(rows, width, _weight=torch.zeros(rows, width), sparse=True)
+
+    # --- What it costs ---
+
+    @abstractmethod
+    def blank_batch(self, rows: int, device: torch.device | str) -> dict[str, Tensor]:
+        """Zeros in every field of a batch."""
+
+    @abstractmethod
+    def components(self, measured: Measured, rows: int) -> list[Component]:
+        """The parts in the order in which a row goes through them. measured: an update of `rows` rows."""
+
+    def counted_operations(self) -> int | None:
+        """Floating-point operations that training takes for a row in an update; None where only a measurement tells."""
+        return None

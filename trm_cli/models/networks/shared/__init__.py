@@ -1,0 +1,1 @@
+"""What token networks share. `token_config` loads no torch; `token_network` does."""

@@ -1,0 +1,105 @@
+"""The keys that every token network has, and what a family adds: stacks, states and a recursion over them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from trm_cli.keys import Whole, key, ratio
+from trm_cli.models.network_config import NetworkConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    States = dict[str, Tensor]
+    Stacks = Mapping[str, Callable[[Tensor], Tensor]]
+    NoGrad = Callable[[], AbstractContextManager[None]]
+
+Positions = Literal["rope", "learned", "none"]
+
+
+class TokenConfig(NetworkConfig, ABC):
+    """Width, positions, halting and puzzle embedding; a family adds its keys and says how it thinks.
+
+    It may also be called the architecture without its weights: `think` is arithmetic on tensors that it is given.
+    """
+
+    network: ClassVar[str] = "trm_cli.models.networks.shared.token_network:TokenNetwork"
+
+    hidden_size: Whole = key(512, "width D of every position", resume="fatal", ge=1, le=65_536)
+    num_heads: Whole = key(8, "attention heads, hidden_size // num_heads wide each", resume="fatal", ge=1, le=1_024)
+    expansion: float = key(4.0, "SwiGLU width as a multiple of hidden_size, before the factor 2/3", resume="fatal",
+                           gt=0, le=64)  # fmt: skip
+    pos_encodings: Positions = key("rope", "how a position is made known", resume="fatal")
+    rope_theta: float = key(10_000.0, "base of the rotary frequencies", resume="fatal", gt=0, le=1e12)
+    halt_max_steps: Whole = key(16, "most supervision steps that a puzzle gets", resume="fatal", unit="steps",
+                                ge=1, le=10_000)  # fmt: skip
+    halt_exploration_prob: float = ratio(0.1, "share of rows that must not halt early", resume="replan", unit="of rows")
+    puzzle_emb_ndim: Whole = key(512, "learned numbers for each puzzle identifier; 0 = none", resume="fatal",
+                                 ge=0, le=1_048_576)  # fmt: skip
+    puzzle_emb_len: Whole = key(16, "positions before the grid that carry them; 0 = as many as they need",
+                                resume="fatal", unit="positions", ge=0, le=4_096)  # fmt: skip
+
+    # --- What a family says ---
+
+    @property
+    @abstractmethod
+    def stacks(self) -> dict[str, int]:
+        """Name -> number of blocks of each stack, in the order in which they are made."""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The carried states, in the order in which their first values are drawn; `z_H` starts from `H_init`."""
+        return ("z_H", "z_L")
+
+    @property
+    def answer_state(self) -> str:
+        """The state that is read as the answer."""
+        return "z_H"
+
+    @abstractmethod
+    def think(self, z: States, x: Tensor, stacks: Stacks, no_grad: NoGrad) -> States:
+        """One supervision step: new states with their graph from states z and embedded input x, [B, L, D] each.
+
+        no_grad: a context in which what is computed gets no gradient.
+        """
+
+    @property
+    def mixes_by_mlp(self) -> bool:
+        """Whether positions are mixed by an MLP instead of attention."""
+        return False
+
+    @property
+    def learns_to_continue(self) -> bool:
+        """Whether halting compares q_halt with a learned q_continue; else with 0."""
+        return True
+
+    # --- What follows ---
+
+    @property
+    def puzzle_tokens(self) -> int:
+        """P, the positions before the grid: 0 without a table; puzzle_emb_len 0 takes as many as a row needs."""
+        if self.puzzle_emb_ndim == 0:
+            return 0
+        return self.puzzle_emb_len or -(-self.puzzle_emb_ndim // self.hidden_size)
+
+    def conflicts(self) -> list[tuple[str, str]]:
+        """Heads without width or of odd width, and puzzle embeddings that do not fit their positions."""
+        found = []
+        width = self.hidden_size // self.num_heads  # rounded down: the published baseline has 12 heads of 42 in 512
+        if not self.mixes_by_mlp and not width:
+            found.append(("num_heads", f"{self.num_heads} heads of {self.hidden_size} leave no width to each"))
+        elif not self.mixes_by_mlp and self.pos_encodings == "rope" and width % 2:
+            found.append(("num_heads", f"rotary positions need heads of even width; these are {width} wide"))
+        room = self.puzzle_tokens * self.hidden_size
+        if self.puzzle_emb_ndim > room:
+            found.append((
+                "puzzle_emb_len",
+                f"{self.puzzle_tokens} positions of width {self.hidden_size} hold {room} numbers, "
+                f"puzzle_emb_ndim is {self.puzzle_emb_ndim}",
+            ))  # fmt: skip
+        if self.puzzle_emb_len and not self.puzzle_emb_ndim:
+            found.append(("puzzle_emb_len", "positions without puzzle_emb_ndim carry nothing: set both or neither"))
+        return found
