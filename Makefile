@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadgroup
-# Folders of unit tests, without the two modules that train every network against a reference.
+# Folders of unit tests, without what trains every network against a reference and what builds stream datasets.
 FAST := tests/schedule tests/config tests/data tests/models tests/training/optimizers \
-	--ignore=tests/models/test_parity.py --ignore=tests/models/test_every_architecture.py
+	--ignore=tests/models/networks/test_parity.py --ignore=tests/models/networks/test_every_architecture.py \
+	--ignore=tests/data/building --ignore=tests/data/stream
 
 .PHONY: train test test-fast test-all lint bench gpu-check docs clean
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.support.streams import Builder
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -19,3 +26,80 @@ os.environ.pop("TRM_LOG_LEVEL", None)
 # A neighbour that is busy, or the first call of something compiled, takes longer than hypothesis allows an example.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Small Sudoku boards in the array layout."""
+    from tests.support.boards import write_boards
+
+    return write_boards(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def canvases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stream dataset of ARC pairs and stories; for reading alone."""
+    from tests.support.streams import build_canvases
+
+    return build_canvases(tmp_path_factory.mktemp("stream") / "canvases")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with boards in `data` and a run on them in `run`, right about some of them and wrong about others."""
+    from tests.support.boards import write_boards
+    from tests.support.runs import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    write_boards(folder / "data", test=60)
+    settings = ("epochs=40", "eval_interval=20", "arch.hidden_size=32", "lr=3e-3", "ema_rate=0.9", "optimizer=adamw")
+    train(folder / "data", folder / "run", *settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def build() -> Builder:
+    """A build in this process; a real one where workers, or another environment, are asked for."""
+    from tests.support.streams import ROOT, build_in_process, command, environment
+
+    def run(*flags: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
+        if not extra and "--workers" not in flags:
+            return build_in_process(*flags)
+        return subprocess.run(
+            command(*flags), cwd=ROOT, env=environment(**extra), capture_output=True, text=True, timeout=240
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_dataset(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished build of SMALL with one worker: what every other way of building must equal."""
+    from tests.support.streams import SMALL
+
+    root = tmp_path_factory.mktemp("stream") / "small"
+    done = build("--output-dir", root, *SMALL)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="session")
+def mixed_dataset(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Puzzles with augmentations, and stories."""
+    root = tmp_path_factory.mktemp("stream") / "mixed"
+    done = build(
+        "--output-dir", root, "--sources", "kaggle/combined", "stories",
+        "--limits", "stories=300", "kaggle/combined=40",
+        "--augment", "--augmentations", "8", "--test-share", "0.1", "--weights", "kaggle/combined=1.5",
+        "--batch-records", "2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a model `held.yaml` whose builder waits in front of its second training chunk."""
+    from tests.support.held_builder import prepare_folder
+
+    return prepare_folder(tmp_path)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer.main
 
-from tests.training.conftest import write_boards
-from tests.training.runs import Recorder, prepare
+from tests.support.boards import write_boards
+from tests.support.runs import Recorder, prepare
 from trm_cli.app import create_app
 from trm_cli.training.memory.kept_estimate import keep
 from trm_cli.training.memory.preflight import Estimate, Task

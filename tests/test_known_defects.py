@@ -16,32 +16,32 @@ ROOT = Path(__file__).parent
 DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
     1: ("keys of a configuration that nothing read, unknown keys that nobody refused", (
         "config/test_shipped.py::test_every_key_is_read_by_the_program",
-        "hesc/test_sizes.py::test_configuration_and_model_have_the_same_keys",
+        "models/hesc/test_sizes.py::test_configuration_and_model_have_the_same_keys",
         "config/test_compose.py::test_message",
     )),
     2: ("an answer of another length than the target", (
-        "hesc/test_model.py::test_the_answer_is_as_long_as_the_target",
-        "models/test_every_architecture.py::test_a_training_step",
+        "models/hesc/test_model.py::test_the_answer_is_as_long_as_the_target",
+        "models/networks/test_every_architecture.py::test_a_training_step",
     )),
     3: ("presets that crashed in their first step; parameters that never got a gradient", (
-        "models/test_every_architecture.py::test_a_training_step",
-        "hesc/test_model.py::test_a_gradient_reaches_every_parameter_within_a_few_steps",
-        "hesc/test_model.py::test_the_memory_learns_once_something_was_solved",
+        "models/networks/test_every_architecture.py::test_a_training_step",
+        "models/hesc/test_model.py::test_a_gradient_reaches_every_parameter_within_a_few_steps",
+        "models/hesc/test_model.py::test_the_memory_learns_once_something_was_solved",
     )),
     4: ("steps counted twice, so that half of them were done", (
-        "hesc/test_model.py::test_steps_go_up_by_one_and_end_at_the_limit",
+        "models/hesc/test_model.py::test_steps_go_up_by_one_and_end_at_the_limit",
         "models/layers/test_halting.py::test_evaluation_runs_exactly_halt_max_steps",
     )),
     5: ("another order of actions in head, policy and replay", (
-        "hesc/test_control.py::test_the_order_of_actions_is_defined_once",
-        "hesc/test_model.py::test_replay_never_joins_two_episodes_and_holds_what_was_done",
+        "models/hesc/test_control.py::test_the_order_of_actions_is_defined_once",
+        "models/hesc/test_model.py::test_replay_never_joins_two_episodes_and_holds_what_was_done",
     )),
     6: ("annealed values that counted on their own and were others after a resume", (
-        "hesc/test_model.py::test_no_value_of_the_clock_is_kept",
+        "models/hesc/test_model.py::test_no_value_of_the_clock_is_kept",
         "training/test_capsule_run.py::test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step",
         "training/test_exact_resume.py::test_a_continued_capsule_run_equals_an_uninterrupted_one",
     )),
-    7: ("a temperature inside an argmax", ("hesc/test_control.py::test_temperature_changes_what_is_sampled",)),
+    7: ("a temperature inside an argmax", ("models/hesc/test_control.py::test_temperature_changes_what_is_sampled",)),
     8: ("a leap at the end of annealing", (
         "schedule/test_curves.py::test_the_exponential_curve_arrives_without_a_leap",
         "schedule/test_curves.py::test_values_known_beforehand",
@@ -49,87 +49,87 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
     )),
     9: ("more planned steps than batches", (
         "training/test_loop.py::test_the_optimizer_steps_as_often_as_planned",
-        "stream/test_stream_dataset.py::test_an_epoch_takes_every_record_once",
+        "data/stream/test_stream_dataset.py::test_an_epoch_takes_every_record_once",
     )),
     10: ("parts lost when chunks were written, or by a kill", (
-        "stream/test_interrupted_builds.py::test_the_last_chunk_is_written_however_few_parts_it_has",
-        "stream/test_interrupted_builds.py::test_killed_builds_end_with_the_same_bytes",
+        "builders/test_stream_interrupted.py::test_the_last_chunk_is_written_however_few_parts_it_has",
+        "builders/test_stream_interrupted.py::test_killed_builds_end_with_the_same_bytes",
     )),
     11: ("different grids drawn alike, colours by rank", (
-        "hesc/test_canvas.py::test_two_different_grids_give_two_different_canvases_and_colours_keep_their_identity",
-        "hesc/test_canvas.py::test_a_colour_is_drawn_alike_whatever_else_is_on_the_canvas",
+        "models/hesc/test_canvas.py::test_two_different_grids_give_two_different_canvases_and_colours_keep_their_identity",
+        "models/hesc/test_canvas.py::test_a_colour_is_drawn_alike_whatever_else_is_on_the_canvas",
     )),
     12: ("ARC pairs missing or with their input as label", (
-        "stream/test_stream_sources.py::test_arc_pairs_are_the_published_numbers",
-        "stream/test_stream_dataset.py::test_input_and_answer_of_a_drawn_row_are_those_of_the_record_under_one_augmentation",
-        "stream/test_stream_dataset.py::test_the_answer_lies_on_the_cells_of_the_canvas",
+        "builders/test_stream_sources.py::test_arc_pairs_are_the_published_numbers",
+        "data/stream/test_stream_dataset.py::test_input_and_answer_of_a_drawn_row_are_those_of_the_record_under_one_augmentation",
+        "data/stream/test_stream_dataset.py::test_the_answer_lies_on_the_cells_of_the_canvas",
     )),
     13: ("an augmentation of the input alone", (
-        "stream/test_stream_dataset.py::test_input_and_answer_of_a_drawn_row_are_those_of_the_record_under_one_augmentation",
-        "stream/test_stream_dataset.py::test_augmentation_is_the_same_for_input_and_answer_and_inverts",
+        "data/stream/test_stream_dataset.py::test_input_and_answer_of_a_drawn_row_are_those_of_the_record_under_one_augmentation",
+        "data/stream/test_stream_dataset.py::test_augmentation_is_the_same_for_input_and_answer_and_inverts",
     )),
     14: ("tasks in two splits", (
-        "stream/test_stream_dataset.py::test_no_task_or_story_of_the_test_split_is_trained_on",
+        "data/stream/test_stream_dataset.py::test_no_task_or_story_of_the_test_split_is_trained_on",
     )),
     15: ("values cast to another type by the loader", (
-        "stream/test_stream_dataset.py::test_fields_are_what_a_model_expects",
+        "data/stream/test_stream_dataset.py::test_fields_are_what_a_model_expects",
     )),
     16: ("chunks that appear during training were not used", (
-        "stream/test_training_while_building.py::test_batches_beside_the_builder_are_those_of_the_finished_build",
+        "data/building/test_training_while_building.py::test_batches_beside_the_builder_are_those_of_the_finished_build",
     )),
     17: ("waiting for ever for a builder that died", (
-        "stream/test_stream_dataset.py::test_a_builder_that_died_ends_the_wait",
-        "stream/test_stream_dataset.py::test_a_builder_that_failed_is_quoted",
+        "data/stream/test_stream_dataset.py::test_a_builder_that_died_ends_the_wait",
+        "data/stream/test_stream_dataset.py::test_a_builder_that_failed_is_quoted",
     )),
     # The replay is uniform with a recent part, not prioritised; the only limit of age is its capacity.
     18: ("'recent' transitions that were not; transitions older than their limit", (
-        "hesc/test_control.py::test_recent_samples_are_the_newest",
-        "hesc/test_control.py::test_all_that_is_kept_can_be_sampled_and_nothing_older",
+        "models/hesc/test_control.py::test_recent_samples_are_the_newest",
+        "models/hesc/test_control.py::test_all_that_is_kept_can_be_sampled_and_nothing_older",
     )),
     19: ("a target network that never moved", (
-        "hesc/test_control.py::test_the_target_moves_by_tau",
+        "models/hesc/test_control.py::test_the_target_moves_by_tau",
         # These see that nothing calls it.
         "training/test_update.py::test_slices_of_the_capsule_model_learn_and_fill_its_memories",
         "training/test_exact_resume.py::test_a_continued_capsule_run_equals_an_uninterrupted_one",
     )),
     20: ("transitions across two episodes", (
-        "hesc/test_model.py::test_replay_never_joins_two_episodes_and_holds_what_was_done",
+        "models/hesc/test_model.py::test_replay_never_joins_two_episodes_and_holds_what_was_done",
     )),
     21: ("a warm-up that froze nothing", (
-        "hesc/test_model.py::test_warm_up_fills_the_replay_and_does_not_teach",
-        "hesc/test_model.py::test_the_q_loss_teaches_the_q_network_alone",
+        "models/hesc/test_model.py::test_warm_up_fills_the_replay_and_does_not_teach",
+        "models/hesc/test_model.py::test_the_q_loss_teaches_the_q_network_alone",
     )),
     22: ("a commitment loss that moved the book, codes that shrank when unused", (
-        "hesc/test_parts.py::test_the_encoder_gets_the_commitment_gradient_and_the_book_none",
-        "hesc/test_parts.py::test_unused_codes_stay_where_they_are",
+        "models/hesc/test_parts.py::test_the_encoder_gets_the_commitment_gradient_and_the_book_none",
+        "models/hesc/test_parts.py::test_unused_codes_stay_where_they_are",
     )),
     23: ("thoughts that were not fed back", (
-        "hesc/test_parts.py::test_planner_thoughts_feed_back",
-        "hesc/test_parts.py::test_planner_is_the_identity_until_trained",
-        "hesc/test_parts.py::test_planner_does_not_care_about_the_order_of_paths",
+        "models/hesc/test_parts.py::test_planner_thoughts_feed_back",
+        "models/hesc/test_parts.py::test_planner_is_the_identity_until_trained",
+        "models/hesc/test_parts.py::test_planner_does_not_care_about_the_order_of_paths",
     )),
     24: ("tokens ahead that could be looked up", (
-        "hesc/test_model.py::test_a_token_ahead_is_told_from_the_tokens_before_it",
-        "hesc/test_parts.py::test_mtp_is_causal",
-        "models/test_causal.py::test_a_token_changes_nothing_before_it",
+        "models/hesc/test_model.py::test_a_token_ahead_is_told_from_the_tokens_before_it",
+        "models/hesc/test_parts.py::test_mtp_is_causal",
+        "models/networks/test_causal.py::test_a_token_changes_nothing_before_it",
     )),
     25: ("an EXPAND without effect or price", (
-        "hesc/test_model.py::test_expand_changes_the_next_step_and_costs_what_it_should",
-        "hesc/test_control.py::test_what_can_be_done",
+        "models/hesc/test_model.py::test_expand_changes_the_next_step_and_costs_what_it_should",
+        "models/hesc/test_control.py::test_what_can_be_done",
     )),
     26: ("parameters clipped twice or never", (
-        "models/test_every_architecture.py::test_clipping_groups_of_a_shipped_size_partition_its_parameters",
+        "models/networks/test_every_architecture.py::test_clipping_groups_of_a_shipped_size_partition_its_parameters",
     )),
     27: ("averaged weights saved in the place of the raw ones", (
         "training/test_ema.py::test_swapped_evaluates_the_average_and_restores_the_raw_weights_to_the_bit",
         "training/test_exact_resume.py::test_a_continued_run_equals_an_uninterrupted_one",
     )),
     28: ("an interrupt that lost the run, or could not end it", (
-        "commands/test_train_command.py::test_a_stopped_process_is_continued_to_the_same_bits",
+        "commands/test_train.py::test_a_stopped_process_is_continued_to_the_same_bits",
         "training/test_signals.py::test_a_second_interrupt_does_not_wait",
     )),
     29: ("a question on the terminal for a damaged checkpoint", (
-        "commands/test_train_command.py::test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used",
+        "commands/test_train.py::test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used",
     )),
     30: ("no evaluation unless a test path was given", (
         "training/test_loop.py::test_evaluations_and_checkpoints_come_where_the_plan_says",
@@ -140,7 +140,9 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "training/test_step.py::test_grids_and_texts_are_measured_apart",
         "training/test_capsule_run.py::test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step",
     )),
-    32: ("parameters that nobody could account for", ("hesc/test_sizes.py::test_sizes_are_pinned_by_component",)),
+    32: ("parameters that nobody could account for", (
+        "models/hesc/test_sizes.py::test_sizes_are_pinned_by_component",
+    )),
 }  # fmt: skip
 
 

@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 
 from dataset_builders import streaming_builder
 from dataset_builders import text as text_builder
-from tests.training.conftest import write_boards
-from tests.training.runs import train
-from tests.training.test_exact_resume import HESC
+from tests.support.boards import write_boards
+from tests.support.runs import HESC, train
 from trm_cli.app import create_app
 from trm_cli.data.text.codec import shown
 from trm_cli.errors import UsageError

@@ -12,11 +12,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from tests.hesc.making import build, make_batch, make_draws
-from tests.hesc.test_sizes import SIZES
-from tests.models.cases import CASES
-from tests.models.cases import make_batch as make_tokens
-from tests.training.conftest import write_boards
+from tests.models.hesc.test_sizes import SIZES
+from tests.support.boards import write_boards
+from tests.support.capsules import build, make_batch, make_draws
+from tests.support.networks import CASES
+from tests.support.networks import make_batch as make_tokens
 from trm_cli.app import create_app
 from trm_cli.errors import TrmError
 from trm_cli.models.hesc.model import MultimodalHesc

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.conftest import write_boards
-from tests.training.runs import TINY_RUN
+from tests.support.boards import write_boards
+from tests.support.runs import TINY_RUN
 from trm_cli.config.compose import Resolved, compose
 from trm_cli.errors import ExitCode
 from trm_cli.schedule.plan import TrainingPlan

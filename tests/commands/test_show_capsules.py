@@ -14,10 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dataset_builders import streaming_builder
-from tests.hesc.making import make, make_batch
-from tests.training.conftest import write_boards
-from tests.training.runs import train
-from tests.training.test_exact_resume import HESC
+from tests.support.boards import write_boards
+from tests.support.capsules import make, make_batch
+from tests.support.runs import HESC, train
 from trm_cli.app import create_app
 from trm_cli.console.report.capsule_sheet import WIDTH, ZOOM, Sheet, chosen_steps, draw_sheet
 from trm_cli.data.puzzles.kinds import ARC

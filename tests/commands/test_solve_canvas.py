@@ -14,8 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from dataset_builders import streaming_builder
-from tests.training.runs import train
-from tests.training.test_exact_resume import HESC
+from tests.support.runs import HESC, train
 from trm_cli.app import create_app
 from trm_cli.console.answers.canvas import canvas_screen
 from trm_cli.data.opening import open_data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.training.runs import EVERY_PART
+from tests.support.runs import EVERY_PART
 from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
 from trm_cli.keys import resume_class

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.cases import CASES, Case, make_batch
+from tests.support.networks import CASES, Case, make_batch
 from trm_cli.evaluation.protocol import Protocol
 from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.evaluation.starts import normal, start

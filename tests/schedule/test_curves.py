@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.schedule.settings import Settings
+from tests.support.schedules import Settings
 from trm_cli.schedule.annealing import (
     CURVES,
     Quantity,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.schedule.settings import Arch, Settings, plan_of, spans
+from tests.support.schedules import Arch, Settings, plan_of, spans
 from trm_cli.schedule.cadence import Cadence
 from trm_cli.schedule.comparison import compare
 from trm_cli.schedule.make_plan import make_plan

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.runs import prepare, records
-from tests.training.test_exact_resume import HESC
+from tests.support.runs import HESC, prepare, records
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.training.signals import StopRequest
 

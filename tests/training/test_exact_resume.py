@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.conftest import write_boards
-from tests.training.runs import EVERY_PART, differing, prepare, records, train
+from tests.support.boards import write_boards
+from tests.support.runs import HESC, differing, prepare, records, train
 from trm_cli.models.hesc import losses
 from trm_cli.models.hesc.losses import Verdict
 from trm_cli.models.hesc.network import Thought
@@ -82,16 +82,6 @@ def test_lines_after_the_resumed_step_and_a_torn_line_are_cut(tmp_path: Path) ->
     truncate_after(path, step=1, evaluated_step=0)
     assert path.read_text().splitlines() == lines[:1]
     truncate_after(tmp_path / "absent", step=1, evaluated_step=0)
-
-
-#: Everything that multimodal_hesc carries from step to step, small: replay, target network, concepts, memory, planner.
-HESC = (
-    *EVERY_PART,
-    "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16", "arch.q_hidden_dim=16",
-    "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16", "arch.memory_top_k=4",
-    "arch.vq_codes=16", "arch.latent_planning_paths=2", "arch.latent_planning_layers=1", "epochs=2", "eval_interval=1",
-    "lr_warmup_ratio=0", "arch.canvas_size=56",
-)  # fmt: skip
 
 
 def test_a_continued_capsule_run_equals_an_uninterrupted_one(

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.training.conftest import write_boards
-from tests.training.runs import prepare, records, train
+from tests.support.boards import write_boards
+from tests.support.runs import prepare, records, train
 from trm_cli.errors import TrmError
 from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.runs import prepare, train
+from tests.support.runs import prepare, train
 from trm_cli.training.profiling import PHASES, NoProfile, Profile
 from trm_cli.training.run.reset_run import clear_run
 from trm_cli.training.signals import StopRequest

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.training.conftest import write_boards
-from tests.training.runs import TINY_RUN
+from tests.support.boards import write_boards
+from tests.support.runs import TINY_RUN
 
 ROOT = Path(__file__).resolve().parents[2]
 STUBBORN = """

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.conftest import write_boards
-from tests.training.runs import differing, prepare, records, train
+from tests.support.boards import write_boards
+from tests.support.runs import differing, prepare, records, train
 from trm_cli.config.compose import load_run_config
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_format import save_file

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.hesc import making
+from tests.support import capsules as making
 from tests.training.test_update import state_of
 from trm_cli.models.hesc.geometry import GRID
 from trm_cli.models.hesc.model import MultimodalHesc

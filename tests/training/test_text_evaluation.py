@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_builders import text as text_builder
-from tests.training.runs import records, train
+from tests.support.runs import records, train
 from trm_cli.console.views.training import evaluation_lines
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.text.labels import TextLabels, text_labels

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.hesc import making
-from tests.models.cases import CASES, make_batch
-from tests.training.runs import differing, prepare, records, train
+from tests.support import capsules as making
+from tests.support.networks import CASES, make_batch
+from tests.support.runs import differing, prepare, records, train
 from trm_cli.errors import TrmError
 from trm_cli.models.layers.carry import join_carries
 from trm_cli.schedule.clock import Clock
@@ -47,7 +47,7 @@ def state_of(model: nn.Module, **more: Any) -> TrainingState:
 
 
 def carried_on(name: str, settings: StepSettings, *, updates: int = 4, dtype: str = "float64") -> TrainingState:
-    """A state after some updates of a small network of tests/models/cases.py."""
+    """A state after some updates of a small network of tests/support/networks.py."""
     state = state_of(CASES[name].model(dtype))
     for number in range(updates):
         draws = torch.rand(ROWS, 2, generator=torch.Generator().manual_seed(number))

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.models.cases import CASES, make_batch
+from tests.support.networks import CASES, make_batch
 from trm_cli.models.kernels import attention, cache, gated_mlp, norm, products
 from trm_cli.models.kernels.choice import computed_by, enabled, without_kernels
 from trm_cli.schedule.clock import SETTLED

@@ -7,7 +7,7 @@ import io
 import pytest
 import torch
 
-from tests.models.cases import CASES, make_batch
+from tests.support.networks import CASES, make_batch
 from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.schedule.clock import SETTLED
 

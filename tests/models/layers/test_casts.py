@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.models.cases import CASES, make_batch
+from tests.support.networks import CASES, make_batch
 from trm_cli.schedule.clock import SETTLED
 
 

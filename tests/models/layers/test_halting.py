@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.models.cases import CASES, make_batch
+from tests.support.networks import CASES, make_batch
 from trm_cli.models.layers.halting import decide_halt, exploration_floor
 
 torch.set_num_threads(1)

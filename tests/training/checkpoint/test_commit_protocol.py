@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.failing_disk import Crash, Disk
+from tests.support.failing_disk import Crash, Disk
 from trm_cli.training.checkpoint.store import CheckpointStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,7 +121,7 @@ EXITS = """
 import os, shutil, sys
 from pathlib import Path
 import pytest
-from tests.training.failing_disk import Disk
+from tests.support.failing_disk import Disk
 from tests.training.checkpoint.test_commit_protocol import calls_of_a_save, commit, require_sound
 
 base, work = Path(sys.argv[1]), Path(sys.argv[2])

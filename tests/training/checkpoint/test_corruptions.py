@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.conftest import write_boards
-from tests.training.runs import train
+from tests.support.boards import write_boards
+from tests.support.runs import train
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.inventory import inventory

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.training.runs import TINY_RUN, differing, prepare, records, train
+from tests.support.runs import TINY_RUN, differing, prepare, records, train
 from trm_cli.app import create_app
 from trm_cli.data.files.durable import held_directory
 from trm_cli.errors import CheckpointError
@@ -108,7 +108,7 @@ def test_a_run_goes_on_from_an_older_step_and_sets_the_newer_ones_aside(tmp_path
 
 
 def _from(data: Path, run: Path, step: int) -> tuple:
-    from tests.training.runs import Recorder
+    from tests.support.runs import Recorder
     from trm_cli.config.compose import compose
     from trm_cli.config.dump import dump_config
     from trm_cli.training.hardware.machine import Machine

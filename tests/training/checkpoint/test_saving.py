@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.runs import Recorder, differing, prepare, records, train
+from tests.support.runs import Recorder, differing, prepare, records, train
 from trm_cli.errors import CheckpointError, TrmError
 from trm_cli.training.checkpoint import disk_space
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from tests.training.runs import prepare, train
+from tests.support.runs import prepare, train
 from trm_cli.errors import CheckpointError
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.transfer.exporting import export_weights

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.memory import in_a_process, peak, task_of
-from tests.training.runs import EVERY_PART, prepare, train
+from tests.support.runs import EVERY_PART, prepare, train
 from trm_cli.errors import TrmError
 from trm_cli.models.kernels import cache
 from trm_cli.training import loop

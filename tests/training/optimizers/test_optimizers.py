@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training.runs import differing
+from tests.support.runs import differing
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.optimizers.sign_sgd import SignSGD

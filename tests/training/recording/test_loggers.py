@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.training.runs import prepare, records, train
+from tests.support.runs import prepare, records, train
 from trm_cli.training.recording.loggers import GuardedLogger
 from trm_cli.training.recording.wandb_logger import WandbLogger, wandb_mode
 from trm_cli.training.run_files import read_identity

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.conftest import write_boards
-from tests.training.runs import prepare, train
+from tests.support.boards import write_boards
+from tests.support.runs import prepare, train
 from trm_cli.errors import CheckpointError
 from trm_cli.training import loop
 from trm_cli.training.run_files import read_identity

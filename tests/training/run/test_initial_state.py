@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.conftest import write_boards
-from tests.training.runs import differing, prepare, train
+from tests.support.boards import write_boards
+from tests.support.runs import differing, prepare, train
 from trm_cli.training.signals import StopRequest
 
 TABLE = ("arch.num_heads=2", "arch.puzzle_emb_ndim=8", "arch.L_cycles=1", "arch.H_cycles=1")

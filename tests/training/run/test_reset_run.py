@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.runs import train
+from tests.support.runs import train
 from trm_cli.data.files.durable import LOCK_NAME, held_directory
 from trm_cli.errors import CheckpointError
 from trm_cli.training.run.reset_run import clear_run

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.models.reference_networks import Shape
+from tests.support.reference_networks import Shape
 
 VOCABULARY, SEQUENCE, WIDTH, HEADS, TABLE_WIDTH, PUZZLE_TOKENS = 7, 9, 16, 2, 12, 2
 INNER = 256  # of SwiGLU: rounded up to a multiple of 256

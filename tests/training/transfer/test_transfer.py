@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from tests.models import reference_networks as reference
-from tests.training.runs import Recorder, differing
+from tests.support import reference_networks as reference
+from tests.support.runs import Recorder, differing
 from tests.training.transfer.original_layout import (
     SEQUENCE,
     VOCABULARY,

@@ -1,0 +1,223 @@
+"""`trm evaluate` as a person uses it: real runs, real processes, a kill, and mistakes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.boards import write_boards
+from tests.support.runs import HESC, records, train
+from trm_cli.errors import DatasetError, TrmError
+from trm_cli.training.checkpoint.checkpoint_format import save_file
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.workflows.evaluate import run_evaluation
+from trm_cli.workflows.evaluation_subject import EvaluationRequest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "trm_cli", *map(str, words)]
+
+
+def trm(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    return subprocess.run(command(*words), cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def evaluated(run: Path, **wanted: Any) -> dict[str, Any]:
+    """The result of an evaluation in this process."""
+    return run_evaluation(EvaluationRequest(run=str(run), device="cpu", **wanted))[0]
+
+
+def test_it_agrees_with_what_training_reported_to_the_last_puzzle(trained: Path) -> None:
+    for reported in records(trained / "run", "eval"):
+        file = trained / "run" / f"step_{reported['step']:08d}.pt"
+        if not file.exists():
+            continue
+        made = evaluated(file)
+        assert (made["count"], made["protocol"]["steps"]) == (reported["count"], reported["steps"])
+        assert made["exact"]["hits"] == round(reported["exact_accuracy"] * reported["count"])
+        assert made["token"]["value"] == pytest.approx(reported["token_accuracy"], abs=1e-9)
+        assert made["q_halt"]["accuracy"]["value"] == pytest.approx(reported["q_halt_accuracy"])
+        assert made["checkpoint"]["step"] == reported["step"]
+    assert 0 < made["exact"]["hits"] < made["count"]
+
+
+def test_the_result_names_what_it_is_the_result_of(trained: Path) -> None:
+    done = trm("evaluate", trained / "run", "--device", "cpu", "--json", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    best = (trained / "run/best.pt").resolve()
+    assert made["checkpoint"]["sha256"] == hashlib.sha256(best.read_bytes()).hexdigest()
+    assert made["checkpoint"]["weights"] == "ema"
+    assert made["dataset"]["split"] == "test" and len(made["dataset"]["fingerprint"]) == 64
+    assert made["protocol"]["precision"] == "float32"
+    assert {row["label"] for row in made["by_difficulty"]["clues"]} and "samples" not in made
+    parts = made["by_difficulty"]["clues"]
+    assert sum(row["exact"]["hits"] for row in parts) == made["exact"]["hits"]
+    raw = evaluated(trained / "run", raw=True)
+    assert raw["checkpoint"]["weights"] == "raw" and raw["key"] != made["key"]
+
+
+def test_early_halting_scores_what_full_depth_says_it_would(trained: Path) -> None:
+    full = evaluated(trained / "run")
+    early = evaluated(trained / "run", early_halt=True)
+    assert early["exact"]["hits"] == full["steps"]["halting"]["exact"]["hits"]
+    assert early["steps"]["halting"]["distribution"] == full["steps"]["halting"]["distribution"]
+    assert full["steps"]["exact_after"][-1] == full["exact"]
+    deeper = evaluated(trained / "run", steps=7)
+    assert deeper["steps"]["exact_after"][:3] == full["steps"]["exact_after"]
+    assert len(deeper["steps"]["exact_after"]) == 7
+
+
+def test_the_training_set_is_scored_without_its_augmentations(trained: Path) -> None:
+    assert evaluated(trained / "run", split="train")["count"] == 40
+    assert evaluated(trained / "run", split="train", limit=3, votes=5)["count"] == 15
+
+
+def test_a_network_that_diverged_is_evaluated(trained: Path, tmp_path: Path) -> None:
+    """NaN everywhere: no traceback, and a document that is JSON."""
+    shutil.copytree(trained / "run", tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
+    state, summary = load_checkpoint((tmp_path / "run/best.pt").resolve())
+    for tensors in (state["model"], state["ema"]):
+        for name, tensor in tensors.items():
+            tensors[name] = tensor * float("nan")
+    save_file((tmp_path / "run/best.pt").resolve(), state, summary)
+    made = evaluated(tmp_path / "run", restarts=2)
+    assert (made["exact"]["hits"], made["q_halt"]["accuracy"]["value"]) == (0, 1.0)
+
+
+def test_restarts_and_predictions(trained: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    made = evaluated(trained / "run", restarts=3, limit=20, predictions=tmp_path / "all.npz")
+    restarts = made["restarts"]
+    assert restarts["single"][0] == made["exact"]
+    assert restarts["any"]["hits"] >= max(one["hits"] for one in restarts["single"])
+    with np.load(tmp_path / "all.npz") as table:
+        assert table["answer"].shape == (60, 16)
+        first = table["restart"] == 0
+        assert table["right"][first].sum() == made["exact"]["hits"]
+        written = {name: table[name] for name in table.files}
+    evaluated(trained / "run", restarts=3, limit=20, predictions=tmp_path / "all.parquet")
+    read = pyarrow.parquet.read_table(tmp_path / "all.parquet")
+    assert set(read.column_names) == set(written)
+    for name, values in written.items():
+        np.testing.assert_array_equal(np.array(read[name].to_pylist()), values)
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(trained: Path, tmp_path: Path) -> None:
+    write_boards(tmp_path / "many", train=20, test=250)
+    words = [
+        "evaluate",
+        trained / "run",
+        "--data",
+        tmp_path / "many",
+        "--batch-size",
+        2,
+        "--device",
+        "cpu",
+        "--json",
+        "--out",
+    ]
+    whole = trm(*words, tmp_path / "whole", cwd=trained)
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        command(*words, tmp_path / "killed"),
+        cwd=trained,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and len(list((tmp_path / "killed").glob("*/partial/batch-*.npz"))) < 20:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+    partial = next((tmp_path / "killed").glob("*/partial"))
+    done = sorted(partial.glob("batch-*.npz"))
+    assert 20 <= len(done) < 125
+    done[3].write_bytes(done[3].read_bytes()[:100])  # and the disk was not kind either
+    second = trm(*words, tmp_path / "killed", cwd=trained)
+    assert second.returncode == 0, second.stderr
+    assert f"({2 * (len(done) - 1)} of them scored before)" in second.stderr
+    left, right = json.loads(whole.stdout), json.loads(second.stdout)
+    assert {**left, "seconds": 0} == {**right, "seconds": 0}
+    assert not partial.exists()
+    wanted: dict[str, Any] = {"data": (tmp_path / "many",), "batch_size": 2, "out": tmp_path / "killed"}
+    stored = next((tmp_path / "killed").glob("*/result.json"))
+    before = stored.stat().st_mtime_ns
+    assert evaluated(trained / "run", **wanted)["seconds"] == right["seconds"]  # made before: read, not repeated
+    assert stored.stat().st_mtime_ns == before
+
+
+def test_a_screen_of_eighty_columns(trained: Path) -> None:
+    done = trm("evaluate", trained / "run", "--restarts", 2, cwd=trained)
+    assert done.returncode == 0, done.stderr
+    for part in ("exact", "full depth, 3 steps, 2 restarts", "average (EMA)", "by clues", "best q_halt", "q_halt:"):
+        assert part in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+MISTAKES: list[tuple[dict[str, Any], int, str]] = [
+    ({"run": "nowhere"}, 4, "nowhere does not exist"),
+    ({"run": "{run}/step_1.pt"}, 4, "does not exist"),
+    ({"split": "dev"}, 2, "expected train or test"),
+    ({"precision": "int4"}, 2, "expected float32"),
+    ({"device": "tpu"}, 2, "expected auto, cpu, cuda or mps"),
+    ({"predictions": Path("a.csv")}, 2, "must end in .npz or .parquet"),
+    ({"predictions": Path("no/a.npz")}, 2, "does not exist"),
+    ({"data": (Path("{here}"),)}, 3, "is not a dataset"),
+    ({"out": Path("{here}/plain")}, 1, "cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "part"), MISTAKES)
+def test_a_mistake_gets_a_message(trained: Path, tmp_path: Path, words: dict[str, Any], code: int, part: str) -> None:
+    (tmp_path / "plain").write_text("")
+
+    def placed(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(placed(one) for one in value)
+        return type(value)(str(value).format(run=trained / "run", here=tmp_path))
+
+    wanted = {"run": "{run}", "device": "cpu", **words}
+    with pytest.raises(TrmError) as failed:
+        run_evaluation(EvaluationRequest(**{name: placed(value) for name, value in wanted.items()}))
+    assert (failed.value.exit_code, part in failed.value.message) == (code, True), failed.value.message
+
+
+def test_a_mistake_of_a_person_is_no_traceback(trained: Path) -> None:
+    done = trm("evaluate", trained / "run", "--data", trained / "run", cwd=trained)
+    assert (done.returncode, "Traceback" in done.stderr, done.stdout) == (3, False, "")
+
+
+def test_data_that_the_model_would_misread_is_refused(trained: Path, tmp_path: Path) -> None:
+    data = write_boards(tmp_path / "data", identifiers=5)
+    train(data, tmp_path / "run", "epochs=2", "arch.puzzle_emb_ndim=16", "arch.puzzle_emb_len=1")
+    other = write_boards(tmp_path / "other", train=41, identifiers=5)
+    with pytest.raises(DatasetError, match="identifiers stand for other puzzles"):
+        evaluated(tmp_path / "run", data=(other,))
+    assert evaluated(tmp_path / "run", data=(data,))["count"] == 16
+
+
+def test_a_model_that_reads_canvases(canvases: Path, tmp_path: Path) -> None:
+    train(canvases, tmp_path / "run", *HESC, arch="multimodal_hesc_mini", stop_at_step=2)
+    made = evaluated(tmp_path / "run")
+    kinds = {row["label"]: row["exact"]["count"] for row in made["by_difficulty"]["record"]}
+    assert set(kinds) == {"grid", "text"}
+    assert sum(kinds.values()) == made["count"]
+    assert {row["label"] for row in made["by_difficulty"]["target"]} == {"grid", "text"}
+    assert "arc" not in made
+    assert evaluated(tmp_path / "run", restarts=2, early_halt=True, limit=3)["count"] == 3

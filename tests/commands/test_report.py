@@ -1,0 +1,113 @@
+"""`trm report`: one page that needs nothing beside itself, from a run's own files alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.support.runs import records
+from trm_cli.commands.report import report_run
+from trm_cli.console.views.evaluation import percent
+from trm_cli.errors import CheckpointError, UsageError
+from trm_cli.workflows.evaluate import run_evaluation, stored_evaluation
+from trm_cli.workflows.evaluation_subject import EvaluationRequest
+from trm_cli.workflows.report import collect
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Page(HTMLParser):
+    """The ids, the addresses and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href"):
+                self.addresses.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the run without evaluations of its own, whose name would be markup."""
+    copy = tmp_path / "a <b> run"
+    shutil.copytree(trained / "run", copy, ignore=shutil.ignore_patterns("evaluations"))
+    return copy
+
+
+def test_a_page_that_needs_nothing_beside_itself(run: Path) -> None:
+    document, _ = run_evaluation(EvaluationRequest(run=str(run), device="cpu"))
+    report_run(str(run))
+    text = (run / "report.html").read_text()
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    referred = {address.removeprefix("#") for address in page.addresses} | set(re.findall(r"url\(#(\w+)\)", text))
+    assert referred <= set(page.ids)
+    assert set(re.findall(r"https?://[\w./-]+", text)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert "<b> run" not in text and "a <b> run" in page.words
+    for part in (
+        "Training",
+        "Schedule",
+        "exact by clues",
+        "solution",
+        "hidden_size: 32",
+        percent(document["exact"]["value"]),
+    ):
+        assert part in page.words
+    assert text.count("<svg") == 4
+    report_run(str(run))
+    assert (run / "report.html").read_text() == text  # the same run is the same page
+
+
+def test_a_picture(run: Path, tmp_path: Path) -> None:
+    report_run(str(run), tmp_path / "page.png", evaluate=10)
+    assert (tmp_path / "page.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    stored = stored_evaluation(run)
+    assert stored is not None and stored["count"] == 10
+
+
+def test_without_an_evaluation_it_says_what_training_reported_and_loads_no_torch(run: Path) -> None:
+    code = (
+        "import sys; from trm_cli.workflows.report import collect; from pathlib import Path;"
+        "from trm_cli.console.report.summary import report_of;"
+        f"report = report_of(collect(Path({str(run)!r}))); assert 'torch' not in sys.modules;"
+        "print([one.value for one in report.headlines])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert percent(records(run, "eval")[-1]["exact_accuracy"]) in done.stdout
+    report_run(str(run))
+    assert "exact by clues" not in (run / "report.html").read_text()
+
+
+def test_the_published_protocol_is_preferred(run: Path) -> None:
+    whole, _ = run_evaluation(EvaluationRequest(run=str(run), device="cpu"))
+    run_evaluation(EvaluationRequest(run=str(run), device="cpu", limit=5))
+    run_evaluation(EvaluationRequest(run=str(run), device="cpu", early_halt=True))
+    found = stored_evaluation(run)
+    assert found is not None and found["key"] == whole["key"]
+
+
+def test_mistakes(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"must end in \.html or \.png"):
+        report_run(str(run), tmp_path / "page.pdf")
+    (run / "plan.json").write_text(json.dumps({"quantities": []}))
+    with pytest.raises(CheckpointError, match=r"plan\.json is missing or damaged"):
+        collect(run)

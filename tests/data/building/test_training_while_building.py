@@ -1,0 +1,247 @@
+"""`trm train` beside a builder that is still at work: same batches, and a death that is seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.commands import trm
+from tests.support.held_builder import until
+from tests.support.runs import records
+from tests.support.streams import environment
+from trm_cli.data.building.builder_process import builder_command
+from trm_cli.data.building.live_build import LiveBuild
+from trm_cli.data.files.manifest import read_manifest
+from trm_cli.data.puzzles.dataset import BatchOrder
+from trm_cli.data.stream.dataset import StreamDataset, open_stream
+from trm_cli.data.stream.heartbeat import read_beats
+from trm_cli.data.stream.waiting import WaitCancelled
+from trm_cli.errors import DatasetError, ExitCode, UsageError
+
+CANVAS = 56
+
+
+FLAGS = (
+    "--output-dir", "data", "--sources", "stories", "kaggle/combined", "--limits", "stories=420", "kaggle/combined=3",
+    "--test-share", "0.02", "--batch-records", "2", "--workers", "1",
+)  # fmt: skip
+
+
+def live_build(folder: Path) -> LiveBuild:
+    return LiveBuild(folder / "data", builder_command(str(folder / "builder.py"), FLAGS))
+
+
+def all_batches(data: StreamDataset) -> list[dict[str, np.ndarray]]:
+    order = BatchOrder(16, data.facts.total_groups // 16, "per_epoch")
+    return [data.train_batch(step, order, 3) for step in range(1, 2 * order.steps_per_epoch)]
+
+
+# ---------------------------------------------------------------- in this process
+
+
+def test_batches_beside_the_builder_are_those_of_the_finished_build(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    notices: list[str] = []
+    with live_build(folder) as live:
+
+        def let_go(text: str) -> None:
+            notices.append(text)
+            (folder / "go").touch()
+
+        live.notice = let_go
+        assert live.until_ready()
+        growing = open_stream("data", "train", CANVAS, live.waiting())
+        assert len(growing.store.chunks) == 3 and growing.store.ready == 1
+        beside = all_batches(growing)
+        live.until_complete()
+    assert notices[0].startswith("waiting for stream_checkpoints/consolidated_001.pt: the builder has written")
+    finished = open_stream("data", "train", CANVAS)
+    assert growing.fingerprint == finished.fingerprint
+    for left, right in zip(beside, all_batches(finished), strict=True):
+        assert all(np.array_equal(left[name], right[name]) for name in right)
+
+
+@pytest.mark.parametrize("death", ["fails", "is killed"])
+def test_the_death_of_the_builder_ends_the_wait(folder: Path, monkeypatch: pytest.MonkeyPatch, death: str) -> None:
+    monkeypatch.chdir(folder)
+    with live_build(folder) as live:
+        assert live.until_ready() and live.process_id is not None
+        data = open_stream("data", "train", CANVAS, live.waiting())
+        if death == "fails":
+            (folder / "fail").touch()
+        else:
+            os.kill(live.process_id, signal.SIGKILL)
+        expected = "No space left on device" if death == "fails" else "killed by signal 9"
+        with pytest.raises(DatasetError, match=expected):
+            all_batches(data)
+
+
+def test_a_wait_ends_when_the_run_is_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with live_build(folder) as live:
+        assert live.until_ready()
+        live.cancelled = lambda: True
+        with pytest.raises(WaitCancelled):
+            all_batches(open_stream("data", "train", CANVAS, live.waiting()))
+        assert live.stop() and not live.stop()
+    manifest = read_manifest("data")
+    assert manifest is not None and manifest.state != "complete"
+    assert "stream_checkpoints/consolidated_000.pt" in manifest.files
+
+
+@pytest.mark.slow
+def test_a_build_of_somebody_else_is_joined_and_continued_when_it_dies(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    other = subprocess.Popen([sys.executable, "builder.py", *FLAGS], env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: any(beat.alive for beat in read_beats("data")))
+        with live_build(folder) as live:
+            assert live.process_id is None and live.until_ready()
+            growing = open_stream("data", "train", CANVAS, live.waiting())
+            other.kill()
+            other.wait()
+            (folder / "go").touch()
+            beside = all_batches(growing)
+            assert live.process_id is not None
+            live.until_complete()
+    finally:
+        other.kill()
+    for left, right in zip(beside, all_batches(open_stream("data", "train", CANVAS)), strict=True):
+        assert all(np.array_equal(left[name], right[name]) for name in right)
+
+
+def test_a_builder_of_another_format_is_waited_for(tmp_path: Path) -> None:
+    live = LiveBuild(tmp_path / "data", [sys.executable, "-c", "print('written')"])
+    lines: list[str] = []
+    live.on_line = lines.append
+    assert live.until_ready() is False and lines == ["written"]
+    refused = LiveBuild(
+        tmp_path / "data", [sys.executable, "-c", "import sys; print('b: error: no', file=sys.stderr); sys.exit(2)"]
+    )
+    with pytest.raises(UsageError, match="no"):
+        refused.until_ready()
+
+
+def test_a_plan_of_old_is_not_taken_for_the_builders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A builder that refuses the directory, because its flags differ, must not see training begin on what is there."""
+    monkeypatch.chdir(folder)
+    with live_build(folder) as live:
+        assert live.until_ready()
+    other = [*FLAGS, "--seed", "5"]
+    with LiveBuild("data", builder_command("builder.py", other)) as live, pytest.raises(DatasetError, match="seed 0"):
+        live.until_ready()
+
+
+# ---------------------------------------------------------------- the command
+
+
+def steps_planned(folder: Path) -> int:
+    done = trm("inspect-schedule", "held", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    return int(plan.get("plan", plan)["total_steps"])
+
+
+def test_training_beside_a_build_that_dies_is_stopped_and_continued(folder: Path) -> None:
+    """Exit 3 with the builder's error after a saved checkpoint; one plan before, during and after; the same run."""
+    before = steps_planned(folder)
+    (folder / "fail").touch()
+    died = trm("train", "held", cwd=folder)
+    assert died.returncode == ExitCode.DATASET, died.stderr
+    assert "the first chunk is there" in died.stderr and "No space left on device" in died.stderr
+    assert "larger than 8x8 cells are left out" in died.stderr and "Traceback" not in died.stderr
+    reached = records(folder / "run", "train")[-1]["step"]
+    assert (folder / "run" / f"step_{reached:08d}.pt").exists() and 0 < reached < before
+    assert steps_planned(folder) == before
+    dry = trm("train", "held", "--dry-run", cwd=folder)
+    assert dry.returncode == 0 and f"{before} updates" in dry.stderr
+    (folder / "go").touch()
+    resumed = trm("resume", "run", cwd=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"after step {reached}" in resumed.stderr and f"done: {before} steps" in resumed.stderr
+    manifest = read_manifest(folder / "data")
+    assert manifest is not None and manifest.state == "complete"
+    assert steps_planned(folder) == before
+    whole = trm("train", "held", "checkpoint_path=whole", cwd=folder)
+    assert whole.returncode == 0, whole.stderr
+    assert (folder / "run/metrics.jsonl").read_bytes() == (folder / "whole/metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
+)
+def test_a_signal_while_training_waits_saves_and_stops_the_builder(folder: Path, number: int, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trm_cli", "train", "held"],
+        cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    timings = folder / "run" / "timings.jsonl"
+    until(lambda: timings.exists() and timings.read_text().count("\n") >= 10)
+    (builder,) = (beat.pid for beat in read_beats(folder / "data"))
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "stopped the builder of data" in errors and "Traceback" not in errors
+    assert not Path(f"/proc/{builder}").exists()
+    assert list((folder / "run").glob("step_*.pt"))
+
+
+@pytest.mark.slow
+def test_no_incremental_builds_first(folder: Path) -> None:
+    (folder / "go").touch()
+    done = trm("train", "held", "--no-incremental", "--stop-at-step", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "the first chunk is there" not in done.stderr
+    assert done.stderr.index("data: complete") < done.stderr.index("quantity")
+
+
+def test_dataset_only_builds_in_the_foreground(folder: Path) -> None:
+    (folder / "go").touch()
+    done = trm("train", "held", "--dataset-only", cwd=folder)
+    assert done.returncode == 0 and "data: complete" in done.stderr and not (folder / "run").exists()
+
+
+@pytest.mark.slow
+def test_an_early_end_stops_the_builder_and_a_whole_run_lets_it_finish(folder: Path) -> None:
+    early = trm("train", "held", "--stop-at-step", "1", cwd=folder)
+    assert early.returncode == 0 and "stopped the builder of data" in early.stderr, early.stderr
+    for name in ("go", "hold the seal"):
+        (folder / name).touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trm_cli", "resume", "run"],
+        cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: records(folder / "run", "eval"))
+    (folder / "hold the seal").unlink()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "the builder of data finishes its work" in errors
+    manifest = read_manifest(folder / "data")
+    assert manifest is not None and manifest.state == "complete"
+
+
+def test_a_dry_run_of_the_full_model_says_what_it_costs_here(tmp_path: Path) -> None:
+    done = trm("train", "vision-unified", "--dry-run", "--device", "cpu", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"cost .* at least (\S+ \w+) an update, (.*) for ([\d,]+) *\n", done.stderr)
+    assert found is not None and f"{found[3]} updates" in done.stderr and " d " in found[2], done.stderr
+    assert not (tmp_path / "datasets").exists()
+
+
+def test_puzzles_are_half_of_the_default_mix(tmp_path: Path) -> None:
+    done = trm("build-dataset", "vision-unified", "--plan", "--json", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == 0, done.stderr
+    puzzles, stories = (source["planned"]["train"] for source in json.loads(done.stdout)["plan"]["sources"])
+    assert 0.4 < puzzles / (puzzles + stories) < 0.6

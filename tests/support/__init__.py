@@ -1,0 +1,1 @@
+"""What tests of several folders share: small datasets, networks and runs, and ways to start `trm`."""

@@ -1,0 +1,35 @@
+"""A run in two processes that fails: told once, whoever fails and however, and nothing half-written is left."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.boards import write_boards
+from tests.training.distributed.launching import ROOT, environment, words
+from trm_cli.training.checkpoint.store import CheckpointStore
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ("exchange", 1, "error: lost contact with another process of this run: NCCL error: unhandled system error"),
+        ("data", 3, "error: its rows are gone"),
+        ("data of both", 3, "error: its rows are gone"),
+        pytest.param("mistake", 1, "ValueError: a mistake of ours", marks=pytest.mark.slow),
+    ],
+)
+def test_a_failure_is_told_once(how: str, code: int, said: str, tmp_path: Path) -> None:
+    write_boards(tmp_path / "data", identifiers=5)
+    line = [sys.executable, str(ROOT / "tests/training/distributed/failing_rank.py"), how, *words(tmp_path, "run")]
+    done = subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    (told,) = [line for line in done.stderr.splitlines() if re.match(r".*\w*[eE]rror: ", line)]
+    assert said in told
+    assert ("Traceback" in done.stderr) is (how == "mistake")
+    assert CheckpointStore(tmp_path / "run").steps() == [5]
+    assert not list((tmp_path / "run").glob(".*.tmp"))

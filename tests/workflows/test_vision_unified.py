@@ -1,0 +1,37 @@
+"""`trm train vision-unified` on a fresh machine without a GPU and without the hub, from nothing to the end."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.commands import trm
+from tests.support.runs import records
+from tests.support.streams import ROOT
+
+#: The smallest share of its dataset with puzzles and stories in both splits; nothing else of the recipe is changed.
+LESS = "limits: [tinystories=80, kaggle/combined=8]"
+
+
+def test_the_small_flagship_trains_to_its_end(tmp_path: Path) -> None:
+    recipe = (ROOT / "configs" / "models" / "vision-unified.yaml").read_text()
+    assert "limits: [tinystories=20000]" in recipe
+    (tmp_path / "configs" / "models").mkdir(parents=True)
+    own = tmp_path / "configs" / "models" / "vision-unified.yaml"
+    own.write_text(recipe.replace("limits: [tinystories=20000]", LESS))
+    line = ["train", "vision-unified", "--arch", "multimodal_hesc_mini", "--device", "cpu", "--wandb", "disabled"]
+    few = ["epochs=1", "eval_interval=1", "global_batch_size=16", "threads=1", "checkpoint_path=run"]
+    done = trm(*line, *few, cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    assert "SAMPLE stories" in done.stderr, "a stand-in is told"
+    cost = re.search(r"^cost .* at least (.*) an update, (.*) for ([\d,]+) *$", done.stderr, re.MULTILINE)
+    assert cost is not None and cost.start() < done.stderr.index("step  ")
+    steps = int(cost[3].replace(",", ""))
+    assert f"done: {steps} steps" in done.stderr
+    logged = records(tmp_path / "run", "train")
+    assert [record["step"] for record in logged] == list(range(1, steps + 1))
+    (judged,) = records(tmp_path / "run", "eval")
+    assert judged["judged_by"] == "exact_accuracy" and judged["count"] and judged["text_rows"]
+    assert 0 < judged["bits_per_byte"] < 20
+    assert (tmp_path / "run" / "latest.pt").exists() and (tmp_path / "run" / "best.pt").exists()
