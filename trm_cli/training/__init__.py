@@ -1,10 +1,11 @@
-"""Train a model: the update, the loop and the state of a run; imports evaluation, models, data, schedule and config.
+"""Train a model: the update, the loop and the state of a run.
 
-loop                   execute the plan, one update at a time
-step                   one update: forward, backward, clip, optimizers, average
+loop                     execute the plan, one update at a time
+step                     one update: forward, backward, clip, optimizers, average
 state, state_migration   all that the next update depends on, saved and loaded
-gradients, ema, puzzle_table, nonfinite, signals, run_files   what these need
+gradients, ema, puzzle_table, nonfinite, signals, profiling   what these need
+run_files                the names of the files in a run directory
 
-From the top down: `transfer`, `run`, `memory`, then loop, `checkpoint`, step, state, `optimizers`, `distributed`,
-`recording`, `hardware`. Nothing imports a package above it.
+From the top down: `transfer`, `memory`, `run`, then loop, `checkpoint`, step, state, `optimizers`, `hardware`,
+`distributed`, `recording`. Nothing imports a package above it, and nothing here imports commands, console or workflows.
 """

@@ -21,6 +21,8 @@ from trm_cli.training.run.config_drift import differences
 from trm_cli.training.state import TrainingState
 
 Data = PuzzleDataset | StreamDataset
+#: State, summary and file of a checkpoint.
+_Loaded = tuple[dict[str, Any], dict[str, Any], Path]
 
 
 def load_initial_state(
@@ -43,39 +45,52 @@ def load_initial_state(
     """
     assembled = not state.sharded
 
-    def load() -> tuple[dict[str, Any], dict[str, Any], Path] | None:
+    def own() -> _Loaded | None:
         if from_step is None:
             return store.load_newest(notify, assembled=assembled)
         store.require_step(from_step)
         return store.load(from_step, assembled=assembled)
 
-    found = process_group.state_from_first(load)
-    if found is not None:
-        saved, summary, path = found
-        saved = saved if assembled else with_shards(saved, summary, path)
+    def other() -> _Loaded | None:
+        path = config.load_checkpoint
+        return None if path is None else (*load_checkpoint(Path(path), assembled=assembled), Path(path))
+
+    if loaded := _on_all_ranks(own, state, process_group):
+        saved, summary, path = loaded
         _require_same_data(summary, data)
         state.load_state_dict(local_state(saved, process_group), device)
         if state.step and state.carry is None:
             notify(f"{path} has no carry (save_carry=false): continuing with new rows, not bit-identically")
-        return path  # type: ignore[no-any-return]
-    if config.load_checkpoint is None:
-        return None
-    path = Path(config.load_checkpoint)
-    saved, summary = process_group.state_from_first(lambda: load_checkpoint(path, assembled=assembled))
-    saved = saved if assembled else with_shards(saved, summary, path)
-    same_data = _fingerprint(summary) == data.fingerprint
-    before = read_run_config(summary["config"], f"the configuration in {path}")
-    others = [difference.key for difference in differences(before, config) if difference.resume == "fatal"]
-    if same_data and not others:
-        state.load_state_dict(local_state(saved, process_group), device)
         return path
-    known = state.load_weights(saved, same_rows=same_data)
-    rows = 0 if state.model.puzzle_embedding is None else len(state.model.puzzle_embedding.weight)
-    trained = f"with another {', '.join(others)}" if same_data else "on other data"
-    notify(f"{path} was trained {trained}: only its weights are loaded, and the run starts at step 0")
-    if rows and not same_data:
-        notify(f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start from the mean of all")
-    return path
+    if loaded := _on_all_ranks(other, state, process_group):
+        saved, summary, path = loaded
+        same_data = _fingerprint(summary) == data.fingerprint
+        before = read_run_config(summary["config"], f"the configuration in {path}")
+        changed = [difference.key for difference in differences(before, config) if difference.resume == "fatal"]
+        if same_data and not changed:
+            state.load_state_dict(local_state(saved, process_group), device)
+        else:
+            known = state.load_weights(saved, same_rows=same_data)
+            trained = f"with another {', '.join(changed)}" if same_data else "on other data"
+            notify(f"{path} was trained {trained}: only its weights are loaded, and the run starts at step 0")
+            rows = 0 if state.table is None else len(state.table)
+            if rows and not same_data:
+                notify(
+                    f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start from the mean of all"
+                )
+        return path
+    return None
+
+
+def _on_all_ranks(
+    load: Callable[[], _Loaded | None], state: TrainingState, process_group: ProcessGroup
+) -> _Loaded | None:
+    """Call `load` in the first process, for all; of a sharded state each process adds the shards, which it maps."""
+    loaded: _Loaded | None = process_group.state_from_first(load)
+    if loaded is None or not state.sharded:
+        return loaded
+    saved, summary, path = loaded
+    return with_shards(saved, summary, path), summary, path
 
 
 def _fingerprint(summary: dict[str, Any]) -> str:
