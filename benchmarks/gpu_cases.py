@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.made_up import made_up_metadata
+from benchmarks.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose
 from trm_cli.data.stream.records import TEXT
 from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
@@ -21,7 +21,6 @@ from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.loop import draws_of_rows
-from trm_cli.training.memory.preflight import Task
 from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import StepSettings, update
@@ -56,7 +55,7 @@ class Way:
     words: tuple[str, ...] = ()
 
 
-def task_of(case: Case, rows: int, way: Way) -> Task:
+def task_of(case: Case, rows: int, way: Way) -> MadeUpRun:
     """The run of a case with so many rows in an update, as the memory estimate and the others take it."""
     words: Sequence[str] = (
         f"arch={case.arch}",
@@ -71,7 +70,7 @@ def task_of(case: Case, rows: int, way: Way) -> Task:
     metadata = made_up_metadata(case.length, case.vocabulary, 100_000, identifiers=100)
     plan = make_plan(config, DatasetCounts(100_000, 1.0, "made up"))
     machine = Machine.choose(config, case.length)
-    return Task(config, plan, metadata, lambda count: random_rows(case, count), machine, evaluated=0)
+    return MadeUpRun(config, plan, metadata, machine)
 
 
 def random_rows(case: Case, rows: int) -> dict[str, np.ndarray]:
@@ -98,7 +97,7 @@ def _random_canvases(random: np.random.Generator, rows: int, cells: int) -> dict
     }
 
 
-def model_of(task: Task) -> Network:
+def model_of(task: MadeUpRun) -> Network:
     """A new network on the device, compiled where the task says so."""
     model = make_model(task.config, task.metadata, task.machine.precision.value).to(task.machine.torch_device)
     if task.machine.compile.value == "on":
@@ -109,7 +108,7 @@ def model_of(task: Task) -> Network:
 class Updates:
     """The updates of a run, each as the loop makes it: rows and draws are copied, numbers judged, all of it stepped."""
 
-    def __init__(self, task: Task, case: Case) -> None:
+    def __init__(self, task: MadeUpRun, case: Case) -> None:
         self.state: TrainingState = make_state(task.config, model_of(task), task.machine)
         self._task = task
         self._rows = random_rows(case, task.config.global_batch_size)
@@ -129,7 +128,7 @@ class Updates:
         return torch.from_numpy(array).to(self._task.machine.torch_device, non_blocking=True)
 
 
-def flops(task: Task, case: Case) -> float:
+def flops(task: MadeUpRun, case: Case) -> float:
     """Matrix arithmetic of one update: 2 for each multiply-add, a backward counts twice its forward."""
     arch = task.config.arch.model_dump()
     if isinstance(task.config.arch, HescConfig):

@@ -25,7 +25,7 @@ from benchmarks.gpu_parity import parity
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.errors import TrmError
 from trm_cli.training.hardware.devices import synchronise
-from trm_cli.training.memory.preflight import estimate, is_out_of_memory
+from trm_cli.training.memory.check import is_out_of_memory
 
 PRECISIONS = ("bfloat16", "float16", "float32")
 #: What an H200 is meant to reach at batch 768: figure, case (None: the best of all), at least (of memory, at most).
@@ -129,7 +129,7 @@ def measure(case: Case, way: Way, rows: int, steps: int, rates: dict[str, float]
         "share_of_matmul": rate * flops(task, case) / (1e12 * rates[way.precision]),
         "skipped_updates": updates.state.skipped,
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
-        "estimate_gib": estimate(task).total / 2**30,
+        "estimate_gib": task.estimate().total / 2**30,
     }
 
 

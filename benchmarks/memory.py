@@ -14,10 +14,14 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.hesc_learns import EVERY_PART
+
+if TYPE_CHECKING:
+    from benchmarks.made_up import MadeUpRun
 
 #: name -> words of a configuration, rows, and whether it is the capsule model, which reads a canvas.
 CASES: dict[str, tuple[str, ...]] = {
@@ -29,17 +33,14 @@ CASES: dict[str, tuple[str, ...]] = {
 ROWS = {"trm attention": (2, 8), "trm mlp_t": (2, 8), "hrm": (2, 8), "hesc mini": (4, 16)}
 
 
-def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
-    """What the preflight is asked about: 9x9 boards, or canvases with answers of a canvas."""
-    import numpy as np
-
-    from benchmarks.made_up import made_up_metadata
+def run_of(name: str, rows: int, precision: str, *more: str) -> MadeUpRun:
+    """A run on 9x9 boards, or on canvases with answers of a canvas."""
+    from benchmarks.made_up import MadeUpRun, made_up_metadata
     from trm_cli.config.compose import compose
     from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
     from trm_cli.schedule.make_plan import make_plan
     from trm_cli.schedule.plan import DatasetCounts
     from trm_cli.training.hardware.machine import Machine
-    from trm_cli.training.memory.preflight import Task
 
     words = [*CASES[name], f"global_batch_size={rows}", f"precision={precision}", "threads=1", "device=cpu", *more]
     config = compose("sudoku-extreme", [*words, "checkpoint_path=does/not/exist"]).config
@@ -47,34 +48,16 @@ def task_of(name: str, rows: int, precision: str, *more: str) -> Any:
     length = 81 if canvas is None else target_length(canvas, True)
     metadata = made_up_metadata(length, 11 if canvas is None else VOCAB_SIZE, 1000)
 
-    def blank(count: int) -> dict[str, Any]:
-        fields = {"puzzle_identifiers": np.zeros(count, np.int32)}
-        if canvas is None:
-            return {
-                "inputs": np.ones((count, length), np.int32),
-                "labels": np.ones((count, length), np.int32),
-                **fields,
-            }
-        return {
-            "canvas": np.ones((count, length), np.uint8),
-            "canvas_kind": np.zeros(count, np.uint8),
-            "target": np.full((count, length), 3, np.int32),
-            "target_kind": np.zeros(count, np.uint8),
-            **fields,
-        }
-
     plan = make_plan(config, DatasetCounts(1000, 1.0, "made up"))
-    return Task(config, plan, metadata, blank, Machine.choose(config, length), evaluated=0)
+    return MadeUpRun(config, plan, metadata, Machine.choose(config, length))
 
 
 def estimated(name: str, rows: int, precision: str, *more: str) -> dict[str, Any]:
     """The estimate in MiB and how long it took."""
-    from trm_cli.training.memory.preflight import estimate
-
-    task = task_of(name, rows, precision, *more)
+    run = run_of(name, rows, precision, *more)
     started = time.perf_counter()
-    found = estimate(task)
-    return {"estimate": found.total / 2**20, "seconds": time.perf_counter() - started, "parts": found.parts}
+    found = run.estimate()
+    return {"estimate": found.total / 2**20, "seconds": time.perf_counter() - started, "parts": asdict(found)}
 
 
 def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> dict[str, Any]:
@@ -84,19 +67,19 @@ def measured(name: str, rows: int, precision: str, updates: int, *more: str) -> 
     from trm_cli.training.run.build import make_model, make_state
     from trm_cli.training.step import StepSettings, update
 
-    task = task_of(name, rows, precision, *more)
-    config, machine = task.config, task.machine
+    run = run_of(name, rows, precision, *more)
+    config, machine = run.config, run.machine
     warm_up()
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-    model = make_model(config, task.metadata, machine.precision.value)
+    model = make_model(config, run.metadata, machine.precision.value)
     if config.activation_checkpointing:
         model.recompute_activations()
     state = make_state(config, model, machine)
-    batch = {field: torch.from_numpy(array) for field, array in task.blank(rows).items()}
+    batch = model.blank_batch(rows, "cpu")
     for _ in range(updates):
         draws = torch.rand(rows, int(model.draws_per_row))
         settings = StepSettings(rows, config.grad_clip, config.micro_batch_size)
-        update(state, batch, draws, task.plan.values_at(1), settings)
+        update(state, batch, draws, run.plan.values_at(1), settings)
     return {"measured": peak() - before, "before": before}
 
 

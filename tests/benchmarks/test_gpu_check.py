@@ -12,7 +12,7 @@ import torch
 from benchmarks import gpu_check, gpu_parity
 from benchmarks.gpu_cases import CASES, Case, Updates
 from benchmarks.gpu_parity import Said, compared
-from trm_cli.training.memory.preflight import Task
+from benchmarks.made_up import MadeUpRun
 
 TOY = (
     "arch.hidden_size=16", "arch.num_heads=2", "arch.puzzle_emb_ndim=16", "arch.puzzle_emb_len=1", "arch.H_cycles=2",
@@ -29,7 +29,7 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
     class Small(Updates):
         """A card that holds everything but float16."""
 
-        def __init__(self, task: Task, case: Case) -> None:
+        def __init__(self, task: MadeUpRun, case: Case) -> None:
             lengths.append(len(json.loads(out.read_text())["speed"]))
             if task.machine.precision.value == "float16":
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 ...")

@@ -29,7 +29,7 @@ def test_it_says_what_there_is_and_what_to_do() -> None:
     assert [finding["name"] for finding in found["findings"]] == NAMES
     by_name = {finding["name"]: finding for finding in found["findings"]}
     assert by_name["torch"]["found"].startswith(torch.__version__)
-    assert by_name["hub"]["found"] == "switched off by HF_HUB_OFFLINE"  # as all tests run
+    assert by_name["hub"]["found"] == "disabled by HF_HUB_OFFLINE"  # as all tests run
     assert found["advice"]["model"] in ("sudoku-4x4", "vision-unified")
     screen = call()
     assert all(name in screen.stdout for name in NAMES)
@@ -46,7 +46,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_pa
     findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
     assert list(findings) == NAMES
     for name in ("memory", "cuda"):
-        assert findings[name].found == "could not be looked at: RuntimeError: driver mismatch"
+        assert findings[name].found == "check failed: RuntimeError: driver mismatch"
         assert not findings[name].good
 
 
@@ -55,7 +55,7 @@ def test_a_hub_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(doctor, "_hub", lambda: time.sleep(5))
     findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
     assert findings["hub"].found == "no answer"
-    assert "local data only" in findings["hub"].means
+    assert "local data" in findings["hub"].means
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def doctor(as_json: Json = False) -> None:
     """
     from trm_cli.console.output import note, print_json, stdout
     from trm_cli.console.views.doctor import doctor_document, doctor_screen
-    from trm_cli.training.hardware.devices import prepare_threads
+    from trm_cli.training.hardware.torch_runtime import prepare_threads
 
     prepare_threads()
     note("searching for devices and libraries ...")

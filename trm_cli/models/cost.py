@@ -11,14 +11,11 @@ PUZZLE_TABLE = "puzzle table"
 @dataclass(frozen=True)
 class Measured:
     """forward and update: floating-point operations of the matrix products of one update, without and with the backward
-    pass. modules: those of the forward pass by name of a module. kept: bytes that the forward pass leaves for the
-    backward pass, without the parameters; carry: bytes that go from one update to the next."""
+    pass. modules: those of the forward pass by name of a module."""
 
     forward: int
     update: int
     modules: Mapping[str, int]
-    kept: int
-    carry: int
 
 
 @dataclass(frozen=True)

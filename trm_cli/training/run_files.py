@@ -13,7 +13,7 @@ PLAN = "plan.json"
 IDENTITY = "run.json"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
-MEMORY = "memory.json"
+OLD_ESTIMATE = "memory.json"  # of earlier versions; nothing reads it
 NONFINITE = "nonfinite-*.pt"
 #: A trace of a few updates, and a table of its operators.
 PROFILE = "profile"

@@ -106,7 +106,7 @@ def import_file(
     """
     if model is None and (architecture is None or dataset is None):
         raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
-    from trm_cli.training.hardware.devices import prepare_threads
+    from trm_cli.training.hardware.torch_runtime import prepare_threads
 
     prepare_threads()  # before torch is imported
     from trm_cli.training.transfer.importing import ImportRequest, import_weights

@@ -1,4 +1,4 @@
-"""What this machine has and what follows from it for training. No check may fail: each one is guarded by itself."""
+"""Checks of this machine and the training settings that follow. A check that raises becomes a finding."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from trm_cli.training.recording.wandb_logger import wandb_mode
 HUB_SECONDS = 3.0
 _NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes
 _FLAGSHIP, _FLAGSHIP_BATCH = "multimodal_hesc", 32
-_HEADROOM = 1_300_000_000  # what the driver and torch take of a card
+_HEADROOM = 1_300_000_000  # what the driver and torch take of the GPU's memory
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found, and what it means; `good` is False where it stands in the way."""
+    """The result of one check: what was found and what it means; `good` is False for a problem."""
 
     name: str
     found: str
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Advice:
-    """What to train with here. batch: rows of the flagship that fit; None where it is not worth trying."""
+    """Recommended settings. batch: batch size of vision-unified that fits on the GPU; None without one."""
 
     device: str
     precision: str
@@ -48,7 +48,7 @@ class Advice:
 
 
 def examine(folder: Path) -> list[Finding]:
-    """Look at everything, in the order in which it is shown; `folder` is where runs would be written."""
+    """Run all checks, in the order in which they are shown; `folder` is where runs would be written."""
     hub = _Background(_hub)  # the slowest check runs beside the others
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
@@ -65,33 +65,33 @@ def examine(folder: Path) -> list[Finding]:
 
 
 def advise() -> Advice:
-    """The settings that `auto` would choose, and the flagship's batch on the first card."""
+    """The settings that `auto` selects, and the batch size of vision-unified on the first GPU."""
     device = choose_device("auto").value
     precision, compiled = choose_precision("auto", device).value, choose_compile("auto", device).value
     found = cards() if device == "cuda" else []
     if not found:
-        reason = "a network that learns on a processor in minutes; the flagship wants a card"
+        reason = "learns on a CPU in minutes; vision-unified needs a GPU"
         return Advice(device, precision, compiled, "sudoku-4x4", None, reason)
     from trm_cli.config.compose import compose
     from trm_cli.workflows.inspect.model_report import report, rows_of
 
     config = compose(None, [f"arch={_FLAGSHIP}"]).config
     made = report(config, rows_of(config, None), _FLAGSHIP_BATCH, precision)
-    largest = made.memory.largest_batch(_FLAGSHIP_BATCH, found[0].free - _HEADROOM)
+    largest = made.largest_batch(found[0].free - _HEADROOM)
     batch = max((size for size in (8, 16, 32, 64, 128, 256) if size <= largest), default=None)
-    reason = f"up to {largest:,} rows of the flagship fit into what is free" if batch else "the flagship does not fit"
+    reason = f"batches of up to {largest:,} fit in free GPU memory" if batch else "vision-unified does not fit"
     return Advice(device, precision, compiled, "vision-unified" if batch else "sudoku-4x4", batch, reason)
 
 
 def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
-    except Exception as error:  # noqa: BLE001  a doctor who dies of one symptom names no other
-        return Finding(name, f"could not be looked at: {type(error).__name__}: {error}", good=False)
+    except Exception as error:  # noqa: BLE001  one failing check must not hide the others
+        return Finding(name, f"check failed: {type(error).__name__}: {error}", good=False)
 
 
 class _Background:
-    """A check in a thread of its own, asked for later; what takes too long is given up."""
+    """A check in its own thread, whose result is read later; after a timeout it is given up."""
 
     def __init__(self, check: Callable[[], Finding]) -> None:
         self._found: Finding | None = None
@@ -104,7 +104,7 @@ class _Background:
         return self._found or Finding("hub", "no answer", _OFFLINE)
 
 
-_OFFLINE = "built-in and local data only: hub: sources and TinyStories need it"
+_OFFLINE = "only built-in and local data; hub: sources and TinyStories need it"
 
 
 def _python() -> Finding:
@@ -127,9 +127,9 @@ def _cuda() -> Finding:
 
     found = cards()
     if not found:
-        why = "torch sees no card" if torch.version.cuda else "this torch is a build for processors"
-        return Finding("cuda", "none", f"{why}: training runs on the processor")
-    return Finding("cuda", "; ".join(map(_card, found)), "training uses the first")
+        why = "torch finds no GPU" if torch.version.cuda else "CPU-only build"
+        return Finding("cuda", "none", f"{why}; training on CPU")
+    return Finding("cuda", "; ".join(map(_card, found)), "training uses the first GPU")
 
 
 def _card(card: Card) -> str:
@@ -138,30 +138,32 @@ def _card(card: Card) -> str:
 
 
 def _cores() -> Finding:
-    return Finding("cores", str(available_cores()), "threads=auto uses them where a product is large enough")
+    return Finding("cores", str(available_cores()), "threads=auto uses them where matmuls are large enough")
 
 
 def _memory() -> Finding:
     size = memory_bytes()
     if size is None:
         return Finding("memory", "unknown")
-    return Finding("memory", f"{size / 1e9:.1f} GB", "" if size > 4e9 else "little: keep to small networks", size > 2e9)
+    return Finding("memory", f"{size / 1e9:.1f} GB", "" if size > 4e9 else "low: use small networks", size > 2e9)
 
 
 def _disk(folder: Path) -> Finding:
     free = disk_bytes(folder)
     if free is None:
-        return Finding("disk", f"{folder} cannot be looked at", good=False)
+        return Finding("disk", f"cannot read {folder}", good=False)
     good = free > _NEEDED_DISK
-    return Finding("disk", f"{free / 1e9:.1f} GB free here", "" if good else "datasets and checkpoints need more", good)
+    return Finding(
+        "disk", f"{free / 1e9:.1f} GB free here", "" if good else "too little for datasets and checkpoints", good
+    )
 
 
 def _wandb() -> Finding:
     mode = wandb_mode("auto")
     means = {
-        "online": "runs are logged there",
-        "offline": "not logged in: runs are logged to files; `wandb login` changes that",
-        "disabled": "switched off by WANDB_MODE",
+        "online": "runs are logged online",
+        "offline": "not logged in; runs are logged to files (`wandb login` to log online)",
+        "disabled": "disabled by WANDB_MODE",
     }
     return Finding("wandb", f"{metadata.version('wandb')}, {mode}", means.get(mode, ""))
 
@@ -173,22 +175,22 @@ def _hub() -> Finding:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return Finding("hub", "switched off by HF_HUB_OFFLINE", _OFFLINE)
+        return Finding("hub", "disabled by HF_HUB_OFFLINE", _OFFLINE)
     try:
         with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_SECONDS):
             pass
     except HTTPError:
         pass  # it answered
     except OSError as error:
-        return Finding("hub", f"out of reach ({getattr(error, 'reason', error)})", _OFFLINE)
+        return Finding("hub", f"unreachable ({getattr(error, 'reason', error)})", _OFFLINE)
     return Finding("hub", "reachable")
 
 
 def _extras() -> Finding:
     missing = []
-    for package, use in (("matplotlib", "pictures of plans"), ("tokenizers", "text in tokens")):
+    for package, use in (("matplotlib", "plots of plans"), ("tokenizers", "text tokenization")):
         try:
             metadata.version(package)
         except metadata.PackageNotFoundError:
             missing.append(f"{package} ({use})")
-    return Finding("extras", f"without {', '.join(missing)}" if missing else "all installed")
+    return Finding("extras", f"missing: {', '.join(missing)}" if missing else "all installed")

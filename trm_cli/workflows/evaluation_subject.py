@@ -104,7 +104,7 @@ def _digest(checkpoint: Path) -> str:
 
 def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject:
     """Load and check everything before any work begins. notify: hears what a person should know. Raises TrmError."""
-    from trm_cli.training.hardware.devices import prepare_threads
+    from trm_cli.training.hardware.torch_runtime import prepare_threads, set_threads
 
     prepare_threads()
     import torch
@@ -126,7 +126,7 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     precision = choose_precision(wanted.precision or config.precision, device).value
     trained = load_trained(wanted.run or str(run), torch.device(device), forward_dtype=precision, raw=wanted.raw)
     # As the run computed: another number of threads may round the last bit of a sum another way.
-    torch.set_num_threads(read_identity(run)["threads"])
+    set_threads(read_identity(run)["threads"])
     paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
     data = open_data(paths, wanted.split, canvas_size=config.canvas_size)
     _check_fits(trained, data, notify, own=not wanted.data)

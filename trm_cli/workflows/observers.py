@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trm_cli.data.building.builder_process import BuildProgress
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.hardware.machine import Machine
-    from trm_cli.training.memory.preflight import Preflight
+    from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.workflows.train.cpu_cost import Cost
 
 
@@ -103,7 +103,7 @@ class TrainingObserver(Observer, BuildObserver):
     def machine_chosen(self, machine: Machine, processes: int) -> None:
         """Device, precision, compilation and threads are chosen."""
 
-    def memory_estimated(self, preflight: Preflight) -> None:
+    def memory_estimated(self, check: MemoryCheck) -> None:
         """The memory of one update is estimated."""
 
     def cost_estimated(self, cost: Cost) -> None:

@@ -15,7 +15,7 @@ def load(run: str, device: str) -> tuple[TrainedModel, torch.device]:
 
     Call it before torch is imported: it sets environment variables for threads. Raises TrmError.
     """
-    from trm_cli.training.hardware.devices import prepare_threads
+    from trm_cli.training.hardware.torch_runtime import prepare_threads
 
     prepare_threads()
     import torch

@@ -29,7 +29,7 @@ def doctor_screen(findings: Sequence[Finding], advice: Advice) -> Group:
     best = facts()
     best.add_row("so", Text(f"trm train {advice.model}{batch}", "bold"))
     best.add_row("", Text(advice.reason, "dim"))
-    best.add_row("chosen", Text(f"{settings} (by themselves)"))
+    best.add_row("chosen", Text(f"{settings} (selected automatically)"))
     return Group(rows, Text(), best)
 
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from trm_cli.workflows.inspect.model_report import ModelReport
 
 _MEMORY = {
-    "weights": "float32, of which a copy in the precision is made",
+    "weights": "float32 parameters",
     "gradients": "",
-    "moments": "two of each weight that the optimizer keeps",
-    "average": "the averaged weights that evaluations use",
-    "state": "replay, memory, concepts, tables",
-    "carry": "what goes from one update to the next, in and out",
-    "activations": "what the forward pass leaves for the backward pass",
+    "moments": "two per trained weight, of the optimizer",
+    "average": "moving average of the weights, for evaluation",
+    "state": "buffers: replay, memory, concepts, tables",
+    "carry": "states kept between updates, in and out",
+    "activations": "forward and backward pass",
+    "evaluation": "more than an update needs, for evaluations",
 }
 
 
@@ -73,7 +74,7 @@ def _memory(report: ModelReport) -> RenderableType:
         if size:
             made.add_row(name, memory_size(size), Text(_MEMORY[name], style="dim"))
     made.add_section()
-    made.add_row("at most", memory_size(report.memory.total), "", style="bold")
+    made.add_row("estimated", memory_size(report.memory.total), "", style="bold")
     updates = facts()
     updates.add_row("one update", f"{report.update_operations / 1e12:,.3g} TFLOP in matrix products")
     return Group(made, Text(), updates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from trm_cli.data.building.builder_process import BuildProgress
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.hardware.machine import Machine
-    from trm_cli.training.memory.preflight import Preflight
+    from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.workflows.train.cpu_cost import Cost
 
 _DRY_RUN = {
@@ -73,18 +74,19 @@ class TrainingScreen(BuildScreen, TrainingObserver):
             table.add_row(name, choice.value, Text(choice.reason, style="dim"))
         stderr().print(table)
 
-    def memory_estimated(self, preflight: Preflight) -> None:
-        """Print the memory that an update needs, by component, and what is free."""
-        needed, free = preflight.needed, preflight.free
-        line = f"needs {memory_size(needed.total)}" + ("" if free is None else f" ({memory_size(free)} free)")
-        parts = [f"{name} {memory_size(size)}" for name, size in needed.parts.items() if size >= needed.total / 100]
+    def memory_estimated(self, check: MemoryCheck) -> None:
+        """Print the estimated memory of a run, part by part, and what is free."""
+        needed = check.needed
+        free = "unknown" if check.free is None else memory_size(check.free)
+        parts = [f"{name} {memory_size(size)}" for name, size in asdict(needed).items() if size >= needed.total / 100]
         table = Table.grid(padding=(0, 2))
-        table.add_row("memory", Text(line, style="red" if not preflight.fits else "yellow" if preflight.tight else ""))
-        table.add_row("", Text(", ".join(parts), style="dim"))
-        if not preflight.fits:
-            table.add_row("", Text(f"too much: {preflight.advice()}", style="red"))
-        elif preflight.tight:
-            table.add_row("", Text("little memory is left for anything else on this device", style="yellow"))
+        style = "red" if check.hopeless else "yellow" if check.tight else ""
+        table.add_row("memory", Text(f"needs {memory_size(needed.total)} ({free} free)", style=style))
+        table.add_row("", Text(f"estimated: {', '.join(parts)}", style="dim"))
+        if check.hopeless:
+            table.add_row("", Text(f"does not fit: {check.advice()}", style="red"))
+        elif check.tight:
+            table.add_row("", Text(f"may not fit: {check.advice()}", style="yellow"))
         stderr().print(table)
 
     def cost_estimated(self, cost: Cost) -> None:

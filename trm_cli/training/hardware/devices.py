@@ -1,4 +1,4 @@
-"""Where a run computes, in which precision, with how many threads; each choice carries its reason and is printed."""
+"""The device, precision, compilation and number of threads of a run, each chosen with a reason that is printed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
+from trm_cli.training.hardware import torch_runtime
 
 if TYPE_CHECKING:
     import torch
@@ -19,15 +20,6 @@ class Choice:
 
     value: str
     reason: str
-
-
-def prepare_threads() -> None:
-    """Make waiting threads sleep instead of spin. Must run before torch is imported: OpenMP reads these once.
-
-    With a busy neighbour on the second core, spinning threads were seen to slow a training step 25 times.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def available_cores() -> int:
@@ -53,7 +45,7 @@ def choose_device(wanted: str) -> Choice:
         raise UsageError("device=cuda, but torch sees no CUDA device here", hint="`trm doctor` says what torch sees")
     if wanted == "mps" and not torch.backends.mps.is_available():
         raise UsageError("device=mps, but torch sees no Apple GPU here", hint="use device=cpu")
-    return Choice(wanted, "as asked")
+    return Choice(wanted, "as configured")
 
 
 def choose_precision(wanted: str, device: str) -> Choice:
@@ -61,35 +53,38 @@ def choose_precision(wanted: str, device: str) -> Choice:
     import torch
 
     if wanted != "auto":
-        return Choice(wanted, "as asked")
+        return Choice(wanted, "as configured")
     if device != "cuda":
-        return Choice("float32", "exact; precision=bfloat16 halves the time of wide models")
+        return Choice("float32", "full precision; bfloat16 is about 2x faster on wide models")
     # is_bf16_supported() is true on cards that merely emulate it, a T4 for instance, where it is slow.
     if torch.cuda.get_device_capability() >= (8, 0):
-        return Choice("bfloat16", "the card computes in it")
-    return Choice("float16", "the card has no bfloat16 units")
+        return Choice("bfloat16", "native on this GPU")
+    return Choice("float16", "this GPU has no native bfloat16")
 
 
 def choose_tf32(device: str) -> Choice:
     """Off: who asks for float32 on CUDA asks for its digits; bfloat16 is faster than TF32 and half as large."""
     if device != "cuda":
-        return Choice("off", "a format of CUDA cards")
-    return Choice("off", "products in float32 keep all of their digits; precision=bfloat16 is the fast choice")
+        return Choice("off", "for CUDA devices only")
+    return Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is faster")
 
 
 def choose_compile(wanted: bool | str, device: str) -> Choice:
-    """`auto`: compile where it pays back its minutes of warm-up, on CUDA cards that triton supports (8.0 and later)."""
+    """`auto`: compile on CUDA devices of capability 8.0 and later, where it is worth a minute of warm-up.
+
+    Triton supports 7.0 and later; compile=true tries it there.
+    """
     import torch
 
     if isinstance(wanted, bool):
-        return Choice("on" if wanted else "off", "as asked")
+        return Choice("on" if wanted else "off", "as configured")
     if device == "cuda" and torch.cuda.get_device_capability() >= (8, 0):
-        return Choice("on", "the first steps take a minute, the others are faster")
-    return Choice("off", "little to gain on this device; compile=true tries it")
+        return Choice("on", "the first steps take about a minute, later ones are faster")
+    return Choice("off", "little to gain on this device; compile=true to try it")
 
 
 def choose_threads(wanted: int | str, *, rows: int, width: int, processes: int = 1) -> Choice:
-    """`auto`: all cores where a product of the model's size (rows x width) is clearly faster on them, else one.
+    """`auto`: all cores where a matmul of the model's size (rows x width) is clearly faster on them, else one.
 
     processes: how many on this machine share its cores.
 
@@ -98,25 +93,25 @@ def choose_threads(wanted: int | str, *, rows: int, width: int, processes: int =
     large one both are timed, for a fraction of a second.
     """
     if isinstance(wanted, int):
-        return Choice(str(wanted), "as asked")
+        return Choice(str(wanted), "as configured")
     cores = max(1, available_cores() // processes)
     if cores == 1:
         return Choice("1", "one core" if processes == 1 else f"{processes} processes share {cores_in_words()}")
     alone = _product_seconds(1, rows, width)
     if alone < _SMALL:
-        return Choice("1", f"a product takes {1000 * alone:.1f} ms: too small to share")
+        return Choice("1", "matmuls too small for more threads")
     ratio = alone / _product_seconds(cores, rows, width)
     if ratio > _WORTH_IT:
-        return Choice(str(cores), f"{cores} threads are {ratio:.1f} times as fast as one here and now")
-    return Choice("1", f"{cores} threads are {ratio:.1f} times as fast as one here and now: not worth it")
+        return Choice(str(cores), f"benchmarked at {ratio:.1f}x of one thread")
+    return Choice("1", f"{cores} threads benchmarked at {ratio:.1f}x of one thread")
 
 
 def keep_threads(pinned: int, *, processes: int) -> Choice:
     """The number of a run that goes on, or fewer where it is in more processes now than there are cores for them."""
     share = max(1, available_cores() // processes)
     if processes == 1 or pinned <= share:
-        return Choice(str(pinned), "as this run began")
-    return Choice(str(share), f"{processes} processes share {cores_in_words()}; the run began with {pinned}")
+        return Choice(str(pinned), "as this run started")
+    return Choice(str(share), f"{processes} processes share {cores_in_words()}; the run started with {pinned}")
 
 
 def product_rate(*, rows: int, width: int) -> float:
@@ -138,18 +133,14 @@ def _product_seconds(threads: int, rows: int, width: int) -> float:
     """The median time of a gated product on this many threads, as the model computes it over and over."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_runtime.threads(threads):
         activations, weights = torch.ones(rows, width), torch.ones(width, 4 * width)
         times = []
         for _ in range(_TIMINGS):
             started = time.perf_counter()
             torch.nn.functional.silu(activations @ weights)
             times.append(time.perf_counter() - started)
-        return sorted(times)[_TIMINGS // 2]
-    finally:
-        torch.set_num_threads(before)
+    return sorted(times)[_TIMINGS // 2]
 
 
 def synchronise(device: torch.device) -> None:

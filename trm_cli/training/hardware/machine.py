@@ -1,4 +1,4 @@
-"""Where a run computes: device, precision, threads, each with the reason for it."""
+"""The machine settings of a run: device, precision, compilation and threads, each with its reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from trm_cli.training.hardware.allocator import keep_freed_memory
 from trm_cli.training.hardware.devices import (
     Choice,
     choose_compile,
@@ -20,6 +19,7 @@ from trm_cli.training.hardware.devices import (
     choose_threads,
     keep_threads,
 )
+from trm_cli.training.hardware.torch_runtime import keep_freed_memory, set_tf32, set_threads
 from trm_cli.training.run_files import CONFIG, read_identity
 
 _log = logging.getLogger(__name__)
@@ -46,9 +46,8 @@ class Machine:
         for field in fields(machine):
             choice = getattr(machine, field.name)
             _log.info("%s %s: %s", field.name, choice.value, choice.reason)
-        torch.set_num_threads(int(machine.threads.value))
-        # Set in every process and not only stated, so that no environment variable and no other library decides it.
-        torch.set_float32_matmul_precision("highest" if machine.tf32.value == "off" else "high")
+        set_threads(int(machine.threads.value))
+        set_tf32(machine.tf32.value != "off")
         if machine.device.value == "cpu":
             keep_freed_memory()
         return machine

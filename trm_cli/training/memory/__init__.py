@@ -1,1 +1,1 @@
-"""How much memory an update needs, estimated before the first one."""
+"""How much memory training needs, estimated before it starts. May import training.run and training.hardware."""

@@ -15,6 +15,7 @@ from trm_cli.training.distributed.sharding import shard
 from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import gradient_groups
 from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.hardware.torch_runtime import set_seed
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.optimizers.sign_sgd import SignSGD
@@ -24,7 +25,7 @@ from trm_cli.training.state import TrainingState
 
 def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str) -> Network:
     """Make a new model; its initial weights depend on the seed alone. Raises UsageError for contradictory settings."""
-    torch.manual_seed(config.seed)
+    set_seed(config.seed)
     try:
         return create_network(
             config.arch,

@@ -59,10 +59,14 @@ class Datasets:
         return {"fingerprint": self.train.fingerprint, "metadata": self.train.metadata.to_json()}
 
 
+#: Rows of one evaluation batch where the batches of training are smaller.
+EVALUATED_ROWS = 256
+
+
 def eval_batch_size(config: RunConfig, test: Dataset | None, processes: int = 1) -> int:
     """Rows of one evaluation batch: more than in training, since there are no gradients, but no padding rows."""
     rows = 0 if test is None else -(-test.eval_rows // processes) * processes
-    return min(rows, max(config.global_batch_size, 256))
+    return min(rows, max(config.global_batch_size, EVALUATED_ROWS))
 
 
 class TrainBatches:

@@ -11,9 +11,9 @@ from trm_cli.training.run_files import (
     CONFIG,
     IDENTITY,
     LATEST,
-    MEMORY,
     METRICS,
     NONFINITE,
+    OLD_ESTIMATE,
     PLAN,
     PROFILE,
     PROFILE_OPERATORS,
@@ -32,7 +32,7 @@ def clear_run(directory: Path) -> int:
     store = CheckpointStore(directory)
     with RunDirectory(directory).held():
         # config.yaml first: without it the directory is no run, whatever interrupts the rest.
-        files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, MEMORY, METRICS, TIMINGS)]
+        files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, OLD_ESTIMATE, METRICS, TIMINGS)]
         files += [directory / PROFILE / name for name in (PROFILE_TRACE, PROFILE_OPERATORS)]
         files += [store.path(step) for step in store.steps()] + sorted(directory.glob(NONFINITE))
         present = [path for path in files if path.is_symlink() or path.exists()]

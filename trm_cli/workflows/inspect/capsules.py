@@ -51,12 +51,11 @@ def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1,
     Raises TrmError.
     """
     trained, where = load(run, device)
-    import torch
-
     from trm_cli.evaluation.samples.canvas_samples import said, wanted_of
     from trm_cli.evaluation.samples.capsule_trace import look
+    from trm_cli.training.hardware.torch_runtime import set_threads
 
-    torch.set_num_threads(1)
+    set_threads(1)
     asked = _asked(trained, sample, split, pair)
     model = _capsules_of(trained)
     seen, canvas = look(model, asked.row, where), model.canvas_size

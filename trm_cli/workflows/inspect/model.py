@@ -58,7 +58,8 @@ def inspect_model(
     if precision is not None and precision not in _PRECISIONS:
         raise UsageError(f"--precision is {precision!r}; expected {', '.join(_PRECISIONS)}")
     name, config = _config(named, overrides)
-    from trm_cli.training.hardware.devices import choose_device, choose_precision, prepare_threads
+    from trm_cli.training.hardware.devices import choose_device, choose_precision
+    from trm_cli.training.hardware.torch_runtime import prepare_threads
 
     prepare_threads()
     notify(f"measuring one update of {name} without computing it ...")
@@ -66,7 +67,7 @@ def inspect_model(
 
     rows, batch = rows_of(config, data), batch_size or config.global_batch_size
     device = choose_device(config.device).value
-    made = report(config, rows, batch, precision or choose_precision(config.precision, device).value)
+    made = report(config, rows, batch, precision or choose_precision(config.precision, device).value, device)
     return ModelInspection(name, made, _verdicts(config, rows, made, device, precision))
 
 
@@ -92,7 +93,7 @@ def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, ask
     from trm_cli.workflows.inspect.model_report import T4_BYTES, report
 
     def judge(machine: str, of: ModelReport, room: int) -> Verdict:
-        return Verdict(machine, of.precision, room, of.memory.total, of.memory.largest_batch(of.batch_size, room))
+        return Verdict(machine, of.precision, room, of.memory.total, of.largest_batch(room))
 
     on_t4 = made if asked or made.precision == "float16" else report(config, rows, made.batch_size, "float16")
     verdicts = [judge("a T4 with 15 GB", on_t4, T4_BYTES)]

@@ -12,10 +12,13 @@ from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata, read_met
 from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
 from trm_cli.models.cost import Component
 from trm_cli.models.measuring import measure
+from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memory, most_rows
 from trm_cli.training.run.build import make_model
+from trm_cli.training.run.datasets import EVALUATED_ROWS
 
 # What a 15 GB card has left when the driver and torch have taken theirs.
 T4_BYTES = 14_500_000_000
+_MOST_ROWS = 1 << 20
 _SUDOKU = (11, 81)  # tokens and places of a 9x9 board
 _BYTES_OF_TEXT = (258, 256)
 
@@ -31,34 +34,6 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes that training takes. Only carry and activations grow with the batch."""
-
-    weights: int
-    gradients: int
-    moments: int
-    average: int
-    state: int
-    carry: int
-    activations: int
-
-    @property
-    def fixed(self) -> int:
-        """What a batch of any size takes."""
-        return self.weights + self.gradients + self.moments + self.average + self.state
-
-    @property
-    def total(self) -> int:
-        """The most that is needed at a time: the end of a forward pass, with room for the gradients; for a small batch
-        the step of the optimizer, which makes one more copy of the weights for a moment."""
-        return self.fixed + self.carry + max(self.activations, self.gradients)
-
-    def largest_batch(self, rows: int, room: int) -> int:
-        """The largest batch that `room` bytes hold, where this memory is that of `rows` rows."""
-        return max(0, (room - self.fixed) * rows // (self.carry + self.activations))
-
-
-@dataclass(frozen=True)
 class ModelReport:
     """A model at a batch size and a precision."""
 
@@ -66,7 +41,19 @@ class ModelReport:
     rows: Rows
     batch_size: int
     precision: str
-    memory: Memory
+    memory_model: MemoryModel
+
+    @property
+    def memory(self) -> Estimate:
+        """What training with this batch size needs, evaluations included."""
+        return self._memory_of(self.batch_size)
+
+    def largest_batch(self, room: int) -> int:
+        """The largest batch size that fits into `room` bytes."""
+        return most_rows(lambda rows: self._memory_of(rows).total <= room, _MOST_ROWS)
+
+    def _memory_of(self, rows: int) -> Estimate:
+        return self.memory_model.estimate(rows, evaluated=max(rows, EVALUATED_ROWS))
 
     @property
     def parameters(self) -> int:
@@ -101,8 +88,11 @@ def rows_of(config: RunConfig, data: str | None) -> Rows:
     return Rows(*_SUDOKU, 1, "a 9x9 Sudoku (assumed; name a dataset with --data)")
 
 
-def report(config: RunConfig, rows: Rows, batch_size: int, precision: str) -> ModelReport:
-    """Measure one update. Raises UsageError for settings that contradict each other."""
+def report(config: RunConfig, rows: Rows, batch_size: int, precision: str, device: str = "cuda") -> ModelReport:
+    """Count the arithmetic of one update and estimate its memory on a device.
+
+    Raises UsageError for settings that contradict each other.
+    """
     metadata = DatasetMetadata(
         pad_id=0,
         ignore_label_id=None,
@@ -118,16 +108,5 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str) -> Mo
         model = make_model(config, metadata, precision)
     measured = measure(model, model.blank_batch(batch_size, "meta"))
     parts = model.components(measured, batch_size)
-    trunk = sum(parameter.nbytes for parameter in model.trunk_parameters())
-    weights = sum(parameter.nbytes for parameter in model.parameters())
-    state = sum(buffer.nbytes for buffer in model.buffers())
-    memory = Memory(
-        weights=weights,
-        gradients=trunk,
-        moments=2 * trunk,
-        average=trunk if config.ema else 0,
-        state=state,
-        carry=2 * measured.carry,  # the one that goes in and the one that comes out
-        activations=measured.kept,
-    )
+    memory = measure_memory(config, metadata, precision=precision, device=device)
     return ModelReport(tuple(parts), rows, batch_size, precision, memory)

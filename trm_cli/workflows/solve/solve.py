@@ -81,11 +81,10 @@ def solve_puzzle(
     trained: TrainedModel, tokens: Sequence[int], family: TextFamily, device: torch.device, *, steps: int | None = None
 ) -> PuzzleSolution:
     """Solve one board or maze."""
-    import torch
-
     from trm_cli.evaluation.solving.puzzle import solve
+    from trm_cli.training.hardware.torch_runtime import set_threads
 
-    torch.set_num_threads(1)  # one small puzzle: threads would only wait for each other
+    set_threads(1)  # one small puzzle: threads would only wait for each other
     thoughts = solve(trained.model, tokens, device, steps=steps)
     return PuzzleSolution(tokens, family, thoughts, trained.checkpoint, trained.step)
 

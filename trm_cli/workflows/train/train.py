@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.distributed.process_group import ProcessGroup
     from trm_cli.training.hardware.machine import Machine
-    from trm_cli.training.memory.preflight import Preflight
+    from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.training.recording.observer import Observer
     from trm_cli.training.run.datasets import Datasets
     from trm_cli.training.run.run import Run
@@ -59,7 +59,7 @@ def run_training(
     Raises TrmError.
     """
     from trm_cli.training.distributed.joining import join_process_group
-    from trm_cli.training.hardware.devices import prepare_threads
+    from trm_cli.training.hardware.torch_runtime import prepare_threads
 
     prepare_threads()  # before torch is imported
     config, observer = resolved.config, observer or TrainingObserver()
@@ -143,15 +143,15 @@ class _Training:
         observer.data_notes(datasets.train.notes)
         machine = Machine.choose(config, datasets.train.metadata.seq_len, self.process_group)
         observer.machine_chosen(machine, self.process_group.count)
-        preflight = self._preflight(plan, datasets, machine)
-        observer.memory_estimated(preflight)
-        if not preflight.fits and not self.request.dry_run and machine.device.value == "cpu":
-            raise preflight.too_large()  # the system would kill the process, without a word
+        memory = self._check_memory(datasets, machine)
+        observer.memory_estimated(memory)
+        if memory.hopeless and not self.request.dry_run and machine.device.value == "cpu":
+            raise memory.too_large()  # the system would kill the process, without a word
         if self.request.dry_run:
             self._estimate_cost(plan, machine.device.value, self.process_group.count)
             self._announce_discarded()
             return self._ended(Outcome.PLANNED)
-        return self._prepare_and_train(datasets, machine, preflight, live)
+        return self._prepare_and_train(datasets, machine, memory, live)
 
     def _clear_the_way(self) -> None:
         """Delete the run if a fresh start is requested, else check that the settings still fit it."""
@@ -162,18 +162,20 @@ class _Training:
             self.observer.deleted(self.path, deleted)
         check_drift(self.resolved, replan=self.request.replan)
 
-    def _preflight(self, plan: TrainingPlan, datasets: Datasets, machine: Machine) -> Preflight:
-        """Estimate the memory that this process needs on its device."""
-        from trm_cli.training.memory.kept_estimate import kept_or_new
-        from trm_cli.training.memory.preflight import Preflight, Task
+    def _check_memory(self, datasets: Datasets, machine: Machine) -> MemoryCheck:
+        """What this process needs of its device's memory, and what is free."""
+        from trm_cli.training.memory.check import MemoryCheck
         from trm_cli.training.run.datasets import eval_batch_size
 
-        train, whole, processes = datasets.train, self.resolved.config, self.process_group.count
-        config = whole.model_copy(update={"global_batch_size": plan.global_batch_size // processes})
-        evaluated = eval_batch_size(whole, datasets.test, processes) // processes
-        shards = processes if config.sharding == "fsdp" else 1
-        task = Task(config, plan, train.metadata, train.blank, machine, evaluated, shards)
-        return Preflight.of(task, kept_or_new(task, self.path), neighbours=self.process_group.local_count)
+        config, processes = self.resolved.config, self.process_group.count
+        return MemoryCheck.of(
+            config,
+            datasets.train.metadata,
+            machine,
+            evaluated=eval_batch_size(config, datasets.test, processes) // processes,
+            processes=processes,
+            neighbours=self.process_group.local_count,
+        )
 
     def _estimate_cost(self, plan: TrainingPlan, device: str, processes: int) -> None:
         from trm_cli.workflows.train.cpu_cost import processor_cost
@@ -194,7 +196,7 @@ class _Training:
             self.observer.discarding(self.path, from_step, newer)
 
     def _prepare_and_train(
-        self, datasets: Datasets, machine: Machine, preflight: Preflight, live: LiveBuild | None
+        self, datasets: Datasets, machine: Machine, memory: MemoryCheck, live: LiveBuild | None
     ) -> TrainingResult:
         """Load the newest checkpoint, and train unless the run is complete."""
         from trm_cli.config.dump import dump_config
@@ -213,25 +215,22 @@ class _Training:
             if run.complete:
                 return self._ended(Outcome.ALREADY_COMPLETE, run=run)
             self._estimate_cost(run.plan, machine.device.value, group.count)
-            return self._train(run, preflight, live) if group.first else self._train_beside(run, preflight)
+            return self._train(run, memory, live) if group.first else self._train_beside(run, memory)
 
-    def _train_beside(self, run: Run, preflight: Preflight) -> TrainingResult:
+    def _train_beside(self, run: Run, memory: MemoryCheck) -> TrainingResult:
         """Train in a process of rank above 0, which reports nothing."""
         from trm_cli.training.recording.observer import Observer
         from trm_cli.training.signals import StopRequest
 
         with StopRequest() as stop:
-            code = _train_within_memory(run, preflight, Observer(), stop, self.request.stop_at_step)
+            code = _train_within_memory(run, memory, Observer(), stop, self.request.stop_at_step)
         return TrainingResult(Outcome.FINISHED, self.path, code, run.state.step, run.plan.total_steps)
 
-    def _train(self, run: Run, preflight: Preflight, live: LiveBuild | None) -> TrainingResult:
+    def _train(self, run: Run, memory: MemoryCheck, live: LiveBuild | None) -> TrainingResult:
         """Train in the process of rank 0, which reports for all."""
-        from trm_cli.training.memory.kept_estimate import keep
         from trm_cli.training.signals import StopRequest
         from trm_cli.workflows.train.run_dataset import live_progress
 
-        with suppress(OSError):  # a saving; whether the directory can be written is said when the run begins
-            keep(preflight.needed, preflight.task, self.path)
         if run.continued_from is not None:
             self.observer.continuing(self.path, run.state.step)
         start = TrainingStart(
@@ -247,7 +246,7 @@ class _Training:
             if live is not None:
                 live.on_line, live.notice = watching.note, watching.waiting
                 live.cancelled = lambda: bool(stop) or stop.failed
-            code = _train_within_memory(run, preflight, watching, stop, self.request.stop_at_step)
+            code = _train_within_memory(run, memory, watching, stop, self.request.stop_at_step)
         return self._ended(_outcome(run, code), code, run)
 
 
@@ -261,18 +260,18 @@ def _outcome(run: Run, code: ExitCode) -> Outcome:
 
 
 def _train_within_memory(
-    run: Run, preflight: Preflight, observer: Observer, stop: StopRequest, stop_at_step: int | None
+    run: Run, memory: MemoryCheck, observer: Observer, stop: StopRequest, stop_at_step: int | None
 ) -> ExitCode:
     """Train; out of memory becomes an error that says what would fit.
 
     The first update tests the estimate: until it is done nothing on disk is newer than what the run started from, and
     every later update needs the same.
     """
-    from trm_cli.training.memory.preflight import is_out_of_memory
+    from trm_cli.training.memory.check import is_out_of_memory
 
     try:
         return run.train(observer, stop, stop_at_step=stop_at_step)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise preflight.too_large(error) from error
+        raise memory.too_large(error) from error
