@@ -77,7 +77,7 @@ class CheckpointSaver:
         problem = self._write(step, best=best)
         if problem is not None:
             self._best_pending = best
-            # The run is worth more than one file: older checkpoints stand, and the next step tries again.
+            # The run is worth more than one file: older checkpoints are kept, and every step retries.
             if self._failures == 0:
                 self.observer.note(f"could not save step {step:,} ({problem}); retrying after every step")
             self._failures += 1
@@ -96,7 +96,7 @@ class CheckpointSaver:
     def _write(self, step: int, *, best: bool) -> str | None:
         """Write a checkpoint, together with the other processes; returns the reason where that failed."""
         summary, state = self.recorders.summary, self._state_dict()
-        # First of all: a checkpoint must never be newer than the metrics that it stands on.
+        # First of all: a checkpoint must never be newer than the metrics that belong to it.
         sync = self.recorders.metrics.sync
         try:
             if self.state.sharded:

@@ -44,7 +44,7 @@ class CheckpointStore:
     ) -> None:
         """keep: how many of the newest checkpoints stay, at least 1; the best one stays as well, and `milestones`.
 
-        run: the id of the run that owns the directory; checkpoints of another one are refused. None: nobody knows.
+        run: the id of the run that owns the directory; checkpoints of another one are refused. None: unknown.
         """
         self.directory = directory
         self.keep = max(1, keep)

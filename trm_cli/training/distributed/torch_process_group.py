@@ -34,7 +34,7 @@ def contact() -> Iterator[None]:
     """Turn what torch raises for a process that is gone into LostConnection."""
     try:
         yield
-    except RuntimeError as error:  # what gloo, NCCL and the store raise for a peer that is gone, in many words
+    except RuntimeError as error:  # what gloo, NCCL and the store raise for a process that is gone
         raise LostConnection(
             f"lost contact with another process of this run: {first_line(error)[:200]}",
             hint="it was killed, or its machine is gone; `trm resume RUN` continues from the last checkpoint",
@@ -121,7 +121,7 @@ class TorchProcessGroup(ProcessGroup):
     def claim_failure(self) -> bool | None:
         """Whether this is the first process that fails: the one that tells the user.
 
-        None: the store went down with the process of rank 0, which may have told or may not have had the time to.
+        None: the store is gone with the process of rank 0, which may or may not have reported its error.
         """
         try:
             self._store.set_timeout(_LOOK)
@@ -132,7 +132,7 @@ class TorchProcessGroup(ProcessGroup):
     def leave(self) -> None:
         """Leave the group, at the end of the run."""
         with contact():
-            self.largest([0])  # nobody goes while another one still has something to exchange
+            self.largest([0])  # none leaves while another one still has something to exchange
             dist.destroy_process_group()
 
 

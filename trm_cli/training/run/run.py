@@ -20,20 +20,19 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.config_agreement import require_same_data_on_all_ranks
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.hardware.machine import Machine
-from trm_cli.training.loop import Loop, LoopSettings
+from trm_cli.training.loop import Loop
 from trm_cli.training.profiling import NoProfile, Profile
 from trm_cli.training.recording.loggers import open_loggers
 from trm_cli.training.recording.metrics_log import continue_log
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import NO_RECORDERS, RunRecorders
-from trm_cli.training.run.build import make_model, make_state, prepare_model
-from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_size
+from trm_cli.training.run.build import make_loop_settings, make_model, make_state, prepare_model
+from trm_cli.training.run.datasets import Datasets, TrainBatches
 from trm_cli.training.run.initial_state import discard_newer, load_initial_state
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run_files import DISCARDED, PROFILE
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
-from trm_cli.training.step import StepSettings
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +157,7 @@ class Run:
             store=self.store,
             recorders=recorders,
             observer=observer,
-            settings=self._loop_settings(profile),
+            settings=make_loop_settings(self.config, self.datasets, self.machine, self.process_group, profile),
             profile=profile,
         )
         try:
@@ -182,24 +181,3 @@ class Run:
             "trm": __version__,
             "torch": torch.__version__,
         }
-
-    def _loop_settings(self, profile: NoProfile) -> LoopSettings:
-        config = self.config
-        minutes = config.checkpoint_minutes
-        return LoopSettings(
-            step=StepSettings(
-                config.global_batch_size,
-                config.grad_clip,
-                config.micro_batch_size,
-                process_group=self.process_group,
-                enter_phase=profile.enter,
-            ),
-            nonfinite_limit=config.nonfinite_limit,
-            seed=config.seed,
-            log_interval=config.log_interval,
-            checkpoint_seconds=None if minutes is None else 60 * minutes,
-            eval_batch_size=eval_batch_size(config, self.datasets.test, self.process_group.count),
-            eval_batches=config.eval_batches,
-            save_carry=config.save_carry,
-            device=self.machine.torch_device,
-        )
