@@ -39,14 +39,14 @@ docs: $(RUN)
 	@$(BIN)/python docs/make_reference.py
 
 # One install with the capped torch requirement in it, so that no other package decides which torch is taken.
-$(RUN): setup.cfg pyproject.toml
+$(RUN): setup.cfg setup.py pyproject.toml
 	@echo "Installing into $(VENV) (about two minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 # The same install with more in it, never a second one after $(RUN): a fresh clone installs once.
-$(DEV): setup.cfg pyproject.toml
+$(DEV): setup.cfg setup.py pyproject.toml
 	@echo "Installing into $(VENV), with the tools of development (about two minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"

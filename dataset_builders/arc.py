@@ -13,9 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builders.lib.arc.plan import make_plan
-from dataset_builders.lib.arc.splits import Splits, make_splits
-from dataset_builders.lib.arc.tasks import KAGGLE_COMBINED, TaskSource, read_source
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import (
     common_parser,
@@ -27,10 +24,16 @@ from trm_cli.data.building.builder_cli import (
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.data.files.manifest import Manifest
 
+from .lib.arc.plan import make_plan
+from .lib.arc.splits import Splits, make_splits
+from .lib.arc.tasks import KAGGLE_COMBINED, TaskSource, read_source
+
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of this builder."""
-    parser = common_parser("arc", "Build ARC tasks into puzzle arrays.", "--output-dir datasets/arc-1 --num-aug 1000")
+    parser = common_parser(
+        __package__, "arc", "Build ARC tasks into puzzle arrays.", "--output-dir datasets/arc-1 --num-aug 1000"
+    )
     parser.add_argument(
         "--source",
         default=KAGGLE_COMBINED,
@@ -82,7 +85,7 @@ def build(options: argparse.Namespace) -> None:
             print(f"{options.output_dir} is complete", file=sys.stderr)
             return
         # Here: --plan and messages about flags must not wait for numpy.
-        from dataset_builders.lib.arc.writing import write_dataset
+        from .lib.arc.writing import write_dataset
 
         write_dataset(directory, plan, options.seed, options.workers)
 

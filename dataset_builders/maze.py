@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dataset_builders.lib.maze.settings import MazeSettings
 from trm_cli.data import dihedral
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import (
@@ -26,6 +25,8 @@ from trm_cli.data.files.manifest import Manifest
 from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
 from trm_cli.errors import UsageError
 
+from .lib.maze.settings import MazeSettings
+
 BUILDER_VERSION = 1
 GENERATE = "generate"
 _DEFAULT_COUNT = 1000
@@ -34,7 +35,9 @@ _MAX_SIDE = 64
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line of this builder."""
-    parser = common_parser("maze", "Build a maze dataset.", "--output-dir datasets/maze --train 1000 --min-path 110")
+    parser = common_parser(
+        __package__, "maze", "Build a maze dataset.", "--output-dir datasets/maze --train 1000 --min-path 110"
+    )
     add = parser.add_argument
     add("--size", type=positive, default=30, metavar="N", help="rows and columns of generated mazes")
     add("--train", type=positive, metavar="N", help="training mazes; default 1000 generated, otherwise all")
@@ -109,15 +112,15 @@ def build(options: argparse.Namespace) -> None:
         ) as work:
             if not work.complete:
                 # Here, not at the top: --plan and --help need none of what these import.
-                from dataset_builders.lib.maze.writing import generate_dataset
+                from .lib.maze.writing import generate_dataset
 
                 generate_dataset(work, settings, options.workers)
         return
     if options.shard and not options.plan:
         say_nothing_to_share(options.output_dir)
         return
-    from dataset_builders.lib.maze.source import read_source
-    from dataset_builders.lib.maze.writing import write_dataset
+    from .lib.maze.source import read_source
+    from .lib.maze.writing import write_dataset
 
     # Read before the directory is touched: a plan needs the counts, and a damaged file should leave nothing behind.
     mazes = read_source(settings.source, settings.train, settings.test)

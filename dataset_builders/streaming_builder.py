@@ -13,10 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builders.lib.stream.directory import clean_up, previous_build, remove_previous
-from dataset_builders.lib.stream.mixture import MAX_SOURCES, Mixture
-from dataset_builders.lib.stream.resolve import resolve
-from dataset_builders.lib.stream.settings import HELP, HUB_REPOSITORY, StreamSettings, check_names, parse_pairs
 from trm_cli.data.building import builder_cli
 from trm_cli.data.building.build_shards import BuildShard, add_shard_flags, hold, require_no_gap
 from trm_cli.data.files.manifest import Manifest, check_complete
@@ -25,8 +21,13 @@ from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.errors import DatasetError, UsageError
 
+from .lib.stream.directory import clean_up, previous_build, remove_previous
+from .lib.stream.mixture import MAX_SOURCES, Mixture
+from .lib.stream.resolve import resolve
+from .lib.stream.settings import HELP, HUB_REPOSITORY, StreamSettings, check_names, parse_pairs
+
 if TYPE_CHECKING:
-    from dataset_builders.lib.stream.build import StreamBuild
+    from .lib.stream.build import StreamBuild
 
 NAME = "streaming_builder"
 # The flags that decide the content. Where the content comes from is in the manifest's source.
@@ -49,6 +50,7 @@ CONTENT_FLAGS = (
 
 def _parser() -> argparse.ArgumentParser:
     parser = builder_cli.common_parser(
+        __package__,
         NAME,
         "Build a stream dataset of puzzles, text and pictures.",
         "--output-dir D --sources kaggle/combined stories",
@@ -152,8 +154,8 @@ def _build(options: argparse.Namespace, settings: StreamSettings, let_others_in:
             return
         let_others_in()
         # Here, not earlier: that the hub is out of reach, or that all is done, is said without waiting for torch.
-        from dataset_builders.lib.stream.build import StreamBuild
-        from dataset_builders.lib.stream.prepare import static_files
+        from .lib.stream.build import StreamBuild
+        from .lib.stream.prepare import static_files
 
         build = StreamBuild(root, mixture, manifest, _reporter())
         _continue(build, options, shard, beat)
@@ -205,7 +207,7 @@ def _prepare(options: argparse.Namespace, settings: StreamSettings, beat: Heartb
     mixture = _mixture(options, settings, root / FOLDER, known)
     # Before this process is forked into workers.
     beat.pause()
-    from dataset_builders.lib.stream.prepare import make_manifest, write_plan
+    from .lib.stream.prepare import make_manifest, write_plan
 
     manifest = make_manifest(NAME, mixture, _flags(options), options.batch_records)
     if previous is None:

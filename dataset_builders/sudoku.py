@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builders.lib.sudoku.settings import NO_LIMIT, SudokuSettings
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import (
     Build,
@@ -27,6 +26,8 @@ from trm_cli.data.building.builder_cli import (
 from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import DatasetError, UsageError
 
+from .lib.sudoku.settings import NO_LIMIT, SudokuSettings
+
 BUILDER_VERSION = 1
 _DEFAULT_COUNT = 1000
 _DEFAULT_CLUES = {4: 6, 6: 12}  # by side; larger boards: see _clue_range
@@ -34,7 +35,9 @@ _DEFAULT_CLUES = {4: 6, 6: 12}  # by side; larger boards: see _clue_range
 
 def parser() -> argparse.ArgumentParser:
     """Return the flags of this builder."""
-    result = common_parser("sudoku", "Build a Sudoku dataset.", "--output-dir datasets/sudoku --box 3 3 --train 1000")
+    result = common_parser(
+        __package__, "sudoku", "Build a Sudoku dataset.", "--output-dir datasets/sudoku --box 3 3 --train 1000"
+    )
     add = result.add_argument
     add(
         "--box",
@@ -161,8 +164,8 @@ def build(options: argparse.Namespace) -> None:
         print_plan(plan_of(settings))
         return
     # Here, not at the top: --plan and --help need none of what these import.
-    from dataset_builders.lib.sudoku import source as sudoku_source
-    from dataset_builders.lib.sudoku import writing
+    from .lib.sudoku import source as sudoku_source
+    from .lib.sudoku import writing
 
     root: Path = options.output_dir
     if settings.source == "generate":
@@ -183,7 +186,7 @@ def build(options: argparse.Namespace) -> None:
 
 
 def _generate(work: Build, settings: SudokuSettings, workers: int) -> None:
-    from dataset_builders.lib.sudoku import generate, writing
+    from .lib.sudoku import generate, writing
 
     if settings.train is None or settings.test is None:
         raise DatasetError("generated datasets need a number of puzzles")

@@ -31,7 +31,9 @@ PAD, FIRST_DIGIT = 0, 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = common_parser(NAME, "Build rows of digits and the same rows reversed.", "--output-dir datasets/reversed")
+    parser = common_parser(
+        __package__, NAME, "Build rows of digits and the same rows reversed.", "--output-dir datasets/reversed"
+    )
     parser.add_argument("--length", type=positive, default=16, help="digits per row")
     return parser
 

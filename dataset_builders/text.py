@@ -10,9 +10,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset_builders.lib.text.corpus import FIRST_TOKEN, IDENTIFIERS, PAD, Corpus, read_corpus
-from dataset_builders.lib.text.named_sources import HUB_PREFIX, STDLIB, STORIES, licence_of
-from dataset_builders.lib.text.stories import GRAMMAR_VERSION
 from trm_cli.data.building import builder_cli
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.files.durable import sha256_file
@@ -20,13 +17,17 @@ from trm_cli.data.files.manifest import Manifest
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.errors import DatasetError
 
+from .lib.text.corpus import FIRST_TOKEN, IDENTIFIERS, PAD, Corpus, read_corpus
+from .lib.text.named_sources import HUB_PREFIX, STDLIB, STORIES, licence_of
+from .lib.text.stories import GRAMMAR_VERSION
+
 NAME = "text"
 VERSION = 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = builder_cli.common_parser(
-        NAME, "Build a text or code dataset.", "--output-dir datasets/my_text --source notes/ book.txt"
+        __package__, NAME, "Build a text or code dataset.", "--output-dir datasets/my_text --source notes/ book.txt"
     )
     add = parser.add_argument
     add("--source", nargs="+", default=[STORIES], metavar="S",
@@ -83,7 +84,7 @@ def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
 
 
 def _write(options: argparse.Namespace, corpus: Corpus, work: builder_cli.Build) -> None:
-    from dataset_builders.lib.text.writing import join_parts, store_parts, write_dataset
+    from .lib.text.writing import join_parts, store_parts, write_dataset
 
     if work.shard is not None:
         store_parts(work, corpus)

@@ -1,31 +1,39 @@
-"""A wheel, installed elsewhere and not editable, carries its configurations and its builders."""
+"""A wheel, installed elsewhere, carries configurations and builders under its own name, and nothing shadows them."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+#: What a fixture of this module installs is installed once: one worker does all of it.
+pytestmark = pytest.mark.xdist_group("wheel")
+
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ("trm_cli", "configs", "dataset_builders", "setup.cfg", "pyproject.toml", "README.md")
+SHIPPED = ("trm_cli", "configs", "dataset_builders", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
-def run(*words: str, cwd: Path, site: Path | None = None) -> str:
+def run(*words: str, cwd: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     if site is not None:
         environment["PYTHONPATH"] = str(site)
     done = subprocess.run([sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
 
 
-def test_an_installed_wheel_finds_its_configurations(tmp_path: Path) -> None:
-    source, site, elsewhere = tmp_path / "source", tmp_path / "site", tmp_path / "elsewhere"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a wheel of this tree is installed; its source is gone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source, site = folder / "source", folder / "site"
     source.mkdir()
-    elsewhere.mkdir()
     for name in SHIPPED:
         origin = ROOT / name
         if origin.is_dir():
@@ -33,14 +41,56 @@ def test_an_installed_wheel_finds_its_configurations(tmp_path: Path) -> None:
         else:
             shutil.copy(origin, source / name)
     pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
-    run(
-        *pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(tmp_path), str(source), cwd=tmp_path
-    )
-    (wheel,) = tmp_path.glob("trm-*.whl")
-    run(*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel), cwd=tmp_path)
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(folder), str(source), cwd=folder)
+    (wheel,) = folder.glob("trm-*.whl")
+    run(*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel), cwd=folder)
     shutil.rmtree(source)
-    listed = json.loads(run("-m", "trm_cli", "configs", "list", "--json", cwd=elsewhere, site=site))
+    return site
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A working directory with names of ours and of Python's in it; each says so when it is imported."""
+    for name in ("json.py", "argparse.py", "dataset_builders/__init__.py", "dataset_builders/sudoku.py", "configs.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"raise SystemExit('{name} of the working directory was run')\n")
+    return tmp_path
+
+
+def test_it_installs_one_name(site: Path) -> None:
+    names = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
+    assert names - {"bin", "__pycache__"} == {"trm_cli"}
+    assert (site / "trm_cli" / "py.typed").is_file()
+    shipped = {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.yaml")}
+    installed = site / "trm_cli" / "_configs"
+    assert {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()} == shipped
+    modules = {
+        path.relative_to(ROOT) for name in ("trm_cli", "dataset_builders") for path in (ROOT / name).rglob("*.py")
+    }
+    found = {path.relative_to(site / "trm_cli") for path in (site / "trm_cli").rglob("*.py")}
+    assert found == {path.relative_to("trm_cli") if path.parts[0] == "trm_cli" else path for path in modules}
+
+
+def test_it_finds_its_configurations_and_plans_without_a_dataset(site: Path, elsewhere: Path) -> None:
+    listed = json.loads(run("-m", "trm_cli", "configs", "list", "--json", cwd=elsewhere, site=site).stdout)
     assert "sudoku-6x6" in json.dumps(listed)
-    plan = json.loads(run("-m", "trm_cli", "inspect-schedule", "sudoku-6x6", "--json", cwd=elsewhere, site=site))
-    assert plan["total_steps"] > 0
-    assert str(site) in run("-c", "import trm_cli; print(trm_cli.__file__)", cwd=elsewhere, site=site)
+    plan = run("-m", "trm_cli", "inspect-schedule", "sudoku-6x6", "--json", cwd=elsewhere, site=site).stdout
+    assert json.loads(plan)["total_steps"] > 0
+
+
+def test_it_builds_with_its_own_builders(site: Path, elsewhere: Path) -> None:
+    model = (ROOT / "configs/models/sudoku-4x4.yaml").read_text().replace("train: 1500", "train: 40")
+    (elsewhere / "configs/models").mkdir(parents=True)
+    (elsewhere / "configs/models/small.yaml").write_text(model.replace("test: 500", "test: 20"))
+    done = run("-m", "trm_cli", "build-dataset", "small", cwd=elsewhere, site=site)
+    assert json.loads((elsewhere / "datasets/sudoku-4x4/manifest.json").read_text())["state"] == "complete"
+    # The command that it prints does the same when it is pasted into a directory that shadows nothing.
+    [line] = [line for line in done.stderr.replace("\n  ", " ").splitlines() if "-m trm_cli.dataset_builders" in line]
+    words = shlex.split(line[line.index("-m trm_cli") :])
+    clean = elsewhere / "clean"
+    clean.mkdir()
+    run(*words, cwd=clean, site=site)
+    for name in ("manifest.json", "train/all__inputs.npy"):
+        assert (clean / "datasets/sudoku-4x4" / name).read_bytes() == (
+            elsewhere / "datasets/sudoku-4x4" / name
+        ).read_bytes()

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from dataset_builders.lib.build_parts import run_parallel
 from trm_cli.data.building.build_shards import require_no_gap
 from trm_cli.data.building.builder_cli import Build
 from trm_cli.data.files.durable import sync_directory, write_atomically
+
+from .build_parts import run_parallel
 
 SECTION_ROWS = 1 << 14
 

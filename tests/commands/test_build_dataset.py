@@ -16,11 +16,11 @@ import pytest
 
 from tests.support.commands import trm, trm_here
 from tests.support.streams import ROOT, environment
+from trm_cli.data.building.builder_command import builder_command, builders_package
 from trm_cli.data.building.builder_plan import plan_build
 from trm_cli.data.building.builder_process import (
     BuilderProcess,
     BuildProgress,
-    builder_command,
     parse_progress,
     run_build,
 )
@@ -35,7 +35,7 @@ def script(path: Path, body: str) -> str:
 
 def test_which_program_a_builder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    packaged = [sys.executable, "-m", "dataset_builders.sudoku", "--a"]
+    packaged = [sys.executable, "-m", f"{builders_package()}.sudoku", "--a"]
     assert builder_command("dataset_builders/sudoku.py", ["--a"]) == packaged
     assert builder_command("dataset_builders.sudoku", ["--a"]) == packaged
     monkeypatch.chdir(ROOT)
@@ -44,10 +44,13 @@ def test_which_program_a_builder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Path("mine.py").write_text("")
     assert builder_command("mine.py", []) == [sys.executable, "mine.py"]
     assert builder_command(script(tmp_path / "run", ""), ["x"]) == [str(tmp_path / "run"), "x"]
-    # A file of one's own at the same place comes first.
+    # A file of one's own at the same place does not pass for ours, but can be named.
     Path("dataset_builders").mkdir()
     Path("dataset_builders/sudoku.py").write_text("")
-    assert builder_command("dataset_builders/sudoku.py", []) == [sys.executable, "dataset_builders/sudoku.py"]
+    Path("dataset_builders/mine.py").write_text("")
+    assert builder_command("dataset_builders/sudoku.py", ["--a"]) == packaged
+    assert builder_command("./dataset_builders/sudoku.py", [])[1:] == ["dataset_builders/sudoku.py"]
+    assert builder_command("dataset_builders/mine.py", [])[1:] == ["dataset_builders/mine.py"]
     Path("plain").write_text("")
     for wrong in ("plain", "nowhere/builder.py", "no_such_command"):
         with pytest.raises(UsageError, match=wrong):

@@ -51,7 +51,7 @@ def test_the_defaults_of_a_run() -> None:
     ratios = (config.expansion_anneal_ratio, config.q_temperature_anneal_ratio, config.dqn_warmup_ratio)
     assert ratios == (0.5, 1.0, 0.1)
     assert resolved.registry is not None
-    assert resolved.registry.builder_module == "dataset_builders.streaming_builder"
+    assert resolved.registry.dataset_builder == "dataset_builders/streaming_builder.py"
     assert describe_command(resolved) == LINE
 
 

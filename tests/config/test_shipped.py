@@ -148,13 +148,13 @@ def test_flags_of_the_quick_start() -> None:
 @pytest.mark.parametrize("model", registry.names("models"))
 def test_a_builder_knows_the_flags_of_its_model(model: str) -> None:
     import subprocess
-    import sys
 
     from trm_cli.config.dataset_args import builder_flags
+    from trm_cli.data.building.builder_command import builder_command
 
     entry = compose(model).registry
     assert entry is not None
-    command = [sys.executable, "-m", entry.builder_module, "--help"]
+    command = builder_command(entry.dataset_builder, ["--help"])
     shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent).stdout
     for flag in builder_flags(entry.dataset_args):
         if flag.startswith("--"):

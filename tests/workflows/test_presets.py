@@ -41,7 +41,7 @@ def test_a_preset_trains_on_its_dataset(model: str, tmp_path: Path) -> None:
     entry, config = resolved.registry, resolved.config
     assert entry is not None
     assert config.arch.name == model.replace("-", "_")
-    builder = import_module(entry.builder_module)
+    builder = import_module(f"dataset_builders.{Path(entry.dataset_builder).stem}")
     assert builder.main([*builder_flags(entry.dataset_args), *flags, "--workers", "1"]) == 0
     datasets, recorder = Datasets.open(config), Recorder()
     machine = Machine.choose(config, datasets.train.metadata.seq_len)

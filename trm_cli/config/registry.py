@@ -17,7 +17,9 @@ from trm_cli.config.sources.scalars import describe
 from trm_cli.config.sources.yaml_loader import Document, load_yaml
 from trm_cli.errors import Problem
 
-SHIPPED = Path(__file__).resolve().parents[2] / "configs"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# In a wheel the configurations lie inside the package, in a clone beside it.
+SHIPPED = _PACKAGE / "_configs" if (_PACKAGE / "_configs").is_dir() else _PACKAGE.parent / "configs"
 DEFAULT_CONFIG = "cfg_pretrain"
 
 _log = logging.getLogger(__name__)
@@ -49,11 +51,6 @@ class RegistryEntry:
     checkpoint_path: str
     overrides: dict[str, Any] = field(default_factory=dict)
     path: str = ""
-
-    @property
-    def builder_module(self) -> str:
-        """What `python -m` runs."""
-        return self.dataset_builder.removesuffix(".py").replace("/", ".").replace("\\", ".").strip(".")
 
 
 def directories(kind: str) -> list[Path]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_cli.config.dataset_args import builder_flags
-from trm_cli.data.building.builder_process import builder_command, run_build
+from trm_cli.data.building.builder_command import builder_command
+from trm_cli.data.building.builder_process import run_build
 from trm_cli.errors import UsageError
 from trm_cli.workflows.observers import BuildObserver
 

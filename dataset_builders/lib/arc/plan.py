@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from dataset_builders.lib.arc.splits import Group, Splits
-from dataset_builders.lib.arc.symmetry import TaskSymmetry, task_symmetry
 from trm_cli.data.arc.layout import SEQ_LEN, VOCAB_SIZE
 from trm_cli.data.building.builder_cli import split_facts
+
+from .splits import Group, Splits
+from .symmetry import TaskSymmetry, task_symmetry
 
 
 @dataclass(frozen=True)

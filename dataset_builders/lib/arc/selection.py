@@ -13,9 +13,10 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.arc.symmetry import MOVABLE_COLOURS, TaskSymmetry
 from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.arc import layout, transforms
+
+from .symmetry import MOVABLE_COLOURS, TaskSymmetry
 
 Codes = NDArray[np.uint32]
 # Below this many classes per wanted augmentation, drawing would repeat itself too often.

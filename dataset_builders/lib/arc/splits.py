@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from dataset_builders.lib.arc.symmetry import canonical_key
-from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, TaskSource
 from trm_cli.errors import DatasetError, UsageError
+
+from .symmetry import canonical_key
+from .tasks import Pair, Task, TaskGrid, TaskSource
 
 # (test task, training task) of ARC-AGI-1 as published: the pair is the same up to symmetry and colours. Every
 # published figure trains on them; a build states them and goes on.

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from math import perm
 from operator import itemgetter
 
-from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid
 from trm_cli.data import dihedral
+
+from .tasks import Pair, Task, TaskGrid
 
 MOVABLE_COLOURS = 9
 

@@ -9,11 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.arc.plan import ArcPlan
-from dataset_builders.lib.arc.selection import Codes, choose_codes
-from dataset_builders.lib.arc.tasks import Pair, TaskGrid
-from dataset_builders.lib.build_parts import Arrays, complete_parts
-from dataset_builders.lib.large_arrays import LargeArray, write_sections
 from trm_cli.data.arc import encoding, layout, transforms
 from trm_cli.data.arc.identifiers import BLANK_NAME, IDENTIFIERS_NAME, TASKS_FORMAT
 from trm_cli.data.arc.layout import CODES_NAME
@@ -24,6 +19,12 @@ from trm_cli.data.building.builder_cli import Build, Progress
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, write_npy, write_split
+
+from ..build_parts import Arrays, complete_parts
+from ..large_arrays import LargeArray, write_sections
+from .plan import ArcPlan
+from .selection import Codes, choose_codes
+from .tasks import Pair, TaskGrid
 
 _BLOCK_ROWS = 4096
 _PART_TASKS = 32

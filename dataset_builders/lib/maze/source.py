@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.csv_rows import csv_rows
-from dataset_builders.lib.hub import find_hub_dataset
-from dataset_builders.lib.maze import engine
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
+
+from ..csv_rows import csv_rows
+from ..hub import find_hub_dataset
+from . import engine
 
 Mazes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 _COLUMNS = ("question", "answer")

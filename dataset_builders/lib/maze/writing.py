@@ -13,10 +13,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.build_parts import Arrays, complete_parts
-from dataset_builders.lib.maze import engine
-from dataset_builders.lib.maze.settings import MazeSettings
-from dataset_builders.lib.maze.source import Mazes
 from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.augmentation.maze import symmetry_cells, transform
 from trm_cli.data.building.builder_cli import Build, Progress
@@ -25,6 +21,11 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
 from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
 from trm_cli.errors import DatasetError
+
+from ..build_parts import Arrays, complete_parts
+from . import engine
+from .settings import MazeSettings
+from .source import Mazes
 
 PART_SIZE = 256
 ATTEMPTS = 20_000

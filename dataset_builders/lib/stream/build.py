@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dataset_builders.lib.stream.mixture import Mixture
-from dataset_builders.lib.worker_pool import ForkPool
 from trm_cli.data.building.build_shards import BuildShard
 from trm_cli.data.files.durable import sha256_file, write_atomically
 from trm_cli.data.files.manifest import FileRecord, Manifest, write_manifest
@@ -20,6 +18,9 @@ from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, BatchPlan, ChunkPlan, batches_of, chunks_from_json
 from trm_cli.data.stream.shards import Arrays, join, pack, read_arrays, to_bytes
 from trm_cli.errors import DatasetError
+
+from ..worker_pool import ForkPool
+from .mixture import Mixture
 
 
 class StreamBuild:

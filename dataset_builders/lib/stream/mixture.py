@@ -8,14 +8,15 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from dataset_builders.lib.stream.pictures import PictureSource
-from dataset_builders.lib.stream.shapes import ShapeSource
-from dataset_builders.lib.stream.sources import ArcSource, RecordSource
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.stream.plan import GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
 from trm_cli.data.stream.records import Record
 from trm_cli.data.stream.vocabulary import IGNORED, PAD, VOCAB_SIZE, target_length
 from trm_cli.errors import DatasetError
+
+from .pictures import PictureSource
+from .shapes import ShapeSource
+from .sources import ArcSource, RecordSource
 
 if TYPE_CHECKING:
     import numpy as np

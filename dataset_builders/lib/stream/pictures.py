@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_builders.lib.held_out import is_test
-from dataset_builders.lib.stream.sources import Origin
-from dataset_builders.lib.text.plain_text import to_ascii
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import PICTURE, Record
 from trm_cli.errors import DatasetError
+
+from ..held_out import is_test
+from ..text.plain_text import to_ascii
+from .sources import Origin
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 LABELS_FILE = "labels.csv"

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builders.lib.arc.selection import choose_codes
-from dataset_builders.lib.arc.symmetry import task_symmetry
-from dataset_builders.lib.stream.directory import IDENTIFIERS_NAME
-from dataset_builders.lib.stream.mixture import Mixture
-from dataset_builders.lib.stream.sources import ArcSource
 from trm_cli.data.arc import transforms
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.manifest import Manifest, write_manifest
 from trm_cli.data.files.metadata import METADATA_NAME, SPLITS
 from trm_cli.data.stream.plan import AUGMENTATIONS_NAME, FOLDER, chunks_to_json, plan_fingerprint
+
+from ..arc.selection import choose_codes
+from ..arc.symmetry import task_symmetry
+from .directory import IDENTIFIERS_NAME
+from .mixture import Mixture
+from .sources import ArcSource
 
 BLANK = "<blank>"
 

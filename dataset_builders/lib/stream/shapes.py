@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dataset_builders.lib.held_out import is_test
-from dataset_builders.lib.stream.sources import Origin
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import PICTURE, Record
+
+from ..held_out import is_test
+from .sources import Origin
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from dataset_builders.lib.arc.splits import Group, make_splits
-from dataset_builders.lib.arc.tasks import Pair, TaskSource
-from dataset_builders.lib.held_out import is_test
-from dataset_builders.lib.text.documents import TextDocument
-from dataset_builders.lib.text.plain_text import to_ascii
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import GRID, TEXT, WINDOW, Record, grid_side, window_starts
 from trm_cli.errors import DatasetError
+
+from ..arc.splits import Group, make_splits
+from ..arc.tasks import Pair, TaskSource
+from ..held_out import is_test
+from ..text.documents import TextDocument
+from ..text.plain_text import to_ascii
 
 MIN_DOCUMENT = 32
 

@@ -15,12 +15,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.build_parts import Arrays, complete_parts
-from dataset_builders.lib.sudoku import engine
-from dataset_builders.lib.sudoku.settings import NO_LIMIT, SudokuSettings
 from trm_cli.data import counter_rng
 from trm_cli.data.building.builder_cli import Build
 from trm_cli.errors import DatasetError
+
+from ..build_parts import Arrays, complete_parts
+from . import engine
+from .settings import NO_LIMIT, SudokuSettings
 
 Range: TypeAlias = tuple[int, int]
 

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.csv_rows import csv_rows
-from dataset_builders.lib.hub import HubDataset, find_hub_dataset
-from dataset_builders.lib.sudoku import engine
-from dataset_builders.lib.sudoku.generate import Puzzles
-from dataset_builders.lib.sudoku.settings import SudokuSettings
 from trm_cli.data import counter_rng
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
+
+from ..csv_rows import csv_rows
+from ..hub import HubDataset, find_hub_dataset
+from . import engine
+from .generate import Puzzles
+from .settings import SudokuSettings
 
 Block = Mapping[str, list[Any]]
 _COLUMNS = ("question", "answer", "rating")

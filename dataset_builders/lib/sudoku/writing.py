@@ -7,14 +7,15 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.lib.sudoku.generate import Puzzles
-from dataset_builders.lib.sudoku.settings import SudokuSettings
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 from trm_cli.data.building.builder_cli import Build
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
+
+from .generate import Puzzles
+from .settings import SudokuSettings
 
 _CHUNK_ROWS = 65_536
 

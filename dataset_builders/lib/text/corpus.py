@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from dataset_builders.lib.held_out import is_test
-from dataset_builders.lib.text.named_sources import documents_of
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.errors import DatasetError
+
+from ..held_out import is_test
+from .named_sources import documents_of
 
 PAD, EOS, FIRST_TOKEN = 0, 1, 2
 BYTES = 256

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dataset_builders.lib.hub import HubDataset
-from dataset_builders.lib.text.documents import TextDocument, find_field
 from trm_cli.errors import DatasetError
+
+from ..hub import HubDataset
+from .documents import TextDocument, find_field
 
 
 def read_hub(found: HubDataset, split: str, field: str | None) -> Iterator[TextDocument]:

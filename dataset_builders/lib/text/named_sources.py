@@ -8,9 +8,10 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dataset_builders.lib.text.documents import TextDocument, list_files, read_documents
-from dataset_builders.lib.text.stories import story
 from trm_cli.errors import DatasetError
+
+from .documents import TextDocument, list_files, read_documents
+from .stories import story
 
 HUB_PREFIX = "hub:"
 STORIES = "stories"
@@ -27,8 +28,8 @@ def documents_of(options: argparse.Namespace) -> Iterator[TextDocument]:
         elif source == STDLIB:
             yield from read_documents(stdlib_files())
         elif source.startswith(HUB_PREFIX):
-            from dataset_builders.lib.hub import find_hub_dataset
-            from dataset_builders.lib.text.hub_documents import read_hub
+            from ..hub import find_hub_dataset
+            from .hub_documents import read_hub
 
             yield from read_hub(find_hub_dataset(source.removeprefix(HUB_PREFIX)), "train", options.text_field)
         else:

@@ -10,9 +10,9 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from dataset_builders.lib.text import stories_words as words
-from dataset_builders.lib.text.stories_plots import PLOTS, Plot
-from dataset_builders.lib.text.stories_words import Person
+from . import stories_words as words
+from .stories_plots import PLOTS, Plot
+from .stories_words import Person
 
 # Part of every dataset's fingerprint: raise it when a word or a sentence changes.
 GRAMMAR_VERSION = 1

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from dataset_builders.lib.build_parts import Arrays, complete_parts
-from dataset_builders.lib.text.corpus import FIRST_TOKEN, IDENTIFIERS, PAD, Corpus
 from trm_cli.data.building.builder_cli import Build, Progress
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import write_split
+
+from ..build_parts import Arrays, complete_parts
+from .corpus import FIRST_TOKEN, IDENTIFIERS, PAD, Corpus
 
 
 def store_parts(work: Build, corpus: Corpus) -> None:

@@ -17,7 +17,7 @@ from tests.support.commands import trm
 from tests.support.held_builder import until
 from tests.support.runs import records
 from tests.support.streams import environment
-from trm_cli.data.building.builder_process import builder_command
+from trm_cli.data.building.builder_command import builder_command
 from trm_cli.data.building.live_build import LiveBuild
 from trm_cli.data.files.manifest import read_manifest
 from trm_cli.data.puzzles.dataset import BatchOrder

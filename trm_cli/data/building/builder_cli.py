@@ -44,12 +44,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(ExitCode.USAGE, f"{self.prog}: error: {message} (see --help)\n")
 
 
-def common_parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
-    """Return a parser with the flags that all builders have. `name` is the module's name in this package."""
+def common_parser(package: str | None, name: str, description: str, example: str) -> argparse.ArgumentParser:
+    """Return a parser with the flags that all builders have.
+
+    package, name: of the module, so that what is printed can be run; without a package (a file of one's own) `name.py`.
+    """
+    program = f"python -m {package}.{name}" if package else f"python {name}.py"
     parser = _Parser(
-        prog=f"python -m dataset_builders.{name}",
+        prog=program,
         description=description,
-        epilog=f"example: python -m dataset_builders.{name} {example}",
+        epilog=f"example: {program} {example}",
         allow_abbrev=False,
     )
     parser.add_argument("--output-dir", type=Path, help="directory to build in; an unfinished build there is continued")

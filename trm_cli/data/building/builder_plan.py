@@ -6,7 +6,8 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from trm_cli.data.building.builder_process import builder_environment, error_of_exit, parse_progress
+from trm_cli.data.building.builder_command import builder_environment
+from trm_cli.data.building.builder_process import error_of_exit, parse_progress
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import DatasetFacts
 from trm_cli.data.stream.plan import GRID_SIDES, too_large
@@ -29,7 +30,7 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            env=builder_environment(),
+            env=builder_environment(asked),
             timeout=_PATIENCE,
             check=False,
         )

@@ -1,32 +1,27 @@
-"""Running a dataset builder: which program it is, its progress, its signals, and what its exit code means.
+"""Running a dataset builder: its progress, its signals, and what its exit code means.
 
 Nothing is drawn here: progress and messages go to the functions that the caller gives.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
-import os
 import queue
 import shlex
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from trm_cli.data.building.builder_command import builder_environment
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 
-_PACKAGE = "dataset_builders"
 _log = logging.getLogger(__name__)
 _CONTINUES = "what was finished is kept; the same command continues"
 _POLL_SECONDS = 0.2
@@ -49,59 +44,6 @@ class BuildProgress:
     total: int
     unit: str
     note: str = ""
-
-
-def builder_command(builder: str, flags: Sequence[str]) -> list[str]:
-    """Return the command line of a builder.
-
-    `builder` is one of the package (`dataset_builders/sudoku.py` or `dataset_builders.sudoku`), a Python file, another
-    importable module, or any executable file or command. A file below the current directory comes first.
-
-    Raises UsageError where it is none of these.
-    """
-    module = builder.removesuffix(".py").replace("/", ".").replace("\\", ".").strip(".")
-    packaged = module.startswith(f"{_PACKAGE}.") and importlib.util.find_spec(module) is not None
-    path = Path(builder)
-    if path.is_file():
-        if packaged and _is_packaged_file(path, module):
-            return [sys.executable, "-m", module, *flags]
-        if path.suffix == ".py":
-            return [sys.executable, str(path), *flags]
-        if os.access(path, os.X_OK):
-            return [str(path.resolve()), *flags]
-        raise UsageError(
-            f"dataset_builder {builder} is neither a Python file nor executable", hint=f"chmod +x {builder}"
-        )
-    if packaged:
-        return [sys.executable, "-m", module, *flags]
-    found = shutil.which(builder)
-    if found is not None:
-        return [found, *flags]
-    if "/" not in builder and not builder.endswith(".py") and _is_module(builder):
-        return [sys.executable, "-m", builder, *flags]
-    raise UsageError(
-        f"dataset_builder {builder} is no file, no builder of this package and no command",
-        hint="a path counts from the current directory",
-    )
-
-
-def _is_packaged_file(path: Path, module: str) -> bool:
-    spec = importlib.util.find_spec(module)
-    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path.resolve()
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def builder_environment() -> dict[str, str]:
-    """The environment of a builder: it reports its progress as JSON, and finds this package also where that is used
-    from its folder without being installed."""
-    paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "TRM_PROGRESS": "json", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def run_build(
@@ -139,7 +81,7 @@ class BuilderProcess:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=builder_environment(),
+                env=builder_environment(self.command),
                 # A session of its own: Ctrl-C reaches this process alone, which passes it on, once.
                 start_new_session=True,
             )

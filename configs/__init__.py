@@ -1,1 +1,0 @@
-"""The shipped configurations; a package only so that the YAML files travel with the wheel."""
