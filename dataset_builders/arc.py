@@ -13,14 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trm_cli.data.building.build_directory import open_build
 from trm_cli.data.building.build_shards import add_shard_flags
-from trm_cli.data.building.builder_cli import (
-    common_parser,
-    not_negative,
-    open_build,
-    print_plan,
-    run_builder,
-)
+from trm_cli.data.building.builder_cli import common_parser, not_negative, print_plan, run_builder
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.data.files.manifest import Manifest
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from trm_cli.data import dihedral
+from trm_cli.data.building.build_directory import open_build
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import (
     common_parser,
     not_negative,
-    open_build,
     positive,
     print_plan,
     run_builder,

@@ -10,13 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trm_cli.data.building.build_directory import Build, open_build
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import (
-    Build,
     Progress,
     common_parser,
     not_negative,
-    open_build,
     positive,
     print_plan,
     run_builder,

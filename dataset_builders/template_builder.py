@@ -12,14 +12,8 @@ import random
 import sys
 from typing import Any
 
-from trm_cli.data.building.builder_cli import (
-    common_parser,
-    open_build,
-    positive,
-    print_plan,
-    run_builder,
-    split_facts,
-)
+from trm_cli.data.building.build_directory import open_build
+from trm_cli.data.building.builder_cli import common_parser, positive, print_plan, run_builder, split_facts
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.manifest import Manifest
 from trm_cli.data.files.metadata import DatasetMetadata

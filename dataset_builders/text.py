@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from trm_cli.data.building import builder_cli
+from trm_cli.data.building.build_directory import Build, open_build
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.data.files.manifest import Manifest
@@ -83,7 +84,7 @@ def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
     )
 
 
-def _write(options: argparse.Namespace, corpus: Corpus, work: builder_cli.Build) -> None:
+def _write(options: argparse.Namespace, corpus: Corpus, work: Build) -> None:
     from .lib.text.writing import join_parts, store_parts, write_dataset
 
     if work.shard is not None:
@@ -120,7 +121,7 @@ def _build(options: argparse.Namespace) -> None:
             }
         )
         return
-    with builder_cli.open_build(
+    with open_build(
         options.output_dir,
         _manifest(options, corpus),
         rebuild=options.rebuild,

@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.data.building.build_directory import Build
 from trm_cli.data.building.build_shards import require_no_gap
-from trm_cli.data.building.builder_cli import Build
 from trm_cli.data.files.durable import write_atomically
 
 Item = TypeVar("Item")

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from trm_cli.data.building.build_directory import Build
 from trm_cli.data.building.build_shards import require_no_gap
-from trm_cli.data.building.builder_cli import Build
 from trm_cli.data.files.durable import sync_directory, write_atomically
 
 from .build_parts import run_parallel

@@ -14,7 +14,7 @@ import pytest
 
 from dataset_builders.lib.sudoku import generate
 from trm_cli.data.building import build_shards
-from trm_cli.data.building.builder_cli import PARTS_NAME
+from trm_cli.data.building.build_directory import PARTS_NAME
 from trm_cli.data.files.durable import locked_directory
 from trm_cli.data.files.manifest import read_manifest, verify
 

@@ -63,7 +63,7 @@ def test_a_builder_takes_the_level_from_its_environment(tmp_path: Path) -> None:
     small = ("--size", "7", "--train", "2", "--test", "1")
     logged = run(*words, *small, **{VARIABLE: "info"})
     assert logged.returncode == 0, logged.stderr
-    assert " INFO trm_cli.data.building.builder_cli: " in logged.stderr
+    assert " INFO trm_cli.data.building.build_directory: " in logged.stderr
     refused = run(*words, *small, **{VARIABLE: "loud"})
     assert refused.returncode == 2
     assert "TRM_LOG_LEVEL must be one of debug, info, warning, error, found `loud`" in refused.stderr

@@ -15,7 +15,8 @@ from trm_cli.data.arc.layout import CODES_NAME
 from trm_cli.data.arc.test_inputs import TESTS_NAME
 from trm_cli.data.augmentation.arc import ArcVariants
 from trm_cli.data.augmentation.drawing import Draw
-from trm_cli.data.building.builder_cli import Build, Progress
+from trm_cli.data.building.build_directory import Build
+from trm_cli.data.building.builder_cli import Progress
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, write_npy, write_split

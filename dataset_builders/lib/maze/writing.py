@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.augmentation.maze import symmetry_cells, transform
-from trm_cli.data.building.builder_cli import Build, Progress
+from trm_cli.data.building.build_directory import Build
+from trm_cli.data.building.builder_cli import Progress
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split

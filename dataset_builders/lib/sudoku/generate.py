@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
-from trm_cli.data.building.builder_cli import Build
+from trm_cli.data.building.build_directory import Build
 from trm_cli.errors import DatasetError
 
 from ..build_parts import Arrays, complete_parts

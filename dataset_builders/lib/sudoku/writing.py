@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
-from trm_cli.data.building.builder_cli import Build
+from trm_cli.data.building.build_directory import Build
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split

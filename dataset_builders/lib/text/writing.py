@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from trm_cli.data.building.builder_cli import Build, Progress
+from trm_cli.data.building.build_directory import Build
+from trm_cli.data.building.builder_cli import Progress
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import write_split
