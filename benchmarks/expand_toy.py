@@ -25,6 +25,8 @@ from trm_cli.data.stream.canvas_rows import grid_row
 from trm_cli.models.families import create_network
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.network import HescOutputs
+from trm_cli.models.thinking import think
 from trm_cli.schedule.clock import Clock
 
 MINI = Path(__file__).parents[1] / "configs" / "arch" / "multimodal_hesc_mini.yaml"
@@ -84,10 +86,9 @@ def evaluate(model: MultimodalHesc, chance: np.random.Generator) -> dict[str, di
     found = {}
     for kind, name in enumerate(KINDS):
         batch = batch_of(chance, HELD_OUT, np.full(HELD_OUT, kind))
-        carry = model.initial_carry(batch)
-        for _ in range(model.halt_max_steps):
-            carry, outputs = model.advance(carry, batch)
-        assert outputs.opened is not None
+        for step in think(model, batch):
+            outputs = step.outputs
+        assert isinstance(outputs, HescOutputs) and outputs.opened is not None
         right = model.answer(outputs) == batch["target"]
         found[name] = {
             "cells": round(float(right.float().mean()), 4),

@@ -14,7 +14,7 @@ from tests.support.networks import CASES, Case, make_batch
 from trm_cli.evaluation.protocol import Protocol
 from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.evaluation.starts import normal, start
-from trm_cli.evaluation.thinking import think, wholly_right
+from trm_cli.evaluation.thinking import attempt, wholly_right
 from trm_cli.models.networks.shared.token_network import TokenNetwork
 
 DEPTH = 9  # trained for 4
@@ -40,8 +40,8 @@ def test_a_row_that_halts_keeps_the_answer_of_full_depth_at_that_step(name: str)
     batch = make_batch(1, ROWS)
     model = CASES[name].model().eval()
     answers, q_halt, wants = by_hand(CASES[name].model().eval(), batch)
-    early = think(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=True)
-    full = think(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=False)
+    early = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=True)
+    full = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=False)
     first = torch.where(wants.any(0), wants.int().argmax(0), DEPTH - 1)  # [B], counted from 0
     rows = torch.arange(ROWS)
     # Tokens must be the same ones; values may differ in the last bits, because smaller products round differently.
@@ -69,21 +69,21 @@ def test_rows_leave_at_different_steps_and_the_batch_shrinks(monkeypatch: pytest
         return advance(carry, rows, **more)
 
     monkeypatch.setattr(model, "advance", counted)
-    attempt = think(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=True)
-    assert len(set(attempt.steps.tolist())) > 1
-    assert sizes == [int((attempt.steps > step).sum()) for step in range(max(attempt.steps))]
+    tried = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=True)
+    assert len(set(tried.steps.tolist())) > 1
+    assert sizes == [int((tried.steps > step).sum()) for step in range(max(tried.steps))]
     assert sizes[-1] < ROWS
 
 
 @torch.inference_mode()
 def test_full_depth_is_what_training_reports(trained_depth: int = 4) -> None:
     model, batch = CASES["attention"].model().eval(), make_batch(2, ROWS, unlabelled=3)
-    attempt = think(model, batch, model.initial_carry(batch), steps=trained_depth, early_halt=False)
+    tried = attempt(model, batch, model.initial_carry(batch), steps=trained_depth, early_halt=False)
     arrays = {name: value.numpy() for name, value in batch.items()}
     reported = evaluate(model, [{**arrays, "valid": np.ones(ROWS, bool)}], torch.device("cpu"))
     assert reported.count == ROWS - 1
-    assert attempt.right_after[:, -1].sum() == round(reported.exact_accuracy * reported.count)
-    assert not attempt.right_after[3].any()  # nothing was asked
+    assert tried.right_after[:, -1].sum() == round(reported.exact_accuracy * reported.count)
+    assert not tried.right_after[3].any()  # nothing was asked
 
 
 @torch.inference_mode()
@@ -102,7 +102,7 @@ def test_a_random_start_depends_on_the_row_and_the_restart_alone() -> None:
         assert not torch.equal(state, start(model, batch, places, protocol, 1).z[name])
     # Without noise a moved start is the trained one.
     still = start(model, batch, places, replace(protocol, noise=1e-12), 1)
-    attempts = [think(model, batch, carry, steps=4, early_halt=False) for carry in (plain, still)]
+    attempts = [attempt(model, batch, carry, steps=4, early_halt=False) for carry in (plain, still)]
     np.testing.assert_array_equal(attempts[0].answers, attempts[1].answers)
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from tests.support.boards import write_boards
 from tests.support.runs import HESC, differing, prepare, records, train
 from trm_cli.models.hesc import losses
-from trm_cli.models.hesc.losses import Verdict
-from trm_cli.models.hesc.network import Thought
+from trm_cli.models.hesc.losses import AnswerCheck
+from trm_cli.models.hesc.network import NetworkPass
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.recording.metrics_log import truncate_after
 from trm_cli.training.run.build import make_model
@@ -87,14 +87,14 @@ def test_lines_after_the_resumed_step_and_a_torn_line_are_cut(tmp_path: Path) ->
 def test_a_continued_capsule_run_equals_an_uninterrupted_one(
     tmp_path: Path, canvases: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = losses.judge
+    check_answers = losses.check_answers
 
-    def lenient(thought: Thought, target: Tensor) -> Verdict:
+    def lenient(thought: NetworkPass, target: Tensor) -> AnswerCheck:
         """Every tenth place right is right: the memory, which keeps solved states alone, has something to keep."""
-        verdict = judge(thought, target)
-        return replace(verdict, right=verdict.share > 0.1)
+        check = check_answers(thought, target)
+        return replace(check, right=check.share > 0.1)
 
-    monkeypatch.setattr(losses, "judge", lenient)
+    monkeypatch.setattr(losses, "check_answers", lenient)
     whole = train(canvases, tmp_path / "whole", *HESC, arch="multimodal_hesc_mini")
     total = whole.plan.total_steps
     for stop in (1, total // 2 + 1):

@@ -14,7 +14,7 @@ from tests.support import capsules as making
 from tests.training.test_update import state_of
 from trm_cli.models.hesc.geometry import GRID
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.network import Thought
+from trm_cli.models.hesc.network import NetworkPass
 from trm_cli.models.layers.carry import Carry
 from trm_cli.training.step import StepSettings, drain, update
 
@@ -79,7 +79,7 @@ def test_without_a_finite_loss_there_is_no_mean() -> None:
 class Metered(MultimodalHesc):
     """Says what is asked of grids, and of texts every token alike."""
 
-    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> Thought:
+    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> NetworkPass:
         thought, data = super()._think(carry, opened, draws), carry.data
         sure = nn.functional.one_hot(data["target"].long().clamp_min(0), making.VOCABULARY) * 100.0
         scores = torch.where((data["target_kind"] == GRID)[:, None, None], sure, 0.0)

@@ -17,7 +17,7 @@ from trm_cli.evaluation.scores import choosing
 from trm_cli.evaluation.scores.accuracy import IGNORED
 from trm_cli.evaluation.scores.difficulty import features
 from trm_cli.evaluation.starts import start
-from trm_cli.evaluation.thinking import Attempt, think
+from trm_cli.evaluation.thinking import Attempt, attempt
 
 if TYPE_CHECKING:
     from trm_cli.models.network import Network
@@ -68,7 +68,7 @@ class Scorer:
 
     def _attempt(self, batch: dict[str, torch.Tensor], places: NDArray[np.int64], restart: int) -> Attempt:
         carry = start(self.model, batch, places, self.protocol, restart)
-        return think(self.model, batch, carry, steps=self.protocol.steps, early_halt=self.protocol.early_halt)
+        return attempt(self.model, batch, carry, steps=self.protocol.steps, early_halt=self.protocol.early_halt)
 
     def _about(self, batch: Batch, places: NDArray[np.int64]) -> Columns:
         """Who the rows are, and how hard."""

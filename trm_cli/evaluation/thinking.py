@@ -6,7 +6,7 @@ Early halting leaves the answers alone and saves the work: rows that stopped lea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trm_cli.evaluation.scores.accuracy import IGNORED
 from trm_cli.models.layers.carry import Carry
+from trm_cli.models.thinking import think
 
 if TYPE_CHECKING:
     from trm_cli.models.network import Network
@@ -37,7 +38,7 @@ class Attempt:
     right_after: NDArray[np.bool_]
 
 
-def think(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, early_halt: bool) -> Attempt:
+def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, early_halt: bool) -> Attempt:
     """Run up to `steps` supervision steps from `carry`, which may be more than the model was trained for.
 
     A row's numbers do not depend on the other rows of its batch, except that matrix products of another size may
@@ -50,25 +51,13 @@ def think(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: i
     taken = torch.zeros(rows, dtype=torch.int32, device=device)
     halted_at = torch.zeros_like(taken)
     right_after = torch.zeros(rows, steps, dtype=torch.bool, device=device)
-    here = torch.arange(rows, device=device)
-    present = dict(batch)
-    for step in range(1, steps + 1):
-        carry, outputs = model.advance(carry, present)
-        # At the trained depth a carry asks for new rows; an evaluation has none to give.
-        carry = replace(carry, halted=torch.zeros_like(carry.halted))
-        answer = model.answer(outputs)
-        wants = model.wants_halt(outputs)
-        answers[here], taken[here] = answer.int(), step
-        q_halt[here] = sureness(outputs.q_halt)
-        right_after[here, step - 1 :] = wholly_right(answer, present[model.label_field])[:, None]
-        halted_at[here] = torch.where((halted_at[here] == 0) & wants, step, halted_at[here])
-        if early_halt and step < steps:
-            stay = (~wants).nonzero()[:, 0]
-            if not len(stay):
-                break
-            if len(stay) < len(here):
-                here, carry = here[stay], keep_rows(carry, stay)
-                present = {name: value[stay] for name, value in present.items()}
+    for step in think(model, batch, steps=steps, carry=carry, early_halt=early_halt):
+        here, number, answer = step.rows, step.number, model.answer(step.outputs)
+        wants = model.wants_halt(step.outputs)
+        answers[here], taken[here] = answer.int(), number
+        q_halt[here] = sureness(step.outputs.q_halt)
+        right_after[here, number - 1 :] = wholly_right(answer, step.batch[model.label_field])[:, None]
+        halted_at[here] = torch.where((halted_at[here] == 0) & wants, number, halted_at[here])
     columns = (answers, q_halt, taken, halted_at, right_after)
     return Attempt(*(column.cpu().numpy() for column in columns))
 
@@ -82,18 +71,3 @@ def wholly_right(answers: Tensor, labels: Tensor) -> Tensor:
     """Which rows [B, L] answer every token that is asked for; a row that asks for none is never right: bool [B]."""
     counted = labels != IGNORED
     return ((answers == labels) | ~counted).all(-1) & counted.any(-1)
-
-
-def keep_rows(carry: Carry, rows: Tensor) -> Carry:
-    """The carry of some rows alone: `rows` int64 [b] of its B."""
-
-    def pick(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value[rows] for name, value in values.items()}
-
-    return Carry(
-        z=pick(carry.z),
-        steps=carry.steps[rows],
-        halted=carry.halted[rows],
-        data=pick(carry.data),
-        extra=pick(carry.extra),
-    )

@@ -52,17 +52,13 @@ def held_out_puzzle(trained: TrainedModel) -> list[int]:
     import torch
 
     from trm_cli.data.puzzles.dataset import open_dataset
+    from trm_cli.models.thinking import think
 
     paths = trained.config.data_paths_test or trained.config.data_paths
     arrays = next(open_dataset(paths, "test").eval_batches(_LOOKED_AT))
     valid = torch.from_numpy(arrays.pop("valid"))
     batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    answers = []
-    with torch.inference_mode():
-        carry = trained.model.initial_carry(batch)
-        for _ in range(int(trained.model.halt_max_steps)):
-            carry, outputs = trained.model.advance(carry, batch)
-            answers.append(trained.model.answer(outputs))
+    answers = [trained.model.answer(step.outputs) for step in think(trained.model, batch)]
     solved = valid & (answers[-1] == batch["labels"]).all(-1)
     changes = torch.stack([(one != answers[-1]).any(-1) for one in answers]).sum(0)
     chosen = int(torch.where(solved, changes, -1).argmax())

@@ -6,7 +6,8 @@ import torch
 from tests.support.capsules import VOCABULARY, make, make_batch
 from trm_cli.data.stream import vocabulary as of_data
 from trm_cli.models.hesc import vocabulary
-from trm_cli.models.hesc.inference import think, write_text
+from trm_cli.models.hesc.inference import write_text
+from trm_cli.models.thinking import think
 
 
 def test_models_and_data_speak_one_vocabulary():
@@ -18,9 +19,10 @@ def test_models_and_data_speak_one_vocabulary():
 
 def test_a_trace_shows_every_step():
     model, batch = make(), make_batch()
-    traces, outputs = think(model, batch)
-    assert len(traces) == model.halt_max_steps
-    assert torch.equal(traces[-1].answer, model.answer(outputs))
+    traces = model.trace(batch).steps
+    *_, last = think(model, batch)
+    assert len(traces) == last.number == model.halt_max_steps
+    assert torch.equal(traces[-1].answer, model.answer(last.outputs))
     torch.testing.assert_close(traces[0].maps.sum(-1), torch.ones(6, 4))
     torch.testing.assert_close(traces[0].path_shares.sum(-1), torch.ones(6))
 
@@ -29,8 +31,8 @@ def test_written_text_is_what_the_causal_reading_would_say():
     model, batch = make(), make_batch()
     written = write_text(model, batch, 5)
     asked = batch | {"target": written.int(), "target_kind": torch.ones_like(batch["target_kind"])}
-    _, outputs = think(model, asked)
-    assert torch.equal(model.answer(outputs), written)
+    *_, last = think(model, asked)
+    assert torch.equal(model.answer(last.outputs), written)
 
 
 def test_sampled_text_follows_the_draws_and_says_no_colour():

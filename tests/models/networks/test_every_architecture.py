@@ -11,9 +11,10 @@ from trm_cli.config import registry
 from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.models.families import FAMILIES, create_network
 from trm_cli.models.hesc import parameter_budget
-from trm_cli.models.hesc.losses import judge
+from trm_cli.models.hesc.losses import check_answers
 from trm_cli.models.hesc.memory import EpisodicMemory
-from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.network import HescOutputs
 from trm_cli.models.hesc.planner import LatentPlanner
 from trm_cli.models.layers.outputs import StepResult
 from trm_cli.models.network import Network
@@ -57,7 +58,7 @@ def fill(memory: EpisodicMemory) -> None:
 def check_that_answers_teach(planner: LatentPlanner, result: StepResult) -> None:
     """The loss of the answers alone reaches what thinks: the loss of the values would, whatever becomes of thoughts."""
     assert isinstance(result.outputs, HescOutputs) and result.outputs.thought is not None
-    nats = judge(result.outputs.thought, result.carry.data["target"]).nats.sum()
+    nats = check_answers(result.outputs.thought, result.carry.data["target"]).nats.sum()
     names, parameters = zip(*planner.blocks.named_parameters(), strict=True)
     gradients = torch.autograd.grad(nats, parameters, retain_graph=True, allow_unused=True)
     assert [name for name, found in zip(names, gradients, strict=True) if found is None or not found.any()] == []

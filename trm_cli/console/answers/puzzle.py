@@ -15,7 +15,7 @@ from trm_cli.data.puzzles.families import Sudoku
 from trm_cli.data.puzzles.maze_text import CHARACTERS, WAY
 
 if TYPE_CHECKING:
-    from trm_cli.evaluation.solving.puzzle import Thought
+    from trm_cli.evaluation.solving.puzzle import AnswerStep
     from trm_cli.workflows.solve.solve import PuzzleSolution
 
 #: Mazes are large: at most so many stages of one answer are drawn.
@@ -72,7 +72,7 @@ def puzzle_document(solution: PuzzleSolution) -> dict[str, Any]:
     }
 
 
-def changes(thoughts: Sequence[Thought]) -> list[Thought]:
+def changes(thoughts: Sequence[AnswerStep]) -> list[AnswerStep]:
     """The steps whose answer differs from the one before; the first is always one of them."""
     return [
         one

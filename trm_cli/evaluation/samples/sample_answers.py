@@ -13,6 +13,7 @@ from trm_cli.evaluation.rows import Data
 from trm_cli.evaluation.scores.calibration import sigmoid
 from trm_cli.evaluation.thinking import sureness
 from trm_cli.models.network import Network
+from trm_cli.models.thinking import think
 
 EACH = 3
 
@@ -37,12 +38,9 @@ def shown(model: Network, data: Data, places: NDArray[np.int64], device: torch.d
     batch = data.eval_at(places)
     arrays = {name: torch.as_tensor(array).to(device) for name, array in batch.items() if name != "valid"}
     answers, sure = [], []
-    with torch.inference_mode():
-        carry = model.initial_carry(arrays)
-        for _ in range(model.halt_max_steps):
-            carry, outputs = model.advance(carry, arrays)
-            answers.append(model.answer(outputs).cpu().numpy())
-            sure.append(sigmoid(sureness(outputs.q_halt).cpu().numpy()))
+    for step in think(model, arrays):
+        answers.append(model.answer(step.outputs).cpu().numpy())
+        sure.append(sigmoid(sureness(step.outputs.q_halt).cpu().numpy()))
     labels = batch[model.label_field]
     return [
         {

@@ -17,6 +17,7 @@ from trm_cli.models.canvas_network import CanvasNetwork
 from trm_cli.models.layers.losses import log_stablemax_scores
 from trm_cli.models.layers.sampling import Sampling
 from trm_cli.models.network import Network
+from trm_cli.models.thinking import think
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,9 @@ def _in_rows(network: Network, wish: Wish, device: torch.device, speakable: Tens
         inputs = torch.tensor([row + [PAD] * (length - len(row))], dtype=torch.int32, device=device)
         identifiers = torch.zeros(1, dtype=torch.int32, device=device)
         batch = {"inputs": inputs, "labels": torch.full_like(inputs, -100), "puzzle_identifiers": identifiers}
-        with torch.inference_mode():
-            carry = network.initial_carry(batch)
-            for _ in range(steps):
-                carry, outputs = network.advance(carry, batch)
-            scores = log_stablemax_scores(outputs.logits[:, len(row) - 1].float())
+        for step in think(network, batch, steps=steps):
+            outputs = step.outputs
+        scores = log_stablemax_scores(outputs.logits[:, len(row) - 1].float())
         scores = scores.masked_fill(~speakable.to(device), -torch.inf)
         draw = torch.tensor([wish.draw(place)], device=device)
         token = int(wish.sampling.choose(scores, draw))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from trm_cli.data.text.labels import TextLabels
+from trm_cli.models.thinking import think
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,9 +141,8 @@ def _score_batch(
 ) -> None:
     valid = batch.pop("valid")
     labels = batch[model.label_field]
-    carry = model.initial_carry(batch)
-    for _ in range(steps):
-        carry, outputs = model.advance(carry, batch)
+    for step in think(model, batch, steps=steps):
+        outputs = step.outputs
     answer = model.answer(outputs)
     counted = labels != IGNORED
     tokens = counted.sum(-1)

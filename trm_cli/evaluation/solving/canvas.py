@@ -14,6 +14,7 @@ from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.task import ArcTask
 from trm_cli.evaluation.samples.canvas_samples import grid_said, pair_row
 from trm_cli.models.canvas_network import CanvasNetwork
+from trm_cli.models.thinking import think
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,8 @@ def solve_task(
         row = pair_row(given, None, canvas, length, identifier)
         batch = {name: torch.as_tensor(value).to(device) for name, value in row.items()}
         path = []
-        with torch.inference_mode():
-            carry = model.initial_carry(batch)
-            for step in range(1, 1 + (steps or model.halt_max_steps)):
-                carry, outputs = model.advance(carry, batch)
-                tokens = model.answer(outputs)[0].cpu().numpy()
-                path.append((step, grid_said(tokens, canvas), float(torch.sigmoid(outputs.q_halt[0].float()))))
+        for step in think(model, batch, steps=steps):
+            tokens = model.answer(step.outputs)[0].cpu().numpy()
+            path.append((step.number, grid_said(tokens, canvas), float(torch.sigmoid(step.outputs.q_halt[0].float()))))
         answers.append(CanvasAnswer(given, tuple(path), wanted))
     return answers

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trm_cli.models.thinking import think
+
 if TYPE_CHECKING:
     from trm_cli.models.network import Network
 
 
 @dataclass(frozen=True)
-class Thought:
+class AnswerStep:
     """The answer after one supervision step and the model's own probability that it is right."""
 
     step: int
@@ -30,11 +32,11 @@ def solve(
     *,
     puzzle_identifier: int = 0,
     steps: int | None = None,
-) -> list[Thought]:
+) -> list[AnswerStep]:
     """Run `steps` (default: the model's halt_max_steps) supervision steps on one puzzle of L tokens."""
     rows = answers_by_step(model, np.array([tokens]), np.array([puzzle_identifier]), device, steps=steps)
     return [
-        Thought(step, tuple(answers[0].tolist()), float(confidence[0]))
+        AnswerStep(step, tuple(answers[0].tolist()), float(confidence[0]))
         for step, (answers, confidence) in enumerate(rows, 1)
     ]
 
@@ -58,12 +60,8 @@ def answers_by_step(
         "puzzle_identifiers": torch.as_tensor(identifiers.astype(np.int32)).to(device),
     }
     model.eval()
-    carry = model.initial_carry(batch)
-    for _ in range(steps or model.halt_max_steps):
+    for step in think(model, batch, steps=steps):
         with torch.inference_mode():
-            carry, outputs = model.advance(carry, batch)
-            # At the trained depth a carry asks for new rows; here the same rows go on.
-            carry = replace(carry, halted=torch.zeros_like(carry.halted))
-            answers = model.answer(outputs).int().cpu().numpy()
-            confidence = torch.sigmoid(outputs.q_halt.float()).cpu().numpy()
+            answers = model.answer(step.outputs).int().cpu().numpy()
+            confidence = torch.sigmoid(step.outputs.q_halt.float()).cpu().numpy()
         yield answers, confidence

@@ -10,14 +10,18 @@ from torch import Tensor
 
 from trm_cli.models.canvas_network import CapsuleStep, CapsuleTrace
 from trm_cli.models.hesc.geometry import TEXT
+from trm_cli.models.hesc.network import HescOutputs
+from trm_cli.models.layers.outputs import Outputs
 from trm_cli.models.layers.sampling import Sampling
+from trm_cli.models.thinking import think
 
 if TYPE_CHECKING:
-    from trm_cli.models.hesc.model import HescOutputs, MultimodalHesc
+    from trm_cli.models.hesc.model import MultimodalHesc
 
 
-def _step(model: MultimodalHesc, outputs: HescOutputs) -> CapsuleStep:
-    assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
+def _step(model: MultimodalHesc, outputs: Outputs) -> CapsuleStep:
+    assert isinstance(outputs, HescOutputs) and outputs.thought is not None
+    assert outputs.opened is not None and outputs.action is not None
     thought = outputs.thought
     return CapsuleStep(
         answer=model.answer(outputs),
@@ -33,25 +37,14 @@ def _step(model: MultimodalHesc, outputs: HescOutputs) -> CapsuleStep:
 
 
 @torch.no_grad()
-def think(model: MultimodalHesc, batch: Mapping[str, Tensor]) -> tuple[list[CapsuleStep], HescOutputs]:
-    """All steps of a batch as in evaluation, and the outputs of the last one."""
-    carry, traces = model.initial_carry(batch), []
-    for _ in range(model.halt_max_steps):
-        carry, outputs = model.advance(carry, batch)
-        traces.append(_step(model, outputs))
-    return traces, outputs
-
-
-@torch.no_grad()
 def trace(model: MultimodalHesc, batch: Mapping[str, Tensor]) -> CapsuleTrace:
     """See `CanvasNetwork`."""
-    steps, _ = think(model, batch)
     config = model.config
     return CapsuleTrace(
         pixels=model.network.rasteriser(batch["canvas_kind"], batch["canvas"], batch.get("picture")),
         grid=(config.capsule_rows, config.capsule_columns),
         patches_per_side=config.geometry.patches_per_side,
-        steps=tuple(steps),
+        steps=tuple(_step(model, step.outputs) for step in think(model, batch)),
     )
 
 
@@ -73,8 +66,9 @@ def continue_text(
     rows = batch["canvas"].shape[0]
     written = torch.zeros(rows, count, dtype=torch.int32, device=batch["canvas"].device)
     kind = torch.full_like(batch["target_kind"], TEXT)
-    _, outputs = think(model, dict(batch) | {"target": written, "target_kind": kind})
-    assert outputs.thought is not None and outputs.opened is not None
+    for step in think(model, dict(batch) | {"target": written, "target_kind": kind}):
+        outputs = step.outputs
+    assert isinstance(outputs, HescOutputs) and outputs.thought is not None and outputs.opened is not None
     network, slots = model.network, outputs.thought.slots.float()
     visible = network.working_set.visible(outputs.opened)
     for place in range(count):

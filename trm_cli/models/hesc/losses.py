@@ -13,12 +13,12 @@ from trm_cli.models.hesc import planner
 from trm_cli.models.hesc.capsules import map_overlap
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.geometry import TEXT
-from trm_cli.models.hesc.network import Thought
+from trm_cli.models.hesc.network import NetworkPass
 from trm_cli.models.layers.losses import IGNORED_LABEL, correct_tokens, per_row_mean
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AnswerCheck:
     """How right the rows are: nats [B]: mean cross entropy of a row's valid tokens (with its graph); share [B]: of
     right tokens; right bool [B]: all of them; has_label bool [B]. Detached but for the nats."""
 
@@ -28,17 +28,17 @@ class Verdict:
     has_label: Tensor
 
 
-def judge(thought: Thought, target: Tensor) -> Verdict:
+def check_answers(thought: NetworkPass, target: Tensor) -> AnswerCheck:
     """Compare the answer with target int [B, T] (-100: not asked)."""
     labels = target.long()
     picked = thought.log_probs.gather(-1, labels.clamp_min(0)[..., None])[..., 0]
     nats = per_row_mean(torch.where(labels == IGNORED_LABEL, torch.zeros_like(picked), -picked), labels)
     with torch.no_grad():
         share, right, has_label = correct_tokens(thought.scores.argmax(-1), labels)
-    return Verdict(nats, share, right, has_label)
+    return AnswerCheck(nats, share, right, has_label)
 
 
-def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor:
+def _further_tokens(thought: NetworkPass, target: Tensor, is_text: Tensor) -> Tensor:
     """Mean cross entropy over the depths after the first, for text rows: [B]."""
     total = torch.zeros_like(thought.q_halt)
     for depth, scores in enumerate(thought.further, start=1):
@@ -50,12 +50,14 @@ def _further_tokens(thought: Thought, target: Tensor, is_text: Tensor) -> Tensor
     return total / max(1, len(thought.further))
 
 
-def _planner_terms(config: HescConfig, plan: planner.Plan, verdict: Verdict, all_ranks: AllRanks) -> dict[str, Tensor]:
+def _planner_terms(
+    config: HescConfig, plan: planner.Plan, check: AnswerCheck, all_ranks: AllRanks
+) -> dict[str, Tensor]:
     """The value of what was followed tells whether the row came out right; paths are used alike and think apart."""
-    rows = float(verdict.right.shape[0])
+    rows = float(check.right.shape[0])
     followed = (plan.weights.detach() * plan.values).sum(-1)
     value = functional.binary_cross_entropy_with_logits(
-        followed, verdict.right.float(), weight=verdict.has_label.float(), reduction="sum"
+        followed, check.right.float(), weight=check.has_label.float(), reduction="sum"
     )
     return {
         "planner_value_loss": config.planner_value_loss_weight * value,
@@ -66,8 +68,8 @@ def _planner_terms(config: HescConfig, plan: planner.Plan, verdict: Verdict, all
 
 def loss_terms(
     config: HescConfig,
-    thought: Thought,
-    verdict: Verdict,
+    thought: NetworkPass,
+    check: AnswerCheck,
     target: Tensor,
     target_kind: Tensor,
     all_ranks: AllRanks,
@@ -78,11 +80,11 @@ def loss_terms(
     """
     is_text = target_kind == TEXT
     halting = functional.binary_cross_entropy_with_logits(
-        thought.q_halt, verdict.right.float(), weight=verdict.has_label.float(), reduction="sum"
+        thought.q_halt, check.right.float(), weight=check.has_label.float(), reduction="sum"
     )
     terms = {
-        "grid_loss": (verdict.nats * ~is_text).sum(),
-        "text_loss": (verdict.nats * is_text).sum(),
+        "grid_loss": (check.nats * ~is_text).sum(),
+        "text_loss": (check.nats * is_text).sum(),
         "q_halt_loss": config.halt_loss_weight * halting,
         "map_diversity_loss": config.map_diversity_loss_weight * map_overlap(thought.capsules.maps).sum(),
     }
@@ -99,5 +101,5 @@ def loss_terms(
     if thought.further:
         terms["mtp_loss"] = config.mtp_loss_weight * _further_tokens(thought, target, is_text).sum()
     if thought.plan is not None:
-        terms |= _planner_terms(config, thought.plan, verdict, all_ranks)
+        terms |= _planner_terms(config, thought.plan, check, all_ranks)
     return terms

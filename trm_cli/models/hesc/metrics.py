@@ -9,16 +9,16 @@ from torch import Tensor
 
 from trm_cli.models.hesc.concepts import Concepts, perplexity, used
 from trm_cli.models.hesc.geometry import GRID, TEXT
-from trm_cli.models.hesc.losses import Verdict
+from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.memory import EpisodicMemory
-from trm_cli.models.hesc.network import Thought
+from trm_cli.models.hesc.network import NetworkPass
 from trm_cli.models.hesc.planner import Plan
 from trm_cli.models.hesc.q_control import Action
 
 
 @torch.no_grad()
 def of_halted(
-    thought: Thought, verdict: Verdict, target_kind: Tensor, steps: Tensor, halted: Tensor, opened: Tensor
+    thought: NetworkPass, check: AnswerCheck, target_kind: Tensor, steps: Tensor, halted: Tensor, opened: Tensor
 ) -> dict[str, dict[str, Tensor]]:
     """Float32 sums over the rows that halted now and have a valid label (`halted`), the grids (`grid_rows`) and the
     texts (`text_rows`) among them, with the `count` of each.
@@ -26,21 +26,21 @@ def of_halted(
     As an evaluation does, accuracies judge grids and bits judge texts: text_bits, mean bits per token of a row;
     text_accuracy, share of right tokens. expansions: opened capsules; residual: mean checksum error.
     """
-    counted = halted & verdict.has_label
+    counted = halted & check.has_label
     grid, text = counted & (target_kind == GRID), counted & (target_kind == TEXT)
     sums = {
         "halted": {
             "count": counted,
-            "q_halt_accuracy": ((thought.q_halt >= 0) == verdict.right) & counted,
+            "q_halt_accuracy": ((thought.q_halt >= 0) == check.right) & counted,
             "steps": steps * counted,
             "expansions": opened.sum(-1) * counted,
             "residual": thought.capsules.residual.mean(-1) * counted,
         },
-        "grid_rows": {"count": grid, "accuracy": verdict.share * grid, "exact_accuracy": verdict.right & grid},
+        "grid_rows": {"count": grid, "accuracy": check.share * grid, "exact_accuracy": check.right & grid},
         "text_rows": {
             "count": text,
-            "text_accuracy": verdict.share * text,
-            "text_bits": verdict.nats / math.log(2) * text,
+            "text_accuracy": check.share * text,
+            "text_bits": check.nats / math.log(2) * text,
         },
     }
     return {

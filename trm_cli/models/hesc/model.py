@@ -7,7 +7,7 @@ concepts and memory are buffers: the state dict continues the run exactly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,8 +19,8 @@ from trm_cli.models.canvas_network import CanvasNetwork, CapsuleTrace
 from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
 from trm_cli.models.hesc import inference, losses, metrics, parameter_budget, q_control
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.losses import Verdict
-from trm_cli.models.hesc.network import HescNetwork, Thought
+from trm_cli.models.hesc.losses import AnswerCheck
+from trm_cli.models.hesc.network import HescNetwork, HescOutputs, NetworkPass
 from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.working_set import expand
@@ -33,17 +33,6 @@ from trm_cli.schedule.clock import SETTLED, Clock
 # What the first draws of a row decide; the rest choose what is replayed.
 _POLICY_DRAWS = slice(0, 3)
 _PLANNER_DRAW, _CONCEPT_DRAW, _FIRST_REPLAY_DRAW = 3, 4, 5
-
-
-@dataclass(frozen=True)
-class HescOutputs(Outputs):
-    """thought: everything the pass said; q float32 [B, 3] or None; action int64 [B]; opened bool [B, K]: the capsules
-    whose children were visible in this step."""
-
-    thought: Thought | None = None
-    q: Tensor | None = None
-    action: Tensor | None = None
-    opened: Tensor | None = None
 
 
 class MultimodalHesc(CanvasNetwork):
@@ -118,7 +107,7 @@ class MultimodalHesc(CanvasNetwork):
 
     # --- One step ---
 
-    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> Thought:
+    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> NetworkPass:
         """Run the network in the activation type; master weights are cast once, recursive calls share the copies."""
         puzzle = None
         if self.puzzle_embedding is not None:
@@ -126,7 +115,7 @@ class MultimodalHesc(CanvasNetwork):
         draw = None if draws is None else draws[:, _PLANNER_DRAW]
         arguments = (carry.data, carry.z["z_H"], carry.z["z_L"], opened, puzzle, draw)
         if self.dtype == torch.float32:
-            thought: Thought = self.network(*arguments)
+            thought: NetworkPass = self.network(*arguments)
             return thought
         cast = {name: weight.to(self.dtype) for name, weight in self.network.named_parameters()}
         thought = functional_call(self.network, cast, arguments)
@@ -208,18 +197,18 @@ class MultimodalHesc(CanvasNetwork):
         carry, outputs = self.advance(carry, batch, clock, draws)
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
-        verdict = losses.judge(thought, target)
+        check = losses.check_answers(thought, target)
         all_ranks = OnlyRank() if draws is None else self._all
-        terms = losses.loss_terms(self.config, thought, verdict, target, kind, all_ranks)
+        terms = losses.loss_terms(self.config, thought, check, target, kind, all_ranks)
         if self.q_network is not None:
-            carry = self._remember_verdict(carry, verdict)
+            carry = self._remember_check(carry, check)
             if draws is not None:
                 self._experience(before, carry, outputs.opened)
                 terms["td_loss"] = self._td_term(clock, draws)
-        codes = None if draws is None else self._store(thought, verdict, carry, draws)
+        codes = None if draws is None else self._store(thought, check, carry, draws)
         loss = torch.stack(tuple(terms.values())).sum()
         detached = {name: term.detach() for name, term in terms.items()}
-        sums = metrics.of_halted(thought, verdict, kind, carry.steps, carry.halted, outputs.opened)
+        sums = metrics.of_halted(thought, check, kind, carry.steps, carry.halted, outputs.opened)
         sums |= metrics.of_all(outputs.action, thought.plan, codes, self.network.concepts, self.network.memory)
         return StepResult(carry, loss, detached, sums, outputs)
 
@@ -285,9 +274,9 @@ class MultimodalHesc(CanvasNetwork):
 
     # --- What is learnt from what happened ---
 
-    def _remember_verdict(self, carry: Carry, verdict: Verdict) -> Carry:
-        pay = torch.where(verdict.right, self.config.reward_correct, self.config.reward_incorrect)
-        extra = carry.extra | {"halt_reward": pay, "accuracy": verdict.share.float(), "learns": verdict.has_label}
+    def _remember_check(self, carry: Carry, check: AnswerCheck) -> Carry:
+        pay = torch.where(check.right, self.config.reward_correct, self.config.reward_incorrect)
+        extra = carry.extra | {"halt_reward": pay, "accuracy": check.share.float(), "learns": check.has_label}
         return replace(carry, extra=extra)
 
     def _experience(self, before: Carry, after: Carry, opened: Tensor) -> None:
@@ -336,7 +325,7 @@ class MultimodalHesc(CanvasNetwork):
         weight = config.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
 
-    def _store(self, thought: Thought, verdict: Verdict, carry: Carry, draws: Tensor) -> Tensor | None:
+    def _store(self, thought: NetworkPass, check: AnswerCheck, carry: Carry, draws: Tensor) -> Tensor | None:
         """Move the concept book and the usual detail; keep the states of rows that ended right, worth more the fewer
         steps they took. Returns the codes of all rows."""
         codes = None
@@ -348,6 +337,6 @@ class MultimodalHesc(CanvasNetwork):
             self.network.concepts.update(encodings, codes, chance)
         if self.network.memory is not None and thought.cue is not None:
             saved = 1.0 + (self.halt_max_steps - carry.steps).float() / self.halt_max_steps
-            worth = saved * (carry.halted & verdict.right)
+            worth = saved * (carry.halted & check.right)
             self.network.memory.write(*self._all.gather((thought.cue.detach(), thought.z_H[:, 0].detach(), worth)))
         return codes

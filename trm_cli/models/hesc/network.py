@@ -21,6 +21,7 @@ from trm_cli.models.hesc.planner import LatentPlanner, Plan
 from trm_cli.models.hesc.rasteriser import Rasteriser
 from trm_cli.models.hesc.recursion import Recursion
 from trm_cli.models.hesc.working_set import WorkingSet
+from trm_cli.models.layers.outputs import Outputs
 
 _HALT_BIAS = -5.0
 # Finite, so that a forbidden token costs exp(-1e4) = 0 and its entropy term is 0 * -1e4, not 0 * -inf.
@@ -28,7 +29,7 @@ _FORBIDDEN = -1.0e4
 
 
 @dataclass(frozen=True)
-class Thought:
+class NetworkPass:
     """Everything one pass says; float32 unless noted, trained with unless said to be detached.
 
     z_H, z_L, slots (what the decoder reads) [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the
@@ -50,6 +51,17 @@ class Thought:
     plan: Plan | None
     coding: Coding | None
     cue: Tensor | None
+
+
+@dataclass(frozen=True)
+class HescOutputs(Outputs):
+    """thought: everything the pass said; q float32 [B, 3] or None; action int64 [B]; opened bool [B, K]: the capsules
+    whose children were visible in this step."""
+
+    thought: NetworkPass | None = None
+    q: Tensor | None = None
+    action: Tensor | None = None
+    opened: Tensor | None = None
 
 
 class HescNetwork(nn.Module):
@@ -107,7 +119,7 @@ class HescNetwork(nn.Module):
         opened: Tensor,
         puzzle: Tensor | None,
         planner_draw: Tensor | None,
-    ) -> Thought:
+    ) -> NetworkPass:
         """One pass from states [B, S, D] with the capsules opened bool [B, K]; puzzle rows [B, D] or None."""
         patches, capsules = self.see(data)
         coding = None
@@ -134,7 +146,7 @@ class HescNetwork(nn.Module):
             # Only texts look ahead, and none is longer: a full canvas has eight times as many places for its cells.
             states = self.mtp(*reading.first(vocabulary.TEXT_PLACES))
             further = tuple(self.scores(state, kind) for state in states)
-        return Thought(
+        return NetworkPass(
             z_H=answer,
             z_L=z_L,
             slots=slots,

@@ -55,8 +55,8 @@ class Carry:
         moved = self._each(lambda value: value.to(device))
         return replace(moved, z={name: value.to(dtype) for name, value in moved.z.items()})
 
-    def rows(self, part: slice) -> Carry:
-        """Some of the rows, as views."""
+    def rows(self, part: slice | Tensor) -> Carry:
+        """Some of the rows: a slice as views, or those of an int64 index [b]."""
         return self._each(lambda value: value[part])
 
     def unsound(self) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
-from trm_cli.models.hesc.config import HescConfig
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.resources import free_memory
 from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memory, most_rows
@@ -94,7 +93,7 @@ class MemoryCheck:
         if not rows:
             return f"not even one row at a time fits: choose a smaller global_batch_size or arch.hidden_size{also}"
         # Replay, concepts and memory of the capsule network learn slice by slice.
-        same = "nearly the same" if isinstance(self.config.arch, HescConfig) else "the same"
+        same = "the same" if self.config.arch.learns_row_by_row else "nearly the same"
         return f"micro_batch_size={rows} fits by the estimate and learns {same}{also}"
 
     def too_large(self, error: RuntimeError | None = None) -> TrmError:

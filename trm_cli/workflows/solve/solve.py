@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from trm_cli.data.puzzles.families import TextFamily
-    from trm_cli.evaluation.solving.puzzle import Thought
+    from trm_cli.evaluation.solving.puzzle import AnswerStep
     from trm_cli.training.run.trained_model import TrainedModel
     from trm_cli.workflows.solve.arc import ArcSolution
     from trm_cli.workflows.solve.canvas import CanvasSolution
@@ -28,7 +28,7 @@ class PuzzleSolution:
 
     puzzle: Sequence[int]
     family: TextFamily
-    thoughts: Sequence[Thought]
+    thoughts: Sequence[AnswerStep]
     checkpoint: Path
     step: int
 

@@ -1,0 +1,56 @@
+"""Think until halted: the supervision loop of everything but training, which makes one step an update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from trm_cli.models.layers.carry import Carry
+from trm_cli.models.layers.outputs import Outputs
+from trm_cli.models.network import Network
+
+
+@dataclass(frozen=True)
+class ThinkingStep:
+    """What one step says. number: from 1; rows int64 [b]: which rows of the batch are still thought about; batch: their
+    fields [b, ...]."""
+
+    number: int
+    rows: Tensor
+    batch: Mapping[str, Tensor]
+    outputs: Outputs
+
+
+def think(
+    network: Network,
+    batch: Mapping[str, Tensor],
+    *,
+    steps: int | None = None,
+    carry: Carry | None = None,
+    early_halt: bool = False,
+) -> Iterator[ThinkingStep]:
+    """Yield every supervision step of a batch as in evaluation: without gradients, and with the clock settled.
+
+    steps: default as in training; beyond it rows go on from the same states. carry: where to start; default from the
+    trained start. early_halt: rows that want to halt leave the batch, which ends with the last of them; without it
+    every row takes all steps. The network is to be in evaluation mode.
+    """
+    carry = network.initial_carry(batch) if carry is None else carry
+    rows = torch.arange(carry.halted.shape[0], device=carry.halted.device)
+    last = steps or network.halt_max_steps
+    for number in range(1, last + 1):
+        with torch.inference_mode():
+            carry, outputs = network.advance(carry, batch)
+            # At the trained depth a carry asks for new rows; here the same rows go on.
+            carry = replace(carry, halted=torch.zeros_like(carry.halted))
+        yield ThinkingStep(number, rows, batch, outputs)
+        if early_halt and number < last:
+            stay = (~network.wants_halt(outputs)).nonzero()[:, 0]
+            if not len(stay):
+                return
+            if len(stay) < len(rows):
+                rows, carry = rows[stay], carry.rows(stay)
+                batch = {name: value[stay] for name, value in batch.items()}
