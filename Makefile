@@ -36,7 +36,7 @@ gpu-check: $(RUN)
 	@$(BIN)/python -m benchmarks.gpu_check
 
 docs: $(RUN)
-	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python -m trm_cli configs keys --markdown > docs/keys.md
 
 # One install with the capped torch requirement in it, so that no other package decides which torch is taken.
 $(RUN): setup.cfg setup.py pyproject.toml

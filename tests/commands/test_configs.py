@@ -1,4 +1,4 @@
-"""`trm configs list|show|validate` as a person and as a program uses them."""
+"""`trm configs list|show|validate|keys` as a person and as a program uses them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from trm_cli.app import main
+from trm_cli.config.schema import RunConfig
 from trm_cli.console import output
+from trm_cli.models.families import FAMILIES
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -67,3 +69,18 @@ def test_validate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     code, out, _ = run(monkeypatch, capsys, "validate", "--json", str(bad), "trm")
     assert code == 2
     assert [problem["key"] for problem in json.loads(out)["problems"]] == ["epohcs"]
+
+
+def test_keys_are_those_of_the_schema_and_of_every_family(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run(monkeypatch, capsys, "keys", "--json")
+    keys = json.loads(out)["keys"]
+    assert {one["key"] for one in keys if "." not in one["key"]} == set(RunConfig.model_fields) - {"arch"}
+    for name, family in FAMILIES.items():
+        of_family = [one["key"] for one in keys if name in one["families"]]
+        assert sorted(of_family) == sorted(f"arch.{key}" for key in family.model_fields)
+    _, page, _ = run(monkeypatch, capsys, "keys", "--markdown")
+    assert all(f"| `{one['key']}`" in page for one in keys)
+    code, shown, _ = run(monkeypatch, capsys, "keys", "ema_rate")
+    assert code == 0 and "0.999" in shown and "replan" in shown and "lr_warmup" not in shown

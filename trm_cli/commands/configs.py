@@ -75,3 +75,30 @@ def validate(names: Names = None, json: Json = False) -> None:
     from trm_cli.console.tables import counted
 
     stdout().print(f"{counted(len(checked), 'configuration')} checked, no problem: {', '.join(checked)}", markup=False)
+
+
+@configs.command("keys")
+def keys(
+    word: Annotated[
+        str | None, typer.Argument(metavar="[WORD]", help="Only the keys whose name or meaning has this word.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a page of documentation.")] = False,
+    json: Json = False,
+) -> None:
+    """Print every configuration key with its default, what it expects, and what a change means on resume.
+
+    [dim]Example: trm configs keys checkpoint[/dim]
+    """
+    from trm_cli.config.reference import every_key
+    from trm_cli.console.output import print_json, stdout
+
+    found = [one for one in every_key() if word is None or word in one.key or word in one.meaning]
+    if json:
+        print_json({"schema_version": 1, "keys": [vars(one) for one in found]})
+        return
+    from trm_cli.console.views.configs import key_page, key_table
+
+    if markdown:
+        typer.echo(key_page(found), nl=False)
+        return
+    stdout().print(key_table(found))

@@ -14,6 +14,9 @@ from trm_cli.config.dump import describe_command, flat_values
 from trm_cli.console.tables import facts, table
 
 if TYPE_CHECKING:
+    from trm_cli.config.reference import KeyFacts
+
+if TYPE_CHECKING:
     from trm_cli.config.catalogue import ArchitectureLine, ModelLine
     from trm_cli.config.compose import Resolved
 
@@ -88,3 +91,28 @@ def _short(source: str) -> str:
     """configs/arch/trm.yaml:6 -> arch/trm.yaml:6: eighty columns have room for no more."""
     _, found, below = source.replace("\\", "/").rpartition("configs/")
     return below if found else source
+
+
+def key_table(keys: Sequence[KeyFacts]) -> Table:
+    """One line a key; on resume a change is free, needs --replan, or makes another run (fatal)."""
+    made = table("key", "default", "expects", "resume", "meaning")
+    made.columns[0].overflow = "fold"
+    for one in keys:
+        of = f" ({', '.join(one.families)})" if one.families else ""
+        meaning = f"{one.meaning}{of}"
+        made.add_row(*(Text(cell) for cell in (one.key, spelt(one.default), one.expects, one.resume, meaning)))
+    return made
+
+
+def key_page(keys: Sequence[KeyFacts]) -> str:
+    """The same as a page of documentation."""
+    lines = [
+        "# Keys\n\nPrinted by `trm configs keys --markdown`; how values are found and written is in",
+        "[configuration.md](configuration.md). **Resume**: a change is `free`, needs `--replan` (`replan`), or makes",
+        "another run (`fatal`).\n\n| key | default | expects | unit | resume | meaning |\n|---|---|---|---|---|---|",
+    ]
+    for one in keys:
+        of = f" ({', '.join(one.families)})" if one.families else ""
+        cells = (f"`{one.key}`{of}", f"`{spelt(one.default)}`", one.expects, one.unit, one.resume, one.meaning)
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
