@@ -151,7 +151,7 @@ def _edit(path: Path, **changes: object) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing directory": (lambda root: shutil.rmtree(root), "does not exist"),
     "missing metadata": (lambda root: (root / "train/dataset.json").unlink(), "dataset.json is missing"),
-    "metadata is no JSON": (lambda root: (root / "train/dataset.json").write_text("{"), "cannot be read"),
+    "metadata is no JSON": (lambda root: (root / "train/dataset.json").write_text("{"), "damaged JSON"),
     "metadata is a list": (lambda root: (root / "train/dataset.json").write_text("[]"), "JSON object"),
     "key missing": (lambda root: _edit(root / "train/dataset.json", vocab_size="DROP"), "vocab_size"),
     "key of a wrong type": (lambda root: _edit(root / "train/dataset.json", seq_len=True), "seq_len"),

@@ -240,7 +240,7 @@ def test_an_unknown_task_is_not_guessed(tasks: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[1, 2]", "this is no JSON"),
+        ("[[1, 2]", "damaged JSON"),
         ("[]", "no ARC task"),
         ('{"a": {"test": []}, "b": {}}', "no ARC task"),
         ('{"test": [{"input": [[1], [2, 3]]}]}', "test 1: `input` must be a rectangle"),
