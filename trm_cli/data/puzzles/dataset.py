@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.augmentation.drawing import Augmentation, Draw
+from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.files.manifest import check_complete, read_manifest, split_fingerprint
 from trm_cli.data.files.metadata import DatasetFacts, DatasetMetadata, combine_metadata, read_metadata
-from trm_cli.data.files.puzzle_arrays import IntArray, PuzzleArrays, array_path, read_puzzle_arrays
-from trm_cli.data.puzzles.epoch_order import EpochOrder, GroupTable, Index, Rows
-from trm_cli.data.puzzles.kinds import create_augmentation
+from trm_cli.data.files.puzzle_arrays import IntArray, array_path
+from trm_cli.data.puzzles.dataset_parts import DatasetPart, group_table, open_part
+from trm_cli.data.puzzles.epoch_order import EpochOrder, Index, Rows
 from trm_cli.errors import DatasetError
 
 Batch = dict[str, NDArray[np.generic]]
@@ -38,18 +38,6 @@ class BatchOrder:
     batch_size: int
     steps_per_epoch: int
     rounding: Literal["per_epoch", "whole_run"] = "per_epoch"
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One set of one dataset: its arrays, where its puzzles and examples stand in the common numbering."""
-
-    arrays: PuzzleArrays
-    augmentation: Augmentation | None
-    variants: Index  # [puzzles] evaluations per stored puzzle; training choices where augmented on the fly
-    first_puzzle: int
-    first_example: int
-    identifier_offset: int
 
 
 def open_dataset(paths: Sequence[str | Path], split: str) -> PuzzleDataset:
@@ -72,11 +60,11 @@ def open_dataset(paths: Sequence[str | Path], split: str) -> PuzzleDataset:
         described.append(read_metadata(path, split))
         fingerprints.append(split_fingerprint(path, split, manifest))
     metadata = combine_metadata(described, [str(path) for path in paths])
-    parts: list[_Part] = []
+    parts: list[DatasetPart] = []
     offset = 0
     for path, own in zip(paths, described, strict=True):
         for set_name in own.sets:
-            parts.append(_open_part(path, split, set_name, own, offset, parts[-1] if parts else None))
+            parts.append(open_part(path, split, set_name, own, offset, parts[-1] if parts else None))
         found = sum(part.arrays.groups for part in parts[-len(own.sets) :])
         if found != own.total_groups:
             raise DatasetError(
@@ -87,34 +75,13 @@ def open_dataset(paths: Sequence[str | Path], split: str) -> PuzzleDataset:
     return PuzzleDataset(metadata, parts, paths, split, fingerprints)
 
 
-def _open_part(
-    path: str | Path, split: str, set_name: str, metadata: DatasetMetadata, offset: int, before: _Part | None
-) -> _Part:
-    arrays = read_puzzle_arrays(path, split, set_name, metadata)
-    augmentation = None
-    variants = np.ones(arrays.puzzles, dtype=np.int64)
-    if metadata.augmentation is not None:
-        augmentation = create_augmentation(metadata.augmentation, seq_len=metadata.seq_len, where=arrays.where)
-        variants = augmentation.variant_counts(arrays.puzzles)
-        if arrays.groups != arrays.puzzles:
-            raise DatasetError(f"{arrays.where}: puzzles augmented on the fly must be stored one per group")
-    return _Part(
-        arrays=arrays,
-        augmentation=augmentation,
-        variants=variants,
-        first_puzzle=0 if before is None else before.first_puzzle + before.arrays.puzzles,
-        first_example=0 if before is None else before.first_example + len(before.arrays.inputs),
-        identifier_offset=offset,
-    )
-
-
 class PuzzleDataset:
     """One split of one or more datasets. All methods are pure functions of their arguments."""
 
     def __init__(
         self,
         metadata: DatasetMetadata,
-        parts: Sequence[_Part],
+        parts: Sequence[DatasetPart],
         paths: Sequence[str | Path],
         split: str,
         fingerprints: Sequence[str],
@@ -126,7 +93,7 @@ class PuzzleDataset:
         self.fingerprint = fingerprints[0] if len(fingerprints) == 1 else "+".join(fingerprints)
         self._parts = tuple(parts)
         self._first_examples = np.array([part.first_example for part in parts])
-        self._table = _group_table(self._parts)
+        self._table = group_table(self._parts)
         self._variants = np.concatenate([part.variants for part in parts])  # [puzzles]
         sizes = np.diff(self._table.puzzle_start) * self._variants
         self._eval_starts = np.concatenate([[0], np.cumsum(sizes)])  # [puzzles + 1] offsets of evaluated rows
@@ -202,7 +169,7 @@ class PuzzleDataset:
         rows = Rows(self._table.puzzle_start[puzzles] + within, puzzles, variants)
         drawn = [self._gather(rows, 0, None, 0)] if len(here) else []
         if len(here) < len(places):
-            drawn.append(self._padding(len(places) - len(here)))
+            drawn.append(self.blank(len(places) - len(here)))
         return {**_join(drawn), "valid": valid}
 
     def _eval_owners(self, places: Index) -> tuple[Index, Index, Index]:
@@ -254,7 +221,7 @@ class PuzzleDataset:
                 batch[key][mine] = value
         return batch
 
-    def _gather_part(self, part: _Part, rows: Rows, seed: int, epoch: int | None, lap: int) -> Batch:
+    def _gather_part(self, part: DatasetPart, rows: Rows, seed: int, epoch: int | None, lap: int) -> Batch:
         examples, puzzles = rows.examples - part.first_example, rows.puzzles - part.first_puzzle
         inputs, labels = part.arrays.inputs[examples], part.arrays.labels[examples]
         identifiers = part.arrays.puzzle_identifiers[puzzles]
@@ -271,7 +238,7 @@ class PuzzleDataset:
             identifiers = identifiers + part.identifier_offset * (identifiers != 0)
         return {"inputs": inputs, "labels": labels, "puzzle_identifiers": identifiers.astype(np.int32)}
 
-    def _check_tokens(self, values: IntArray, part: _Part, name: str) -> None:
+    def _check_tokens(self, values: IntArray, part: DatasetPart, name: str) -> None:
         # Cheap here, and the alternative is an assertion inside a CUDA kernel that names nothing.
         low = IGNORED_LABEL if name == "labels" else 0
         if values.size and not low <= values.min() <= values.max() < self.metadata.vocab_size:
@@ -283,9 +250,6 @@ class PuzzleDataset:
 
     def blank(self, count: int) -> Batch:
         """Rows without contents, in the shapes and types of every batch."""
-        return self._padding(count)
-
-    def _padding(self, count: int) -> Batch:
         width = self.metadata.seq_len
         return {
             "inputs": np.full((count, width), self.metadata.pad_id, np.int32),
@@ -298,15 +262,3 @@ def _join(drawn: Sequence[Batch]) -> Batch:
     if len(drawn) == 1:
         return drawn[0]
     return {key: np.concatenate([batch[key] for batch in drawn]) for key in drawn[0]}
-
-
-def _group_table(parts: Sequence[_Part]) -> GroupTable:
-    first, choices, stored, starts = [], [], [], [np.zeros(1, np.int64)]
-    for part in parts:
-        arrays = part.arrays
-        first.append(arrays.group_indices[:-1] + part.first_puzzle)
-        on_the_fly = part.augmentation is not None
-        choices.append(part.variants if on_the_fly else np.diff(arrays.group_indices))
-        stored.append(np.full(arrays.groups, not on_the_fly))
-        starts.append(arrays.puzzle_indices[1:] + part.first_example)
-    return GroupTable(np.concatenate(first), np.concatenate(choices), np.concatenate(stored), np.concatenate(starts))
