@@ -42,7 +42,6 @@ _POSITION_SCALE = 0.707106781
 _STACKS = {"L_level": "stack", "H_level": "slow stack"}
 _HEADS = "heads"
 _COMPONENT_OF = {
-    **_STACKS,
     "embed_tokens": "embeddings",
     "embed_positions": "embeddings",
     "lm_head": _HEADS,
@@ -218,15 +217,17 @@ class TokenNetwork(Network):
 
     def components(self, measured: Measured, rows: int) -> list[Component]:
         """See `Network`."""
-        counts: dict[str, int] = dict.fromkeys((PUZZLE_TABLE, "embeddings", *_STACKS.values(), _HEADS), 0)
+        names = [*(name for name in _STACKS if name in self.config.stacks), *self.config.stacks]
+        stacks = {name: _STACKS.get(name, name) for name in names}
+        counts: dict[str, int] = dict.fromkeys((PUZZLE_TABLE, "embeddings", *stacks.values(), _HEADS), 0)
         for name, parameter in self.named_parameters():
-            counts[_COMPONENT_OF.get(name.partition(".")[0], name.partition(".")[0])] += parameter.numel()
-        forward = {part: measured.modules.get(module, 0) // rows for module, part in _STACKS.items()}
+            counts[(_COMPONENT_OF | stacks)[name.partition(".")[0]]] += parameter.numel()
+        forward = {part: measured.modules.get(module, 0) // rows for module, part in stacks.items()}
         forward[_HEADS] = measured.forward // rows - sum(forward.values())
         # What is no stack runs once, with its gradient; the stacks share the rest by their forward passes.
         backward = measured.update // rows - measured.forward // rows - 2 * forward[_HEADS]
-        passes = sum(forward[part] for part in _STACKS.values())
-        training = {part: forward[part] + backward * forward[part] // passes for part in _STACKS.values()}
+        passes = sum(forward[part] for part in stacks.values())
+        training = {part: forward[part] + backward * forward[part] // passes for part in stacks.values()}
         training[_HEADS] = 3 * forward[_HEADS]
         return [
             Component(name, count, forward.get(name, 0), training.get(name, 0))
