@@ -142,9 +142,4 @@ def test_onednn_is_for_large_products_of_float32_on_a_processor(monkeypatch: pyt
     assert not products.by_onednn(torch.empty(2, 2), 1_000_000)
     for other in (torch.bfloat16, torch.float64):
         assert not products.by_onednn(torch.empty(2, 2, dtype=other), large)
-    without_contents = torch.empty(2, 2, device="meta")
-    assert not products.by_onednn(without_contents, large)
-    token = cache.counting_for_processor.set(True)
-    assert products.by_onednn(without_contents, large)
-    assert products.product(without_contents, without_contents).shape == (2, 2)
-    cache.counting_for_processor.reset(token)
+    assert not products.by_onednn(torch.empty(2, 2, device="meta"), large)

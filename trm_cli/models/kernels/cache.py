@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
 import torch
 from torch import Tensor
 
@@ -12,13 +10,10 @@ from trm_cli.models.kernels import choice
 # Of the states [rows, L, D] of one chunk: 16 rows of 97 positions and a width of 512.
 _CACHED_NUMBERS = 800_000
 
-#: Whether tensors without contents (of the meta device) are computed as the processor would compute them.
-counting_for_processor: ContextVar[bool] = ContextVar("counting_for_processor", default=False)
-
 
 def on_processor(x: Tensor) -> bool:
-    """Whether x is to be computed as suits the processor and its cache."""
-    return x.device.type == "cpu" or (x.device.type == "meta" and counting_for_processor.get())
+    """Whether x is computed by the processor, in whose cache it should stay."""
+    return x.device.type == "cpu"
 
 
 def cached_rows(x: Tensor) -> list[slice]:

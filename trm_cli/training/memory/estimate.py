@@ -29,7 +29,7 @@ from trm_cli.training.run.build import make_model
 _FEW, _MORE = 2, 4
 #: Positions times width up to which the batches are really computed on a CPU. The meta device computes nothing, but
 #: torch loads its compiler to find the shapes, for a second.
-_COMPUTED = 1 << 17
+_COMPUTED = 1 << 14
 
 
 @dataclass(frozen=True)
