@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support import commands
 from tests.support.boards import write_boards
 from tests.support.runs import HESC, records, train
 from trm_cli.errors import DatasetError, TrmError
@@ -32,8 +33,7 @@ def command(*words: object) -> list[str]:
 
 
 def trm(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    return subprocess.run(command(*words), cwd=cwd, env=environment, capture_output=True, text=True)
+    return commands.trm(*words, cwd=cwd, COLUMNS="80")
 
 
 def evaluated(run: Path, **wanted: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.boards import write_boards
-from tests.support.commands import trm_here
+from tests.support.commands import trm, trm_here
 from tests.support.runs import TINY_RUN, differing, records
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
@@ -26,11 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "trm_cli", *words]
-
-
-def trm(*words: str, cwd: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command(*words), cwd=cwd, env=environment, capture_output=True, text=True, input=text)
 
 
 def words_of(folder: Path, run: str, *more: str) -> list[str]:

@@ -7,11 +7,11 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import commands
 from tests.support.boards import write_boards
 from tests.support.runs import TINY_RUN, differing
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
@@ -25,8 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def trm(*words: str, cwd: Path, umask: int = -1, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     known = {**inherited, "PYTHONPATH": str(ROOT), **environment}
-    line = [sys.executable, "-m", "trm_cli", *words]
-    return subprocess.run(line, cwd=cwd, env=known, capture_output=True, text=True, umask=umask)
+    return commands.trm(*words, cwd=cwd, umask=umask, env=known)
 
 
 def start(folder: Path, run: str, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -88,7 +87,7 @@ def test_weights_and_biases_cannot_be_reached(home: Path, tmp_path: Path) -> Non
     done = start(tmp_path, "run", "wandb=online", **nowhere)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("logging offline") == 1
-    assert "wandb sync run/wandb/offline-run-" in done.stderr
+    assert "wandb sync run/wandb/offline-run-" in " ".join(done.stderr.split())
     assert differing(state(home / "whole"), state(tmp_path / "run")) == []
 
 

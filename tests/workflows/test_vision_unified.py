@@ -25,7 +25,7 @@ def test_the_small_flagship_trains_to_its_end(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
     assert "SAMPLE stories" in done.stderr, "a stand-in is told"
-    cost = re.search(r"^cost .* at least (.*) an update, (.*) for ([\d,]+) *$", done.stderr, re.MULTILINE)
+    cost = re.search(r"^cost .* at least (.*) per update, (.*) for ([\d,]+) updates *$", done.stderr, re.MULTILINE)
     assert cost is not None and cost.start() < done.stderr.index("step  ")
     steps = int(cost[3].replace(",", ""))
     assert f"done: {steps} steps" in done.stderr

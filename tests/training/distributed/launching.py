@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import commands
 from tests.support.runs import TINY_RUN
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,8 +35,7 @@ def words(folder: Path, run: str, *more: str) -> list[str]:
 
 def trm(*line: str) -> subprocess.CompletedProcess[str]:
     """Carry a command out."""
-    command = [sys.executable, "-m", "trm_cli", *line]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+    return commands.trm(*line)
 
 
 def processes(parent: int) -> list[int]:
