@@ -22,7 +22,6 @@ from trm_cli.schedule.clock import SETTLED, Clock
 
 if TYPE_CHECKING:
     from trm_cli.models.all_ranks import AllRanks
-    from trm_cli.models.canvas_network import CanvasNetwork
 
 
 class Network(nn.Module, ABC):
@@ -59,10 +58,6 @@ class Network(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
-
-    def as_canvas_network(self) -> CanvasNetwork | None:
-        """This network, where it reads canvases instead of tokens."""
-        return None
 
     # --- A step ---
 

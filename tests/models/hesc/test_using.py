@@ -6,8 +6,12 @@ import torch
 from tests.support.capsules import VOCABULARY, make, make_batch
 from trm_cli.data.stream import vocabulary as of_data
 from trm_cli.models.hesc import vocabulary
-from trm_cli.models.hesc.inference import write_text
+from trm_cli.models.layers.sampling import Sampling
 from trm_cli.models.thinking import think
+
+
+def write_text(model, batch, count, *, temperature=0.0, draws=None):
+    return torch.stack(list(model.continue_text(batch, count, Sampling(temperature), draws)), 1)
 
 
 def test_models_and_data_speak_one_vocabulary():

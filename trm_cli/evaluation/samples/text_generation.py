@@ -44,9 +44,8 @@ def write(
     speakable = torch.zeros(labels.stop, dtype=torch.bool)
     speakable[labels.first :] = True
     speakable[EOS] = True
-    canvas_network = network.as_canvas_network()
-    if canvas_network is not None:
-        tokens = _on_canvases(canvas_network, labels, wish, device, speakable)
+    if isinstance(network, CanvasNetwork):
+        tokens = _on_canvases(network, labels, wish, device, speakable)
     else:
         if not network.config.predicts_next_token:
             raise ValueError("The network looks ahead (causal: false): it cannot write what it has not seen.")

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from trm_cli.models.canvas_network import CapsuleStep, CapsuleTrace
+from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.geometry import TEXT
-from trm_cli.models.hesc.network import HescOutputs
+from trm_cli.models.hesc.network import HescNetwork, HescOutputs
 from trm_cli.models.layers.outputs import Outputs
 from trm_cli.models.layers.sampling import Sampling
+from trm_cli.models.network import Network
 from trm_cli.models.thinking import think
 
-if TYPE_CHECKING:
-    from trm_cli.models.hesc.model import MultimodalHesc
 
-
-def _step(model: MultimodalHesc, outputs: Outputs) -> CapsuleStep:
+def _step(model: Network, config: HescConfig, outputs: Outputs) -> CapsuleStep:
     assert isinstance(outputs, HescOutputs) and outputs.thought is not None
     assert outputs.opened is not None and outputs.action is not None
     thought = outputs.thought
@@ -27,7 +25,7 @@ def _step(model: MultimodalHesc, outputs: Outputs) -> CapsuleStep:
         answer=model.answer(outputs),
         q_halt=outputs.q_halt,
         maps=thought.capsules.maps,
-        residual=thought.capsules.residual if model.config.enable_expansion else None,
+        residual=thought.capsules.residual if config.enable_expansion else None,
         opened=outputs.opened,
         path_shares=None if thought.plan is None else thought.plan.shares,
         gate=None if thought.plan is None else thought.plan.gate,
@@ -37,19 +35,20 @@ def _step(model: MultimodalHesc, outputs: Outputs) -> CapsuleStep:
 
 
 @torch.no_grad()
-def trace(model: MultimodalHesc, batch: Mapping[str, Tensor]) -> CapsuleTrace:
+def trace(model: Network, network: HescNetwork, batch: Mapping[str, Tensor]) -> CapsuleTrace:
     """See `CanvasNetwork`."""
-    config = model.config
+    config = network.config
     return CapsuleTrace(
-        pixels=model.network.rasteriser(batch["canvas_kind"], batch["canvas"], batch.get("picture")),
+        pixels=network.rasteriser(batch["canvas_kind"], batch["canvas"], batch.get("picture")),
         grid=(config.capsule_rows, config.capsule_columns),
         patches_per_side=config.geometry.patches_per_side,
-        steps=tuple(_step(model, step.outputs) for step in think(model, batch)),
+        steps=tuple(_step(model, config, step.outputs) for step in think(model, batch)),
     )
 
 
 def continue_text(
-    model: MultimodalHesc,
+    model: Network,
+    network: HescNetwork,
     batch: Mapping[str, Tensor],
     count: int,
     sampling: Sampling,
@@ -69,7 +68,7 @@ def continue_text(
     for step in think(model, dict(batch) | {"target": written, "target_kind": kind}):
         outputs = step.outputs
     assert isinstance(outputs, HescOutputs) and outputs.thought is not None and outputs.opened is not None
-    network, slots = model.network, outputs.thought.slots.float()
+    slots = outputs.thought.slots.float()
     visible = network.working_set.visible(outputs.opened)
     for place in range(count):
         with torch.no_grad():
@@ -80,15 +79,3 @@ def continue_text(
         token = sampling.choose(scores, None if draws is None else draws[:, place])
         written[:, place] = token.to(written.dtype)
         yield token
-
-
-def write_text(
-    model: MultimodalHesc,
-    batch: Mapping[str, Tensor],
-    count: int,
-    *,
-    temperature: float = 0.0,
-    draws: Tensor | None = None,
-) -> Tensor:
-    """All `count` tokens of `continue_text` at once: int64 [B, count]."""
-    return torch.stack(list(continue_text(model, batch, count, Sampling(temperature), draws)), 1)

@@ -70,10 +70,6 @@ class MultimodalHesc(CanvasNetwork):
         """See `CanvasNetwork`."""
         return self.config.canvas_size
 
-    def as_canvas_network(self) -> CanvasNetwork:
-        """This one."""
-        return self
-
     def share_rows(self, ranks: AllRanks) -> None:
         """See `Network`: replay, concepts, memory and the balance of paths are learnt from a whole batch."""
         self._all = ranks
@@ -231,7 +227,7 @@ class MultimodalHesc(CanvasNetwork):
 
     def trace(self, batch: Mapping[str, Tensor]) -> CapsuleTrace:
         """See `CanvasNetwork`."""
-        return inference.trace(self, batch)
+        return inference.trace(self, self.network, batch)
 
     def continue_text(
         self,
@@ -243,7 +239,7 @@ class MultimodalHesc(CanvasNetwork):
         speakable: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """See `CanvasNetwork`."""
-        return inference.continue_text(self, batch, count, sampling, draws, speakable=speakable)
+        return inference.continue_text(self, self.network, batch, count, sampling, draws, speakable=speakable)
 
     # --- What it costs ---
 

@@ -74,8 +74,10 @@ def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1,
 
 
 def _capsules_of(trained: TrainedModel) -> CanvasNetwork:
-    network = trained.model.as_canvas_network()
-    if network is None:
+    from trm_cli.models.canvas_network import CanvasNetwork
+
+    network = trained.model
+    if not isinstance(network, CanvasNetwork):
         raise UsageError(
             f"the run's architecture, {trained.config.arch.name}, has no capsules",
             hint="`trm solve` shows how a model of tokens came to its answer",

@@ -32,9 +32,10 @@ def solve(
     from trm_cli.data.arc.task import parse_arc_task
     from trm_cli.evaluation.samples.canvas_samples import identifier_of
     from trm_cli.evaluation.solving.canvas import solve_task
+    from trm_cli.models.canvas_network import CanvasNetwork
 
-    network = trained.model.as_canvas_network()
-    assert network is not None
+    network = trained.model
+    assert isinstance(network, CanvasNetwork)
     asked, name = parse_arc_task(text, task), task or ""
     identifier = identifier_of(name, trained.config.data_paths)
     answers = solve_task(network, asked, trained.metadata.seq_len, identifier, device, steps)
