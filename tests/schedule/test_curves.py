@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from trm_cli.schedule.annealing import (
     compute_warmup_progress,
 )
 from trm_cli.schedule.clock import declare_one
+from trm_cli.schedule.declarations import anneal
 from trm_cli.schedule.steps import boundary
 
 RATIOS = [0, 1e-9, 0.001, 0.29, 0.57, 0.58, 1]
@@ -168,3 +170,11 @@ def test_overlapping_segments_are_refused() -> None:
 def test_settings_that_make_no_schedule_are_explained(settings: dict[str, float], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         declare_one("lr", Settings(**settings), 100)  # type: ignore[arg-type]
+
+
+def test_a_key_of_the_architecture_decides_a_schedule() -> None:
+    declaration = anneal(start="arch.noise_start", end=0.0, ratio="arch.noise_ratio")
+    config = SimpleNamespace(arch=SimpleNamespace(noise_start=0.4, noise_ratio=0.5))
+    quantity = Quantity("noise", declaration(config, 10))
+    assert [quantity.at(step) for step in (0, 5, 10)] == [0.4, 0.0, 0.0]
+    assert quantity.segments[0].key == "arch.noise_ratio"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from trm_cli.schedule.curves import Segment
 from trm_cli.schedule.steps import as_written, boundary
 
-#: (configuration, total steps) -> the segments of a value. A configuration is any object with the keys as attributes.
+#: (configuration, total steps) -> the segments of a value. A configuration is any object with the keys as attributes;
+#: a key of the architecture is written as on the command line, `arch.NAME`.
 Declaration = Callable[[Any, int], tuple[Segment, ...]]
 
 
@@ -21,7 +23,7 @@ def warm_up_and_decay(base: str) -> Declaration:
     """
 
     def segments(config: Any, total: int) -> tuple[Segment, ...]:
-        peak = getattr(config, base)
+        peak = _value(config, base)
         end, written, key = _end_of(config, total, "lr_warmup_ratio", "lr_warmup_steps")
         warmup = Segment("linear", 0.0, peak, 0, end, written, key)
         if end >= total:
@@ -42,17 +44,21 @@ def anneal(
     """
 
     def segments(config: Any, total: int) -> tuple[Segment, ...]:
-        name = "linear" if curve is None else getattr(config, curve)
-        first, last = (getattr(config, one) if isinstance(one, str) else one for one in (start, end))
+        name = "linear" if curve is None else _value(config, curve)
+        first, last = (_value(config, one) if isinstance(one, str) else one for one in (start, end))
         step, written, key = _end_of(config, total, ratio, steps)
         return (Segment(name, first, first if name == "constant" else last, 0, step, written, key),)
 
     return segments
 
 
+def _value(config: Any, key: str) -> Any:
+    return attrgetter(key)(config)
+
+
 def _end_of(config: Any, total: int, ratio_key: str, steps_key: str | None) -> tuple[int, str, str]:
     """The step at which a phase ends, how that is written, and the key that decides it."""
-    ratio, steps = getattr(config, ratio_key), None if steps_key is None else getattr(config, steps_key)
+    ratio, steps = _value(config, ratio_key), None if steps_key is None else _value(config, steps_key)
     if ratio is not None and steps is not None:
         raise ValueError(f"{ratio_key} and {steps_key} say the same thing twice; give only one of them.")
     if steps_key is not None and steps is not None:
