@@ -70,6 +70,21 @@ def test_a_switch_removes_parameters_and_changes_the_answer(part, component):
     assert set(without.terms) <= set(with_part.terms)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_activations_computed_twice_give_the_same_gradients(dtype: str) -> None:
+    kept, twice = make(forward_dtype=dtype), make(forward_dtype=dtype)
+    twice.recompute_activations()
+    for model in (kept, twice):
+        batch = make_batch()
+        clock, draws = on_device(Values(), torch.device("cpu")), make_draws(model, 6, 0)
+        model(model.initial_carry(batch), batch, clock, draws).loss.backward()
+    for (name, one), (_, other) in zip(kept.named_parameters(), twice.named_parameters(), strict=True):
+        if one.grad is None:
+            assert other.grad is None, name
+        else:
+            assert other.grad is not None and torch.equal(other.grad.to_dense(), one.grad.to_dense()), name
+
+
 def test_terms_sum_to_the_loss():
     result = Run(make()).step(0)
     torch.testing.assert_close(torch.stack(list(result.terms.values())).sum(), result.loss.detach())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from trm_cli.models.hesc.blocks import RecursiveStack
 from trm_cli.models.hesc.config import HescConfig
@@ -37,7 +38,9 @@ class Recursion(nn.Module):
 
     def _call(self, state: Tensor, injection: Tensor, mask: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return recomputed(self.stack, state, injection, mask)
+            # The backward pass runs after the call that lent the weights in another type: it has to be given them.
+            weights = dict(self.stack.named_parameters())
+            return recomputed(functional_call, self.stack, weights, (state, injection, mask))
         result: Tensor = self.stack(state, injection, mask)
         return result
 
