@@ -27,7 +27,7 @@ from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
-from trm_cli.training.step import StepSettings, update
+from trm_cli.training.step import Skipped, StepSettings, update
 
 ROWS = 6
 ATTENTION = ("arch.num_heads=2", "arch.L_cycles=2", "arch.H_cycles=2", "arch.puzzle_emb_ndim=16")
@@ -180,15 +180,76 @@ def carried_skip(state: TrainingState, settings: StepSettings) -> bool:
     return update(state, batch, torch.rand(ROWS, 2), LEARNING, settings) is not None
 
 
+def scaled_update(state: TrainingState, number: int = 2) -> Skipped | None:
+    """One more update."""
+    draws = torch.rand(ROWS, 2, generator=torch.Generator().manual_seed(number))
+    return update(state, make_batch(number, ROWS), draws, LEARNING, StepSettings(ROWS, None))
+
+
 def test_a_scale_that_can_fall_falls_and_one_that_cannot_is_a_fault() -> None:
     model = CASES["mlp_t"].model("float16")
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     state = state_of(model, scaler=scaler)
     next(iter(model.trunk_parameters())).register_hook(lambda gradient: gradient * float("inf"))
-    outcomes = [carried_skip(state, StepSettings(ROWS, None)) for _ in range(4)]
-    assert outcomes == [False, False, True, True]  # at 4 and 2, then at 1 and below
+    outcomes = [scaled_update(state) for _ in range(4)]
+    assert [one is not None and one.fault for one in outcomes] == [False, False, True, True]  # 4 and 2, 1 and below
+    assert "the gradient of trunk is not finite in float16 at scale 4, which falls to 2" in str(outcomes[0])
+    assert "although nothing scales it up (scale 1)" in str(outcomes[2])
     assert (state.skipped, state.skipped_in_a_row) == (4, 2)
     assert state.sums["scored"] == 4 and "applied" not in state.sums
+
+
+@pytest.mark.parametrize("name", ["mlp_t", "hrm"])
+def test_where_the_puzzle_table_alone_overflows_the_scale_falls_until_it_does_not(name: str) -> None:
+    # The scaler never sees this gradient: it is the table's own optimizer that takes it.
+    model = CASES[name].model("float16")
+    state = state_of(model, scaler=torch.amp.GradScaler("cpu", init_scale=1024.0))
+    largest: list[float] = []
+
+    def overflowing(gradient: torch.Tensor) -> torch.Tensor:
+        largest.append(gradient._values().abs().max().item())
+        return gradient * (1.0 if largest[-1] < 8 * largest[0] / 1024 or len(largest) == 1 else float("inf"))
+
+    assert model.puzzle_embedding is not None
+    model.puzzle_embedding.weight.register_hook(overflowing)
+    assert scaled_update(state, 0) is None
+    before = model.puzzle_embedding.weight.clone()
+    outcomes = [scaled_update(state, number) for number in range(1, 17)]
+    skipped = [one for one in outcomes if one is not None]
+    assert 3 <= len(skipped) <= 10
+    assert not any(one.fault for one in skipped) and outcomes[-3:] == [None] * 3
+    assert (
+        "the gradient of the puzzle table is not finite in float16 at scale 1024, which falls to 512"
+        in skipped[0].reason
+    )
+    assert (state.skipped, state.skipped_in_a_row) == (len(skipped), 0)
+    assert state.scaler is not None and state.scaler.get_scale() == 1024 / 2 ** len(skipped)
+    assert not torch.equal(model.puzzle_embedding.weight, before)
+
+
+def test_a_table_that_overflows_at_every_scale_reaches_the_limit() -> None:
+    model = CASES["mlp_t"].model("float16")
+    state = state_of(model, scaler=torch.amp.GradScaler("cpu", init_scale=8.0))
+    assert model.puzzle_embedding is not None
+    model.puzzle_embedding.weight.register_hook(lambda gradient: gradient * float("inf"))
+    outcomes = [scaled_update(state, number) for number in range(6)]
+    assert [one is not None and one.fault for one in outcomes] == [False] * 3 + [True] * 3
+    assert state.skipped_in_a_row == 3 and "puzzle table" in str(outcomes[-1])
+
+
+def test_after_an_overflow_the_scale_waits_for_its_whole_interval() -> None:
+    model = CASES["mlp_t"].model("float16")
+    state = state_of(model, scaler=torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=3))
+    assert model.puzzle_embedding is not None
+    assert [scaled_update(state, number) for number in range(2)] == [None, None]
+    hook = model.puzzle_embedding.weight.register_hook(lambda gradient: gradient * float("inf"))
+    assert scaled_update(state) is not None
+    hook.remove()
+    scales = []
+    for number in range(3):
+        assert scaled_update(state, number) is None
+        scales.append(state.scaler.get_scale() if state.scaler else None)
+    assert scales == [32.0, 32.0, 64.0]
 
 
 def test_a_loss_that_is_not_finite_leaves_the_scale_alone() -> None:

@@ -164,7 +164,7 @@ class Loop:
         self.state.step = step
         if skipped is not None:
             self.observer.note(f"update {step:,} skipped: {skipped.reason}")
-            if self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
+            if skipped.fault and self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
                 kept_in = self._saver.store.directory
                 values = self.plan.record_at(step)
                 raise give_up(self.state, skipped, batch, draws, values, kept_in, self.process_group)

@@ -43,10 +43,14 @@ class StepSettings(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """An update that changed no weight because its numbers were not finite. before: the carry that it started from."""
+    """An update that changed no weight because its numbers were not finite. before: the carry that it started from.
+
+    fault: nothing that a smaller scale of float16 gradients could mend.
+    """
 
     reason: str
     before: Carry
+    fault: bool
 
 
 class _Computed(NamedTuple):
@@ -73,7 +77,7 @@ def update(
 
     A skipped update still counts as one, so that the schedule does not shift. Where loss or states were not finite, the
     rows at fault start anew. A float16 gradient that overflowed at a scale that can still fall is no fault: nothing
-    but the scale changes, and None is returned.
+    but the scale changes.
     """
     state.model.train()
     if state.carry is None:
@@ -192,22 +196,31 @@ def _skip(
     verdict: Finite,
     before: Carry,
     process_group: ProcessGroup,
-) -> Skipped | None:
+) -> Skipped:
     """Leave weights, moments and average as they are; a scale that can fall falls, everything else is a fault."""
     state.skipped += 1
-    scale = None if state.scaler is None else state.scaler.get_scale()
+    parts = [name for name, norm in zip(state.groups, norms.tolist(), strict=True) if not math.isfinite(norm)]
+    reason = f"the gradient of {', '.join(parts) or 'the puzzle table'} is not finite"
     if state.scaler is not None:
+        scale = state.scaler.get_scale()
         # A loss that is not finite says nothing about the scale of the gradients.
-        state.scaler.update(None if verdict.loss else scale)
-    if verdict.loss and scale is not None and scale > _SMALLEST_SCALE:
-        return None
+        lower = scale * state.scaler.get_backoff_factor() if verdict.loss else scale
+        _set_scale(state.scaler, lower, overflowed=verdict.loss)
+        if verdict.loss and scale > _SMALLEST_SCALE:
+            return Skipped(f"{reason} in float16 at scale {scale:g}, which falls to {lower:g}", before, fault=False)
+        reason += f" although nothing scales it up (scale {scale:g})"
     state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     state.skipped_in_a_row += 1
     if not verdict.loss:
-        return Skipped(f"the loss is {process_group.total([float(computed.sums['loss/loss'])])[0]}", before)
-    parts = [name for name, norm in zip(state.groups, norms.tolist(), strict=True) if not math.isfinite(norm)]
-    at_scale = "" if scale is None else f" although nothing scales it up (scale {scale:g})"
-    return Skipped(f"the gradient of {', '.join(parts) or 'the puzzle table'} is not finite{at_scale}", before)
+        reason = f"the loss is {process_group.total([float(computed.sums['loss/loss'])])[0]}"
+    return Skipped(reason, before, fault=True)
+
+
+def _set_scale(scaler: torch.amp.GradScaler, scale: float, *, overflowed: bool) -> None:
+    """The scale of the next update: the scaler saw the trunk's gradients alone, and not those of the puzzle table."""
+    scaler.update(scale)
+    if overflowed:  # it grows again after so many updates without one
+        scaler.load_state_dict({**scaler.state_dict(), "_growth_tracker": 0})
 
 
 class Averaged(NamedTuple):

@@ -1,0 +1,60 @@
+"""float16 on a processor: every recipe with a puzzle table trains, in a small size, for 300 updates."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.made_up import made_up_metadata
+from tests.support import capsules
+from tests.support.networks import make_batch
+from trm_cli.config import registry
+from trm_cli.config.compose import compose
+from trm_cli.config.schema import RunConfig
+from trm_cli.schedule.make_plan import make_plan
+from trm_cli.schedule.plan import DatasetCounts
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.run.build import make_model, make_state
+from trm_cli.training.step import StepSettings, drain, update
+
+ROWS, UPDATES = 6, 300
+RUN = (f"global_batch_size={ROWS}", "precision=float16", "device=cpu", "threads=1", "epochs=300")
+TOKENS = ("hidden_size=32", "num_heads=2", "puzzle_emb_ndim=32", "H_cycles=2", "L_cycles=2", "halt_max_steps=4")
+CANVAS = tuple(f"{name}={value}" for name, value in capsules.TINY.items())
+
+
+def small(name: str) -> RunConfig:
+    """The recipe with a small network."""
+    canvas = compose(name, []).config.canvas_size
+    sizes = TOKENS if canvas is None else CANVAS
+    words = [f"arch.{word}" for word in sizes]
+    return compose(name, [*RUN, *words, "checkpoint_path=nowhere", "data_paths=[nowhere]"]).config
+
+
+RECIPES = [name for name in registry.names("models") if compose(name, []).config.arch.puzzle_emb_ndim]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_with_a_puzzle_table_trains_in_float16(name: str) -> None:
+    config = small(name)
+    canvas = config.canvas_size is not None
+    batch = capsules.make_batch(ROWS) if canvas else make_batch(0, ROWS)
+    length = batch["target" if canvas else "inputs"].shape[1]
+    metadata = made_up_metadata(length, capsules.VOCABULARY if canvas else 11, ROWS, identifiers=5)
+    machine = Machine.choose(config, length)
+    state = make_state(config, make_model(config, metadata, "float16"), machine)
+    plan = make_plan(config, DatasetCounts(ROWS, 1.0, "made up"))
+    assert state.table is not None and state.scaler is not None
+    settings = StepSettings(ROWS, config.grad_clip, config.micro_batch_size)
+    losses: list[float] = []
+    for step in range(1, UPDATES + 1):
+        draws = torch.rand(ROWS, state.model.draws_per_row, generator=torch.Generator().manual_seed(step))
+        skipped = update(state, batch, draws, plan.values_at(step), settings)
+        assert skipped is None or not skipped.fault, skipped.reason
+        if step % 50 == 0:
+            losses.append(drain(state, ROWS).means["loss"] or 0.0)
+    assert state.skipped <= 16, "the scale settles"
+    assert losses[-1] < losses[0]
+    assert all(value.isfinite().all() for value in state.model.state_dict().values())
+    assert state.table.abs().max() > 0
