@@ -1,8 +1,8 @@
-"""Random numbers that are a function of where they are used: (seed, stream, counters) in, numbers out.
+"""Counter-based random numbers: a pure function of (seed, stream, counters).
 
-There is no generator and no state. Asking for number 7 does not need numbers 0 to 6, two processes that ask the same
-question get the same answer, and nothing has to be saved to go on later. Only 64-bit integer arithmetic that wraps is
-used, so that the numbers are the same on every platform and with every numpy.
+There is no generator and no state: number 7 needs no numbers 0 to 6, two processes that pass the same arguments get the
+same numbers, and a checkpoint has nothing to save. Only 64-bit integer arithmetic that wraps is used, so that the
+numbers are the same on every platform and with every numpy.
 
 The mixing function is the finaliser of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
 generators", 2014; constants: Stafford's variant 13). It is a bijection, so neighbouring counters never collide.

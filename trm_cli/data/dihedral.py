@@ -1,4 +1,4 @@
-"""The eight symmetries of a rectangle of cells, numbered as the published datasets number them.
+"""Define the eight symmetries of a rectangular grid (the dihedral group), numbered as in the published datasets.
 
 0 identity, 1-3 rotations by 90, 180, 270 degrees counter-clockwise, 4 left-right flip, 5 up-down flip, 6 transpose,
 7 anti-transpose. Standard library alone: planning, numpy code and compiled kernels read the same definitions.

@@ -1,4 +1,4 @@
-"""What a dataset directory holds, in numbers; puzzle arrays and stream shards alike."""
+"""Summarise a dataset directory in numbers: counts, lengths, tokens, sources; for puzzle arrays and stream shards."""
 
 from __future__ import annotations
 

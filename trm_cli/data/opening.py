@@ -1,4 +1,4 @@
-"""Opening what `data_paths` names, whichever of the two formats it has."""
+"""Open the datasets in `data_paths`, in either format."""
 
 from __future__ import annotations
 

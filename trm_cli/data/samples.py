@@ -1,4 +1,4 @@
-"""Single samples of a dataset in a form that can be shown: grids, boards, text, pictures."""
+"""Read single samples of a dataset for display: grids, boards, text, pictures."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Exact accuracy, voting and prediction files."""
+"""Evaluate a model: accuracy, voting, prediction files, sample answers, single puzzles."""

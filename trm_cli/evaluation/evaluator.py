@@ -1,6 +1,6 @@
-"""A whole evaluation: batches to partial results, and those to one document.
+"""Run an evaluation batch by batch, with partial results on disk that an interrupted one continues from.
 
-Every batch is durable before the next one begins, so an evaluation that is killed goes on with the batch it was at.
+Every batch is durable before the next one begins, so an evaluation that is killed continues at the same batch.
 """
 
 from __future__ import annotations

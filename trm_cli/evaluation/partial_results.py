@@ -1,4 +1,4 @@
-"""What an evaluation has done so far, batch by batch: one that is killed goes on where it stopped.
+"""Store the partial results of an evaluation, one file a batch, so that it can be continued.
 
 A folder holds one file a batch; a file is there whole or not at all, and one that cannot be read is made again. The
 folder's name is a digest of everything that the numbers depend on, so that other settings never read these files.

@@ -1,4 +1,4 @@
-"""The answers of an evaluation as a table, one line a row and restart: npz, or parquet where pyarrow is installed."""
+"""Write the predictions of an evaluation as a table, one line per row and restart: npz, or parquet with pyarrow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an evaluation thinks: the choices that change its number, and that its result therefore names."""
+"""Define the protocol of an evaluation: the settings that change its numbers, and that its result records."""
 
 from __future__ import annotations
 

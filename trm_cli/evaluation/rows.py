@@ -1,4 +1,4 @@
-"""The rows of an evaluation: which they are, and what one batch of them comes to, as columns."""
+"""Select the rows of an evaluation, and score a batch of them as columns."""
 
 from __future__ import annotations
 

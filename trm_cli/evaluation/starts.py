@@ -1,4 +1,6 @@
-"""Where thinking starts: the trained start, or one moved at random, a function of (seed, row, restart)."""
+"""Make the initial carry of an evaluation: the trained one, or one with noise that is a function of (seed, row,
+restart).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One batch through a model: the answer of every row, where it would have stopped, and when it became right.
+"""Run a batch through a model: the answer of every row, the step at which it halts, the steps with a right answer.
 
 Early halting leaves the answers alone and saves the work: rows that stopped leave the batch, which shrinks.
 """

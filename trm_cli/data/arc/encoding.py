@@ -1,4 +1,4 @@
-"""Whole batches of ARC grids as rows of tokens: encoding, measuring and cropping them."""
+"""Encode batches of ARC grids as rows of 900 tokens, measure their sides and crop them."""
 
 from __future__ import annotations
 

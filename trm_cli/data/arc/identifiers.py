@@ -1,4 +1,4 @@
-"""What an ARC puzzle identifier stands for: a task and one of its augmentations.
+"""Map ARC puzzle identifiers to tasks and their augmentations.
 
 Two forms of `identifiers.json` are read. The published one is a list of names. Ours, for tasks stored once, is
 {"format": "arc-tasks", "blank": "<blank>", "tasks": [{"id": .., "first": .., "count": ..}]}: a task owns the

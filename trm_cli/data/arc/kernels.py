@@ -1,4 +1,4 @@
-"""Compiled loops over ARC rows: transforming encoded pairs, cropping and undoing predictions."""
+"""Loops over ARC rows, compiled by numba: transform encoded pairs, crop predictions, undo augmentations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How an ARC grid lies in a row of 900 tokens, and the files beside the arrays. Without numpy, so that plans may ask.
+"""Define the layout of an ARC grid in a row of 900 tokens and the names of ARC metadata files. No numpy, so that a plan
+may import it.
 
 A grid is encoded into 30x30 tokens: 0 padding, 1 end marks (one row below and one column right of the grid), colour
 c as c + 2.

@@ -1,4 +1,4 @@
-"""One ARC task as its JSON file has it, and which task of a dataset it is."""
+"""Parse ARC task JSON and find the task of a dataset with the same demonstrations."""
 
 from __future__ import annotations
 

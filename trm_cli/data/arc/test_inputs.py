@@ -1,4 +1,4 @@
-"""`test_puzzles.json`: the test inputs of an ARC dataset as its builder stored them, with the answers that it knew."""
+"""Read `test_puzzles.json`: the test inputs of an ARC dataset, with their outputs where they are known."""
 
 from __future__ import annotations
 

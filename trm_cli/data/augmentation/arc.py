@@ -1,4 +1,4 @@
-"""ARC tasks stored once, their augmentations made while batches are drawn.
+"""Augment ARC tasks on the fly: each task is stored once, its variants are computed when a batch is drawn.
 
 Files beside the arrays: `augmentations.npy` at the root, uint32 [identifiers], the code of every identifier (the blank
 one has 0), and `all__variant_counts.npy` in a split, int32 [puzzles]. Variant v of a stored puzzle with identifier

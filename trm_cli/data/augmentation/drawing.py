@@ -1,4 +1,4 @@
-"""What a batch asks of an augmentation. Its kind is named in `dataset.json`: {"kind": "sudoku", "count": 1000, ...}.
+"""Define the interface of an augmentation. Its kind is named in `dataset.json`: {"kind": "sudoku", "count": 1000, ...}.
 
 An augmented puzzle is a function of (the seed in dataset.json, stored puzzle, augmentation index), so that drawing it
 and storing it (`--materialize`) give the same puzzle.

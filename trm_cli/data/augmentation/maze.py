@@ -1,4 +1,4 @@
-"""The eight symmetries of a square maze. Tokens keep their meaning; only their places change."""
+"""Augment square mazes by their eight symmetries. Tokens keep their meaning; only their positions change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The symmetries of Sudoku: other digits, other bands and stacks, other rows and columns within them, transposition.
+"""Augment Sudoku by its symmetries: permute digits, bands, stacks, the rows and columns within them, and transpose.
 
 Each maps a puzzle with one solution to a puzzle with one solution. A board of boxes with r rows and c columns has
 N = r*c digits, N/r = c bands of r rows, N/c = r stacks of c columns. Transposing turns r x c boxes into c x r boxes, so

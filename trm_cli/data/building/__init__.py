@@ -1,4 +1,5 @@
-"""Dataset builders seen from outside: their command line, their process and progress, a build beside a run.
+"""Run dataset builders: their command line, process and progress, resumable build directories, building during
+training.
 
 May import `trm_cli.data.stream` and `trm_cli.data.files`.
 """

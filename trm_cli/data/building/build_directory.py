@@ -1,4 +1,4 @@
-"""A build that survives being killed: its directory, held by one process or its shards, and the manifest that seals it.
+"""Manage the directory of a resumable build: its lock, its finished part files, and the manifest written at the end.
 
 Standard library only.
 """
@@ -55,7 +55,7 @@ class Build:
         return nullcontext() if self.shard is None else alone(self.root)
 
     def end_shard(self) -> None:
-        """Say that this shard's parts are made."""
+        """Record that this shard has written all of its parts."""
         print(f"{self.root}: shard {self.shard} is done; --merge joins all shards", file=sys.stderr)
 
     def finish(self, names: Sequence[str], finished: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""One build done by several programs at once: which part files each makes, and who may write in the directory.
+"""Divide one build between several processes (`--shard i/n`): which part files each writes, and the locks.
 
 Every shard holds a lock of its own while it works, and the directory's only for the moments in which all write the same
 files. A build of the whole, and a merge, hold the directory throughout and begin only when no shard is at work.

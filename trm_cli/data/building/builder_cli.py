@@ -1,4 +1,4 @@
-"""What every builder shares: common flags, progress lines, and errors to exit codes.
+"""Provide what every builder's command line shares: flags, progress reports, exit codes.
 
 Standard library only, so that `--plan` answers without numpy.
 """
@@ -24,7 +24,7 @@ _PLAIN_SECONDS = 5.0
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """Argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(ExitCode.USAGE, f"{self.prog}: error: {message} (see --help)\n")
@@ -85,7 +85,7 @@ def split_facts(groups: int, mean_examples: float, puzzles: int) -> dict[str, fl
 
 
 def say_nothing_to_share(root: Path) -> None:
-    """Say that a shard of a source that is only read makes no parts, so that the same commands fit every source."""
+    """Report that a source without part files has no work for shards, so that the same commands fit every source."""
     print(f"{root}: nothing to share out, --merge reads this source and writes the dataset", file=sys.stderr)
 
 
@@ -98,7 +98,7 @@ def print_plan(plan: Mapping[str, object]) -> None:
 
 
 class Progress:
-    """Says how far a build is: JSON lines on stdout under TRM_PROGRESS=json, otherwise plain text on stderr."""
+    """Report the progress of a build: JSON lines on stdout under TRM_PROGRESS=json, otherwise plain text on stderr."""
 
     def __init__(self, total: int, unit: str) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""Which program a builder's name stands for, and the environment that it is started in."""
+"""Find the program that a builder's name refers to, and its environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a builder would build: asked with `--plan`, before a dataset is there."""
+"""Ask a builder with `--plan` what it would build, before the dataset exists."""
 
 from __future__ import annotations
 

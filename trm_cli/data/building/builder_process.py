@@ -1,4 +1,4 @@
-"""Running a dataset builder: its progress, its signals, and what its exit code means.
+"""Run a dataset builder as a subprocess: read its progress, forward signals, turn its exit code into an error.
 
 Nothing is drawn here: progress and messages go to the functions that the caller gives.
 """
@@ -112,7 +112,7 @@ class BuilderProcess:
             self._process.send_signal(number)
 
     def events(self) -> Iterator[BuildProgress | str]:
-        """Yield what the builder has said since the last call, without waiting."""
+        """Yield the builder's reports since the last call, without waiting."""
         while True:
             try:
                 event = self._events.get_nowait()
@@ -124,7 +124,7 @@ class BuilderProcess:
                 yield event
 
     def join_readers(self) -> None:
-        """Let the last words of a builder that has ended arrive. Not for ever: a worker may outlive it for a moment."""
+        """Read the remaining output of an ended builder, for a limited time: a worker process may outlive it."""
         for reader in self._readers:
             reader.join(_LAST_WORDS_SECONDS)
 
@@ -133,7 +133,7 @@ class BuilderProcess:
         on_progress: Callable[[BuildProgress], None] = lambda _: None,
         on_line: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Pass on what the builder says until it ends. Raises TrmError unless it ended well."""
+        """Forward the builder's output until it ends. Raises TrmError when it failed."""
         while self._open_streams:
             try:
                 event = self._events.get(timeout=_POLL_SECONDS)
@@ -183,7 +183,7 @@ class BuilderProcess:
 
 
 def error_of_exit(code: int, reason: str, stopped_by: int | None = None) -> TrmError:
-    """What a builder's exit code means. reason: its last words. stopped_by: the signal that we have sent to it."""
+    """Return the error for a builder's exit code. reason: its last output line. stopped_by: the signal sent to it."""
     if code in (ExitCode.INTERRUPTED, -signal.SIGINT) or stopped_by == signal.SIGINT:
         return BuildStopped("the build was interrupted", ExitCode.INTERRUPTED)
     if code in (ExitCode.TERMINATED, -signal.SIGTERM) or stopped_by == signal.SIGTERM:

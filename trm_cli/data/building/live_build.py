@@ -1,4 +1,4 @@
-"""A builder that works while somebody trains on the chunks that are finished. Standard library only.
+"""Run a builder in the background while training reads the chunks that are finished. Standard library only.
 
 Whether a builder writes a stream need not be known beforehand: training may begin as soon as a stream's plan and first
 chunk are there, and with any other format when the builder has ended.
@@ -157,7 +157,7 @@ class LiveBuild:
         if _is_complete(self.root):
             return False
         self._silent_looks += 1
-        # Two looks: between the last chunk and the end of a build there is a moment without a sign of life.
+        # Two looks: between the last chunk and the end of a build there is a moment without a heartbeat.
         if self._silent_looks > 1:
             self.on_line(f"the process that built {self.root} is gone: its build is continued here")
             self._start()

@@ -1,4 +1,4 @@
-"""Files of a dataset on disk: durable writing, reading JSON, `dataset.json`, `manifest.json`, puzzle arrays.
+"""Read and write the files of a dataset: atomic writes, JSON, `dataset.json`, `manifest.json`, puzzle arrays.
 
 May import `trm_cli.errors`; all but `puzzle_arrays` need no numpy.
 """

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whatever kills the process or the machine."""
+"""Write files atomically, and lock directories: after a crash a file is complete or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading JSON, whoever wrote it: what cannot be read becomes one message that names the place."""
+"""Read JSON files; invalid JSON becomes one error that names the place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trm_cli.errors import DatasetError, TrmError
 
 
 def read_json(path: str | Path, *, error: type[TrmError] = DatasetError, hint: str | None = None) -> Any:
-    """The document in a file. Raises `error` with `hint`, naming the file, where it is missing or not whole."""
+    """Return the document in a file. Raises `error` with `hint`, naming the file, where it is missing or not whole."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as reason:

@@ -1,4 +1,4 @@
-"""`manifest.json`: where a dataset comes from, whether it is finished, and the checksum of each of its files."""
+"""Read, write and verify `manifest.json`: a dataset's sources, build state, and the checksum of each file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a builder says about its dataset.
+    """Provenance of a dataset and checksums of its files.
 
     `builder_version` rises whenever the same flags would give other bytes than before.
     `flags` are those that decide the content, so not the number of workers; `state` is "building" or "complete";
@@ -85,7 +85,7 @@ def write_manifest(root: str | Path, manifest: Manifest) -> None:
 def seal(root: str | Path, manifest: Manifest, names: list[str], finished: Mapping[str, object]) -> Manifest:
     """Record size and checksum of each file in `names` (relative to root) and write the manifest as complete.
 
-    Must be the last write of a build: a reader takes a complete manifest as the word that every file is there.
+    Must be the last write of a build: a reader relies on a complete manifest for every file being there.
     """
     records = {name: _record(Path(root) / name) for name in sorted(names)}
     digest = hashlib.sha256()
@@ -116,7 +116,7 @@ def check_complete(root: str | Path, manifest: Manifest) -> None:
 
 
 def verify(root: str | Path) -> list[str]:
-    """Read every recorded file and return the names of those that are not as they were written (none: all whole)."""
+    """Read every recorded file and return the names of those whose content has changed (none: all intact)."""
     manifest = read_manifest(root)
     if manifest is None:
         raise DatasetError(f"{root} has no {MANIFEST_NAME}, so there is nothing to compare with")

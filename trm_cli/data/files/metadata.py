@@ -1,4 +1,4 @@
-"""`dataset.json`: what a split of a dataset is, readable without numpy so that a plan needs no heavy import."""
+"""Read and combine `dataset.json`, the metadata of one split. No numpy, so that a plan needs no heavy import."""
 
 from __future__ import annotations
 

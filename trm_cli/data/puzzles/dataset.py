@@ -1,4 +1,4 @@
-"""Batches of puzzles, each a pure function of (seed, update).
+"""Draw batches of puzzles, each a pure function of (seed, update).
 
 Nothing is iterated, so there is no position to save: update 70,000 is computed without the 69,999 before it, and n
 processes that ask for their rows of a batch get exactly the rows of the one process that asks for all of them.
@@ -29,7 +29,7 @@ IGNORED_LABEL = -100
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """What besides the seed decides which examples an update sees.
+    """Settings that, with the seed, decide which examples an update sees.
 
     per_epoch: an epoch is steps_per_epoch whole batches, what is left over is dropped. whole_run: the epochs follow
     each other without a gap and are cut into batches, steps_per_epoch is not used.
@@ -139,7 +139,7 @@ class PuzzleDataset:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know about this data before training on it: nothing that its manifest would not say."""
+        """Return warnings about this data, to be shown before training; none beyond what its manifest says."""
         return []
 
     @property

@@ -1,4 +1,4 @@
-"""The sets of arrays that a dataset is made of, each with its place in the common numbering."""
+"""Number the groups, puzzles and examples of several datasets as one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which example stands at which place of an epoch: a function of (seed, epoch, lap), never a state.
+"""Compute the shuffled order of an epoch as a pure function of (seed, epoch, lap).
 
 An epoch is a random order of the groups; each group contributes one puzzle (augmentation) drawn at random, with all its
 examples in random order. Where an epoch must be longer than that (a batch larger than the dataset, or puzzles that
-came out shorter than average) it goes on with another lap of its own.
+came out shorter than average) it continues with another lap (a second shuffled pass).
 """
 
 from __future__ import annotations

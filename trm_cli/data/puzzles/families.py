@@ -1,4 +1,4 @@
-"""Puzzles that a person can type: how a text becomes tokens, and whether an answer is right."""
+"""Parse puzzles typed as text into tokens, and check answers by the rules of the puzzle."""
 
 from __future__ import annotations
 

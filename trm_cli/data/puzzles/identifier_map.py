@@ -1,4 +1,4 @@
-"""What each row of the learned puzzle table stands for, so that a table can move to another dataset by name."""
+"""Name each row of the puzzle embedding table, so that rows can be matched between datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of puzzle, in one table: how each looks, is recognised, augmented, measured, typed by people and voted on.
+"""List the kinds of puzzle in one table: vocabulary, shape, symbols, augmentation, difficulty, parsing and voting.
 
 A new kind is one entry here beside its builder. Nothing here needs numpy: `inspect-schedule` may ask.
 """

@@ -1,4 +1,4 @@
-"""Mazes as people write them, to tokens and back, and whether an answer is a way through.
+"""Convert mazes between text and tokens, and check whether an answer is a shortest path.
 
 Tokens: 0 padding, 1 wall "#", 2 free " ", 3 start "S", 4 goal "G", 5 way "o" (answers only).
 """

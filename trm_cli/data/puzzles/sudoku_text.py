@@ -1,4 +1,4 @@
-"""Sudoku boards as people write them, to tokens and back. A board is N x N with N = box rows x box columns.
+"""Convert Sudoku boards between text and tokens. A board is N x N with N = box rows x box columns.
 
 Tokens: 0 padding, 1 blank, digit d is d + 1. Digits beyond 9 are letters: A is 10.
 """

@@ -1,4 +1,4 @@
-"""Native codes to canvas codes and targets: one stored record serves every canvas size.
+"""Convert stored records to canvas codes and targets, for a canvas of any size.
 
 A canvas of `size` px has square cells of 7 px, and characters one cell wide and two cells high. Canvas codes [C] are
 cells (0 empty, 1..10 the colours 0..9) or characters (bytes, 0 empty), row by row from the top left, padded with 0.

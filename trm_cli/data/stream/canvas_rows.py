@@ -1,4 +1,4 @@
-"""One text or one grid as the fields of a batch, laid out as evaluation lays out the records of a stream dataset."""
+"""Make a batch row of one text or one grid, laid out as the evaluation lays out records of a stream dataset."""
 
 from __future__ import annotations
 

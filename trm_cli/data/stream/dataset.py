@@ -1,4 +1,4 @@
-"""Batches out of stream shards, each a pure function of (seed, update): the same while the builder is still running.
+"""Draw batches from stream shards, each a pure function of (seed, update), even while the builder is running.
 
 An epoch takes every record that fits the canvas once. Epoch 0 walks the chunks in the order in which they are built
 (the builder has shuffled all records beforehand), later epochs in an order of their own; inside a chunk the records
@@ -68,7 +68,7 @@ class StreamDataset:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know about this data before training on it, one sentence each."""
+        """Return warnings about this data, to be shown before training, one sentence each."""
         lines = []
         if self._left_out:
             side = self.spec.side

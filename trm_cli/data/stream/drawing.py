@@ -1,4 +1,6 @@
-"""Laying one record on a canvas: augmentation, place, cut, target. Random numbers come from (seed, epoch, record)."""
+"""Place one record on a canvas: augment, position, crop, make the target. Random numbers come from (seed, epoch,
+record).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sign of life of a running builder, and the reading of it by a trainer that waits. Standard library only.
+"""Write the heartbeat of a running builder, and read it while training waits for data. Standard library only.
 
 It lies beside the content, not in it, and is removed when the build is complete: a finished dataset does not depend on
 how often, when or where it was built.
@@ -26,7 +26,7 @@ SILENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Beat:
-    """Who builds, when it last said so (seconds since the epoch), and how far it is, in records."""
+    """One heartbeat: the builder's process, its time (seconds since the epoch), and the records built so far."""
 
     pid: int
     host: str
@@ -37,7 +37,7 @@ class Beat:
 
     @property
     def alive(self) -> bool:
-        """Whether the builder can be expected to go on."""
+        """Whether the builder is still running, as far as can be told."""
         if self.error:
             return False
         if self.host == socket.gethostname():
@@ -46,7 +46,7 @@ class Beat:
 
 
 class Heartbeat:
-    """Writes the sign of life every second, from a thread of its own: a long download must not look like death."""
+    """Writes the heartbeat every second from a separate thread, so that a long download does not look like a crash."""
 
     def __init__(self, root: Path, name: str) -> None:
         self._path = root / FOLDER / f"heartbeat{name}.json"
@@ -56,7 +56,7 @@ class Heartbeat:
         self.progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     def start(self) -> None:
-        """Write a sign now and one every second until `pause` or `stop`."""
+        """Write a heartbeat now and one every second until `pause` or `stop`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._write("")
         self._started = True
@@ -65,14 +65,14 @@ class Heartbeat:
         self._thread.start()
 
     def pause(self) -> None:
-        """End the thread, not the life."""
+        """End the thread and leave the last heartbeat in place."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def stop(self, error: str = "") -> None:
-        """Remove the sign, or leave the reason why there will be no more. Does nothing where none was given."""
+        """Remove the heartbeat, or replace it by the reason for which the build ended. Does nothing before `start`."""
         self.pause()
         if self._started and error:
             self._write(error)
@@ -97,7 +97,7 @@ class Heartbeat:
 
 
 def read_beats(root: str | Path) -> list[Beat]:
-    """Return the signs of life of all builders (shards) of a dataset; none when nobody builds it."""
+    """Return the heartbeats of all builders (shards) of a dataset; none when nobody builds it."""
     beats = []
     for path in sorted(Path(root, FOLDER).glob("heartbeat*.json")):
         try:
@@ -119,7 +119,7 @@ def _process_exists(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and only waits to be noticed by its parent; always False where /proc is missing."""
+    """Whether a process is a zombie: ended, but not yet waited for; always False where /proc is missing."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:

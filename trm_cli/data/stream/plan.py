@@ -1,4 +1,4 @@
-"""What a stream dataset will consist of, known before its first record exists. Standard library only.
+"""Plan the chunks of a stream dataset before its first record is built. Standard library only.
 
 A stream dataset is a row of records in an order that the builder fixed beforehand, cut into chunks: one consolidated
 file each. The plan counts, for every chunk, its records and the sides of its largest grids, so that the number of

@@ -1,4 +1,4 @@
-"""One record of a stream dataset as plain bytes, before it is packed into a shard. Standard library only."""
+"""Represent one record of a stream dataset as bytes, before it is packed into a shard. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shard files: many records in eight tensors, written with the same bytes for the same records.
+"""Read and write shard files: many records in eight tensors, the same bytes for the same records.
 
     kind uint8 [N]   source uint8 [N]   group int32 [N]   shape uint8 [N, 4]   ends uint8 [N]
     first int64 [1]  offsets int64 [N + 1]  payload uint8 [sum of lengths]

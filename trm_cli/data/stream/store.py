@@ -1,4 +1,4 @@
-"""The chunks of a stream dataset on disk, whether its build has ended or not."""
+"""Open the chunks of a stream dataset, and wait for those that are not built yet."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ChunkStore:
                 return
             beats = read_beats(self.root)
             silent_looks = 0 if self._builder_works(beats) else silent_looks + 1
-            # Two looks: between the last chunk and the end of a build there is a moment without a sign of life.
+            # Two looks: between the last chunk and the end of a build there is a moment without a heartbeat.
             if silent_looks > 1 or self._waiting.limit <= 0:
                 raise self._gone(chunk)
             now = time.monotonic()

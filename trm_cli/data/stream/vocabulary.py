@@ -1,4 +1,4 @@
-"""The vocabulary of targets and the measures of a canvas as plain numbers, for plans that import no numpy."""
+"""Define the target vocabulary and the canvas dimensions as plain numbers, for plans that import no numpy."""
 
 from __future__ import annotations
 

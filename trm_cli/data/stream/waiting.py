@@ -1,4 +1,4 @@
-"""How a reader waits for data that is still being built. Standard library only."""
+"""Define how a reader waits for data that is still being built. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class WaitCancelled(Exception):
-    """Somebody asked the program to stop while it was waiting; nothing is wrong with the data."""
+    """The program was asked to stop while it waited; the data has no fault."""
 
 
 @dataclass(frozen=True)

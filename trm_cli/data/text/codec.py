@@ -1,4 +1,4 @@
-"""Text to the tokens of a dataset and back, piece by piece as it is written."""
+"""Encode text as the tokens of a dataset, and decode tokens one by one as they are generated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = frozenset("\n\t")
 
 
 class TextCodec(Protocol):
-    """How one dataset writes text."""
+    """Encoding of text in one dataset."""
 
     labels: TextLabels
 
@@ -81,7 +81,9 @@ class TokenizerCodec:
 
 
 def text_codec(metadata: DatasetMetadata, tokenizer: Path | None) -> TextCodec:
-    """How a run's dataset writes text. Raises UsageError for one that holds none, or whose tokenizer is not given."""
+    """Return the text codec of a run's dataset. Raises UsageError for one that holds none, or whose tokenizer is not
+    given.
+    """
     labels = text_labels(metadata)
     if labels is None:
         raise UsageError(

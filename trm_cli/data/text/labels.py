@@ -1,4 +1,4 @@
-"""Which labels of a dataset are text, and whether each of them is one byte: what bits per byte are counted with."""
+"""Tell which labels of a dataset are text and whether each is one byte, for bits per byte."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TextLabels:
 
 
 def text_labels(metadata: DatasetMetadata) -> TextLabels | None:
-    """How a dataset writes text; None where it holds none."""
+    """Return the text labels of a dataset; None where it holds no text."""
     if metadata.kind == STREAM:
         return TextLabels(FIRST_BYTE, FIRST_CONTROL, True)
     if metadata.kind == "text":

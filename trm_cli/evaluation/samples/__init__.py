@@ -1,1 +1,1 @@
-"""Sample answers for people: solved puzzles with their steps, generated text, capsule traces."""
+"""Make sample answers for display: puzzles solved step by step, generated text, capsule traces."""

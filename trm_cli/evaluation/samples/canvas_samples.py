@@ -1,4 +1,4 @@
-"""From what a person names (a row, an ARC task, a text) to a canvas, and from a canvas's answer back to people."""
+"""Make a canvas of a dataset row, an ARC task or a text, and decode the answer given on it."""
 
 from __future__ import annotations
 

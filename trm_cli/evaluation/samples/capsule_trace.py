@@ -1,4 +1,4 @@
-"""What a capsule network looks at, opens, plans and wants, step by step, for one sample."""
+"""Trace a capsule network on one sample, step by step: attention maps, expansions, plan, Q values, answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few evaluated puzzles with the way to their answers, for people to look at: some right, some wrong."""
+"""Choose a few evaluated puzzles, some right and some wrong, with the answer after each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that a model writes, token by token: after a canvas that shows the text so far, or after a row of tokens."""
+"""Generate text token by token, with a network of canvases or a causal network of tokens."""
 
 from __future__ import annotations
 

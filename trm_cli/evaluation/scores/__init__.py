@@ -1,4 +1,4 @@
-"""Scores of answers: accuracy, confidence intervals, ARC votes, calibration, difficulty.
+"""Score answers: accuracy, confidence intervals, ARC votes, calibration, difficulty.
 
 May import data. Arrays in, numbers out.
 """

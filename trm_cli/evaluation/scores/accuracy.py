@@ -1,4 +1,4 @@
-"""How often a model is right: token accuracy, exact accuracy (the whole puzzle), how sure it is; bits for a text.
+"""Measure a model's accuracy: token accuracy, exact accuracy (whole puzzle), halting-head accuracy, bits for text.
 
 Published protocol: every row runs `halt_max_steps` supervision steps and the last answer is scored
 (trm_algorithm: evaluation never halts early).

@@ -1,4 +1,4 @@
-"""What an ARC vote comes to: pass@k, and the file that Kaggle's ARC Prize takes."""
+"""Compute pass@k of an ARC vote, and the submission file of Kaggle's ARC Prize."""
 
 from __future__ import annotations
 

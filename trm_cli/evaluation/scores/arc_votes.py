@@ -1,4 +1,4 @@
-"""ARC by voting: every augmented row undoes its augmentation and votes for an answer to its test input.
+"""Vote on ARC answers: each augmented row undoes its augmentation and votes for an answer to its test input.
 
 Candidates are ranked by (votes, mean probability of being right); pass@k asks whether one of the first k is the answer,
 as a mean over the test inputs of a task, then over tasks. A ballot belongs to one evaluation: the published code

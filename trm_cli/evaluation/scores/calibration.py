@@ -1,4 +1,4 @@
-"""Whether the halting head means what it says: its probability of being right against how often it is."""
+"""Measure the calibration of the halting head: its probability of being right against the accuracy."""
 
 from __future__ import annotations
 

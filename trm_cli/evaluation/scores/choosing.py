@@ -1,4 +1,4 @@
-"""One answer out of several attempts at the same puzzle, by four rules that know nothing of the solution.
+"""Choose one answer out of several attempts at the same puzzle by four rules, none of which sees the solution.
 
 All arrays: answers int [K, B, L], q_halt [K, B], halted_at [K, B] (0: never wanted to stop). Ties go to the attempt
 with the higher q_halt, then to the lower number.

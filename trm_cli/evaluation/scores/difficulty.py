@@ -1,4 +1,4 @@
-"""How hard a row is, and how accuracy follows it: clues and ratings of a Sudoku, the path of a maze, kinds of records.
+"""Measure the difficulty of rows and accuracy by difficulty: Sudoku clues and ratings, maze path lengths, record kinds.
 
 All of it is read from what the dataset holds; nothing depends on a model.
 """

@@ -1,4 +1,4 @@
-"""Shares and how sure one can be of them: Wilson's score interval.
+"""Compute shares with their 95 % confidence intervals (Wilson's score interval).
 
 Wilson 1927, "Probable inference, the law of succession, and statistical inference": the set of true shares p for which
 the observed share lies within z standard deviations sqrt(p (1 - p) / n). It never leaves [0, 1] and stays honest at

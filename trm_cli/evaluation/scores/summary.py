@@ -1,4 +1,4 @@
-"""The columns of an evaluation as the numbers that are published, each with its count and its 95 % interval.
+"""Summarise the columns of an evaluation as metrics, each with its count and its 95 % interval.
 
 A row is scored where it has a label at all. exact: all tokens that are asked for are right. token: mean over the rows
 of the share of right tokens. Where there were restarts, these are the numbers of the first, the published start.

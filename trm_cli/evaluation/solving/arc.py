@@ -1,4 +1,4 @@
-"""An ARC task through a model that knows it: every test input under each known augmentation, and a vote."""
+"""Solve an ARC task that the model was trained on: every test input under each known augmentation, then a vote."""
 
 from __future__ import annotations
 

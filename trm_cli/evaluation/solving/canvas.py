@@ -1,4 +1,4 @@
-"""An ARC task through a network of capsules: each test input on a canvas, with the answer after every step.
+"""Solve an ARC task with a capsule network: each test input on a canvas, with the answer after every step.
 
 The canvas holds the input alone, as in training: what the task asks for is known from its puzzle identifier.
 """

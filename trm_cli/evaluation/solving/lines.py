@@ -1,4 +1,4 @@
-"""Many puzzles, one a line: each line becomes an answer, or the reason why it cannot be read."""
+"""Solve a file of puzzles, one a line: each line gets an answer, or the reason why it cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puzzles through a model, with the answer after every supervision step."""
+"""Solve puzzles, with the answer after every supervision step."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def answers_by_step(
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
     """After each step the answers [B, L] to tokens [B, L], and how sure the model is of each [B].
 
-    Steps beyond those of the training go on from the same states.
+    Steps beyond halt_max_steps continue from the same states.
     """
     inputs = torch.as_tensor(tokens.astype(np.int32)).to(device)
     batch = {
