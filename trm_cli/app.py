@@ -20,6 +20,7 @@ import typer  # noqa: E402
 
 from trm_cli import __version__  # noqa: E402
 from trm_cli.commands import register_commands  # noqa: E402
+from trm_cli.console.streams import prepare_streams  # noqa: E402
 from trm_cli.errors import ExitCode, TrmError  # noqa: E402
 from trm_cli.log_level import VARIABLE, LogLevel, configure_logging  # noqa: E402
 
@@ -70,8 +71,12 @@ def create_app(called: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Run `trm` and leave with one of the documented exit codes."""
+    prepare_streams()
     try:
-        create_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+        try:
+            create_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+        finally:
+            sys.stdout.flush()
     except TrmError as error:
         from trm_cli.console.panels import render_error
 
@@ -83,7 +88,3 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our stdout left (`trm configs list | head`): nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)

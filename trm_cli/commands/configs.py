@@ -74,7 +74,7 @@ def validate(names: Names = None, json: Json = False) -> None:
         raise ConfigError(problems)
     from trm_cli.console.tables import counted
 
-    stdout().print(f"{counted(len(checked), 'configuration')} checked, no problem: {', '.join(checked)}", markup=False)
+    stdout().print(f"{counted(len(checked), 'configuration')} checked, no problem: {', '.join(checked)}")
 
 
 @configs.command("keys")

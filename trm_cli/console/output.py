@@ -8,16 +8,36 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 #: Without a terminal, lines of progress come at least this many seconds apart: a log of a long run stays readable.
 LINE_SECONDS = 10.0
+#: What would move the cursor, colour or reorder the line, or talk to the terminal: titles, names and lines of builders
+#: are somebody else's text.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class _PlainConsole(Console):
+    """A console to which a text is a text: no markup in square brackets, no control characters that get through."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render anything; only what rich itself wants of the terminal is left in it."""
+        for segment in super().render(renderable, options):
+            if segment.control is None and CONTROL.search(segment.text):
+                segment = Segment(CONTROL.sub("", segment.text), segment.style)
+            yield segment
 
 
 class _Forgiving:
@@ -63,7 +83,7 @@ class _Forgiving:
 @cache
 def stdout() -> Console:
     """Where results go: tables, plots, answers."""
-    return Console(highlight=False, emoji=False)
+    return _PlainConsole()
 
 
 @cache
@@ -71,7 +91,7 @@ def stderr() -> Console:
     """Where notes, progress and errors go."""
     forgiving = _Forgiving()
     atexit.register(forgiving.leave)
-    return Console(file=cast(TextIO, forgiving), stderr=True, highlight=False, emoji=False)
+    return _PlainConsole(file=cast(TextIO, forgiving), stderr=True)
 
 
 def shows_colours(console: Console) -> bool:
@@ -86,12 +106,12 @@ def silence(wanted: bool) -> None:
 
 def note(message: str) -> None:
     """Tell the user something in passing, without markup, on stderr."""
-    stderr().print(message, markup=False, soft_wrap=True)
+    stderr().print(message, soft_wrap=True)
 
 
 def write_piece(text: str) -> None:
-    """A piece of a text that comes bit by bit, on stdout, as it is."""
-    sys.stdout.write(text)
+    """A piece of a text that comes bit by bit, on stdout: in a pipe as it is, on a terminal without its controls."""
+    sys.stdout.write(CONTROL.sub("", text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from trm_cli.console.output import stderr
+from trm_cli.console.output import CONTROL, stderr
 from trm_cli.errors import ConfigError, Problem, TrmError
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDEST_PLACE = 36  # a longer file:line:column gets a line of its own
 
 
@@ -60,6 +58,6 @@ def _line(console: Console, text: Text, indent: int) -> None:
 
 def _printable(text: str, console: Console) -> str:
     """What a person typed may hold control characters, or bytes that the terminal's encoding lacks."""
-    visible = _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    visible = CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
     encoding = console.encoding or "utf-8"
     return visible.encode(encoding, "backslashreplace").decode(encoding)

@@ -17,7 +17,7 @@ from trm_cli.workflows.observers import EvaluationObserver
 def counting(total: int, noun: str) -> Iterator[Callable[[int], None]]:
     """Show a progress bar; within the block, call the yielded function with the number of newly finished items."""
     console = stderr()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(noun, total=total)
     done, last = 0, time.monotonic()

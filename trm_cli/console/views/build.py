@@ -36,10 +36,10 @@ class BuildView(BuildObserver):
     def __init__(self, title: str) -> None:
         self._console: Console = stderr()
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -96,7 +96,7 @@ def show_build_plan(model: str, plan: Mapping[str, object]) -> None:
     stdout().print(view)
     names = {"seq_len": "sequence length", "vocab_size": "vocabulary", "num_puzzle_identifiers": "puzzle identifiers"}
     facts_line = ", ".join(f"{label} {plan[key]:,}" for key, label in names.items() if isinstance(plan.get(key), int))
-    stdout().print(facts_line, markup=False)
+    stdout().print(facts_line)
     sources = plan.get("sources")
     for source in sources if isinstance(sources, Sequence) else []:
         if isinstance(source, Mapping) and source.get("note"):

@@ -27,7 +27,7 @@ def show_planned(
         for each in (planned, *([other] if other else [])):
             console.print()
             if other is not None:
-                console.print(f"{each.title}\n", style="bold", markup=False)
+                console.print(f"{each.title}\n", style="bold")
             console.print(SchedulePlot(each.plan.quantities, each.plan.total_steps))
     if steps:
         console.print()

@@ -52,7 +52,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
         """Print the command that repeats this run, and its plan."""
         console, config = stderr(), resolved.config
-        console.print(describe_command(resolved), markup=False, soft_wrap=True)
+        console.print(describe_command(resolved), soft_wrap=True)
         console.print()
         title = f"{config.model}, architecture {config.arch.name}"
         console.print(PlanView(plan, title=title, sources=resolved.sources))

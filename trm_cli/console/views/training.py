@@ -62,7 +62,7 @@ class TrainingView(Observer):
         if self._live.is_started:
             self._live.stop()
         if self._record:
-            self._console.print(self._line(), markup=False, soft_wrap=True)
+            self._console.print(self._line(), soft_wrap=True)
 
     def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
         """Note an update and, where it was logged, its record."""
@@ -75,7 +75,7 @@ class TrainingView(Observer):
         now = time.monotonic()
         if self._record and not self._live.is_started and now - self._last_line > LINE_SECONDS:
             self._last_line = now
-            self._console.print(self._line(), markup=False, soft_wrap=True)
+            self._console.print(self._line(), soft_wrap=True)
 
     def evaluating(self, rows: int) -> None:
         """Note that an evaluation is under way."""
@@ -84,7 +84,7 @@ class TrainingView(Observer):
     def evaluated(self, step: int, result: Any, best: bool) -> None:
         """Print the result of an evaluation; it stays on the screen."""
         for line in evaluation_lines(step, result, best):
-            self._console.print(line, markup=False, soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
         self._evaluation = line
 
     def saved(self, _step: int, path: Path, seconds: float) -> None:
@@ -98,11 +98,11 @@ class TrainingView(Observer):
         now = time.monotonic()
         if not self._live.is_started and now - self._last_line > LINE_SECONDS:
             self._last_line = now
-            self._console.print(message, markup=False, soft_wrap=True)
+            self._console.print(message, soft_wrap=True)
 
     def note(self, message: str) -> None:
         """Print something a person should know."""
-        self._console.print(message, markup=False, soft_wrap=True)
+        self._console.print(message, soft_wrap=True)
 
     @property
     def _seconds_left(self) -> float | None:
