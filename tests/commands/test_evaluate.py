@@ -20,6 +20,8 @@ from tests.support import commands
 from tests.support.boards import write_boards
 from tests.support.runs import HESC, records, train
 from trm_cli.errors import DatasetError, TrmError
+from trm_cli.evaluation import rows
+from trm_cli.evaluation.thinking import Attempt, attempt
 from trm_cli.training.checkpoint.checkpoint_format import save_file
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.workflows.evaluate import run_evaluation
@@ -53,6 +55,25 @@ def test_it_agrees_with_what_training_reported_to_the_last_puzzle(trained: Path)
         assert made["q_halt"]["accuracy"]["value"] == pytest.approx(reported["q_halt_accuracy"])
         assert made["checkpoint"]["step"] == reported["step"]
     assert 0 < made["exact"]["hits"] < made["count"]
+
+
+def test_it_computes_as_many_rows_at_once_as_the_run(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(dataset, tmp_path / "run", "eval_batch_size=7", "micro_batch_size=4", "epochs=2")
+    seen: list[int] = []
+
+    def counted(model: Any, batch: dict[str, Any], *more: Any, **options: Any) -> Attempt:
+        seen.append(len(batch["labels"]))
+        return attempt(model, batch, *more, **options)
+
+    monkeypatch.setattr(rows, "attempt", counted)
+    made = evaluated(tmp_path / "run")
+    (reported,) = records(tmp_path / "run", "eval")
+    assert seen == [4, 3] * 3, "three batches of 7, the last one filled up"
+    assert made["exact"]["hits"] == round(reported["exact_accuracy"] * reported["count"])
+    assert made["token"]["value"] == pytest.approx(reported["token_accuracy"], abs=1e-9)
+    assert made["count"] == 16
 
 
 def test_the_result_names_what_it_is_the_result_of(trained: Path) -> None:

@@ -21,6 +21,7 @@ from trm_cli.errors import TrmError
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.measuring import measure
 from trm_cli.schedule.clock import SETTLED
+from trm_cli.units import memory_size
 
 QUICK = ["arch.hidden_size=32", "arch.num_heads=2", "arch.L_layers=1", "arch.puzzle_emb_ndim=32"]
 
@@ -117,8 +118,18 @@ def test_a_batch_that_does_not_fit_is_told_with_one_that_would() -> None:
 def test_sizes_come_from_a_dataset(tmp_path: Path) -> None:
     data = write_boards(tmp_path / "data", identifiers=7)
     found = document("trm_quickstart", "arch.puzzle_emb_ndim=64", "arch.puzzle_emb_len=1", "--data", str(data))
-    assert found["rows"] == {"vocab_size": 6, "seq_len": 16, "identifiers": 7, "source": str(data)}
+    assert found["rows"] == {"vocab_size": 6, "seq_len": 16, "identifiers": 7, "source": str(data), "test_rows": 16}
     assert found["components"]["puzzle table"]["parameters"] == 7 * 64
+
+
+@pytest.mark.parametrize("words", [(), ("micro_batch_size=4",), ("eval_batch_size=3",), ("arch.hidden_size=128",)])
+def test_it_says_what_a_dry_run_says(words: tuple[str, ...], tmp_path: Path, dataset: Path) -> None:
+    # Fault A12: a run was refused that `inspect-model` let pass.
+    named = ["sudoku-4x4", "global_batch_size=16", "device=cpu", f"data_paths=[{dataset}]", *words]
+    inspected = document(*named)["memory"]["total"]
+    run = ["train", *named, f"checkpoint_path={tmp_path / 'run'}", "threads=1", "wandb=disabled", "--dry-run"]
+    done = CliRunner().invoke(create_app(), run)
+    assert done.exit_code == 0 and f"needs {memory_size(inspected)} (" in done.stderr
 
 
 def test_a_screen_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ def test_a_recipe_with_a_puzzle_table_trains_in_float16(name: str) -> None:
     state = make_state(config, make_model(config, metadata, "float16"), machine)
     plan = make_plan(config, DatasetCounts(ROWS, 1.0, "made up"))
     assert state.table is not None and state.scaler is not None
+    state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**28)  # the first updates overflow, whatever the sizes
     settings = StepSettings(ROWS, config.grad_clip, config.micro_batch_size)
     losses: list[float] = []
     for step in range(1, UPDATES + 1):
@@ -54,7 +55,7 @@ def test_a_recipe_with_a_puzzle_table_trains_in_float16(name: str) -> None:
         assert skipped is None or not skipped.fault, skipped.reason
         if step % 50 == 0:
             losses.append(drain(state, ROWS).means["loss"] or 0.0)
-    assert state.skipped <= 16, "the scale settles"
+    assert 1 <= state.skipped <= 28 and state.skipped_in_a_row == 0, "the scale settles"
     assert losses[-1] < losses[0]
     assert all(value.isfinite().all() for value in state.model.state_dict().values())
     assert state.table.abs().max() > 0

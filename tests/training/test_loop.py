@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ import torch
 from tests.support.boards import write_boards
 from tests.support.runs import prepare, records, train
 from trm_cli.errors import TrmError
+from trm_cli.evaluation.scores import accuracy
 from trm_cli.evaluation.scores.accuracy import evaluate
+from trm_cli.models.network import Network
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.run.datasets import eval_batch_size
 from trm_cli.training.signals import StopRequest
@@ -97,6 +100,35 @@ def test_an_evaluation_computes_no_rows_for_padding_alone(
     many, few = SimpleNamespace(eval_rows=1000), SimpleNamespace(eval_rows=17)
     sizes = [eval_batch_size(run.config, test, 2) for test in (many, few, None)]  # type: ignore[arg-type]
     assert sizes == [256, 18, 0], "as many rows for each process"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("eval_batch_size=6",), [6, 6, 6]),
+        (("micro_batch_size=7",), [7, 7, 2]),
+        (("eval_batch_size=6", "eval_batches=1"), [6]),
+    ],
+)
+def test_an_evaluation_in_parts(
+    words: tuple[str, ...], parts: list[int], tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, rows = accuracy._score_batch, []
+
+    def counted(model: Network, batch: dict[str, torch.Tensor], *more: Any) -> None:
+        rows.append(len(batch["labels"]))
+        score(model, batch, *more)
+
+    monkeypatch.setattr(accuracy, "_score_batch", counted)
+    run, recorder = prepare(dataset, tmp_path / "run", *words)
+    with StopRequest() as stop:
+        run.train(recorder, stop, stop_at_step=10)
+    assert rows == parts
+    if "eval_batches=1" not in words:
+        assert run.datasets.test is not None
+        again = evaluate(run.state.model, run.datasets.test.eval_batches(16), torch.device("cpu"), micro_batch_size=5)
+        assert rows[len(parts) :] == [5, 5, 5, 1]
+        assert again == evaluate(run.state.model, run.datasets.test.eval_batches(16), torch.device("cpu"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_checkpoint_intact(tmp_path: Path, dataset: Path) -> None:

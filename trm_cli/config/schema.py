@@ -57,6 +57,10 @@ class RunConfig(Section):
     # When it looks up from its work.
     eval_interval: Whole = count(10, "evaluate every so many epochs", resume="free", unit="epochs")
     eval_batches: Whole | None = count(None, "batches of one evaluation; null = all", resume="free", unit="batches")
+    eval_batch_size: Whole | None = key(
+        None, "rows of one evaluation batch, over all processes; null = global_batch_size, or 256 where that is more",
+        resume="free", unit="rows", ge=1, le=1_048_576,
+    )  # fmt: skip
     log_interval: Whole = count(1, "write metrics every so many steps", resume="free", unit="steps")
     checkpoint_interval: Whole | None = count(
         None, "save every so many epochs; null = eval_interval", resume="free", unit="epochs"
@@ -97,7 +101,7 @@ class RunConfig(Section):
         "auto", "number format; another one rounds otherwise", resume="free"
     )
     micro_batch_size: Whole | None = key(
-        None, "rows computed at once; null = all rows of an update; multimodal_hesc keeps what it sees slice by slice",
+        None, "rows computed at once; null = all rows of a batch; multimodal_hesc keeps what it sees slice by slice",
         resume="free", unit="rows", ge=1, le=1_048_576,
     )  # fmt: skip
     activation_checkpointing: bool = key(False, "compute activations twice instead of keeping them", resume="free")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.puzzles.dataset import Batch, PuzzleDataset
 from trm_cli.data.stream.dataset import StreamDataset
+from trm_cli.evaluation.micro_batches import micro_batches
 from trm_cli.evaluation.partial_results import Columns
 from trm_cli.evaluation.protocol import Protocol
 from trm_cli.evaluation.scores import choosing
@@ -44,7 +45,10 @@ def select(data: Data, limit: int | None, votes: int | None) -> NDArray[np.int64
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores rows of one dataset with one model. ratings [puzzles]: the builder's, where it keeps any."""
+    """Scores rows of one dataset with one model.
+
+    ratings [puzzles]: the builder's, where it keeps any. micro_batch_size: rows computed at once, None = a whole batch.
+    """
 
     model: Network
     data: Data
@@ -52,6 +56,7 @@ class Scorer:
     protocol: Protocol
     keep_answers: bool
     ratings: NDArray[Any] | None
+    micro_batch_size: int | None = None
 
     def score(self, places: NDArray[np.int64], padded_to: int) -> Columns:
         """The columns of the rows at `places` [B]: see `columns_of`.
@@ -67,8 +72,13 @@ class Scorer:
         return {**columns, **self._about(real, places)}
 
     def _attempt(self, batch: dict[str, torch.Tensor], places: NDArray[np.int64], restart: int) -> Attempt:
-        carry = start(self.model, batch, places, self.protocol, restart)
-        return attempt(self.model, batch, carry, steps=self.protocol.steps, early_halt=self.protocol.early_halt)
+        steps, early_halt = self.protocol.steps, self.protocol.early_halt
+        parts = []
+        for rows in micro_batches(len(places), self.micro_batch_size):
+            part = {name: value[rows] for name, value in batch.items()}
+            carry = start(self.model, part, places[rows], self.protocol, restart)
+            parts.append(attempt(self.model, part, carry, steps=steps, early_halt=early_halt))
+        return Attempt.joined(parts)
 
     def _about(self, batch: Batch, places: NDArray[np.int64]) -> Columns:
         """Who the rows are, and how hard."""

@@ -5,8 +5,8 @@ Early halting leaves the answers alone and saves the work: rows that stopped lea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,11 @@ class Attempt:
     steps: NDArray[np.int32]
     halted_at: NDArray[np.int32]
     right_after: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Attempt]) -> Attempt:
+        """Attempts at the parts of a batch as one at the batch."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, early_halt: bool) -> Attempt:

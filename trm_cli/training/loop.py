@@ -232,6 +232,7 @@ class Loop:
                 self.state.model,
                 self._eval_batches(self.test),
                 self.settings.device,
+                micro_batch_size=self.settings.step.micro_batch_size,
                 between_batches=between_batches,
                 text=text_labels(self.test.metadata),
                 total=self.process_group.total,

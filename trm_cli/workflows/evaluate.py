@@ -106,6 +106,7 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
         protocol=subject.protocol,
         keep_answers=wanted.predictions is not None or _votes(subject),
         ratings=data.puzzle_values("ratings") if isinstance(data, PuzzleDataset) else None,
+        micro_batch_size=None if wanted.batch_size else subject.trained.config.micro_batch_size,
     )
     places = select(data, wanted.limit, subject.votes)
     # Only the published protocol on a whole set is asked to agree with the run's own evaluations to the last bit.

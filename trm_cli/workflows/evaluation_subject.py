@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.rows import Data
     from trm_cli.training.run.trained_model import TrainedModel
 
-#: Rows of one batch where the run's own batches are smaller: what its evaluations take.
-LEAST_BATCH = 256
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -113,6 +111,7 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     from trm_cli.data.opening import open_data
     from trm_cli.evaluation.predictions import check_format
     from trm_cli.training.hardware.devices import choose_device, choose_precision
+    from trm_cli.training.run.datasets import eval_batch_limit
     from trm_cli.training.run.find_run import find_run
     from trm_cli.training.run.trained_model import load_trained
     from trm_cli.training.run_files import read_identity
@@ -138,7 +137,7 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
         protocol=_protocol(wanted, trained),
         device=torch.device(device),
         precision=precision,
-        batch_size=wanted.batch_size or max(config.global_batch_size, LEAST_BATCH),
+        batch_size=wanted.batch_size or eval_batch_limit(config),
     )
 
 

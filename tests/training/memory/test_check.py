@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_start_of_training_loads_no_compiler(tmp_path: Path, dataset: Path) ->
 
 def check_of(run: MadeUpRun, free: int | None) -> MemoryCheck:
     """The check of a run where so much is free."""
-    check = MemoryCheck.of(run.config, run.metadata, run.machine, evaluated=0)
+    check = MemoryCheck.of(run.config, run.metadata, run.machine, test=None)
     return replace(check, free=free)
 
 
@@ -50,7 +51,7 @@ def test_the_rows_that_are_advised_fit() -> None:
     assert half.tight and half.hopeless
     rows = advised_rows(half.advice())
     assert 1 < rows < 32
-    assert 0.3 * check.needed.total < half.needed_with(rows).total <= check.needed.total // 2
+    assert 0.3 * check.needed.total < half.needed_with(micro_batch_size=rows).total <= check.needed.total // 2
     near = replace(check, free=int(0.95 * check.needed.total))
     assert near.tight and not near.hopeless, "a rough estimate refuses nothing that may fit"
     assert "not even one row" in replace(check, free=1000).advice()
@@ -59,28 +60,79 @@ def test_the_rows_that_are_advised_fit() -> None:
 def test_a_device_that_refuses_what_the_estimate_allowed_gets_fewer_rows() -> None:
     full = torch.OutOfMemoryError("CUDA out of memory.")
     check = check_of(run_of("trm attention", 32, "float32", *SMALL), 10**12)
-    rows = advised_rows(check.too_large(full).hint)
+    rows = advised_rows(check.refused(full, evaluating=False).hint)
     assert rows == 16
     alone = check_of(run_of("trm attention", 32, "float32", *SMALL, "micro_batch_size=1"), 10**12)
-    assert "not even one row" in str(alone.too_large(full).hint)
+    assert "not even one row" in str(alone.refused(full, evaluating=False).hint)
     recomputed = check_of(run_of("trm attention", 32, "float32", *SMALL, "activation_checkpointing=true"), 10**12)
-    assert "activation_checkpointing" in str(check.too_large(full).hint)
-    assert "activation_checkpointing" not in str(recomputed.too_large(full).hint)
+    assert "activation_checkpointing" in str(check.refused(full, evaluating=False).hint)
+    assert "activation_checkpointing" not in str(recomputed.refused(full, evaluating=False).hint)
 
 
 def test_processes_on_a_machine_share_the_memory_of_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of("trm attention", 8, "float32", *SMALL)
     monkeypatch.setattr(check_module, "free_memory", lambda device: 12_000)
-    alone = MemoryCheck.of(run.config, run.metadata, run.machine, evaluated=0)
-    shared = MemoryCheck.of(run.config, run.metadata, run.machine, evaluated=0, processes=4, neighbours=3)
+    alone = MemoryCheck.of(run.config, run.metadata, run.machine, test=None)
+    shared = MemoryCheck.of(run.config, run.metadata, run.machine, test=None, processes=4, neighbours=3)
     assert (alone.free, shared.free) == (12_000, 4_000)
     assert (alone.rows, shared.rows) == (8, 2)
+
+
+def test_where_an_evaluation_is_what_does_not_fit_its_batch_size_is_advised() -> None:
+    # Fault A12: no micro_batch_size could help, and no key was there that could.
+    run = run_of("trm attention", 1, "float32", *SMALL)
+    check = MemoryCheck.of(run.config, run.metadata, run.machine, test=Split(100_000))  # type: ignore[arg-type]
+    assert check.evaluated == 256 and check.needed.evaluation > 0
+    updates = check.needed_with(evaluated=0).total
+    full = replace(check, free=(updates + check.needed.total) // 2)
+    assert full.tight
+    advised = re.match(r"eval_batch_size=(\d+) fits by the estimate", full.advice())
+    assert advised and 1 <= int(advised[1]) < 256
+    assert full.needed_with(evaluated=int(advised[1])).total <= 0.85 * (full.free or 0)
+    assert (
+        "an evaluation of 256 rows at once needs about" in replace(full, free=int(updates / 0.84)).too_large().message
+    )
+    refused = full.refused(torch.OutOfMemoryError("CUDA out of memory."), evaluating=True)
+    assert "an evaluation of 256 rows" in refused.message and "eval_batch_size=" in str(refused.hint)
+    assert "an update of 1 rows" in replace(check, free=updates // 2).too_large().message
+
+
+@pytest.mark.parametrize(("words", "rows"), [(("eval_batch_size=8",), 8), (("micro_batch_size=4",), 4)])
+def test_evaluations_in_smaller_parts_need_less(words: tuple[str, ...], rows: int) -> None:
+    whole, parts = (
+        MemoryCheck.of(run.config, run.metadata, run.machine, test=Split(1000))  # type: ignore[arg-type]
+        for run in (run_of("trm attention", 8, "float32", *SMALL, *more) for more in ((), words))
+    )
+    assert (whole.evaluated_at_once, parts.evaluated_at_once) == (256, rows)
+    assert parts.needed.total < 0.6 * whole.needed.total
+
+
+def test_a_device_that_is_full_in_an_evaluation_names_its_batch_size(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, go = checked(dataset, tmp_path / "run")
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(loop, "evaluate", full)
+    with pytest.raises(TrmError, match="an evaluation of 16 rows at once needs about") as raised:
+        go()
+    assert "eval_batch_size=8" in str(raised.value.hint)
+
+
+@dataclass(frozen=True)
+class Split:
+    """As much of a test set as its size."""
+
+    eval_rows: int
 
 
 def checked(data: Path, run: Path) -> tuple[MemoryCheck, Callable[[], object]]:
     """The memory check of a tiny run, and the run itself."""
     prepared, recorder = prepare(data, run)
-    check = MemoryCheck.of(prepared.config, prepared.datasets.train.metadata, prepared.machine, evaluated=16)
+    datasets = prepared.datasets
+    check = MemoryCheck.of(prepared.config, datasets.train.metadata, prepared.machine, test=datasets.test)
 
     def go() -> object:
         with StopRequest() as stop:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from trm_cli.data.text.labels import TextLabels
+from trm_cli.evaluation.micro_batches import micro_batches
 from trm_cli.models.thinking import think
 
 if TYPE_CHECKING:
@@ -105,12 +106,14 @@ def evaluate(
     device: torch.device,
     *,
     steps: int | None = None,
+    micro_batch_size: int | None = None,
     between_batches: Callable[[int], bool] | None = None,
     text: TextLabels | None = None,
     total: Callable[[Sequence[float]], Sequence[float]] = tuple,
 ) -> Accuracy:
     """Score a model on batches that carry its labels [B, L] (-100 ignored) and `valid` [B] (False for padding rows).
 
+    micro_batch_size: rows of a batch that are computed at once, None = all.
     between_batches is called with the number of rows done and ends the evaluation by returning True
     (raises EvaluationInterrupted). A row without any label that counts is not scored. text: which labels are text; a
     row that holds one is a row of text. total: adds up the sums of several processes that have a part of the rows each.
@@ -126,7 +129,9 @@ def evaluate(
                 if between_batches is not None and between_batches(int(puzzles.rows + texts.rows)):
                     raise EvaluationInterrupted
                 batch = {name: torch.as_tensor(array).to(device) for name, array in arrays.items()}
-                _score_batch(model, batch, steps, puzzles, texts, text)
+                for rows in micro_batches(len(batch["valid"]), micro_batch_size):
+                    part = {name: value[rows] for name, value in batch.items()}
+                    _score_batch(model, part, steps, puzzles, texts, text)
     finally:
         model.train(was_training)
     summed = iter(total([*asdict(puzzles).values(), *asdict(texts).values()]))

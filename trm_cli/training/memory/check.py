@@ -12,6 +12,7 @@ from trm_cli.errors import TrmError
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.resources import free_memory
 from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memory, most_rows
+from trm_cli.training.run.datasets import Dataset, eval_batch_size
 from trm_cli.units import memory_size
 
 #: Of the free memory: up to the first share a run surely fits, beyond the second surely not. The estimate is rough.
@@ -22,15 +23,15 @@ _COMFORTABLE, _HOPELESS = 0.85, 1.25
 class MemoryCheck:
     """The estimated memory of one process of a run beside what is free on its device.
 
-    rows: of an update of this process, evaluated: of one batch of an evaluation, 0 = there is none. shards: processes
-    that divide the weights among them. free: bytes, None = unknown.
+    rows: of an update of this process, evaluated: of one batch of an evaluation, 0 = there is none. free: bytes, None =
+    unknown.
     """
 
     config: RunConfig
     model: MemoryModel
     rows: int
     evaluated: int
-    shards: int
+    processes: int
     device: str
     free: int | None
 
@@ -41,7 +42,7 @@ class MemoryCheck:
         metadata: DatasetMetadata,
         machine: Machine,
         *,
-        evaluated: int,
+        test: Dataset | None,
         processes: int = 1,
         neighbours: int = 1,
     ) -> MemoryCheck:
@@ -52,8 +53,8 @@ class MemoryCheck:
             config=config,
             model=measure_memory(config, metadata, precision=machine.precision.value, device=device),
             rows=config.global_batch_size // processes,
-            evaluated=evaluated,
-            shards=processes if config.sharding == "fsdp" else 1,
+            evaluated=-(-eval_batch_size(config, test, processes) // processes),
+            processes=processes,
             device=device,
             free=free // neighbours if free is not None and device == "cpu" else free,
         )
@@ -64,14 +65,22 @@ class MemoryCheck:
         return min(self.rows, self.config.micro_batch_size or self.rows)
 
     @property
+    def evaluated_at_once(self) -> int:
+        """Rows of an evaluation that are computed at once."""
+        return min(self.evaluated, self.config.micro_batch_size or self.evaluated)
+
+    @property
     def needed(self) -> Estimate:
         """What the run needs as it is configured."""
-        return self.needed_with(self.micro_batch_size)
+        return self.needed_with()
 
-    def needed_with(self, micro_batch_size: int) -> Estimate:
-        """What the run would need with so many rows at once."""
+    def needed_with(self, *, micro_batch_size: int | None = None, evaluated: int | None = None) -> Estimate:
+        """What the run would need with so many rows at once, or with evaluations of so many."""
         return self.model.estimate(
-            self.rows, micro_batch_size=micro_batch_size, evaluated=self.evaluated, shards=self.shards
+            self.rows,
+            micro_batch_size=micro_batch_size or self.config.micro_batch_size,
+            evaluated=self.evaluated if evaluated is None else evaluated,
+            shards=self.processes if self.config.sharding == "fsdp" else 1,
         )
 
     @property
@@ -84,11 +93,28 @@ class MemoryCheck:
         """Whether the estimate is clearly above what is free."""
         return self.free is not None and self.needed.total > _HOPELESS * self.free
 
-    def advice(self, *, refused: bool = False) -> str:
-        """What to change: the largest `micro_batch_size` that fits; at most half of one that the device `refused`."""
-        limit = self.micro_batch_size // 2 if refused else self.micro_batch_size - 1
-        room = _COMFORTABLE * (self.free or 0)
-        rows = most_rows(lambda size: self.needed_with(size).total <= room, limit) or (1 if refused and limit else 0)
+    @property
+    def updates_fit(self) -> bool:
+        """Whether everything but the evaluations fits."""
+        return self.free is not None and self.needed_with(evaluated=0).total <= self._room
+
+    @property
+    def _room(self) -> float:
+        return _COMFORTABLE * (self.free or 0)
+
+    def advice(self) -> str:
+        """What to change: the largest `micro_batch_size` that fits, or `eval_batch_size` where evaluations are it."""
+        if self.updates_fit and (advice := self._smaller_evaluation(self.evaluated - 1)):
+            return advice
+        return self._smaller_update(self.micro_batch_size - 1, least=0)
+
+    def _smaller_evaluation(self, limit: int, *, least: int = 0) -> str | None:
+        rows = most_rows(lambda size: self.needed_with(evaluated=size).total <= self._room, limit) or least
+        return f"eval_batch_size={rows * self.processes} fits by the estimate and scores the same" if rows else None
+
+    def _smaller_update(self, limit: int, *, least: int) -> str:
+        """At most `limit` rows at once, `least` where the estimate says none."""
+        rows = most_rows(lambda size: self.needed_with(micro_batch_size=size).total <= self._room, limit) or least
         also = "" if self.config.activation_checkpointing else ", or activation_checkpointing=true"
         if not rows:
             return f"not even one row at a time fits: choose a smaller global_batch_size or arch.hidden_size{also}"
@@ -96,14 +122,28 @@ class MemoryCheck:
         same = "the same" if self.config.arch.learns_row_by_row else "nearly the same"
         return f"micro_batch_size={rows} fits by the estimate and learns {same}{also}"
 
-    def too_large(self, error: RuntimeError | None = None) -> TrmError:
-        """The error of a run that needs more memory than there is; `error` is what the device said."""
+    def too_large(self) -> TrmError:
+        """The error of a run that needs more memory than there is, by the estimate."""
+        return self._error(self.advice(), "", evaluating=self.updates_fit)
+
+    def refused(self, error: RuntimeError, *, evaluating: bool) -> TrmError:
+        """The error of a run to which the device said `error`, in an evaluation or in an update.
+
+        It advises at most half of the rows that were refused.
+        """
+        half = (self.evaluated_at_once if evaluating else self.micro_batch_size) // 2
+        least = min(half, 1)
+        advice = self._smaller_evaluation(half, least=least) if evaluating else None
+        said = f"; {self.device} said: {str(error).splitlines()[0][:160]}"
+        return self._error(advice or self._smaller_update(half, least=least), said, evaluating=evaluating)
+
+    def _error(self, advice: str, said: str, *, evaluating: bool) -> TrmError:
         free = "an unknown amount" if self.free is None else memory_size(self.free)
-        said = "" if error is None else f"; {self.device} said: {str(error).splitlines()[0][:160]}"
+        rows = self.evaluated_at_once if evaluating else self.micro_batch_size
         return TrmError(
-            f"an update of {self.micro_batch_size} rows at once needs about {memory_size(self.needed.total)} "
-            f"(estimated), {free} is free on {self.device}{said}",
-            hint=None if self.free is None else self.advice(refused=error is not None),
+            f"an {'evaluation' if evaluating else 'update'} of {rows} rows at once needs about "
+            f"{memory_size(self.needed.total)} (estimated), {free} is free on {self.device}{said}",
+            hint=None if self.free is None else advice,
         )
 
 

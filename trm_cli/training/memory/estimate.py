@@ -101,7 +101,8 @@ class MemoryModel:
         # A small batch needs most when the optimizer steps, with one more copy of the weights.
         activations = max(self.update.at(min(rows, micro_batch_size or rows)), self.trunk // shards)
         # The average takes the place of the weights, which are copied; gradients are gone by then.
-        evaluating = self.evaluation.at(evaluated) + average // shards - self.trunk if evaluated else 0
+        at_once = min(evaluated, micro_batch_size or evaluated)
+        evaluating = self.evaluation.at(at_once) + average // shards - self.trunk if evaluated else 0
         return Estimate(
             weights=self.weights - self.trunk + self.trunk // shards + whole,
             gradients=self.trunk // shards + whole,

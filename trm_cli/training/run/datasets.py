@@ -37,10 +37,7 @@ class Datasets:
         """
         canvas = config.canvas_size
         train = open_data(config.data_paths, "train", canvas_size=canvas, waiting=waiting)
-        test_paths = config.data_paths_test or config.data_paths
-        has_test = bool(config.data_paths_test) or all((Path(path) / "test").is_dir() for path in test_paths)
-        test = open_data(test_paths, "test", canvas_size=canvas, waiting=waiting) if has_test else None
-        return cls(train, test)
+        return cls(train, open_test(config, waiting))
 
     def plan(self, config: RunConfig) -> TrainingPlan:
         """Make the plan of a run on this dataset. Raises UsageError for settings that allow none."""
@@ -59,14 +56,27 @@ class Datasets:
         return {"fingerprint": self.train.fingerprint, "metadata": self.train.metadata.to_json()}
 
 
-#: Rows of one evaluation batch where the batches of training are smaller.
-EVALUATED_ROWS = 256
+def open_test(config: RunConfig, waiting: Waiting | None = None) -> Dataset | None:
+    """The test split of the configured dataset; None where there is none. Raises DatasetError."""
+    paths = config.data_paths_test or config.data_paths
+    if not config.data_paths_test and not all((Path(path) / "test").is_dir() for path in paths):
+        return None
+    return open_data(paths, "test", canvas_size=config.canvas_size, waiting=waiting)
+
+
+#: Rows of one evaluation batch where the batches of training are smaller: there are no gradients.
+_EVALUATED_ROWS = 256
+
+
+def eval_batch_limit(config: RunConfig, global_batch_size: int | None = None) -> int:
+    """Most rows of one evaluation batch, over all processes; of updates of so many rows, None: as configured."""
+    return config.eval_batch_size or max(global_batch_size or config.global_batch_size, _EVALUATED_ROWS)
 
 
 def eval_batch_size(config: RunConfig, test: Dataset | None, processes: int = 1) -> int:
-    """Rows of one evaluation batch: more than in training, since there are no gradients, but no padding rows."""
+    """Rows of one evaluation batch, over all processes, without padding rows that nobody needs."""
     rows = 0 if test is None else -(-test.eval_rows // processes) * processes
-    return min(rows, max(config.global_batch_size, EVALUATED_ROWS))
+    return min(rows, eval_batch_limit(config))
 
 
 class TrainBatches:

@@ -10,11 +10,12 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata, read_metadata
 from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
+from trm_cli.errors import DatasetError
 from trm_cli.models.cost import Component
 from trm_cli.models.measuring import measure
 from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memory, most_rows
 from trm_cli.training.run.build import make_model
-from trm_cli.training.run.datasets import EVALUATED_ROWS
+from trm_cli.training.run.datasets import eval_batch_limit, open_test
 
 # What a 15 GB card has left when the driver and torch have taken theirs.
 T4_BYTES = 14_500_000_000
@@ -25,12 +26,16 @@ _BYTES_OF_TEXT = (258, 256)
 
 @dataclass(frozen=True)
 class Rows:
-    """What decides the sizes of a model beside its architecture; `source` says where they are from."""
+    """What decides the sizes of a model beside its architecture; `source` says where they are from.
+
+    test_rows: of the test split, 0 = there is none, None = no dataset is there to tell.
+    """
 
     vocab_size: int
     seq_len: int
     identifiers: int
     source: str
+    test_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class ModelReport:
     batch_size: int
     precision: str
     memory_model: MemoryModel
+    config: RunConfig
 
     @property
     def memory(self) -> Estimate:
@@ -53,7 +59,9 @@ class ModelReport:
         return most_rows(lambda rows: self._memory_of(rows).total <= room, _MOST_ROWS)
 
     def _memory_of(self, rows: int) -> Estimate:
-        return self.memory_model.estimate(rows, evaluated=max(rows, EVALUATED_ROWS))
+        limit, test_rows = eval_batch_limit(self.config, rows), self.rows.test_rows
+        evaluated = limit if test_rows is None else min(limit, test_rows)
+        return self.memory_model.estimate(rows, micro_batch_size=self.config.micro_batch_size, evaluated=evaluated)
 
     @property
     def parameters(self) -> int:
@@ -79,13 +87,24 @@ def rows_of(config: RunConfig, data: str | None) -> Rows:
         length = found.seq_len
         if canvas is not None:
             length = target_length(canvas, bool(found.extra.get("has_grids")))
-        return Rows(found.vocab_size, length, found.num_puzzle_identifiers, path)
+        return Rows(found.vocab_size, length, found.num_puzzle_identifiers, path, _test_rows(config, data))
     if canvas is not None:
         length = target_length(canvas, True)
         return Rows(VOCAB_SIZE, length, 1, f"a canvas of {canvas} px (assumed; no dataset is built)")
     if config.arch.predicts_next_token:
         return Rows(*_BYTES_OF_TEXT, 1, "256 bytes of text (assumed; name a dataset with --data)")
     return Rows(*_SUDOKU, 1, "a 9x9 Sudoku (assumed; name a dataset with --data)")
+
+
+def _test_rows(config: RunConfig, data: str | None) -> int | None:
+    """Rows of the test split of `data`, None: of the configured dataset; None where that cannot be read yet."""
+    if data is not None:
+        config = config.model_copy(update={"data_paths": (data,), "data_paths_test": ()})
+    try:
+        test = open_test(config)
+    except DatasetError:  # it is being built
+        return None
+    return 0 if test is None else test.eval_rows
 
 
 def report(config: RunConfig, rows: Rows, batch_size: int, precision: str, device: str = "cuda") -> ModelReport:
@@ -109,4 +128,4 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str, devic
     measured = measure(model, model.blank_batch(batch_size, "meta"))
     parts = model.components(measured, batch_size)
     memory = measure_memory(config, metadata, precision=precision, device=device)
-    return ModelReport(tuple(parts), rows, batch_size, precision, memory)
+    return ModelReport(tuple(parts), rows, batch_size, precision, memory, config)

@@ -165,15 +165,13 @@ class _Training:
     def _check_memory(self, datasets: Datasets, machine: Machine) -> MemoryCheck:
         """What this process needs of its device's memory, and what is free."""
         from trm_cli.training.memory.check import MemoryCheck
-        from trm_cli.training.run.datasets import eval_batch_size
 
-        config, processes = self.resolved.config, self.process_group.count
         return MemoryCheck.of(
-            config,
+            self.resolved.config,
             datasets.train.metadata,
             machine,
-            evaluated=eval_batch_size(config, datasets.test, processes) // processes,
-            processes=processes,
+            test=datasets.test,
+            processes=self.process_group.count,
             neighbours=self.process_group.local_count,
         )
 
@@ -274,4 +272,6 @@ def _train_within_memory(
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise memory.too_large(error) from error
+        step = run.state.step
+        evaluating = run.plan.is_eval(step) and run.state.evaluated_step != step
+        raise memory.refused(error, evaluating=evaluating) from error
