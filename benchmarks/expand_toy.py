@@ -1,4 +1,4 @@
-"""Does EXPAND go where fine detail decides? Two kinds of grid, to be copied, through a few capsules.
+"""Measure whether EXPAND chooses capsules with fine detail: two kinds of grid, to be copied, through a few capsules.
 
     python -m benchmarks.expand_toy [--updates 1500] [--seed 0]
 

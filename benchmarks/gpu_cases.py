@@ -1,4 +1,4 @@
-"""The networks that `benchmarks.gpu_check` looks at, as runs: configuration, plan, random rows, state on a device."""
+"""Make the networks that `benchmarks.gpu_check` measures: configuration, plan, random rows, state on a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a CUDA machine makes of TRM: parity with the CPU, then speed and memory of whole updates. `make gpu-check`.
+"""Check TRM on a CUDA machine: parity with the CPU, then speed and memory of updates. `make gpu-check`.
 
     python -m benchmarks.gpu_check [--batch 768] [--steps 20] [--modes eager compiled] [--out FILE] [KEY=VALUE]...
 

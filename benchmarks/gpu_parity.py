@@ -1,4 +1,4 @@
-"""What a step of training says on a device, beside what the CPU says in float32: answers, loss and gradients."""
+"""Compare a training step on a device with float32 on the CPU: answers, loss and gradients."""
 
 from __future__ import annotations
 

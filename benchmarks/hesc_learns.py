@@ -1,4 +1,4 @@
-"""Does the capsule model learn puzzles and stories in one run? And what is each of its parts worth?
+"""Measure whether the capsule model learns puzzles and stories in one run, and the effect of each component.
 
     python -m benchmarks.hesc_learns --out DIR [--epochs 8] [KEY=VALUE ...]        one run of the shipped mini
     python -m benchmarks.hesc_learns --out DIR --largest 10 arch.canvas_size=84   the same with grids of 3x3 to 10x10

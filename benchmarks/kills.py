@@ -1,4 +1,4 @@
-"""Kill a short run at random moments, continue it, and compare what it ends with to a run that was never stopped.
+"""Kill a short run at random moments, continue it, and compare its end with that of an uninterrupted run.
 
     python -m benchmarks.kills                                     # 20 SIGKILL, 5 SIGINT, 5 SIGTERM, TRM with MLP
     python -m benchmarks.kills --kills 50 --model attention --stops 0

@@ -1,4 +1,4 @@
-"""A run and a dataset that do not exist, for measurements of the step alone."""
+"""Make a synthetic run and dataset in memory, for measurements of the step alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimate of `trm train` beside what a run really takes: growth of the peak resident memory in a fresh process.
+"""Compare the memory estimate of `trm train` with the growth of peak resident memory in a fresh process.
 
     python -m benchmarks.memory [--only NAME] [--updates 2] [--json]
 

@@ -1,4 +1,4 @@
-"""TRM's update written as its paper's formulas read: plain autograd expressions, weights cast where they are used.
+"""TRM's update as the paper writes it, as a baseline: plain autograd expressions, weights cast where they are used.
 
 The yardstick of `benchmarks.step_time`. Same weights, shapes and arithmetic as trm_cli.models.networks.trm; no
 hand-written gradient, no shared casts, no layout chosen for speed. Tokens are mixed by `mlp(x.transpose(1, 2))` as in

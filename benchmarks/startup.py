@@ -1,8 +1,8 @@
-"""How long `trm inspect-schedule` and `trm --help` take, as a multiple of the imports they cannot do without.
+"""Measure the start-up of `trm inspect-schedule` and `trm --help` as a multiple of their unavoidable imports.
 
     python -m benchmarks.startup [--runs 15]
 
-Runs alternate, so that a busy machine slows both alike; the ratio of the medians is the figure.
+Runs alternate, so that a busy machine slows both equally; the ratio of the medians is the figure.
 """
 
 from __future__ import annotations

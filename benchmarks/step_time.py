@@ -1,4 +1,4 @@
-"""Time and memory of one TRM training step, beside the ceiling that plain matrix products reach in the same process.
+"""Measure time and memory of one TRM training step, beside the rate of plain matrix products in the same process.
 
     python -m benchmarks.step_time [--batch 32] [--steps 3] [--threads 1] [--modes plain eager compiled] [--json]
 

@@ -1,4 +1,4 @@
-"""How fast are augmented Sudoku batches drawn? `python benchmarks/sudoku_batches.py` prints samples per second.
+"""Measure how fast augmented Sudoku batches are drawn: `python benchmarks/sudoku_batches.py` prints samples per second.
 
 One process, one thread. The board content does not matter for the time, so the base puzzles are one solved board.
 """

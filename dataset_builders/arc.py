@@ -1,4 +1,4 @@
-"""ARC tasks as puzzle arrays: `python -m dataset_builders.arc --output-dir datasets/arc-1`.
+"""Build an ARC dataset of puzzle arrays: `python -m dataset_builders.arc --output-dir datasets/arc-1`.
 
 The tasks are stored once; up to --num-aug distinct augmentations of each are made while batches are drawn. With
 --materialize they are written out instead, in the layout of the original code.

@@ -1,4 +1,4 @@
-"""The vision-unified dataset: puzzles, stories and pictures as one stream of records in consolidated chunks.
+"""Build the vision-unified dataset: puzzles, stories and pictures as one stream of records in consolidated chunks.
 
 Training can start at the first chunk. See docs/datasets.md for the format.
 """

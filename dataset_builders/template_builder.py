@@ -1,4 +1,4 @@
-"""A dataset builder to copy: reversing a row of digits. `docs/custom_dataset.md` explains it line by line.
+"""Template of a dataset builder, to copy: reversing a row of digits. `docs/custom_dataset.md` explains it line by line.
 
 A builder is any program that takes --output-dir and its own flags and writes the format below. This one uses the
 common parts of this package: flags, `--plan`, a lock, and a manifest that is sealed when everything is there.

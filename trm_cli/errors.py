@@ -6,6 +6,7 @@ code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ _MEANINGS = {
 class Problem:
     """One thing that is wrong with what a person wrote.
 
-    where: "configs/x.yaml:12:3", "override 2", or "" where there is no place to point at.
+    where: "configs/x.yaml:12:3", an override as it was typed, or "" where there is no place to point at.
     message: what was expected and what was found. hint: what to do, or the nearest valid name.
     """
 
@@ -83,10 +84,14 @@ class ConfigError(TrmError):
         self.problems = tuple(problems)
 
 
+_IN_FILE = re.compile(r"(.*):\d+:\d+$")
+
+
 def _common_place(problems: Sequence[Problem]) -> str:
     """The file that holds all of them, or a word for several."""
-    files = {problem.where.rsplit(":", 2)[0] for problem in problems if problem.where.count(":") >= 2}
-    if len(files) == 1 and all(problem.where.count(":") >= 2 for problem in problems):
+    places = [_IN_FILE.match(problem.where) for problem in problems]
+    files = {place[1] for place in places if place}
+    if len(files) == 1 and all(places):
         return files.pop()
     return "the configuration" if files or not problems else "the command line"
 

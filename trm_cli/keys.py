@@ -129,8 +129,8 @@ def _words(option: Any) -> list[str]:
     if option is bool:
         return ["true", "false"]
     if origin is tuple:
-        return ["a list of texts"]
-    kinds: dict[Any, str] = {int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+        return ["a list of strings"]
+    kinds: dict[Any, str] = {int: "a whole number", float: "a number", str: "a string", type(None): "null"}
     return [kinds.get(option, "a mapping")]
 
 

@@ -1,4 +1,4 @@
-"""What both trees run: datasets, short runs of every architecture, and the documents that commands print.
+"""List what both trees run: datasets, short runs of every architecture, and the documents that commands print.
 
 A word `{root}` stands for the folder of the tree's own results.
 """

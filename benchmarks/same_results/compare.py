@@ -1,4 +1,4 @@
-"""Where two results differ: folders, checkpoints, arrays, documents.
+"""Find where two results differ: folders, checkpoints, arrays, documents.
 
 Every function returns the names of what differs; nothing differs where it returns none.
 """

@@ -1,4 +1,4 @@
-"""A checkout that runs commands: a process that stays loaded, with its code and the results of this comparison."""
+"""Run commands in a checkout, through a process that stays loaded, and keep its results."""
 
 from __future__ import annotations
 

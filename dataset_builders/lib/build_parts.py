@@ -1,4 +1,4 @@
-"""Finished parts of an unfinished build, and workers that make them.
+"""Manage the finished part files of an unfinished build, and the workers that make them.
 
 A part is a pure function of the flags and its name, so that neither a kill nor the number of workers changes a byte.
 """

@@ -1,4 +1,4 @@
-"""Rows of CSV files with a header, by the names of their columns."""
+"""Read rows of CSV files with a header, by the names of their columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which documents and files are held out for the test split."""
+"""Choose the documents and files that are held out for the test split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets from the Hugging Face hub, through `datasets`, without a long wait when the hub is out of reach."""
+"""Load datasets from the Hugging Face hub with `datasets`, without a long wait when the hub is out of reach."""
 
 from __future__ import annotations
 

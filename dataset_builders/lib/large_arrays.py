@@ -1,4 +1,4 @@
-"""Arrays of gigabytes written in sections by several threads, and continued after a kill.
+"""Write arrays of gigabytes in sections with several threads, and continue after a kill.
 
 A section is a range of rows. It is written at its place in a file of the final size under a temporary name, flushed to
 disk, and only then marked as finished; the file gets its name when every section is. Memory use does not depend on
@@ -51,7 +51,7 @@ class LargeArray:
 
     @property
     def begun(self) -> bool:
-        """Whether an earlier process left a file to go on with."""
+        """Whether an earlier process left a file to continue."""
         return self._partial.is_file() and self._partial.stat().st_size == self.size
 
     def open(self) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes that share what the parent has read, and end with it however it ends.
+"""Run worker processes that share what the parent has read, and that end when it ends.
 
 Forked, so that nothing is read or sent twice. A worker keeps no descriptor of its parent but its own pipe: otherwise it
 would hold the parent's lock on the directory, and keep its brothers' pipes open, after the parent was killed.

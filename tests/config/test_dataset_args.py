@@ -68,8 +68,8 @@ def test_a_value_keeps_its_spelling() -> None:
         ("dataset_args:\n  output_dir: x\n  a: [true]\n", "3:7", "an item of `a`"),
         ("dataset_args:\n  output-dir: x\n", "2:3", "is not a name"),
         ("dataset_args:\n  - x\n  - output_dir=y\n", "2:5", "does not belong to any flag"),
-        ("dataset_args:\n  - output_dir=y\n  - {a: 1}\n", "3:5", "a word of `dataset_args`"),
-        ("dataset_args:\n  - output_dir=y\n  - true\n", "3:5", "a word of `dataset_args`"),
+        ("dataset_args:\n  - output_dir=y\n  - {a: 1}\n", "3:5", "an item of `dataset_args`"),
+        ("dataset_args:\n  - output_dir=y\n  - true\n", "3:5", "an item of `dataset_args`"),
         ("dataset_args:\n  - --output-dir\n  - a\n  - b\n", "1:1", "path of a directory"),
     ],
 )

@@ -30,7 +30,7 @@ class Resolved:
     """A configuration, the model it came from, and the source of each value.
 
     sources: "arch.hidden_size" -> "configs/arch/trm.yaml:12" | "override 2" | "default".
-    overrides: the words that were given, to be repeated in the printed command.
+    overrides: the `key=value` words as they were typed, to be repeated in the printed command.
     """
 
     config: RunConfig
@@ -40,7 +40,7 @@ class Resolved:
 
 
 def default_run_directory(architecture: str) -> str:
-    """Where a run of an architecture lives unless something else is said."""
+    """Return the run directory of an architecture where none is configured."""
     return f"checkpoints/{architecture.replace('_', '-')}"
 
 
@@ -52,7 +52,7 @@ def compose(model: str | None = None, overrides: Sequence[str] = (), *, config: 
     composer = _Composer(overrides, config)
     resolved = composer.run(model)
     if resolved is None:
-        raise ConfigError(sorted_problems(composer.problems))
+        raise ConfigError(_as_typed(composer.problems, overrides))
     return resolved
 
 
@@ -79,7 +79,7 @@ def _of_run(document: Document, overrides: Sequence[str]) -> Resolved:
     fill_defaults(tree)
     config, found = validate(tree)
     if config is None or problems or found:
-        raise ConfigError(sorted_problems([*problems, *found]))
+        raise ConfigError(_as_typed([*problems, *found], overrides))
     return Resolved(config, None, tree.sources(), tuple(overrides))
 
 
@@ -96,6 +96,12 @@ def sorted_problems(problems: Sequence[Problem]) -> list[Problem]:
         return 1, "", int(number) if number.isdigit() else 0, 0
 
     return sorted(dict.fromkeys(problems), key=order)
+
+
+def _as_typed(problems: Sequence[Problem], words: Sequence[str]) -> list[Problem]:
+    """Sort problems, and name the place of an override by the word as it was typed."""
+    typed = {f"override {number}": word for number, word in enumerate(words, start=1)}
+    return [replace(problem, where=typed.get(problem.where, problem.where)) for problem in sorted_problems(problems)]
 
 
 class _Composer:

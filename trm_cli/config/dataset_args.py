@@ -101,7 +101,7 @@ class _Reader:
         flat = True
         for index, item in enumerate(items):
             if item is None or isinstance(item, bool | dict | list):
-                self.problem((name, index), f"an item of `{name}` must be a text or a number, found {describe(item)}")
+                self.problem((name, index), f"an item of `{name}` must be a string or a number, found {describe(item)}")
                 flat = False
         return flat
 
@@ -112,7 +112,9 @@ class _Reader:
         current: str | None = None
         for index, item in enumerate(raw):
             if item is None or isinstance(item, bool | dict | list):
-                self.problem((index,), f"a word of `dataset_args` must be a text or a number, found {describe(item)}")
+                self.problem(
+                    (index,), f"an item of `dataset_args` must be a string or a number, found {describe(item)}"
+                )
                 continue
             flag = _FLAG.fullmatch(item) if isinstance(item, str) else None
             assignment = _ASSIGNMENT.fullmatch(item) if isinstance(item, str) and not flag else None

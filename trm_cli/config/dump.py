@@ -45,7 +45,7 @@ def _scalar(value: Any) -> str:
         return value if _is_plain(value) else json.dumps(value)
     if isinstance(value, float):
         text = repr(value)
-        # `1e-05` is a float to YAML 1.2 and a text to YAML 1.1; with a point it is a float to both.
+        # `1e-05` is a float to YAML 1.2 and a string to YAML 1.1; with a point it is a float to both.
         return text if "." in text or "e" not in text else text.replace("e", ".0e")
     return json.dumps(value)
 

@@ -138,7 +138,7 @@ def check_entry(document: Document) -> list[Problem]:
         elif key in ("dataset_args", "overrides") or (key == "checkpoint_path" and value is None):
             continue
         elif not isinstance(value, str) or not value:
-            message = f"`{key}` must be a text, found {describe(value)}"
+            message = f"`{key}` must be a string, found {describe(value)}"
             problems.append(Problem(document.where((key,)), message, key=key))
     overrides = document.data.get("overrides")
     if overrides is not None and not isinstance(overrides, dict):

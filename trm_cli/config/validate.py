@@ -158,7 +158,7 @@ def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[
         if item["type"] == "missing" or field is None:
             problems[name] = Problem(tree.where(key), f"`{name}` is missing", key=name)
             continue
-        expected = "a text that is not empty" if isinstance(key[-1], int) else expectation(field)
+        expected = "a string that is not empty" if isinstance(key[-1], int) else expectation(field)
         problems[name] = _wrong_value(tree, key, expected, choices(field), item["input"])
     return list(problems.values())
 
@@ -173,7 +173,7 @@ def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: A
     elif isinstance(found, str) and "number" in expected and found.replace("_", "").replace(",", "").isdigit():
         hint = f"write {found.replace('_', '').replace(',', '')}"
     elif isinstance(found, str) and expected.startswith("true") and found.lower() in _YES_NO:
-        hint = f"write {_YES_NO[found.lower()]}: in YAML 1.2 `{found}` is a text"
+        hint = f"write {_YES_NO[found.lower()]}: in YAML 1.2 `{found}` is a string"
     name = dotted(key)
     message = f"`{name}` must be {expected}; found {describe(found)}"
     return Problem(tree.where(key), message, key=name, hint=hint)

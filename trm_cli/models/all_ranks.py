@@ -1,4 +1,4 @@
-"""The rows of other processes, for the few things that a model learns from a whole batch and not row by row.
+"""Gather the rows of all ranks, for what a model learns from a whole batch instead of row by row.
 
 A model that computes some rows of a batch asks here for all of them. What it then keeps (replay, memory, concepts) is
 the same in every process, as if one of them had computed the batch.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class AllRanks(Protocol):
-    """What is asked of the others; every process asks at the same place of the same step."""
+    """Interface of the gathering; every rank calls it at the same place of the same step."""
 
     def rows(self, total: int) -> slice:
         """Which of `total` rows are this process's."""
@@ -23,7 +23,7 @@ class AllRanks(Protocol):
 
 
 class OnlyRank:
-    """There are no others."""
+    """A single process, which has all rows itself."""
 
     def rows(self, total: int) -> slice:
         """All of them."""

@@ -1,4 +1,4 @@
-"""What only networks that read a canvas can do: write text after what it shows, and say where their capsules look."""
+"""Define the interface of networks that read a canvas: generate text, and trace where the capsules attend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network costs, by its parts: parameters and floating-point operations."""
+"""Hold the cost of a network by component: parameters and floating-point operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The families of networks, found where they are: each module of `networks/` is one, and `hesc` is a package.
+"""Find the families of networks (the modules of `networks/` and the package `hesc`), and create a network.
 
 A family is a configuration class in a module that imports no torch; its network is imported when one is made.
 """

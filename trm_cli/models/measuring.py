@@ -1,4 +1,4 @@
-"""The arithmetic of one update, counted by running it on the meta device, which computes nothing."""
+"""Count the floating-point operations of one update by running it on the meta device, which computes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of every network: all that training, evaluation and the commands ask of one.
+"""Define the interface of every network: what training, evaluation and the commands call.
 
 B rows, S tokens of a label, L positions of a state, D `hidden_size`, V words of the vocabulary. Nothing here counts
 updates or holds a value of the clock: what a step needs of either comes in as an argument.

@@ -1,4 +1,4 @@
-"""What the configuration of every network has: the keys by which the rest of the program knows it. No torch here."""
+"""Declare the configuration keys that every network has. No torch here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Number types of activations, and what keeps sums over them accurate."""
+"""Choose the dtype of activations, and widen them where sums need it."""
 
 from __future__ import annotations
 

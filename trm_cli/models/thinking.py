@@ -1,4 +1,4 @@
-"""Think until halted: the supervision loop of everything but training, which makes one step an update."""
+"""Run the supervision loop at inference: step after step until every row has halted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from trm_cli.models.network import Network
 
 @dataclass(frozen=True)
 class ThinkingStep:
-    """What one step says. number: from 1; rows int64 [b]: which rows of the batch are still thought about; batch: their
-    fields [b, ...]."""
+    """The result of one step. number: from 1; rows int64 [b]: which rows of the batch are still thought about; batch:
+    their fields [b, ...].
+    """
 
     number: int
     rows: Tensor
@@ -34,7 +35,7 @@ def think(
 ) -> Iterator[ThinkingStep]:
     """Yield every supervision step of a batch as in evaluation: without gradients, and with the clock settled.
 
-    steps: default as in training; beyond it rows go on from the same states. carry: where to start; default from the
+    steps: default halt_max_steps; beyond it rows continue from the same states. carry: where to start; default from the
     trained start. early_halt: rows that want to halt leave the batch, which ends with the last of them; without it
     every row takes all steps. The network is to be in evaluation mode.
     """

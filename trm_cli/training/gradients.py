@@ -44,7 +44,7 @@ def gradient_norms(groups: Groups, process_group: ProcessGroup = SINGLE_PROCESS)
 
 
 def clip_gradients(groups: Groups, norms: Tensor, limit: float) -> None:
-    """Clip the gradient of each group by itself to a norm of at most `limit`. norms: `gradient_norms(groups)`."""
+    """Clip the gradient of each group separately to a norm of at most `limit`. norms: `gradient_norms(groups)`."""
     for group, norm in zip(groups.values(), norms.unbind(), strict=True):
         gradients = local_tensors(_gradients(group))
         if gradients:

@@ -1,4 +1,4 @@
-"""Where the time of an update goes: the shares of its phases, and a trace of a few updates by torch.profiler.
+"""Profile updates: the share of time of each phase, and a trace of a few updates by torch.profiler.
 
 On CUDA a phase begins and ends with an event that the device records when it gets there, read where a record is logged
 and the device has caught up anyway: nothing waits for it but the profiled updates.
@@ -52,16 +52,16 @@ class _CudaClock:
 
 
 class NoProfile:
-    """What the loop calls where nothing is measured."""
+    """Profiler that measures nothing, where `profile` is off."""
 
     def enter(self, phase: str) -> None:
-        """What follows belongs to `phase`, one of PHASES or "" for what is none of them."""
+        """Begin `phase`, one of PHASES or "" for none of them."""
 
     def begin(self, step: int) -> None:
-        """The work of update `step` begins."""
+        """Begin update `step`."""
 
     def end(self, step: int) -> None:
-        """The work of update `step` is done."""
+        """End update `step`."""
 
     def shares(self) -> dict[str, float]:
         """The share of each phase since the last call; empty where nothing was measured."""
@@ -168,6 +168,6 @@ class Profile(NoProfile):
 
 
 def _shares(seconds: dict[str, float]) -> dict[str, float]:
-    """What part of the whole each is; empty where the whole is nothing."""
+    """Divide each value by the total; empty where the total is zero."""
     whole = sum(seconds.values())
     return {name: value / whole for name, value in seconds.items()} if whole else {}

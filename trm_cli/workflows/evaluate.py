@@ -27,7 +27,7 @@ def run_evaluation(
 ) -> tuple[dict[str, Any], list[Path]]:
     """Evaluate, or read the result of the same evaluation; returns the document and the files that were written.
 
-    An evaluation that was interrupted goes on. Raises TrmError.
+    An interrupted evaluation continues. Raises TrmError.
     """
     from trm_cli.evaluation.partial_results import PartialResult, digest
 
@@ -62,7 +62,7 @@ def run_evaluation(
 
 
 def stored_evaluation(run: Path) -> dict[str, Any] | None:
-    """The evaluation of a run that says most about it, or None: on its whole test set, as published, the last one."""
+    """Return the most complete stored evaluation of a run, or None: full test set, published protocol, the newest."""
     found = [
         (_plainness(document), path.stat().st_mtime, document)
         for path in (run / FOLDER).glob(f"*/{RESULT}")
@@ -115,7 +115,7 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
 
 
 def _title(subject: Subject, evaluation: Evaluation) -> str:
-    """What is evaluated, and how, in one line."""
+    """Return the title of the evaluation: model, dataset and protocol in one line."""
     trained, data = subject.trained, subject.data
     weights = "averaged weights (EMA)" if trained.weights == "ema" else "raw weights"
     return (
@@ -151,7 +151,7 @@ def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dic
 
 
 def _votes(subject: Subject) -> bool:
-    """Whether rows vote: an ARC test set that says what its test inputs are."""
+    """Whether rows vote: true for an ARC test set with `test_puzzles.json`."""
     from trm_cli.data.arc.test_inputs import has_tests
     from trm_cli.data.puzzles.kinds import kind_of
 

@@ -1,4 +1,4 @@
-"""What is evaluated, and on what: a trained model and a dataset that fit each other."""
+"""Load the subject of an evaluation: a trained model and a dataset that fit each other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What is to be evaluated, and how; None: as the run says."""
+    """The options of an evaluation; None: as the run is configured."""
 
     run: str | None = None
     steps: int | None = None
@@ -46,7 +46,7 @@ class EvaluationRequest:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model on its device, its data, and how it is to think about them."""
+    """A model on its device, its data, and the protocol of the evaluation."""
 
     wanted: EvaluationRequest
     run: Path
@@ -63,7 +63,7 @@ class Subject:
         return 1 if self.wanted.votes is None and self.data.split == "train" else self.wanted.votes
 
     def facts(self) -> dict[str, Any]:
-        """Everything that the numbers depend on: the head of the result, and the key of what is kept for it."""
+        """Return everything that the numbers depend on: the head of the result, and the key of its partial results."""
         import torch
 
         from trm_cli import __version__
@@ -101,7 +101,7 @@ def _digest(checkpoint: Path) -> str:
 
 
 def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject:
-    """Load and check everything before any work begins. notify: hears what a person should know. Raises TrmError."""
+    """Load and check everything before any work begins. notify: receives messages for the user. Raises TrmError."""
     from trm_cli.training.hardware.torch_runtime import prepare_threads, set_threads
 
     prepare_threads()

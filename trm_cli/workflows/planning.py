@@ -1,4 +1,4 @@
-"""From the words of a command line to a plan: which model or run is meant, and where its counts come from."""
+"""Plan the model or run that a command names, with counts from its dataset, its builder or the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAN_NAME = "plan.json"
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, what it is of, and where its settings stand."""
+    """A plan with the model or run that it is for, and the sources of its settings."""
 
     plan: TrainingPlan
     name: str
@@ -117,7 +117,7 @@ def _planned(resolved: Resolved, facts: Counts, run: Path | None = None) -> Plan
 
 
 def _run_directory(target: str | None) -> Path | None:
-    """The run that a word means, by its directory or a checkpoint in it; None when it means a model."""
+    """Return the run that an argument names, by its directory or a checkpoint in it; None when it names a model."""
     if target is None:
         return None
     path = Path(target)

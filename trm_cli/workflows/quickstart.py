@@ -1,4 +1,4 @@
-"""Which model a newcomer's machine trains, and which puzzle is shown afterwards."""
+"""Choose the model that `trm quickstart` trains on this machine, and the test puzzle that it shows afterwards."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def solve_held_out(run: str) -> PuzzleSolution | None:
 
 
 def held_out_puzzle(trained: TrainedModel) -> list[int]:
-    """The test puzzle that the model solves with the most changes of mind, so that there is something to see."""
+    """Return the test puzzle that the model solves with the most changes of its answer."""
     import torch
 
     from trm_cli.data.puzzles.dataset import open_dataset

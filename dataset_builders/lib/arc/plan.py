@@ -1,4 +1,4 @@
-"""What an ARC build will write, counted before anything is written. Standard library only."""
+"""Plan an ARC build: count what it will write. Standard library only."""
 
 from __future__ import annotations
 

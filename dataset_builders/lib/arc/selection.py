@@ -1,4 +1,4 @@
-"""Choosing distinct augmentations of a task: a function of (seed, task id, symmetry of the task) alone.
+"""Choose distinct augmentations of a task: a function of (seed, task id, symmetry of the task) alone.
 
 Two augmentations that differ by an element of the task's stabiliser give the same task. Each such class has one
 canonical key, the least over the stabiliser; choosing distinct keys therefore chooses distinct tasks, exactly and

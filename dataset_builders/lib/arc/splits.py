@@ -1,4 +1,4 @@
-"""From tasks to groups: which pairs train, which pairs test, and that no test pair is trained on.
+"""Split ARC tasks into training and test pairs, and check that no test pair is trained on.
 
 Demonstrations of the test set's tasks train, their test pairs test; all pairs of every other task train. A test pair
 that also stands among the training pairs of another record is an overlap. It is looked for by content, up to the eight

@@ -1,4 +1,4 @@
-"""Which augmentations of an ARC task are the same task, exactly and without making one of them.
+"""Find which augmentations of an ARC task give the same task, exactly and without computing them.
 
 An augmentation is one of 8 symmetries of the square times a permutation of the colours 1..9 (0 stays). Two of them
 give the same task exactly when they differ by an element of the task's stabiliser: the (symmetry, colour map) pairs

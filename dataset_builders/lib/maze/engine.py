@@ -1,4 +1,4 @@
-"""Mazes, compiled: carve, open loops, find shortest paths, and tell which mazes are symmetries of each other.
+"""Generate and solve mazes in compiled loops: carve, open loops, find shortest paths, detect symmetric duplicates.
 
 A maze is a square of tokens: 1 wall "#", 2 free " ", 3 start "S", 4 goal "G", 5 path "o" (labels only). Everything is
 integer arithmetic on arguments: no global state, and no interpreter lock while it runs.

@@ -1,4 +1,4 @@
-"""What decides the content of a maze dataset. Standard library only, so that a plan needs no numpy."""
+"""Settings that decide the content of a maze dataset. Standard library only, so that a plan needs no numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Mazes from CSV files or the hub, in Maze-Hard's layout: columns question and answer, N * N of the characters "# SGo".
+"""Read mazes from CSV files or the hub, in Maze-Hard's layout: columns question and answer, N * N of the characters "#
+SGo".
 
 Every row is checked: one start, one goal, and an answer that is the question with a path from one to the other.
 """

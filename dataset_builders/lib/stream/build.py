@@ -1,4 +1,4 @@
-"""Writing a planned stream dataset: part files by any number of workers, every hundred of them joined into one chunk.
+"""Write a planned stream dataset: part files by any number of workers, every hundred of them joined into one chunk.
 
 A part is a function of the plan and its number, and a file appears whole or not at all. So a build that was killed
 continues with the parts that are missing, and neither kills nor workers nor shards change a byte of the result.

@@ -1,4 +1,4 @@
-"""The directory of a stream build: what an earlier build left there. Standard library only."""
+"""Inspect the directory of a stream build for what an earlier build left there. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources together: how many records of each, in which order, with which identifiers. The plan of a stream dataset."""
+"""Mix the sources of a stream dataset: how many records of each, in which order, with which identifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of pictures with labels as a source of a stream dataset. Pillow decodes them when their record is made."""
+"""Read folders of labelled pictures as a source of a stream dataset. Pillow decodes them when their record is made."""
 
 from __future__ import annotations
 

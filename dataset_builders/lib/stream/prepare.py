@@ -1,4 +1,4 @@
-"""The plan of a stream build, written before its first record: everything else follows it."""
+"""Make and write the plan of a stream build, before its first record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the names of sources to sources: what each name means, and what stands in for it when it cannot be had.
+"""Resolve the names of sources, with fallbacks for those that are not available.
 
 Nothing is substituted in silence: the note of an origin says what was used, and it is part of the fingerprint.
 Standard library only, except while the hub or a parquet file is read.

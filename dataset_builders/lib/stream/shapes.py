@@ -1,4 +1,4 @@
-"""Generated pictures as a source of a stream dataset: two coloured shapes and a label that says how they stand.
+"""Generate pictures as a source of a stream dataset: two coloured shapes and a label for their arrangement.
 
 Picture i is a function of (seed, i). Standard library only, until a picture is drawn.
 """

@@ -1,4 +1,4 @@
-"""The sources of a stream dataset, each resolved to a list of records whose number is known before one is made.
+"""Define the sources of a stream dataset, each a list of records whose number is known before one is made.
 
 A record is a pure function of its source and index. Splits are decided by task, document or file, before windows are
 cut and before anything is augmented. Standard library only.

@@ -1,4 +1,4 @@
-"""Sudoku puzzles, compiled: solve, rate, generate, and tell which are symmetries of each other.
+"""Solve, rate and generate Sudoku puzzles in compiled loops, and detect symmetric duplicates.
 
 Boards have boxes of r rows and c columns and N = r*c <= 16 digits; a cell holds 0 (blank) or a digit 1..N.
 Everything is integer arithmetic on arguments: no global state, no global random numbers, no interpreter lock.
@@ -330,7 +330,7 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
     """Make one puzzle per key (uint64 [n]); return (puzzles [n, N*N], solutions [n, N*N], ratings [n], made [n]).
 
     `clues` and `ratings` are (least, most), both included; clues (0, 0) means minimal puzzles. `for_test` chooses the
-    classes of puzzles. A puzzle depends on its own key alone: attempts go on from the same random numbers until one
+    classes of puzzles. A puzzle depends on its own key alone: attempts continue with the same random numbers until one
     fits; `made` is False from the first one on where `attempts` of them did not.
     """
     size = board.side * board.side

@@ -1,4 +1,4 @@
-"""Sudoku puzzles from CSV files or the hub, in Sudoku-Extreme's layout: question, answer, and often rating.
+"""Read Sudoku puzzles from CSV files or the hub, in Sudoku-Extreme's layout: question, answer, and often rating.
 
 Questions and answers are N*N characters: 1-9 then A-G for digits, '.' or '0' for a blank. Every answer is checked
 against the rules and its question. Training puzzles that are symmetries of a chosen test puzzle are left out.

@@ -1,4 +1,4 @@
-"""Documents as tokens, document by document divided into the splits. Standard library only, but for a tokenizer.
+"""Encode documents as tokens and divide them into splits, document by document. Standard library and a tokenizer.
 
 Bytes: 0 padding, 1 end of document, byte b as b + 2; with a tokenizer file, token t as t + 2.
 """

@@ -1,4 +1,4 @@
-"""Documents out of files and folders: text, code, JSON lines, parquet. Every mistake names its file and record.
+"""Read documents from files and folders: text, code, JSON lines, parquet. Every error names its file and record.
 
 Standard library only, except that a parquet file needs pyarrow.
 """

@@ -1,4 +1,4 @@
-"""Documents of a text dataset on the Hugging Face hub, streamed: the first thousands of millions cost seconds."""
+"""Stream documents of a text dataset on the Hugging Face hub: the first thousands arrive within seconds."""
 
 from __future__ import annotations
 

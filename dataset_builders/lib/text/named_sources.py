@@ -1,4 +1,4 @@
-"""What the text builder's --source names: files and folders, the hub, generated stories, the standard library."""
+"""Resolve the text builder's --source: files and folders, the hub, generated stories, the standard library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text to the printable ASCII that a canvas can show; what has no such form is counted, never lost in silence.
+"""Convert text to the printable ASCII that a canvas can show, and count the characters without such a form.
 
 Standard library only.
 """

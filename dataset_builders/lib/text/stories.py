@@ -1,4 +1,4 @@
-"""Sample stories: a small grammar of characters, places, wants, turns, feelings and endings.
+"""Generate sample stories from a small grammar of characters, places, wants, turns, feelings and endings.
 
 For learning without a download. Story i is a pure function of (seed, i): no state, the same text on every platform.
 The same character, thing and place are carried through a story, so that there is something to learn beyond spelling.

@@ -1,4 +1,4 @@
-"""The plots of the sample stories: each is a row of beats, each beat a choice of sentences.
+"""The plots of the sample stories: each is a list of beats, each beat a list of alternative sentences.
 
 A sentence names what it speaks of by slots (`{hero}`, `{his}`, `{object}`, `{place}` ...), which keep their meaning
 through the whole story. A beat whose sentences begin with "?" may be left out. Slots are listed in `stories.py`.

@@ -1,4 +1,4 @@
-"""Writing an encoded text corpus: as parts, by a shard, or as the arrays of a dataset."""
+"""Write an encoded text corpus: as parts, by a shard, or as the arrays of a dataset."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _expand(text: str, root: dict[str, Any], chain: tuple[str, ...]) -> Any:
     def insert(match: re.Match[str]) -> str:
         value = _lookup(match[1].strip(), root, chain)
         if isinstance(value, dict | list | tuple):
-            raise _Unresolved(f"`{match[0]}` is not a single value and cannot stand inside a text")
+            raise _Unresolved(f"`{match[0]}` is not a single value and cannot stand inside a string")
         if isinstance(value, bool):
             return "true" if value else "false"
         return "null" if value is None else str(value)

@@ -1,7 +1,7 @@
 """Plain scalars by the YAML 1.2 core schema, and how an error message names a value.
 
-PyYAML follows YAML 1.1, where `1e-4` is a text, `on` is true, `12:30` is 750 and `010` is 8. Here `1e-4` is a float,
-`on`, `yes` and `12:30` are texts, `0o17` and `0x1f` are integers, and `010`, about which readers disagree, is refused.
+PyYAML follows YAML 1.1, where `1e-4` is a string, `on` is true, `12:30` is 750 and `010` is 8. Here `1e-4` is a float,
+`on`, `yes` and `12:30` are strings, `0o17` and `0x1f` are integers, and `010`, on which readers disagree, is refused.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def describe(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'the text "{value}"' if len(value) <= 60 else f'the text "{value[:57]}..."'
+        return f'the string "{value}"' if len(value) <= 60 else f'the string "{value[:57]}..."'
     if isinstance(value, int | float):
         return f"{value}"
     if isinstance(value, dict):

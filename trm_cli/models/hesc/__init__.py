@@ -1,1 +1,1 @@
-"""multimodal_hesc, in small modules: each file one idea."""
+"""The multimodal_hesc network (Hierarchical Expandable Semantic Capsules), which reads canvases."""

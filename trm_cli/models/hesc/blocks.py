@@ -1,4 +1,4 @@
-"""Attention and blocks that the parts of the network share. No biases, norms without a learned gain, as in TRM."""
+"""Attention and transformer blocks shared by the components. No biases, norms without a learned gain, as in TRM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patch features to capsules: sketches, children, and a checksum that measures what a sketch has lost.
+"""Pool patch features into capsules: sketches, children, and a checksum that measures what a sketch has lost.
 
 A capsule is a learned query at a place of a rows x columns grid. Its sketch attends to the whole canvas with a leaning
 towards its own region; its children attend inside that region only, so they hold the finer detail of one place.

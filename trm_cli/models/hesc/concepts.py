@@ -1,4 +1,4 @@
-"""Concepts: a discrete code for every sketch (VQ), its book moved by averages, not by gradient.
+"""Quantise sketches to discrete concepts (VQ); the codebook follows exponential averages, not gradients.
 
 The commitment loss pulls the encoder towards the book, never the book towards the encoder; the book follows by
 exponential averages of what was assigned to each code. A code that nothing uses is re-seeded from a present encoding.

@@ -1,4 +1,4 @@
-"""The keys of the HESC family (Hierarchical Expandable Semantic Capsules)."""
+"""Declare the configuration keys of the HESC family (Hierarchical Expandable Semantic Capsules)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer: one stack with two readings. Grids come out in parallel, a query a cell; text causally, with RoPE."""
+"""Decode answers with one stack: grids in parallel, one query per cell; text causally, with RoPE."""
 
 from __future__ import annotations
 

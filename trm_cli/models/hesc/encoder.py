@@ -1,4 +1,4 @@
-"""Pixels to patch features: a stem cell by cell, 2-D positions, a small stack applied recursively."""
+"""Encode pixels as patch features: a stem for each cell, 2-D positions, a small stack applied recursively."""
 
 from __future__ import annotations
 

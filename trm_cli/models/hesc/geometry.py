@@ -1,6 +1,4 @@
-"""How a canvas divides into patches, puzzle cells and characters: one place, so that rasteriser, decoder and data
-agree.
-"""
+"""Divide a canvas into patches, puzzle cells and characters: one definition for rasteriser, decoder and data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Using a trained model: think a batch through, step by step, and write text."""
+"""Run a trained model: trace a batch step by step, and generate text."""
 
 from __future__ import annotations
 

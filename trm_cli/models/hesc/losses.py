@@ -1,4 +1,4 @@
-"""One table of named loss terms, each a weighted sum over rows."""
+"""Compute the loss terms of a step by name, each a weighted sum over rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def _further_tokens(thought: NetworkPass, target: Tensor, is_text: Tensor) -> Te
 def _planner_terms(
     config: HescConfig, plan: planner.Plan, check: AnswerCheck, all_ranks: AllRanks
 ) -> dict[str, Tensor]:
-    """The value of what was followed tells whether the row came out right; paths are used alike and think apart."""
+    """Loss terms of the planner: value of the followed path (is the row right?), even use of the paths, unlike
+    thoughts.
+    """
     rows = float(check.right.shape[0])
     followed = (plan.weights.detach() * plan.values).sum(-1)
     value = functional.binary_cross_entropy_with_logits(
@@ -76,7 +78,7 @@ def loss_terms(
 ) -> dict[str, Tensor]:
     """Name -> weighted sum over rows, 0-dim, with graph. Parts that are left out have no term.
 
-    everybody: the rows of all processes, which one term (how evenly paths are used) is about.
+    all_ranks: gathers the rows of all processes, for the term on how evenly paths are used.
     """
     is_text = target_kind == TEXT
     halting = functional.binary_cross_entropy_with_logits(

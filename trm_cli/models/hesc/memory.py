@@ -1,4 +1,4 @@
-"""Episodic memory: solved states are kept and the nearest ones are read again.
+"""Episodic memory: store the states of solved rows and read the nearest ones.
 
 Storage is state, not parameters; only the query, the output map and the gate learn. Reading picks the top k first and
 touches only those rows afterwards: no tensor of batch times capacity times width exists.
@@ -42,7 +42,7 @@ class EpisodicMemory(nn.Module):
         return (self.priorities > 0).float().mean()
 
     def read(self, cue: Tensor) -> tuple[Tensor, Tensor]:
-        """Cue [B, D] -> (what is remembered [B, D], query float32 [B, key]). An empty memory says zero."""
+        """Cue [B, D] -> (what is remembered [B, D], query float32 [B, key]). An empty memory gives zero."""
         query = functional.normalize(self.query(cue).float(), dim=-1, eps=1e-6)
         with torch.no_grad():
             scores = (query @ self.keys.T).masked_fill(self.priorities <= 0, -torch.inf)

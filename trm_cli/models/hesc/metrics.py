@@ -1,4 +1,4 @@
-"""What a step says about itself beside its loss: sums over groups of rows, each group with the `count` of its rows."""
+"""Compute the metrics of a step: sums over groups of rows, each group with the `count` of its rows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""multimodal_hesc: the network, its control and its memory behind the interface that every family has.
+"""Define multimodal_hesc: the network, its halting control and its memory behind the `Network` interface.
 
-What changes over training comes in as the clock, chance as `draws`; nothing here counts steps. Replay, target network,
+Scheduled values come in as the clock, random numbers as `draws`; nothing here counts steps. Replay, target network,
 concepts and memory are buffers: the state dict continues the run exactly.
 """
 

@@ -1,4 +1,4 @@
-"""Predicting several tokens ahead (multi-token prediction), for text only, with the decoder's own table and head.
+"""Predict several tokens ahead (multi-token prediction), for text only, with the decoder's own table and head.
 
 Depth k joins the hidden state of depth k-1 at position i with the token k places later and predicts the one after it.
 All is causal: nothing at position i depends on a token later than the one it is given.

@@ -1,4 +1,4 @@
-"""The differentiable part, in one pass: codes -> pixels -> capsules -> recursion -> plan -> answer."""
+"""Run the differentiable components in one pass: codes -> pixels -> capsules -> recursion -> plan -> answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FORBIDDEN = -1.0e4
 
 @dataclass(frozen=True)
 class NetworkPass:
-    """Everything one pass says; float32 unless noted, trained with unless said to be detached.
+    """The outputs of one pass; float32 unless noted, with gradients unless marked as detached.
 
     z_H, z_L, slots (what the decoder reads) [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the
     answer is taken of; q_halt [B]; patches [B, P, pixels] as they are; cue [B, key]: the memory's query. In training

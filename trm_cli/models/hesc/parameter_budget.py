@@ -1,4 +1,4 @@
-"""What a network costs: parameters by component, arithmetic of one step, memory of one training step. Pure arithmetic.
+"""Count the parameters and floating-point operations of a network by component, from its configuration alone.
 
 Arithmetic counts multiplications and additions of the matrix products (2 per weight and token) and of attention; a pass
 with a gradient costs three times a pass without. It is what decides how many steps a machine can afford.

@@ -1,4 +1,4 @@
-"""Latent planning: several paths of continuous thoughts beside the working set (in the spirit of COCONUT).
+"""Plan in latent space: several paths of continuous thoughts beside the working set (in the spirit of COCONUT).
 
 Each path starts from the pooled state, thinks `depth` times by taking its last hidden state as its next input, and is
 scored by how likely the answer is right when that path is followed. Thoughts look at the working set and at earlier

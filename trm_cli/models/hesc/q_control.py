@@ -1,4 +1,4 @@
-"""Deciding when to halt and when to expand: Double DQN over pooled states, kept apart from the network's own gradient.
+"""Decide when to halt and when to expand: Double DQN over pooled states, without gradient to the network.
 
 Formulas: Mnih 2015 (replay, target network), van Hasselt 2016 (double targets). HALT is full information: its reward is
 known in every state that has labels, so every sampled state teaches it.

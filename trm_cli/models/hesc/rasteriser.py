@@ -1,6 +1,4 @@
-"""Codes to pixels on the training device, by table look-up: the dataset stores cells and characters, never pictures of
-them.
-"""
+"""Draw canvas codes as pixels on the training device, by table look-up: the dataset stores codes, not pixels."""
 
 from __future__ import annotations
 

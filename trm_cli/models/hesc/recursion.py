@@ -1,4 +1,4 @@
-"""TRM's recursion over the working set: L_cycles times z_L, then z_H; H_cycles times, the last one with a gradient."""
+"""Apply TRM's recursion to the working set: L_cycles times z_L, then z_H; H_cycles times, the last with a gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one vocabulary of targets: pad, end, ten colours, 256 bytes, then controls."""
+"""Define the vocabulary of targets: pad, end, ten colours, 256 bytes, then controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The working set: registers, capsules and children in fixed places, children behind a mask until EXPAND opens them.
+"""Lay out the working set: registers, capsules and children in fixed slots, children masked until EXPAND opens them.
 
 Its length never changes, so nothing is spliced or cut off and a compiled graph is never rebuilt.
 """

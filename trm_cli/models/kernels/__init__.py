@@ -1,4 +1,4 @@
-"""Functions of `models.layers`, computed faster or in less memory: the same results up to rounding.
+"""Compute functions of `models.layers` faster or in less memory, with the same results up to rounding.
 
 `choice` decides whether they are used; without them the formulas of `models.layers` compute everything. `products`
 multiplies float32 matrices by oneDNN, `cache` divides a batch into parts that fit into the processor's cache, and

@@ -1,4 +1,4 @@
-"""Heads that do not keep the product they come from, and attention written out where that is faster."""
+"""Split heads without keeping the projection, and write attention out where that beats the fused kernel."""
 
 from __future__ import annotations
 

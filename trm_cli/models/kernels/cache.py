@@ -1,4 +1,4 @@
-"""Computing a batch a few rows at a time, so that intermediate results stay in the processor's cache."""
+"""Compute a batch a few rows at a time, so that intermediate results stay in the processor's cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that decides whether a formula of `models.layers` is computed by its kernel.
+"""Decide whether a formula of `models.layers` is computed by its kernel.
 
 Kernels are used unless the environment variable TRM_KERNELS is `off`.
 """

@@ -1,4 +1,4 @@
-"""Products of activations and weights, each by the library that multiplies fastest.
+"""Multiply activations and weights, each product by the faster of MKL and oneDNN.
 
 `torch.mm` and `torch.bmm` leave float32 to MKL. On processors with AVX-512 oneDNN takes up to a tenth less time for the
 shapes of recursive networks. torch reaches it through the operator that its own compiler emits for linear layers; where

@@ -1,4 +1,4 @@
-"""The post-norm block of the recursive networks, and the owners of its weights."""
+"""The post-norm transformer block of the recursive networks, and the modules that own its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The carry: what goes from one supervision step to the next.
+"""The carry: the state that is passed from one supervision step to the next.
 
 A row of the batch keeps its puzzle for several steps. Each step refines the carried states; a row that halted gives its
 place to the incoming row of the next call.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Carry:
-    """What a run must keep between steps to go on exactly.
+    """The state between supervision steps, from which a run continues exactly.
 
     z: states [B, L, D] by name. steps: int32 [B], steps done on the present puzzle. halted: bool [B], True where the
     next call takes the incoming row. data: the batch fields that the rows are working on, [B, ...] each. extra: what a
@@ -51,7 +51,7 @@ class Carry:
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Carry:
-        """The same on another device, with states of another type: a run may go on in another precision."""
+        """A copy on another device, with states of another type: a run may continue in another precision."""
         moved = self._each(lambda value: value.to(device))
         return replace(moved, z={name: value.to(dtype) for name, value in moved.z.items()})
 
@@ -110,8 +110,8 @@ def empty_carry(batch: Mapping[str, Tensor], z: dict[str, Tensor]) -> Carry:
 def refresh(carry: Carry, batch: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> Carry:
     """Halted rows take the incoming row and the initial states (`initial`: [D] by name); the others stay as they are.
 
-    The incoming row of a slot that goes on is not used, as in the published training. Raises ValueError when the batch
-    has other fields, or another number of rows, than the carry.
+    The incoming row of a slot that continues is not used, as in the published training. Raises ValueError when the
+    batch has other fields, or another number of rows, than the carry.
     """
     if batch.keys() != carry.data.keys():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Adaptive computation time: after which step a row halts, with exploration while training."""
+"""Decide after which supervision step a row halts (adaptive computation time), with exploration in training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def exploration_floor(draws: Tensor, probability: float, halt_max_steps: int) -> Tensor:
-    """The step before which a row may not halt: 0, or with `probability` uniform on 2 .. halt_max_steps; int32 [B].
+    """Draw the step before which a row may not halt: 0, or with `probability` uniform on 2 .. halt_max_steps; int32
+    [B].
 
     draws: uniform numbers in [0, 1), [B, 2]; the first decides whether, the second how long. They are drawn anew each
     step, so exploration delays a halt and never goes beyond halt_max_steps.
@@ -24,7 +25,7 @@ def decide_halt(
     halt_max_steps: int,
     exploration_probability: float,
 ) -> Tensor:
-    """Which rows stop after this step, bool [B]. steps: int32 [B], this one included; wants_halt: bool [B].
+    """Return which rows halt after this step, bool [B]. steps: int32 [B], this one included; wants_halt: bool [B].
 
     draws None is an evaluation: every row goes to halt_max_steps.
     """

@@ -1,4 +1,4 @@
-"""Initial values of weights: the truncated normal law of the published networks."""
+"""Initialise weights by the truncated normal distribution of the published networks."""
 
 from __future__ import annotations
 

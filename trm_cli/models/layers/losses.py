@@ -1,4 +1,4 @@
-"""Losses and metrics of one supervision step, computed in float32 at least and summed over rows."""
+"""Compute losses and metrics of one supervision step, in float32 at least and summed over rows."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def step_losses(outputs: Outputs, labels: Tensor) -> tuple[Tensor, dict[str, Ten
 def step_metrics(outputs: Outputs, labels: Tensor, steps: Tensor, halted: Tensor) -> dict[str, Tensor]:
     """Float32 sums over the rows that halted now and have a valid label. steps int32 [B], halted bool [B].
 
-    count; accuracy: share of right tokens; exact_accuracy: whole rows; q_halt_accuracy: (q_halt >= 0) tells right from
-    wrong; steps: steps used. Divided by count they are means.
+    count; accuracy: share of right tokens; exact_accuracy: whole rows; q_halt_accuracy: (q_halt >= 0) agrees with right
+    or wrong; steps: steps used. Divided by count they are means.
     """
     share, right, has_label = correct_tokens(outputs.logits.argmax(-1), labels)
     counted = halted & has_label

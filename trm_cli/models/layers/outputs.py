@@ -1,4 +1,4 @@
-"""What one supervision step returns: answers and halting values, and with labels its loss and metrics."""
+"""Hold the outputs of one supervision step: answers and halting values, and with labels its loss and metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trm_cli.models.layers.carry import Carry
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one step says about its rows.
+    """The outputs of one step.
 
     logits [B, S, V] in the activation type; q_halt, q_continue float32 [B]; target_q_continue float32 [B], or None
     where the continue value is not trained or the step is an evaluation.

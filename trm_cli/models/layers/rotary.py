@@ -1,4 +1,4 @@
-"""Rotary position embedding: queries and keys are rotated by angles that grow with their positions."""
+"""Rotary position embedding (RoPE): rotate queries and keys by angles that grow with their positions."""
 
 from __future__ import annotations
 

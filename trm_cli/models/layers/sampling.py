@@ -1,4 +1,4 @@
-"""Choosing the next token from scores: the likeliest, or one drawn by a number that the caller brings."""
+"""Choose the next token from logits: the most likely one, or one sampled with a uniform number from the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stack of blocks that every recursive network here calls again and again."""
+"""The stack of blocks that a recursive network applies repeatedly."""
 
 from __future__ import annotations
 

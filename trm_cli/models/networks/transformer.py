@@ -1,4 +1,4 @@
-"""The baseline without inner recursion: one deep transformer inside the same supervision and halting."""
+"""Baseline without inner recursion: one deep transformer with the same deep supervision and halting."""
 
 from __future__ import annotations
 

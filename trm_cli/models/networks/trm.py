@@ -1,4 +1,4 @@
-"""Tiny Recursive Model (arXiv 2510.04871): one small stack, called again and again, deeply supervised."""
+"""Tiny Recursive Model (arXiv 2510.04871): one small stack, applied repeatedly under deep supervision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that all processes have the same data and the same weights, where a difference would go unnoticed."""
+"""Check that all processes have the same data and the same weights."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Explicit, after the whole backward, instead of the DistributedDataParallel wrapp
 are divided by the global batch, so gradients are summed and not averaged; a model is called in more than one way (a
 step without gradients looks ahead, an evaluation advances a carry), which the wrapper's hooks do not expect; and the
 parameters that a setting leaves without a gradient are known without searching the graph. The sums are the same bits
-in every process, so whatever is decided from them (clipping, an overflow, a skipped update) is decided alike.
+in every process, so whatever is decided from them (clipping, an overflow, a skipped update) is decided equally.
 """
 
 from __future__ import annotations

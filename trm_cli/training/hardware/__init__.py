@@ -1,1 +1,1 @@
-"""Where a run computes: device, precision, threads, free memory; the one place that sets process-wide torch state."""
+"""Choose where a run computes: device, precision, threads, free memory; sets process-wide torch state."""

@@ -1,4 +1,4 @@
-"""How much memory and disk this machine has, as numbers; nothing here raises, what cannot be found out is None."""
+"""Query memory and disk of this machine; nothing here raises, an unknown value is None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that sets state of torch for the whole process: threads, precision of float32, memory, seed."""
+"""Set the process-wide state of torch: threads, TF32, memory reuse, seed. No other module does."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def keep_freed_memory() -> None:
 
 
 def set_seed(seed: int) -> None:
-    """Start torch's random numbers anew, on every device."""
+    """Seed torch's random number generators on every device."""
     import torch
 
     torch.manual_seed(seed)

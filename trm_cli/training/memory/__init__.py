@@ -1,1 +1,1 @@
-"""How much memory training needs, estimated before it starts. May import training.run and training.hardware."""
+"""Estimate the memory that training needs, before it starts. May import training.run and training.hardware."""

@@ -1,4 +1,4 @@
-"""Whether a run fits into the memory that is free, and what to change where it does not."""
+"""Check whether a run fits into the free memory, and suggest a `micro_batch_size` where it does not."""
 
 from __future__ import annotations
 

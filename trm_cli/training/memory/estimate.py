@@ -1,4 +1,4 @@
-"""The memory that training needs, estimated from one update and one evaluation step on a few rows.
+"""Estimate the memory that training needs from one update and one evaluation step on a few rows.
 
 The estimate is rough, within about a third: it sees tensors, and not what kernels and allocators take beside them. What
 it misses, the first real update finds out (`check`).

@@ -1,4 +1,4 @@
-"""What a model is made of, what an update of it costs, and whether a machine has room for it; nothing is computed."""
+"""Report on a model: components, cost of one update, memory; measured on the meta device, without computing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BYTES_OF_TEXT = (258, 256)
 
 @dataclass(frozen=True)
 class Rows:
-    """What decides the sizes of a model beside its architecture; `source` says where they are from.
+    """Sizes that a model takes from its dataset; `source` names where they are from.
 
     test_rows: of the test split, 0 = there is none, None = no dataset is there to tell.
     """

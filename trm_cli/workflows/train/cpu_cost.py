@@ -1,4 +1,4 @@
-"""What a run would take on this machine's processor, told before it is paid for."""
+"""Estimate the minimum time of a run on this machine's CPU, before it starts."""
 
 from __future__ import annotations
 

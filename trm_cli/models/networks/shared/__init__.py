@@ -1,1 +1,1 @@
-"""What token networks share. `token_config` loads no torch; `token_network` does."""
+"""Shared code of token networks. `token_config` imports no torch; `token_network` does."""

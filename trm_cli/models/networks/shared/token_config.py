@@ -1,4 +1,4 @@
-"""The keys that every token network has, and what a family adds: stacks, states and a recursion over them."""
+"""Declare the keys that every token network has, and the interface of a family: stacks, states, recursion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one network of all token families: embeddings, heads, halting, losses around the recursion of a family.
+"""Define the network of all token families: embeddings, heads, halting and losses around a family's recursion.
 
 State dict, names that never change: `embed_tokens` [V, D], `lm_head` [V, D], `q_head.weight` [2, D], `q_head.bias` [2],
 `embed_positions` [L, D] (learned positions only), `puzzle_embedding.weight` [N, E] (with puzzle tokens only), one
@@ -268,7 +268,7 @@ class TokenNetwork(Network):
 
 
 def _bootstrap(ahead: Outputs, last: Tensor) -> Tensor:
-    """Value of going on, [B]: the better of both choices one step ahead; after the last step only halting is left."""
+    """Value of continuing, [B]: the better of both choices one step ahead; after the last step only halting is left."""
     best = torch.where(last, ahead.q_halt, torch.maximum(ahead.q_halt, ahead.q_continue))
     return torch.sigmoid(best)
 
