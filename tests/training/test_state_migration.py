@@ -72,20 +72,32 @@ def test_what_is_migrated_is_not_changed() -> None:
 
 def test_the_rows_of_the_table_move_by_name_to_other_data(tmp_path: Path) -> None:
     words = ("arch.num_heads=2", "arch.puzzle_emb_ndim=8", "arch.L_cycles=1", "arch.H_cycles=1")
-    old, new = (write_boards(tmp_path / name, identifiers=4, train=count) for name, count in (("old", 40), ("new", 48)))
+    old, new = (write_boards(tmp_path / name, identifiers=count) for name, count in (("old", 4), ("new", 5)))
     (old / "identifiers.json").write_text('["<blank>", "a", "b", "c"]')
-    (new / "identifiers.json").write_text('["<blank>", "c", "new", "a"]')
+    (new / "identifiers.json").write_text('["<blank>", "b", "c", "new", "a"]')
     before = train(old, tmp_path / "before", *words, arch="trm_sudoku_att", stop_at_step=12)
     file = (tmp_path / "before/latest.pt").resolve()
     run, recorder = prepare(new, tmp_path / "after", *words, f"load_checkpoint={file}", arch="trm_sudoku_att")
     table, rows = (one.state.model.state_dict()["puzzle_embedding.weight"] for one in (before, run))
     assert not torch.equal(table[1], table[3])
-    assert torch.equal(rows, torch.stack([table[0], table[3], table.mean(0), table[1]]))
+    assert torch.equal(rows, torch.stack([table[0], table[2], table[3], table.mean(0), table[1]]))
     assert run.state.step == 0
     assert before.state.ema is not None
     assert run.state.ema is not None
     assert differing(before.state.ema.state_dict(), run.state.ema.state_dict()) == []
-    assert "3 of 4 rows matched by name" in recorder.notes[1]
+    assert "4 of 5 rows matched by name" in recorder.notes[1]
+
+
+def test_rows_of_other_puzzles_are_not_kept_where_the_table_has_the_same_size(tmp_path: Path) -> None:
+    words = ("arch.num_heads=2", "arch.puzzle_emb_ndim=8", "arch.L_cycles=1", "arch.H_cycles=1")
+    old, new = (write_boards(tmp_path / name, identifiers=4, train=count) for name, count in (("old", 40), ("new", 48)))
+    before = train(old, tmp_path / "before", *words, arch="trm_sudoku_att", stop_at_step=6)
+    file = (tmp_path / "before/latest.pt").resolve()
+    run, recorder = prepare(new, tmp_path / "after", *words, f"load_checkpoint={file}", arch="trm_sudoku_att")
+    table, rows = (one.state.model.state_dict()["puzzle_embedding.weight"] for one in (before, run))
+    assert not torch.equal(table[1], table[2])
+    assert torch.equal(rows, table.mean(0).expand(4, -1)), "nothing says which puzzle a row stands for"
+    assert "0 of 4 rows matched by name" in recorder.notes[1]
 
 
 def test_on_the_same_data_a_file_is_continued_exactly(tmp_path: Path, dataset: Path) -> None:

@@ -12,6 +12,8 @@ from tests.support.runs import TINY_RUN, differing, prepare, records, train
 from trm_cli.app import create_app
 from trm_cli.data.files.durable import held_directory
 from trm_cli.errors import CheckpointError
+from trm_cli.evaluation.scores.accuracy import Accuracy
+from trm_cli.training import loop
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint, shard_folder
 from trm_cli.training.checkpoint.retention import decide
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -41,6 +43,31 @@ def test_every_kth_epoch_is_kept_for_good(tmp_path: Path, dataset: Path) -> None
     plain = prepare(dataset, tmp_path / "plain", "checkpoint_interval=3")[0].plan
     assert "milestones" not in plain.to_json()
     assert plain.fingerprint() != run.plan.fingerprint()
+
+
+def scored(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
+    """The evaluations of the next run come out like this, one after the other."""
+    results = iter([Accuracy(16, one, one, one, steps=3) for one in scores])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(results))
+
+
+def test_the_best_checkpoint_stays_where_one_is_kept(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(monkeypatch, 0.9, 0.5, 0.4)  # after steps 10, 20 and 30; there is a checkpoint every 5
+    run = train(dataset, tmp_path / "run", "keep_checkpoints=1")
+    store = CheckpointStore(tmp_path / "run")
+    assert store.steps() == [10, 30]
+    assert store.best_step() == run.state.best_step == 10
+    assert load_checkpoint(tmp_path / "run/best.pt")[0]["step"] == 10
+
+
+def test_of_equal_checkpoints_the_first_one_is_the_best(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(monkeypatch, 0.2, 0.7, 0.7)
+    run = train(dataset, tmp_path / "run")
+    assert run.state.best_step == CheckpointStore(tmp_path / "run").best_step() == 20
 
 
 def test_prune_keeps_the_newest_whole_the_best_the_latest_and_the_milestones(tmp_path: Path, dataset: Path) -> None:

@@ -10,7 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,6 +154,30 @@ def test_lines_that_the_disk_does_not_take_come_later_and_in_order(tmp_path: Pat
     lines.write({"kind": "train", "step": 9})
     lines.close()
     assert [record["step"] for record in records(tmp_path, "train")] == list(range(1, 10))
+
+
+def test_no_checkpoint_is_newer_than_the_metrics_that_belong_to_it(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After a power loss a resumed run would lack lines that nothing writes again.
+    events: list[str] = []
+
+    def noted(owner: type, method: str, event: str) -> None:
+        original = getattr(owner, method)
+
+        def act(self: Any, *arguments: Any, **options: Any) -> Any:
+            if not isinstance(self, JsonLines) or self.path.name == "metrics.jsonl":
+                events.append(event)
+            return original(self, *arguments, **options)
+
+        monkeypatch.setattr(owner, method, act)
+
+    noted(JsonLines, "write", "written")
+    noted(JsonLines, "sync", "synced")
+    noted(CheckpointStore, "_commit", "committed")
+    train(dataset, tmp_path / "run", stop_at_step=10)
+    assert events.count("committed") == 2
+    assert all(before == "synced" for before, event in pairwise(events) if event == "committed"), events
 
 
 def test_sigusr1_saves_and_the_run_goes_on(tmp_path: Path, dataset: Path) -> None:

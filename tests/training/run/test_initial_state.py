@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,19 @@ def test_settings_that_make_another_run_take_the_weights_alone_and_say_so(
     with StopRequest() as stop:
         run.train(recorder, stop, stop_at_step=2)
     assert run.state.step == 2
+
+
+def test_changed_settings_of_the_optimizer_count_from_the_next_update(tmp_path: Path) -> None:
+    data = write_boards(tmp_path / "data")
+    train(data, tmp_path / "run", stop_at_step=6)
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    same, changed = (
+        train(data, tmp_path / name, *words, stop_at_step=7)
+        for name, words in (("run", ()), ("other", ("weight_decay=5.0", "beta1=0.5", "beta2=0.9")))
+    )
+    (group,) = changed.state.trunk_optimizer.param_groups
+    assert (group["weight_decay"], tuple(group["betas"])) == (5.0, (0.5, 0.9))
+    assert changed.state.step == same.state.step == 7
+    for name, value in same.state.model.state_dict().items():
+        if value.abs().max() > 0 and name in dict(same.state.model.named_parameters()):
+            assert not torch.equal(value, changed.state.model.state_dict()[name]), name
