@@ -1,4 +1,4 @@
-"""A file in `trm_cli/commands` that offers `register` is a command: nothing else names it."""
+"""A file in `trm_cli/commands` with a function of its own name is a command: nothing else names it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from trm_cli import commands
 from trm_cli.app import create_app
 
 NEW = """
-import typer
-
-
-def register(app: typer.Typer) -> None:
-    app.command("say-hello")(lambda: print("hello"))
+def say_hello() -> None:
+    print("hello")
 """
 
 

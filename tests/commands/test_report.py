@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runs import records
-from trm_cli.commands.report import report_run
+from trm_cli.commands.report import report
 from trm_cli.console.views.evaluation import percent
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.workflows.evaluate import run_evaluation, stored_evaluation
@@ -54,7 +54,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 def test_a_page_that_needs_nothing_beside_itself(run: Path) -> None:
     document, _ = run_evaluation(EvaluationRequest(run=str(run), device="cpu"))
-    report_run(str(run))
+    report(str(run))
     text = (run / "report.html").read_text()
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
@@ -72,12 +72,12 @@ def test_a_page_that_needs_nothing_beside_itself(run: Path) -> None:
     ):
         assert part in page.words
     assert text.count("<svg") == 4
-    report_run(str(run))
+    report(str(run))
     assert (run / "report.html").read_text() == text  # the same run is the same page
 
 
 def test_a_picture(run: Path, tmp_path: Path) -> None:
-    report_run(str(run), tmp_path / "page.png", evaluate=10)
+    report(str(run), tmp_path / "page.png", evaluate=10)
     assert (tmp_path / "page.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     stored = stored_evaluation(run)
     assert stored is not None and stored["count"] == 10
@@ -93,7 +93,7 @@ def test_without_an_evaluation_it_says_what_training_reported_and_loads_no_torch
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert percent(records(run, "eval")[-1]["exact_accuracy"]) in done.stdout
-    report_run(str(run))
+    report(str(run))
     assert "exact by clues" not in (run / "report.html").read_text()
 
 
@@ -107,7 +107,7 @@ def test_the_published_protocol_is_preferred(run: Path) -> None:
 
 def test_mistakes(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must end in \.html or \.png"):
-        report_run(str(run), tmp_path / "page.pdf")
+        report(str(run), tmp_path / "page.pdf")
     (run / "plan.json").write_text(json.dumps({"quantities": []}))
     with pytest.raises(CheckpointError, match=r"plan\.json is missing or damaged"):
         collect(run)

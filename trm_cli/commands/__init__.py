@@ -1,8 +1,8 @@
 """One file per subcommand, named as the command: options in, one call of a workflow, one view out.
 
-A module that offers `register(app)` is a command; the others here are what several of them share. A module is imported
-when its command is called or listed, so that no command waits for the others. May import everything; nothing but
-`trm_cli.app` imports it.
+A module with a function (or a Typer group) of its own name is a command; the others are what several commands share. A
+module is imported when its command is called or listed, so that no command waits for the others. May import everything;
+nothing but `trm_cli.app` imports it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ORDER = (
 
 
 def register_commands(app: typer.Typer, called: str | None) -> None:
-    """Add the command that is called; all of them where that is not one (help, completion, a slip to be named)."""
+    """Add the command that is called; all of them where it is unknown (help, completion, a typing error)."""
     found = {module.name for module in iter_modules(__path__)}
     if called is not None and called.replace("-", "_") in found and _register(called.replace("-", "_"), app):
         return
@@ -42,8 +42,10 @@ def register_commands(app: typer.Typer, called: str | None) -> None:
 
 
 def _register(name: str, app: typer.Typer) -> bool:
-    """Add the command of a module of this package; returns whether it is one."""
-    module = import_module(f"{__name__}.{name}")
-    if is_command := hasattr(module, "register"):
-        module.register(app)
-    return is_command
+    """Add the function or group of the same name as its module; returns whether the module has one."""
+    command = getattr(import_module(f"{__name__}.{name}"), name, None)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name.replace("_", "-"))
+    elif command is not None:
+        app.command(name.replace("_", "-"))(command)
+    return command is not None

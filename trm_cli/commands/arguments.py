@@ -27,6 +27,10 @@ Processes = Annotated[
 ]
 TrainedRun = Annotated[str, typer.Argument(help="A run directory, its name in checkpoints/, or a checkpoint file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")]
+StopAtStep = Annotated[
+    int | None, typer.Option(min=1, help="Stop after this step; the schedule stays as it is.", metavar="STEP")
+]
 Wandb = Annotated[str | None, typer.Option(help="auto, online, offline or disabled: wandb=MODE.", metavar="MODE")]
 
 

@@ -9,12 +9,7 @@ import typer
 from trm_cli.commands.arguments import Json, Words
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("build-dataset")(build)
-
-
-def build(
+def build_dataset(
     words: Words = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Remove what was built before and start again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command line and build nothing.")] = False,
@@ -22,7 +17,7 @@ def build(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; the result is the same.", metavar="N")] = None,
     shard: Annotated[str | None, typer.Option(help="Build part I of N, counted from 0.", metavar="I/N")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join the parts of all shards.")] = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Build the dataset of a model, or continue a build that was interrupted.
 
@@ -32,23 +27,19 @@ def build(
     from trm_cli.console.output import print_json
     from trm_cli.console.views.build import BuildScreen, show_build_plan
     from trm_cli.data.building.builder_plan import plan_build
-    from trm_cli.workflows.build import BuildRequest, build_dataset, builder_of, command_of
+    from trm_cli.workflows import build
 
-    entry = builder_of(compose_words(words))
+    entry = build.builder_of(compose_words(words))
     if plan:
-        document = plan_build(command_of(entry, BuildRequest()))
-        if json:
-            print_json({"schema_version": 1, "model": entry.name, "plan": document})
+        document = plan_build(build.command_of(entry, build.BuildRequest()))
+        if as_json:
+            print_json({"model": entry.name, "plan": document})
         else:
             show_build_plan(entry.name, document)
         return
-    request = BuildRequest(rebuild=rebuild, dry_run=dry_run, workers=workers, shard=shard, merge=merge)
-    command = build_dataset(entry, request, BuildScreen())
-    if json:
-        print_json({
-            "schema_version": 1,
-            "model": entry.name,
-            "output_dir": str(entry.dataset_args["output_dir"]),
-            "command": command,
-            "state": "not built" if dry_run else f"shard {shard}" if shard else "complete",
-        })  # fmt: skip
+    request = build.BuildRequest(rebuild=rebuild, dry_run=dry_run, workers=workers, shard=shard, merge=merge)
+    command = build.build_dataset(entry, request, BuildScreen())
+    if as_json:
+        state = "not built" if dry_run else f"shard {shard}" if shard else "complete"
+        output_dir = str(entry.dataset_args["output_dir"])
+        print_json({"model": entry.name, "output_dir": output_dir, "command": command, "state": state})

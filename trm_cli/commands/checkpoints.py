@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,27 +13,21 @@ from trm_cli.commands.arguments import Json
 
 
 class Form(StrEnum):
-    """What `export` writes."""
+    """The file formats of `export`."""
 
     safetensors = "safetensors"
     original = "original"
 
 
 Run = Annotated[str | None, typer.Argument(help="A run directory; default: the one changed last.", show_default=False)]
+RunOrFile = Annotated[
+    str | None, typer.Argument(help="A run directory or a checkpoint file; default: the run changed last.")
+]
+
+checkpoints = typer.Typer(no_args_is_help=True, help="List, verify, prune, convert, import and export checkpoints.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group of commands."""
-    group = typer.Typer(no_args_is_help=True, help="List, verify, prune, convert, import and export checkpoints.")
-    group.command("list")(list_checkpoints)
-    group.command("verify")(verify)
-    group.command("import")(import_file)
-    group.command("export")(export_run)
-    group.command("prune")(prune)
-    group.command("consolidate")(consolidate)
-    app.add_typer(group, name="checkpoints")
-
-
+@checkpoints.command("list")
 def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
     """List the checkpoints of a run.
 
@@ -41,6 +36,7 @@ def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
     _show(run, as_json, verified=False)
 
 
+@checkpoints.command("verify")
 def verify(run: Run = None, as_json: Json = False) -> None:
     """Check every byte of every checkpoint of a run; exit 4 when one is damaged.
 
@@ -50,63 +46,7 @@ def verify(run: Run = None, as_json: Json = False) -> None:
         raise typer.Exit(4)
 
 
-def prune(
-    run: Run = None,
-    keep: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many of the newest stay (default: keep_checkpoints of the run).", metavar="N"),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be deleted.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Delete old checkpoints: never the newest valid one, those of latest.pt and best.pt, or those of keep_every.
-
-    [dim]Example: trm checkpoints prune checkpoints/sudoku-6x6 --keep 1 --dry-run[/dim]
-    """
-    from trm_cli.console.output import note, print_json, stdout
-    from trm_cli.console.views.checkpoints import prune_table
-    from trm_cli.workflows import checkpoints
-
-    done = checkpoints.prune(run, note, keep=keep, dry_run=dry_run)
-    if as_json:
-        document = {
-            "schema_version": 1,
-            "run": str(done.directory),
-            "dry_run": dry_run,
-            "freed_bytes": done.freed_bytes,
-        }
-        print_json({**document, "checkpoints": [decision.to_json() for decision in done.decisions]})
-    else:
-        stdout().print(prune_table(done.directory, done.decisions, dry_run=dry_run))
-
-
-def consolidate(
-    run: Annotated[
-        str | None, typer.Argument(help="A run directory or a checkpoint file; default: the run changed last.")
-    ] = None,
-    step: Annotated[
-        int | None, typer.Option(min=1, help="Which checkpoint (default: the newest).", metavar="STEP")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write it there and leave the run as it is.", metavar="FILE", show_default=False)
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Convert a sharded checkpoint to a single file; without --out in its place.
-
-    [dim]Example: trm checkpoints consolidate checkpoints/sudoku-extreme --out single.pt[/dim]
-    """
-    from trm_cli.console.output import note, print_json, stdout
-    from trm_cli.console.views.checkpoints import consolidated_view
-    from trm_cli.workflows import checkpoints
-
-    done = checkpoints.consolidate(run, note, step=step, out=out)
-    if as_json:
-        print_json({"schema_version": 1, **done.to_json()})
-    else:
-        stdout().print(consolidated_view(done))
-
-
+@checkpoints.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="A state dict: of torch.save, or .safetensors.", show_default=False)],
     arch: Annotated[str | None, typer.Option(help="The architecture that it is for.", metavar="NAME")] = None,
@@ -127,11 +67,11 @@ def import_file(
 
     [dim]Example: trm checkpoints import step_65100 --arch trm_sudoku --dataset datasets/sudoku-extreme[/dim]
     """
-    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.output import note, print_result
     from trm_cli.console.views.checkpoints import imported_view
-    from trm_cli.workflows import checkpoints
+    from trm_cli.workflows import checkpoints as workflow
 
-    done = checkpoints.import_file(
+    done = workflow.import_file(
         file,
         note,
         run=out,
@@ -141,16 +81,12 @@ def import_file(
         identifiers=identifiers,
         new_table=new_puzzle_table,
     )
-    if as_json:
-        print_json({"schema_version": 1, **done.to_json()})
-    else:
-        stdout().print(imported_view(done))
+    print_result(asdict(done), imported_view(done), as_json=as_json)
 
 
+@checkpoints.command("export")
 def export_run(
-    run: Annotated[
-        str | None, typer.Argument(help="A run directory or a checkpoint file; default: the run changed last.")
-    ] = None,
+    run: RunOrFile = None,
     form: Annotated[Form, typer.Option("--format", help="safetensors, or the original code's layout.")] = (
         Form.safetensors
     ),
@@ -171,30 +107,75 @@ def export_run(
 
     [dim]Example: trm checkpoints export checkpoints/sudoku-4x4 --out sudoku.safetensors[/dim]
     """
-    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.output import note, print_result
     from trm_cli.console.views.checkpoints import exported_view
     from trm_cli.errors import UsageError
-    from trm_cli.workflows import checkpoints
+    from trm_cli.workflows import checkpoints as workflow
 
     if out is None:
-        raise UsageError("no file is named to write to", hint="--out FILE")
-    done = checkpoints.export_run(run, out, form.value, note, averaged=ema, compiled=compiled, identifiers=identifiers)
-    if as_json:
-        print_json({"schema_version": 1, **done.to_json()})
-    else:
-        stdout().print(exported_view(done))
+        raise UsageError("no output file is given", hint="--out FILE")
+    done = workflow.export_run(run, out, form.value, note, averaged=ema, compiled=compiled, identifiers=identifiers)
+    print_result(asdict(done), exported_view(done), as_json=as_json)
+
+
+@checkpoints.command("prune")
+def prune(
+    run: Run = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the newest stay (default: keep_checkpoints of the run).", metavar="N"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be deleted.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete old checkpoints: never the newest valid one, those of latest.pt and best.pt, or those of keep_every.
+
+    [dim]Example: trm checkpoints prune checkpoints/sudoku-6x6 --keep 1 --dry-run[/dim]
+    """
+    from trm_cli.console.output import note, print_result
+    from trm_cli.console.views.checkpoints import prune_table
+    from trm_cli.workflows import checkpoints as workflow
+
+    done = workflow.prune(run, note, keep=keep, dry_run=dry_run)
+    document = {
+        "run": str(done.directory),
+        "dry_run": dry_run,
+        "freed_bytes": done.freed_bytes,
+        "checkpoints": [asdict(decision) for decision in done.decisions],
+    }
+    print_result(document, prune_table(done.directory, done.decisions, dry_run=dry_run), as_json=as_json)
+
+
+@checkpoints.command("consolidate")
+def consolidate(
+    run: RunOrFile = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Which checkpoint (default: the newest).", metavar="STEP")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write it there and leave the run as it is.", metavar="FILE", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Convert a sharded checkpoint to a single file; without --out in its place.
+
+    [dim]Example: trm checkpoints consolidate checkpoints/sudoku-extreme --out single.pt[/dim]
+    """
+    from trm_cli.console.output import note, print_result
+    from trm_cli.console.views.checkpoints import consolidated_view
+    from trm_cli.workflows import checkpoints as workflow
+
+    done = workflow.consolidate(run, note, step=step, out=out)
+    print_result(asdict(done), consolidated_view(done), as_json=as_json)
 
 
 def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:
-    """Print the table or the document; returns whether all are valid."""
-    from trm_cli.console.output import print_json, stdout
+    """Print the checkpoints of a run; returns whether all are valid."""
+    from trm_cli.console.output import print_result
     from trm_cli.console.views.checkpoints import checkpoint_table
     from trm_cli.workflows.checkpoints import list_checkpoints
 
     found = list_checkpoints(run, verified=verified)
-    if as_json:
-        entries = [entry.to_json() for entry in found.entries]
-        print_json({"schema_version": 1, "run": str(found.directory), "checkpoints": entries})
-    else:
-        stdout().print(checkpoint_table(found.directory, found.entries))
+    document = {"run": str(found.directory), "checkpoints": [asdict(entry) for entry in found.entries]}
+    print_result(document, checkpoint_table(found.directory, found.entries), as_json=as_json)
     return found.valid

@@ -18,62 +18,51 @@ Names = Annotated[
 configs = typer.Typer(no_args_is_help=True, help="The models that can be trained, and their resolved configurations.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group."""
-    app.add_typer(configs, name="configs")
-
-
 @configs.command("list")
-def list_configs(json: Json = False) -> None:
+def list_configs(as_json: Json = False) -> None:
     """List the models and architectures that can be named.
 
     [dim]Example: trm configs list[/dim]
     """
     from trm_cli.config.catalogue import architectures, models
-    from trm_cli.console.output import print_json, stdout
+    from trm_cli.console.output import print_result
     from trm_cli.console.views.configs import catalogue_document, catalogue_tables
 
-    if json:
-        print_json(catalogue_document(models(), architectures()))
-    else:
-        stdout().print(catalogue_tables(models(), architectures()))
+    known = models(), architectures()
+    print_result(catalogue_document(*known), catalogue_tables(*known), as_json=as_json)
 
 
 @configs.command("show")
-def show(words: Words = None, arch: Architecture = None, json: Json = False) -> None:
+def show(words: Words = None, arch: Architecture = None, as_json: Json = False) -> None:
     """Print the resolved configuration of a model, with the source of each value.
 
     [dim]Example: trm configs show sudoku-4x4 epochs=10 arch.hidden_size=128[/dim]
     """
     from trm_cli.commands.arguments import compose_words
-    from trm_cli.console.output import print_json, stdout
+    from trm_cli.console.output import print_result
     from trm_cli.console.views.configs import config_document, config_screen
 
     resolved = compose_words(words, arch=arch)
-    if json:
-        print_json(config_document(resolved))
-    else:
-        stdout().print(config_screen(resolved))
+    print_result(config_document(resolved), config_screen(resolved), as_json=as_json)
 
 
 @configs.command("validate")
-def validate(names: Names = None, json: Json = False) -> None:
+def validate(names: Names = None, as_json: Json = False) -> None:
     """Check models, architectures or files, and name every problem.
 
     [dim]Example: trm configs validate my_model.yaml[/dim]
     """
     from trm_cli.config.catalogue import check_all
     from trm_cli.console.output import print_json, stdout
+    from trm_cli.console.tables import counted
     from trm_cli.errors import ConfigError
 
     checked, problems = check_all(names or [])
-    if json:
-        print_json({"schema_version": 1, "checked": checked, "problems": [vars(problem) for problem in problems]})
+    if as_json:
+        print_json({"checked": checked, "problems": [vars(problem) for problem in problems]})
         raise typer.Exit(ConfigError.exit_code if problems else 0)
     if problems:
         raise ConfigError(problems)
-    from trm_cli.console.tables import counted
-
     stdout().print(f"{counted(len(checked), 'configuration')} checked, no problem: {', '.join(checked)}")
 
 
@@ -83,22 +72,18 @@ def keys(
         str | None, typer.Argument(metavar="[WORD]", help="Only the keys whose name or meaning has this word.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a page of documentation.")] = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Print every configuration key with its default, what it expects, and what a change means on resume.
 
     [dim]Example: trm configs keys checkpoint[/dim]
     """
     from trm_cli.config.reference import every_key
-    from trm_cli.console.output import print_json, stdout
-
-    found = [one for one in every_key() if word is None or word in one.key or word in one.meaning]
-    if json:
-        print_json({"schema_version": 1, "keys": [vars(one) for one in found]})
-        return
+    from trm_cli.console.output import print_result
     from trm_cli.console.views.configs import key_page, key_table
 
-    if markdown:
+    found = [one for one in every_key() if word is None or word in one.key or word in one.meaning]
+    if markdown and not as_json:
         typer.echo(key_page(found), nl=False)
-        return
-    stdout().print(key_table(found))
+    else:
+        print_result({"keys": [vars(one) for one in found]}, key_table(found), as_json=as_json)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from trm_cli.commands.arguments import Device, Json
-
-if TYPE_CHECKING:
-    from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
 Target = Annotated[
     str | None,
@@ -42,12 +39,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder of results; default: RUN/
 Again = Annotated[bool, typer.Option("--again", help="Repeat an evaluation that has a result.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("evaluate")(evaluate_run)
-
-
-def evaluate_run(
+def evaluate(
     run: Target = None,
     steps: Steps = None,
     early_halt: EarlyHalt = False,
@@ -65,7 +57,7 @@ def evaluate_run(
     predictions: Predictions = None,
     out: Out = None,
     again: Again = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Score a trained model: accuracy with intervals, difficulty, calibration, steps, ARC votes.
 
@@ -73,6 +65,11 @@ def evaluate_run(
 
     [dim]Example: trm evaluate checkpoints/sudoku-4x4 --restarts 8[/dim]
     """
+    from trm_cli.console.output import note, print_result
+    from trm_cli.console.progress import EvaluationScreen
+    from trm_cli.console.views.evaluation import evaluation_screen
+    from trm_cli.errors import ExitCode
+    from trm_cli.workflows.evaluate import run_evaluation
     from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
     wanted = EvaluationRequest(
@@ -80,32 +77,13 @@ def evaluate_run(
         data=tuple(data or ()), split=split, limit=limit, votes=votes, batch_size=batch_size, device=device,
         precision=precision, predictions=predictions, out=out, again=again,
     )  # fmt: skip
-    document, written = _carried_out(wanted)
-    _show(document, written, json)
-
-
-def _carried_out(wanted: EvaluationRequest) -> tuple[dict[str, Any], list[Path]]:
-    """The result and the files that were written; Ctrl-C ends the command."""
-    from trm_cli.console.output import note
-    from trm_cli.console.progress import EvaluationScreen
-    from trm_cli.errors import ExitCode
-    from trm_cli.workflows.evaluate import run_evaluation
-
     try:
-        return run_evaluation(wanted, EvaluationScreen())
+        document, written = run_evaluation(wanted, EvaluationScreen())
     except KeyboardInterrupt:
         note("stopped; partial results are kept, and the same command continues from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-
-
-def _show(document: dict[str, Any], written: list[Path], json: bool) -> None:
-    from trm_cli.console.output import note, print_json, stdout
-    from trm_cli.console.views.evaluation import show_evaluation
-
-    if json:
-        # The step-by-step solutions are in the file, for `trm report`: here they would drown the rest.
-        print_json({name: value for name, value in document.items() if name != "samples"})
-    else:
-        show_evaluation(stdout(), document)
+    # The step-by-step solutions are in the file, for `trm report`; they are too long for the terminal.
+    shown = {name: value for name, value in document.items() if name != "samples"}
+    print_result(shown, evaluation_screen(document), as_json=as_json)
     for path in written:
         note(f"wrote {path}")

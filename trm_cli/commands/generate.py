@@ -20,11 +20,6 @@ Steps = Annotated[
 Tokenizer = Annotated[Path | None, typer.Option(help="The tokenizer of a run on tokens.", metavar="FILE.json")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("generate")(generate)
-
-
 def generate(
     run: TrainedRun,
     prompt: Prompt = "",

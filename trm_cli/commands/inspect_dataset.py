@@ -10,18 +10,13 @@ import typer
 from trm_cli.commands.arguments import Json
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("inspect-dataset")(inspect_dataset)
-
-
 def inspect_dataset(
     directory: Annotated[str, typer.Argument(metavar="DIR|MODEL", help="A dataset, or the model that it belongs to.")],
     show: Annotated[int, typer.Option(min=0, help="Draw this many samples.", metavar="N")] = 0,
     split: Annotated[str, typer.Option(help="Draw from this split.", metavar="train|test")] = "train",
     out: Annotated[Path | None, typer.Option(help="Draw the samples into this picture.", metavar="FILE.png")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare checksums.")] = False,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Show what a dataset holds: counts, splits, sources, licences, lengths, samples.
 
@@ -35,12 +30,12 @@ def inspect_dataset(
     if split not in ("train", "test"):
         raise UsageError(f"--split is {split!r}; expected train or test")
     found = dataset.inspect_dataset(directory, verify=verify)
-    if json:
+    if as_json:
         print_json(dataset_document(found))
     else:
         show_report(stdout(), found)
     if show or out is not None:
-        _draw(found.directory, split, show or 8, out, terminal=bool(show) and not json)
+        _draw(found.directory, split, show or 8, out, terminal=bool(show) and not as_json)
     if found.damaged:
         raise DatasetError(
             f"{found.directory}: {len(found.damaged)} files are missing or not as they were written: "

@@ -9,11 +9,6 @@ import typer
 from trm_cli.commands.arguments import Json
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("inspect-model")(inspect_model)
-
-
 def inspect_model(
     words: Annotated[
         list[str] | None,
@@ -30,20 +25,17 @@ def inspect_model(
         str | None, typer.Option(help="float32, bfloat16 or float16; default: as training chooses it here.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Take the sizes of rows from this dataset.", metavar="DIR")] = None,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Show a network by component: parameters, arithmetic, memory; and whether it fits a 15 GB card and this machine.
 
     [dim]Example: trm inspect-model multimodal_hesc --batch-size 32 --precision float16[/dim]
     """
     from trm_cli.commands.arguments import split_words
-    from trm_cli.console.output import note, print_json, stdout
+    from trm_cli.console.output import note, print_result
     from trm_cli.console.views.model import model_document, model_screen
     from trm_cli.workflows.inspect import model
 
     named, overrides = split_words(words)
     found = model.inspect_model(named, overrides, batch_size=batch_size, precision=precision, data=data, notify=note)
-    if json:
-        print_json(model_document(found))
-    else:
-        stdout().print(model_screen(found))
+    print_result(model_document(found), model_screen(found), as_json=as_json)

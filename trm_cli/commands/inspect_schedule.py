@@ -7,13 +7,9 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands.arguments import Architecture, Json
+
 _KINDS = (".png", ".svg", ".csv", ".json")
-_EPILOG = "Example:  trm inspect-schedule sudoku-extreme epochs=100 --samples-per-epoch 1000 --plot --at 0,50%,100%"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("inspect-schedule", epilog=_EPILOG)(inspect_schedule)
 
 
 def inspect_schedule(
@@ -39,14 +35,14 @@ def inspect_schedule(
     samples_per_epoch: Annotated[
         str | None, typer.Option("--samples-per-epoch", metavar="N", help="Plan for so many samples; needs no dataset.")
     ] = None,
-    arch: Annotated[
-        str | None, typer.Option("--arch", metavar="NAME", help="The same as the override arch=NAME.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else, on stdout.")] = False,
+    arch: Architecture = None,
+    as_json: Json = False,
 ) -> None:
     """Show the plan of a run: steps, boundaries, evaluations, checkpoints, warnings.
 
     Before a dataset is built its builder says the counts; a run directory shows the plan it was started with.
+
+    [dim]Example: trm inspect-schedule sudoku-extreme epochs=100 --samples-per-epoch 1000 --plot --at 0,50%,100%[/dim]
     """
     from trm_cli.commands.arguments import split_words, with_options
     from trm_cli.console.output import print_json, stdout, write_file

@@ -7,11 +7,6 @@ import typer
 from trm_cli.training.signals import starting
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("quickstart")(quickstart)
-
-
 @starting()
 def quickstart() -> None:
     """Train the model that suits this machine, then show it solving a puzzle that it has never seen.

@@ -8,12 +8,7 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("report")(report_run)
-
-
-def report_run(
+def report(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="A run or its name in checkpoints/; default: the latest.")
     ] = None,
@@ -43,8 +38,8 @@ def report_run(
         raise UsageError(f"--out {out}: the name must end in .html or .png")
     directory = find_run(run)
     path = out or directory / "report.html"
-    report = report_of(collect(directory, evaluate, EvaluationScreen()))
-    content = picture(report) if path.suffix == ".png" else page(report)
-    if report.evaluation is None:
+    summary = report_of(collect(directory, evaluate, EvaluationScreen()))
+    content = picture(summary) if path.suffix == ".png" else page(summary)
+    if summary.evaluation is None:
         note(f"without accuracy by difficulty and puzzles: `trm evaluate {directory}` makes them, or --evaluate 200")
     write_file(path, content)

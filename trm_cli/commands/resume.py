@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, Processes, Wandb
+from trm_cli.commands.arguments import Device, DryRun, Processes, StopAtStep, Wandb
 from trm_cli.training.signals import starting
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("resume")(resume)
 
 
 @starting()
@@ -32,14 +27,12 @@ def resume(
         int | None, typer.Option(min=1, help="Train for this many epochs in all, with a new plan.", metavar="EPOCHS")
     ] = None,
     replan: Annotated[bool, typer.Option("--replan", help="Accept settings that change the schedule.")] = False,
-    stop_at_step: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this step; the schedule stays as it is.", metavar="STEP")
-    ] = None,
+    stop_at_step: StopAtStep = None,
     from_step: Annotated[
         int | None,
         typer.Option("--from", min=1, help="Go on after this step; newer checkpoints are set aside.", metavar="STEP"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Continue a run exactly where it stopped.
 

@@ -10,11 +10,6 @@ import typer
 from trm_cli.commands.arguments import Device, TrainedRun
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("show-capsules")(show_capsules)
-
-
 def show_capsules(
     run: TrainedRun,
     sample: Annotated[

@@ -23,12 +23,7 @@ AllSolutionsOf = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("solve")(solve_run)
-
-
-def solve_run(
+def solve(
     run: TrainedRun,
     puzzle: Puzzle = None,
     steps: Steps = None,
@@ -46,7 +41,7 @@ def solve_run(
     """
     from trm_cli.console.answers.solution import SolveScreen, show_solution
     from trm_cli.errors import UsageError
-    from trm_cli.workflows.solve.solve import SolveRequest, solve
+    from trm_cli.workflows.solve import solve as workflow
 
     if all_solutions_of is not None:
         if puzzle is not None:
@@ -55,7 +50,7 @@ def solve_run(
             raise UsageError("--task and --votes are about one ARC task; leave them out beside --all-solutions-of")
         _solve_lines(run, all_solutions_of, steps, device, as_json)
         return
-    request = SolveRequest(
+    request = workflow.SolveRequest(
         run=run,
         text=_text(puzzle),
         file_name=Path(puzzle).stem if puzzle is not None and puzzle.endswith(".json") else None,
@@ -64,7 +59,7 @@ def solve_run(
         votes=votes,
         device=device or "cpu",
     )
-    show_solution(solve(request, SolveScreen()), as_json=as_json)
+    show_solution(workflow.solve(request, SolveScreen()), as_json=as_json)
 
 
 def _solve_lines(run: str, path: Path, steps: int | None, device: str | None, as_json: bool) -> None:

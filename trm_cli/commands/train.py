@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Architecture, Device, Processes, Wandb, Words
+from trm_cli.commands.arguments import Architecture, Device, DryRun, Processes, StopAtStep, Wandb, Words
 from trm_cli.training.signals import starting
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("train")(train)
 
 
 @starting()
@@ -22,14 +17,12 @@ def train(
     device: Device = None,
     wandb: Wandb = None,
     nproc_per_node: Processes = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")] = False,
+    dry_run: DryRun = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run's checkpoints and start again.")] = False,
     replan: Annotated[
         bool, typer.Option("--replan", help="Continue although the settings changed the schedule.")
     ] = False,
-    stop_at_step: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this step; the schedule stays as it is.", metavar="STEP")
-    ] = None,
+    stop_at_step: StopAtStep = None,
     dataset_only: Annotated[bool, typer.Option("--dataset-only", help="Build the dataset, do not train.")] = False,
     rebuild_dataset: Annotated[
         bool, typer.Option("--rebuild-dataset", help="Build the dataset again, from the start.")

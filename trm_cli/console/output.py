@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -127,9 +127,17 @@ def write_file(path: Path, content: bytes) -> None:
     note(f"wrote {path}")
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document on stdout; keys stay in the order given."""
-    print(json.dumps(document, indent=2, allow_nan=False))
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on stdout: its schema_version, then the keys in the order given."""
+    print(json.dumps({"schema_version": 1, **document}, indent=2, allow_nan=False))
+
+
+def print_result(document: Mapping[str, Any], screen: RenderableType, *, as_json: bool) -> None:
+    """Print a result on stdout, as one JSON document or as a screen for people."""
+    if as_json:
+        print_json(document)
+    else:
+        stdout().print(screen)
 
 
 def print_line(text: str) -> None:

@@ -50,10 +50,6 @@ class PlanWarning:
     def __str__(self) -> str:
         return self.message
 
-    def to_json(self) -> dict[str, str]:
-        """As plain data."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -175,7 +171,7 @@ class TrainingPlan:
         for quantity, written in zip(self.quantities, document["quantities"], strict=True):
             for segment, entry in zip(quantity.segments, written["segments"], strict=True):
                 entry |= {"written": segment.written, "key": segment.key}
-        document["warnings"] = [warning.to_json() for warning in self.warnings]
+        document["warnings"] = [asdict(warning) for warning in self.warnings]
         return document
 
     @classmethod

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def about_model(checkpoint: Path, step: int) -> dict[str, Any]:
-    """How each of them begins."""
-    return {"schema_version": 1, "checkpoint": str(checkpoint), "trained_steps": step}
+    """The first keys of each document: which checkpoint answered."""
+    return {"checkpoint": str(checkpoint), "trained_steps": step}
 
 
 def answered_input(

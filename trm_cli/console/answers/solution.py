@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trm_cli.console.answers.arc import arc_document, arc_screen
 from trm_cli.console.answers.canvas import canvas_document, canvas_screen
 from trm_cli.console.answers.puzzle import puzzle_document, puzzle_screen
-from trm_cli.console.output import note, print_json, stdout
+from trm_cli.console.output import note, print_result
 from trm_cli.console.progress import counting
 from trm_cli.console.tables import counted
 from trm_cli.workflows.observers import SolveObserver
@@ -17,8 +17,6 @@ from trm_cli.workflows.solve.solve import PuzzleSolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from rich.console import Group
 
     from trm_cli.workflows.solve.solve import Solution
 
@@ -39,19 +37,9 @@ class SolveScreen(SolveObserver):
 
 def show_solution(solution: Solution, *, as_json: bool) -> None:
     """Print a solution on stdout."""
-    if as_json:
-        print_json(_document(solution))
+    if isinstance(solution, PuzzleSolution):
+        print_result(puzzle_document(solution), puzzle_screen(solution), as_json=as_json)
+    elif isinstance(solution, ArcSolution):
+        print_result(arc_document(solution), arc_screen(solution), as_json=as_json)
     else:
-        stdout().print(_screen(solution))
-
-
-def _screen(solution: Solution) -> Group:
-    if isinstance(solution, PuzzleSolution):
-        return puzzle_screen(solution)
-    return arc_screen(solution) if isinstance(solution, ArcSolution) else canvas_screen(solution)
-
-
-def _document(solution: Solution) -> dict[str, Any]:
-    if isinstance(solution, PuzzleSolution):
-        return puzzle_document(solution)
-    return arc_document(solution) if isinstance(solution, ArcSolution) else canvas_document(solution)
+        print_result(canvas_document(solution), canvas_screen(solution), as_json=as_json)

@@ -49,7 +49,6 @@ def config_document(resolved: Resolved) -> dict[str, Any]:
     """The same as plain data."""
     entry = resolved.registry
     return {
-        "schema_version": 1,
         "model": resolved.config.model,
         "dataset": None if entry is None else {"builder": entry.dataset_builder, "args": entry.dataset_args},
         "config": resolved.config.model_dump(mode="json"),
@@ -70,7 +69,6 @@ def catalogue_tables(models: Sequence[ModelLine], architectures: Sequence[Archit
 def catalogue_document(models: Sequence[ModelLine], architectures: Sequence[ArchitectureLine]) -> dict[str, Any]:
     """The same as plain data."""
     return {
-        "schema_version": 1,
         "models": [vars(model) for model in models],
         "architectures": [vars(architecture) for architecture in architectures],
     }

@@ -54,7 +54,6 @@ def dataset_document(found: DatasetInspection) -> dict[str, object]:
     """The same as plain data."""
     report = found.report
     return {
-        "schema_version": 1,
         "path": report.path,
         "kind": report.kind,
         "state": report.state,

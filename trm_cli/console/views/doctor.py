@@ -36,7 +36,6 @@ def doctor_screen(findings: Sequence[Finding], advice: Advice) -> Group:
 def doctor_document(findings: Sequence[Finding], advice: Advice) -> dict[str, Any]:
     """The same as plain data."""
     return {
-        "schema_version": 1,
         "good": all(finding.good for finding in findings),
         "findings": [asdict(finding) for finding in findings],
         "advice": asdict(advice),

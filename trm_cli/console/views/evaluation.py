@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -22,13 +22,12 @@ _RULES = {
 _NAMES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
 
 
-def show_evaluation(console: Console, document: Mapping[str, Any]) -> None:
-    """Print a result."""
-    console.print(_head(document))
+def evaluation_screen(document: Mapping[str, Any]) -> Group:
+    """Show the result of an evaluation: its figures, then a table for each thing that they depend on."""
+    parts: list[RenderableType] = [_head(document)]
     for title, made in _sections(document):
-        console.print()
-        console.print(Text(title, "bold"))
-        console.print(made)
+        parts += [Text(), Text(title, "bold"), made]
+    return Group(*parts)
 
 
 def percent(value: float | None) -> str:

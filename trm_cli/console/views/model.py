@@ -40,7 +40,6 @@ def model_document(found: ModelInspection) -> dict[str, Any]:
     """The same as plain data: parameters, operations for one row and one update, bytes."""
     name, report, verdicts = found.name, found.report, found.verdicts
     return {
-        "schema_version": 1,
         "name": name,
         "parameters": report.parameters,
         "components": {part.name: _without_name(asdict(part)) for part in report.parts},

@@ -51,7 +51,6 @@ def comparison_document(planned: Planned, other: Planned) -> dict[str, Any]:
     """Two plans and what differs."""
     rows = compare(planned.plan, other.plan)
     return {
-        "schema_version": 1,
         "differences": sum(row.differs for row in rows),
         "differ_in": list(dict.fromkeys(row.what for row in rows if row.differs)),
         "plans": [plan_document(planned), plan_document(other)],

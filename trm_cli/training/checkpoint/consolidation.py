@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,6 @@ class Consolidated:
     step: int
     parts: int
     bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, by name."""
-        return asdict(self)
 
 
 def choose_step(store: CheckpointStore, named: str | None, step: int | None) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_io import ShardList, read_summary, stored_bytes, verify_checkpoint
@@ -27,10 +26,6 @@ class Entry:
     verified: bool
     problem: str | None
     foreign: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, by name."""
-        return asdict(self)
 
 
 def inventory(store: CheckpointStore, *, verified: bool) -> list[Entry]:

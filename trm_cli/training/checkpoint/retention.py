@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint
@@ -21,10 +20,6 @@ class Decision:
     bytes: int
     keep: bool
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, by name."""
-        return asdict(self)
 
 
 def decide(store: CheckpointStore, *, keep: int, milestones: Container[int]) -> list[Decision]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -37,10 +37,6 @@ class Exported:
     weights: str
     tensors: int
     bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, by name."""
-        return asdict(self)
 
 
 def export_weights(

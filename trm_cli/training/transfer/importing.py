@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
@@ -49,10 +48,6 @@ class Imported:
     table_rows: int
     known_rows: int
     unused_rows: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, by name."""
-        return asdict(self)
 
 
 def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imported:
