@@ -36,7 +36,7 @@ def generate(
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
-    from trm_cli.console.answers.document import about_model
+    from trm_cli.console.answers.steps import about_model
     from trm_cli.console.output import print_json, write_piece
     from trm_cli.workflows import generate as writing
 

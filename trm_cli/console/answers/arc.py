@@ -1,19 +1,15 @@
-"""The answers to an ARC task: the vote, and how the plain task's answer came about."""
+"""The answers to an ARC task: the vote, and the steps of the answer to the task without augmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.columns import Columns
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from trm_cli.console.answers.document import about_model, answered_input
-from trm_cli.console.output import shows_colours, stdout
+from trm_cli.console.answers.steps import about_model, answered_grids, answered_input
 from trm_cli.console.tables import counted
-from trm_cli.console.views.samples import grid_text
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.solving.arc import InputAnswer
@@ -21,33 +17,28 @@ if TYPE_CHECKING:
 
 #: A submission has two attempts at each test input.
 ATTEMPTS = 2
-_STAGES = 3
 
 
 def arc_screen(solution: ArcSolution) -> Group:
-    """For each test input: the path of the plain task's answer, then the attempts that the vote chose."""
-    name, answers = solution.task, solution.answers
-    coloured = shows_colours(stdout())
-    parts: list[Group | Text | Columns] = []
-    for number, answer in enumerate(answers, 1):
-        total = sum(one.votes for one in answer.candidates)
-        parts.append(Text(f"{name}, test input {number} of {len(answers)}: {counted(total, 'vote')}", "bold"))
-        stages = [("input", answer.given)]
-        stages += titled_changes(answer.path)
-        stages += [
+    """Show for each test input the steps of the plain task's answer, then the attempts that the vote chose."""
+    parts: list[RenderableType] = []
+    for number, answer in enumerate(solution.answers, 1):
+        votes = counted(sum(one.votes for one in answer.candidates), "vote")
+        parts.append(Text(f"{solution.task}, test input {number} of {len(solution.answers)}: {votes}", "bold"))
+        attempts = [
             (f"attempt {rank}: {counted(one.votes, 'vote')}", one.grid)
             for rank, one in enumerate(answer.candidates[:ATTEMPTS], 1)
         ]
-        parts.append(side_by_side(stages, coloured))
-        right = answer.right(ATTEMPTS)
-        if right is not None:
-            said = f"solved: attempt {_rank(answer)} is the output" if right else "not solved: no attempt is the output"
-            parts.append(Text(said, "bold" if right else "bold red"))
+        parts.append(answered_grids(answer.given, answer.path, attempts))
+        if answer.right(ATTEMPTS):
+            parts.append(Text(f"solved: attempt {_rank(answer)} is the output", "bold"))
+        elif answer.wanted is not None:
+            parts.append(Text("not solved: no attempt is the output", "bold red"))
     return Group(*parts)
 
 
 def arc_document(solution: ArcSolution) -> dict[str, Any]:
-    """The same as plain data; `attempts` are the best candidates, the vote's first choice first."""
+    """Describe a solution as plain data; `attempts` are the best candidates, the vote's first choice first."""
     tests = []
     for answer in solution.answers:
         attempts = [
@@ -57,28 +48,6 @@ def arc_document(solution: ArcSolution) -> dict[str, Any]:
         tests.append(answered_input(answer.given, {"attempts": attempts}, answer.right(ATTEMPTS), answer.path))
     about = about_model(solution.checkpoint, solution.step)
     return {**about, "task": solution.task, "augmentations": solution.augmentations, "tests": tests}
-
-
-def titled_changes(path: Sequence[tuple[int, np.ndarray, float]]) -> list[tuple[str, np.ndarray]]:
-    """The steps (number, answer, how sure) at which an answer changed, the first ones and the last, with titles."""
-    found = [
-        one
-        for before, one in zip([None, *path], path, strict=False)
-        if before is None or not np.array_equal(before[1], one[1])
-    ]
-    shown = [*found[: _STAGES - 1], *found[_STAGES - 1 :][-1:]]
-    return [(f"step {step}  {sure:.0%}", grid) for step, grid, sure in shown]
-
-
-def side_by_side(titled: Sequence[tuple[str, np.ndarray]], coloured: bool) -> Columns:
-    """Grids under their titles."""
-    frames = [Group(Text(title, style="bold"), _picture(grid, coloured)) for title, grid in titled]
-    return Columns(frames, padding=(1, 3))
-
-
-def _picture(grid: np.ndarray, coloured: bool) -> Text:
-    """A prediction that begins with no colour has no cells."""
-    return grid_text(grid, coloured) if grid.size else Text("(no grid)", "dim")
 
 
 def _rank(answer: InputAnswer) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.console.answers.document import about_model
+from trm_cli.console.answers.steps import about_model
 from trm_cli.console.output import note, print_json, print_line
 from trm_cli.console.progress import counting
 from trm_cli.console.tables import counted

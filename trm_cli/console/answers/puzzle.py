@@ -1,81 +1,64 @@
-"""The path of a solution: how the answer changed, how sure the model was, and whether the rules hold."""
+"""The answer to a Sudoku or a maze: its steps, the model's confidence, and whether the rules hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.columns import Columns
 from rich.console import Group
 from rich.text import Text
 
-from trm_cli.console.answers.boards import path_of_boards
-from trm_cli.console.answers.document import about_model
-from trm_cli.data.puzzles.families import Sudoku
-from trm_cli.data.puzzles.maze_text import CHARACTERS, WAY
+from trm_cli.console.answers.steps import about_model, changed_steps, side_by_side, step_title
+from trm_cli.console.boards import board_text
+from trm_cli.data.puzzles.families import Maze, Sudoku
+from trm_cli.data.puzzles.maze_text import CHARACTERS, START, WALL
+from trm_cli.data.puzzles.sudoku_text import conflicts, symbol
 
 if TYPE_CHECKING:
-    from trm_cli.evaluation.solving.puzzle import AnswerStep
     from trm_cli.workflows.solve.solve import PuzzleSolution
 
-#: Mazes are large: at most so many stages of one answer are drawn.
+#: Mazes are large: at most so many answers to one are drawn.
 _MAZES = 3
 
 
 def puzzle_screen(solution: PuzzleSolution) -> Group:
-    """The puzzle and the answer at each step at which it changed, side by side, and a verdict."""
-    puzzle, thoughts, family = solution.puzzle, solution.thoughts, solution.family
-    stages = changes(thoughts)
-    last, settled = thoughts[-1], stages[-1].step
-    titled = [(f"step {one.step}  {one.confidence:.0%}", one.answer) for one in stages]
-    if isinstance(family, Sudoku):
-        picture = path_of_boards(puzzle, titled, family.box)
-    else:
-        picture = _path_of_mazes(puzzle, [*titled[: _MAZES - 1], *titled[_MAZES - 1 :][-1:]], family.side)
-    found = family.judge(puzzle, last.answer)
-    if found.solved:
-        verdict = Text(f"solved: {found.reason}; unchanged since step {settled} of {last.step}", "bold")
-    else:
-        verdict = Text(f"not solved: {found.reason} after {last.step} steps", "bold red")
-    return Group(picture, verdict)
-
-
-def _path_of_mazes(puzzle: Sequence[int], titled: Sequence[tuple[str, Sequence[int]]], side: int) -> Columns:
-    """Mazes side by side; what an answer changed since the one before is green."""
-    frames = [Group(Text("puzzle", style="bold"), _maze(puzzle, puzzle, side))]
-    before = puzzle
-    for title, answer in titled:
-        frames.append(Group(Text(title, style="bold"), _maze(answer, before, side)))
+    """Show the puzzle and the answer at each step that changed it, side by side, and whether it is solved."""
+    puzzle, family, path = solution.puzzle, solution.family, solution.path
+    before, pictures = puzzle, [("puzzle", _board(family, puzzle, puzzle, puzzle))]
+    for step, answer, sure in changed_steps(path, _MAZES if isinstance(family, Maze) else None):
+        pictures.append((step_title(step, sure), _board(family, puzzle, before, answer)))
         before = answer
-    return Columns(frames, padding=(1, 3))
+    found = family.judge(puzzle, path[-1].answer)
+    if found.solved:
+        verdict = Text(f"solved: {found.reason}; unchanged since step {step} of {path[-1].step}", "bold")
+    else:
+        verdict = Text(f"not solved: {found.reason} after {path[-1].step} steps", "bold red")
+    return Group(side_by_side(pictures), verdict)
 
 
-def _maze(tokens: Sequence[int], before: Sequence[int], side: int) -> Text:
-    text = Text(no_wrap=True)
-    for cell, token in enumerate(tokens):
-        if cell and cell % side == 0:
-            text.append("\n")
-        style = "dim" if token == 1 else "green" if token != before[cell] else "bold" if token >= WAY - 2 else ""
-        text.append(CHARACTERS[token] if token < len(CHARACTERS) else "?", style)
-    return text
+def _board(family: Sudoku | Maze, puzzle: Sequence[int], before: Sequence[int], answer: Sequence[int]) -> Text:
+    """Draw an answer: what is given bold, what has changed since the answer before green, broken rules red."""
+    styles = ["green" if now != old else "" for now, old in zip(answer, before, strict=True)]
+    if isinstance(family, Sudoku):
+        for cell in conflicts(answer, family.box):
+            styles[cell] = "red"
+        styles = ["bold" if clue > 1 else style for clue, style in zip(puzzle, styles, strict=True)]
+        return board_text([symbol(token) for token in answer], styles, family.box[0] * family.box[1], family.box)
+    styles = [
+        "dim" if token == WALL else style or ("bold" if token >= START else "")
+        for token, style in zip(answer, styles, strict=True)
+    ]
+    symbols = [CHARACTERS[token] if token < len(CHARACTERS) else "?" for token in answer]
+    return board_text(symbols, styles, family.side, None)
 
 
 def puzzle_document(solution: PuzzleSolution) -> dict[str, Any]:
-    """The same as plain data."""
-    puzzle, thoughts, family = solution.puzzle, solution.thoughts, solution.family
+    """Describe a solution as plain data."""
+    puzzle, family, last = solution.puzzle, solution.family, solution.path[-1].answer
     return {
         **about_model(solution.checkpoint, solution.step),
         "puzzle": family.line(puzzle),
-        "answer": family.line(thoughts[-1].answer),
-        "solved": family.judge(puzzle, thoughts[-1].answer).solved,
-        "steps": [{"step": one.step, "answer": family.line(one.answer), "q_halt": one.confidence} for one in thoughts],
+        "answer": family.line(last),
+        "solved": family.judge(puzzle, last).solved,
+        "steps": [{"step": step, "answer": family.line(one), "q_halt": sure} for step, one, sure in solution.path],
     }
-
-
-def changes(thoughts: Sequence[AnswerStep]) -> list[AnswerStep]:
-    """The steps whose answer differs from the one before; the first is always one of them."""
-    return [
-        one
-        for before, one in zip([None, *thoughts], thoughts, strict=False)
-        if not before or before.answer != one.answer
-    ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from trm_cli.models.network import Network
 
 
-@dataclass(frozen=True)
-class AnswerStep:
+class AnswerStep(NamedTuple):
     """The answer after one supervision step and the model's own probability that it is right."""
 
     step: int

@@ -28,7 +28,7 @@ class PuzzleSolution:
 
     puzzle: Sequence[int]
     family: TextFamily
-    thoughts: Sequence[AnswerStep]
+    path: Sequence[AnswerStep]
     checkpoint: Path
     step: int
 
@@ -85,8 +85,8 @@ def solve_puzzle(
     from trm_cli.training.hardware.torch_runtime import set_threads
 
     set_threads(1)  # one small puzzle: threads would only wait for each other
-    thoughts = solve(trained.model, tokens, device, steps=steps)
-    return PuzzleSolution(tokens, family, thoughts, trained.checkpoint, trained.step)
+    path = solve(trained.model, tokens, device, steps=steps)
+    return PuzzleSolution(tokens, family, path, trained.checkpoint, trained.step)
 
 
 def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
