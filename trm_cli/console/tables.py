@@ -1,8 +1,8 @@
-"""Numbers and tables as people read them: thousands apart, columns aligned, no frames."""
+"""Format numbers and make tables: thousands separated, columns aligned, no frames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.table import Table
@@ -12,7 +12,7 @@ GAP = 2  # spaces between columns
 
 
 def number(value: float) -> str:
-    """A value in at most six digits: 1e-4, 0.05, 65,104, 0.333333."""
+    """Format a value in at most six digits: 1e-4, 0.05, 65,104, 0.333333."""
     if value == 0:
         return "0"
     if abs(value) < 1e-3 or abs(value) >= 1e9:
@@ -24,21 +24,21 @@ def number(value: float) -> str:
 
 
 def counted(amount: int, one: str, many: str | None = None) -> str:
-    """A count with its noun: "1 step", "2,000 steps"."""
+    """Format a count with its noun: "1 step", "2,000 steps"."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
 
 
-def table(*headers: str, right: Sequence[int] = ()) -> Table:
-    """A table without frames; `right` are the columns that hold numbers. Nothing in it is ever cut off."""
+def table(*headers: str, right: Sequence[int] = (), rows: Iterable[Sequence[str | Text]] = ()) -> Table:
+    """Make a table without frames and without markup in its cells. right: the columns that hold numbers."""
     # The frame that is not drawn takes one cell between columns, the padding the rest of the gap.
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
     for index, header in enumerate(headers):
         made.add_column(header, justify="right" if index in right else "left", overflow="fold")
-    return made
+    return _filled(made, rows)
 
 
 def flowing(items: Sequence[Text], width: int, gap: str = "   ") -> Text:
-    """Items one after the other, broken into lines between them and never inside one."""
+    """Join items, with line breaks between them and never inside one."""
     text = Text()
     used = 0
     for item in items:
@@ -53,18 +53,20 @@ def flowing(items: Sequence[Text], width: int, gap: str = "   ") -> Text:
     return text
 
 
-def facts() -> Table:
-    """Two columns, a name and what there is to say about it."""
+def facts(rows: Iterable[tuple[str, str | Text]] = ()) -> Table:
+    """Make a table of two columns: the name of a fact, and the fact."""
     made = Table(box=None, show_header=False, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0))
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
+    return _filled(made, rows)
+
+
+def _filled(made: Table, rows: Iterable[Sequence[str | Text]]) -> Table:
+    for row in rows:
+        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return made
 
 
-def width_of(rows: Sequence[Sequence[str | Text]]) -> int:
-    """Columns of the terminal that these rows need side by side."""
-    return sum(max(_cells(row[column]) for row in rows) + GAP for column in range(len(rows[0]))) - GAP
-
-
-def _cells(cell: str | Text) -> int:
-    return cell.cell_len if isinstance(cell, Text) else len(cell)
+def width_of(rows: Sequence[Sequence[str]]) -> int:
+    """Count the columns of the terminal that a table of these rows needs."""
+    return sum(max(len(row[column]) for row in rows) + GAP for column in range(len(rows[0]))) - GAP

@@ -1,4 +1,4 @@
-"""The checkpoints of a run as a table."""
+"""Show the checkpoints of a run, and what was pruned, imported, exported or consolidated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
@@ -21,68 +22,72 @@ if TYPE_CHECKING:
 
 
 def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
-    """One row a file: step, size, what points at it, and its state."""
+    """Show one row for each checkpoint: step, size, what points at it, and its state."""
     if not entries:
         return Group(Text(f"{directory} has no checkpoint yet"))
-    rows = table("file", "step", "size", "is", "state", right=(1, 2))
-    for entry in entries:
-        names = [name for name, true in (("latest", entry.latest), ("best", entry.best)) if true]
-        names += [f"{entry.parts} shards"] * (entry.parts > 1)
-        state = (
-            "of another run"
-            if entry.foreign
-            else "damaged"
-            if entry.problem
-            else "valid"
-            if entry.verified
-            else "not verified"
-        )
-        size = disk_size(entry.bytes)
-        rows.add_row(entry.file, f"{entry.step:,}", size, ", ".join(names), Text(state, "red" if entry.problem else ""))
+    shown = [
+        (entry.file, f"{entry.step:,}", disk_size(entry.bytes), _names(entry), Text(*_state(entry)))
+        for entry in entries
+    ]
     problems = [Text(entry.problem, "red") for entry in entries if entry.problem]
-    return Group(Text(str(directory), "bold"), rows, *problems)
+    listed = table("file", "step", "size", "is", "state", right=(1, 2), rows=shown)
+    return Group(Text(str(directory), "bold"), listed, *problems)
+
+
+def _names(entry: Entry) -> str:
+    names = {"latest": entry.latest, "best": entry.best, f"{entry.parts} shards": entry.parts > 1}
+    return ", ".join(name for name, true in names.items() if true)
+
+
+def _state(entry: Entry) -> tuple[str, str]:
+    """The state of a checkpoint, and its style."""
+    style = "red" if entry.problem else ""
+    if entry.foreign or entry.problem:
+        return ("of another run" if entry.foreign else "damaged"), style
+    return ("valid" if entry.verified else "not verified"), style
 
 
 def imported_view(done: Imported) -> Group:
-    """What was imported, and the next commands."""
-    rows = facts()
+    """Show what was imported, and the next commands."""
     names = "of the original code" if done.original_names else "of trm"
-    rows.add_row("weights", f"{done.weights} tensors, names {names}, for {done.architecture}")
+    rows = [("weights", f"{done.weights} tensors, names {names}, for {done.architecture}")]
     if done.table_rows:
         new = done.table_rows - done.known_rows
         parts = [f"{done.known_rows:,} of {done.table_rows:,} rows matched"]
         parts += [f"{new:,} initialised with the mean"] * bool(new)
         parts += [f"{done.unused_rows:,} of the file's rows unused"] * bool(done.unused_rows)
-        rows.add_row("puzzle table", "; ".join(parts))
-    rows.add_row("dataset", done.dataset)
-    rows.add_row("run", done.run)
-    return Group(rows, Text(f"\nNext: trm solve {done.run} PUZZLE, or trm resume {done.run} to train it further"))
+        rows.append(("puzzle table", "; ".join(parts)))
+    rows += [("dataset", done.dataset), ("run", done.run)]
+    return Group(
+        facts(rows), Text(f"\nNext: trm solve {done.run} PUZZLE, or trm resume {done.run} to train it further")
+    )
 
 
-def exported_view(done: Exported) -> Group:
-    """What was exported."""
-    rows = facts()
+def exported_view(done: Exported) -> Table:
+    """Show what was exported."""
     kind = {"ema": "averaged weights", "raw": "raw weights"}[done.weights]
-    rows.add_row("from", f"{done.checkpoint}, step {done.step:,}, {kind}")
-    rows.add_row("to", f"{done.file}, {done.format}, {done.tensors} tensors, {disk_size(done.bytes)}")
-    return Group(rows)
+    return facts([
+        ("from", f"{done.checkpoint}, step {done.step:,}, {kind}"),
+        ("to", f"{done.file}, {done.format}, {done.tensors} tensors, {disk_size(done.bytes)}"),
+    ])  # fmt: skip
 
 
-def consolidated_view(done: Consolidated) -> Group:
-    """What was consolidated."""
+def consolidated_view(done: Consolidated) -> Text:
+    """Show what was consolidated."""
     made = f"assembled from {done.parts} shards" if done.parts > 1 else "a single file already"
-    return Group(Text(f"{done.file}: step {done.step:,}, {made}, {disk_size(done.bytes)}"))
+    return Text(f"{done.file}: step {done.step:,}, {made}, {disk_size(done.bytes)}")
 
 
 def prune_table(directory: Path, decisions: Sequence[Decision], *, dry_run: bool) -> Group:
-    """One row a file: kept or deleted, and why."""
+    """Show one row for each checkpoint: kept or deleted, and why."""
     if not decisions:
         return Group(Text(f"{directory} has no checkpoint yet"))
     gone = "would be deleted" if dry_run else "deleted"
-    rows = table("file", "step", "size", "", "why", right=(1, 2))
-    for one in decisions:
-        fate = Text("kept") if one.keep else Text(gone, "yellow")
-        rows.add_row(one.file, f"{one.step:,}", disk_size(one.bytes), fate, one.reason)
-    going = [one for one in decisions if not one.keep]
-    size = disk_size(sum(one.bytes for one in going))
-    return Group(Text(str(directory), "bold"), rows, Text(f"{len(going)} {gone}, {size}"))
+    kept, deleted = Text("kept"), Text(gone, "yellow")
+    shown = [
+        (one.file, f"{one.step:,}", disk_size(one.bytes), kept if one.keep else deleted, one.reason)
+        for one in decisions
+    ]
+    listed = table("file", "step", "size", "", "why", right=(1, 2), rows=shown)
+    sizes = [one.bytes for one in decisions if not one.keep]
+    return Group(Text(str(directory), "bold"), listed, Text(f"{len(sizes)} {gone}, {disk_size(sum(sizes))}"))

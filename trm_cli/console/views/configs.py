@@ -1,4 +1,4 @@
-"""A resolved configuration, and the registry of models, as tables."""
+"""Show a resolved configuration, the models and architectures, and the configuration keys as tables."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from trm_cli.config.dump import describe_command, flat_values
 from trm_cli.console.tables import facts, table
 
 if TYPE_CHECKING:
-    from trm_cli.config.reference import KeyFacts
-
-if TYPE_CHECKING:
     from trm_cli.config.catalogue import ArchitectureLine, ModelLine
     from trm_cli.config.compose import Resolved
+    from trm_cli.config.reference import KeyFacts
 
 
 def spelt(value: Any) -> str:
-    """A value as it would be written in YAML."""
+    """Format a value as YAML."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -33,20 +31,17 @@ def spelt(value: Any) -> str:
 
 
 def config_screen(resolved: Resolved) -> RenderableType:
-    """What a model is, then key, value and the source of each."""
+    """Show a model, then each key with its value and source."""
     rows = {"model": resolved.config.model}
     if resolved.registry is not None:
         flags = " ".join(builder_flags(resolved.registry.dataset_args))
         rows |= {"title": resolved.registry.title, "dataset": f"{resolved.registry.dataset_builder} {flags}"}
     rows["command"] = describe_command(resolved).removeprefix("Command: ")
-    head = facts()
-    for name, text in rows.items():
-        head.add_row(name, Text(text))
-    return Group(head, Text(), _config_table(flat_values(resolved.config), resolved.sources))
+    return Group(facts(rows.items()), Text(), _config_table(flat_values(resolved.config), resolved.sources))
 
 
 def config_document(resolved: Resolved) -> dict[str, Any]:
-    """The same as plain data."""
+    """Describe the same as plain data."""
     entry = resolved.registry
     return {
         "model": resolved.config.model,
@@ -57,21 +52,19 @@ def config_document(resolved: Resolved) -> dict[str, Any]:
 
 
 def catalogue_tables(models: Sequence[ModelLine], architectures: Sequence[ArchitectureLine]) -> RenderableType:
-    """What can be named: one line a model, one line an architecture."""
-    upper, lower = table("model", "architecture", "what it is"), table("architecture", "family", "what it is")
-    for model in models:
-        upper.add_row(Text(model.name), Text(model.architecture), Text(model.title))
-    for architecture in architectures:
-        lower.add_row(Text(architecture.name), Text(architecture.family), Text(architecture.summary))
-    return Group(upper, Text(), lower)
+    """Show one line for each model and each architecture."""
+    upper = [(model.name, model.architecture, model.title) for model in models]
+    lower = [(one.name, one.family, one.summary) for one in architectures]
+    return Group(
+        table("model", "architecture", "what it is", rows=upper),
+        Text(),
+        table("architecture", "family", "what it is", rows=lower),
+    )
 
 
 def catalogue_document(models: Sequence[ModelLine], architectures: Sequence[ArchitectureLine]) -> dict[str, Any]:
-    """The same as plain data."""
-    return {
-        "models": [vars(model) for model in models],
-        "architectures": [vars(architecture) for architecture in architectures],
-    }
+    """Describe the same as plain data."""
+    return {"models": [vars(one) for one in models], "architectures": [vars(one) for one in architectures]}
 
 
 def _config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Table:
@@ -92,25 +85,30 @@ def _short(source: str) -> str:
 
 
 def key_table(keys: Sequence[KeyFacts]) -> Table:
-    """One line a key; on resume a change is free, needs --replan, or makes another run (fatal)."""
-    made = table("key", "default", "expects", "resume", "meaning")
-    made.columns[0].overflow = "fold"
-    for one in keys:
-        of = f" ({', '.join(one.families)})" if one.families else ""
-        meaning = f"{one.meaning}{of}"
-        made.add_row(*(Text(cell) for cell in (one.key, spelt(one.default), one.expects, one.resume, meaning)))
-    return made
+    """Show one line for each key; on resume a change is free, needs --replan, or makes another run (fatal)."""
+    shown = [(one.key, spelt(one.default), one.expects, one.resume, one.meaning + _families(one)) for one in keys]
+    return table("key", "default", "expects", "resume", "meaning", rows=shown)
+
+
+def _families(one: KeyFacts) -> str:
+    return f" ({', '.join(one.families)})" if one.families else ""
 
 
 def key_page(keys: Sequence[KeyFacts]) -> str:
-    """The same as a page of documentation."""
+    """Format the keys as a page of documentation."""
     lines = [
         "# Keys\n\nPrinted by `trm configs keys --markdown`; how values are found and written is in",
         "[configuration.md](configuration.md). **Resume**: a change is `free`, needs `--replan` (`replan`), or makes",
         "another run (`fatal`).\n\n| key | default | expects | unit | resume | meaning |\n|---|---|---|---|---|---|",
     ]
     for one in keys:
-        of = f" ({', '.join(one.families)})" if one.families else ""
-        cells = (f"`{one.key}`{of}", f"`{spelt(one.default)}`", one.expects, one.unit, one.resume, one.meaning)
+        cells = (
+            f"`{one.key}`{_families(one)}",
+            f"`{spelt(one.default)}`",
+            one.expects,
+            one.unit,
+            one.resume,
+            one.meaning,
+        )
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"

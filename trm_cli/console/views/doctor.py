@@ -1,4 +1,4 @@
-"""What the doctor found, and what it advises."""
+"""Show what `trm doctor` found, and what it recommends."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ if TYPE_CHECKING:
 
 
 def doctor_screen(findings: Sequence[Finding], advice: Advice) -> Group:
-    """One line a finding, then what to do."""
-    rows = table("this machine", "has", "which means")
-    rows.columns[0].no_wrap = True
-    for finding in findings:
-        style = "" if finding.good else "bold red"
-        rows.add_row(Text(finding.name, style), Text(finding.found, style), Text(finding.means, "dim"))
-    settings = (
-        f"device={advice.device} precision={advice.precision} compile={'true' if advice.compile == 'on' else 'false'}"
-    )
+    """Show one line for each finding, then the recommended command."""
+    styles = ["" if finding.good else "bold red" for finding in findings]
+    shown = [
+        (Text(finding.name, style), Text(finding.found, style), Text(finding.means, "dim"))
+        for finding, style in zip(findings, styles, strict=True)
+    ]
+    machine = table("this machine", "has", "which means", rows=shown)
+    machine.columns[0].no_wrap = True
+    compiled = "true" if advice.compile == "on" else "false"
+    settings = f"device={advice.device} precision={advice.precision} compile={compiled} (selected automatically)"
     batch = "" if advice.batch is None else f" global_batch_size={advice.batch}"
-    best = facts()
-    best.add_row("so", Text(f"trm train {advice.model}{batch}", "bold"))
-    best.add_row("", Text(advice.reason, "dim"))
-    best.add_row("chosen", Text(f"{settings} (selected automatically)"))
-    return Group(rows, Text(), best)
+    train = Text(f"trm train {advice.model}{batch}", "bold")
+    return Group(machine, Text(), facts([("train", train), ("", Text(advice.reason, "dim")), ("settings", settings)]))
 
 
 def doctor_document(findings: Sequence[Finding], advice: Advice) -> dict[str, Any]:
-    """The same as plain data."""
+    """Describe the findings and the recommendation as plain data."""
     return {
         "good": all(finding.good for finding in findings),
         "findings": [asdict(finding) for finding in findings],

@@ -1,4 +1,4 @@
-"""An evaluation on a screen of eighty columns: the number first, then what stands behind it."""
+"""Show an evaluation in eighty columns: the accuracy first, then the tables behind it."""
 
 from __future__ import annotations
 
@@ -31,35 +31,36 @@ def evaluation_screen(document: Mapping[str, Any]) -> Group:
 
 
 def percent(value: float | None) -> str:
-    """A share in per cent, two places; "-" where nothing was counted."""
+    """Format a share in per cent with two decimals; "-" where nothing was counted."""
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
 def interval(share: Mapping[str, Any]) -> str:
-    """The 95 % interval of a share."""
+    """Format the 95 % interval of a share."""
     return f"{100 * share['low']:.1f} - {100 * share['high']:.1f} %"
 
 
 def _head(document: Mapping[str, Any]) -> Table:
-    made = facts()
-    exact, token = document["exact"], document["token"]
-    hits = f"{exact['hits']:,} of {exact['count']:,} rows"
-    made.add_row("exact", f"{percent(exact['value'])}  ({interval(exact)})  {hits}")
-    made.add_row("token", f"{percent(token['value'])}  ({interval(token)})")
-    for one in document.get("arc", {}).get("pass", []):
-        if one["k"] == 2:
-            made.add_row("pass@2", f"{percent(one['value'])}  ({interval(one)})  of {one['count']:,} tasks")
-    made.add_row("protocol", protocol_line(document))
-    made.add_row("weights", weights_line(document))
-    dataset = document["dataset"]
+    exact, token, dataset = document["exact"], document["token"], document["dataset"]
     limit = document["protocol"]["limit"]
     part = f", first {limit:,} puzzles" if limit else ""
-    made.add_row("data", f"{', '.join(document['paths'])} ({dataset['split']}{part}), {dataset['fingerprint'][:12]}")
-    return made
+    passed = [one for one in document.get("arc", {}).get("pass", []) if one["k"] == 2]
+    return facts([
+        ("exact", f"{_estimate(exact)}  {exact['hits']:,} of {exact['count']:,} rows"),
+        ("token", _estimate(token)),
+        *(("pass@2", f"{_estimate(one)}  of {one['count']:,} tasks") for one in passed),
+        ("protocol", protocol_line(document)),
+        ("weights", weights_line(document)),
+        ("data", f"{', '.join(document['paths'])} ({dataset['split']}{part}), {dataset['fingerprint'][:12]}"),
+    ])  # fmt: skip
+
+
+def _estimate(share: Mapping[str, Any]) -> str:
+    return f"{percent(share['value'])}  ({interval(share)})"
 
 
 def protocol_line(document: Mapping[str, Any]) -> str:
-    """How the model thought."""
+    """Describe how the model was evaluated: supervision steps, early halting, restarts."""
     protocol = document["protocol"]
     depth = f"{protocol['steps']} steps"
     if protocol["steps"] != protocol["trained_steps"]:
@@ -71,7 +72,7 @@ def protocol_line(document: Mapping[str, Any]) -> str:
 
 
 def weights_line(document: Mapping[str, Any]) -> str:
-    """Which weights, and how they computed."""
+    """Describe the weights, and the precision and device of the evaluation."""
     checkpoint, protocol = document["checkpoint"], document["protocol"]
     kind = "average (EMA)" if checkpoint["weights"] == "ema" else "raw"
     return (
@@ -104,33 +105,31 @@ def _bar(value: float | None) -> str:
 
 
 def _pass_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    made = table("k", "tasks", "pass@k", "95 %", "", right=(0, 1, 2, 3))
-    for one in rows:
-        made.add_row(f"{one['k']:,}", *_share_row(one), _bar(one["value"]))
-    return made
+    shown = [(f"{one['k']:,}", *_share_row(one), _bar(one["value"])) for one in rows]
+    return table("k", "tasks", "pass@k", "95 %", "", right=(0, 1, 2, 3), rows=shown)
 
 
 def _difficulty_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    made = table(name, "rows", "exact", "95 %", "token", "", right=(0, 1, 2, 3, 4))
-    for row in rows:
-        exact, token = row["exact"], row["token"]
-        made.add_row(row["label"], *_share_row(exact), percent(token["value"]), _bar(exact["value"]))
-    return made
+    shown = [
+        (row["label"], *_share_row(row["exact"]), percent(row["token"]["value"]), _bar(row["exact"]["value"]))
+        for row in rows
+    ]
+    return table(name, "rows", "exact", "95 %", "token", "", right=(0, 1, 2, 3, 4), rows=shown)
 
 
 def _restarts_table(restarts: Mapping[str, Any]) -> Table:
-    made = table("answer chosen by", "rows", "exact", "95 %", right=(1, 2, 3))
-    made.add_row("trained start alone", *_share_row(restarts["single"][0]))
-    made.add_row("mean of single starts", "", percent(restarts["mean"]), "")
-    for rule, shares in restarts["chosen"].items():
-        made.add_row(_RULES.get(rule, rule), *_share_row(shares["exact"]))
-    made.add_row("where all agree", *_share_row(restarts["unanimous"]["exact"]))
-    made.add_row("any of them right", *_share_row(restarts["any"]))
-    return made
+    shown = [
+        ("trained start alone", *_share_row(restarts["single"][0])),
+        ("mean of single starts", "", percent(restarts["mean"]), ""),
+        *((_RULES.get(rule, rule), *_share_row(shares["exact"])) for rule, shares in restarts["chosen"].items()),
+        ("where all agree", *_share_row(restarts["unanimous"]["exact"])),
+        ("any of them right", *_share_row(restarts["any"])),
+    ]
+    return table("answer chosen by", "rows", "exact", "95 %", right=(1, 2, 3), rows=shown)
 
 
 def _steps_table(steps: Mapping[str, Any]) -> Table:
-    """Some of the steps, the last among them: exact accuracy so far, and how many rows stop there."""
+    """List some of the steps, the last among them: exact accuracy, rows that halted, rows evaluated."""
     made = table("step", "exact", "95 %", "halted", "evaluated", right=(0, 1, 2, 3, 4))
     depth = len(steps["exact_after"])
     for step in sorted({1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, depth} & set(range(1, depth + 1))):
@@ -149,7 +148,5 @@ def _calibration_title(q_halt: Mapping[str, Any]) -> str:
 
 
 def _calibration_table(bins: Sequence[Mapping[str, Any]]) -> Table:
-    made = table("confidence", "rows", "accuracy", "95 %", "", right=(0, 1, 2, 3))
-    for one in bins:
-        made.add_row(percent(one["confidence"]), *_share_row(one["right"]), _bar(one["right"]["value"]))
-    return made
+    shown = [(percent(one["confidence"]), *_share_row(one["right"]), _bar(one["right"]["value"])) for one in bins]
+    return table("confidence", "rows", "accuracy", "95 %", "", right=(0, 1, 2, 3), rows=shown)

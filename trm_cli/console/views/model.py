@@ -1,4 +1,4 @@
-"""A model by component, its memory, its arithmetic, and the verdict on a machine."""
+"""Show a model by component: parameters, operations, memory, and whether it fits on a machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEMORY = {
 
 
 def model_screen(found: ModelInspection) -> RenderableType:
-    """Everything about a model, 80 columns wide."""
+    """Show a model, 80 columns wide."""
     name, report, verdicts = found.name, found.report, found.verdicts
     head = Text(f"{name}: {millions(report.parameters)} parameters", style="bold")
     head.append(f"  ({report.rows.vocab_size} tokens, rows of {report.rows.seq_len:,} places)", style="not bold")
@@ -37,12 +37,12 @@ def model_screen(found: ModelInspection) -> RenderableType:
 
 
 def model_document(found: ModelInspection) -> dict[str, Any]:
-    """The same as plain data: parameters, operations for one row and one update, bytes."""
+    """Describe a model as plain data: parameters, operations for one row and one update, bytes."""
     name, report, verdicts = found.name, found.report, found.verdicts
     return {
         "name": name,
         "parameters": report.parameters,
-        "components": {part.name: _without_name(asdict(part)) for part in report.parts},
+        "components": {part.pop("name"): part for part in map(asdict, report.parts)},
         "rows": asdict(report.rows),
         "batch_size": report.batch_size,
         "precision": report.precision,
@@ -52,15 +52,13 @@ def model_document(found: ModelInspection) -> dict[str, Any]:
     }
 
 
-def _without_name(part: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in part.items() if key != "name"}
-
-
 def _parts(report: ModelReport) -> RenderableType:
-    made = table("part", "parameters", "share", "GFLOP a row", "with backward", right=(1, 2, 3, 4))
-    for part in report.parts:
-        share = part.parameters / report.parameters
-        made.add_row(part.name, f"{part.parameters:,}", f"{share:.1%}", _giga(part.forward), _giga(part.training))
+    shown = [
+        (one.name, f"{one.parameters:,}", f"{one.parameters / report.parameters:.1%}", _giga(one.forward),
+         _giga(one.training))
+        for one in report.parts
+    ]  # fmt: skip
+    made = table("part", "parameters", "share", "GFLOP a row", "with backward", right=(1, 2, 3, 4), rows=shown)
     forward, training = (sum(getattr(part, kind) for part in report.parts) for kind in ("forward", "training"))
     made.add_section()
     made.add_row("all", f"{report.parameters:,}", "", _giga(forward), _giga(training), style="bold")
@@ -68,15 +66,13 @@ def _parts(report: ModelReport) -> RenderableType:
 
 
 def _memory(report: ModelReport) -> RenderableType:
-    made = table("memory", "size", f"batch {report.batch_size:,} in {report.precision}", right=(1,))
-    for name, size in asdict(report.memory).items():
-        if size:
-            made.add_row(name, memory_size(size), Text(_MEMORY[name], style="dim"))
+    parts = asdict(report.memory).items()
+    shown = [(name, memory_size(size), Text(_MEMORY[name], style="dim")) for name, size in parts if size]
+    made = table("memory", "size", f"batch {report.batch_size:,} in {report.precision}", right=(1,), rows=shown)
     made.add_section()
     made.add_row("estimated", memory_size(report.memory.total), "", style="bold")
-    updates = facts()
-    updates.add_row("one update", f"{report.update_operations / 1e12:,.3g} TFLOP in matrix products")
-    return Group(made, Text(), updates)
+    update = f"{report.update_operations / 1e12:,.3g} TFLOP in matrix products"
+    return Group(made, Text(), facts([("one update", update)]))
 
 
 def _verdict(verdict: Verdict) -> Text:
@@ -88,7 +84,7 @@ def _verdict(verdict: Verdict) -> Text:
 
 
 def millions(count: int) -> str:
-    """A number of parameters as people say it: 167 M, 6.83 M, 124,000."""
+    """Format a number of parameters: 167 M, 6.83 M, 124,000."""
     if count < 1_000_000:
         return f"{round(count, -3):,}" if count > 10_000 else f"{count:,}"
     return f"{count / 1e6:.3g} M" if count < 999_500_000 else f"{count / 1e9:.3g} G"
