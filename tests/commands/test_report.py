@@ -86,9 +86,9 @@ def test_a_picture(run: Path, tmp_path: Path) -> None:
 def test_without_an_evaluation_it_says_what_training_reported_and_loads_no_torch(run: Path) -> None:
     code = (
         "import sys; from trm_cli.workflows.report import collect; from pathlib import Path;"
-        "from trm_cli.console.report.summary import report_of;"
-        f"report = report_of(collect(Path({str(run)!r}))); assert 'torch' not in sys.modules;"
-        "print([one.value for one in report.headlines])"
+        "from trm_cli.console.report.summary import headlines;"
+        f"record = collect(Path({str(run)!r})); assert 'torch' not in sys.modules;"
+        "print([one.value for one in headlines(record)])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

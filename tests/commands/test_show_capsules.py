@@ -18,12 +18,13 @@ from tests.support.boards import write_boards
 from tests.support.capsules import make, make_batch
 from tests.support.runs import HESC, train
 from trm_cli.app import create_app
-from trm_cli.console.report.capsule_sheet import WIDTH, ZOOM, Sheet, chosen_steps, draw_sheet
+from trm_cli.console.report.capsule_sheet import WIDTH, ZOOM, chosen_steps, draw_sheet
 from trm_cli.data.puzzles.kinds import ARC
 from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.canvas_rows import answered_grid, grid_row
 from trm_cli.errors import TrmError, UsageError
 from trm_cli.evaluation.samples.capsule_trace import Look, LookStep, look
+from trm_cli.workflows.inspect.capsules import CapsuleTrace
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("show capsules")
@@ -113,12 +114,12 @@ def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> N
     seen = made([step([]), step([2]), step([2, 3])])
     assert seen.opened_after == {2: 1, 3: 2}
     grid = np.zeros((2, 2), np.uint8)
-    drawn = draw_sheet(Sheet("title", "subtitle", seen, [grid] * 3, grid))
+    drawn = draw_sheet(sheet(seen, [grid] * 3, grid))
     pixels = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB")).astype(int)
     orange = (np.abs(pixels - [230, 113, 67]).sum(-1) < 30).sum()
     # One quarter of each of four maps.
     assert orange == pytest.approx(4 * (150 * ZOOM / 2) ** 2, rel=0.02)
-    unopened = draw_sheet(Sheet("title", "subtitle", made([step([])] * 3), [grid] * 3, grid))
+    unopened = draw_sheet(sheet(made([step([])] * 3), [grid] * 3, grid))
     blue = [
         (np.abs(np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).astype(int) - [38, 110, 196]).sum(-1) < 30).sum()
         for one in (drawn, unopened)
@@ -126,8 +127,12 @@ def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> N
     assert blue[0] > blue[1] + 2 * 4 * 150 * ZOOM
 
 
+def sheet(seen: Look, answers: list[Any], wanted: Any) -> CapsuleTrace:
+    return CapsuleTrace("title", seen, answers, wanted, False, "architecture", Path("step.pt"), 1)
+
+
 def test_parts_that_a_model_lacks_are_left_out() -> None:
-    whole, less = (draw_sheet(Sheet("t", "s", made([step([], shares=has)]), ["some text"], None)) for has in (1, 0))
+    whole, less = (draw_sheet(sheet(made([step([], shares=has)]), ["some text"], None)) for has in (1, 0))
     heights = [Image.open(io.BytesIO(one)).height for one in (whole, less)]
     assert heights[0] > heights[1]
 
@@ -144,7 +149,7 @@ def test_without_children_nothing_is_said_of_expanding() -> None:
 
 def ink_about_expanding(seen: Look) -> tuple[int, int]:
     """Pixels that are not paper where the section of the maps explains blue, and to the right of two columns."""
-    drawn = draw_sheet(Sheet("t", "s", seen, ["some text"], None))
+    drawn = draw_sheet(sheet(seen, ["some text"], None))
     dark = np.asarray(Image.open(io.BytesIO(drawn)).convert("L")) < 200
     top = 28 + 58 + 20 + 300 + 20
     legend = dark[(top + 33) * ZOOM : (top + 50) * ZOOM, (28 + 420) * ZOOM :]

@@ -1,4 +1,4 @@
-"""`trm report`: a run on one page, for oneself in a year, or for somebody else."""
+"""`trm report`: write a report of a run as a page or a picture."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def report(
     from trm_cli.console.output import note, write_file
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.report.page import page, picture
-    from trm_cli.console.report.summary import report_of
     from trm_cli.errors import UsageError
     from trm_cli.training.run.find_run import find_run
     from trm_cli.workflows.report import collect
@@ -38,8 +37,8 @@ def report(
         raise UsageError(f"--out {out}: the name must end in .html or .png")
     directory = find_run(run)
     path = out or directory / "report.html"
-    summary = report_of(collect(directory, evaluate, EvaluationScreen()))
-    content = picture(summary) if path.suffix == ".png" else page(summary)
-    if summary.evaluation is None:
+    record = collect(directory, evaluate, EvaluationScreen())
+    content = picture(record) if path.suffix == ".png" else page(record)
+    if record.evaluation is None:
         note(f"without accuracy by difficulty and puzzles: `trm evaluate {directory}` makes them, or --evaluate 200")
     write_file(path, content)

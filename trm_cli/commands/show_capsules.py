@@ -25,7 +25,7 @@ def show_capsules(
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """
     from trm_cli.console.output import write_file
-    from trm_cli.console.report.capsule_sheet import draw_sheet, sheet_of
+    from trm_cli.console.report.capsule_sheet import draw_sheet
     from trm_cli.errors import UsageError
     from trm_cli.workflows.inspect.capsules import trace_capsules
 
@@ -34,4 +34,4 @@ def show_capsules(
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: name a file that ends in .png")
     trace = trace_capsules(run, sample, split=split, pair=pair, device=device or "cpu")
-    write_file(out, draw_sheet(sheet_of(trace)))
+    write_file(out, draw_sheet(trace))

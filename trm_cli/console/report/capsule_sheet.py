@@ -1,11 +1,10 @@
-"""How a capsule network came to its answer, as one picture: what it saw, where it looked, what it did at each step."""
+"""Draw how a capsule network solves a sample: its input, what each capsule attends to, and what each step does."""
 
 from __future__ import annotations
 
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,29 +36,8 @@ _OPEN: Rgb = (38, 110, 196)
 _ACTIONS: dict[str, Rgb] = {"CONTINUE": (96, 106, 120), "HALT": (34, 139, 84), "EXPAND": _OPEN}
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """What is drawn: title and subtitle; the look; the answer of each step for people, the right one where it is known,
-    and what else there is to know about the answer."""
-
-    title: str
-    subtitle: str
-    look: Look
-    answers: Sequence[Said]
-    wanted: Said | None
-    answer_note: str = ""
-
-
-def sheet_of(trace: CapsuleTrace) -> Sheet:
-    """The sheet of an answer of a run."""
-    subtitle = f"{trace.checkpoint}, update {trace.step:,}, {trace.architecture}"
-    answer_note = " (given the letters before)" if trace.letters_given else ""
-    return Sheet(trace.title, subtitle, trace.look, trace.answers, trace.wanted, answer_note)
-
-
-def draw_sheet(sheet: Sheet) -> bytes:
-    """The picture as a PNG."""
-
+def draw_sheet(sheet: CapsuleTrace) -> bytes:
+    """Draw the trace of one sample as a PNG."""
     pen = _Pen()
     top = pen.heading(sheet)
     top = _seen_and_said(pen, sheet, top)
@@ -101,10 +79,11 @@ class _Pen:
         size = (round(w * ZOOM), round(h * ZOOM))
         self.image.paste(small.resize(size, Image.Resampling.NEAREST), (round(x * ZOOM), round(y * ZOOM)))
 
-    def heading(self, sheet: Sheet) -> float:
+    def heading(self, sheet: CapsuleTrace) -> float:
         """Title and subtitle; returns where the next thing goes."""
         self.text(_MARGIN, _MARGIN, sheet.title, 20)
-        self.text(_MARGIN, _MARGIN + 28, sheet.subtitle, 13, _SOFT)
+        subtitle = f"{sheet.checkpoint}, update {sheet.step:,}, {sheet.architecture}"
+        self.text(_MARGIN, _MARGIN + 28, subtitle, 13, _SOFT)
         return _MARGIN + 58
 
     def section(self, top: float, title: str, explained: str) -> float:
@@ -121,12 +100,12 @@ class _Pen:
             self.box(x, y, max(1.0, w * min(1.0, share)), h, ink)
 
 
-def _seen_and_said(pen: _Pen, sheet: Sheet, top: float) -> float:
+def _seen_and_said(pen: _Pen, sheet: CapsuleTrace, top: float) -> float:
     steps = len(sheet.look.steps)
-    answer = f"its answer after step {steps}{sheet.answer_note}"
-    panels: list[tuple[str, Said | None]] = [("what it sees", None), (answer, sheet.answers[-1])]
+    answer = f"answer after step {steps}{' (given the letters before)' if sheet.letters_given else ''}"
+    panels: list[tuple[str, Said | None]] = [("input", None), (answer, sheet.answers[-1])]
     if sheet.wanted is not None:
-        panels.append(("what is right", sheet.wanted))
+        panels.append(("right answer", sheet.wanted))
     for index, (name, said) in enumerate(panels):
         x = _MARGIN + index * (_PANEL + 2 * _GAP + 15)
         pen.text(x, top, name, 13, _SOFT)
@@ -210,7 +189,7 @@ def chosen_steps(steps: Sequence[LookStep], most: int = _MOST_STEPS) -> list[int
     return sorted({round(index * (len(steps) - 1) / (most - 1)) for index in range(most)})
 
 
-def _steps(pen: _Pen, sheet: Sheet, top: float) -> float:
+def _steps(pen: _Pen, sheet: CapsuleTrace, top: float) -> float:
     steps = sheet.look.steps
     shown = chosen_steps(steps)
     count = f"steps {', '.join(str(number + 1) for number in shown)} of {len(steps)}" if len(shown) < len(steps) else ""

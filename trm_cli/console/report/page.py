@@ -1,4 +1,4 @@
-"""A run as one page: HTML that needs nothing beside itself, or one picture."""
+"""The report of a run as a self-contained HTML page or as one picture."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from trm_cli.console.report import puzzles
 from trm_cli.console.report import run_figures as figures
 from trm_cli.console.report.plan_figures import PLAIN
+from trm_cli.console.report.summary import headlines, run_facts, subtitle_of, title_of
 from trm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
-    from trm_cli.console.report.summary import Report
+    from trm_cli.workflows.report import RunRecord
 
 WIDTH = 9.6  # inches
 _PICTURE_SAMPLES = 4
@@ -51,53 +52,54 @@ class _Panel:
     draw: Callable[[FigureBase], None]
 
 
-def page(report: Report) -> bytes:
-    """The report as HTML with its figures inline. Raises UsageError where matplotlib is not installed."""
+def page(run: RunRecord) -> bytes:
+    """Format the report of a run as HTML with its figures inline. Raises UsageError without matplotlib."""
     _require_matplotlib()
     escape = html.escape
     cards = "".join(
         f"<div class=card><span>{escape(one.label)}</span><b>{escape(one.value)}</b><i>{escape(one.note)}</i></div>"
-        for one in report.headlines
+        for one in headlines(run)
     )
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<title>{escape(report.title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(report.title)}</h1><p class=sub>{escape(report.subtitle)}</p><div class=cards>{cards}</div>",
+        f"<title>{escape(title_of(run))}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{escape(title_of(run))}</h1><p class=sub>{escape(subtitle_of(run))}</p><div class=cards>{cards}</div>",
     ]
-    for panel in _panels(report, samples=None):
+    for panel in _panels(run, samples=None):
         note = f"<p class=note>{escape(panel.note)}</p>" if panel.note else ""
         parts.append(f"<h2>{escape(panel.title)}</h2>{note}{_svg(panel)}")
-    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}" for name, value in report.facts)
+    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}" for name, value in run_facts(run))
     parts.append(f"<h2>The run</h2><table>{rows}</table>")
-    parts.append(f"<h2>Configuration</h2><details><summary>every resolved value</summary><pre>{escape(report.config)}")
+    parts.append(f"<h2>Configuration</h2><details><summary>every resolved value</summary><pre>{escape(run.config)}")
     return ("\n".join(parts) + "</pre></details></body></html>\n").encode()
 
 
-def picture(report: Report) -> bytes:
-    """The same as one PNG, without the configuration. Raises UsageError where matplotlib is not installed."""
+def picture(run: RunRecord) -> bytes:
+    """Draw the report of a run as one PNG, without the configuration. Raises UsageError without matplotlib."""
     matplotlib = _require_matplotlib()
-    panels = list(_panels(report, samples=_PICTURE_SAMPLES))
-    lines = -(-len(report.facts) // 2)
+    panels = list(_panels(run, samples=_PICTURE_SAMPLES))
+    facts = list(run_facts(run))
+    lines = -(-len(facts) // 2)
     heights = [1.55, *(panel.height + 0.5 for panel in panels), 0.35 + 0.2 * lines]
     with matplotlib.rc_context(PLAIN):
         figure = _figure(sum(heights))
         parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-        _draw_head(parts[0], report)
+        _draw_head(parts[0], run)
         for part, panel in zip(parts[1:-1], panels, strict=True):
             _heading(part, panel)
             panel.draw(part)
-        _draw_facts(parts[-1], report.facts, lines)
+        _draw_facts(parts[-1], facts, lines)
         return _saved(figure, "png")
 
 
-def _panels(report: Report, samples: int | None) -> Iterator[_Panel]:
-    if report.metrics:
+def _panels(run: RunRecord, samples: int | None) -> Iterator[_Panel]:
+    if run.metrics:
         note = "light: raw; dark: moving average over 1/60 of the run"
-        yield _Panel("Training", note, 2.5, lambda figure: figures.training(figure, report.metrics))
-    plan = report.plan
+        yield _Panel("Training", note, 2.5, lambda figure: figures.training(figure, run.metrics))
+    plan = run.plan
     yield _Panel("Schedule", "", figures.schedule_height(plan), lambda figure: figures.schedule(figure, plan))
-    evaluation = report.evaluation
+    evaluation = run.evaluation
     if evaluation is None:
         return
     note = "bars and shades: 95 % intervals (Wilson)"
@@ -148,11 +150,12 @@ def _saved(figure: Figure, kind: str) -> bytes:
     return written.getvalue()
 
 
-def _draw_head(figure: FigureBase, report: Report) -> None:
-    figure.text(0.015, 0.93, report.title, fontsize=17, fontweight="bold", va="top")
-    figure.text(0.015, 0.66, report.subtitle, fontsize=9, color="#666666", va="top")
-    for index, one in enumerate(report.headlines):
-        left = 0.015 + index * 0.97 / len(report.headlines)
+def _draw_head(figure: FigureBase, run: RunRecord) -> None:
+    figure.text(0.015, 0.93, title_of(run), fontsize=17, fontweight="bold", va="top")
+    figure.text(0.015, 0.66, subtitle_of(run), fontsize=9, color="#666666", va="top")
+    shown = list(headlines(run))
+    for index, one in enumerate(shown):
+        left = 0.015 + index * 0.97 / len(shown)
         figure.text(left, 0.42, one.label, fontsize=8.5, color="#444444", va="top")
         figure.text(left, 0.30, one.value, fontsize=15, color=figures.BLUE, va="top")
         figure.text(left, 0.09, one.note, fontsize=7.5, color="#777777", va="top")

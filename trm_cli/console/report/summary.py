@@ -1,10 +1,10 @@
-"""What the page says in numbers and words: its headlines and the facts of the run."""
+"""The figures and facts that a report of a run states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trm_cli import __version__
 from trm_cli.console.views.evaluation import interval, percent, protocol_line, weights_line
@@ -16,44 +16,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Headline:
-    """A number that the page begins with."""
+    """One of the figures at the top of a report."""
 
     label: str
     value: str
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What there is to show of a run; evaluation None: it was never evaluated by `trm evaluate`."""
-
-    title: str
-    subtitle: str
-    headlines: Sequence[Headline]
-    metrics: Sequence[Mapping[str, Any]]
-    plan: Mapping[str, Any]
-    evaluation: Mapping[str, Any] | None
-    facts: Sequence[tuple[str, str]]
-    config: str
+def title_of(record: RunRecord) -> str:
+    """Name the run."""
+    return record.directory.resolve().name
 
 
-def report_of(record: RunRecord) -> Report:
-    """The page's content."""
+def subtitle_of(record: RunRecord) -> str:
+    """Describe the model and the length of the run in one line."""
     plan = record.plan
-    return Report(
-        title=record.directory.resolve().name,
-        subtitle=f"{record.model}, architecture {record.architecture}: {plan['samples_per_epoch']:,} samples x "
-        f"{plan['epochs']:,} epochs, batch {plan['global_batch_size']:,}",
-        headlines=list(_headlines(record)),
-        metrics=record.metrics,
-        plan=plan,
-        evaluation=record.evaluation,
-        facts=list(_facts(record)),
-        config=record.config,
-    )
+    size = f"{plan['samples_per_epoch']:,} samples x {plan['epochs']:,} epochs, batch {plan['global_batch_size']:,}"
+    return f"{record.model}, architecture {record.architecture}: {size}"
 
 
-def _headlines(record: RunRecord) -> Iterator[Headline]:
+def headlines(record: RunRecord) -> Iterator[Headline]:
+    """Yield the most important figures of a run."""
     plan, metrics, evaluation = record.plan, record.metrics, record.evaluation
     tests = [one for one in metrics if one.get("kind") == "eval"]
     if evaluation is not None:
@@ -76,7 +59,8 @@ def _headlines(record: RunRecord) -> Iterator[Headline]:
         yield Headline("training time", duration(seconds), f"{rate:,.0f} samples a second")
 
 
-def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
+def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield the name and the value of each fact about a run."""
     identity, plan, evaluation = record.identity, record.plan, record.evaluation
     yield "run", f"{record.directory} ({identity['run']})"
     yield "dataset", str(plan["dataset"]["source"])
