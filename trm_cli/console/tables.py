@@ -29,7 +29,7 @@ def counted(amount: int, one: str, many: str | None = None) -> str:
 
 
 def table(*headers: str, right: Sequence[int] = (), rows: Iterable[Sequence[str | Text]] = ()) -> Table:
-    """Make a table without frames and without markup in its cells. right: the columns that hold numbers."""
+    """Make a table without frames. right: the columns that hold numbers."""
     # The frame that is not drawn takes one cell between columns, the padding the rest of the gap.
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
     for index, header in enumerate(headers):
@@ -63,7 +63,7 @@ def facts(rows: Iterable[tuple[str, str | Text]] = ()) -> Table:
 
 def _filled(made: Table, rows: Iterable[Sequence[str | Text]]) -> Table:
     for row in rows:
-        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        made.add_row(*row)
     return made
 
 
