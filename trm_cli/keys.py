@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import types
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.fields import FieldInfo
@@ -39,9 +39,6 @@ class Section(BaseModel):
     """A group of keys: nothing is converted silently, and a key that is not declared is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
-
-    # Keys whose steps form and ratio form exclude each other.
-    legacy_steps: ClassVar[Mapping[str, str]] = {}
 
     def conflicts(self) -> list[tuple[str, str]]:
         """What is wrong although every value is fine by itself: (key, sentence) pairs."""

@@ -94,14 +94,9 @@ def _check_file(path: Path) -> None:
     elif "family" in data and "architecture" not in data:
         compose(None, [f'arch="{path}"'])
     elif isinstance(data.get("arch"), str) and "architecture" not in data:
-        compose_defaults(path)
+        compose(None, (), config=str(path))  # a file of defaults is right when a model on top of it is
     else:
         compose(str(path))
-
-
-def compose_defaults(path: Path) -> None:
-    """A file of defaults, as `cfg_pretrain.yaml` is, is right when a model on top of it is."""
-    compose(None, (), config=str(path))
 
 
 def _document(kind: str, name: str) -> Document:

@@ -117,7 +117,7 @@ class _Composer:
         """Resolved, or None when there are problems."""
         named = self._last(("model",))
         if model is None and named is not None:
-            model, model_where = _as_name(named), named.where
+            model, model_where = str(named.value), named.where
         else:
             model_where = "MODEL"
             if named is not None and named.value != model:
@@ -194,8 +194,7 @@ class _Composer:
         found = registry.check_entry(document)
         dataset_args = {}
         if "dataset_args" in document.data:
-            raw = document.data["dataset_args"]
-            dataset_args = read_dataset_args(raw, document, ("dataset_args",), found)
+            dataset_args = read_dataset_args(document, found)
         self.problems += found
         if found:
             return None
@@ -274,7 +273,3 @@ class _Composer:
     def _last(self, key: Key, kind: type = object) -> Override | None:
         found = [override for override in self.overrides if override.key == key and isinstance(override.value, kind)]
         return found[-1] if found else None
-
-
-def _as_name(override: Override) -> str:
-    return override.value if isinstance(override.value, str) else str(override.value)

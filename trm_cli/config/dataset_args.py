@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from trm_cli.config.sources.scalars import describe
-from trm_cli.config.sources.yaml_loader import Document, Key, parse_scalar
-from trm_cli.errors import ConfigError, Problem
+from trm_cli.config.sources.yaml_loader import Document, Key, dotted, parse_scalar
+from trm_cli.errors import Problem
 
 DatasetArgs = dict[str, Any]
+
+_KEY = "dataset_args"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FLAG = re.compile(r"--([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
@@ -37,18 +39,10 @@ def builder_flags(dataset_args: Mapping[str, Any]) -> list[str]:
     return flags
 
 
-def normalise_dataset_args(raw: Any, document: Document | None = None, key: Key = ("dataset_args",)) -> DatasetArgs:
-    """Either form -> the mapping. Raises ConfigError with the place of everything that is wrong."""
-    problems: list[Problem] = []
-    args = read_dataset_args(raw, document or Document("dataset_args"), key, problems)
-    if problems:
-        raise ConfigError(problems)
-    return args
-
-
-def read_dataset_args(raw: Any, document: Document, key: Key, problems: list[Problem]) -> DatasetArgs:
-    """Either form -> the mapping; what is wrong is added to `problems`."""
-    reader = _Reader(document, key, problems)
+def read_dataset_args(document: Document, problems: list[Problem]) -> DatasetArgs:
+    """Read `dataset_args` of a model file, in either form, as the mapping; what is wrong is added to `problems`."""
+    raw = document.data[_KEY]
+    reader = _Reader(document, problems)
     before = len(problems)
     if isinstance(raw, dict):
         args = reader.mapping(raw)
@@ -57,7 +51,7 @@ def read_dataset_args(raw: Any, document: Document, key: Key, problems: list[Pro
     else:
         reader.problem((), f"`dataset_args` must be a mapping (or the older list of flags), found {describe(raw)}")
         return {}
-    if "output_dir" not in args and ((*key, "output_dir") in document.locations or len(problems) > before):
+    if "output_dir" not in args and ((_KEY, "output_dir") in document.locations or len(problems) > before):
         return args  # it is, or may be, what could not be read
     output_dir = args.get("output_dir")
     if "output_dir" not in args:
@@ -71,15 +65,14 @@ def read_dataset_args(raw: Any, document: Document, key: Key, problems: list[Pro
 class _Reader:
     """One pass over `dataset_args`, knowing where its parts stand in the file."""
 
-    def __init__(self, document: Document, key: Key, problems: list[Problem]) -> None:
+    def __init__(self, document: Document, problems: list[Problem]) -> None:
         self.document = document
-        self.key = key
         self.problems = problems
 
     def problem(self, path: Key, message: str, hint: str = "") -> None:
         """Add a problem at a place below `dataset_args`."""
-        name = ".".join(str(part) for part in (*self.key, *path))
-        self.problems.append(Problem(self.document.where((*self.key, *path)), message, key=name, hint=hint))
+        key = (_KEY, *path)
+        self.problems.append(Problem(self.document.where(key), message, key=dotted(key), hint=hint))
 
     def mapping(self, raw: dict[str, Any]) -> DatasetArgs:
         """Check names and values; nothing is converted."""

@@ -31,7 +31,7 @@ def every_key() -> list[KeyFacts]:
 
 def _declared(prefix: str, sections: Mapping[str, type[Section]]) -> Iterator[KeyFacts]:
     """Keys in the order in which they are first declared; equal declarations of several families are one."""
-    forms: dict[str, list[KeyFacts]] = {}
+    forms: dict[KeyFacts, tuple[str, ...]] = {}
     for family, section in sections.items():
         for name, field in section.model_fields.items():
             if field.is_required():  # the architecture of a run has keys of its own
@@ -44,12 +44,7 @@ def _declared(prefix: str, sections: Mapping[str, type[Section]]) -> Iterator[Ke
                 resume=resume_class(field),
                 meaning=field.description or "",
             )
-            known = forms.setdefault(name, [])
-            same = [place for place, other in enumerate(known) if replace(other, families=()) == form]
-            families = known[same[0]].families if same else ()
-            joined = replace(form, families=(*families, family) if family else ())
-            if same:
-                known[same[0]] = joined
-            else:
-                known.append(joined)
-    return (form for known in forms.values() for form in known)
+            forms[form] = (*forms.get(form, ()), family) if family else ()
+    names = list(dict.fromkeys(form.key for form in forms))
+    for form in sorted(forms, key=lambda form: names.index(form.key)):
+        yield replace(form, families=forms[form])

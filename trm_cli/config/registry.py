@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,6 @@ SHIPPED = _PACKAGE / "_configs" if (_PACKAGE / "_configs").is_dir() else _PACKAG
 DEFAULT_CONFIG = "cfg_pretrain"
 
 _log = logging.getLogger(__name__)
-
-_ENTRY_KEYS = (
-    "title",
-    "config",
-    "architecture",
-    "dataset_builder",
-    "dataset_args",
-    "checkpoint_path",
-    "overrides",
-)
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,9 @@ class RegistryEntry:
     checkpoint_path: str
     overrides: dict[str, Any] = field(default_factory=dict)
     path: str = ""
+
+
+_ENTRY_KEYS = tuple(one.name for one in fields(RegistryEntry) if one.name not in ("name", "path"))
 
 
 def directories(kind: str) -> list[Path]:

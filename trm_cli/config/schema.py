@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,14 +27,18 @@ Curve = Literal["linear", "cosine", "exponential"]
 Threads = Annotated[Whole, Field(ge=1, le=4_096)]
 
 
+def _older_steps(ratio_key: str) -> Any:
+    """Declare the key that states the same boundary as `ratio_key` in steps."""
+    return count(None, f"older form of {ratio_key}", resume="replan", unit="steps", least=0)
+
+
 class RunConfig(Section):
     """All that a run is told. Flat, as `cfg_pretrain.yaml` is; only the architecture is a group of its own."""
 
+    # Keys whose steps form and ratio form exclude each other.
     legacy_steps: ClassVar[Mapping[str, str]] = {
-        "lr_warmup_steps": "lr_warmup_ratio",
-        "expansion_anneal_steps": "expansion_anneal_ratio",
-        "q_temperature_anneal_steps": "q_temperature_anneal_ratio",
-        "dqn_warmup_steps": "dqn_warmup_ratio",
+        f"{name}_steps": f"{name}_ratio"
+        for name in ("lr_warmup", "expansion_anneal", "q_temperature_anneal", "dqn_warmup")
     }
 
     model: Word = key("vision-unified", "entry of configs/models/ that this run belongs to", resume="free")
@@ -82,7 +86,7 @@ class RunConfig(Section):
     lr: float = key(1e-4, "learning rate after the warm-up", resume="replan", gt=0, le=10)
     lr_min_ratio: float = ratio(1.0, "share of lr at the end of the cosine; 1 = constant", unit="of lr")
     lr_warmup_ratio: float | None = ratio(0.04, "linear warm-up")
-    lr_warmup_steps: Whole | None = count(None, "older form of lr_warmup_ratio", resume="replan", unit="steps", least=0)
+    lr_warmup_steps: Whole | None = _older_steps("lr_warmup_ratio")
     beta1: float = key(0.9, "decay of the first moment", resume="replan", ge=0, lt=1)
     beta2: float = key(0.95, "decay of the second moment", resume="replan", ge=0, lt=1)
     weight_decay: float = key(0.1, "decoupled weight decay", resume="replan", ge=0, le=100)
@@ -121,23 +125,17 @@ class RunConfig(Section):
 
     # What is annealed over the run, for architectures that expand and explore.
     dqn_warmup_ratio: float | None = ratio(0.1, "Q-learning starts after this share")
-    dqn_warmup_steps: Whole | None = count(
-        None, "older form of dqn_warmup_ratio", resume="replan", unit="steps", least=0
-    )
+    dqn_warmup_steps: Whole | None = _older_steps("dqn_warmup_ratio")
     expansion_penalty_schedule: Curve = key("cosine", "curve of the cost of EXPAND", resume="replan")
     expansion_penalty_start: float = key(0.1, "cost of EXPAND at first", resume="replan", ge=0, le=100)
     expansion_penalty_end: float = key(0.001, "cost of EXPAND at last", resume="replan", ge=0, le=100)
     expansion_anneal_ratio: float | None = ratio(0.5, "share in which the cost falls")
-    expansion_anneal_steps: Whole | None = count(
-        None, "older form of expansion_anneal_ratio", resume="replan", unit="steps", least=0
-    )
+    expansion_anneal_steps: Whole | None = _older_steps("expansion_anneal_ratio")
     q_temperature_schedule: Curve = key("exponential", "curve of the sampling temperature", resume="replan")
     q_temperature_start: float = key(1.0, "temperature at first", resume="replan", gt=0, le=1_000)
     q_temperature_end: float = key(0.1, "temperature at last", resume="replan", gt=0, le=1_000)
     q_temperature_anneal_ratio: float | None = ratio(1.0, "share in which it falls")
-    q_temperature_anneal_steps: Whole | None = count(
-        None, "older form of q_temperature_anneal_ratio", resume="replan", unit="steps", least=0
-    )
+    q_temperature_anneal_steps: Whole | None = _older_steps("q_temperature_anneal_ratio")
     epsilon_start: float = ratio(0.3, "share of random actions at first", unit="of actions")
     epsilon_end: float = ratio(0.05, "share of random actions at last", unit="of actions")
     epsilon_anneal_ratio: float = ratio(0.5, "share in which it falls, linearly")

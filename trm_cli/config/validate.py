@@ -22,14 +22,12 @@ def validate(tree: Tree, *, quiet_about_missing: bool = False) -> tuple[RunConfi
     for layer in tree.layers:
         problems += _unknown_keys(layer, family)
     problems += _legacy_steps(tree)
-    if family is None:
-        problems += _value_problems(tree, {"arch": {"family": "trm", "name": "unknown"}})
-        return None, problems
-    values = _known_only(tree.values, family)
     try:
-        config = RunConfig.model_validate(values)
+        config = RunConfig.model_validate(_known_only(tree.values, family))
     except ValidationError as error:
-        return None, problems + _explain(error, tree, family)
+        return None, problems + _explain(error, tree, family or FAMILIES["trm"])
+    if family is None:
+        return None, problems
     problems += _conflicts(config, tree)
     return (None if problems else config), problems
 
@@ -99,11 +97,12 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
     return Problem(layer.where(key), f"unknown key `{dotted(key)}`", key=dotted(key), hint=hint)
 
 
-def _known_only(values: dict[str, Any], family: type[Section]) -> dict[str, Any]:
-    """Unknown keys have been reported where they stand; the schema need not repeat it."""
+def _known_only(values: dict[str, Any], family: type[Section] | None) -> dict[str, Any]:
+    """The values that the schema judges: unknown keys and an unknown family have been reported already."""
     known = {name: value for name, value in values.items() if name in RunConfig.model_fields}
-    known["arch"] = {name: value for name, value in known["arch"].items() if name in family.model_fields}
-    return known
+    if family is None:
+        return {**known, "arch": {"family": "trm", "name": "unknown"}}
+    return {**known, "arch": {name: value for name, value in known["arch"].items() if name in family.model_fields}}
 
 
 def _legacy_steps(tree: Tree) -> list[Problem]:
@@ -127,16 +126,6 @@ def _legacy_steps(tree: Tree) -> list[Problem]:
             hint = f"keep one: set the other to null, for example {steps}=null"
             problems.append(Problem(tree.where((steps,)), message, key=steps, hint=hint))
     return problems
-
-
-def _value_problems(tree: Tree, instead: dict[str, Any]) -> list[Problem]:
-    """Problems of the run's own values when the architecture could not even be named."""
-    known = {name: value for name, value in tree.values.items() if name in RunConfig.model_fields}
-    try:
-        RunConfig.model_validate({**known, **instead})
-    except ValidationError as error:
-        return _explain(error, tree, FAMILIES["trm"])
-    return []
 
 
 def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[Problem]:

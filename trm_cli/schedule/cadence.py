@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import overload
@@ -47,9 +47,6 @@ class Cadence(Sequence[int]):
         if position == self._regular:
             return self.total
         return self.gap.numerator * (position + 1) // self.gap.denominator
-
-    def __iter__(self) -> Iterator[int]:
-        return (self[i] for i in range(len(self)))
 
     def __contains__(self, step: object) -> bool:
         if not isinstance(step, int) or not 0 < step <= self.total:

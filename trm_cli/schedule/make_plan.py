@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trm_cli.schedule import steps
 from trm_cli.schedule.clock import declare
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.plan_warnings import find_warnings
-from trm_cli.schedule.settings import RunSettings
 from trm_cli.schedule.steps import Number
+
+if TYPE_CHECKING:
+    from trm_cli.config.schema import RunConfig
 
 
 class Counts(Protocol):
@@ -29,8 +31,8 @@ class Counts(Protocol):
         """Where the counts come from, for people."""
 
 
-def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | None = None) -> TrainingPlan:
-    """Plan a run from its configuration and the counts of its dataset.
+def make_plan(config: RunConfig, facts: Counts, *, seconds_per_step: float | None = None) -> TrainingPlan:
+    """Plan a run from its configuration (any object with these keys) and the counts of its dataset.
 
     seconds_per_step, where it is known, lets the plan say how many hours of work a crash would cost.
     Raises ValueError, in a full sentence, for settings that make no plan.
@@ -50,5 +52,4 @@ def make_plan(config: RunSettings, facts: Counts, *, seconds_per_step: float | N
         keep_every=config.keep_every,
         checkpoint_minutes=config.checkpoint_minutes,
     )
-    warnings = find_warnings(plan, seconds_per_step)
-    return replace(plan, warnings=warnings)
+    return replace(plan, warnings=find_warnings(plan, seconds_per_step))

@@ -191,7 +191,7 @@ class TrainingPlan:
                 step_rounding=document["step_rounding"],
                 eval_interval=document["evaluations"]["interval_epochs"],
                 checkpoint_interval=document["checkpoints"]["interval_epochs"],
-                quantities=tuple(_read_quantity(entry) for entry in document["quantities"]),
+                quantities=tuple(read_quantity(entry) for entry in document["quantities"]),
                 keep_every=document.get("milestones", {}).get("interval_epochs"),
                 checkpoint_minutes=document["checkpoints"].get("minutes"),
                 warnings=tuple(PlanWarning(**entry) for entry in document.get("warnings", ())),
@@ -236,7 +236,8 @@ class TrainingPlan:
         )
 
 
-def _read_quantity(entry: Mapping[str, Any]) -> Quantity:
+def read_quantity(entry: Mapping[str, Any]) -> Quantity:
+    """Read a quantity of a plan's JSON document."""
     return Quantity(entry["name"], tuple(Segment(**segment) for segment in entry["segments"]), entry["unit"])
 
 

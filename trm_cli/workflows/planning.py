@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose, load_run_config
@@ -14,9 +13,6 @@ from trm_cli.errors import DatasetError, UsageError
 from trm_cli.schedule.make_plan import Counts, make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
-
-if TYPE_CHECKING:
-    from trm_cli.schedule.settings import RunSettings
 
 PLAN_NAME = "plan.json"
 
@@ -104,9 +100,8 @@ def find_facts(resolved: Resolved) -> Counts:
 
 
 def _planned(resolved: Resolved, facts: Counts, run: Path | None = None) -> Planned:
-    config: RunSettings = resolved.config
     try:
-        plan = make_plan(config, facts)
+        plan = make_plan(resolved.config, facts)
     except ValueError as error:
         raise UsageError(f"these settings make no plan: {error}") from error
     architecture = resolved.config.arch.name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError
-from trm_cli.schedule.curves import Quantity, Segment
+from trm_cli.schedule.plan import read_quantity
 
 if TYPE_CHECKING:
     from trm_cli.workflows.observers import EvaluationObserver
@@ -81,7 +81,7 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
 def _plan(path: Path) -> dict[str, Any]:
     try:
         plan: dict[str, Any] = read_json(path, error=CheckpointError)
-        Quantity(plan["quantities"][0]["name"], tuple(Segment(**one) for one in plan["quantities"][0]["segments"]))
+        read_quantity(plan["quantities"][0])
         int(plan["total_steps"])
     except (CheckpointError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error

@@ -121,29 +121,14 @@ def parse_scalar(text: str) -> Any:
     return value
 
 
-class _PlainResolver(yaml.resolver.BaseResolver):
-    """Marks every unquoted, untagged scalar as plain, so that it can be told from `!!str 5` and "5"."""
+_Base: Any = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
 
-_PlainResolver.add_implicit_resolver(_PLAIN, re.compile(""), None)
-
-if yaml.__with_libyaml__:
-
-    class _Composer(yaml.cyaml.CParser, _PlainResolver):  # type: ignore[name-defined, misc]
-        def __init__(self, stream: str) -> None:
-            yaml.cyaml.CParser.__init__(self, stream)  # type: ignore[attr-defined]
-            _PlainResolver.__init__(self)
-else:
-
-    class _Composer(  # type: ignore[no-redef]
-        yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer, _PlainResolver
-    ):
-        def __init__(self, stream: str) -> None:
-            yaml.reader.Reader.__init__(self, stream)
-            for part in (yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer, _PlainResolver):
-                part.__init__(self)
+class _Composer(_Base):  # type: ignore[misc]
+    """Builds nodes. Marks every unquoted, untagged scalar as plain, so that it can be told from `!!str 5` and "5"."""
 
 
+_Composer.add_implicit_resolver(_PLAIN, re.compile(""), None)
 _KINDS = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.report.plan_figures import COLOURS, band
-from trm_cli.schedule.curves import Quantity, Segment
+from trm_cli.schedule.plan import read_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,10 +51,7 @@ def training(figure: FigureBase, records: Sequence[Mapping[str, Any]]) -> None:
 
 def schedule(figure: FigureBase, plan: Mapping[str, Any]) -> None:
     """What changes over the run by plan. plan: plan.json."""
-    quantities = [
-        Quantity(one["name"], tuple(Segment(**segment) for segment in one["segments"]), one["unit"])
-        for one in plan["quantities"]
-    ]
+    quantities = [read_quantity(one) for one in plan["quantities"]]
     total = int(plan["total_steps"])
     steps = sorted({total * part // _POINTS for part in range(_POINTS + 1)})
     columns = 2 if len(quantities) > 1 else 1
