@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 # Both before pydantic is imported (typer does): it would read the metadata of every installed package in search of
 # plugins, and the many small objects that it makes are no garbage.
@@ -78,13 +78,21 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except TrmError as error:
-        from trm_cli.console.panels import render_error
-
-        if os.environ.get("TRM_DEBUG"):
-            import traceback
-
-            traceback.print_exc()
-        render_error(error)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except OSError as error:
+        # What the system refuses and nobody foresaw: a full disk, a name that is too long, a folder that is closed.
+        place = "" if error.filename is None else f"{error.filename}: "
+        _fail(TrmError(f"{place}{error.strerror or error}", hint="TRM_DEBUG=1 in the environment shows where"))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _fail(error: TrmError) -> NoReturn:
+    from trm_cli.console.panels import render_error
+
+    if os.environ.get("TRM_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    render_error(error)
+    sys.exit(error.exit_code)

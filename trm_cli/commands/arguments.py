@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from trm_cli.paths import exists
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
@@ -34,6 +36,13 @@ StopAtStep = Annotated[
 Wandb = Annotated[str | None, typer.Option(help="auto, online, offline or disabled: wandb=MODE.", metavar="MODE")]
 
 
+def finite(value: float) -> float:
+    """Refuse inf and nan, which a range lets pass."""
+    if not isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
 def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     """`[MODEL|RUN] [KEY=VALUE ...]`: the one word that is no override (or is a file's name), and the overrides.
 
@@ -42,7 +51,7 @@ def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     from trm_cli.errors import UsageError
 
     given = list(words or ())
-    targets = [word for word in given if "=" not in word or Path(word).exists()]
+    targets = [word for word in given if "=" not in word or exists(word)]
     if len(targets) > 1:
         raise UsageError(
             f"only one MODEL is allowed: found `{targets[0]}` and `{targets[1]}`",

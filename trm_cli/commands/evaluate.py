@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, Json
+from trm_cli.commands.arguments import Device, Json, finite
 
 Target = Annotated[
     str | None,
@@ -20,7 +20,7 @@ EarlyHalt = Annotated[
     bool, typer.Option("--early-halt", help="A row stops when the model says it is right, and leaves the batch.")
 ]
 Restarts = Annotated[int, typer.Option(min=1, help="Passes over each row, from random starts.", metavar="K")]
-Noise = Annotated[float, typer.Option(min=0, help="How far random starts lie from the trained one.")]
+Noise = Annotated[float, typer.Option(min=0, callback=finite, help="How far random starts lie from the trained one.")]
 Seed = Annotated[int, typer.Option(help="Root of the random starts.")]
 Raw = Annotated[bool, typer.Option("--raw", help="The weights themselves, not their average (EMA).")]
 Data = Annotated[list[Path] | None, typer.Option(help="Another dataset of the same vocabulary.", metavar="DIR")]

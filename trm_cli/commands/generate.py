@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, Json, TrainedRun
+from trm_cli.commands.arguments import Device, Json, TrainedRun, finite
 
 Prompt = Annotated[str, typer.Option(help="The text that is continued; empty: a document from its beginning.")]
 MaxNew = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many tokens.", metavar="N")]
-Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.", metavar="T")]
+Temperature = Annotated[float, typer.Option(min=0.0, callback=finite, help="0 takes the likeliest token.", metavar="T")]
 TopK = Annotated[int | None, typer.Option(min=1, help="Only the K likeliest tokens.", metavar="K")]
 Seed = Annotated[int, typer.Option(help="The same seed writes the same text.", metavar="S")]
 Steps = Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands.arguments import Architecture, Json
+from trm_cli.paths import is_dir
 
 _KINDS = (".png", ".svg", ".csv", ".json")
 
@@ -78,5 +79,5 @@ def _check_options(out: Path | None, *, plot: bool, as_json: bool, at: list[str]
         raise UsageError("--at and --out are about one plan; leave them out beside --compare")
     if out is not None and out.suffix.lower() not in _KINDS:
         raise UsageError(f"--out writes {', '.join(_KINDS)}, not {out.name!r}", hint="for example --out plan.png")
-    if out is not None and not out.parent.is_dir():
+    if out is not None and not is_dir(out.parent):
         raise UsageError(f"--out: the directory {out.parent} does not exist")

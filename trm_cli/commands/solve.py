@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
 from trm_cli.commands.arguments import Device, Json, TrainedRun
+from trm_cli.paths import is_file
 
 Puzzle = Annotated[
     str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
@@ -82,18 +83,18 @@ def _text(puzzle: str | None) -> str:
             raise UsageError(
                 "no puzzle is given", hint="trm solve RUN PUZZLE, or pipe one in: echo '1...' | trm solve RUN"
             )
-        return sys.stdin.read()
-    try:
-        is_file = len(puzzle) < 256 and Path(puzzle).is_file()
-    except (OSError, ValueError):
-        is_file = False
-    return _read(Path(puzzle)) if is_file else puzzle
+        return _read(sys.stdin.buffer, "standard input")
+    return _read(Path(puzzle)) if is_file(puzzle) else puzzle
 
 
-def _read(path: Path) -> str:
+def _read(source: Path | BinaryIO, name: str | None = None) -> str:
+    """The UTF-8 text of a file or a stream, which messages call `name`."""
     from trm_cli.errors import UsageError
 
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as text: {error}") from error
+        content = source.read_bytes() if isinstance(source, Path) else source.read()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{name or source} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name or source} is no UTF-8 text (byte {error.start})") from error

@@ -10,6 +10,7 @@ from trm_cli.config import registry
 from trm_cli.config.compose import compose, load_run_config, sorted_problems
 from trm_cli.config.sources.yaml_loader import Document
 from trm_cli.errors import ConfigError, Problem
+from trm_cli.paths import is_dir, is_file
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def check(name: str) -> list[Problem]:
     try:
         if name not in registry.names("models") and name in registry.names("arch"):
             compose(None, [f"arch={name}"])
-        elif (path := Path(name)).is_file() or (path / "config.yaml").is_file():
+        elif is_file(path := Path(name)) or is_file(path / "config.yaml"):
             _check_file(path)
         else:
             compose(name)
@@ -85,7 +86,7 @@ def check(name: str) -> list[Problem]:
 
 def _check_file(path: Path) -> None:
     """A run's config.yaml, an architecture or a model: each says by its keys what it is."""
-    if path.is_dir():
+    if is_dir(path):
         load_run_config(path)
         return
     data = registry.load(path).data

@@ -23,6 +23,7 @@ from trm_cli.config.sources.scalars import describe
 from trm_cli.config.sources.yaml_loader import Document, Key, parse_yaml
 from trm_cli.config.validate import fill_defaults, validate
 from trm_cli.errors import ConfigError, Problem, UsageError
+from trm_cli.paths import is_dir, is_file
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def compose(model: str | None = None, overrides: Sequence[str] = (), *, config: 
 def load_run_config(path: Path | str, overrides: Sequence[str] = ()) -> Resolved:
     """Read the resolved `config.yaml` of a run (or of the directory that holds it), by the schema alone."""
     path = Path(path)
-    path = path / "config.yaml" if path.is_dir() else path
-    if not path.is_file():
+    path = path / "config.yaml" if is_dir(path) else path
+    if not is_file(path):
         raise UsageError(f"{registry.shown(path)} does not exist", hint="name a run directory or its config.yaml")
     return _of_run(registry.load(path), overrides)
 

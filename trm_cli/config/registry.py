@@ -16,10 +16,11 @@ from typing import Any
 from trm_cli.config.sources.scalars import describe
 from trm_cli.config.sources.yaml_loader import Document, load_yaml
 from trm_cli.errors import Problem
+from trm_cli.paths import is_dir, is_file
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In a wheel the configurations lie inside the package, in a clone beside it.
-SHIPPED = _PACKAGE / "_configs" if (_PACKAGE / "_configs").is_dir() else _PACKAGE.parent / "configs"
+SHIPPED = _PACKAGE / "_configs" if is_dir(_PACKAGE / "_configs") else _PACKAGE.parent / "configs"
 DEFAULT_CONFIG = "cfg_pretrain"
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def names(kind: str) -> list[str]:
     """Every name that can be used for a kind, sorted."""
     found: set[str] = set()
     for folder in directories(kind):
-        if folder.is_dir():
+        if is_dir(folder):
             found.update(path.stem for path in folder.glob("*.yaml"))
     return sorted(found)
 
@@ -67,24 +68,17 @@ def find(kind: str, name: str) -> Path | None:
         return None
     if name.endswith((".yaml", ".yml")):
         exact = Path(name)
-        if exact.is_file():
+        if is_file(exact):
             return exact
         name = Path(name).stem if "/" not in name else ""
     elif "/" in name or "\\" in name:
         exact = Path(f"{name}.yaml")
-        return exact if exact.is_file() else None
+        return exact if is_file(exact) else None
     for folder in directories(kind):
         path = folder / f"{name}.yaml"
-        if name and _is_file(path):
+        if name and is_file(path):
             return path
     return None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name longer than the file system allows
-        return False
 
 
 def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:

@@ -16,6 +16,7 @@ from pydantic import Field
 from trm_cli.keys import Section, Whole, Word, Words, count, key, ratio
 from trm_cli.models.families import FAMILIES
 from trm_cli.models.network_config import NetworkConfig
+from trm_cli.paths import LONGEST_NAME, longest_name
 
 if TYPE_CHECKING:
     Arch = NetworkConfig
@@ -146,8 +147,14 @@ class RunConfig(Section):
         return self.arch.canvas_side
 
     def conflicts(self) -> list[tuple[str, str]]:
-        """A boundary needs a ratio or a step."""
+        """A boundary needs a ratio or a step; a path needs names that a file system can hold."""
         found = []
+        for name in ("checkpoint_path", "load_checkpoint", "data_paths", "data_paths_test"):
+            value = getattr(self, name)
+            for path in (value,) if isinstance(value, str) else value or ():
+                if (longest := longest_name(path)) > LONGEST_NAME:
+                    found.append((name, f"a name in it is {longest:,} bytes long, and {LONGEST_NAME} are possible"))
+                    break
         for steps, share in self.legacy_steps.items():
             if getattr(self, steps) is None and getattr(self, share) is None:
                 found.append((share, f"is null, and so is {steps}: one of them must say where the change ends"))

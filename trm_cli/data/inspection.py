@@ -16,6 +16,7 @@ from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import DatasetError
+from trm_cli.paths import is_dir, is_file
 
 MAX_ROWS = 20_000
 BINS = 10
@@ -79,16 +80,16 @@ def inspect(root: str | Path) -> DatasetReport:
     Raises DatasetError where there is no dataset, or where it is damaged.
     """
     path = Path(root)
-    if not path.is_dir():
+    if not is_dir(path):
         raise DatasetError(f"dataset {path} does not exist", hint="`trm build-dataset MODEL` builds it")
     manifest = read_manifest(path)
     reports: dict[str, SplitReport] = {}
     for split in SPLITS:
-        if not (path / split).is_dir() and reports:
+        if not is_dir(path / split) and reports:
             continue
         metadata = read_metadata(path, split)
         reports[split] = _stream(path, split, metadata) if metadata.kind == STREAM else _arrays(path, split, metadata)
-    files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    files = [file for file in path.rglob("*") if is_file(file) and not file.name.startswith(".")]
     fingerprint = manifest.fingerprint if manifest is not None else None
     return DatasetReport(
         str(path),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import TrmError, UsageError
 from trm_cli.evaluation.partial_results import Columns
+from trm_cli.paths import is_dir
 
 FORMATS = (".npz", ".parquet")
 
@@ -19,7 +20,7 @@ def check_format(path: Path) -> None:
     """Raise UsageError for a file that could not be written at the end, before hours are spent."""
     if path.suffix not in FORMATS:
         raise UsageError(f"--predictions {path}: the name must end in {' or '.join(FORMATS)}")
-    if not path.absolute().parent.is_dir():
+    if not is_dir(path.absolute().parent):
         raise UsageError(f"--predictions {path}: the folder {path.absolute().parent} does not exist")
     if path.suffix == ".parquet":
         _pyarrow()

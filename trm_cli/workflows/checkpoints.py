@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from trm_cli.errors import UsageError
+from trm_cli.paths import is_dir, is_file
 
 if TYPE_CHECKING:
     from trm_cli.training.checkpoint.consolidation import Consolidated
@@ -143,5 +144,5 @@ def export_run(
 
 def _require_outside_of_runs(out: Path, files: str = "") -> None:
     """Refuse a file in a run directory (with `files`: only one with this ending). Raises UsageError."""
-    if out.is_dir() or (out.name.endswith(files) and (out.parent / "config.yaml").is_file()):
+    if is_dir(out) or (out.name.endswith(files) and is_file(out.parent / "config.yaml")):
         raise UsageError(f"{out} is inside a run directory", hint="choose another file: --out FILE")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import CheckpointError, DatasetError, UsageError
+from trm_cli.paths import is_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,6 +198,6 @@ def _train_fingerprint(trained: TrainedModel, data: Data) -> str | None:
 
     if data.split == "train":
         return data.fingerprint
-    if not all((Path(path) / "train").is_dir() for path in data.paths):
+    if not all(is_dir(Path(path) / "train") for path in data.paths):
         return None
     return open_data(data.paths, "train", canvas_size=trained.config.canvas_size).fingerprint

@@ -10,6 +10,7 @@ from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose, load_run_config
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, UsageError
+from trm_cli.paths import exists, is_dir, is_file
 from trm_cli.schedule.make_plan import Counts, make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
@@ -52,7 +53,7 @@ def plan_other(target: str, samples: str | None = None) -> Planned:
 def read_plan(run: Path) -> TrainingPlan:
     """The plan that a run directory keeps. Raises UsageError when there is none, or none that can be used."""
     path, hint = run / PLAN_NAME, "name the model instead of the run"
-    if not path.exists():
+    if not exists(path):
         raise UsageError(
             f"{run} holds no run: {PLAN_NAME} is missing", hint="name a model, a YAML file or a run directory"
         )
@@ -80,7 +81,7 @@ def find_facts(resolved: Resolved) -> Counts:
     from trm_cli.data.files.metadata import METADATA_NAME
 
     paths, canvas = resolved.config.data_paths, resolved.config.canvas_size
-    missing = [path for path in paths if not (Path(path) / "train" / METADATA_NAME).is_file()]
+    missing = [path for path in paths if not is_file(Path(path) / "train" / METADATA_NAME)]
     if not missing:
         from trm_cli.data.stream.plan import facts_on_canvas
 
@@ -116,8 +117,8 @@ def _run_directory(target: str | None) -> Path | None:
     if target is None:
         return None
     path = Path(target)
-    if path.suffix == ".pt" and path.is_file():
+    if path.suffix == ".pt" and is_file(path):
         return path.parent
-    if path.is_dir() and ((path / PLAN_NAME).exists() or registry.find("models", target) is None):
+    if is_dir(path) and (exists(path / PLAN_NAME) or registry.find("models", target) is None):
         return path
     return None

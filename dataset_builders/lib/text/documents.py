@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import DatasetError
+from trm_cli.paths import is_dir, is_file
 
 TEXT_SUFFIXES = (
     ".txt", ".text", ".md", ".rst", ".tex", ".html", ".xml", ".csv", ".json", ".yaml", ".yml", ".toml", ".py", ".pyi",
@@ -35,15 +36,15 @@ def list_files(path: Path) -> list[Path]:
 
     Raises DatasetError for a path that does not exist and a folder without such files.
     """
-    if path.is_file():
+    if is_file(path):
         return [path]
-    if not path.is_dir():
+    if not is_dir(path):
         raise DatasetError(f"{path}: no such file or folder")
     known = TEXT_SUFFIXES + RECORD_SUFFIXES
     found = [
         file
         for file in path.rglob("*")
-        if file.is_file()
+        if is_file(file)
         and file.suffix.lower() in known
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]

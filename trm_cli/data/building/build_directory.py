@@ -23,6 +23,7 @@ from trm_cli.data.files.manifest import (
     write_manifest,
 )
 from trm_cli.errors import DatasetError
+from trm_cli.paths import exists
 
 PARTS_NAME = ".build"
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def open_build(
     wrote (which --rebuild does not remove either).
     """
     with hold(root, root / PARTS_NAME, shard) as let_others_in:
-        if not (root / MANIFEST_NAME).exists() and any((root / split).exists() for split in ("train", "test")):
+        if not exists(root / MANIFEST_NAME) and any(exists(root / split) for split in ("train", "test")):
             raise DatasetError(
                 f"{root} holds a dataset of another program; it is not overwritten", hint="choose another --output-dir"
             )
@@ -122,7 +123,7 @@ def _nothing_lost(root: Path, existing: Manifest, products: Sequence[str]) -> bo
     """Return whether an unfinished build has finished nothing yet (wrong flags, say), so that any other may begin."""
     parts = root / PARTS_NAME
     leftovers = [path for path in parts.glob("*") if not path.name.startswith("shard_")]
-    leftovers += [root / name for name in products if (root / name).exists()]
+    leftovers += [root / name for name in products if exists(root / name)]
     return existing.state != "complete" and not leftovers and not shards_at_work(parts)
 
 

@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 
 from trm_cli.errors import UsageError
+from trm_cli.paths import is_dir, is_file
 
 FOLDER = "dataset_builders"
 _PACKAGE = Path(__file__).resolve().parents[2]
 # In a wheel our builders lie inside the package, in a clone beside it.
-_OURS = _PACKAGE / FOLDER if (_PACKAGE / FOLDER).is_dir() else _PACKAGE.parent / FOLDER
+_OURS = _PACKAGE / FOLDER if is_dir(_PACKAGE / FOLDER) else _PACKAGE.parent / FOLDER
 
 
 @cache
@@ -40,9 +41,9 @@ def builder_command(builder: str, flags: Sequence[str]) -> list[str]:
     folder, _, name = module.rpartition(".")
     path = Path(builder)
     ours = _OURS / f"{name}.py"
-    if ours.is_file() and (folder == FOLDER or (path.is_file() and path.samefile(ours))):
+    if is_file(ours) and (folder == FOLDER or (is_file(path) and path.samefile(ours))):
         return [sys.executable, "-m", f"{builders_package()}.{name}", *flags]
-    if path.is_file():
+    if is_file(path):
         if path.suffix == ".py":
             return [sys.executable, str(path), *flags]
         if os.access(path, os.X_OK):

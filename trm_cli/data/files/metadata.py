@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
+from trm_cli.paths import exists
 
 FORMAT_VERSION = 1
 METADATA_NAME = "dataset.json"
@@ -171,11 +172,11 @@ def read_facts(paths: Sequence[str | Path], split: str = "train") -> DatasetFact
 
 
 def _missing(directory: Path, split: str) -> DatasetError:
-    if not directory.exists():
+    if not exists(directory):
         return DatasetError(
             f"dataset {directory} does not exist", hint="build it (`trm build-dataset MODEL`), or correct data_paths"
         )
-    if (directory / "manifest.json").exists():
+    if exists(directory / "manifest.json"):
         return DatasetError(
             f"dataset {directory} is not complete: {split}/{METADATA_NAME} is missing",
             hint="run the command that builds it again; it continues where it stopped",

@@ -50,6 +50,16 @@ def read_rank_info(environment: Mapping[str, str]) -> RankInfo:
     return ranks
 
 
+def _require_meeting_place(environment: Mapping[str, str]) -> None:
+    port = environment.get("MASTER_PORT", "")
+    if not (environment.get("MASTER_ADDR") and port.isdecimal() and 0 < int(port[:6]) < 2**16):
+        found = f"MASTER_ADDR={environment.get('MASTER_ADDR', '')} MASTER_PORT={port}"
+        raise UsageError(
+            f"RANK is set, but not where the processes meet: found {found}, expected an address and a port to 65535",
+            hint="start with torchrun or --nproc-per-node, or unset RANK",
+        )
+
+
 @contextmanager
 def join_process_group(
     *, global_batch_size: int, device: str, silence: Callable[[bool], None]
@@ -65,6 +75,7 @@ def join_process_group(
     if ranks.count == 1:
         yield ProcessGroup()
         return
+    _require_meeting_place(os.environ)
     follow_launcher()
     check_divides(global_batch_size, ranks.count)
     # The libraries underneath report at length that another process is gone; that one has reported the reason.

@@ -27,6 +27,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
 def cores_in_words() -> str:
     """The processor cores of this process, in words: "1 core", "n cores"."""
     count = available_cores()
@@ -37,6 +40,8 @@ def choose_device(wanted: str) -> Choice:
     """`auto`: CUDA where there is one, else the CPU; mps only on request. Raises UsageError for what is not here."""
     import torch
 
+    if wanted not in DEVICES:
+        raise UsageError(f"device={wanted}: expected one of {', '.join(DEVICES)}")
     if wanted == "auto":
         if torch.cuda.is_available():
             return Choice("cuda", torch.cuda.get_device_name())

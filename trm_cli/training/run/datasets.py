@@ -15,6 +15,7 @@ from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_m
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import UsageError
+from trm_cli.paths import is_dir
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
@@ -59,7 +60,7 @@ class Datasets:
 def open_test(config: RunConfig, waiting: Waiting | None = None) -> Dataset | None:
     """The test split of the configured dataset; None where there is none. Raises DatasetError."""
     paths = config.data_paths_test or config.data_paths
-    if not config.data_paths_test and not all((Path(path) / "test").is_dir() for path in paths):
+    if not config.data_paths_test and not all(is_dir(Path(path) / "test") for path in paths):
         return None
     return open_data(paths, "test", canvas_size=config.canvas_size, waiting=waiting)
 

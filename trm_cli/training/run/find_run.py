@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trm_cli.errors import CheckpointError
+from trm_cli.paths import exists, is_dir, is_file
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import BEST, CONFIG, LATEST
 
@@ -25,9 +26,9 @@ def find_run(named: str | None) -> Path:
     path = Path(named)
     candidates = [path, RUNS / named, path.parent if path.suffix == ".pt" else path]
     for candidate in candidates:
-        if (candidate / CONFIG).is_file():
+        if is_file(candidate / CONFIG):
             return candidate
-    if path.is_dir():
+    if is_dir(path):
         raise CheckpointError(f"{path} is not a run directory: it has no {CONFIG}")
     known = ", ".join(str(run) for run in known_runs()[:5])
     raise CheckpointError(
@@ -39,13 +40,13 @@ def find_checkpoint(named: str | None) -> Path:
     """Find a checkpoint file: the one that is named, or the best (else the newest) of a run. Raises CheckpointError."""
     if named is not None and Path(named).suffix == ".pt":
         path = Path(named)
-        if not path.exists():
+        if not exists(path):
             raise CheckpointError(f"{path} does not exist")
         return path.resolve()
     run = find_run(named)
     store = CheckpointStore(run)
     for link in (BEST, LATEST):
-        if (run / link).exists():
+        if exists(run / link):
             return (run / link).resolve()
     steps = store.steps()
     if not steps:
@@ -55,9 +56,9 @@ def find_checkpoint(named: str | None) -> Path:
 
 def known_runs() -> list[Path]:
     """The run directories in checkpoints/, the one changed last first."""
-    if not RUNS.is_dir():
+    if not is_dir(RUNS):
         return []
-    runs = [path for path in RUNS.iterdir() if (path / CONFIG).is_file()]
+    runs = [path for path in RUNS.iterdir() if is_file(path / CONFIG)]
     return sorted(runs, key=_last_change, reverse=True)
 
 

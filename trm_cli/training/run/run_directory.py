@@ -14,6 +14,7 @@ from typing import Any
 from trm_cli.data.files.durable import DirectoryBusy, held_directory, write_atomically
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError, writing
+from trm_cli.paths import exists
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import CONFIG, IDENTITY, METRICS, PLAN, TIMINGS, read_identity
@@ -42,7 +43,7 @@ class RunDirectory:
 
     def exists(self) -> bool:
         """Whether a run was started here."""
-        return self.config_path.exists()
+        return exists(self.config_path)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -64,7 +65,7 @@ class RunDirectory:
 
     def store(self, *, keep: int = 1, milestones: Container[int] | None = None) -> CheckpointStore:
         """The checkpoint store of this run. Raises CheckpointError where run.json is damaged."""
-        run = read_identity(self.path)["run"] if (self.path / IDENTITY).exists() else None
+        run = read_identity(self.path)["run"] if exists(self.path / IDENTITY) else None
         store = CheckpointStore(self.path, keep=keep, milestones=milestones or (), run=run)
         if run is None and store.steps():
             raise CheckpointError(
@@ -87,7 +88,7 @@ class RunDirectory:
         Before that the identity is written anew, with the present dataset; only the run's id is kept.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        name = read_identity(self.path)["run"] if (self.path / IDENTITY).exists() else None
+        name = read_identity(self.path)["run"] if exists(self.path / IDENTITY) else None
         if name is None or not CheckpointStore(self.path).steps():
             # Relative paths of the configuration start here; itself relative, since a tree may move as a whole.
             here = os.path.relpath(Path.cwd(), self.path.resolve())
@@ -100,14 +101,14 @@ class RunDirectory:
 
     def elsewhere(self, paths: Sequence[str]) -> list[str] | None:
         """Resolve relative `paths` that are missing here from where the run was started; None where all are here."""
-        if not paths or all(Path(path).exists() for path in paths):
+        if not paths or all(exists(path) for path in paths):
             return None
         try:
             started_in = read_json(self.path / IDENTITY, error=CheckpointError)["started_in"]
         except (CheckpointError, KeyError, TypeError):
             return None  # a run of an older trm did not note it
         then = [os.path.normpath(self.path.resolve() / started_in / path) for path in paths]
-        return then if all(Path(path).exists() for path in then) else None
+        return then if all(exists(path) for path in then) else None
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -48,6 +48,8 @@ def read_weights(path: Path) -> ForeignWeights:
         ours = our_name(bare)
         if ours in tensors:
             raise CheckpointError(f"{path} holds {ours} twice: under {name} and under another name")
+        if value.layout != torch.strided or value.is_quantized:
+            raise CheckpointError(f"{path}: {name} is a sparse or quantised tensor, expected a dense one")
         if not value.is_floating_point():
             raise CheckpointError(f"{path}: {name} holds {value.dtype}, expected numbers of a floating type")
         if is_initial_state(ours) and value.dtype == torch.float32:
@@ -96,7 +98,10 @@ def _state_dict(loaded: Any, path: Path) -> Mapping[str, Tensor]:
             loaded = {**loaded[key], **(averaged if isinstance(averaged, Mapping) else {})}
             break
     named: dict[str, Tensor] = dict(loaded)
-    strange = [str(name) for name, value in named.items() if not isinstance(value, Tensor)]
+    unnamed = [name for name in named if not isinstance(name, str)]
+    if unnamed:
+        raise CheckpointError(f"{path} holds no state dict: {unnamed[0]!r} is no name of a weight, expected texts")
+    strange = [name for name, value in named.items() if not isinstance(value, Tensor)]
     if strange or not named:
         found = ", ".join(strange[:5]) or "nothing"
         raise CheckpointError(

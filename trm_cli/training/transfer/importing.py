@@ -9,6 +9,7 @@ from pathlib import Path
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
+from trm_cli.paths import is_dir
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.puzzle_table import TABLE, move_table
 from trm_cli.training.run.datasets import Datasets
@@ -55,7 +56,7 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
 
     Raises CheckpointError where the file does not fit, DatasetError and ConfigError for dataset and settings.
     """
-    if RunDirectory(request.run).exists() or (request.run.is_dir() and any(request.run.glob("*.pt"))):
+    if RunDirectory(request.run).exists() or (is_dir(request.run) and any(request.run.glob("*.pt"))):
         raise CheckpointError(f"{request.run} already contains a run", hint="choose another directory: --out RUN")
     weights = read_weights(request.file)
     if weights.precision != "auto":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
+from trm_cli.paths import is_file
 from trm_cli.workflows.trained_model import load
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
 
         data = require_stream(open_data(config.data_paths, split, canvas_size=canvas))
         return _Asked(f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)))
-    if sample.endswith(".json") or Path(sample).is_file():
+    if sample.endswith(".json") or is_file(sample):
         try:
             task, name = parse_arc_task(Path(sample).read_text(encoding="utf-8")), Path(sample).stem
         except (OSError, UnicodeDecodeError) as error:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trm_cli.paths import is_dir
+
 if TYPE_CHECKING:
     from trm_cli.data.inspection import DatasetReport
 
@@ -32,7 +34,7 @@ def _directory(name: str) -> Path:
     """Return the directory of this name, or that of the model of this name."""
     from trm_cli.config.registry import find
 
-    if Path(name).is_dir() or find("models", name) is None:
+    if is_dir(name) or find("models", name) is None:
         return Path(name)
     from trm_cli.config.compose import compose
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
+from trm_cli.paths import is_file
 
 if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
@@ -76,7 +77,7 @@ def _config(named: str | None, overrides: Sequence[str]) -> tuple[str, RunConfig
     from trm_cli.config import registry
     from trm_cli.config.compose import compose, load_run_config
 
-    if named is not None and (Path(named) / "config.yaml").is_file():
+    if named is not None and is_file(Path(named) / "config.yaml"):
         return named, load_run_config(Path(named), overrides).config
     is_model = named is not None and registry.find("models", named) is not None
     if named is not None and not is_model:

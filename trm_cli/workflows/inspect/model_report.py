@@ -13,6 +13,7 @@ from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
 from trm_cli.errors import DatasetError
 from trm_cli.models.cost import Component
 from trm_cli.models.measuring import measure
+from trm_cli.paths import is_file
 from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memory, most_rows
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.datasets import eval_batch_limit, open_test
@@ -80,7 +81,7 @@ def rows_of(config: RunConfig, data: str | None) -> Rows:
     Raises DatasetError for a directory that is named and is no dataset.
     """
     canvas = config.canvas_size
-    built = [path for path in config.data_paths if (Path(path) / "train" / METADATA_NAME).is_file()]
+    built = [path for path in config.data_paths if is_file(Path(path) / "train" / METADATA_NAME)]
     path = data or (built[0] if built else None)
     if path is not None:
         found = read_metadata(path, "train")

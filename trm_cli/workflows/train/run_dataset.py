@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import DatasetError
+from trm_cli.paths import exists
 from trm_cli.workflows.build import BuildRequest, build_dataset, command_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def missing_paths(resolved: Resolved) -> list[str]:
 
     missing = []
     for path in resolved.config.data_paths:
-        if not (Path(path) / "train" / "dataset.json").exists():
+        if not exists(Path(path) / "train" / "dataset.json"):
             missing.append(path)
             continue
         try:

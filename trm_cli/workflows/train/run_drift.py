@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, ConfigError
+from trm_cli.paths import exists
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ def check_drift(resolved: Resolved, *, replan: bool) -> None:
     from trm_cli.training.run_files import CONFIG
 
     stored = Path(resolved.config.checkpoint_path) / CONFIG
-    if not stored.exists():
+    if not exists(stored):
         return
     try:
         before = load_run_config(stored).config
