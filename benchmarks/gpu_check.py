@@ -93,15 +93,15 @@ def _entries(options: argparse.Namespace, rates: dict[str, float]) -> Iterator[t
 
 
 def attempt(name: str, way: Way, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work` finds, or why it did not: the other cases are looked at all the same."""
+    """Return the result of `work`, or why it failed, so that the other cases still run."""
     about = {"case": name, "precision": way.precision, "compiled": way.compiled}
     torch.compiler.reset()
     try:
         return {**about, **work()}
     except (RuntimeError, TrmError) as error:  # what kernels, compilers and drivers raise is a finding
         full = isinstance(error, RuntimeError) and is_out_of_memory(error)
-        said = (str(error).splitlines() or [""])[0]
-        return {**about, "error": "out of memory" if full else type(error).__name__, "said": said[:300]}
+        message = (str(error).splitlines() or [""])[0]
+        return {**about, "error": "out of memory" if full else type(error).__name__, "message": message[:300]}
     finally:
         gc.collect()
         if way.device == "cuda":
@@ -148,7 +148,7 @@ def _line(kind: str, entry: dict[str, Any]) -> str:
     mode = "compiled" if entry["compiled"] else "eager"
     start = f"{entry['case']:16} {entry['precision']:8} {mode:8} "
     if "error" in entry:
-        return f"{start} {kind}: {entry['error']}: {entry['said']}"
+        return f"{start} {kind}: {entry['error']}: {entry['message']}"
     if kind == "parity":
         differences = "  ".join(
             f"{name} {entry[key]:.1e}"

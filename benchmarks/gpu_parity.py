@@ -11,14 +11,14 @@ from torch import Tensor
 from benchmarks.gpu_cases import Case, Way, model_of, random_rows, task_of
 from trm_cli.schedule.clock import SETTLED
 
-#: What tells a wrong kernel from rounding: relative differences of the loss and of all gradients together.
+#: Beyond these a kernel is wrong, not rounding: relative differences of the loss and of all gradients together.
 LIMITS = {"float32": (1e-3, 1e-2), "float16": (2e-2, 0.1), "bfloat16": (5e-2, 0.3)}
 #: Small gradients vanish in float16 unless the loss is scaled up.
 _SCALE = 1024.0
 _ROWS = 2
 
 
-class Said(NamedTuple):
+class StepValues(NamedTuple):
     """logits [B, S, V], the loss (0-dim) and the gradients of the trunk, one after the other; float32 on the CPU."""
 
     logits: Tensor
@@ -26,8 +26,8 @@ class Said(NamedTuple):
     gradient: Tensor
 
 
-def said(case: Case, way: Way) -> Said:
-    """One step on the same rows, with the same draws."""
+def run_step(case: Case, way: Way) -> StepValues:
+    """Run one step on the same rows, with the same draws."""
     task = task_of(case, _ROWS, way)
     model = model_of(task).train()
     device = task.machine.torch_device
@@ -37,17 +37,17 @@ def said(case: Case, way: Way) -> Said:
     (result.loss * _SCALE).backward()
     parts = [parameter.grad.reshape(-1) for parameter in model.trunk_parameters() if parameter.grad is not None]
     gradient = torch.cat(parts).float().cpu() / _SCALE
-    return Said(result.outputs.logits.detach().float().cpu(), result.loss.detach().float().cpu(), gradient)
+    return StepValues(result.outputs.logits.detach().float().cpu(), result.loss.detach().float().cpu(), gradient)
 
 
 @cache
-def expected(case: Case, words: tuple[str, ...]) -> Said:
-    """What the CPU says in float32."""
-    return said(case, Way("cpu", "float32", False, words))
+def expected(case: Case, words: tuple[str, ...]) -> StepValues:
+    """Return the values of the CPU in float32."""
+    return run_step(case, Way("cpu", "float32", False, words))
 
 
-def compared(found: Said, wanted: Said, precision: str) -> dict[str, Any]:
-    """The differences, and whether they are those of rounding."""
+def compared(found: StepValues, wanted: StepValues, precision: str) -> dict[str, Any]:
+    """Return the differences, and whether they are within rounding."""
     loss = float((found.loss - wanted.loss).abs() / wanted.loss.abs())
     gradient = float((found.gradient - wanted.gradient).norm() / wanted.gradient.norm())
     most_loss, most_gradient = LIMITS[precision]
@@ -60,5 +60,5 @@ def compared(found: Said, wanted: Said, precision: str) -> dict[str, Any]:
 
 
 def parity(case: Case, way: Way) -> dict[str, Any]:
-    """One way of computing a case beside the CPU."""
-    return compared(said(case, way), expected(case, way.words), way.precision)
+    """Compare one way of computing a case with the CPU."""
+    return compared(run_step(case, way), expected(case, way.words), way.precision)

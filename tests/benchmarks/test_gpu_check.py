@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import gpu_check, gpu_parity
 from benchmarks.gpu_cases import CASES, Case, Updates
-from benchmarks.gpu_parity import Said, compared
+from benchmarks.gpu_parity import StepValues, compared
 from benchmarks.made_up import MadeUpRun
 
 TOY = (
@@ -27,7 +27,7 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
     lengths: list[int] = []
 
     class Small(Updates):
-        """A card that holds everything but float16."""
+        """A GPU that holds everything but float16."""
 
         def __init__(self, task: MadeUpRun, case: Case) -> None:
             lengths.append(len(json.loads(out.read_text())["speed"]))
@@ -44,7 +44,7 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
     assert [one["agrees"] for one in report["parity"]] == [True] * 3
     by_precision = {one["precision"]: one for one in report["speed"]}
     assert by_precision["float16"]["error"] == "out of memory"
-    assert "Tried to allocate" in by_precision["float16"]["said"]
+    assert "Tried to allocate" in by_precision["float16"]["message"]
     for name in ("bfloat16", "float32"):
         assert {"peak_gib", "estimate_gib", "share_of_matmul", "samples_per_second"} <= by_precision[name].keys()
     reached: dict[str, Any] = {one["figure"]: one for one in report["aims"]}
@@ -66,7 +66,7 @@ def test_capsules_on_canvases_are_a_case(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_wrong_kernel_is_told_from_rounding() -> None:
-    wanted = Said(torch.ones(2, 3, 4), torch.tensor(2.0), torch.arange(1.0, 9.0))
+    wanted = StepValues(torch.ones(2, 3, 4), torch.tensor(2.0), torch.arange(1.0, 9.0))
     assert compared(wanted, wanted, "float32")["agrees"]
     assert not compared(wanted._replace(loss=torch.tensor(2.2)), wanted, "bfloat16")["agrees"]
     assert not compared(wanted._replace(gradient=wanted.gradient.roll(1)), wanted, "bfloat16")["agrees"]
@@ -76,7 +76,7 @@ def test_a_wrong_kernel_is_told_from_rounding() -> None:
 
 def test_without_a_card_there_is_nothing_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
-        pytest.skip("there is a card here")
+        pytest.skip("there is a GPU here")
     assert gpu_check.main(["--out", str(tmp_path / "check.json")]) == 0
     assert "nothing to check" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())

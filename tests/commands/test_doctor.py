@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from trm_cli.app import create_app
-from trm_cli.training.hardware.resources import Card
+from trm_cli.training.hardware.resources import Gpu
 from trm_cli.workflows import doctor
 
 NAMES = ["python", "torch", "cuda", "cores", "memory", "disk", "wandb", "hub", "extras"]
@@ -42,7 +42,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_pa
         raise RuntimeError("driver mismatch")
 
     monkeypatch.setattr(doctor, "memory_bytes", broken)
-    monkeypatch.setattr(doctor, "cards", broken)
+    monkeypatch.setattr(doctor, "gpus", broken)
     findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
     assert list(findings) == NAMES
     for name in ("memory", "cuda"):
@@ -67,8 +67,8 @@ def test_the_flagship_is_advised_where_it_fits(
 ) -> None:
     from trm_cli.training.hardware.devices import Choice
 
-    card = Card("a card", (7, 5), int(memory), int(memory))
-    monkeypatch.setattr(doctor, "cards", lambda: [card])
+    gpu = Gpu("a GPU", (7, 5), int(memory), int(memory))
+    monkeypatch.setattr(doctor, "gpus", lambda: [gpu])
     monkeypatch.setattr(doctor, "choose_device", lambda wanted: Choice("cuda", ""))
     monkeypatch.setattr(doctor, "choose_precision", lambda wanted, device: Choice("float16", ""))
     monkeypatch.setattr(doctor, "choose_compile", lambda wanted, device: Choice("off", ""))

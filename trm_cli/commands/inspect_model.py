@@ -27,7 +27,7 @@ def inspect_model(
     data: Annotated[str | None, typer.Option(help="Take the sizes of rows from this dataset.", metavar="DIR")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a network by component: parameters, arithmetic, memory; and whether it fits a 15 GB card and this machine.
+    """Show a network by component: parameters, arithmetic, memory; and whether it fits a 15 GB GPU and this machine.
 
     [dim]Example: trm inspect-model multimodal_hesc --batch-size 32 --precision float16[/dim]
     """

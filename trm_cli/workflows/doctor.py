@@ -16,7 +16,7 @@ from trm_cli.training.hardware.devices import (
     choose_device,
     choose_precision,
 )
-from trm_cli.training.hardware.resources import Card, cards, disk_bytes, memory_bytes
+from trm_cli.training.hardware.resources import Gpu, disk_bytes, gpus, memory_bytes
 from trm_cli.training.recording.wandb_logger import wandb_mode
 
 HUB_SECONDS = 3.0
@@ -68,7 +68,7 @@ def advise() -> Advice:
     """The settings that `auto` selects, and the batch size of vision-unified on the first GPU."""
     device = choose_device("auto").value
     precision, compiled = choose_precision("auto", device).value, choose_compile("auto", device).value
-    found = cards() if device == "cuda" else []
+    found = gpus() if device == "cuda" else []
     if not found:
         reason = "learns on a CPU in minutes; vision-unified needs a GPU"
         return Advice(device, precision, compiled, "sudoku-4x4", None, reason)
@@ -125,16 +125,16 @@ def _torch() -> Finding:
 def _cuda() -> Finding:
     import torch
 
-    found = cards()
+    found = gpus()
     if not found:
         why = "torch finds no GPU" if torch.version.cuda else "CPU-only build"
         return Finding("cuda", "none", f"{why}; training on CPU")
-    return Finding("cuda", "; ".join(map(_card, found)), "training uses the first GPU")
+    return Finding("cuda", "; ".join(map(_gpu, found)), "training uses the first GPU")
 
 
-def _card(card: Card) -> str:
-    major, minor = card.capability
-    return f"{card.name}, {card.free / 1e9:.1f} of {card.memory / 1e9:.1f} GB free, capability {major}.{minor}"
+def _gpu(gpu: Gpu) -> str:
+    major, minor = gpu.capability
+    return f"{gpu.name}, {gpu.free / 1e9:.1f} of {gpu.memory / 1e9:.1f} GB free, capability {major}.{minor}"
 
 
 def _cores() -> Finding:

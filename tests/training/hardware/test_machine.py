@@ -1,4 +1,4 @@
-"""Where a run computes: what is chosen for which card, and that every process does what the first one chose."""
+"""Where a run computes: what is chosen for which GPU, and that every process does what the first one chose."""
 
 from __future__ import annotations
 

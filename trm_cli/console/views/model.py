@@ -12,7 +12,7 @@ from trm_cli.console.tables import facts, table
 from trm_cli.units import memory_size
 
 if TYPE_CHECKING:
-    from trm_cli.workflows.inspect.model import ModelInspection, Verdict
+    from trm_cli.workflows.inspect.model import MachineFit, ModelInspection
     from trm_cli.workflows.inspect.model_report import ModelReport
 
 _MEMORY = {
@@ -75,7 +75,7 @@ def _memory(report: ModelReport) -> RenderableType:
     return Group(made, Text(), facts([("one update", update)]))
 
 
-def _verdict(verdict: Verdict) -> Text:
+def _verdict(verdict: MachineFit) -> Text:
     needed = f"{memory_size(verdict.needed)} of {memory_size(verdict.room)} in {verdict.precision}"
     if verdict.fits:
         return Text(f"{verdict.machine}: fits, {needed}; up to a batch of {verdict.largest_batch:,}", "green")

@@ -54,14 +54,14 @@ def choose_device(wanted: str) -> Choice:
 
 
 def choose_precision(wanted: str, device: str) -> Choice:
-    """`auto`: bfloat16 where the chip computes in it, float16 on older CUDA cards, float32 on the CPU."""
+    """`auto`: bfloat16 where the chip computes in it, float16 on older CUDA GPUs, float32 on the CPU."""
     import torch
 
     if wanted != "auto":
         return Choice(wanted, "as configured")
     if device != "cuda":
         return Choice("float32", "full precision; bfloat16 is about 2x faster on wide models")
-    # is_bf16_supported() is true on cards that merely emulate it, a T4 for instance, where it is slow.
+    # is_bf16_supported() is true on GPUs that merely emulate it, a T4 for instance, where it is slow.
     if torch.cuda.get_device_capability() >= (8, 0):
         return Choice("bfloat16", "native on this GPU")
     return Choice("float16", "this GPU has no native bfloat16")

@@ -15,7 +15,7 @@ _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 
 
 @dataclass(frozen=True)
-class Card:
+class Gpu:
     """A CUDA device; capability as (major, minor), memory in bytes."""
 
     name: str
@@ -79,7 +79,7 @@ def disk_bytes(path: Path) -> int | None:
         return None
 
 
-def cards() -> list[Card]:
+def gpus() -> list[Gpu]:
     """The CUDA devices that torch sees."""
     import torch
 
@@ -88,5 +88,5 @@ def cards() -> list[Card]:
     found = []
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
-        found.append(Card(torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index), total, free))
+        found.append(Gpu(torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index), total, free))
     return found

@@ -18,8 +18,8 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether a machine with `room` bytes can train the model in `precision`, and the largest batch that it can."""
+class MachineFit:
+    """Whether the model can be trained on a machine with `room` bytes of memory, and the largest batch that fits."""
 
     machine: str
     precision: str
@@ -29,7 +29,7 @@ class Verdict:
 
     @property
     def fits(self) -> bool:
-        """Whether what is needed is there."""
+        """Whether the needed memory is available."""
         return self.needed <= self.room
 
 
@@ -39,7 +39,7 @@ class ModelInspection:
 
     name: str
     report: ModelReport
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[MachineFit]
 
 
 def inspect_model(
@@ -88,19 +88,19 @@ def _config(named: str | None, overrides: Sequence[str]) -> tuple[str, RunConfig
     return named or config.model, config
 
 
-def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[Verdict]:
+def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[MachineFit]:
     """Judge a 15 GB T4 (in float16 unless another precision is requested) and this machine."""
-    from trm_cli.training.hardware.resources import cards, memory_bytes
+    from trm_cli.training.hardware.resources import gpus, memory_bytes
     from trm_cli.workflows.inspect.model_report import T4_BYTES, report
 
-    def judge(machine: str, of: ModelReport, room: int) -> Verdict:
-        return Verdict(machine, of.precision, room, of.memory.total, of.largest_batch(room))
+    def judge(machine: str, of: ModelReport, available: int) -> MachineFit:
+        return MachineFit(machine, of.precision, available, of.memory.total, of.largest_batch(available))
 
     on_t4 = made if asked or made.precision == "float16" else report(config, rows, made.batch_size, "float16")
     verdicts = [judge("a T4 with 15 GB", on_t4, T4_BYTES)]
     if device == "cuda":
-        card = cards()[0]
-        verdicts.append(judge(f"this {card.name}", made, card.memory))
+        gpu = gpus()[0]
+        verdicts.append(judge(f"this {gpu.name}", made, gpu.memory))
     elif (memory := memory_bytes()) is not None:
         verdicts.append(judge("this machine", made, memory))
     return verdicts

@@ -18,7 +18,7 @@ from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memo
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.datasets import eval_batch_limit, open_test
 
-# What a 15 GB card has left when the driver and torch have taken theirs.
+# What a 15 GB GPU has left when the driver and torch have taken theirs.
 T4_BYTES = 14_500_000_000
 _MOST_ROWS = 1 << 20
 _SUDOKU = (11, 81)  # tokens and places of a 9x9 board
@@ -55,9 +55,9 @@ class ModelReport:
         """What training with this batch size needs, evaluations included."""
         return self._memory_of(self.batch_size)
 
-    def largest_batch(self, room: int) -> int:
-        """The largest batch size that fits into `room` bytes."""
-        return most_rows(lambda rows: self._memory_of(rows).total <= room, _MOST_ROWS)
+    def largest_batch(self, available: int) -> int:
+        """The largest batch size that fits into `available` bytes."""
+        return most_rows(lambda rows: self._memory_of(rows).total <= available, _MOST_ROWS)
 
     def _memory_of(self, rows: int) -> Estimate:
         limit, test_rows = eval_batch_limit(self.config, rows), self.rows.test_rows
