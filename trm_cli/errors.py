@@ -37,7 +37,7 @@ _MEANINGS = {
     ExitCode.USAGE: "usage or configuration error",
     ExitCode.DATASET: "dataset missing or damaged",
     ExitCode.CHECKPOINT: "checkpoint missing, damaged or of another run",
-    ExitCode.TERMINATED: "stopped by SIGTERM after a saved checkpoint",
+    ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP after a saved checkpoint",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C after a saved checkpoint",
 }
 

@@ -127,8 +127,13 @@ checkpoint_path: checkpoints/test
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
-def test_a_signal_reaches_the_builder_and_sets_the_exit_code(tmp_path: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "passed_on", "code"),
+    [(signal.SIGINT, signal.SIGINT, 130), (signal.SIGTERM, signal.SIGTERM, 75), (signal.SIGHUP, signal.SIGTERM, 75)],
+)
+def test_a_signal_reaches_the_builder_and_sets_the_exit_code(
+    tmp_path: Path, number: int, passed_on: int, code: int
+) -> None:
     body = (
         "def stop(n, f):\n    open('stopped', 'w').write(str(n)); sys.exit(1)\n"
         "signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
@@ -147,7 +152,7 @@ def test_a_signal_reaches_the_builder_and_sets_the_exit_code(tmp_path: Path, num
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code, errors
-    assert (tmp_path / "stopped").read_text() == str(int(number))
+    assert (tmp_path / "stopped").read_text() == str(int(passed_on))
     assert "Traceback" not in errors
 
 

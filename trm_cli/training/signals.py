@@ -1,4 +1,4 @@
-"""Handle signals: SIGINT and SIGTERM save and stop a run, SIGUSR1 saves and continues.
+"""Handle signals: SIGINT, SIGTERM and SIGHUP save and stop a run, SIGUSR1 saves and continues.
 
 They set a flag that the loop reads at every step, between evaluation batches and while it waits for data. A signal
 handler must not save anything itself: it may run in the middle of an update. A second SIGINT exits at once.
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
+from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import ExitCode
 
 #: A live panel hides the cursor, and a process that exits at once would not show it again.
@@ -23,25 +24,26 @@ _SHOW_CURSOR = b"\x1b[?25h\n"
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Within the block SIGTERM exits with the status that asks a scheduler for a restart; SIGUSR1 is ignored.
+    """Within the block SIGTERM and SIGHUP exit with the status that asks a scheduler for a restart.
 
-    Without it both would kill the process, with undocumented statuses. Can also decorate a command.
+    SIGUSR1 is ignored. Without it all would kill the process, with undocumented statuses. Can also decorate a command.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
         del number, frame
         raise SystemExit(ExitCode.TERMINATED)
 
-    terminated, user = signal.signal(signal.SIGTERM, end), signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    previous = {number: signal.signal(number, end) for number in ending_signals()}
+    previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, terminated)
-        signal.signal(signal.SIGUSR1, user)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class StopRequest:
-    """A context manager that records the first SIGINT or SIGTERM, and every SIGUSR1, as a request."""
+    """A context manager that records the first SIGINT, SIGTERM or SIGHUP, and every SIGUSR1, as a request."""
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
@@ -57,7 +59,7 @@ class StopRequest:
         return self.exit_code is not None
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGINT, *ending_signals(), signal.SIGUSR1):
             self._previous[number] = signal.signal(number, self._receive)
         return self
 
@@ -72,7 +74,7 @@ class StopRequest:
         if number == signal.SIGUSR1:
             self.save_wanted = True
             return
-        if number == signal.SIGTERM:
+        if number in (signal.SIGTERM, signal.SIGHUP):
             self.exit_code = ExitCode.TERMINATED
             return
         if self._interrupted:

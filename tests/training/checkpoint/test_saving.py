@@ -16,14 +16,17 @@ from typing import Any
 
 import pytest
 
+from tests.support.file_systems import full_above
 from tests.support.runs import Recorder, differing, prepare, records, train
 from trm_cli.errors import CheckpointError, TrmError
 from trm_cli.training.checkpoint import disk_space
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.training.checkpoint.giving_way import delete_oldest_spare
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.recording.metrics_log import JsonLines
 from trm_cli.training.run.datasets import TrainBatches
 from trm_cli.training.run.run import Run
+from trm_cli.training.run_files import read_identity
 from trm_cli.training.signals import StopRequest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -89,6 +92,39 @@ def test_a_full_disk_is_seen_before_it_is_written_to(
     assert recorder.saved_steps[:2] == [5, 11]
     assert "could not save step 10 (not enough disk space: needs" in recorder.notes[0]
     assert "5.0 kB free" in recorder.notes[0]
+
+
+def test_on_a_full_disk_older_spare_checkpoints_give_way_oldest_first(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(dataset, tmp_path / "whole", "keep_checkpoints=9", "eval_interval=6")
+    size = CheckpointStore(tmp_path / "whole").path(20).stat().st_size
+    run, recorder = prepare(dataset, tmp_path / "run", "keep_checkpoints=9", "eval_interval=6")
+    # Room for three and the estimate of a fourth, which is above its size.
+    estimate = disk_space.checkpoint_bytes(whole.state.state_dict())
+    full_above(monkeypatch, tmp_path / "run", 2 * size + estimate + size // 2)
+    carry_out(run, recorder)
+    assert recorder.saved_steps == [5, 10, 15, 20, 25, 30]
+    assert [note for note in recorder.notes if "disk full" in note] == [
+        f"disk full: deleted the checkpoint of step {old} to make room for step {new}"
+        for old, new in ((5, 20), (10, 25), (15, 30))
+    ]
+    assert CheckpointStore(tmp_path / "run").steps() == [20, 25, 30]
+    assert differing(whole.state.state_dict(), run.state.state_dict()) == []
+
+
+def test_what_must_stay_does_not_give_way(tmp_path: Path, dataset: Path) -> None:
+    train(dataset, tmp_path / "run", "keep_checkpoints=9", "eval_interval=6", stop_at_step=25)
+    run = read_identity(tmp_path / "run")["run"]
+    store = CheckpointStore(tmp_path / "run", run=run, milestones={10})
+    store.point_best(5)
+    store.path(25).write_bytes(b"damaged")  # so 20 is the newest valid one
+    assert delete_oldest_spare(store, ()) == 15
+    assert delete_oldest_spare(store, ()) is None
+    assert store.steps() == [5, 10, 20, 25]
+    other = CheckpointStore(tmp_path / "run", run="another")
+    assert delete_oldest_spare(other, ()) is None
+    assert store.steps() == [5, 10, 20, 25]
 
 
 def test_a_best_step_that_is_not_written_leaves_its_name_to_the_next(

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import ExitCode, TrmError
 from trm_cli.log_level import configure_from_environment
 
@@ -131,7 +132,7 @@ class Progress:
 
 
 class _StopRequest(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM or SIGHUP arrived."""
 
 
 def _request_stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  # signature of a signal handler
@@ -147,7 +148,7 @@ def run_builder(
         parser.error("--output-dir is required")
     if options.shard and (options.merge or options.rebuild):
         parser.error("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
-    previous = signal.signal(signal.SIGTERM, _request_stop)
+    previous = {number: signal.signal(number, _request_stop) for number in ending_signals()}
     try:
         configure_from_environment()
         main(options)
@@ -162,7 +163,8 @@ def run_builder(
     except _StopRequest:
         return _fail(parser, "stopped; the same command continues", ExitCode.TERMINATED)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return ExitCode.DONE
 
 

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import IO
 
 from trm_cli.data.building.builder_command import builder_environment
+from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def run_build(
     on_progress: Callable[[BuildProgress], None] = lambda _: None,
     on_line: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Run a builder to its end in this process' foreground; SIGINT and SIGTERM are passed on to it. Raises TrmError."""
+    """Run a builder to its end in this process' foreground; signals to end are passed on. Raises TrmError."""
     process = BuilderProcess(command)
     with forwarded_signals(process):
         try:
@@ -213,15 +214,15 @@ def parse_progress(line: str) -> BuildProgress | None:
 
 @contextmanager
 def forwarded_signals(process: BuilderProcess) -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM stop the builder, which then ends the block."""
+    """While the block runs, SIGINT, SIGTERM and SIGHUP stop the builder, which then ends the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # signature of a signal handler
-        process.stop(number)
+        process.stop(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, *ending_signals())}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -10,9 +11,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from trm_cli.errors import DatasetError
+from trm_cli.errors import DatasetError, TrmError
 
 LOCK_NAME = ".lock"
+#: Set in the environment: a file system that has no locks is used without one.
+NO_LOCK = "TRM_NO_LOCK"
+#: What a file system answers that has no locks, or cannot flush a directory.
+_UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}
 _BLOCK_BYTES = 1 << 20
 
 
@@ -50,10 +55,16 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def sync_directory(path: str | Path) -> None:
-    """Flush a directory's list of names to disk."""
+    """Flush a directory's list of names to disk, on file systems that have this.
+
+    Others (some network and user-space ones) write names by themselves, in their order, or promise nothing at all.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
@@ -82,7 +93,8 @@ def held_directory(path: str | Path) -> Iterator[None]:
 
     The lock is the kernel's (`flock`): it ends with the process, however that ends, so that a lock left behind by a
     killed process blocks nobody. The file itself stays, because removing it would let two processes hold locks on two
-    files of the same name. Raises DirectoryBusy when another process holds it, OSError when it cannot be written.
+    files of the same name. Raises DirectoryBusy when another process holds it, OSError when it cannot be written, and
+    TrmError where the file system has no locks, unless TRM_NO_LOCK is set: then nothing keeps a second process away.
     """
     directory = Path(path)
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,6 +105,15 @@ def held_directory(path: str | Path) -> Iterator[None]:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise DirectoryBusy(directory, holder) from error
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            if os.environ.get(NO_LOCK, "") in ("", "0"):
+                raise TrmError(
+                    f"{directory} cannot be locked against a second process: its file system has no locks "
+                    f"({error.strerror})",
+                    hint=f"choose a folder on another disk; or, where no second process uses it, set {NO_LOCK}=1",
+                ) from error
         # Only for the message above; the lock does not depend on it.
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError, TrmError
 
 
 def read_json(path: str | Path, *, error: type[TrmError] = DatasetError, hint: str | None = None) -> Any:
     """Return the document in a file. Raises `error` with `hint`, naming the file, where it is missing or not whole."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            text = file.read().decode()
     except FileNotFoundError as reason:
         raise error(f"{path} is missing", hint=hint) from reason
     except OSError as reason:

@@ -20,7 +20,9 @@ from typing import Any, BinaryIO, cast
 
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.data.files.json_file import parse_json
+from trm_cli.data.files.regular_file import open_regular, require_regular
 from trm_cli.errors import CheckpointError, first_line
+from trm_cli.training.checkpoint.pointers import follow
 
 MARK = b"trm-checkpoint:"
 _CHECKSUM_LENGTH = 64
@@ -113,6 +115,7 @@ def map_file(path: Path) -> Any:
     import torch
 
     with _refusals(path):
+        require_regular(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
@@ -148,9 +151,9 @@ class _WatchedFile:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a checkpoint for reading; whatever the system refuses becomes a CheckpointError."""
+    """Open a checkpoint, or what a pointer names, for reading; what the system refuses becomes a CheckpointError."""
     try:
-        with path.open("rb") as file:
+        with open_regular(follow(path)) as file:
             yield file
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error

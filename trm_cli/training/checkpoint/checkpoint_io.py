@@ -24,6 +24,7 @@ from trm_cli.training.checkpoint.checkpoint_format import (
     read_file_summary,
     verify_file,
 )
+from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.distributed.tensor_shards import TensorShards
 
 
@@ -95,10 +96,11 @@ class ShardList:
         if listed is None:
             return None
         try:
-            save, entries = str(listed["save"]), [(int(size), str(checksum)) for size, checksum in listed["files"]]
+            save, entries = listed["save"], [(size, checksum) for size, checksum in listed["files"]]
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(index, "its list of shards is not readable") from error
-        if not entries or not save.isalnum():
+        sound = all(type(size) is int and isinstance(checksum, str) for size, checksum in entries)
+        if not (sound and entries and isinstance(save, str) and save.isalnum()):
             raise damaged(index, "its list of shards is not readable")
         sizes, checksums = zip(*entries, strict=True)
         return cls(save, sizes, checksums)
@@ -125,7 +127,7 @@ class ShardList:
 
 def shard_folder(index: Path) -> Path:
     """The folder of the shards of a checkpoint."""
-    return index.resolve().with_suffix(".parts")
+    return follow(index).with_suffix(".parts")
 
 
 def shard_path(index: Path, save: str, rank: int) -> Path:

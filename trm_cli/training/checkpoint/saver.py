@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import shlex
 import time
+from contextlib import suppress
 from typing import Any
 
 import torch
 
-from trm_cli.errors import TrmError
+from trm_cli.errors import CheckpointError, TrmError
 from trm_cli.training.checkpoint.disk_space import disk_space_warning
+from trm_cli.training.checkpoint.giving_way import delete_oldest_spare
 from trm_cli.training.checkpoint.sharded_saving import save_sharded
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.full_state import gather_state
@@ -18,6 +22,8 @@ from trm_cli.training.hardware.devices import synchronise
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.state import TrainingState
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CheckpointSaver:
@@ -52,6 +58,8 @@ class CheckpointSaver:
         self._failures = 0
         #: The best step so far could not be written; the next checkpoint takes its name.
         self._best_pending = False
+        #: Why `latest.pt` or `best.pt` does not name what it should; None: both do.
+        self._unpointed: str | None = None
 
     @property
     def is_saved(self) -> bool:
@@ -67,7 +75,8 @@ class CheckpointSaver:
     def save(self) -> None:
         """Write a checkpoint and delete what need not be kept. A failing disk is reported once; the run continues.
 
-        All processes call it; the first one writes the state, or of a sharded run each its shard.
+        All processes call it; the first one writes the state, or of a sharded run each its shard. Raises
+        CheckpointError where the directory of the run was moved, with the place of what was saved, or deleted.
         """
         started = time.monotonic()
         synchronise(self.device)
@@ -90,26 +99,78 @@ class CheckpointSaver:
         self._saved = (step, self.state.evaluated_step)
         self._saved_at = time.monotonic()
         self.observer.saved(step, self.store.path(step), self._saved_at - started)
+        self._require_in_place()
         if self.process_group.first:
             self._prune()
 
     def _write(self, step: int, *, best: bool) -> str | None:
         """Write a checkpoint, together with the other processes; returns the reason where that failed."""
+        while True:
+            try:
+                problem = self._write_once(step, best=best)
+            except OSError as error:
+                if error.errno in _NO_SPACE and self._made_room(step):
+                    continue
+                return str(error.strerror or error)
+            if problem is not None and self._unpointed is None:
+                self.observer.note(f"step {step:,} is saved, but {problem}; older checkpoints stay until it is")
+            self._unpointed = problem
+            return None
+
+    def _write_once(self, step: int, *, best: bool) -> str | None:
+        """Write it; returns why it was saved but not pointed at. Raises OSError."""
         summary, state = self.recorders.summary, self._state_dict()
-        # First of all: a checkpoint must never be newer than the metrics that belong to it.
-        sync = self.recorders.metrics.sync
-        try:
-            if self.state.sharded:
-                save_sharded(self.store, step, state, summary, best=best, process_group=self.process_group, sync=sync)
-            else:
-                full = gather_state(state, self.process_group)
-                on_first_rank(lambda: (sync(), self.store.save(step, full, summary, best=best)), self.process_group)
-        except OSError as error:
-            return str(error.strerror or error)
-        return None
+        if self.state.sharded:
+            return save_sharded(
+                self.store, step, state, summary, best=best, process_group=self.process_group, sync=self._begin
+            )
+        full = gather_state(state, self.process_group)
+
+        def write() -> str | None:
+            self._begin()
+            return self.store.save(step, full, summary, best=best)
+
+        problem: str | None = on_first_rank(write, self.process_group)
+        return problem
+
+    def _begin(self) -> None:
+        """What comes first of all: a checkpoint must never be newer than the metrics that belong to it."""
+        moved = self.store.moved_from() is not None
+        if moved and self.state.sharded:
+            self._require_in_place()  # the other processes write to where it was
+        self.recorders.metrics.sync()
+
+    def _made_room(self, step: int) -> bool:
+        """Whether an older checkpoint could be deleted from a full disk."""
+
+        def delete() -> int | None:
+            with suppress(OSError):
+                return delete_oldest_spare(self.store, (self.state.best_step,))
+            return None
+
+        deleted: int | None = on_first_rank(delete, self.process_group)
+        if deleted is not None:
+            self.observer.note(f"disk full: deleted the checkpoint of step {deleted:,} to make room for step {step:,}")
+        return deleted is not None
+
+    def _require_in_place(self) -> None:
+        """Raise CheckpointError, which says where the saved state is, if the directory was moved or deleted."""
+        before = self.store.moved_from()
+        if before is None:
+            return
+        steps = self.store.steps()
+        saved = f"step {steps[-1]:,} is saved there" if steps else "nothing was saved yet"
+        raise CheckpointError(
+            f"{before} was moved to {self.store.directory} while it was being trained; {saved}, and the run ends here",
+            hint=f"trm resume {shlex.quote(str(self.store.directory))}" if steps else "`trm train` starts it again",
+        )
 
     def _prune(self) -> None:
+        """Delete old checkpoints, unless a pointer may still need one of them."""
+        if self._unpointed is not None:
+            return
         try:
+            self.store.point_best(self.state.best_step)  # if an earlier switch has failed
             self.store.prune()
         except OSError as error:
             self.observer.note(f"could not delete an old checkpoint ({error.strerror or error})")
@@ -124,23 +185,24 @@ class CheckpointSaver:
 
     def save_last(self) -> None:
         """Save the last state of a run, unless it is saved. Raises TrmError when that fails: no retry follows."""
-        if self.is_saved:
-            return
-        self.save()
+        if not self.is_saved:
+            self.save()
         if not self.is_saved:
             raise TrmError(
                 f"could not save the last checkpoint, of step {self.state.step:,}",
                 hint=f"free some disk space; `trm resume` then continues after step {self._saved[0]:,}",
             )
+        self._require_in_place()
 
     def check_disk_space(self) -> None:
         """Warn where the disk will not hold what the run keeps; called when the state is first complete."""
         if not self.process_group.first:
             return
-        # What is kept, the best one, and the one that is being written before an old one goes.
-        warning = disk_space_warning(self.store.directory, self._state_dict(), files=self.store.keep + 2)
-        if warning is not None:
-            self.observer.note(warning)
+        with suppress(OSError):  # where the directory is gone, the next save tells
+            # What is kept, the best one, and the one that is being written before an old one goes.
+            warning = disk_space_warning(self.store.directory, self._state_dict(), files=self.store.keep + 2)
+            if warning is not None:
+                self.observer.note(warning)
 
     def _state_dict(self) -> dict[str, Any]:
         return self.state.state_dict(with_carry=self.with_carry)

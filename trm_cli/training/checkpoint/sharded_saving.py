@@ -41,11 +41,11 @@ def save_sharded(
     best: bool,
     process_group: ProcessGroup,
     sync: Callable[[], None],
-) -> None:
+) -> str | None:
     """Write the checkpoint of `step` together with the others; all processes call it.
 
-    sync: what the first process does before anything is written. Raises the same OSError in all of them where the disk
-    of one fails, TrmError where their weights differ.
+    sync: what the first process does before anything is written. Returns None, or why it was saved but not pointed at.
+    Raises the same OSError in all of them where the disk of one fails, TrmError where their weights differ.
     """
     require_same_weights_on_all_ranks(
         {name: value for name, value in state["model"].items() if not is_sharded(value)}, process_group
@@ -65,7 +65,10 @@ def save_sharded(
         raise OSError(failure, os.strerror(failure))
     sizes, checksums = process_group.gather((torch.tensor([size]), torch.tensor([list(bytes.fromhex(checksum))])))
     listed = ShardList(save, tuple(sizes.tolist()), tuple(bytes(row).hex() for row in checksums.tolist()))
-    on_first_rank(lambda: store.commit_shards(step, shared, summary, listed, best=best), process_group)
+    problem: str | None = on_first_rank(
+        lambda: store.commit_shards(step, shared, summary, listed, best=best), process_group
+    )
+    return problem
 
 
 def _split(value: dict[Any, Any], row_shards: int) -> tuple[dict[Any, Any], dict[Any, Any]]:

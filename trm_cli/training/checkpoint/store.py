@@ -7,11 +7,10 @@ a link to nothing), and `latest.pt` names it before an old file is deleted (or a
 from __future__ import annotations
 
 import logging
-import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,13 @@ from trm_cli.training.checkpoint.checkpoint_io import (
     shard_path,
 )
 from trm_cli.training.checkpoint.disk_space import require_disk_space, require_free_bytes
+from trm_cli.training.checkpoint.pinned_directory import PinnedDirectory
+from trm_cli.training.checkpoint.pointers import STEP_FILE, pointed_step, write_pointer
 from trm_cli.training.run_files import BEST, DISCARDED, LATEST
 
 _log = logging.getLogger(__name__)
-_STEP_FILE = re.compile(r"^step_(\d{8,})\.pt$")
 _SHARD_FOLDERS = "step_*.parts"
-_TEMPORARY_FILES = (".step_*.pt.tmp", ".latest.pt.*.tmp", ".best.pt.*.tmp")
+_TEMPORARY_FILES = (".step_*.pt.tmp", ".latest.pt*.tmp", ".best.pt*.tmp")
 #: Prefix of the folders in which the shards of a checkpoint are assembled.
 SCRATCH = ".consolidating-"
 
@@ -50,6 +50,34 @@ class CheckpointStore:
         self.keep = max(1, keep)
         self.milestones = milestones
         self.run = run
+        self._pinned: PinnedDirectory | None = None
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Within the block the directory is known again where somebody moves it. Raises OSError."""
+        self._pinned = PinnedDirectory(self.directory)
+        try:
+            yield
+        finally:
+            self._pinned.close()
+            self._pinned = None
+
+    def moved_from(self) -> Path | None:
+        """Where the directory was when it was pinned, if it was moved since; from then on its new place is used.
+
+        Raises CheckpointError where it was deleted.
+        """
+        if self._pinned is None:
+            return None
+        place = self._pinned.where()
+        if place is None:
+            raise CheckpointError(
+                f"{self._pinned.path} was deleted while it was being trained: its checkpoints are gone with it, and "
+                "nothing more could be saved",
+                hint="`trm train` starts it again",
+            )
+        self.directory = place
+        return None if place == self._pinned.path else self._pinned.path
 
     def path(self, step: int) -> Path:
         """The file of the checkpoint of a step."""
@@ -59,13 +87,14 @@ class CheckpointStore:
         """The steps that have a file, oldest first, valid or not."""
         if not self.directory.is_dir():
             return []
-        found = (_STEP_FILE.match(entry.name) for entry in self.directory.iterdir())
+        found = (STEP_FILE.match(entry.name) for entry in self.directory.iterdir())
         return sorted(int(match.group(1)) for match in found if match)
 
-    def save(self, step: int, state: dict[str, Any], summary: dict[str, Any], *, best: bool) -> Path:
+    def save(self, step: int, state: dict[str, Any], summary: dict[str, Any], *, best: bool) -> str | None:
         """Write the checkpoint of `step` and point `latest.pt` (and `best.pt`) at it; nothing older is touched.
 
-        Raises OSError where the disk fails or is full; every older checkpoint is then still there.
+        Returns None, or why it was saved but not pointed at. Raises OSError where the disk fails or is full; every
+        older checkpoint is then still there.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._delete_temporary_files()
@@ -91,20 +120,23 @@ class CheckpointStore:
 
     def commit_shards(
         self, step: int, state: dict[str, Any], summary: dict[str, Any], shards: ShardList, *, best: bool
-    ) -> None:
-        """Make a checkpoint of shards that are written, and point the links at it as `save` does. Raises OSError."""
+    ) -> str | None:
+        """Make a checkpoint of shards that are written, and point at it and return as `save` does. Raises OSError."""
         for path, size in zip(shards.paths(self.path(step)), shards.sizes, strict=True):
             if not path.exists() or path.stat().st_size != size:
                 raise OSError(f"{path} is not there: all machines of a sharded run must see one run directory")
-        self._commit(step, state, {**summary, "parts": shards.to_json()}, best=best)
+        return self._commit(step, state, {**summary, "parts": shards.to_json()}, best=best)
 
-    def _commit(self, step: int, state: dict[str, Any], summary: dict[str, Any], *, best: bool) -> Path:
+    def _commit(self, step: int, state: dict[str, Any], summary: dict[str, Any], *, best: bool) -> str | None:
         path = self.path(step)
         save_file(path, state, {**summary, "step": step})
-        self._point(LATEST, path)
-        if best:
-            self._point(BEST, path)
-        return path
+        # From here on the checkpoint counts: it is found by its name, whatever becomes of the pointers.
+        for name in (LATEST, BEST) if best else (LATEST,):
+            try:
+                write_pointer(self.directory / name, path)
+            except OSError as error:
+                return f"{name} could not be switched to it ({error.strerror or error})"
+        return None
 
     def load(self, step: int, *, assembled: bool = True) -> tuple[dict[str, Any], dict[str, Any], Path]:
         """Load the checkpoint of a step: (state, summary, path).
@@ -175,12 +207,12 @@ class CheckpointStore:
 
     def point_latest(self, step: int) -> None:
         """Point `latest.pt` at a step that has a file."""
-        self._point(LATEST, self.path(step))
+        write_pointer(self.directory / LATEST, self.path(step))
 
     def point_best(self, step: int) -> None:
         """Point `best.pt` at the best step of a state: a kill may have come before the link was switched."""
         if step and step != self.best_step() and self.path(step).exists():
-            self._point(BEST, self.path(step))
+            write_pointer(self.directory / BEST, self.path(step))
 
     def unlink_best(self) -> None:
         """Remove `best.pt`: what it pointed at is no longer part of the run."""
@@ -204,26 +236,11 @@ class CheckpointStore:
 
     def best_step(self) -> int | None:
         """The step that `best.pt` points at."""
-        return self._linked_step(BEST)
+        return pointed_step(self.directory / BEST)
 
     def latest_step(self) -> int | None:
         """The step that `latest.pt` points at."""
-        return self._linked_step(LATEST)
-
-    def _linked_step(self, name: str) -> int | None:
-        link = self.directory / name
-        if not link.is_symlink():
-            return None
-        match = _STEP_FILE.match(link.readlink().name)
-        return int(match.group(1)) if match else None
-
-    def _point(self, name: str, target: Path) -> None:
-        """Switch a link in one step: a reader sees the old target or the new one, never none."""
-        temporary = self.directory / f".{name}.{os.getpid()}.tmp"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target.name)
-        temporary.replace(self.directory / name)
-        sync_directory(self.directory)
+        return pointed_step(self.directory / LATEST)
 
     def _delete_temporary_files(self) -> None:
         """Delete the half-written files of a process that was killed: the next checkpoint needs their space."""
@@ -238,7 +255,7 @@ class CheckpointStore:
         """Delete the shards that no index lists; those of an index that cannot be read stay."""
         for folder in self.directory.glob(_SHARD_FOLDERS):
             index = folder.with_suffix(".pt")
-            if _STEP_FILE.match(index.name) is None:
+            if STEP_FILE.match(index.name) is None:
                 continue
             try:
                 listed = ShardList.from_summary(read_file_summary(index), index) if index.exists() else None

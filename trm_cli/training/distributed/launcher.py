@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
+from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import ExitCode, UsageError
 from trm_cli.training.distributed.process_group import check_divides
 
@@ -27,7 +28,6 @@ LAUNCHER = "TRM_LAUNCHER"
 _REASONS = "TRM_LAUNCHER_REASONS"
 #: Exit status of a process that ends because another one has.
 LOST_CONTACT = 76
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
@@ -83,7 +83,7 @@ def launch(command: Sequence[str], count: int, notify: Callable[[str], None]) ->
         for process in processes:
             process.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, *ending_signals(), signal.SIGUSR1)}
     try:
         for rank in range(count):
             processes.append(_start(command, rank, count, port, writer))

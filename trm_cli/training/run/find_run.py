@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import exists, is_dir, is_file
+from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import BEST, CONFIG, LATEST
 
@@ -40,14 +42,15 @@ def find_checkpoint(named: str | None) -> Path:
     """Find a checkpoint file: the one that is named, or the best (else the newest) of a run. Raises CheckpointError."""
     if named is not None and Path(named).suffix == ".pt":
         path = Path(named)
-        if not exists(path):
+        if not os.path.lexists(path):
             raise CheckpointError(f"{path} does not exist")
-        return path.resolve()
+        return follow(path)
     run = find_run(named)
     store = CheckpointStore(run)
-    for link in (BEST, LATEST):
-        if exists(run / link):
-            return (run / link).resolve()
+    for pointer in (BEST, LATEST):
+        path = follow(run / pointer)
+        if exists(path):
+            return path
     steps = store.steps()
     if not steps:
         raise CheckpointError(f"{run} has no checkpoint yet", hint="`trm train` writes one at every evaluation")

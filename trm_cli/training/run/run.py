@@ -91,7 +91,10 @@ class Run:
             process_group=process_group,
         )
         if path is not None and from_step is None and process_group.first:
-            store.point_best(state.best_step)
+            try:
+                store.point_best(state.best_step)
+            except OSError as error:
+                notify(f"best.pt could not be switched to step {state.best_step:,} ({error.strerror or error})")
         return cls(
             config=config,
             config_text=config_text,
@@ -118,9 +121,11 @@ class Run:
         """
         if not self.process_group.first:
             return self._loop(observer, stop, stop_at_step, NO_RECORDERS)
-        if self.from_step is not None and (newer := discard_newer(self.store, self.state, self.directory.metrics_path)):
-            observer.note(f"moved {len(newer)} newer checkpoints to {self.directory.path / DISCARDED}")
         with self.directory.writing():
+            if self.from_step is not None and (
+                newer := discard_newer(self.store, self.state, self.directory.metrics_path)
+            ):
+                observer.note(f"moved {len(newer)} newer checkpoints to {self.directory.path / DISCARDED}")
             self.directory.path.mkdir(parents=True, exist_ok=True)
             require_space_for_one_checkpoint(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
             identity = self.directory.begin(
@@ -141,7 +146,8 @@ class Run:
         )
         recorders = RunRecorders(self.summary(identity), metrics, timings, loggers)
         try:
-            return self._loop(observer, stop, stop_at_step, recorders)
+            with self.store.pinned():
+                return self._loop(observer, stop, stop_at_step, recorders)
         finally:
             recorders.close()
 

@@ -120,11 +120,12 @@ def _write(run: Run, weights: ForeignWeights) -> Path:
     run.state.model.load_state_dict(weights.tensors)
     if run.state.ema is not None:
         run.state.ema.load_state_dict({name: weights.tensors[name] for name in run.state.ema.state_dict()})
-    with run.directory.held():
+    with run.directory.held(), run.directory.writing():
         identity = run.directory.begin(
             config=run.config_text,
             plan=run.plan.to_json(),
             dataset=run.datasets.identity(),
             threads=int(run.machine.threads.value),
         )
-        return run.store.save(run.state.step, run.state.state_dict(), run.summary(identity), best=False)
+        run.store.save(run.state.step, run.state.state_dict(), run.summary(identity), best=False)
+    return run.store.path(run.state.step)
