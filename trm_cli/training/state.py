@@ -83,7 +83,7 @@ class TrainingState:
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Load a saved state. Raises CheckpointError when it does not fit this model."""
         state = migrate(state)
-        with _fitting():
+        with fitting():
             if self.sharded:
                 state = shard_state(state, self.model, self.trunk_parameters())
             self.model.load_state_dict(state["model"])
@@ -119,13 +119,13 @@ class TrainingState:
         """
         state = migrate(state)
         weights, known = dict(state["model"]), 0
-        if self.model.puzzle_embedding is not None and TABLE in weights and not same_rows:
-            before, now = _read(state["identifiers"]), self.identifiers
-            rows = None if before is None or now is None else before.rows_for(now)
-            moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]))
-            weights[TABLE], known = moved.table, moved.known
         average = state["ema"] or weights
-        with _fitting():
+        with fitting():
+            if self.model.puzzle_embedding is not None and TABLE in weights and not same_rows:
+                before, now = _read(state["identifiers"]), self.identifiers
+                rows = None if before is None or now is None else before.rows_for(now)
+                moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]))
+                weights[TABLE], known = moved.table, moved.known
             self.model.load_state_dict(shard_weights(weights, self.model))
             if self.ema:
                 trunk = {name: average[name] for name in self.ema.state_dict()}
@@ -134,11 +134,11 @@ class TrainingState:
 
 
 @contextmanager
-def _fitting() -> Iterator[None]:
+def fitting() -> Iterator[None]:
     """Turn what torch raises for tensors of another model into CheckpointError."""
     try:
         yield
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, LookupError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"the checkpoint does not fit this model: {first_line(error)}",
             hint="resume with the configuration that the run was started with: `trm resume RUN`",

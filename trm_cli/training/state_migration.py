@@ -28,7 +28,10 @@ def migrate(state: dict[str, Any]) -> dict[str, Any]:
             hint="it was written by a newer version of trm: update trm",
         )
     for older in range(version, STATE_FORMAT):
-        state = {**_STEPS[older](state), "format": older + 1}
+        try:
+            state = {**_STEPS[older](state), "format": older + 1}
+        except KeyError as error:
+            raise CheckpointError(f"a checkpoint of format {older} without {error}") from error
     return state
 
 

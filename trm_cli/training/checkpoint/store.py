@@ -170,11 +170,16 @@ class CheckpointStore:
             raise CheckpointError(f"{path} is damaged: it holds step {summary.get('step')}")
 
     def load_newest(
-        self, notify: Callable[[str], None], *, assembled: bool = True
+        self,
+        notify: Callable[[str], None],
+        *,
+        assembled: bool = True,
+        check: Callable[[dict[str, Any], dict[str, Any], Path], None] | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], Path] | None:
         """Load the newest valid checkpoint, as `load` does; None where the run has none yet.
 
-        Damaged ones on the way, and those of another run, are reported through `notify` and left alone. Raises
+        check: raises CheckpointError for a checkpoint (state, summary, path) with content that cannot be used. Those,
+        damaged ones on the way, and those of another run, are reported through `notify` and left alone. Raises
         CheckpointError where files exist but none is valid: starting again in silence would lose the run.
         """
         steps = self.steps()
@@ -182,6 +187,8 @@ class CheckpointStore:
         for step in reversed(steps):
             try:
                 found = self.load(step, assembled=assembled)
+                if check is not None:
+                    check(*found)
             except CheckpointError as error:
                 refused.append(step)
                 notify(error.message)

@@ -19,6 +19,7 @@ from trm_cli.training.distributed.full_state import local_state
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.run.config_drift import differences
 from trm_cli.training.state import TrainingState
+from trm_cli.training.state_form import require_state_fits, well_formed
 
 Data = PuzzleDataset | StreamDataset
 #: State, summary and file of a checkpoint.
@@ -45,11 +46,17 @@ def load_initial_state(
     """
     assembled = not state.sharded
 
+    def check(saved: dict[str, Any], summary: dict[str, Any], path: Path) -> None:
+        whole = well_formed(with_shards(saved, summary, path) if state.sharded else saved, summary, path)
+        require_state_fits(whole, state, rows=config.global_batch_size, where=path)
+
     def own() -> _Loaded | None:
         if from_step is None:
-            return store.load_newest(notify, assembled=assembled)
+            return store.load_newest(notify, assembled=assembled, check=check)
         store.require_step(from_step)
-        return store.load(from_step, assembled=assembled)
+        found = store.load(from_step, assembled=assembled)
+        check(*found)
+        return found
 
     def other() -> _Loaded | None:
         path = config.load_checkpoint
@@ -64,10 +71,12 @@ def load_initial_state(
         return path
     if loaded := _on_all_ranks(other, state, process_group):
         saved, summary, path = loaded
+        saved = well_formed(saved, summary, path)
         same_data = _fingerprint(summary) == data.fingerprint
         before = read_run_config(summary["config"], f"the configuration in {path}")
         changed = [difference.key for difference in differences(before, config) if difference.resume == "fatal"]
         if same_data and not changed:
+            require_state_fits(saved, state, rows=config.global_batch_size, where=path)
             state.load_state_dict(local_state(saved, process_group), device)
         else:
             known = state.load_weights(saved, same_rows=same_data)

@@ -15,7 +15,8 @@ from trm_cli.models.network import Network
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.find_run import find_checkpoint, find_run
-from trm_cli.training.state_migration import migrate
+from trm_cli.training.state import fitting
+from trm_cli.training.state_form import well_formed
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def load_trained(
     """
     path = find_checkpoint(named)
     state, summary = load_checkpoint(path)
-    state = migrate(state)
+    state = well_formed(state, summary, path)
     config = load_run_config(find_run(str(path))).config
     try:
         dataset = dict(summary["dataset"])
@@ -51,7 +52,8 @@ def load_trained(
         raise CheckpointError(f"{path} does not say what it was trained on") from error
     model = make_model(config, metadata, forward_dtype)
     averaged = state["ema"] is not None and not raw
-    model.load_state_dict({**state["model"], **state["ema"]} if averaged else state["model"])
+    with fitting():
+        model.load_state_dict({**state["model"], **state["ema"]} if averaged else state["model"])
     return TrainedModel(
         model=model.to(device).eval(),
         config=config,

@@ -20,6 +20,7 @@ from trm_cli.errors import CheckpointError, UsageError, writing
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.run.find_run import find_checkpoint, find_run
+from trm_cli.training.state_form import well_formed
 from trm_cli.training.transfer.weight_names import COMPILED, WRAPPERS, is_initial_state, original_name
 
 Format = Literal["safetensors", "original"]
@@ -50,6 +51,7 @@ def export_weights(
     """
     path = find_checkpoint(named)
     state, summary = load_checkpoint(path)
+    state = well_formed(state, summary, path)
     config = load_run_config(find_run(str(path))).config
     if averaged and state["ema"] is None:
         raise CheckpointError(f"{path} has no averaged weights: the run was trained with ema=false", hint="--raw")
@@ -73,7 +75,8 @@ def write_identifiers(named: str | None, out: Path) -> int:
     Raises CheckpointError where the run's dataset does not have one name for each row.
     """
     path = find_checkpoint(named)
-    state, _ = load_checkpoint(path)
+    state, summary = load_checkpoint(path)
+    state = well_formed(state, summary, path)
     dataset = load_run_config(find_run(str(path))).config.data_paths[0]
     names = read_identifiers(dataset)
     rows = len(state["model"][TABLE]) if TABLE in state["model"] else 0

@@ -1,0 +1,126 @@
+"""Checkpoints with a right checksum and wrong content: an error with the place, and the one before is used."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.boards import write_boards
+from tests.support.commands import trm_here
+from tests.support.runs import train
+from tests.support.wrong_content import write_wrong, wrong_states
+from trm_cli.errors import TrmError
+from trm_cli.training.checkpoint.checkpoint_format import save_file
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.training.checkpoint.store import CheckpointStore
+
+NAN = float("nan")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, and a run with checkpoints of the steps 5 and 10."""
+    root = tmp_path_factory.mktemp("wrong")
+    train(write_boards(root / "data", identifiers=3), root / "run", "arch.puzzle_emb_ndim=16", stop_at_step=10)
+    return root
+
+
+@pytest.fixture
+def run(folder: Path, tmp_path: Path) -> Path:
+    shutil.copytree(folder / "run", tmp_path / "run", symlinks=True)
+    return tmp_path / "run"
+
+
+def rewrite(run: Path, change: Any, *, step: int = 10) -> None:
+    path = CheckpointStore(run).path(step)
+    state, summary = load_checkpoint(path)
+    change(state, summary)
+    save_file(path, state, summary)
+
+
+CHANGES = {
+    "step, text": lambda s, _: s.update(step="ten"),
+    "step, nan": lambda s, _: s.update(step=NAN),
+    "best_score, nan": lambda s, _: s.update(best_score=NAN),
+    "model, none": lambda s, _: s.update(model=None),
+    "model, empty": lambda s, _: s.update(model={}),
+    "model, more": lambda s, _: s["model"].update(more=torch.zeros(2)),
+    "model, less": lambda s, _: s["model"].pop("q_head.bias"),
+    "model, shape": lambda s, _: s["model"].update({"q_head.bias": torch.zeros(3)}),
+    "ema, none": lambda s, _: s.update(ema=None),
+    "moments, shape": lambda s, _: s["trunk_optimizer"]["state"][0].update(exp_avg=torch.zeros(3)),
+    "moments, step": lambda s, _: s["trunk_optimizer"]["state"][0].update(step=NAN),
+    "groups": lambda s, _: s["trunk_optimizer"].update(param_groups=[{}]),
+    "carry, short": lambda s, _: s["carry"].update(steps=s["carry"]["steps"][:-1]),
+    "carry, all short": lambda s, _: s["carry"].update(
+        {name: {k: v[:-1] for k, v in s["carry"][name].items()} for name in ("z", "data")}
+    ),
+    "carry, puzzles": lambda s, _: s["carry"]["data"]["puzzle_identifiers"].fill_(99),
+    "carry, tokens": lambda s, _: s["carry"]["data"]["inputs"].fill_(-3),
+    "sums": lambda s, _: s["sums"].update(updates="many"),
+    "identifiers": lambda s, _: s.update(identifiers={"names": 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_one_before_is_used_and_the_fault_is_told(run: Path, change: Any) -> None:
+    rewrite(run, change)
+    done = trm_here("resume", str(run), "--stop-at-step", "6", cwd=run.parent)
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 0, told
+    assert "step_00000010.pt" in told
+    assert "continuing from step 5" in told
+
+
+def test_where_none_is_left_it_ends_with_4(run: Path) -> None:
+    for step in (5, 10):
+        rewrite(run, CHANGES["model, empty"], step=step)
+    for line in (("resume", str(run)), ("evaluate", str(run)), ("checkpoints", "export", str(run), "--out", "w.st")):
+        done = trm_here(*line, cwd=run.parent)
+        assert done.returncode == 4, (line, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "parts", [[[float("inf"), "x"]], [[1, None]], [[True, "x"]], [["1", "x"]], [[1]], [[]], [1], "x", {"a": 1}, None]
+)
+def test_a_list_of_shards_that_is_none(run: Path, parts: Any) -> None:
+    rewrite(run, lambda _, summary: summary.update(parts={"save": "abc", "files": parts}))
+    done = trm_here("checkpoints", "list", str(run), "--json", cwd=run.parent)
+    assert (done.returncode, '"problem": null' in done.stdout) == (0, True), done.stderr  # that of step 5
+    assert "its list of shards is not readable" in done.stdout
+    done = trm_here("resume", str(run), "--stop-at-step", "6", cwd=run.parent)
+    assert (done.returncode, "continuing from step 5" in done.stderr) == (0, True), done.stderr
+
+
+def test_whatever_a_sealed_checkpoint_holds_there_is_no_traceback_and_no_wait(folder: Path, run: Path) -> None:
+    chance = random.Random(0)
+    newest = CheckpointStore(run).path(10)
+    state, summary = load_checkpoint(newest)
+    done = 0
+    for told, wrong, about in wrong_states(state, summary, chance):
+        if not write_wrong(newest, wrong, about):
+            continue
+        started = time.monotonic()
+        try:
+            _resume(folder / "data", run)
+        except TrmError:
+            pass
+        except Exception as error:
+            raise AssertionError(told) from error
+        assert time.monotonic() - started < 10, told
+        done += 1
+        if done == 60:
+            return
+
+
+def _resume(data: Path, run: Path) -> None:
+    from tests.support.runs import prepare
+
+    prepare(data, run, "arch.puzzle_emb_ndim=16")
