@@ -28,8 +28,7 @@ from trm_cli.training.step import StepSettings, update
 
 @dataclass(frozen=True)
 class Case:
-    """An architecture on boards, or on canvases, of `length` cells. share: it takes this part of the batch that was
-    asked for."""
+    """An architecture on boards, or on canvases, of `length` cells. share: its share of the requested batch size."""
 
     arch: str
     length: int
@@ -47,7 +46,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Way:
-    """How a case is computed. words: settings that stand above those of the case."""
+    """How a case is computed. words: overrides of the case's settings."""
 
     device: str
     precision: str
@@ -98,7 +97,7 @@ def _random_canvases(random: np.random.Generator, rows: int, cells: int) -> dict
 
 
 def model_of(task: MadeUpRun) -> Network:
-    """A new network on the device, compiled where the task says so."""
+    """Return a new network on the device, compiled if the task asks for it."""
     model = make_model(task.config, task.metadata, task.machine.precision.value).to(task.machine.torch_device)
     if task.machine.compile.value == "on":
         model.compile_stacks()

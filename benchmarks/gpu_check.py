@@ -109,7 +109,7 @@ def attempt(name: str, way: Way, work: Callable[[], dict[str, Any]]) -> dict[str
 
 
 def measure(case: Case, way: Way, rows: int, steps: int, rates: dict[str, float]) -> dict[str, Any]:
-    """Time `steps` updates after a warm-up; memory beside its estimate (of a device that counts what it gives)."""
+    """Time `steps` updates after a warm-up, and compare memory with its estimate (on a device with memory statistics)."""
     task = task_of(case, rows, way)
     device = task.machine.torch_device
     updates = Updates(task, case)
@@ -134,7 +134,7 @@ def measure(case: Case, way: Way, rows: int, steps: int, rates: dict[str, float]
 
 
 def aims(speed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is aimed at on an H200, beside the best that was found; null where nothing was."""
+    """Return the targets for an H200 with the best measurement of each; null without one."""
     found = []
     for figure, case, aim in AIMS:
         values = [row[figure] for row in speed if row.get(figure) is not None and case in (None, row["case"])]

@@ -162,7 +162,7 @@ def _texts(dataset: Any) -> list[bytes]:
 
 
 def learn(out: Path, epochs: int, largest: int, settings: Mapping[str, object]) -> None:
-    """One run of the shipped mini on the whole dataset."""
+    """Train the shipped mini model once on all of the dataset."""
     dataset = prepare(out, largest)
     spent = train(dataset, out / "run", {"epochs": epochs, "eval_interval": 1, **settings})
     for found in evaluations(out / "run"):

@@ -209,7 +209,7 @@ def last_step(run: Path) -> int:
 
 
 def last_record(run: Path) -> dict[str, Any] | None:
-    """The last whole line of a run's metrics."""
+    """Return the last complete record of a run's metrics."""
     path = run / "metrics.jsonl"
     if not path.exists():
         return None

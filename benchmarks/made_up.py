@@ -30,7 +30,7 @@ class MadeUpRun:
 
 
 def made_up_metadata(length: int, vocabulary: int, examples: int, identifiers: int = 1) -> DatasetMetadata:
-    """What a split of `examples` puzzles of one example and `length` tokens each would say about itself."""
+    """Return the metadata of a split of `examples` puzzles with one example of `length` tokens each."""
     return DatasetMetadata(
         pad_id=0,
         ignore_label_id=0,

@@ -9,7 +9,7 @@ backward costs twice its forward), so "of_ceiling" says how much of the time goe
 The ceiling is the fastest of the products of a second; it moves with the neighbours of the machine, so it is measured
 before and after every step, and "of_ceiling" is the median over the steps. "of_lasting" is the share of what the
 products of those seconds reached in the mean: a step has its share of slow moments, and so have they. Rates are per
-second of processor time, so that a busy neighbour disturbs them less; wall_ms is what a person waits.
+second of processor time, so that a busy neighbour disturbs them less; wall_ms is elapsed time.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def in_a_process(variant: str, dtype: str, mode: str) -> dict[str, Any]:
 
 
 def print_row(row: dict[str, Any], *, header: bool) -> None:
-    """One line of the table, as soon as it is known: the whole takes minutes."""
+    """Print one line of the table as soon as it is known, because all of it takes minutes."""
     widths = {name: max(len(name), 9) for name in row}
     for line in ([list(row)] if header else []) + [[str(value) for value in row.values()]]:
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths.values(), strict=True)), flush=True)

@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def build(options: argparse.Namespace) -> None:
-    """Do what the flags say. Raises DatasetError and UsageError."""
+    """Build the dataset that the flags describe. Raises DatasetError and UsageError."""
     source = read_source(options.source, options.subsets)
     subsets = tuple(source.subsets)
     test_set = options.test_set_name or subsets[-1]

@@ -95,7 +95,7 @@ def plan_of(side: int, train: int, test: int, settings: MazeSettings) -> dict[st
 
 
 def build(options: argparse.Namespace) -> None:
-    """Do what the flags say. Raises DatasetError and UsageError."""
+    """Build the dataset that the flags describe. Raises DatasetError and UsageError."""
     settings = settings_from(options)
     flags: dict[str, object] = {"num_aug": settings.num_aug, "materialize": settings.materialize}
     flags |= {"train": settings.train, "test": settings.test}

@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _build(options: argparse.Namespace, settings: StreamSettings, let_others_in: Callable[[], None]) -> None:
-    """Plan, build and seal; whatever ends it early is left behind for those who wait for the data."""
+    """Plan, build and seal the dataset; an error is recorded in the manifest for training that waits for the data."""
     root: Path = options.output_dir
     shard: BuildShard | None = options.shard
     beat = Heartbeat(root, "" if shard is None else shard.tag)

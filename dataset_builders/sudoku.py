@@ -119,7 +119,7 @@ def _clue_range(options: argparse.Namespace, side: int) -> tuple[int, int]:
 
 
 def plan_of(settings: SudokuSettings) -> dict[str, object]:
-    """Return what would be built. Raises UsageError where only reading the source could tell."""
+    """Return the plan of the build. Raises UsageError where the source would have to be read for it."""
     if settings.train is None or settings.test is None:
         raise UsageError("how many puzzles this source holds is not known before it is read: name --train and --test")
     stored = 1 + settings.num_aug if settings.materialize else 1
@@ -157,7 +157,7 @@ def manifest_of(settings: SudokuSettings, source: dict[str, object], licence: st
 
 
 def build(options: argparse.Namespace) -> None:
-    """Do what the flags say."""
+    """Build the dataset that the flags describe."""
     settings = settings_from(options)
     if options.plan:
         print_plan(plan_of(settings))

@@ -42,9 +42,8 @@ _HINT = "check the network and HF_ENDPOINT, or give the files with --source PATH
 
 
 def find_hub_dataset(repo: str) -> HubDataset:
-    """Ask the hub once, briefly, for a data set; out of reach means that only the local cache is looked at.
-
-    Left to itself the library tries for 23 seconds and more before it looks into its cache.
+    """Look a dataset up on the hub once, with a short timeout; if that fails, use the local cache only. By default the
+    library retries for 23 seconds and more before it uses its cache.
     """
     import datasets
     import huggingface_hub

@@ -41,7 +41,7 @@ class LargeArray:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """Size of the file in bytes."""
         return len(self._header) + self.rows * self._row_bytes
 
     @property
@@ -55,7 +55,7 @@ class LargeArray:
         return self._partial.is_file() and self._partial.stat().st_size == self.size
 
     def open(self) -> None:
-        """Reserve the whole file on disk, so that a disk too small is noticed before the work. Raises OSError."""
+        """Reserve the space of the file on disk, so that a full disk is noticed before the work. Raises OSError."""
         fresh = not self.begun
         self._descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if fresh else 0), 0o666)
         if fresh:

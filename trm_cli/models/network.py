@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class Network(nn.Module, ABC):
-    """A recursive network under deep supervision: it answers a batch of rows again and again, until each row halts.
+    """A recursive network under deep supervision: it refines its answers to a batch of rows step by step, until each
+    row halts.
 
     `advance` is one supervision step, and a carry goes from step to step. Calling the network is a training step.
     """
@@ -77,7 +78,7 @@ class Network(nn.Module, ABC):
         clock: Clock[Tensor | float] = SETTLED,
         draws: Tensor | None = None,
     ) -> tuple[Carry, Outputs]:
-        """One supervision step: the carry after it, detached, and what it says.
+        """Run one supervision step; return the carry after it, detached, and its outputs.
 
         Halted rows take the incoming row of the batch first. draws: uniform [B, draws_per_row] in training; None in
         evaluation, where every row goes to halt_max_steps.
@@ -101,11 +102,11 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def wants_halt(self, outputs: Outputs) -> Tensor:
-        """Which rows the halting head would stop with this answer, bool [B]."""
+        """Return which rows the halting head would halt with this answer, bool [B]."""
 
     @abstractmethod
     def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
-        """What each label [B, S] costs under the network's law, in nats: float32 [B, S], 0 where it is ignored."""
+        """Return the negative log-likelihood of each label [B, S] in nats: float32 [B, S], 0 where it is ignored."""
 
     # --- What trains it ---
 
@@ -116,18 +117,22 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
-        """A partition of the trunk: parts whose gradients are measured and clipped each by itself."""
+        """The parameter groups whose gradients are measured and clipped separately: a partition of the trunk."""
 
     @abstractmethod
     def recompute_activations(self) -> None:
-        """From now on keep only the input of each recursive call for the backward pass, and run it again there."""
+        """Enable activation checkpointing: keep only the input of each recursive call, and run the call again in the
+        backward pass.
+        """
 
     @abstractmethod
     def compile_stacks(self, **options: Any) -> None:
-        """Hand the recursion, where most of the arithmetic is, to torch.compile; options as for torch.compile."""
+        """Compile the recursion, where most of the arithmetic is, with torch.compile and its options."""
 
     def share_rows(self, ranks: AllRanks) -> None:
-        """Learn from the rows of all processes what is learnt from a whole batch; nothing where rows teach singly."""
+        """Use the rows of all processes for what is learnt from a whole batch; does nothing where each row is learnt
+        separately.
+        """
 
     def new_puzzle_table(self, rows: int) -> nn.Embedding | None:
         """A table of zeros [rows, puzzle_emb_ndim]; None where the configuration has none."""
@@ -147,5 +152,5 @@ class Network(nn.Module, ABC):
         """The parts in the order in which a row goes through them. measured: an update of `rows` rows."""
 
     def counted_operations(self) -> int | None:
-        """Floating-point operations that training takes for a row in an update; None where only a measurement tells."""
+        """Floating-point operations that training takes for a row in an update; None where they have to be measured."""
         return None

@@ -268,7 +268,7 @@ class Loop:
 
 @contextmanager
 def _marking_failure(stop: StopRequest) -> Iterator[None]:
-    """Where the block fails, a reader that waits for data to be built hears of it: its thread is waited for."""
+    """Where the block fails, cancel a reader that waits for data to be built, because its thread is joined."""
     try:
         yield
     except BaseException:

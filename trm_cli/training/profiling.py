@@ -25,10 +25,10 @@ _ROWS = 40
 
 
 class _HostClock:
-    """Measures what the processor does."""
+    """Measures time on the CPU."""
 
     def now(self) -> Any:
-        """A moment."""
+        """Return the current time."""
         return time.perf_counter()
 
     def seconds(self, began: Any, ended: Any) -> float:
@@ -37,10 +37,10 @@ class _HostClock:
 
 
 class _CudaClock:
-    """Measures what the device does, without waiting for it until the seconds are asked for."""
+    """Measures time on the device with CUDA events, without synchronising until the seconds are read."""
 
     def now(self) -> Any:
-        """The moment at which the device has done all that it was given so far."""
+        """Record an event at the end of the work queued so far."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
@@ -77,7 +77,9 @@ class Profile(NoProfile):
     def __init__(
         self, directory: Path, device: torch.device, *, first_step: int, notify: Callable[[str], None]
     ) -> None:
-        """first_step: the first update of this start. notify: hears where the trace is, or why there is none."""
+        """first_step: the first update of this start. notify: receives a message on where the trace is, or why there is
+        none.
+        """
         self._directory = directory
         self._on_cuda = device.type == "cuda"
         self._clock = _CudaClock() if self._on_cuda else _HostClock()
@@ -159,7 +161,7 @@ class Profile(NoProfile):
         self._notify(f"profile of {updates}: {shares}; trace in {self._directory / PROFILE_TRACE}")
 
     def _collect(self) -> None:
-        """Turn what was measured into seconds."""
+        """Convert the recorded times into seconds."""
         for phase, began, ended in self._spans:
             seconds = self._clock.seconds(began, ended)
             self._since_record[phase] += seconds

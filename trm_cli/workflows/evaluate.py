@@ -84,7 +84,7 @@ def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
 
 
 def _stored(path: Path, key: str | None) -> dict[str, Any] | None:
-    """A result file, if it is whole and (where a key is given) of the same evaluation."""
+    """Return a result file, if it is valid and (where a key is given) of the same evaluation."""
     try:
         document = read_json(path)
     except DatasetError:
@@ -125,7 +125,7 @@ def _title(subject: Subject, evaluation: Evaluation) -> str:
 
 
 def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dict[str, Any], list[Path]]:
-    """The numbers of a complete evaluation, and what is written beside them."""
+    """Return the numbers of a complete evaluation, and the files written with it."""
     from trm_cli.evaluation.predictions import write_predictions
     from trm_cli.evaluation.samples.sample_answers import chosen_places, shown
     from trm_cli.evaluation.scores.summary import joined, summarise

@@ -31,7 +31,7 @@ class Planned:
 def plan_target(target: str | None, overrides: Sequence[str] = (), samples: str | None = None) -> Planned:
     """The plan of a model (a name or a YAML file) or of a run directory.
 
-    samples: samples per epoch that stand in for the dataset's. Raises UsageError, ConfigError or DatasetError.
+    samples: samples per epoch, instead of those of the dataset. Raises UsageError, ConfigError or DatasetError.
     """
     run = _run_directory(target)
     if run is None:
@@ -46,7 +46,7 @@ def plan_target(target: str | None, overrides: Sequence[str] = (), samples: str 
 
 
 def plan_other(target: str, samples: str | None = None) -> Planned:
-    """A plan to compare with: a run as it was planned, whatever `samples` stand in for the dataset of a model."""
+    """Return a plan to compare with: a run as it was planned, or a model with `samples` instead of its dataset's."""
     return plan_target(target, samples=None if _run_directory(target) else samples)
 
 

@@ -62,7 +62,7 @@ class ArcPlan:
 
 
 def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool) -> ArcPlan:
-    """Count what the flags ask for: the first `limit` tasks that only train and the first `limit` that test."""
+    """Count the requested tasks: the first `limit` tasks that only train and the first `limit` that test."""
     kept: list[Group] = []
     seen = {False: 0, True: 0}
     for group in splits.groups:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MazeSettings:
-    """The flags of the maze builder, checked. Counts are None where all of a source's mazes are wanted.
+    """The flags of the maze builder, checked. Counts are None to take all mazes of the source.
 
     min_path: the shortest path takes more steps than that. loops: walls opened at most, beside a maze without loops.
     """

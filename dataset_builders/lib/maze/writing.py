@@ -83,7 +83,7 @@ def _make_parts(
     """Return the parts with mazes mazes[0] to mazes[1] - 1 of a split in order, making those that are not there yet.
 
     Shards make the parts with the first mazes of a split. How many more are needed is known when all of those are
-    there, so these are made by whoever ends the build.
+    there, so these are made by the process that ends the build.
     """
     firsts = range(*mazes, PART_SIZE)
     items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in firsts for b in [min(a + PART_SIZE, mazes[1])]}

@@ -1,6 +1,6 @@
 """Write a planned stream dataset: part files by any number of workers, every hundred of them joined into one chunk.
 
-A part is a function of the plan and its number, and a file appears whole or not at all. So a build that was killed
+A part is a function of the plan and its number, and files are written atomically. So a build that was killed
 continues with the parts that are missing, and neither kills nor workers nor shards change a byte of the result.
 """
 
@@ -24,7 +24,7 @@ from .mixture import Mixture
 
 
 class StreamBuild:
-    """One build of one directory. `report(records done, of all, note)` is called as it goes on."""
+    """One build of one directory. `report(records done, of all, note)` is called with the progress."""
 
     def __init__(
         self, root: Path, mixture: Mixture, manifest: Manifest, report: Callable[[int, int, str], None]
@@ -134,7 +134,7 @@ class StreamBuild:
         write_manifest(self.root, self.manifest)
 
     def fail(self) -> None:
-        """Write into the manifest that the builder gave up, for whoever waits for it."""
+        """Record in the manifest that the builder failed, for training that waits for the data."""
         self.manifest = replace(self.manifest, state="failed")
         write_manifest(self.root, self.manifest)
 

@@ -107,7 +107,7 @@ class Mixture:
         )
 
     def describe(self) -> list[dict[str, object]]:
-        """Return what the manifest says about each source."""
+        """Return the manifest's entry of each source."""
         return [
             {
                 **asdict(source.origin),

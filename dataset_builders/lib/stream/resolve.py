@@ -1,6 +1,6 @@
 """Resolve the names of sources, with fallbacks for those that are not available.
 
-Nothing is substituted in silence: the note of an origin says what was used, and it is part of the fingerprint.
+Nothing is substituted silently: the note of an origin names what was used, and it is part of the fingerprint.
 Standard library only, except while the hub or a parquet file is read.
 """
 
@@ -43,7 +43,7 @@ def resolve(
     """Find a source and read it as far as counting its records needs.
 
     cache: where hub documents are kept until the build is complete. known: the origin that an unfinished build of
-    these flags recorded; a stand-in that was decided on then is not decided anew. Raises DatasetError.
+    these flags recorded; a fallback that was chosen then is kept. Raises DatasetError.
     """
     limit = settings.limit_of(name)
     if name == SHAPES:

@@ -29,7 +29,7 @@ MIN_DOCUMENT = 32
 class Origin:
     """Where a source's content was found. `kind` is how ("package", "directory", "hub", "sample", ...).
 
-    note: what a person should know about it, for instance that a stand-in was used. digest: SHA-256 of the content.
+    note: a message for the user, for instance that a fallback was used. digest: SHA-256 of the content.
     """
 
     name: str

@@ -46,7 +46,7 @@ class Puzzles(NamedTuple):
 def generate_split(
     work: Build, settings: SudokuSettings, split: str, count: int, workers: int, report: Callable[[int], None]
 ) -> Puzzles:
-    """Return `count` distinct puzzles; `report` is told how many there are. Raises DatasetError."""
+    """Return `count` distinct puzzles; `report` receives their number. Raises DatasetError."""
     parts = make_parts(work, settings, split, (0, count), workers, report)
     drawn = count
     while True:
@@ -74,10 +74,10 @@ def _join(parts: Sequence[Arrays]) -> Puzzles:
 def make_parts(
     work: Build, settings: SudokuSettings, split: str, candidates: Range, workers: int, report: Callable[[int], None]
 ) -> list[Arrays]:
-    """Return the parts with these candidates of a split, in order; `report` is told how many candidates are there.
+    """Return the parts with these candidates of a split, in order; `report` receives the number of candidates.
 
     Shards make the parts with the first candidates of a split. How many more are needed is known when all of those are
-    there, so these are made by whoever ends the build.
+    there, so these are made by the process that ends the build.
     """
     board = engine.make_board(*settings.box)
     stop = threading.Event()

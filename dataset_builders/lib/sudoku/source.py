@@ -41,7 +41,7 @@ class SudokuSource:
     licence: str
 
     def describe(self) -> dict[str, object]:
-        """Return what the manifest says: the content of the files, not where they lie."""
+        """Return the manifest's entry of the source: the content of the files, not their paths."""
         if self.hub is not None:
             return {"kind": "hub", "repo": self.hub.repo, "revision": self.hub.revision}
         return {"kind": "csv", "files": {split: sha256_file(path) for split, path in self.files.items()}}

@@ -51,7 +51,7 @@ class Corpus:
 
     @property
     def part_count(self) -> int:
-        """Return how many parts the documents make, whoever encodes them."""
+        """Return how many parts the documents make."""
         return -(-sum(self.documents.values()) // PART_DOCUMENTS)
 
     def tokens(self, split: str) -> int:

@@ -59,7 +59,7 @@ class ArcIdentifiers:
 def read_identifiers(root: str | Path) -> ArcIdentifiers:
     """Read `root/identifiers.json`, or the file itself where it is named, in either form. Raises DatasetError.
 
-    Names of other puzzles than ARC's stand for themselves.
+    Names of puzzles other than ARC's are kept as they are.
     """
     path = Path(root) / IDENTIFIERS_NAME if Path(root).is_dir() else Path(root)
     document = read_json(path, hint=_REBUILD)

@@ -40,7 +40,7 @@ def _swaps(symmetry: int) -> bool:
 
 @compiled
 def _sides(row: np.ndarray) -> tuple[int, int]:
-    """Height and width of the grid that stands in the top left corner of an encoded row."""
+    """Height and width of the grid in the top left corner of an encoded row."""
     height, width = 0, 0
     while height < SIDE and row[height * SIDE] >= COLOUR_OFFSET:
         height += 1

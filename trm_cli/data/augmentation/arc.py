@@ -35,7 +35,7 @@ class ArcVariants:
     shift: bool
 
     def variant_counts(self, puzzles: int) -> Index:
-        """Return how many puzzles each stored one stands for, itself included: [puzzles]."""
+        """Return the number of variants of each stored puzzle, itself included: [puzzles]."""
         if puzzles != len(self.counts):
             raise DatasetError(f"{COUNTS_NAME} speaks of {len(self.counts)} puzzles, the arrays hold {puzzles}")
         return self.counts

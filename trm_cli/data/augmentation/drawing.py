@@ -39,7 +39,7 @@ class Augmentation(Protocol):
     """What a kind of augmentation offers."""
 
     def variant_counts(self, puzzles: int) -> Index:
-        """Return how many puzzles each of the stored puzzles stands for, itself included: [puzzles], at least 1."""
+        """Return the number of variants of each stored puzzle, itself included: [puzzles], at least 1."""
 
     def apply(self, draw: Draw) -> tuple[IntArray, IntArray, Index]:
         """Return inputs [b, S], labels [b, S] and puzzle identifiers [b] of the wanted augmentations."""

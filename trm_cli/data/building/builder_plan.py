@@ -52,11 +52,11 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
 
 
 def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = None) -> DatasetFacts:
-    """The counts of the training split that a builder would write.
+    """Return the counts of the training split that a builder would write.
 
     canvas_size: px of the model's canvas; grids of a stream that do not fit it do not count. None: a model of tokens.
 
-    Raises DatasetError, with what the builder said and `hint`, when it cannot tell.
+    Raises DatasetError, with the builder's message and `hint`, when it cannot plan.
     """
     try:
         document = plan_build(command)

@@ -151,7 +151,7 @@ class BuilderProcess:
         self.require_success()
 
     def require_success(self) -> None:
-        """Raise the error that the exit code of an ended builder stands for; its last line of output says why."""
+        """Raise the error for the exit code of an ended builder, with its last line of output as the reason."""
         code = self._process.returncode
         if code:
             raise error_of_exit(code, self._last_lines[-1] if self._last_lines else "", self.stopped_by)

@@ -30,9 +30,9 @@ _NICENESS = 5
 
 
 class LiveBuild:
-    """A build beside a training: by a process of its own, or by one that was already at work on the directory.
+    """A build that runs during training: in a new process, or in one that was already building the directory.
 
-    on_progress and on_line receive what the builder says, from whichever thread looks; they may be replaced at any
+    on_progress and on_line receive the builder's output, from whichever thread looks; they may be replaced at any
     time, as may `notice` (sentences of a reader that waits) and `cancelled` (whether such a wait should end).
     As a context manager it leaves no builder of its own behind.
     """
@@ -66,7 +66,7 @@ class LiveBuild:
 
     @property
     def process_id(self) -> int | None:
-        """The builder's process; None where somebody else started it."""
+        """The builder's process id; None where this process has not started it."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -75,11 +75,11 @@ class LiveBuild:
         return self._process is not None and self._process.running
 
     def waiting(self, limit: float = PATIENCE_SECONDS) -> Waiting:
-        """How a reader of this dataset waits: it hears of the builder's death at once, and of a cancelled wait."""
+        """How a reader of this dataset waits: the builder's death or a cancelled wait ends the wait at once."""
         return Waiting(limit, lambda text: self.notice(text), self._works)
 
     def until_ready(self) -> bool:
-        """Return True when training can begin while the builder goes on, False when the build is complete.
+        """Return True when training can begin while the builder continues, False when the build is complete.
 
         SIGINT and SIGTERM are passed on to the builder. Raises the builder's error.
         """
@@ -102,7 +102,7 @@ class LiveBuild:
             raise self.failure
 
     def look(self) -> bool:
-        """Pass on what the builder has said since the last look; False when it has ended (`failure` says how)."""
+        """Forward the builder's output since the last call; return False when it has ended (`failure` says how)."""
         with self._lock:
             if self._process is None:
                 return self._look_elsewhere()
@@ -144,7 +144,7 @@ class LiveBuild:
         return any(beat.alive for beat in read_beats(self.root))
 
     def _look_elsewhere(self) -> bool:
-        """As `look`, at a build that another process began; where that one has died, a builder of ours goes on."""
+        """As `look`, for a build that another process began; where that one has died, start our own builder."""
         beats = read_beats(self.root)
         if any(beat.alive for beat in beats):
             self._silent_looks = 0

@@ -11,7 +11,7 @@ from trm_cli.errors import DatasetError, TrmError
 
 
 def read_json(path: str | Path, *, error: type[TrmError] = DatasetError, hint: str | None = None) -> Any:
-    """Return the document in a file. Raises `error` with `hint`, naming the file, where it is missing or not whole."""
+    """Return the document in a file. Raises `error` with `hint`, naming the file, where it is missing or incomplete."""
     try:
         with open_regular(path) as file:
             text = file.read().decode()
@@ -35,7 +35,7 @@ def parse_json(
     """The document in `text`. Raises `error` with `hint`, naming `where` and the place in it.
 
     line: the number of the line that the text is, where it is one line of a file. Refused as well: what is nested too
-    deeply for the parser, numbers of more digits than Python reads, and keys that stand twice in one object.
+    deeply for the parser, numbers of more digits than Python reads, and repeated keys in one object.
     """
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)

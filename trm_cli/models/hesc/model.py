@@ -222,7 +222,7 @@ class MultimodalHesc(CanvasNetwork):
         return {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start}
 
     def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
-        """What each label [B, T] costs under the model's law, in nats: float32 [B, T], 0 where it is ignored."""
+        """The negative log-likelihood of each label [B, T] in nats: float32 [B, T], 0 where it is ignored."""
         return softmax_cross_entropy(outputs.logits, labels)
 
     def trace(self, batch: Mapping[str, Tensor]) -> CapsuleTrace:

@@ -73,17 +73,17 @@ class TrmConfig(TokenConfig):
 
     @property
     def mixes_by_mlp(self) -> bool:
-        """As mlp_t says."""
+        """The key mlp_t."""
         return self.mlp_t
 
     @property
     def learns_to_continue(self) -> bool:
-        """As no_ACT_continue says."""
+        """The key no_ACT_continue, negated."""
         return not self.no_ACT_continue
 
     @property
     def predicts_next_token(self) -> bool:
-        """As causal says."""
+        """The key causal."""
         return self.causal
 
     def conflicts(self) -> list[tuple[str, str]]:

@@ -48,7 +48,7 @@ def reduce_gradients(
 def _most_rows(dense: list[nn.Parameter], sparse: Tensor | None, process_group: ProcessGroup) -> int:
     """The most rows that the sparse gradient of a process has, once it is certain that all have the same gradients.
 
-    Other sizes would be added up wrongly, or waited for for ever.
+    Other sizes would be summed wrongly, or deadlock.
     """
     rows = 0 if sparse is None else sparse._nnz()
     same = [len(dense), sum(parameter.numel() for parameter in dense), int(sparse is not None)]

@@ -136,7 +136,7 @@ def _connect(ranks: RankInfo, device: str) -> TorchProcessGroup:
 def end_process(code: int) -> None:
     """End the process at once.
 
-    Threads of a broken exchange may never end by themselves, and those of a sound one have been seen to abort a process
+    Threads of a broken exchange may never end, and those of a sound one have been seen to abort a process
     that was done (`terminate called without an active exception`).
     """
     for stream in (sys.stdout, sys.stderr):

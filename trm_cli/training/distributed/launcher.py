@@ -142,7 +142,7 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
 
 
 def _exit_status(codes: Sequence[int], received: Sequence[int], reason: str, notify: Callable[[str], None]) -> int:
-    """One exit status for all: that of the first process that failed by itself. reason: how contact was first lost."""
+    """One exit status for all: that of the first process that failed on its own. reason: how contact was first lost."""
     own = [code for code in codes if code not in (0, LOST_CONTACT)]
     killed = [-code for code in own if code < 0]
     unasked = [number for number in killed if number not in received]

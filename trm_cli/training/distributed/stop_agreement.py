@@ -30,7 +30,7 @@ class StopAgreement:
 
     @property
     def save_wanted(self) -> bool:
-        """Whether a checkpoint is requested; reset by whoever has tried to write it."""
+        """Whether a checkpoint is requested; reset after the attempt to write it."""
         return self._stop.save_wanted if self._process_group.count == 1 else self._save
 
     @save_wanted.setter

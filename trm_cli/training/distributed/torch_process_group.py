@@ -119,7 +119,7 @@ class TorchProcessGroup(ProcessGroup):
         return _restore_tensors(skeleton, iter(tensors))
 
     def claim_failure(self) -> bool | None:
-        """Whether this is the first process that fails: the one that tells the user.
+        """Whether this is the first process that fails: the one that reports its error.
 
         None: the store is gone with the process of rank 0, which may or may not have reported its error.
         """

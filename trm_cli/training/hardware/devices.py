@@ -23,7 +23,7 @@ class Choice:
 
 
 def available_cores() -> int:
-    """How many processors this process may use."""
+    """Return how many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -68,7 +68,7 @@ def choose_precision(wanted: str, device: str) -> Choice:
 
 
 def choose_tf32(device: str) -> Choice:
-    """Off: who asks for float32 on CUDA asks for its digits; bfloat16 is faster than TF32 and half as large."""
+    """Off: float32 on CUDA means full precision; bfloat16 is faster than TF32 and half as large."""
     if device != "cuda":
         return Choice("off", "for CUDA devices only")
     return Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is faster")
@@ -112,7 +112,7 @@ def choose_threads(wanted: int | str, *, rows: int, width: int, processes: int =
 
 
 def keep_threads(pinned: int, *, processes: int) -> Choice:
-    """The number of a run that goes on, or fewer where it is in more processes now than there are cores for them."""
+    """Keep the number of threads of a resumed run, or fewer where its processes now have fewer cores each."""
     share = max(1, available_cores() // processes)
     if processes == 1 or pinned <= share:
         return Choice(str(pinned), "as this run started")
@@ -149,7 +149,7 @@ def _product_seconds(threads: int, rows: int, width: int) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for the device, so that a clock read afterwards is honest."""
+    """Wait for the device, so that a clock read afterwards includes its work."""
     import torch
 
     if device.type == "cuda":

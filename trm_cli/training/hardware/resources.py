@@ -25,7 +25,7 @@ class Gpu:
 
 
 def memory_bytes() -> int | None:
-    """Memory that this process may use: the machine's, or less where a container says so."""
+    """Return the memory that this process may use: the machine's, or a container's limit."""
     limits = []
     if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -38,7 +38,7 @@ def memory_bytes() -> int | None:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a run may still take on a device; None where nobody can say."""
+    """Return the free bytes on a device; None where unknown."""
     if device.type == "cuda":
         import torch
 
@@ -64,7 +64,7 @@ def free_host_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("
 
 
 def _idle_cache(stat: Path) -> int:
-    """Bytes of files that a container keeps in memory and gives up for whoever needs them: counted as used there."""
+    """Return the reclaimable page cache of a container in bytes, which it counts as used."""
     if not stat.exists():
         return 0
     fields = dict(line.split() for line in stat.read_text().splitlines())

@@ -50,7 +50,7 @@ def set_tf32(allowed: bool) -> None:
 def keep_freed_memory() -> None:
     """Let glibc reuse freed memory instead of returning it to the system, where the C library is glibc.
 
-    Returned memory has to be cleared page by page when the next update asks for it: 3 to 10 % of a step at width 512.
+    Returned memory has to be zeroed page by page when the next update allocates it: 3 to 10 % of a step at width 512.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -127,7 +127,7 @@ class MemoryCheck:
         return self._error(self.advice(), "", evaluating=self.updates_fit)
 
     def refused(self, error: RuntimeError, *, evaluating: bool) -> TrmError:
-        """The error of a run to which the device said `error`, in an evaluation or in an update.
+        """Return the error of a run that ran out of memory (`error`), in an evaluation or in an update.
 
         It advises at most half of the rows that were refused.
         """

@@ -1,7 +1,7 @@
 """Compare the configuration that a run was started with and the one it is to be resumed with.
 
 For every key the schema declares what a change means: `free` (logging, cadence, where and how it is computed; the plan
-stays the same), `replan` (the schedule or the optimizer's numbers change: must be asked for), `fatal` (another
+stays the same), `replan` (the schedule or the optimizer's numbers change: needs --replan), `fatal` (another
 model or other data: another run).
 """
 

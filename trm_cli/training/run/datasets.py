@@ -75,7 +75,7 @@ def eval_batch_limit(config: RunConfig, global_batch_size: int | None = None) ->
 
 
 def eval_batch_size(config: RunConfig, test: Dataset | None, processes: int = 1) -> int:
-    """Rows of one evaluation batch, over all processes, without padding rows that nobody needs."""
+    """Rows of one evaluation batch, over all processes, without unneeded padding rows."""
     rows = 0 if test is None else -(-test.eval_rows // processes) * processes
     return min(rows, eval_batch_limit(config))
 

@@ -5,7 +5,7 @@ embed_tokens.embedding_weight                   embed_tokens
 embed_pos.embedding_weight                      embed_positions
 lm_head.weight                                  lm_head
 puzzle_emb.weights                              puzzle_embedding.weight
-L_level.layers.0.self_attn.qkv_proj.weight      L_level.layers.0.qkv         (H_level alike)
+L_level.layers.0.self_attn.qkv_proj.weight      L_level.layers.0.qkv         (and H_level)
 L_level.layers.0.self_attn.o_proj.weight        L_level.layers.0.out
 L_level.layers.0.mlp_t.gate_up_proj.weight      L_level.layers.0.token_gate_up
 L_level.layers.0.mlp_t.down_proj.weight         L_level.layers.0.token_down

@@ -53,8 +53,8 @@ def inspect_model(
 ) -> ModelInspection:
     """Measure one update of an architecture, a model or a run, without computing it.
 
-    batch_size, precision None: as configured, and as training would choose it here. data: a dataset that says the sizes
-    of rows. Raises UsageError, ConfigError or DatasetError.
+    batch_size, precision None: as configured, and as training would choose it here. data: a dataset from which the
+    sizes of rows are taken. Raises UsageError, ConfigError or DatasetError.
     """
     if precision is not None and precision not in _PRECISIONS:
         raise UsageError(f"--precision is {precision!r}; expected {', '.join(_PRECISIONS)}")

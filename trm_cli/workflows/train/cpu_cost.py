@@ -39,9 +39,9 @@ _TIMED_ROWS = 512
 
 
 def processor_cost(config: RunConfig, plan: TrainingPlan, processes: int = 1) -> Cost | None:
-    """The cost of a plan on the CPU; None for an architecture whose arithmetic nobody has counted.
+    """The cost of a plan on the CPU; None for an architecture without a count of its operations.
 
-    processes: how many work at it on this machine; all of them ask at the same time.
+    processes: how many work at it on this machine; all of them call this at the same time.
     """
     canvas = config.canvas_size
     if canvas is None:

@@ -120,7 +120,7 @@ class _Training:
         return result
 
     def _planned_without_dataset(self) -> TrainingResult:
-        """Plan a run whose dataset is not built: the builder tells how many samples there will be."""
+        """Plan a run whose dataset is not built: the builder reports how many samples there will be."""
         from trm_cli.schedule.make_plan import make_plan
         from trm_cli.training.hardware.devices import choose_device
         from trm_cli.workflows.planning import find_facts

@@ -21,9 +21,8 @@ Positions = Literal["rope", "learned", "none"]
 
 
 class TokenConfig(NetworkConfig, ABC):
-    """Width, positions, halting and puzzle embedding; a family adds its keys and says how it thinks.
-
-    It may also be called the architecture without its weights: `think` is arithmetic on tensors that it is given.
+    """Width, positions, halting and puzzle embedding; a family adds its keys and implements `think`, which computes on
+    the tensors it is given and owns no weights.
     """
 
     network: ClassVar[str] = "trm_cli.models.networks.shared.token_network:TokenNetwork"
