@@ -109,7 +109,7 @@ def attempt(name: str, way: Way, work: Callable[[], dict[str, Any]]) -> dict[str
 
 
 def measure(case: Case, way: Way, rows: int, steps: int, rates: dict[str, float]) -> dict[str, Any]:
-    """Time `steps` updates after a warm-up, and compare memory with its estimate (on a device with memory statistics)."""
+    """Time `steps` updates after a warm-up, and compare memory with its estimate, where it can be measured."""
     task = task_of(case, rows, way)
     device = task.machine.torch_device
     updates = Updates(task, case)

@@ -1,6 +1,6 @@
-"""The exit codes of `trm` and the errors that lead to them.
+"""Define the exit codes of `trm` and the errors that lead to them.
 
-Every mistake that a person can make ends in one of these classes, is printed without a traceback, and sets the exit
+Every user error is one of these classes, is printed without a traceback, and sets the exit
 code.
 """
 

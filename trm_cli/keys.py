@@ -1,4 +1,4 @@
-"""How a configuration key is declared, and how a wrong value is explained from that declaration.
+"""Declare configuration keys, and describe their expected values for error messages.
 
 A field carries everything that is known about its key: type, range, default, meaning, unit, and what a change of it
 means for a run that is resumed. Error messages, `trm configs show` and the documentation read it from here.

@@ -1,7 +1,7 @@
-"""How much of its work a process logs: `trm --log-level`, or TRM_LOG_LEVEL for a process that another one starts.
+"""Configure logging by `trm --log-level`, or by TRM_LOG_LEVEL in a process that another one starts.
 
-Every module logs to `logging.getLogger(__name__)`. Nothing is configured, nor `logging` imported here, until somebody
-asks for a level: warnings then go to stderr by themselves. A program that imports this package configures its own.
+Every module logs to `logging.getLogger(__name__)`. Nothing is configured, nor `logging` imported here, until a
+level is set: warnings then go to stderr, the default. A program that imports this package configures its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Seconds and bytes as people read them. Standard library only; every layer may import it."""
+"""Format seconds and bytes for people. Standard library only; every layer may import it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def find_hub_dataset(repo: str) -> HubDataset:
     try:
         info = huggingface_hub.HfApi().dataset_info(repo, timeout=_PROBE_SECONDS)
     except HFValidationError as error:
-        raise DatasetError(f"{repo!r} is no name of a hub data set: {error}", hint="expected OWNER/NAME") from error
+        raise DatasetError(f"{repo!r} is not the name of a hub dataset: {error}", hint="expected OWNER/NAME") from error
     except HfHubHTTPError as error:
         raise DatasetError(f"the hub does not give out {repo}: {error}", hint="check the name, or log in") from error
     except Exception:  # noqa: BLE001  # the class of a connection error differs between releases of the hub library

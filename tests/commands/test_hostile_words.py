@@ -88,14 +88,14 @@ def test_a_puzzle_that_is_no_text(trained: Path) -> None:
         cwd=trained, env=environment(), input=b"\xff\xfe1...", capture_output=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == b"error: standard input is no UTF-8 text (byte 0)\n"
+    assert done.stderr == b"error: standard input is not UTF-8 text (byte 0)\n"
 
 
 def test_weights_under_numbers(tmp_path: Path) -> None:
     torch.save({1: torch.zeros(2)}, tmp_path / "step_1.pt")
     done = trm_here("checkpoints", "import", "step_1.pt", "--arch", "trm", "--dataset", "d", cwd=tmp_path)
     assert done.returncode == 4
-    assert "1 is no name of a weight" in done.stderr
+    assert "1 is not a weight's name" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_task_that_nobody_has_learnt_is_answered_and_said(folder: Path) -> Non
 
 def test_mistakes_are_said(folder: Path) -> None:
     for text, said in (
-        ("1234", "is no ARC task"),
+        ("1234", "is not an ARC task"),
         ('{"test": [{"input": [[10]]}]}', "rectangle"),
         (json.dumps({"test": [{"input": [[0] * 31]}]}), "rectangle"),
     ):

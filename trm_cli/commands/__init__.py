@@ -1,4 +1,4 @@
-"""One file per subcommand, named as the command: options in, one call of a workflow, one view out.
+"""Define the subcommands, one per file: parse options, call one workflow, show one view.
 
 A module with a function (or a Typer group) of its own name is a command; the others are what several commands share. A
 module is imported when its command is called or listed, so that no command waits for the others. May import everything;

@@ -1,4 +1,4 @@
-"""The words that several commands share: `[MODEL] [KEY=VALUE]...`, `RUN`, `--arch`, `--device`, `--wandb`, `--json`."""
+"""Define shared arguments and options: `[MODEL] [KEY=VALUE]...`, `RUN`, `--arch`, `--device`, `--wandb`, `--json`."""
 
 from __future__ import annotations
 

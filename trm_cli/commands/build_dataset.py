@@ -1,4 +1,4 @@
-"""`trm build-dataset`: run the builder that a model names, with the flags that its `dataset_args` stand for."""
+"""`trm build-dataset`: run the dataset builder of a model with the flags of its `dataset_args`."""
 
 from __future__ import annotations
 

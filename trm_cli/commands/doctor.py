@@ -1,4 +1,4 @@
-"""`trm doctor`: what this machine has, and what that means for training."""
+"""`trm doctor`: check this machine and recommend training settings."""
 
 from __future__ import annotations
 

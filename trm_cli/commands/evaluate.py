@@ -1,4 +1,4 @@
-"""`trm evaluate`: how often a trained model is right, by a protocol that the result names."""
+"""`trm evaluate`: score a trained model by a protocol that the result records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trm generate`: text that a trained model writes, as it is written."""
+"""`trm generate`: generate text with a trained model, printed token by token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trm inspect-dataset`: what a dataset holds, whether it is whole, and what its samples look like."""
+"""`trm inspect-dataset`: show the contents of a dataset, verify its files, draw samples."""
 
 from __future__ import annotations
 

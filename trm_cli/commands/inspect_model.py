@@ -1,4 +1,4 @@
-"""`trm inspect-model`: what a network is made of, what an update costs, and where it fits."""
+"""`trm inspect-model`: show the components of a network, the cost of an update, and whether it fits in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trm inspect-schedule`: everything that a run will do, before it is paid for."""
+"""`trm inspect-schedule`: print the plan of a run before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trm quickstart`: from nothing to a network that solves puzzles it has never seen."""
+"""`trm quickstart`: train a small model and show it solving a test puzzle."""
 
 from __future__ import annotations
 

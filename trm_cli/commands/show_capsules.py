@@ -1,4 +1,4 @@
-"""`trm show-capsules`: one picture of how a capsule network came to its answer."""
+"""`trm show-capsules`: draw how a capsule network solves a sample, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trm solve`: one puzzle, the answer, and how the model got there; or many puzzles, one a line."""
+"""`trm solve`: solve one puzzle and show the steps, or many puzzles, one per line."""
 
 from __future__ import annotations
 
@@ -97,4 +97,4 @@ def _read(source: Path | BinaryIO, name: str | None = None) -> str:
     except OSError as error:
         raise UsageError(f"{name or source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name or source} is no UTF-8 text (byte {error.start})") from error
+        raise UsageError(f"{name or source} is not UTF-8 text (byte {error.start})") from error

@@ -1,1 +1,1 @@
-"""The one configuration loader that every subcommand shares."""
+"""Load configurations: YAML files and overrides become a `RunConfig`."""

@@ -1,4 +1,4 @@
-"""All configurations at once: what there is, and whether it is right."""
+"""List all models and architectures, and validate them."""
 
 from __future__ import annotations
 

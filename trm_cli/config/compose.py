@@ -1,4 +1,4 @@
-"""model + architecture + overrides -> RunConfig, remembering where each value came from.
+"""Compose model, architecture and overrides into a `RunConfig`, with the source of each value.
 
 Order, later wins: schema defaults < cfg_pretrain.yaml < arch/NAME.yaml < models/NAME.yaml < overrides. Every problem of
 every file is reported at once; nothing after the first pass looks at a file again.

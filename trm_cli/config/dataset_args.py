@@ -1,4 +1,4 @@
-"""`dataset_args` of a model file -> the command-line flags of its dataset builder.
+"""Convert `dataset_args` of a model file to the command-line flags of its dataset builder.
 
 `a_b` -> `--a-b`; true -> the bare flag; false and null -> nothing; a list -> the flag followed by each item; anything
 else -> the flag and str(value). The older list form (`["--output-dir", "x", "--augment"]`, or `output_dir=x` items) is
@@ -26,7 +26,7 @@ _BY_WORD = {"true": True, "false": False, "null": None}
 
 
 def builder_flags(dataset_args: Mapping[str, Any]) -> list[str]:
-    """The words that follow the builder on its command line, in the order of the mapping."""
+    """Return the flags for the builder's command line, in the order of the mapping."""
     flags: list[str] = []
     for name, value in dataset_args.items():
         if value is None or value is False:

@@ -1,4 +1,4 @@
-"""A resolved configuration as text: the `config.yaml` of a run, and the command line that repeats it."""
+"""Write a resolved configuration as text: the `config.yaml` of a run, and the command line that repeats it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every key that there is: what it expects, its default, its meaning, and what a change of it means for a run."""
+"""List every configuration key with its expected values, default, meaning, and the effect of a change on resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where configurations are found, and what an entry of the model registry says.
+"""Find configuration files by name, and check entries of the model registry.
 
 A name is looked for as an exact path, then in ./configs, then among the configurations that come with the program. An
 entry of `configs/models/` joins an architecture, a dataset builder with its arguments, a run directory, and

@@ -1,4 +1,4 @@
-"""Every key of a run, with its type, unit, range, default and meaning; `configs/cfg_pretrain.yaml` states them all.
+"""Declare every key of a run: type, unit, range, default and meaning; `configs/cfg_pretrain.yaml` states them all.
 
 Each annealed quantity ends at a ratio of the run. Its older `*_steps` key (an absolute step) still works alone; a
 resolved config holds exactly one of the two, the other is null, so that the plan knows which one was written.
@@ -34,7 +34,7 @@ def _older_steps(ratio_key: str) -> Any:
 
 
 class RunConfig(Section):
-    """All that a run is told. Flat, as `cfg_pretrain.yaml` is; only the architecture is a group of its own."""
+    """The configuration of a run. Flat, as `cfg_pretrain.yaml` is; only the architecture is a group of its own."""
 
     # Keys whose steps form and ratio form exclude each other.
     legacy_steps: ClassVar[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""The merged tree -> RunConfig, or a problem for everything that the schema does not accept."""
+"""Validate the merged values: return a `RunConfig`, or a problem for everything that the schema refuses."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class PartialResult:
             except DirectoryBusy as error:
                 raise TrmError(
                     f"the same evaluation is running in another process (id {error.holder})",
-                    hint="wait for it to end, or stop it: this one then goes on where it stopped",
+                    hint="wait for it to end, or stop it: this one then continues where it stopped",
                 ) from error
             except OSError as error:
                 raise TrmError(
@@ -71,7 +71,7 @@ class PartialResult:
         except OSError as error:
             raise TrmError(
                 f"{self._file(batch)} cannot be written: {error.strerror}",
-                hint="make room and run the same command again: it goes on where it stopped",
+                hint="free some disk space and run the same command again: it continues where it stopped",
             ) from error
 
     def discard(self) -> None:

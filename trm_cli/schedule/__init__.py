@@ -1,1 +1,1 @@
-"""What a run will do, as pure arithmetic on the global step: standard library only, no files, no clock."""
+"""Plan a run by pure arithmetic on the global step: standard library only, no files, no wall time."""

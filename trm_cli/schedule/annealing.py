@@ -1,4 +1,4 @@
-"""The scheduled values by name: thin readings of the one list in `clock`."""
+"""Compute single scheduled values by name, from the declarations in `clock`."""
 
 from __future__ import annotations
 

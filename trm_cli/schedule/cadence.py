@@ -1,4 +1,4 @@
-"""Steps at which something happens again and again: every so many epochs, and always at the last step."""
+"""Compute periodic steps: every so many epochs, and always the last step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock: every value that changes over training, declared once, and the one type that carries those of a step.
+"""Declare every scheduled value once, and the `Clock` that holds their values at a step.
 
 The table, the plots, the JSON and the numbers that the training loop uses are all read from this list. A value is added
 by a field here, its keys in `config/schema.py` and their lines in `configs/cfg_pretrain.yaml`; an architecture names

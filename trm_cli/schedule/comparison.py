@@ -1,4 +1,4 @@
-"""Two plans side by side."""
+"""Compare two plans."""
 
 from __future__ import annotations
 

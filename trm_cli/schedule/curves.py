@@ -1,4 +1,4 @@
-"""Curves on [0, 1], and a value that follows a chain of them over the global step."""
+"""Define curves on [0, 1], and quantities that follow a sequence of them over the global step."""
 
 from __future__ import annotations
 

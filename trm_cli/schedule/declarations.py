@@ -1,4 +1,4 @@
-"""The two forms of a schedule, each declared by the configuration keys that decide it."""
+"""Declare the two forms of a schedule (warm-up and decay, anneal) by their configuration keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planning a run: from its settings and the counts of its dataset to everything that it will do."""
+"""Make the plan of a run from its settings and the counts of its dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TrainingPlan: everything that a run will do, known before it starts.
+"""Define `TrainingPlan`: everything that a run will do, known before it starts.
 
 The training loop executes it and recounts nothing.
 """

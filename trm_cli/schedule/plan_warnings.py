@@ -1,4 +1,4 @@
-"""What a person would want to know about a plan before paying for the run."""
+"""Find warnings about a plan before the run starts."""
 
 from __future__ import annotations
 

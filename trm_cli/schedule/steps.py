@@ -1,4 +1,4 @@
-"""From dataset counts to optimizer steps, in exact rational arithmetic.
+"""Convert dataset counts to optimizer steps, in exact rational arithmetic.
 
 Two rules turn samples into steps, and published recipes use both:
 

@@ -97,7 +97,7 @@ def _digest(checkpoint: Path) -> str:
     try:
         return sha256_file(checkpoint)
     except OSError as error:
-        hint = "the run goes on and keeps its newest checkpoints only: try again, or name best.pt"
+        hint = "the run continues and keeps its newest checkpoints only: try again, or name best.pt"
         raise CheckpointError(f"{checkpoint} cannot be read: {error.strerror}", hint=hint) from error
 
 

@@ -241,8 +241,8 @@ def test_an_unknown_task_is_not_guessed(tasks: Path) -> None:
     ("text", "message"),
     [
         ("[[1, 2]", "damaged JSON"),
-        ("[]", "no ARC task"),
-        ('{"a": {"test": []}, "b": {}}', "no ARC task"),
+        ("[]", "not an ARC task"),
+        ('{"a": {"test": []}, "b": {}}', "not an ARC task"),
         ('{"test": [{"input": [[1], [2, 3]]}]}', "test 1: `input` must be a rectangle"),
         ('{"test": [{"input": [[10]]}]}', "colours 0 to 9"),
         ('{"test": [{"input": [[true]]}]}', "colours 0 to 9"),

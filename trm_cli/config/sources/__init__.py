@@ -1,4 +1,4 @@
-"""Where configuration values come from: YAML text, overrides and references, each with the place it was written.
+"""Read configuration values from YAML, overrides and references, with the place of each value.
 
 May import errors alone.
 """

@@ -1,4 +1,4 @@
-"""`${path.to.key}` inside values, resolved over the merged configuration."""
+"""Resolve `${path.to.key}` inside values over the merged configuration."""
 
 from __future__ import annotations
 

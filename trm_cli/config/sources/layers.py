@@ -1,4 +1,4 @@
-"""What one source says, and the tree that all sources add up to, with the place of every value."""
+"""Merge the values of all sources into one tree, with the place of every value."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Layer:
 
     @classmethod
     def of_architecture(cls, document: Document, name: str, where: str) -> Layer:
-        """An architecture's file; its name is the one that it was asked for by."""
+        """An architecture's file; its name is the one that the user gave."""
 
         def place(key: Key) -> str:
             return where if key == ("arch", "name") else document.where(key[1:])

@@ -1,4 +1,4 @@
-"""The `key=value` words of a command line, in Hydra's spelling."""
+"""Parse the `key=value` overrides of a command line, in Hydra's syntax."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Override:
 
 
 def parse_overrides(words: Sequence[str]) -> tuple[list[Override], list[Problem]]:
-    """Every word that can be read, and a problem for each that cannot."""
+    """Parse each word; return the overrides, and a problem for each word that is not valid."""
     overrides: list[Override] = []
     problems: list[Problem] = []
     for number, word in enumerate(words, start=1):

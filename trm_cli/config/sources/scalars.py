@@ -1,4 +1,4 @@
-"""Plain scalars by the YAML 1.2 core schema, and how an error message names a value.
+"""Parse plain scalars by the YAML 1.2 core schema, and describe values in error messages.
 
 PyYAML follows YAML 1.1, where `1e-4` is a string, `on` is true, `12:30` is 750 and `010` is 8. Here `1e-4` is a float,
 `on`, `yes` and `12:30` are strings, `0o17` and `0x1f` are integers, and `010`, on which readers disagree, is refused.

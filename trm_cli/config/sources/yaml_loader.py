@@ -1,4 +1,4 @@
-"""YAML text -> plain data, with the place of every key and every problem at once.
+"""Parse YAML into plain data, with the place of every key and every problem at once.
 
 Scalars follow YAML 1.2 (see scalars.py). Parsing stops at the node graph, which libyaml builds where PyYAML was
 compiled with it: no constructor and no tag of a document ever runs. Anchors work; merge keys, tags and recursion are

@@ -20,7 +20,7 @@ _BAR_CELLS = 30
 
 
 def show_report(console: Console, found: DatasetInspection) -> None:
-    """Print what a dataset is, where it is from, its splits and the lengths of its rows, and whether it is whole."""
+    """Print what a dataset is, where it is from, its splits and the lengths of its rows, and whether it is complete."""
     report = found.report
     head = facts()
     manifest = report.manifest
@@ -47,7 +47,7 @@ def show_report(console: Console, found: DatasetInspection) -> None:
         for histogram in split.histograms:
             _show_histogram(console, name, histogram)
     if found.damaged == []:
-        console.print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are whole")
+        console.print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are intact")
 
 
 def dataset_document(found: DatasetInspection) -> dict[str, object]:

@@ -43,7 +43,7 @@ def parse_arc_task(text: str, name: str | None = None) -> ArcTask:
         hint = (
             "the file holds many tasks: name one with --task" if many else "it needs a list `test` of {input} records"
         )
-        raise UsageError("this JSON is no ARC task", hint=hint)
+        raise UsageError("this JSON is not an ARC task", hint=hint)
     shown = document.get("train", [])
     demonstrations = [
         (_grid(pair, "input", f"train {i}"), _grid(pair, "output", f"train {i}")) for i, pair in enumerate(shown, 1)

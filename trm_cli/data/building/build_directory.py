@@ -110,7 +110,7 @@ def open_build(
 
 
 def _start_again(root: Path, manifest: Manifest, products: Sequence[str]) -> None:
-    """Remove a previous build, so that a kill in between leaves nothing that looks complete or belongs to other flags."""
+    """Remove a previous build, so that a kill in between leaves nothing that looks complete or has other flags."""
     # Before the new manifest: parts of other flags under the new manifest would be taken for its own.
     shutil.rmtree(root / PARTS_NAME, ignore_errors=True)
     # Before the products: until they are gone the manifest must not call them complete.

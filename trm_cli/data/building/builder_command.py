@@ -57,7 +57,7 @@ def builder_command(builder: str, flags: Sequence[str]) -> list[str]:
     if "/" not in builder and not builder.endswith(".py") and _is_module(builder):
         return [sys.executable, "-m", builder, *flags]
     raise UsageError(
-        f"dataset_builder {builder} is no file, no builder of this package and no command",
+        f"dataset_builder {builder} is not a file, a builder of this package or a command",
         hint="a path counts from the current directory",
     )
 

@@ -129,7 +129,7 @@ class NpyWriter:
 
 @contextmanager
 def npy_writer(path: str | Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[NpyWriter]:
-    """Write a .npy file row by row, without holding it in memory; it appears under its name only when it is complete."""
+    """Write a .npy file row by row, without holding it in memory; it appears under its name when it is complete."""
     with atomic_file(path) as stream:
         writer = NpyWriter(stream, shape, dtype)
         yield writer

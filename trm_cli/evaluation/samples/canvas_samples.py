@@ -91,5 +91,5 @@ def wanted_of(row: Batch, canvas_size: int) -> Said | None:
 def require_stream(data: object) -> StreamDataset:
     """The dataset of a capsule run. Raises DatasetError for another kind."""
     if not isinstance(data, StreamDataset):
-        raise DatasetError("the dataset of this run is no stream of canvases")
+        raise DatasetError("the dataset of this run is not a stream of canvases")
     return data

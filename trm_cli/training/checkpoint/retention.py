@@ -46,7 +46,7 @@ def _decide(entry: Entry, newest: list[int], milestones: Container[int]) -> Deci
         for reason, holds in (
             ("best", entry.best),
             ("latest", entry.latest),
-            ("the newest whole one" if len(newest) == 1 else f"one of the newest {len(newest)}", entry.step in newest),
+            ("the newest valid one" if len(newest) == 1 else f"one of the newest {len(newest)}", entry.step in newest),
             ("kept for good (keep_every)", entry.problem is None and entry.step in milestones),
             ("of another run", entry.foreign),
         )

@@ -134,7 +134,7 @@ class MemoryCheck:
         half = (self.evaluated_at_once if evaluating else self.micro_batch_size) // 2
         least = min(half, 1)
         advice = self._smaller_evaluation(half, least=least) if evaluating else None
-        said = f"; {self.device} said: {str(error).splitlines()[0][:160]}"
+        said = f"; {self.device} reported: {str(error).splitlines()[0][:160]}"
         return self._error(advice or self._smaller_update(half, least=least), said, evaluating=evaluating)
 
     def _error(self, advice: str, said: str, *, evaluating: bool) -> TrmError:

@@ -100,7 +100,7 @@ def _state_dict(loaded: Any, path: Path) -> Mapping[str, Tensor]:
     named: dict[str, Tensor] = dict(loaded)
     unnamed = [name for name in named if not isinstance(name, str)]
     if unnamed:
-        raise CheckpointError(f"{path} holds no state dict: {unnamed[0]!r} is no name of a weight, expected texts")
+        raise CheckpointError(f"{path} holds no state dict: {unnamed[0]!r} is not a weight's name; expected strings")
     strange = [name for name, value in named.items() if not isinstance(value, Tensor)]
     if strange or not named:
         found = ", ".join(strange[:5]) or "nothing"
