@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -213,3 +214,23 @@ def test_logged_values_are_what_inspect_schedule_says_at_every_step(finished: Pa
     names = [quantity["name"] for quantity in document["quantities"]]
     said = {entry["step"]: entry["values"] for entry in document["at"]}
     assert {record["step"]: {name: record[name] for name in names} for record in logged} == said
+
+
+def test_compile_without_a_compiler_is_told_and_trains(tmp_path: Path, dataset: Path) -> None:
+    words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
+    words += ["threads=1", "wandb=disabled", "compile=true", "--stop-at-step", "1"]
+    done = trm(*words, PATH=str(tmp_path), CXX="", COLUMNS="120")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"compile +off +torch.compile needs a C\+\+ compiler: no .*\+\+ is on the PATH", done.stderr)
+
+
+def test_a_compilation_that_fails_is_told_with_the_way_round_it(tmp_path: Path, dataset: Path) -> None:
+    compiler = tmp_path / "broken++"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
+    words += ["threads=1", "wandb=disabled", "compile=true", "--stop-at-step", "1"]
+    done = trm(*words, CXX=str(compiler), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.returncode == 1, done.stderr
+    assert "torch.compile failed: " in done.stderr and "compile=false" in done.stderr
+    assert "Traceback" not in done.stderr

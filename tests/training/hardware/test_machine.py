@@ -18,6 +18,18 @@ from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.run_files import CONFIG, IDENTITY
 
 
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Compilers and packages that are here; a test may take some away."""
+    present = {"g++", "clang++", "gcc", "triton"}
+    monkeypatch.setattr(devices.shutil, "which", lambda name: name if name in present else None)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name if name in present else None)
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+    return present
+
+
+@pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize(
     ("capability", "precision", "compiled"),
     [((7, 5), "float16", "off"), ((8, 0), "bfloat16", "on"), ((9, 0), "bfloat16", "on")],
@@ -35,9 +47,38 @@ def test_a_card_gets_what_it_computes_in(
     assert (choose_compile(True, "cuda").value, choose_compile(False, "cuda").value) == ("on", "off")
 
 
+@pytest.mark.usefixtures("tools")
 def test_a_processor_computes_in_float32_and_compiles_nothing_unasked() -> None:
     assert (choose_precision("auto", "cpu").value, choose_compile("auto", "cpu").value) == ("float32", "off")
     assert (choose_compile(True, "cpu").value, choose_tf32("cpu").value) == ("on", "off")
+
+
+@pytest.mark.parametrize("wanted", ["auto", True])
+@pytest.mark.parametrize(
+    ("absent", "told"),
+    [
+        ("triton", "torch.compile needs triton, which is not installed: pip install triton"),
+        ("gcc", "torch.compile needs a C compiler: no clang or gcc is on the PATH"),
+    ],
+)
+def test_a_card_without_what_compiling_takes_goes_without(
+    wanted: bool | str, absent: str, told: str, tools: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    tools.remove(absent)
+    assert choose_compile(wanted, "cuda") == devices.Choice("off", told)
+    assert choose_compile(False, "cuda").reason == "as configured"
+
+
+def test_a_processor_needs_the_compiler_that_torch_would_call(tools: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "mine++")
+    assert choose_compile(True, "cpu").reason == "torch.compile needs a C++ compiler: CXX=mine++ is not there"
+    tools.add("mine++")
+    assert choose_compile(True, "cpu").value == "on"
+    monkeypatch.delenv("CXX")
+    tools -= {"g++", "clang++"}
+    assert choose_compile(True, "cpu").value == "off"
+    assert choose_compile("auto", "cpu").reason.startswith("little to gain")
 
 
 class Second(ProcessGroup):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,15 +81,46 @@ def choose_tf32(device: str) -> Choice:
 def choose_compile(wanted: bool | str, device: str) -> Choice:
     """`auto`: compile on CUDA devices of capability 8.0 and later, where it is worth a minute of warm-up.
 
-    Triton supports 7.0 and later; compile=true tries it there.
+    Triton supports 7.0 and later; compile=true tries it there. Nothing is compiled where a tool is missing that
+    torch.compile calls.
     """
     import torch
 
-    if isinstance(wanted, bool):
-        return Choice("on" if wanted else "off", "as configured")
-    if device == "cuda" and torch.cuda.get_device_capability() >= (8, 0):
-        return Choice("on", "the first steps take about a minute, later ones are faster")
-    return Choice("off", "little to gain on this device; compile=true to try it")
+    if wanted is False:
+        return Choice("off", "as configured")
+    if wanted != "auto":
+        reason = "as configured"
+    elif device == "cuda" and torch.cuda.get_device_capability() >= (8, 0):
+        reason = "the first steps take about a minute, later ones are faster"
+    else:
+        return Choice("off", "little to gain on this device; compile=true to try it")
+    missing = _missing_compiler(device)
+    return Choice("on", reason) if missing is None else Choice("off", f"torch.compile needs {missing}")
+
+
+def _missing_compiler(device: str) -> str | None:
+    """What torch.compile would call and not find; asked without loading it, which takes a second."""
+    if device == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            return "triton, which is not installed: pip install triton"
+        return _missing_program("CC", ("clang", "gcc"), "a C compiler")
+    if device == "cpu":
+        return _missing_program("CXX", ("clang++" if sys.platform == "darwin" else "g++",), "a C++ compiler")
+    return None
+
+
+def _missing_program(variable: str, names: Sequence[str], what: str) -> str | None:
+    """The environment variable names the program, else one of `names` is on the path."""
+    named = os.environ.get(variable)
+    if any(map(shutil.which, [named] if named else names)):
+        return None
+    found = f"{variable}={named} is not there" if named else f"no {' or '.join(names)} is on the PATH"
+    return f"{what}: {found}"
+
+
+def is_compile_failure(error: BaseException) -> bool:
+    """Whether torch.compile raised this, and not what it was to compile."""
+    return any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__)
 
 
 def choose_threads(wanted: int | str, *, rows: int, width: int, processes: int = 1) -> Choice:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import CheckpointError, ExitCode
+from trm_cli.errors import CheckpointError, ExitCode, TrmError, first_line
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
 if TYPE_CHECKING:
@@ -260,16 +260,21 @@ def _outcome(run: Run, code: ExitCode) -> Outcome:
 def _train_within_memory(
     run: Run, memory: MemoryCheck, observer: Observer, stop: StopRequest, stop_at_step: int | None
 ) -> ExitCode:
-    """Train; out of memory becomes an error that says what would fit.
+    """Train; out of memory becomes an error that says what would fit, and a failed compilation one that goes without.
 
     The first update tests the estimate: until it is done nothing on disk is newer than what the run started from, and
     every later update needs the same.
     """
+    from trm_cli.training.hardware.devices import is_compile_failure
     from trm_cli.training.memory.check import is_out_of_memory
 
     try:
         return run.train(observer, stop, stop_at_step=stop_at_step)
     except RuntimeError as error:
+        if is_compile_failure(error):
+            raise TrmError(
+                f"torch.compile failed: {first_line(error)}", hint="compile=false computes without it"
+            ) from error
         if not is_out_of_memory(error):
             raise
         step = run.state.step
