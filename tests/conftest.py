@@ -20,6 +20,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["NO_COLOR"] = "1"
 os.environ["COLUMNS"] = "100"
 os.environ["TERM"] = "dumb"
+os.environ["TRM_ALLOW_BUILDER"] = "1"  # builders of tests lie in folders of their own
 os.environ.pop("TRM_DEBUG", None)
 os.environ.pop("TRM_LOG_LEVEL", None)
 

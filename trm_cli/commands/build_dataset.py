@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands.arguments import Json, Words
+from trm_cli.commands.builder_gate import AllowBuilder
 
 
 def build_dataset(
@@ -18,11 +19,13 @@ def build_dataset(
     shard: Annotated[str | None, typer.Option(help="Build part I of N, counted from 0.", metavar="I/N")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join the parts of all shards.")] = False,
     as_json: Json = False,
+    allow_builder: AllowBuilder = False,
 ) -> None:
     """Build the dataset of a model, or continue a build that was interrupted.
 
     [dim]Example: trm build-dataset sudoku-4x4 --workers 2[/dim]
     """
+    del allow_builder  # its callback has seen to it
     from trm_cli.commands.arguments import compose_words
     from trm_cli.console.output import print_json
     from trm_cli.console.views.build import BuildScreen, show_build_plan

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands.arguments import Device, DryRun, Processes, StopAtStep, Wandb
+from trm_cli.commands.builder_gate import AllowBuilder
 from trm_cli.training.signals import starting
 
 
@@ -33,11 +34,13 @@ def resume(
         typer.Option("--from", min=1, help="Go on after this step; newer checkpoints are set aside.", metavar="STEP"),
     ] = None,
     dry_run: DryRun = False,
+    allow_builder: AllowBuilder = False,
 ) -> None:
     """Continue a run exactly where it stopped.
 
     [dim]Example: trm resume checkpoints/sudoku-4x4[/dim]
     """
+    del allow_builder  # its callback has seen to it
     from trm_cli.commands.arguments import split_words, with_options
     from trm_cli.commands.running import train_and_exit
     from trm_cli.console.output import note

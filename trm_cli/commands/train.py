@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands.arguments import Architecture, Device, DryRun, Processes, StopAtStep, Wandb, Words
+from trm_cli.commands.builder_gate import AllowBuilder
 from trm_cli.training.signals import starting
 
 
@@ -34,11 +35,13 @@ def train(
             help="Train on the chunks that are finished while the dataset is still being built, or build first.",
         ),
     ] = True,
+    allow_builder: AllowBuilder = False,
 ) -> None:
     """Train a model; where its run has a checkpoint, continue it.
 
     [dim]Example: trm train sudoku-4x4 epochs=40 --device cpu[/dim]
     """
+    del allow_builder  # its callback has seen to it
     from trm_cli.commands.arguments import compose_words
     from trm_cli.commands.running import train_and_exit
     from trm_cli.workflows.train.train import TrainRequest

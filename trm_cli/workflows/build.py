@@ -59,8 +59,9 @@ def build_dataset(
     """
     request, observer = request or BuildRequest(), observer or BuildObserver()
     command = command_of(entry, request)
-    observer.build_command(command)
-    if not request.dry_run:
+    if request.dry_run:
+        observer.build_command(command)
+    else:
         with observer.building(entry.title) as watching:
             run_build(command, watching.build_progress, watching.build_line)
     return command

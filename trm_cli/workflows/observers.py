@@ -29,7 +29,7 @@ class BuildObserver:
     """Receives the events of a dataset build."""
 
     def build_command(self, command: Sequence[str]) -> None:
-        """The command line of the builder that is about to be started."""
+        """The command line of a builder that a dry run does not start."""
 
     def build_progress(self, report: BuildProgress) -> None:
         """The builder reports its progress."""

@@ -17,13 +17,18 @@ from trm_cli.data.building.builder_process import BuildProgress
 from trm_cli.workflows.observers import BuildObserver
 
 
+def show_command(command: Sequence[str]) -> None:
+    """Print a builder's command line as it could be typed, on stderr."""
+    words = ["python" if word == sys.executable else word for word in command]
+    stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
+
+
 class BuildScreen(BuildObserver):
     """Shows a build: its command line, then its progress."""
 
     def build_command(self, command: Sequence[str]) -> None:
         """Print the builder's command line as it could be typed."""
-        words = ["python" if word == sys.executable else word for word in command]
-        stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
+        show_command(command)
 
     def building(self, title: str) -> BuildView:
         """Return the view of one build."""

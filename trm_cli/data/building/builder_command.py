@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,19 @@ FOLDER = "dataset_builders"
 _PACKAGE = Path(__file__).resolve().parents[2]
 # In a wheel our builders lie inside the package, in a clone beside it.
 _OURS = _PACKAGE / FOLDER if is_dir(_PACKAGE / FOLDER) else _PACKAGE.parent / FOLDER
+
+
+class BuilderNotAllowed(UsageError):
+    """A program from elsewhere would have been started, and nobody has allowed it."""
+
+
+def _start(command: Sequence[str]) -> None:
+    del command
+
+
+#: Called with the command line right before a builder starts, whoever starts it and for what. `trm` prints it there and
+#: refuses programs from elsewhere (commands/builder_gate.py); a Python program that names a builder has decided.
+before_start: Callable[[Sequence[str]], None] = _start
 
 
 @cache
@@ -60,6 +73,18 @@ def builder_command(builder: str, flags: Sequence[str]) -> list[str]:
         f"dataset_builder {builder} is not a file, a builder of this package or a command",
         hint="a path counts from the current directory",
     )
+
+
+def comes_from_elsewhere(command: Sequence[str]) -> bool:
+    """Whether the program of a builder's command line lies neither in this package nor in the working directory."""
+    if list(command[:2]) != [sys.executable, "-m"]:
+        program = Path(command[1] if command[0] == sys.executable else command[0])
+    elif (_OURS / f"{command[2].removeprefix(builders_package() + '.')}.py").is_file():
+        return False
+    else:
+        spec = importlib.util.find_spec(command[2])
+        program = Path(spec.origin) if spec is not None and spec.origin is not None else Path("/")
+    return not program.resolve().is_relative_to(Path.cwd().resolve())
 
 
 def builder_environment(command: Sequence[str]) -> dict[str, str]:

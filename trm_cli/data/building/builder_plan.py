@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from trm_cli.data.building import builder_command
 from trm_cli.data.building.builder_command import builder_environment
 from trm_cli.data.building.builder_process import error_of_exit, parse_progress
 from trm_cli.data.files.json_file import parse_json
@@ -23,6 +24,7 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
     Raises UsageError, DatasetError or TrmError as its exit code says, and DatasetError for any other answer.
     """
     asked = [*command, "--plan"]
+    builder_command.before_start(asked)
     try:
         answer = subprocess.run(
             asked,
@@ -60,6 +62,8 @@ def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = N
     """
     try:
         document = plan_build(command)
+    except builder_command.BuilderNotAllowed:
+        raise
     except TrmError as error:
         message = f"the dataset is not built, and its builder cannot plan it: {error.message}"
         raise DatasetError(message, hint=hint) from error

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO
 
+from trm_cli.data.building import builder_command
 from trm_cli.data.building.builder_command import builder_environment
 from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
@@ -73,6 +74,7 @@ class BuilderProcess:
     _last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=20))
 
     def __post_init__(self) -> None:
+        builder_command.before_start(self.command)
         try:
             self._process = subprocess.Popen(
                 self.command,

@@ -80,8 +80,6 @@ def _begin(entry: RegistryEntry, request: BuildRequest, observer: TrainingObserv
         live = LiveBuild(root, command, watching.build_progress, watching.build_line)
         if live.process_id is None:
             observer.note(f"{root} is being built by another process: training begins when its first chunk is there")
-        else:
-            observer.build_command(command)
         try:
             if not live.until_ready():
                 return None
