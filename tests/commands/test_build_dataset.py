@@ -191,7 +191,7 @@ def test_vision_unified_builds_on_a_fresh_machine_without_the_hub(tmp_path: Path
     assert "SAMPLE stories" in done.stderr
     looked = trm_here("inspect-dataset", "datasets/vision_unified", "--show", "3", "--verify", cwd=tmp_path)
     assert looked.returncode == 0, looked.stderr
-    assert "SAMPLE stories" in looked.stdout and "Apache-2.0" in looked.stdout and "are whole" in looked.stdout
+    assert "SAMPLE stories" in looked.stdout and "Apache-2.0" in looked.stdout and "are intact" in looked.stdout
     assert "\x1b" not in looked.stdout and "train 0" in looked.stdout
 
 

@@ -1,4 +1,4 @@
-"""What the tests run in two processes: every exchange between peers, with its result compared on the spot."""
+"""What the tests run in two processes: every exchange between processes, each result compared at once."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def open_dataset(paths: Sequence[str | Path], split: str) -> PuzzleDataset:
     described: list[DatasetMetadata] = []
     fingerprints: list[str] = []
     for path in paths:
-        # First: a dataset whose build was interrupted may have whole looking files.
+        # First: a dataset whose build was interrupted may have files that look complete.
         manifest = read_manifest(path)
         if manifest is not None:
             check_complete(path, manifest)
