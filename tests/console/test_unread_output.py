@@ -15,6 +15,8 @@ from tests.support.runs import TINY_RUN, records
 ROOT = Path(__file__).resolve().parents[2]
 SPEAK = """
 from trm_cli.console.output import note, stderr
+from trm_cli.console.streams import prepare_streams
+prepare_streams()
 note("a line")
 with stderr().status("work"):
     note("a longer line" * 1000)

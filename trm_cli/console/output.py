@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -40,83 +37,41 @@ class _PlainConsole(Console):
             yield segment
 
 
-class _Forgiving:
-    """stderr, as it is at each moment; what it does not take is lost, and nothing else.
-
-    A reader that leaves (`2>&1 | head`) or a disk that is full of logs must not end a run that has days behind it.
-    """
-
-    encoding = "utf-8"
-
-    @staticmethod
-    def _stream() -> TextIO | None:
-        """Without the proxy that a live panel puts before it, which writes through us."""
-        return cast("TextIO | None", getattr(sys.stderr, "rich_proxied_file", sys.stderr))
-
-    def write(self, text: str) -> int:
-        """Write, if that is possible."""
-        with suppress(OSError):
-            if (stream := self._stream()) is not None:
-                stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, if that is possible."""
-        with suppress(OSError):
-            if (stream := self._stream()) is not None:
-                stream.flush()
-
-    def isatty(self) -> bool:
-        """Whether a person may be watching."""
-        stream = self._stream()
-        return stream is not None and stream.isatty()
-
-    def leave(self) -> None:
-        """At exit: lines that still cannot be written would make the interpreter end with a status of its own, 120."""
-        try:
-            if (stream := self._stream()) is not None and not stream.closed:
-                stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
 @cache
 def stdout() -> Console:
-    """Where results go: tables, plots, answers."""
+    """Return the console for results: tables, plots, answers."""
     return _PlainConsole()
 
 
 @cache
 def stderr() -> Console:
-    """Where notes, progress and errors go."""
-    forgiving = _Forgiving()
-    atexit.register(forgiving.leave)
-    return _PlainConsole(file=cast(TextIO, forgiving), stderr=True)
+    """Return the console for notes, progress and errors; what stderr does not take is lost (see `streams`)."""
+    return _PlainConsole(stderr=True)
 
 
 def shows_colours(console: Console) -> bool:
-    """Whether a picture may be made of colours there."""
+    """Whether a console shows colours."""
     return console.is_terminal and not console.no_color
 
 
 def silence(wanted: bool) -> None:
-    """Say nothing on either stream (True), or speak again: of several processes of a run, the first one speaks."""
+    """Mute or unmute both streams: of several training processes only the first prints."""
     stdout().quiet = stderr().quiet = wanted
 
 
 def note(message: str) -> None:
-    """Tell the user something in passing, without markup, on stderr."""
+    """Print a message for the user on stderr."""
     stderr().print(message, soft_wrap=True)
 
 
 def write_piece(text: str) -> None:
-    """A piece of a text that comes bit by bit, on stdout: in a pipe as it is, on a terminal without its controls."""
+    """Write a piece of text on stdout at once: unchanged into a pipe, without control characters on a terminal."""
     sys.stdout.write(CONTROL.sub("", text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file that the user asked for, at once or not at all, and say so. Raises TrmError."""
+    """Write a file atomically, and print its name. Raises TrmError."""
     from trm_cli.data.files.durable import write_atomically
     from trm_cli.errors import TrmError
 
@@ -138,8 +93,3 @@ def print_result(document: Mapping[str, Any], screen: RenderableType, *, as_json
         print_json(document)
     else:
         stdout().print(screen)
-
-
-def print_line(text: str) -> None:
-    """Print one line of results on stdout as it is: no wrapping, no markup."""
-    print(text, flush=True)

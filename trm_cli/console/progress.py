@@ -41,45 +41,30 @@ class EvaluationScreen(EvaluationObserver):
         """Print a message."""
         note(message)
 
-    def scoring(self, title: str, rows: int) -> EvaluationProgress:
-        """Return the progress bar of the evaluation."""
-        return EvaluationProgress(title, rows)
+    @contextmanager
+    def scoring(self, title: str, rows: int) -> Iterator[Callable[[int, bool], None]]:
+        """Show the number of scored rows. The rate counts the rows that this process has scored itself."""
+        console, columns = stderr(), (BarColumn(), MofNCompleteColumn(), TextColumn("rows  {task.fields[speed]}"))
+        bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        task = bar.add_task("", total=rows, speed="")
+        done = scored_before = 0
+        started = last = time.monotonic()
 
+        def advance(now_done: int, found: bool) -> None:
+            nonlocal done, scored_before, last
+            scored_before += now_done - done if found else 0
+            done = now_done
+            now = time.monotonic()
+            speed = (done - scored_before) / max(now - started, 1e-9)
+            left = f", ETA {duration((rows - done) / speed)}" if speed else ""
+            bar.update(task, completed=done, speed=f"{speed:,.0f}/s{left}")
+            if not console.is_terminal and now - last > LINE_SECONDS and done < rows:
+                last = now
+                note(f"{done:,} of {rows:,} rows, {speed:,.0f} a second{left}")
 
-class EvaluationProgress:
-    """Show the number of scored rows on stderr. The rate counts the rows that this process has scored itself."""
-
-    def __init__(self, title: str, rows: int) -> None:
-        self._title = title
-        self._rows = rows
-        self._done = self._found = 0
-        self._started = self._spoke = time.monotonic()
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("rows  {task.fields[speed]}"))
-        self._bar = Progress(*columns, console=stderr(), transient=True, disable=not stderr().is_terminal)
-        self._task = self._bar.add_task("", total=rows, speed="")
-
-    def __enter__(self) -> Callable[[int, bool], None]:
-        note(self._title)
-        self._bar.start()
-        return self.advanced
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-        seconds = time.monotonic() - self._started
-        if self._done == self._rows:
-            kept = f" ({self._found:,} of them scored before)" if self._found else ""
-            note(f"{self._done:,} rows in {duration(seconds)}{kept}")
-
-    def advanced(self, done: int, found: bool) -> None:
-        """Update the bar: `done` rows have a result; found: the latest of them had one already."""
-        if found:
-            self._found += done - self._done
-        self._done = done
-        now = time.monotonic()
-        own = done - self._found
-        speed = own / max(now - self._started, 1e-9)
-        left = f", ETA {duration((self._rows - done) / speed)}" if own else ""
-        self._bar.update(self._task, completed=done, speed=f"{speed:,.0f}/s{left}")
-        if not stderr().is_terminal and now - self._spoke > LINE_SECONDS and done < self._rows:
-            self._spoke = now
-            note(f"{done:,} of {self._rows:,} rows, {speed:,.0f} a second{left}")
+        note(title)
+        with bar:
+            yield advance
+        if done == rows:
+            kept = f" ({scored_before:,} of them scored before)" if scored_before else ""
+            note(f"{done:,} rows in {duration(time.monotonic() - started)}{kept}")

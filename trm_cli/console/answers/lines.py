@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.answers.steps import about_model
-from trm_cli.console.output import note, print_json, print_line
+from trm_cli.console.output import note, print_json, write_piece
 from trm_cli.console.progress import counting
 from trm_cli.console.tables import counted
 
@@ -31,7 +31,7 @@ def show_lines(solutions: LineSolutions, source: str, *, as_json: bool) -> bool:
                     unreadable.append({"line": one.number, "problem": one.problem})
                     note(f"{source}:{one.number}: {one.problem}")
                 if not as_json:
-                    print_line(answers[-1]["answer"] if isinstance(one, Answer) else "")
+                    write_piece((answers[-1]["answer"] if isinstance(one, Answer) else "") + "\n")
             advance(len(batch))
     solved = sum(answer["solved"] for answer in answers)
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.report import puzzles
 from trm_cli.console.report import run_figures as figures
-from trm_cli.console.report.plan_figures import PLAIN
+from trm_cli.console.report.plan_figures import PLAIN, require_matplotlib, saved
 from trm_cli.console.report.summary import headlines, run_facts, subtitle_of, title_of
-from trm_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
@@ -54,7 +52,7 @@ class _Panel:
 
 def page(run: RunRecord) -> bytes:
     """Format the report of a run as HTML with its figures inline. Raises UsageError without matplotlib."""
-    _require_matplotlib()
+    require_matplotlib()
     escape = html.escape
     cards = "".join(
         f"<div class=card><span>{escape(one.label)}</span><b>{escape(one.value)}</b><i>{escape(one.note)}</i></div>"
@@ -77,7 +75,7 @@ def page(run: RunRecord) -> bytes:
 
 def picture(run: RunRecord) -> bytes:
     """Draw the report of a run as one PNG, without the configuration. Raises UsageError without matplotlib."""
-    matplotlib = _require_matplotlib()
+    matplotlib = require_matplotlib()
     panels = list(_panels(run, samples=_PICTURE_SAMPLES))
     facts = list(run_facts(run))
     lines = -(-len(facts) // 2)
@@ -90,7 +88,7 @@ def picture(run: RunRecord) -> bytes:
             _heading(part, panel)
             panel.draw(part)
         _draw_facts(parts[-1], facts, lines)
-        return _saved(figure, "png")
+        return saved(figure, "png", dpi=130)
 
 
 def _panels(run: RunRecord, samples: int | None) -> Iterator[_Panel]:
@@ -131,7 +129,7 @@ def _svg(panel: _Panel) -> str:
     with matplotlib.rc_context({**PLAIN, "svg.hashsalt": panel.title}):
         figure = _figure(panel.height)
         panel.draw(figure)
-        text = _saved(figure, "svg").decode()
+        text = saved(figure, "svg", dpi=130).decode()
     text = text[text.index("<svg") :]
     # matplotlib names its groups axes_1, text_2 ...: nothing refers to them, and a page has each id once.
     return re.sub(r'<g id="[A-Za-z0-9_.]+">', "<g>", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL))
@@ -142,12 +140,6 @@ def _figure(height: float) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.05))
-
-
-def _saved(figure: Figure, kind: str) -> bytes:
-    written = io.BytesIO()
-    figure.savefig(written, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
-    return written.getvalue()
 
 
 def _draw_head(figure: FigureBase, run: RunRecord) -> None:
@@ -172,13 +164,3 @@ def _draw_facts(figure: FigureBase, facts: Sequence[tuple[str, str]], lines: int
         top = 1 - (index % lines + 0.9) / (lines + 1)
         figure.text(left, top, name, fontsize=8, color="#777777", va="center")
         figure.text(left + 0.105, top, value if len(value) <= 64 else value[:61] + "...", fontsize=8, va="center")
-
-
-def _require_matplotlib() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UsageError(
-            "a report draws figures, and matplotlib is not installed", hint='install the extra: pip install "trm[plot]"'
-        ) from error
-    return matplotlib

@@ -50,19 +50,31 @@ def picture(plan: TrainingPlan, title: str, kind: str) -> bytes:
 
     Raises UsageError when matplotlib is not installed.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "drawing a picture needs matplotlib, which is not installed",
-            hint='install the extra with `pip install "trm[plot]"`, or use --plot, --out plan.csv or --out plan.json',
-        ) from error
+    matplotlib = require_matplotlib(", or use --plot, --out plan.csv or --out plan.json")
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(PLAIN):
         figure = Figure(figsize=(8.0, 1.2 + 1.25 * len(plan.quantities)), layout="constrained")
         _draw(figure, plan, title)
-        written = io.BytesIO()
-        figure.savefig(written, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        return saved(figure, kind, dpi=150)
+
+
+def require_matplotlib(instead: str = "") -> Any:
+    """Import matplotlib. Raises UsageError where it is not installed. instead: the end of its hint."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UsageError(
+            "drawing a picture needs matplotlib, which is not installed",
+            hint=f'install the extra with `pip install "trm[plot]"`{instead}',
+        ) from error
+    return matplotlib
+
+
+def saved(figure: Figure, kind: str, dpi: int) -> bytes:
+    """Render a figure as "png" or "svg", without a date: the same figure gives the same bytes."""
+    written = io.BytesIO()
+    figure.savefig(written, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
     return written.getvalue()
 
 

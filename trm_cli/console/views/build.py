@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -40,19 +39,10 @@ class BuildView(BuildObserver):
 
     def __init__(self, title: str) -> None:
         self._console: Console = stderr()
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._title = title
+        name, unit = (TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[unit]}"))
+        columns = (name, BarColumn(), MofNCompleteColumn(), unit, TimeElapsedColumn(), TextColumn("left"))
+        off = not self._console.is_terminal
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True, disable=off)
         self._task = self._bar.add_task(title, total=None, unit="")
         self._tenth = -1
 
@@ -60,9 +50,7 @@ class BuildView(BuildObserver):
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
     def build_progress(self, report: BuildProgress) -> None:
@@ -79,10 +67,8 @@ class BuildView(BuildObserver):
     def build_line(self, text: str) -> None:
         """Print a message of the builder; notes about a stand-in are highlighted."""
         before, mark, note = text.partition("NOTE:")
-        if mark:
-            self._console.print(Text.assemble(before, (mark + note, "bold yellow")), soft_wrap=True)
-        else:
-            self._console.print(Text(text, "dim"), soft_wrap=True)
+        shown = Text.assemble(before, (mark + note, "bold yellow")) if mark else Text(text, "dim")
+        self._console.print(shown, soft_wrap=True)
 
 
 def show_build_plan(model: str, plan: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trm_cli.console.tables import GAP, counted, facts, number, table, width_of
 from trm_cli.schedule.cadence import Cadence
-from trm_cli.schedule.comparison import Comparison, Side, compare
+from trm_cli.schedule.comparison import Side, compare
 from trm_cli.schedule.curves import Quantity, Segment
 from trm_cli.schedule.plan import TrainingPlan
 
@@ -45,7 +45,10 @@ class PlanView:
         header = facts()
         if self.title:
             header.add_row("run", self.title)
-        header.add_row("data", self._data())
+        data = Text(f"{number(float(plan.samples_per_epoch))} samples an epoch, batch {plan.global_batch_size:,}")
+        if plan.facts.source:
+            data.append(f"\n{plan.facts.source}", style="dim")
+        header.add_row("data", data)
         header.add_row(
             "steps",
             f"{plan.total_steps:,} updates: {plan.steps_per_epoch:,} an epoch x {counted(plan.epochs, 'epoch')}"
@@ -53,18 +56,11 @@ class PlanView:
             else f"{plan.total_steps:,} updates: {number(float(plan.samples_per_epoch))} samples x "
             f"{counted(plan.epochs, 'epoch')} / {plan.global_batch_size:,}",
         )
-        same = plan.other_rounding_steps == plan.total_steps
-        others = "as many" if same else f"{plan.other_rounding_steps:,} ({_percent(plan):+.1f} %)"
+        other = plan.other_rounding_steps
+        percent = 100 * (other - plan.total_steps) / plan.total_steps
+        others = "as many" if other == plan.total_steps else f"{other:,} ({percent:+.1f} %)"
         header.add_row("", Text(f"step_rounding {plan.step_rounding}; {plan.other_rounding} gives {others}", "dim"))
         return header
-
-    def _data(self) -> Text:
-        plan = self.plan
-        samples = number(float(plan.samples_per_epoch))
-        text = Text(f"{samples} samples an epoch, batch {plan.global_batch_size:,}")
-        if plan.facts.source:
-            text.append(f"\n{plan.facts.source}", style="dim")
-        return text
 
     def _boundaries(self, width: int) -> Table | Group:
         rows = [self._row(quantity, segment) for quantity in self.plan.quantities for segment in quantity.segments]
@@ -149,7 +145,7 @@ def comparison_view(left: TrainingPlan, right: TrainingPlan, names: tuple[str, s
     for row in rows:
         style = "bold yellow" if row.differs else ""
         shown = row.what if row.what != last else ""
-        drawn.add_row("!" if row.differs else "", shown, *_sides(row), style=style)
+        drawn.add_row("!" if row.differs else "", shown, _side(row.left), _side(row.right), style=style)
         last = row.what
     different = sum(row.differs for row in rows)
     verdict = f"{counted(different, 'difference')}, marked !" if different else "The plans do the same at every step."
@@ -170,10 +166,6 @@ def values_of(segment: Segment) -> str:
 
 def _curve(segment: Segment) -> str:
     return "constant" if segment.start_value == segment.end_value else segment.curve
-
-
-def _sides(row: Comparison) -> tuple[str, str]:
-    return _side(row.left), _side(row.right)
 
 
 def _side(side: Side) -> str:
@@ -203,7 +195,3 @@ def _cadence(cadence: Cadence, interval: int) -> str:
     else:
         listed = f"{cadence[0]:,}, {cadence[1]:,}, ... {cadence[-1]:,}"
     return f"{count:,}, every {'epoch' if interval == 1 else counted(interval, 'epoch')}: after steps {listed}"
-
-
-def _percent(plan: TrainingPlan) -> float:
-    return 100 * (plan.other_rounding_steps - plan.total_steps) / plan.total_steps

@@ -62,7 +62,7 @@ class TrainingView(Observer):
         if self._live.is_started:
             self._live.stop()
         if self._record:
-            self._console.print(self._line(), soft_wrap=True)
+            self.note(self._line())
 
     def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
         """Note an update and, where it was logged, its record."""
@@ -72,10 +72,8 @@ class TrainingView(Observer):
         if record is not None:
             self._record = record
             self._speed = samples_per_second
-        now = time.monotonic()
-        if self._record and not self._live.is_started and now - self._last_line > LINE_SECONDS:
-            self._last_line = now
-            self._console.print(self._line(), soft_wrap=True)
+        if self._record:
+            self._now_and_then(self._line)
 
     def evaluating(self, rows: int) -> None:
         """Note that an evaluation is under way."""
@@ -84,7 +82,7 @@ class TrainingView(Observer):
     def evaluated(self, step: int, result: Any, best: bool) -> None:
         """Print the result of an evaluation; it stays on the screen."""
         for line in evaluation_lines(step, result, best):
-            self._console.print(line, soft_wrap=True)
+            self.note(line)
         self._evaluation = line
 
     def saved(self, _step: int, path: Path, seconds: float) -> None:
@@ -95,10 +93,14 @@ class TrainingView(Observer):
         """Note that training waits for something."""
         self._status = message
         self._data_state = ""
+        self._now_and_then(lambda: message)
+
+    def _now_and_then(self, line: Callable[[], str]) -> None:
+        """Print a line where there is no live panel, unless the last one was printed a short while ago."""
         now = time.monotonic()
         if not self._live.is_started and now - self._last_line > LINE_SECONDS:
             self._last_line = now
-            self._console.print(message, soft_wrap=True)
+            self.note(line())
 
     def note(self, message: str) -> None:
         """Print something a person should know."""
