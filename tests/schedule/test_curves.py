@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.schedules import Settings
-from trm_cli.schedule.annealing import (
-    CURVES,
-    Quantity,
-    Segment,
-    compute_expansion_penalty,
-    compute_q_temperature,
-    compute_warmup_progress,
-)
+from trm_cli.schedule.annealing import compute_expansion_penalty, compute_q_temperature, compute_warmup_progress
 from trm_cli.schedule.clock import declare_one
+from trm_cli.schedule.curves import CURVES, Quantity, Segment
 from trm_cli.schedule.declarations import anneal
 from trm_cli.schedule.steps import boundary
 

@@ -1,20 +1,10 @@
-"""Compute single scheduled values by name, from the declarations in `clock`."""
+"""Compute single scheduled values at a global step, from their declarations in `clock`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from trm_cli.schedule.clock import declare_one
-from trm_cli.schedule.curves import CURVES, Quantity, Segment
-
-__all__ = [
-    "CURVES",
-    "Quantity",
-    "Segment",
-    "compute_expansion_penalty",
-    "compute_q_temperature",
-    "compute_warmup_progress",
-]
 
 
 def compute_expansion_penalty(current_step: int, total_steps: int, config: Any) -> float:

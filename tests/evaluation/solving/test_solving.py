@@ -24,7 +24,7 @@ from trm_cli.data.puzzles.families import Maze, Sudoku, TextFamily
 from trm_cli.data.puzzles.kinds import ARC, kind_of
 from trm_cli.data.puzzles.maze_text import maze_line, parse_maze
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.solving.arc import ArcSolver, variants_of
+from trm_cli.evaluation.solving.arc import solve_task, variants_of
 from trm_cli.evaluation.solving.lines import Answer, read_lines, solve_lines
 
 torch.set_num_threads(1)
@@ -210,8 +210,7 @@ def test_a_task_is_known_by_its_demonstrations_and_the_vote_finds_its_answer(tas
     assert identifiers.name(int(variants[0])) == name
     oracle = Oracle(_augmented_rule(name, identifiers, np.random.default_rng(1)))
     done: list[int] = []
-    solver = ArcSolver(oracle, identifiers, CPU, None, batch_size=5)
-    [answer] = solver.solve(task, variants, done.append)
+    [answer] = solve_task(oracle, identifiers, task, variants, CPU, steps=None, batch_size=5, progress=done.append)
     assert answer.right(1) is True
     assert answer.candidates[0].votes >= 6
     assert sum(one.votes for one in answer.candidates) == sum(done) == 13
@@ -224,8 +223,8 @@ def test_test_inputs_that_are_alike_do_not_share_their_votes(tasks: Path) -> Non
     task = parse_arc_task((tasks / "recolour.json").read_text())
     variants = variants_of("recolour", identifiers, None)
     oracle = Oracle(_augmented_rule("recolour", identifiers, np.random.default_rng(1)))
-    solver = ArcSolver(oracle, identifiers, CPU, None, batch_size=4)
-    for answer in solver.solve(replace(task, tests=task.tests * 2), variants, lambda _: None):
+    twice, options = replace(task, tests=task.tests * 2), {"steps": None, "batch_size": 4, "progress": lambda _: None}
+    for answer in solve_task(oracle, identifiers, twice, variants, CPU, **options):
         assert answer.right(1) is True
         assert sum(one.votes for one in answer.candidates) == 13
 

@@ -1,15 +1,15 @@
-"""A dataset's numbers as tables."""
+"""Show a dataset as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from trm_cli.console.tables import facts, number, table
+from trm_cli.console.tables import counted, facts, number, table
 from trm_cli.data.inspection import DatasetReport, Histogram, SplitReport
 from trm_cli.units import disk_size
 
@@ -20,26 +20,9 @@ _BAR_CELLS = 30
 
 
 def show_report(console: Console, found: DatasetInspection) -> None:
-    """Print what a dataset is, where it is from, its splits and the lengths of its rows, and whether it is complete."""
+    """Print the facts of a dataset, its splits, its sources, and the lengths of its rows."""
     report = found.report
-    head = facts()
-    manifest = report.manifest
-    state = Text(report.state, "green" if report.state == "complete" else "bold yellow")
-    head.add_row("dataset", Text(report.path))
-    head.add_row("kind", report.kind)
-    head.add_row("state", state)
-    if manifest is not None:
-        head.add_row("builder", Text(f"{manifest.builder}, seed {manifest.seed}"))
-        head.add_row("licence", Text(manifest.licence))
-    head.add_row("fingerprint", report.fingerprint[:16])
-    head.add_row("on disk", f"{disk_size(report.bytes)} in {report.files:,} files")
-    for split in list(report.splits.values())[:1]:
-        meta = split.metadata
-        head.add_row("vocabulary", f"{meta.vocab_size:,} tokens, sequence length {meta.seq_len:,}")
-        head.add_row("identifiers", f"{meta.num_puzzle_identifiers:,}")
-        if meta.augmentation is not None:
-            head.add_row("augmentation", Text(_pairs(meta.augmentation)))
-    console.print(head)
+    console.print(facts(_facts(report)))
     console.print()
     _show_splits(console, report.splits)
     _show_sources(console, report)
@@ -50,16 +33,31 @@ def show_report(console: Console, found: DatasetInspection) -> None:
         console.print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are intact")
 
 
+def _facts(report: DatasetReport) -> Iterator[tuple[str, str | Text]]:
+    yield "dataset", report.path
+    yield "kind", report.kind
+    yield "state", Text(report.state, "green" if report.state == "complete" else "bold yellow")
+    if report.manifest is not None:
+        yield "builder", f"{report.manifest.builder}, seed {report.manifest.seed}"
+        yield "licence", report.manifest.licence
+    yield "fingerprint", report.fingerprint[:16]
+    yield "on disk", f"{disk_size(report.bytes)} in {report.files:,} files"
+    for split in list(report.splits.values())[:1]:
+        meta = split.metadata
+        yield "vocabulary", f"{meta.vocab_size:,} tokens, sequence length {meta.seq_len:,}"
+        yield "identifiers", f"{meta.num_puzzle_identifiers:,}"
+        if meta.augmentation is not None:
+            yield "augmentation", _pairs(meta.augmentation)
+
+
 def dataset_document(found: DatasetInspection) -> dict[str, object]:
-    """The same as plain data."""
+    """Describe a dataset as plain data."""
     report = found.report
     return {
         "path": report.path,
         "kind": report.kind,
         "state": report.state,
-        "builder": None if report.manifest is None else report.manifest.builder,
-        "seed": None if report.manifest is None else report.manifest.seed,
-        "licence": None if report.manifest is None else report.manifest.licence,
+        **{name: getattr(report.manifest, name, None) for name in ("builder", "seed", "licence")},
         "fingerprint": report.fingerprint,
         "bytes": report.bytes,
         "files": report.files,
@@ -80,15 +78,9 @@ def dataset_document(found: DatasetInspection) -> dict[str, object]:
 def _show_splits(console: Console, splits: Mapping[str, SplitReport]) -> None:
     view = table("split", "groups", "examples per puzzle", "puzzles", "tokens seen", "rows", right=(1, 2, 3, 4))
     for name, split in splits.items():
-        meta = split.metadata
-        view.add_row(
-            name,
-            f"{meta.total_groups:,}",
-            number(meta.mean_puzzle_examples),
-            f"{meta.total_puzzles:,}",
-            f"{split.tokens_seen:,}",
-            ", ".join(f"{count:,} {kind}{'s' if count != 1 else ''}" for kind, count in split.kinds.items()),
-        )
+        meta, rows = split.metadata, ", ".join(counted(count, kind) for kind, count in split.kinds.items())
+        counts = (f"{meta.total_groups:,}", number(meta.mean_puzzle_examples), f"{meta.total_puzzles:,}")
+        view.add_row(name, *counts, f"{split.tokens_seen:,}", rows)
     console.print(view)
     console.print()
 
@@ -117,16 +109,13 @@ def _show_histogram(console: Console, split: str, histogram: Histogram) -> None:
 
 
 def _pairs(values: Mapping[str, object]) -> str:
-    """Return a mapping as a sentence's worth of words."""
-    parts = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            value = ", ".join(
-                f"{count:,} {what}" if isinstance(count, int) else f"{what} {count}" for what, count in value.items()
-            )
-            parts.append(f"{key} {value}")
-        elif isinstance(value, list):
-            parts.append(f"{key} {' '.join(str(item) for item in value)}")
-        else:
-            parts.append(f"{key} {value}")
-    return "; ".join(parts)
+    """Format the names and values of a mapping in one line."""
+    return "; ".join(f"{name} {_words(value)}" for name, value in values.items())
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{count:,} {what}" if isinstance(count, int) else f"{what} {count}" for what, count in value.items()
+        )
+    return " ".join(str(item) for item in value) if isinstance(value, list) else str(value)

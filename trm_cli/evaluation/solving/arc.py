@@ -48,39 +48,38 @@ def variants_of(name: str, identifiers: ArcIdentifiers, votes: int | None) -> ND
     return rows[np.argsort(identifiers.codes[rows] != 0, kind="stable")][:votes]
 
 
-@dataclass(frozen=True)
-class ArcSolver:
-    """A model with what it takes to ask it about tasks; steps None: as trained."""
+def solve_task(
+    model: Network,
+    identifiers: ArcIdentifiers,
+    task: ArcTask,
+    variants: NDArray[np.int64],
+    device: torch.device,
+    *,
+    steps: int | None,
+    batch_size: int,
+    progress: Callable[[int], None],
+) -> list[InputAnswer]:
+    """Answer every test input of a task by a vote of its variants, `batch_size` at a time.
 
-    model: Network
-    identifiers: ArcIdentifiers
-    device: torch.device
-    steps: int | None
-    batch_size: int
-
-    def solve(self, task: ArcTask, variants: NDArray[np.int64], progress: Callable[[int], None]) -> list[InputAnswer]:
-        """Answer every test input of a task under each variant; `progress` is told how many rows were done."""
-        return [self._answer(given, wanted, variants, progress) for given, wanted in task.tests]
-
-    def _answer(
-        self, given: Grid, wanted: Grid | None, variants: NDArray[np.int64], progress: Callable[[int], None]
-    ) -> InputAnswer:
-        # One of its own: test inputs that are alike do not share their votes.
-        ballot = Ballot(self.identifiers)
+    steps: supervision steps, None: as trained. progress: called with the number of rows that each batch has finished.
+    """
+    name = identifiers.tasks[identifiers.owners[variants[0]]]
+    solved = []
+    for given, wanted in task.tests:
+        ballot = Ballot(identifiers)  # one for each: equal test inputs do not share their votes
         path: list[tuple[int, Grid, float]] = []
-        for first in range(0, len(variants), self.batch_size):
-            rows = variants[first : first + self.batch_size]
-            _, symmetries, permutations = self.identifiers.transforms(rows)
+        for first in range(0, len(variants), batch_size):
+            rows = variants[first : first + batch_size]
+            _, symmetries, permutations = identifiers.transforms(rows)
             tokens = encode([_augmented(given, *one) for one in zip(symmetries, permutations, strict=True)])
-            thoughts = answers_by_step(self.model, tokens, rows, self.device, steps=self.steps)
-            for step, (answers, confidence) in enumerate(thoughts, 1):
+            for step, (answers, confidence) in enumerate(answers_by_step(model, tokens, rows, device, steps=steps), 1):
                 if first == 0:
                     [plain] = grid_keys(answers[:1].astype(np.uint8), symmetries[:1], permutations[:1])
                     path.append((step, grid_of(plain), float(confidence[0])))
             ballot.add(tokens, answers, rows, confidence)
             progress(len(rows))
-        task = self.identifiers.tasks[self.identifiers.owners[variants[0]]]
-        return InputAnswer(given, tuple(ballot.ranked(task, key_of(given))), tuple(path), wanted)
+        solved.append(InputAnswer(given, tuple(ballot.ranked(name, key_of(given))), tuple(path), wanted))
+    return solved
 
 
 def _augmented(grid: Grid, symmetry: np.uint8, permutation: NDArray[np.uint8]) -> Grid:

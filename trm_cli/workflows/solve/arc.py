@@ -43,7 +43,7 @@ def solve(
     """Find the task in the training data, and vote. Raises UsageError where it is not there."""
     from trm_cli.data.arc.identifiers import read_identifiers
     from trm_cli.data.arc.task import find_task, parse_arc_task
-    from trm_cli.evaluation.solving.arc import ArcSolver, variants_of
+    from trm_cli.evaluation.solving.arc import solve_task, variants_of
 
     wanted = parse_arc_task(text, task)
     root = _dataset(trained)
@@ -59,9 +59,11 @@ def solve(
         )
     slow = device.type == "cpu" and len(variants) > _MANY_VOTES
     observer.arc_task_found(name, len(wanted.tests), len(variants), slow=slow)
-    solver = ArcSolver(trained.model, identifiers, device, steps, 64 if device.type == "cuda" else 4)
+    batch_size = 64 if device.type == "cuda" else 4
     with observer.counting(len(variants) * len(wanted.tests), "augmented inputs") as advance:
-        answers = solver.solve(wanted, variants, advance)
+        answers = solve_task(
+            trained.model, identifiers, wanted, variants, device, steps=steps, batch_size=batch_size, progress=advance
+        )
     return ArcSolution(name, len(variants), answers, trained.checkpoint, trained.step)
 
 
