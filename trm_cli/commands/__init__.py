@@ -1,4 +1,4 @@
-"""Define the subcommands, one per file: parse options, call one workflow, show one view.
+"""The subcommands, one file each: it parses the options, calls a workflow and shows the result.
 
 A module with a function (or a Typer group) of its own name is a command; the others are what several commands share. A
 module is imported when its command is called or listed, so that no command waits for the others. May import everything;

@@ -1,4 +1,4 @@
-"""Define shared arguments and options: `[MODEL] [KEY=VALUE]...`, `RUN`, `--arch`, `--device`, `--wandb`, `--json`."""
+"""Arguments and options that several commands share, and how their words are read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def finite(value: float) -> float:
 
 
 def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
-    """`[MODEL|RUN] [KEY=VALUE ...]`: the one word that is no override (or is a file's name), and the overrides.
+    """Split `[MODEL|RUN] [KEY=VALUE ...]` into the word that is no override (or names a file) and the overrides.
 
     Raises UsageError when there are two such words.
     """
@@ -61,12 +61,12 @@ def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
 
 
 def with_options(overrides: Sequence[str], **options: str | None) -> list[str]:
-    """Overrides with the options that stand for one appended, so that the option wins."""
+    """Append the options that stand for overrides, so that an option wins over an override."""
     return [*overrides, *(f"{key}={value}" for key, value in options.items() if value is not None)]
 
 
 def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolved:
-    """Resolve what was typed. Raises ConfigError with every problem at once."""
+    """Resolve the configuration of a command line. Raises ConfigError with every problem at once."""
     from trm_cli.config.compose import compose
 
     model, overrides = split_words(words)

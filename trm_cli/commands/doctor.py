@@ -1,4 +1,4 @@
-"""`trm doctor`: check this machine and recommend training settings."""
+"""`trm doctor`: check this machine, and recommend what to train on it."""
 
 from __future__ import annotations
 

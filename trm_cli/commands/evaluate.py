@@ -1,4 +1,4 @@
-"""`trm evaluate`: score a trained model by a protocol that the result records."""
+"""`trm evaluate`: measure the accuracy of a trained model; the result states its protocol."""
 
 from __future__ import annotations
 

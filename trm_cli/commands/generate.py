@@ -32,7 +32,7 @@ def generate(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Write text: after the prompt, until the model ends its document or --max-new tokens are written.
+    """Generate text after a prompt, until the model ends its document or --max-new tokens are written.
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """

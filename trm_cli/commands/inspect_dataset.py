@@ -1,4 +1,4 @@
-"""`trm inspect-dataset`: show the contents of a dataset, verify its files, draw samples."""
+"""`trm inspect-dataset`: show the contents and samples of a dataset, and verify its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def inspect_dataset(
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare checksums.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a dataset holds: counts, splits, sources, licences, lengths, samples.
+    """Show the contents of a dataset: counts, splits, sources, licences, lengths, samples.
 
     [dim]Example: trm inspect-dataset datasets/vision_unified --show 4[/dim]
     """

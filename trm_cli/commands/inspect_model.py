@@ -1,4 +1,4 @@
-"""`trm inspect-model`: show the components of a network, the cost of an update, and whether it fits in memory."""
+"""`trm inspect-model`: show the components of a network, the cost of an update, and where it fits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def inspect_model(
     data: Annotated[str | None, typer.Option(help="Take the sizes of rows from this dataset.", metavar="DIR")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a network by component: parameters, arithmetic, memory; and whether it fits a 15 GB GPU and this machine.
+    """Show a network by component: parameters, operations, memory; and whether it fits a 15 GB GPU and this machine.
 
     [dim]Example: trm inspect-model multimodal_hesc --batch-size 32 --precision float16[/dim]
     """

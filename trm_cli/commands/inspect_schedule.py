@@ -1,4 +1,4 @@
-"""`trm inspect-schedule`: print the plan of a run before it starts."""
+"""`trm inspect-schedule`: show the plan of a run before it is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trm quickstart`: train a small model and show it solving a test puzzle."""
+"""`trm quickstart`: build a dataset, train a model that suits this machine, and solve a held-out puzzle with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`trm show-capsules`: draw how a capsule network solves a sample, step by step."""
+"""`trm show-capsules`: draw how a capsule network solves a sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def show_capsules(
     pair: Annotated[int, typer.Option(min=1, help="Which test pair of an ARC task.", metavar="N")] = 1,
     device: Device = None,
 ) -> None:
-    """Draw where each capsule looks, what was expanded, which path was planned and what was done, step by step.
+    """Draw where each capsule looks, and at each step what it expands, plans and does.
 
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """

@@ -1,4 +1,4 @@
-"""`trm solve`: solve one puzzle and show the steps, or many puzzles, one per line."""
+"""`trm solve`: solve one puzzle and show each step of the answer, or solve a file with one puzzle a line."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _solve_lines(run: str, path: Path, steps: int | None, device: str | None, as
 
 
 def _text(puzzle: str | None) -> str:
-    """What was typed, the file that it names, or standard input."""
+    """Read the puzzle: from the argument, the file that it names, or standard input."""
     from trm_cli.errors import UsageError
 
     if puzzle is None:

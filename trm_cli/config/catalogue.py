@@ -1,4 +1,4 @@
-"""List all models and architectures, and validate them."""
+"""List all models and architectures, and check configurations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trm_cli.paths import is_dir, is_file
 
 @dataclass(frozen=True)
 class ModelLine:
-    """A model in one line of `trm configs list`; `title` holds what is wrong where it cannot be read."""
+    """One model of `trm configs list`, as far as its file can be read."""
 
     name: str
     title: str
@@ -27,7 +27,7 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class ArchitectureLine:
-    """An architecture in one line; the summary is the comment that opens its file."""
+    """One architecture of `trm configs list`; the summary is the first comment of its file."""
 
     name: str
     family: str
@@ -36,7 +36,7 @@ class ArchitectureLine:
 
 
 def models() -> list[ModelLine]:
-    """Every model that can be named; a damaged file is listed as well, with what its text still says."""
+    """List every model that can be named; a damaged file is listed with what can still be read of it."""
     lines = []
     for name in registry.names("models"):
         document = _document("models", name)
@@ -50,7 +50,7 @@ def models() -> list[ModelLine]:
 
 
 def architectures() -> list[ArchitectureLine]:
-    """Every architecture that can be named."""
+    """List every architecture that can be named."""
     lines = []
     for name in registry.names("arch"):
         path = registry.find("arch", name)
@@ -71,7 +71,7 @@ def check_all(names: Sequence[str]) -> tuple[list[str], list[Problem]]:
 
 
 def check(name: str) -> list[Problem]:
-    """What is wrong with one configuration, whichever kind it is."""
+    """Find the problems of one model, architecture, run or file of defaults."""
     try:
         if name not in registry.names("models") and name in registry.names("arch"):
             compose(None, [f"arch={name}"])
@@ -85,7 +85,7 @@ def check(name: str) -> list[Problem]:
 
 
 def _check_file(path: Path) -> None:
-    """A run's config.yaml, an architecture or a model: each says by its keys what it is."""
+    """Compose a file as a run's config.yaml, an architecture, a file of defaults or a model, as its keys say."""
     if is_dir(path):
         load_run_config(path)
         return

@@ -1,4 +1,4 @@
-"""Compose model, architecture and overrides into a `RunConfig`, with the source of each value.
+"""Compose model, architecture and overrides into a RunConfig, with the source of each value.
 
 Order, later wins: schema defaults < cfg_pretrain.yaml < arch/NAME.yaml < models/NAME.yaml < overrides. Every problem of
 every file is reported at once; nothing after the first pass looks at a file again.
@@ -67,7 +67,7 @@ def load_run_config(path: Path | str, overrides: Sequence[str] = ()) -> Resolved
 
 
 def read_run_config(text: str, name: str) -> RunConfig:
-    """The configuration that a checkpoint holds as text, called `name` in messages. Raises ConfigError."""
+    """Read the configuration that a checkpoint holds as text, called `name` in messages. Raises ConfigError."""
     return _of_run(parse_yaml(text, name), ()).config
 
 
@@ -88,7 +88,7 @@ _PLACE = re.compile(r"(.*?):(\d+):(\d+)$")
 
 
 def sorted_problems(problems: Sequence[Problem]) -> list[Problem]:
-    """Files first, by line; then overrides, by number; each problem once."""
+    """Sort problems without duplicates: files first, by line; then overrides, by number."""
 
     def order(problem: Problem) -> tuple[int, str, int, int]:
         if place := _PLACE.match(problem.where):
@@ -106,7 +106,7 @@ def _as_typed(problems: Sequence[Problem], words: Sequence[str]) -> list[Problem
 
 
 class _Composer:
-    """One resolution: gathers layers and problems, and asks the schema at the end."""
+    """Resolves one configuration: gathers layers and problems, then validates by the schema."""
 
     def __init__(self, words: Sequence[str], config: str | None) -> None:
         self.words = tuple(words)
@@ -115,7 +115,7 @@ class _Composer:
         self.tree = Tree()
 
     def run(self, model: str | None) -> Resolved | None:
-        """Resolved, or None when there are problems."""
+        """Return the resolved configuration, or None when there are problems."""
         named = self._last(("model",))
         if model is None and named is not None:
             model, model_where = str(named.value), named.where
@@ -218,7 +218,7 @@ class _Composer:
     def _add_model(
         self, model: Any, base: Document, document: Document, entry: RegistryEntry | None, *, same_architecture: bool
     ) -> None:
-        """What the model's file says about the run."""
+        """Add the values of the model's file to the tree."""
         where = document.where(()) if document.data else base.where(("model",))
         if model is not None:
             self.tree.add(Layer("model", {"model": Path(str(model)).stem}, lambda _: where))
@@ -248,7 +248,7 @@ class _Composer:
     def _add_run_directory(
         self, base: Document, document: Document, own: str | None, own_where: str, architecture: str | None, where: str
     ) -> None:
-        """Two architectures never share a run directory: swapping one moves the default."""
+        """Add the run directory; another architecture gets another one, so that two never share it."""
         if own is None or architecture is None:
             return
         usual = default_run_directory(Path(own).stem)

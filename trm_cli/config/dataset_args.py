@@ -26,7 +26,7 @@ _BY_WORD = {"true": True, "false": False, "null": None}
 
 
 def builder_flags(dataset_args: Mapping[str, Any]) -> list[str]:
-    """Return the flags for the builder's command line, in the order of the mapping."""
+    """Return the command-line flags of the builder, in the order of the mapping."""
     flags: list[str] = []
     for name, value in dataset_args.items():
         if value is None or value is False:
@@ -63,7 +63,7 @@ def read_dataset_args(document: Document, problems: list[Problem]) -> DatasetArg
 
 
 class _Reader:
-    """One pass over `dataset_args`, knowing where its parts stand in the file."""
+    """Reads `dataset_args` once, with the place of each problem in the file."""
 
     def __init__(self, document: Document, problems: list[Problem]) -> None:
         self.document = document
@@ -99,7 +99,7 @@ class _Reader:
         return flat
 
     def words(self, raw: list[Any]) -> DatasetArgs:
-        """The older form: flags and their values one after the other; a repeated flag keeps all of its values."""
+        """Read the older list form: flags followed by their values; a repeated flag keeps all of its values."""
         gathered: dict[str, list[Any]] = {}
         fixed: DatasetArgs = {}  # `name=true` and the like, which are not words but meanings
         current: str | None = None
@@ -145,7 +145,7 @@ class _Reader:
 
 
 def _unwrap(values: list[Any]) -> Any:
-    """No value is a switch, one is itself, several are a list."""
+    """Convert the values of a flag: none to true, one to itself, several to a list."""
     if not values:
         return True
     return values[0] if len(values) == 1 else values

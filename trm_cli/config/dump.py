@@ -1,4 +1,4 @@
-"""Write a resolved configuration as text: the `config.yaml` of a run, and the command line that repeats it."""
+"""Write a resolved configuration as the `config.yaml` of a run, and as the command line that repeats it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 
 
 def flat_values(config: RunConfig) -> dict[str, Any]:
-    """Every value under its dotted key, in the order of the schema."""
+    """Flatten a configuration to dotted keys, in the order of the schema."""
     flat: dict[str, Any] = {}
     for name, value in config.model_dump().items():
         if isinstance(value, dict):
@@ -27,7 +27,7 @@ def flat_values(config: RunConfig) -> dict[str, Any]:
 
 
 def dump_config(resolved: Resolved) -> str:
-    """YAML that `load_run_config` reads back as the identical configuration, to the last bit of every float."""
+    """Write YAML that `load_run_config` reads back as the identical configuration, to the last bit of every float."""
     lines = ["# The resolved configuration of a run, as `trm resume` reads it."]
     for name, value in resolved.config.model_dump().items():
         if isinstance(value, dict):
@@ -57,7 +57,7 @@ def _is_plain(text: str) -> bool:
 
 
 def describe_command(resolved: Resolved, command: str = "train") -> str:
-    """`Command: trm train MODEL arch=... data_paths=[...] checkpoint_path=...`, ready to be pasted into a shell."""
+    """Format `Command: trm train MODEL arch=... data_paths=[...] checkpoint_path=...` for a shell."""
     config = resolved.config
     words = [
         f"arch={config.arch.name}",
@@ -70,5 +70,5 @@ def describe_command(resolved: Resolved, command: str = "train") -> str:
 
 
 def _quote(word: str) -> str:
-    """Like shlex.quote, but a plain list stays readable: without a matching file the shell leaves `[...]` alone."""
+    """Quote like shlex.quote, but leave plain lists: without a matching file the shell leaves `[...]` alone."""
     return word if re.fullmatch(r"[A-Za-z0-9_./=,:@%+\[\]-]+", word) else shlex.quote(word)

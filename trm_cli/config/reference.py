@@ -1,4 +1,4 @@
-"""List every configuration key with its expected values, default, meaning, and the effect of a change on resume."""
+"""List every configuration key: default, expected values, meaning, and what a change means on resume."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trm_cli.models.families import FAMILIES
 
 @dataclass(frozen=True)
 class KeyFacts:
-    """What is known of a key. families: of networks that have it in this form; none for a key of the run."""
+    """One configuration key. families: those whose networks have it in this form; empty for a key of the run."""
 
     key: str
     default: Any
@@ -25,12 +25,12 @@ class KeyFacts:
 
 
 def every_key() -> list[KeyFacts]:
-    """The keys of a run, then those below `arch.`, once for each form in which families declare them."""
+    """List the keys of a run, then those below `arch.`, once for each form in which families declare them."""
     return [*_declared("", {"": RunConfig}), *_declared("arch.", FAMILIES)]
 
 
 def _declared(prefix: str, sections: Mapping[str, type[Section]]) -> Iterator[KeyFacts]:
-    """Keys in the order in which they are first declared; equal declarations of several families are one."""
+    """Yield keys in the order of their first declaration; equal declarations of several families are one."""
     forms: dict[KeyFacts, tuple[str, ...]] = {}
     for family, section in sections.items():
         for name, field in section.model_fields.items():

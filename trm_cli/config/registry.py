@@ -1,4 +1,4 @@
-"""Find configuration files by name, and check entries of the model registry.
+"""Find configuration files by name, and check the entries of the model registry.
 
 A name is looked for as an exact path, then in ./configs, then among the configurations that come with the program. An
 entry of `configs/models/` joins an architecture, a dataset builder with its arguments, a run directory, and
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """A model: what it is called, how it is built, trained and where it lives.
+    """One entry of the model registry: its dataset builder, architecture, run directory and overrides.
 
     `dataset_builder` is a file (`dataset_builders/sudoku.py`) or a module (`dataset_builders.sudoku`).
     """
@@ -48,13 +48,13 @@ _ENTRY_KEYS = tuple(one.name for one in fields(RegistryEntry) if one.name not in
 
 
 def directories(kind: str) -> list[Path]:
-    """The folders where configurations of a kind ("", "arch", "models") live, nearest first."""
+    """List the folders that are searched for a kind ("", "arch", "models") of configuration, in order."""
     folders = [Path("configs") / kind, SHIPPED / kind]
     return folders[1:] if folders[0].resolve() == folders[1].resolve() else folders
 
 
 def names(kind: str) -> list[str]:
-    """Every name that can be used for a kind, sorted."""
+    """List every name that can be used for a kind, sorted."""
     found: set[str] = set()
     for folder in directories(kind):
         if is_dir(folder):
@@ -63,7 +63,7 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str) -> Path | None:
-    """The file that a name or path stands for."""
+    """Find the file of a name or path; None where there is none."""
     if not name or "\0" in name:
         return None
     if name.endswith((".yaml", ".yml")):
@@ -82,7 +82,7 @@ def find(kind: str, name: str) -> Path | None:
 
 
 def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:
-    """A problem that names what there is."""
+    """Report an unknown name, with the nearest known name or all names."""
     noun = {"arch": "architecture", "models": "model"}.get(kind, "configuration")
     known = names(kind)
     near = nearest(name.rsplit("/", 1)[-1].removesuffix(".yaml"), known)
@@ -91,7 +91,7 @@ def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The valid name that somebody most likely meant."""
+    """Find the known name that is most similar to a wrong one."""
     import difflib  # only a mistake pays for it
 
     lowered = {candidate.lower(): candidate for candidate in known}
@@ -103,7 +103,7 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 def shown(path: Path) -> str:
-    """A path as messages name it: relative to the working directory where it lies below it."""
+    """Format a path for messages: relative to the working directory where it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -117,7 +117,7 @@ def load(path: Path) -> Document:
 
 
 def check_entry(document: Document) -> list[Problem]:
-    """What is wrong with the keys and types of a registry entry; `dataset_args` and `overrides` are read later."""
+    """Check the keys and types of a registry entry; `dataset_args` and `overrides` are read later."""
     problems = []
     for key, value in document.data.items():
         if key not in _ENTRY_KEYS:

@@ -34,7 +34,7 @@ def _older_steps(ratio_key: str) -> Any:
 
 
 class RunConfig(Section):
-    """The configuration of a run. Flat, as `cfg_pretrain.yaml` is; only the architecture is a group of its own."""
+    """The configuration of a run: flat, as `cfg_pretrain.yaml` is, but for the group `arch`."""
 
     # Keys whose steps form and ratio form exclude each other.
     legacy_steps: ClassVar[Mapping[str, str]] = {
@@ -147,7 +147,7 @@ class RunConfig(Section):
         return self.arch.canvas_side
 
     def conflicts(self) -> list[tuple[str, str]]:
-        """A boundary needs a ratio or a step; a path needs names that a file system can hold."""
+        """Find boundaries with neither a ratio nor a step, and paths with names that no file system can hold."""
         found = []
         for name in ("checkpoint_path", "load_checkpoint", "data_paths", "data_paths_test"):
             value = getattr(self, name)

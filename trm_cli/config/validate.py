@@ -1,4 +1,4 @@
-"""Validate the merged values: return a `RunConfig`, or a problem for everything that the schema refuses."""
+"""Validate the merged tree: a RunConfig, or a problem for everything that the schema does not accept."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
 
 
 def _known_only(values: dict[str, Any], family: type[Section] | None) -> dict[str, Any]:
-    """The values that the schema judges: unknown keys and an unknown family have been reported already."""
+    """Select the values that the schema checks: unknown keys and an unknown family have been reported already."""
     known = {name: value for name, value in values.items() if name in RunConfig.model_fields}
     if family is None:
         return {**known, "arch": {"family": "trm", "name": "unknown"}}
@@ -106,7 +106,7 @@ def _known_only(values: dict[str, Any], family: type[Section] | None) -> dict[st
 
 
 def _legacy_steps(tree: Tree) -> list[Problem]:
-    """Ratio and steps together are an error; steps alone replace the ratio that the shipped defaults state.
+    """Report a ratio given together with steps; steps alone replace the ratio of the shipped defaults.
 
     Where steps stand alone the ratio becomes null, so that the plan knows which of the two was written.
     """
@@ -129,7 +129,7 @@ def _legacy_steps(tree: Tree) -> list[Problem]:
 
 
 def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[Problem]:
-    """One problem for each key, however many alternatives of its type refused the value."""
+    """Convert a validation error to one problem for each key."""
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False, include_context=False):
         location = item["loc"]
@@ -184,7 +184,7 @@ def _conflicts(config: RunConfig, tree: Tree) -> list[Problem]:
 
 
 def _written(tree: Tree, prefix: Key, names: list[str]) -> str:
-    """The place of the first of these keys that anybody wrote; a default has no place."""
+    """Return the place of the first of these keys that was written; a default has no place."""
     for name in [*names, *(str(key[-1]) for key in tree.written() if key[:-1] == prefix)]:
         layer = tree.origin((*prefix, name))
         if layer is not None and layer.kind != "default":

@@ -1,4 +1,4 @@
-"""Progress bars on a terminal; elsewhere a line now and then."""
+"""Show progress bars on a terminal, and a line every few seconds elsewhere."""
 
 from __future__ import annotations
 

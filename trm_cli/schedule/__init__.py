@@ -1,1 +1,1 @@
-"""Plan a run by pure arithmetic on the global step: standard library only, no files, no wall time."""
+"""The schedule of a run, computed from the global step alone. May import the standard library; reads no file."""

@@ -1,4 +1,4 @@
-"""Compute periodic steps: every so many epochs, and always the last step."""
+"""Steps of a repeated event: every so many epochs, and always at the last step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cadence(Sequence[int]):
 
     @property
     def _regular(self) -> int:
-        """How many of them lie strictly before the last step."""
+        """The number of steps strictly before the last one."""
         # floor(gap * k) <= total - 1  <=>  gap * k < total
         return -(-self.total * self.gap.denominator // self.gap.numerator) - 1
 
@@ -58,12 +58,12 @@ class Cadence(Sequence[int]):
 
     @property
     def longest_gap(self) -> int:
-        """The most steps that pass between two of them, or before the first."""
+        """The largest number of steps between two events, or before the first."""
         return self.total if len(self) == 1 else -(-self.gap.numerator // self.gap.denominator)
 
 
 def every_epochs(interval: int, samples: Fraction, batch: int, rounding: Rounding, total: int) -> Cadence:
-    """At the end of every `interval` epochs, and at the last step; ValueError when the interval is below 1."""
+    """Return the ends of every `interval` epochs, and the last step. Raises ValueError for an interval below 1."""
     if interval < 1:
         raise ValueError(f"An interval of {interval} epochs never ends; it must be at least 1.")
     if rounding == "per_epoch":

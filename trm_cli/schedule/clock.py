@@ -69,7 +69,7 @@ class Clock(Generic[Number]):
     )
 
     def numbers(self) -> tuple[Number, ...]:
-        """All values in the order of the fields: `Clock(*clock.numbers())` is the same clock."""
+        """Return all values in the order of the fields: `Clock(*clock.numbers())` is the same clock."""
         return tuple(getattr(self, name) for name in QUANTITIES)
 
 
@@ -79,7 +79,7 @@ QUANTITIES = tuple(_FIELDS)
 
 
 def declare_one(name: str, config: Any, total_steps: int) -> Quantity:
-    """One value over a run of `total_steps`; config: any object with the keys that its declaration names.
+    """Schedule one value over a run of `total_steps`. config: any object with the keys of its declaration.
 
     Raises ValueError when the name or a setting is unknown.
     """
@@ -90,6 +90,6 @@ def declare_one(name: str, config: Any, total_steps: int) -> Quantity:
 
 
 def declare(names: Iterable[str], config: Any, total_steps: int) -> tuple[Quantity, ...]:
-    """The values `names`, those that an architecture reads, in the order of the clock. Raises ValueError."""
+    """Schedule the values that an architecture reads, in the order of the clock. Raises ValueError."""
     declared = {name: declare_one(name, config, total_steps) for name in names}
     return tuple(declared[name] for name in QUANTITIES if name in declared)

@@ -13,7 +13,7 @@ Side = int | float | str | Segment | None
 
 @dataclass(frozen=True)
 class Comparison:
-    """One thing that two plans have to say; a side without it holds None."""
+    """One property of two plans; None on the side that lacks it."""
 
     what: str
     left: Side
@@ -26,7 +26,7 @@ class Comparison:
 
 
 def compare(left: TrainingPlan, right: TrainingPlan) -> tuple[Comparison, ...]:
-    """Everything that makes a plan, from both sides, equal or not; equal plans differ nowhere."""
+    """Compare every property of two plans; equal plans differ nowhere."""
     rows = [Comparison(what, one, other) for (what, one), (_, other) in zip(_counts(left), _counts(right), strict=True)]
     ours, theirs = ({quantity.name: quantity for quantity in plan.quantities} for plan in (left, right))
     for name in (*ours, *(name for name in theirs if name not in ours)):

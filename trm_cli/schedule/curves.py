@@ -1,4 +1,4 @@
-"""Define curves on [0, 1], and quantities that follow a sequence of them over the global step."""
+"""Curves on [0, 1], and scheduled values that follow a chain of them over the global step."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Segment:
         return self.end_step - self.start_step
 
     def at(self, step: int) -> float:
-        """The value at a step: the start value before it, the end value from its last step on, both exactly."""
+        """Compute the value at a step: the exact start value before it, the exact end value from its last step on."""
         if step >= self.end_step:  # first, so that a segment without length is its end value
             return self.end_value
         if step <= self.start_step:
@@ -96,7 +96,7 @@ class Quantity:
                 raise ValueError(f"{self.name} has two schedules at step {later.start_step}.")
 
     def at(self, step: int) -> float:
-        """The value at a global step; a pure function, the same whoever asks."""
+        """Compute the value at a global step, from the step alone."""
         for segment in reversed(self.segments):
             if step >= segment.start_step:
                 return segment.at(step)

@@ -15,7 +15,7 @@ Declaration = Callable[[Any, int], tuple[Segment, ...]]
 
 
 def warm_up_and_decay(base: str) -> Declaration:
-    """A learning rate. base: the key of its highest value.
+    """Declare a learning rate with warm-up and decay. base: the key of its highest value.
 
     0 -> base, linear, until the warm-up ends; then base -> base * lr_min_ratio, cosine, until the last step: the
     published rule of TRM, base * (r + (1 - r) * (1 + cos(pi * p)) / 2) with r = lr_min_ratio. Without steps left after
@@ -37,7 +37,7 @@ def warm_up_and_decay(base: str) -> Declaration:
 def anneal(
     *, start: str | float, end: str | float, ratio: str, steps: str | None = None, curve: str | None = None
 ) -> Declaration:
-    """One curve from `start` to `end` (keys or numbers), over the share `ratio` of the run.
+    """Declare one curve from `start` to `end` (keys or numbers), over the share `ratio` of the run.
 
     ratio: a key, and steps its older form in steps: exactly one of both holds a number. curve: the key of its name;
     linear without one.
@@ -57,7 +57,7 @@ def _value(config: Any, key: str) -> Any:
 
 
 def _end_of(config: Any, total: int, ratio_key: str, steps_key: str | None) -> tuple[int, str, str]:
-    """The step at which a phase ends, how that is written, and the key that decides it."""
+    """Return the step at which a phase ends, how the configuration writes it, and the key that decides it."""
     ratio, steps = _value(config, ratio_key), None if steps_key is None else _value(config, steps_key)
     if ratio is not None and steps is not None:
         raise ValueError(f"{ratio_key} and {steps_key} say the same thing twice; give only one of them.")

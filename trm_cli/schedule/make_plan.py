@@ -1,4 +1,4 @@
-"""Make the plan of a run from its settings and the counts of its dataset."""
+"""Make the plan of a run from its configuration and the counts of its dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Counts(Protocol):
-    """What a plan needs to know of a dataset."""
+    """The counts of a dataset that a plan needs."""
 
     @property
     def total_groups(self) -> int:

@@ -1,4 +1,4 @@
-"""Define `TrainingPlan`: everything that a run will do, known before it starts.
+"""TrainingPlan: the steps, scheduled values, evaluations and checkpoints of a run, known before it starts.
 
 The training loop executes it and recounts nothing.
 """
@@ -37,7 +37,7 @@ class DatasetCounts:
 
 @dataclass(frozen=True)
 class PlanWarning:
-    """One remark: a stable code for programs, a sentence for people, and the configuration key that it is about.
+    """A warning about a plan: a stable code, a message, and the configuration key that causes it.
 
     level "warning" is about a run that will not do what its settings seem to say; "note" is worth knowing.
     """
@@ -117,11 +117,11 @@ class TrainingPlan:
         return None if self.keep_every is None else self._every(self.keep_every)
 
     def values_at(self, step: int) -> Clock[float]:
-        """The clock at a global step; at total_steps, every end value exactly."""
+        """Compute the clock at a global step; at total_steps it holds every end value exactly."""
         return Clock(**self.record_at(step))
 
     def record_at(self, step: int) -> dict[str, float]:
-        """The values of the clock that this run schedules, by name: what is shown and logged."""
+        """Compute the scheduled values of this run by name, as they are shown and logged."""
         return {quantity.name: quantity.at(step) for quantity in self.quantities}
 
     def is_eval(self, step: int) -> bool:
@@ -137,7 +137,7 @@ class TrainingPlan:
         return self.milestones is not None and step in self.milestones
 
     def epoch_of_step(self, step: int) -> int:
-        """The epoch, counted from 0, from which the first sample of an update is drawn."""
+        """Return the epoch, counted from 0, of the first sample of an update."""
         return steps.epoch_of_step(step, self.samples_per_epoch, self.global_batch_size, self.step_rounding)
 
     def step_at(self, text: str) -> int:
@@ -150,7 +150,7 @@ class TrainingPlan:
         return int(step)
 
     def fingerprint(self) -> str:
-        """sha256 of the canonical JSON of what the run does, as hexadecimal digits.
+        """Compute the sha256 of the canonical JSON of what the run does, as hexadecimal digits.
 
         Where a number came from, how it was written and what there is to warn about do not change it.
         """
@@ -159,7 +159,7 @@ class TrainingPlan:
         return hashlib.sha256(json.dumps(self._deeds(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as plain data; `from_json` reads it back to an equal plan."""
+        """Describe the plan as plain data; `from_json` reads it back to an equal plan."""
         document: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": self.fingerprint(),
@@ -261,7 +261,7 @@ def _cadence_json(cadence: Cadence, interval: int) -> dict[str, Any]:
 
 
 def _plain(number: Number) -> int | float | str:
-    """A number as JSON holds it without losing a digit: whole, else a float that reads back, else text."""
+    """Convert a number to JSON without losing a digit: an int, else a float that reads back, else text."""
     exact = steps.as_written(number)
     if exact.denominator == 1:
         return int(exact)

@@ -1,4 +1,4 @@
-"""Find warnings about a plan before the run starts."""
+"""Find what is wrong or surprising in a plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOTABLE_DIFFERENCE = Fraction(1, 100)
 
 
 def find_warnings(plan: TrainingPlan, seconds_per_step: float | None) -> tuple[PlanWarning, ...]:
-    """Everything there is to say about a plan, the gravest first, each thing once."""
+    """List the warnings about a plan, then the notes, each once."""
     found = [*_about_steps(plan), *_about_cadence(plan), *_about_risk(plan, seconds_per_step)]
     for quantity in plan.quantities:
         found += _about_quantity(quantity, plan.total_steps)
@@ -123,7 +123,7 @@ def _about_decay(quantity: Quantity, total: int) -> Iterator[PlanWarning]:
 
 
 def _says_zero(segment: Segment) -> bool:
-    """Whether the configuration asks for no phase at all, which is a choice and no accident."""
+    """Whether the configuration sets the length of a phase to 0 on purpose."""
     return float(segment.written.rpartition(" ")[2]) == 0.0
 
 
@@ -137,7 +137,7 @@ def _older_key(segment: Segment, total: int) -> PlanWarning:
 
 
 def equal_ratio(step: int, total: int) -> str:
-    """The shortest decimal r with floor(total * r) == step, for 0 <= step <= total."""
+    """Find the shortest decimal r with floor(total * r) == step, for 0 <= step <= total."""
     for digits in range(len(str(total)) + 2):
         # The smallest decimal of so many digits that is not below step / total.
         scaled = -(-step * 10**digits // total)

@@ -1,4 +1,4 @@
-"""Convert dataset counts to optimizer steps, in exact rational arithmetic.
+"""Compute optimizer steps from dataset counts, in exact rational arithmetic.
 
 Two rules turn samples into steps, and published recipes use both:
 
@@ -50,7 +50,7 @@ def as_written(value: Number) -> Fraction:
 
 
 def boundary(total: int, ratio: Number) -> int:
-    """floor(total * ratio), exactly: 0.29 of 100 is 29, where binary floats give 28."""
+    """Compute floor(total * ratio) exactly: 0.29 of 100 is 29, where binary floats give 28."""
     share = as_written(ratio)
     return total * share.numerator // share.denominator
 
@@ -66,7 +66,7 @@ def mean_as_quotient(mean: Number) -> Fraction:
 
 
 def samples_per_epoch(total_groups: int, mean_puzzle_examples: Number) -> Fraction:
-    """total_groups * mean_puzzle_examples: one puzzle of every group, with its mean number of examples."""
+    """Compute total_groups * mean_puzzle_examples: one puzzle of every group, with its mean number of examples."""
     samples = total_groups * mean_as_quotient(mean_puzzle_examples)
     if samples <= 0:
         raise ValueError(
@@ -78,19 +78,19 @@ def samples_per_epoch(total_groups: int, mean_puzzle_examples: Number) -> Fracti
 
 
 def steps_per_epoch(samples: Fraction | int, batch: int) -> int:
-    """Whole batches in one epoch, at least one."""
+    """Count the whole batches in one epoch, at least one."""
     require_positive("global_batch_size", batch)
     return max(1, int(samples // batch))
 
 
 def total_steps(samples: Fraction | int, batch: int, epochs: int, rounding: Rounding) -> int:
-    """Optimizer steps of the run under one of the two rules, at least one."""
+    """Count the optimizer steps of the run under one of the two rules, at least one."""
     require_positive("epochs", epochs)
     return max(1, step_of_epoch(epochs, samples, batch, rounding))
 
 
 def step_of_epoch(epoch: int, samples: Fraction | int, batch: int, rounding: Rounding) -> int:
-    """The last global step of the first `epoch` epochs; 0 for epoch 0."""
+    """Return the last global step of the first `epoch` epochs; 0 for epoch 0."""
     if rounding == "per_epoch":
         return steps_per_epoch(samples, batch) * epoch
     if rounding == "whole_run":
@@ -100,7 +100,7 @@ def step_of_epoch(epoch: int, samples: Fraction | int, batch: int, rounding: Rou
 
 
 def epoch_of_step(step: int, samples: Fraction | int, batch: int, rounding: Rounding) -> int:
-    """The epoch, counted from 0, from which the first sample of update `step` (1, 2, ...) is drawn."""
+    """Return the epoch, counted from 0, of the first sample of update `step` (1, 2, ...)."""
     require_positive("step", step)
     if rounding == "per_epoch":
         return (step - 1) // steps_per_epoch(samples, batch)

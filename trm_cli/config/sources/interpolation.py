@@ -15,11 +15,11 @@ MAX_TEXT = 10_000
 
 
 class _Unresolved(Exception):
-    """Carries a sentence; the caller knows the place."""
+    """A reference that cannot be resolved; the caller adds its place."""
 
 
 def resolve_references(root: dict[str, Any], where: Callable[[Key], str]) -> tuple[dict[str, Any], list[Problem]]:
-    """Every `${...}` replaced. A value that is one reference takes the type of what it names.
+    """Replace every `${...}`. A value that is one reference takes the type of what it names.
 
     A reference that cannot be resolved stays as it is and becomes a problem at the place where it was written.
     """

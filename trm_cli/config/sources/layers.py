@@ -1,4 +1,4 @@
-"""Merge the values of all sources into one tree, with the place of every value."""
+"""Merge the values of all sources into one tree that remembers the place of every value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Layer:
 
     @classmethod
     def of_document(cls, document: Document, kind: str, *, below: Key = (), without: Sequence[str] = ()) -> Layer:
-        """A file, or the mapping below one of its keys."""
+        """Make a layer of a file, or of the mapping below one of its keys."""
         data: Any = document.data
         for part in below:
             data = data[part]
@@ -32,7 +32,7 @@ class Layer:
 
     @classmethod
     def of_architecture(cls, document: Document, name: str, where: str) -> Layer:
-        """An architecture's file; its name is the one that the user gave."""
+        """Make a layer of an architecture's file, under the name by which it was chosen."""
 
         def place(key: Key) -> str:
             return where if key == ("arch", "name") else document.where(key[1:])
@@ -41,7 +41,7 @@ class Layer:
 
     @classmethod
     def of_overrides(cls, overrides: Sequence[Override]) -> Layer:
-        """The command line; where a key is given twice, the later word wins."""
+        """Make a layer of the command line; where a key is given twice, the later word wins."""
         values: dict[str, Any] = {}
         places: dict[Key, str] = {}
         for override in overrides:
@@ -95,15 +95,15 @@ class Tree:
                 self._origin[here] = layer
 
     def origin(self, key: Key) -> Layer | None:
-        """The layer whose value of a key stands."""
+        """Return the layer that the value of a key comes from."""
         return self._origin.get(key)
 
     def written(self) -> list[Key]:
-        """Every key that has a value."""
+        """List every key that has a value."""
         return list(self._origin)
 
     def where(self, key: Key) -> str:
-        """The place of a key's value, or of the nearest group around it."""
+        """Return the place of a key's value, or of the nearest group around it."""
         for length in range(len(key), 0, -1):
             layer = self._origin.get(key[:length])
             if layer is not None:
@@ -120,7 +120,7 @@ class Tree:
             self._origin[key] = _SCHEMA
 
     def sources(self) -> dict[str, str]:
-        """Key -> file:line, or the override's number."""
+        """Map each key to its source: file:line, override or default."""
         found = {}
         for key, layer in self._origin.items():
             found[".".join(str(part) for part in key)] = _COLUMN.sub(r"\1", layer.where(key))

@@ -1,4 +1,4 @@
-"""Parse the `key=value` overrides of a command line, in Hydra's syntax."""
+"""Parse the `key=value` words of a command line, in Hydra's spelling."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Override:
 
     @property
     def where(self) -> str:
-        """How messages and `trm configs show` name its place."""
+        """The name of its place in messages and in `trm configs show`."""
         return f"override {self.number}"
 
 
 def parse_overrides(words: Sequence[str]) -> tuple[list[Override], list[Problem]]:
-    """Parse each word; return the overrides, and a problem for each word that is not valid."""
+    """Parse words; return the overrides and a problem for each word that cannot be read."""
     overrides: list[Override] = []
     problems: list[Problem] = []
     for number, word in enumerate(words, start=1):

@@ -1,4 +1,4 @@
-"""Parse plain scalars by the YAML 1.2 core schema, and describe values in error messages.
+"""Read plain scalars by the YAML 1.2 core schema, and describe values in error messages.
 
 PyYAML follows YAML 1.1, where `1e-4` is a string, `on` is true, `12:30` is 750 and `010` is 8. Here `1e-4` is a float,
 `on`, `yes` and `12:30` are strings, `0o17` and `0x1f` are integers, and `010`, on which readers disagree, is refused.
@@ -25,7 +25,7 @@ CONSTANTS: Mapping[str, bool | None] = {
 
 
 def plain_scalar(text: str) -> Any:
-    """An unquoted YAML 1.2 core scalar -> null, bool, int, float or text.
+    """Convert an unquoted YAML 1.2 core scalar to null, bool, int, float or text.
 
     Raises ValueError for a number that readers of YAML do not agree about, or that is longer than 64 bits.
     """
@@ -49,7 +49,7 @@ def plain_scalar(text: str) -> Any:
 
 
 def describe(value: Any) -> str:
-    """What a person wrote, as an error message names it."""
+    """Describe a value for an error message."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Parse YAML into plain data, with the place of every key and every problem at once.
+"""Parse YAML text into plain data, with the place of every key, and every problem at once.
 
 Scalars follow YAML 1.2 (see scalars.py). Parsing stops at the node graph, which libyaml builds where PyYAML was
 compiled with it: no constructor and no tag of a document ever runs. Anchors work; merge keys, tags and recursion are
@@ -45,7 +45,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file says: its data, where each key (or list item) stands, and what is wrong with it.
+    """A parsed YAML file: its data, the place of each key (or list item), and its problems.
 
     `locations[()]` is the start of the document. A document with problems holds whatever could still be read.
     """
@@ -56,7 +56,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def where(self, key: Key) -> str:
-        """`file:line:column` of a key, or of the nearest enclosing one that was written."""
+        """Return `file:line:column` of a key, or of the nearest enclosing one that was written."""
         while key and key not in self.locations:
             key = key[:-1]
         return str(self.locations.get(key, Location(self.name, 1, 1)))
@@ -102,7 +102,7 @@ def parse_yaml(text: str, name: str) -> Document:
 
 
 def parse_scalar(text: str) -> Any:
-    """The value of an override: `[a, b]`, `{a: 1}` and quoted text are YAML, anything else is one plain scalar.
+    """Parse the value of an override: `[a, b]`, `{a: 1}` and quoted text as YAML, anything else as a scalar.
 
     Raises ValueError with a sentence where the text is none of these.
     """
@@ -133,7 +133,7 @@ _KINDS = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.Scala
 
 
 def _compose(text: str, name: str) -> tuple[yaml.Node | None, Problem | None]:
-    """Text -> node graph, or the first thing that stops the parser."""
+    """Parse text into a node graph, or return the first problem that stops the parser."""
     if found := _UNPRINTABLE.search(text):
         line, column = _position(text[: found.start()])
         message = f"character U+{ord(found.group()):04X} is not allowed in YAML"
@@ -169,7 +169,7 @@ def _damage(text: str, name: str, error: yaml.MarkedYAMLError) -> Problem:
 
 
 def _deepest(text: str) -> int:
-    """At least as deep as collections nest in a text, at little cost: what libyaml would recurse into, in C."""
+    """Compute an upper bound of how deep collections nest in a text: libyaml recurses that deep, in C."""
     lines = text.splitlines()
     dashes = max((line.count("- ") + line.count("? ") for line in lines), default=0)
     indent = max((len(line) - len(line.lstrip(" ")) for line in lines), default=0)
@@ -177,7 +177,7 @@ def _deepest(text: str) -> int:
 
 
 def _position(before: str) -> tuple[int, int]:
-    """Line and column, from 1, of the character that follows `before`."""
+    """Return line and column, from 1, of the character that follows `before`."""
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
@@ -192,11 +192,11 @@ class _Reader:
         self._left = MAX_NODES
 
     def location(self, node: yaml.Node) -> Location:
-        """Where a node starts."""
+        """Return the place where a node starts."""
         return Location(self.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def value(self, node: yaml.Node, path: Key) -> Any:
-        """Any node -> data, or _REFUSED."""
+        """Convert a node to data; _REFUSED where it has a problem."""
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
@@ -216,7 +216,7 @@ class _Reader:
             self._open.discard(id(node))
 
     def mapping(self, node: yaml.MappingNode, path: Key) -> dict[str, Any]:
-        """A mapping whose keys are text, each written once."""
+        """Convert a mapping whose keys are text, each written once."""
         data: dict[str, Any] = {}
         self._open.add(id(node))
         for _, (key_node, value_node) in self._bounded(node, path):
@@ -249,7 +249,7 @@ class _Reader:
         return self.value(node, path)
 
     def _key(self, node: yaml.Node, value: yaml.Node, path: Key) -> Any:
-        """The text of a key."""
+        """Return the text of a key, or _REFUSED."""
         if not isinstance(node, yaml.ScalarNode):
             return self._problem(node, f"a key must be a word, found {_KINDS[type(node)]}", path)
         if node.tag == _PLAIN and node.value == "<<":
@@ -275,11 +275,11 @@ class _Reader:
             return self._problem(node, str(error), path)
 
     def _problem(self, node: yaml.Node, message: str, path: Key) -> Any:
-        """Note a problem; returns what stands for a value that was refused."""
+        """Record a problem, and return _REFUSED in place of the value."""
         self.problems.append(Problem(str(self.location(node)), message, key=dotted(path)))
         return _REFUSED
 
 
 def dotted(path: Key) -> str:
-    """("arch", "hidden_size") -> "arch.hidden_size"."""
+    """Join a key: ("arch", "hidden_size") to "arch.hidden_size"."""
     return ".".join(str(part) for part in path)

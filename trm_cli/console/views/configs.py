@@ -68,7 +68,7 @@ def catalogue_document(models: Sequence[ModelLine], architectures: Sequence[Arch
 
 
 def _config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Table:
-    """Key, value and the source of each; what only the schema says is dimmed."""
+    """Make a table of keys, values and sources; defaults of the schema are dimmed."""
     made = table("key", "value", "source, below configs/")
     made.columns[0].no_wrap = made.columns[2].no_wrap = True
     for key, value in values.items():
@@ -79,7 +79,7 @@ def _config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Tabl
 
 
 def _short(source: str) -> str:
-    """configs/arch/trm.yaml:6 -> arch/trm.yaml:6: eighty columns have room for no more."""
+    """Shorten configs/arch/trm.yaml:6 to arch/trm.yaml:6, to fit eighty columns."""
     _, found, below = source.replace("\\", "/").rpartition("configs/")
     return below if found else source
 

@@ -106,7 +106,7 @@ class PlanView:
 
 
 def warning_lines(plan: TrainingPlan, sources: Mapping[str, str] | None = None) -> Group:
-    """Every remark on a line of its own, with the place of the key that it is about."""
+    """Show each warning on a line, with the place of its key."""
     lines = []
     for remark in plan.warnings:
         style = "bold yellow" if remark.level == "warning" else "bold cyan"
@@ -117,7 +117,7 @@ def warning_lines(plan: TrainingPlan, sources: Mapping[str, str] | None = None) 
 
 
 def values_view(plan: TrainingPlan, steps: Sequence[int], width: int) -> Group:
-    """Every value at some steps: a column for each step, in as many tables as the width needs."""
+    """Show every scheduled value at some steps, a column for each step, in as many tables as the width needs."""
     columns = [
         (f"{step:,}", f"{100 * step / plan.total_steps:.4g} %", *(number(v) for v in plan.record_at(step).values()))
         for step in steps
@@ -143,7 +143,7 @@ def values_view(plan: TrainingPlan, steps: Sequence[int], width: int) -> Group:
 
 
 def comparison_view(left: TrainingPlan, right: TrainingPlan, names: tuple[str, str]) -> Group:
-    """Two plans side by side; what differs is marked with `!` and stands out."""
+    """Show two plans side by side; differences are marked with `!`."""
     rows = compare(left, right)
     drawn = table("", "", *names)
     last = ""
@@ -177,7 +177,7 @@ def show_planned(
 
 
 def plan_document(planned: Planned, steps: Sequence[int] = ()) -> dict[str, Any]:
-    """The plan as run directories keep it, with what this command knows besides."""
+    """Describe a plan as plain data: plan.json with its name and the sources of its keys."""
     plan = planned.plan
     used = {segment.key for quantity in plan.quantities for segment in quantity.segments}
     document = plan.to_json() | {
@@ -190,7 +190,7 @@ def plan_document(planned: Planned, steps: Sequence[int] = ()) -> dict[str, Any]
 
 
 def comparison_document(planned: Planned, other: Planned) -> dict[str, Any]:
-    """Two plans and what differs."""
+    """Describe two plans and their differences as plain data."""
     rows = compare(planned.plan, other.plan)
     return {
         "differences": sum(row.differs for row in rows),
@@ -200,7 +200,7 @@ def comparison_document(planned: Planned, other: Planned) -> dict[str, Any]:
 
 
 def steps_of(segment: Segment) -> str:
-    """ "0 - 4,000": at the first of them it has its start value, at the last its end value."""
+    """Format the steps of a segment: "0 - 4,000"."""
     return f"{segment.start_step:,} - {segment.end_step:,}"
 
 
@@ -224,7 +224,7 @@ def _side(side: Side) -> str:
 
 
 def _two_lines_each(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
-    """For a narrow terminal: how a boundary is written, and where, stands under its steps and values."""
+    """Show a boundary on two lines for a narrow terminal: its key and place below its steps and values."""
     shown = [_HEADERS[:4], *(row[:4] for row in rows)]
     widths = [max(len(row[column]) for row in shown) + GAP for column in range(4)]
     yield Text("".join(cell.ljust(size) for cell, size in zip(_HEADERS, widths, strict=False)).rstrip(), "bold")

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: one live panel on a terminal, one line now and then elsewhere."""
+"""Show a run while it trains: a live panel on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class TrainingView(Observer):
             self.note(line())
 
     def note(self, message: str) -> None:
-        """Print something a person should know."""
+        """Print a message."""
         self._console.print(message, soft_wrap=True)
 
     @property
@@ -149,7 +149,7 @@ class TrainingView(Observer):
         return Group(*rows)
 
     def _others(self) -> list[str]:
-        """Metrics that are known by their names alone, so that a new one shows up without a word here."""
+        """List the metrics without a label here, so that a new metric is shown under its name."""
         told = {*_IN_WORDS, *self._scheduled}
         return [name for name, value in self._record.items() if name not in told and isinstance(value, int | float)]
 
@@ -172,12 +172,12 @@ def _listed(record: dict[str, Any], names: Sequence[str]) -> str:
 
 
 def _loss(record: dict[str, Any]) -> str:
-    """The mean loss; there is none where no update had a finite one."""
+    """Format the mean loss; "-" where no update had a finite one."""
     return "-" if record["loss"] is None else f"{record['loss']:.4f}"
 
 
 def evaluation_lines(step: int, result: Any, best: bool) -> list[str]:
-    """What an evaluation found: a line for its puzzles, a line for its texts."""
+    """Format the result of an evaluation: a line for its puzzles, a line for its texts."""
     mark = "  (best so far)" if best else ""
     head = f"step {step:>8,}  test:"
     lines = []
