@@ -23,7 +23,7 @@ from trm_cli.data.puzzles.kinds import ARC
 from trm_cli.data.stream.canvas_codes import CanvasSpec
 from trm_cli.data.stream.canvas_rows import answered_grid, grid_row
 from trm_cli.errors import TrmError, UsageError
-from trm_cli.evaluation.samples.capsule_trace import Look, LookStep, look
+from trm_cli.evaluation.samples.capsule_trace import SampleTrace, TraceStep, trace_sample
 from trm_cli.workflows.inspect.capsules import CapsuleTrace
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
@@ -90,8 +90,8 @@ def panel(pixels: np.ndarray, place: int, height: int, width: int) -> np.ndarray
     return found.astype(int)
 
 
-def step(opened: list[int], *, shares: bool = True) -> LookStep:
-    return LookStep(
+def step(opened: list[int], *, shares: bool = True) -> TraceStep:
+    return TraceStep(
         answer=np.zeros(16, np.int64),
         confidence=0.4,
         opened=np.isin(np.arange(4), opened),
@@ -102,12 +102,12 @@ def step(opened: list[int], *, shares: bool = True) -> LookStep:
     )
 
 
-def made(steps: list[LookStep], *, children: bool = True) -> Look:
+def made(steps: list[TraceStep], *, children: bool = True) -> SampleTrace:
     maps = np.zeros((4, 2, 2), np.float32)
     for capsule in range(4):
         maps[capsule, capsule // 2, capsule % 2] = 1
     lost = np.linspace(0, 1, 4, dtype=np.float32) if children else None
-    return Look(np.full((28, 28, 3), 255, np.uint8), (2, 2), maps, lost, tuple(steps))
+    return SampleTrace(np.full((28, 28, 3), 255, np.uint8), (2, 2), maps, lost, tuple(steps))
 
 
 def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> None:
@@ -127,7 +127,7 @@ def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> N
     assert blue[0] > blue[1] + 2 * 4 * 150 * ZOOM
 
 
-def sheet(seen: Look, answers: list[Any], wanted: Any) -> CapsuleTrace:
+def sheet(seen: SampleTrace, answers: list[Any], wanted: Any) -> CapsuleTrace:
     return CapsuleTrace("title", seen, answers, wanted, False, "architecture", Path("step.pt"), 1)
 
 
@@ -140,14 +140,14 @@ def test_parts_that_a_model_lacks_are_left_out() -> None:
 def test_without_children_nothing_is_said_of_expanding() -> None:
     row = {name: value[:1].numpy() for name, value in make_batch().items()}
     for expansion in (True, False):
-        seen = look(make(enable_expansion=expansion), row, torch.device("cpu"))
+        seen = trace_sample(make(enable_expansion=expansion), row, torch.device("cpu"))
         assert (seen.residual is not None) == expansion
     some, none = (ink_about_expanding(made([step([])], children=children)) for children in (True, False))
     assert min(some) > 0
     assert none == (0, 0)
 
 
-def ink_about_expanding(seen: Look) -> tuple[int, int]:
+def ink_about_expanding(seen: SampleTrace) -> tuple[int, int]:
     """Pixels that are not paper where the section of the maps explains blue, and to the right of two columns."""
     drawn = draw_sheet(sheet(seen, ["some text"], None))
     dark = np.asarray(Image.open(io.BytesIO(drawn)).convert("L")) < 200

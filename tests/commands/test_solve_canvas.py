@@ -20,7 +20,7 @@ from trm_cli.console.answers.canvas import canvas_screen
 from trm_cli.data.opening import open_data
 from trm_cli.data.stream.drawing import split_pair
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.samples.canvas_samples import grid_said
+from trm_cli.evaluation.samples.canvas_samples import decode_grid
 from trm_cli.evaluation.solving.canvas import CanvasAnswer
 from trm_cli.training.run.trained_model import load_trained
 from trm_cli.workflows.solve.canvas import CanvasSolution
@@ -60,7 +60,7 @@ def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
     carry = model.initial_carry(rows)  # type: ignore[operator]
     for step in found["tests"][0]["steps"]:
         carry, outputs = model.advance(carry, rows)  # type: ignore[operator]
-        answer = grid_said(model.answer(outputs)[0].numpy(), 210)  # type: ignore[operator]
+        answer = decode_grid(model.answer(outputs)[0].numpy(), 210)  # type: ignore[operator]
         assert np.array_equal(answer, step["answer"])
         assert step["q_halt"] == pytest.approx(float(torch.sigmoid(outputs.q_halt[0].detach())), abs=1e-5)
     assert len(found["tests"][0]["steps"]) == 3

@@ -1,4 +1,4 @@
-"""How an error looks: what, where, and what to do about it. Never a traceback."""
+"""Print errors: the message, the place of each problem, and a hint; never a traceback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def render_error(error: TrmError, console: Console | None = None) -> None:
 
 
 def _problem_lines(problems: tuple[Problem, ...], console: Console) -> Iterator[tuple[Text, int]]:
-    """Lines, each with the column where its continuation starts."""
+    """Yield lines, each with the column where its continuation starts."""
     places = [_printable(problem.where, console) for problem in problems]
     width = max((len(place) for place in places if len(place) <= _WIDEST_PLACE), default=0)
     for problem, place in zip(problems, places, strict=True):
@@ -45,7 +45,7 @@ def _problem_lines(problems: tuple[Problem, ...], console: Console) -> Iterator[
 
 
 def _line(console: Console, text: Text, indent: int) -> None:
-    """One paragraph: wrapped under its own start on a terminal, one long line anywhere else (for grep)."""
+    """Print a paragraph: wrapped with an indent on a terminal, one long line anywhere else (for grep)."""
     if not console.is_terminal or console.width - indent < 24 or text.cell_len <= console.width:
         console.print(text, soft_wrap=True)
         return
@@ -57,7 +57,7 @@ def _line(console: Console, text: Text, indent: int) -> None:
 
 
 def _printable(text: str, console: Console) -> str:
-    """What a person typed may hold control characters, or bytes that the terminal's encoding lacks."""
+    """Escape control characters, and characters that the terminal's encoding lacks."""
     visible = CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
     encoding = console.encoding or "utf-8"
     return visible.encode(encoding, "backslashreplace").decode(encoding)

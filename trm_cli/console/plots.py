@@ -1,4 +1,4 @@
-"""Curves in the terminal: block characters, one band for each quantity, all over the same steps."""
+"""Plot curves in the terminal with block characters, one band for each quantity over the same steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLES = ("cyan", "blue", "magenta", "yellow", "green", "red")
 
 
 def bars(values: Sequence[float], low: float, high: float, height: int, glyphs: str = _BLOCKS) -> list[str]:
-    """Values as columns of filled cells, top line first. The lowest value still shows its foot; equal ends fill all."""
+    """Draw values as columns of filled cells, top line first. The lowest value fills one level; equal ends fill all."""
     levels = len(glyphs) - 1
     span = high - low
     # One level is kept for the foot, so that a value at the bottom is seen and not missing.
@@ -29,7 +29,7 @@ def bars(values: Sequence[float], low: float, high: float, height: int, glyphs: 
 
 
 class SchedulePlot:
-    """Every quantity of a plan as a band of blocks over one axis of steps, with the ends of phases marked on it."""
+    """A plot of every quantity of a plan over one axis of steps, with the ends of phases marked."""
 
     def __init__(self, quantities: Sequence[Quantity], total_steps: int) -> None:
         self.quantities = tuple(quantities)
@@ -71,7 +71,7 @@ class SchedulePlot:
             yield Text.assemble(("phases end" if index == 0 else "").ljust(left), line)
 
     def _marks(self) -> dict[int, list[str]]:
-        """Steps inside the run at which a phase ends, and whose."""
+        """Map the steps inside the run at which phases end to the names of their quantities."""
         ends: dict[int, list[str]] = {}
         for quantity in self.quantities:
             for segment in quantity.segments:
@@ -92,7 +92,7 @@ class SchedulePlot:
 
 
 def _spread(labels: list[tuple[int, str]], width: int) -> str:
-    """Labels under their columns: the first begins there, the last ends there, the others are centred."""
+    """Place labels under their columns: the first begins there, the last ends there, the others are centred."""
     line = ""
     for index, (column, label) in enumerate(labels):
         start = column if index == 0 else column - len(label) // 2

@@ -18,7 +18,7 @@ from trm_cli.evaluation.rows import Scorer
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The rows `places` [N] through a scorer, `batch_size` at a time; `padded` fills the last batch up."""
+    """Scores the rows `places` [N], `batch_size` at a time; `padded` fills the last batch up."""
 
     scorer: Scorer
     places: NDArray[np.int64]
@@ -28,7 +28,7 @@ class Evaluation:
 
     @property
     def batches(self) -> int:
-        """How many batches there are."""
+        """The number of batches."""
         return -(-len(self.places) // self.batch_size)
 
     def run(self, report: Callable[[int, bool], None]) -> None:
@@ -53,7 +53,7 @@ class Evaluation:
             model.train(was_training)
 
     def results(self) -> Iterator[Columns]:
-        """The columns of every batch, in order, after `run`."""
+        """Yield the columns of every batch, in order, after `run`."""
         for index in range(self.batches):
             columns = self.partial.read(index)
             if columns is None:

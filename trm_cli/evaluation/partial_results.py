@@ -26,19 +26,19 @@ Columns = dict[str, NDArray[Any]]
 
 
 def digest(facts: Mapping[str, Any]) -> str:
-    """Sixteen hexadecimal digits that stand for JSON-able facts."""
+    """Compute a digest of JSON-able facts: sixteen hexadecimal digits."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class PartialResult:
-    """The folder of one evaluation that is not finished."""
+    """The folder with the partial results of an evaluation."""
 
     path: Path
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from the same evaluation. Raises TrmError when one is at it, or on a disk that fails."""
+        """Lock the folder for this process. Raises TrmError when another process holds it, or on a disk that fails."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(held_directory(self.path))
@@ -54,7 +54,7 @@ class PartialResult:
             yield
 
     def read(self, batch: int) -> Columns | None:
-        """The columns of a batch, or None where they are yet to be made."""
+        """Read the columns of a batch; None where there are none yet."""
         try:
             with np.load(self._file(batch), allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
@@ -64,7 +64,7 @@ class PartialResult:
             return None  # damaged on the disk: it costs one batch
 
     def write(self, batch: int, columns: Columns) -> None:
-        """Make a batch durable. Raises TrmError where the disk fails."""
+        """Write the columns of a batch durably. Raises TrmError where the disk fails."""
         try:
             with atomic_file(self._file(batch)) as stream:
                 np.savez_compressed(stream, **columns)  # type: ignore[arg-type]

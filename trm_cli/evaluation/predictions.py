@@ -17,7 +17,7 @@ FORMATS = (".npz", ".parquet")
 
 
 def check_format(path: Path) -> None:
-    """Raise UsageError for a file that could not be written at the end, before hours are spent."""
+    """Check before the evaluation that the file can be written after it. Raises UsageError."""
     if path.suffix not in FORMATS:
         raise UsageError(f"--predictions {path}: the name must end in {' or '.join(FORMATS)}")
     if not is_dir(path.absolute().parent):
@@ -43,7 +43,7 @@ def write_predictions(path: Path, columns: Columns) -> None:
 
 
 def as_table(columns: Columns) -> Columns:
-    """One entry a row and restart, [N * K, ...]: the restarts of a row follow each other."""
+    """Make one entry for each row and restart, [N * K, ...]: the restarts of a row follow each other."""
     rows, restarts = columns["right"].shape
     table: Columns = {
         name: np.repeat(columns[name], restarts) for name in ("place", "identifier", "asked") if name in columns

@@ -24,13 +24,13 @@ class Protocol:
             raise ValueError(f"steps and restarts must be at least 1 and noise not negative: {self}")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name; what has no effect is left out, so that equal evaluations read equal."""
+        """Return the fields by name, without those that have no effect, so that equal evaluations compare equal."""
         values = asdict(self)
         return values if self.restarts > 1 else {name: values[name] for name in ("steps", "early_halt", "restarts")}
 
     @property
     def title(self) -> str:
-        """One line for people."""
+        """Describe the protocol in one line."""
         depth = f"{self.steps} steps"
         halting = f"early halting, at most {depth}" if self.early_halt else f"full depth, {depth}"
         return halting if self.restarts == 1 else f"{halting}, {self.restarts} restarts (noise {self.noise:g})"

@@ -27,7 +27,7 @@ Data = PuzzleDataset | StreamDataset
 
 
 def select(data: Data, limit: int | None, votes: int | None) -> NDArray[np.int64]:
-    """The evaluated rows: of the first `limit` puzzles (ARC: tasks), at most `votes` augmentations of each.
+    """Select the first `limit` puzzles (ARC: tasks), and at most `votes` augmentations of each.
 
     The plain puzzle is the first of its augmentations. A stream has no augmentations in its evaluation.
     """
@@ -59,7 +59,7 @@ class Scorer:
     micro_batch_size: int | None = None
 
     def score(self, places: NDArray[np.int64], padded_to: int) -> Columns:
-        """The columns of the rows at `places` [B]: see `columns_of`.
+        """Compute the columns of the rows at `places` [B]: see `columns_of`.
 
         padded_to: rows that the batch is filled up to with such as do not count.
         """
@@ -81,7 +81,7 @@ class Scorer:
         return Attempt.joined(parts)
 
     def _about(self, batch: Batch, places: NDArray[np.int64]) -> Columns:
-        """Who the rows are, and how hard."""
+        """Collect identifiers, groups and difficulty of the rows."""
         found: Columns = {"identifier": batch["puzzle_identifiers"].astype(np.int32)}
         ratings = None
         if isinstance(self.data, PuzzleDataset):
@@ -92,7 +92,7 @@ class Scorer:
 
 
 def columns_of(labels: NDArray[Any], attempts: list[Attempt], *, keep: bool) -> Columns:
-    """Arrays [B, ...] of B rows after K attempts; padding rows of the attempts come last and are left out.
+    """Compute arrays [B, ...] of B rows after K attempts; padding rows of the attempts come last and are left out.
 
     asked [B]: tokens that count; right bool [B, K]; tokens_right [B, K]; q_halt, steps, halted_at [B, K]; right_after
     bool [B, K, S]; answers [B, K, L] where they are kept. With several attempts also chosen/<rule> bool [B] and
@@ -129,5 +129,5 @@ def columns_of(labels: NDArray[Any], attempts: list[Attempt], *, keep: bool) -> 
 
 
 def narrow(tokens: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Tokens in the smallest unsigned type that holds them."""
+    """Convert tokens to the smallest unsigned type that holds them."""
     return tokens.astype(np.min_scalar_type(int(tokens.max(initial=0))))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def start(
     model: Network, batch: Mapping[str, Tensor], places: NDArray[np.int64], protocol: Protocol, restart: int
 ) -> Carry:
-    """The carry before the first step of a batch whose rows stand at `places` [B] of the evaluation.
+    """Make the carry before the first step of a batch whose rows stand at `places` [B] of the evaluation.
 
     Restart 0 is the start of training and of every published evaluation. A moved start adds noise [B, D] to every
     position alike: the trained start is one such vector too. It does not depend on the batch that the row is in.
@@ -43,7 +43,7 @@ def start(
 
 
 def normal(seed: int, stream: str, counters: counter_rng.Counters, draws: int) -> NDArray[np.float32]:
-    """`draws` standard normal numbers per counter, by Box and Muller: [..., draws]."""
+    """Draw `draws` standard normal numbers per counter, by Box and Muller: [..., draws]."""
     chance = counter_rng.uniform(seed, stream, counters, 2 * draws)
     radius = np.sqrt(-2.0 * np.log1p(-chance[..., :draws]))
     return (radius * np.cos(2 * np.pi * chance[..., draws:])).astype(np.float32)

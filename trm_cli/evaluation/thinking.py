@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one pass said about B rows.
+    """The result of one pass over B rows.
 
     answers int32 [B, L]; q_halt float32 [B], the logit of being right at the step of the answer; steps int32 [B] that
     the answer took; halted_at int32 [B], the first step at which the row wanted to stop, 0 where it never did;
@@ -68,11 +68,11 @@ def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps:
 
 
 def sureness(q_halt: Tensor) -> Tensor:
-    """q_halt [B] in float32; a network that diverged says nothing, which counts as being sure that it is wrong."""
+    """Convert q_halt [B] to float32; NaN of a network that diverged counts as -inf."""
     return q_halt.float().nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def wholly_right(answers: Tensor, labels: Tensor) -> Tensor:
-    """Which rows [B, L] answer every token that is asked for; a row that asks for none is never right: bool [B]."""
+    """Compare rows [B, L]: True where every labelled token is right; a row without labels is never right: bool [B]."""
     counted = labels != IGNORED
     return ((answers == labels) | ~counted).all(-1) & counted.any(-1)

@@ -46,17 +46,17 @@ def generate(request: GenerateRequest, on_text: Callable[[str], None] = lambda _
     trained, device = load(request.run, request.device)
     from trm_cli.data.stream.vocabulary import EOS
     from trm_cli.data.text.codec import shown, text_codec
-    from trm_cli.evaluation.samples.text_generation import Wish, write
+    from trm_cli.evaluation.samples.text_generation import TextRequest, write
     from trm_cli.models.layers.sampling import Sampling
 
     codec = text_codec(trained.metadata, request.tokenizer)
     law = Sampling(request.temperature, request.top_k)
-    wish = Wish(codec.encode(request.prompt), request.max_new, law, request.seed)
+    text_request = TextRequest(codec.encode(request.prompt), request.max_new, law, request.seed)
     on_text(shown(request.prompt))
     tokens: list[int] = []
     pieces: list[str] = []
     try:
-        for token in write(trained.model, codec.labels, wish, device, request.steps):
+        for token in write(trained.model, codec.labels, text_request, device, request.steps):
             tokens.append(token)
             if token != EOS:
                 pieces.append(codec.piece(token))

@@ -51,6 +51,6 @@ def arc_document(solution: ArcSolution) -> dict[str, Any]:
 
 
 def _rank(answer: InputAnswer) -> int:
-    """Which candidate is the output, from 1 on."""
+    """Return the rank, from 1, of the candidate that is the output."""
     assert answer.wanted is not None
     return next(rank for rank, one in enumerate(answer.candidates, 1) if np.array_equal(one.grid, answer.wanted))

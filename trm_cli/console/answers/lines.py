@@ -1,4 +1,4 @@
-"""The answers to many puzzles, a line each, as they come."""
+"""Print the answers to many puzzles, one a line, as they are computed."""
 
 from __future__ import annotations
 

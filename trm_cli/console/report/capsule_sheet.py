@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
     from PIL.ImageFont import FreeTypeFont
 
-    from trm_cli.evaluation.samples.capsule_trace import Look, LookStep, Numbers
+    from trm_cli.evaluation.samples.capsule_trace import Numbers, SampleTrace, TraceStep
     from trm_cli.workflows.inspect.capsules import CapsuleTrace
 
 Rgb = tuple[int, int, int]
-Said = NDArray[np.uint8] | str
+DecodedAnswer = NDArray[np.uint8] | str
 """An answer for people: a grid [h, w] of colours 0..9, or a text."""
 
 ZOOM = 2  # pixels of the file for each unit of the layout
@@ -60,19 +60,19 @@ class _Pen:
         self._fonts: dict[int, FreeTypeFont | ImageFont.ImageFont] = {}
 
     def text(self, x: float, y: float, text: str, size: int = 13, ink: Rgb = _INK, anchor: str = "la") -> None:
-        """Text with its anchor at (x, y)."""
+        """Draw text with its anchor at (x, y)."""
         from PIL import ImageFont
 
         font = self._fonts.setdefault(size, ImageFont.load_default(size * ZOOM))
         self.draw.text((x * ZOOM, y * ZOOM), text, fill=ink, font=font, anchor=anchor)
 
     def box(self, x: float, y: float, w: float, h: float, fill: Rgb | None = None, line: Rgb | None = None) -> None:
-        """A rectangle; a line is drawn around it."""
+        """Draw a rectangle; line: the colour of its outline."""
         corners = (x * ZOOM, y * ZOOM, (x + w) * ZOOM - 1, (y + h) * ZOOM - 1)
         self.draw.rectangle(corners, fill=fill, outline=line, width=ZOOM)
 
     def pixels(self, x: float, y: float, w: float, h: float, colours: NDArray[np.uint8]) -> None:
-        """Colours [H, W, 3] as squares that fill a rectangle."""
+        """Draw colours [H, W, 3] as squares that fill a rectangle."""
         from PIL import Image
 
         small = Image.fromarray(np.ascontiguousarray(colours))
@@ -80,21 +80,21 @@ class _Pen:
         self.image.paste(small.resize(size, Image.Resampling.NEAREST), (round(x * ZOOM), round(y * ZOOM)))
 
     def heading(self, sheet: CapsuleTrace) -> float:
-        """Title and subtitle; returns where the next thing goes."""
+        """Draw title and subtitle; returns the position below them."""
         self.text(_MARGIN, _MARGIN, sheet.title, 20)
         subtitle = f"{sheet.checkpoint}, update {sheet.step:,}, {sheet.architecture}"
         self.text(_MARGIN, _MARGIN + 28, subtitle, 13, _SOFT)
         return _MARGIN + 58
 
     def section(self, top: float, title: str, explained: str) -> float:
-        """A line, a title and what it means."""
+        """Draw a line, a title and its explanation; returns the position below them."""
         self.box(_MARGIN, top, WIDTH - 2 * _MARGIN, 1, _PALE)
         self.text(_MARGIN, top + 12, title, 15)
         self.text(_MARGIN, top + 33, explained, 12, _SOFT)
         return top + 58
 
     def bar(self, x: float, y: float, w: float, share: float, ink: Rgb, h: float = 9) -> None:
-        """A bar of which a share is filled."""
+        """Draw a bar of which a share is filled."""
         self.box(x, y, w, h, _PALE)
         if share > 0:
             self.box(x, y, max(1.0, w * min(1.0, share)), h, ink)
@@ -103,7 +103,7 @@ class _Pen:
 def _seen_and_said(pen: _Pen, sheet: CapsuleTrace, top: float) -> float:
     steps = len(sheet.look.steps)
     answer = f"answer after step {steps}{' (given the letters before)' if sheet.letters_given else ''}"
-    panels: list[tuple[str, Said | None]] = [("input", None), (answer, sheet.answers[-1])]
+    panels: list[tuple[str, DecodedAnswer | None]] = [("input", None), (answer, sheet.answers[-1])]
     if sheet.wanted is not None:
         panels.append(("right answer", sheet.wanted))
     for index, (name, said) in enumerate(panels):
@@ -117,8 +117,8 @@ def _seen_and_said(pen: _Pen, sheet: CapsuleTrace, top: float) -> float:
     return top + 20 + _PANEL + _GAP
 
 
-def _answer(pen: _Pen, x: float, y: float, side: float, said: Said, size: int) -> None:
-    """A grid that fills a square as far as it can, or a text in one."""
+def _answer(pen: _Pen, x: float, y: float, side: float, said: DecodedAnswer, size: int) -> None:
+    """Draw a grid, or a text, in a square."""
     if isinstance(said, str):
         pen.box(x, y, side, side, line=_PALE)
         columns, lines = int(side / (size * 0.56)), int((side - 12) / (size * 1.3))
@@ -137,7 +137,7 @@ def _answer(pen: _Pen, x: float, y: float, side: float, said: Said, size: int) -
     pen.box(x, y, width * cell, height * cell, line=_SOFT)
 
 
-def _capsules(pen: _Pen, look: Look, top: float) -> float:
+def _capsules(pen: _Pen, look: SampleTrace, top: float) -> float:
     rows, columns = look.grid
     explained = "the darker the orange, the more of the capsule comes from there"
     if look.residual is not None:
@@ -158,7 +158,7 @@ def _capsules(pen: _Pen, look: Look, top: float) -> float:
 
 
 def _heated(pixels: NDArray[np.uint8], places: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The canvas, faded, under the map of one capsule [side, side]."""
+    """Blend the canvas with the map of one capsule [side, side]."""
     size = pixels.shape[0] // places.shape[0]
     strength = (places / max(float(places.max()), 1e-9)) ** 0.7
     alpha = 0.85 * strength.repeat(size, 0).repeat(size, 1)[..., None]
@@ -168,7 +168,7 @@ def _heated(pixels: NDArray[np.uint8], places: NDArray[np.float32]) -> NDArray[n
 
 
 def _residuals(pen: _Pen, residual: Numbers, opened: Mapping[int, int], x: float, top: float) -> None:
-    """How much each sketch has lost, which is what makes expanding it worth its price."""
+    """Draw the checksum error of each capsule: how much its sketch has lost."""
     room = WIDTH - _MARGIN - x
     if room < 160:
         return
@@ -182,8 +182,8 @@ def _residuals(pen: _Pen, residual: Numbers, opened: Mapping[int, int], x: float
         pen.text(x + room, y + 6, f"{lost:.2f}", 12, _INK, "rm")
 
 
-def chosen_steps(steps: Sequence[LookStep], most: int = _MOST_STEPS) -> list[int]:
-    """Which steps are drawn: all, or the first, the last and others evenly between them."""
+def chosen_steps(steps: Sequence[TraceStep], most: int = _MOST_STEPS) -> list[int]:
+    """Choose the steps to draw: all, or the first, the last and others evenly between them."""
     if len(steps) <= most:
         return list(range(len(steps)))
     return sorted({round(index * (len(steps) - 1) / (most - 1)) for index in range(most)})
@@ -207,8 +207,8 @@ def _steps(pen: _Pen, sheet: CapsuleTrace, top: float) -> float:
     return top + rows["action"] + 22
 
 
-def _rows(step: LookStep, side: float) -> dict[str, float]:
-    """Name of a line of the steps -> where it begins."""
+def _rows(step: TraceStep, side: float) -> dict[str, float]:
+    """Map the name of each line of the steps to its vertical position."""
     rows = {"answer": 24.0, "sure of it": 24 + side + 14}
     y = rows["sure of it"] + 28
     if step.shares is not None:
@@ -223,7 +223,7 @@ def _rows(step: LookStep, side: float) -> dict[str, float]:
     return rows
 
 
-def _one_step(pen: _Pen, step: LookStep, x: float, top: float, side: float, rows: dict[str, float]) -> None:
+def _one_step(pen: _Pen, step: TraceStep, x: float, top: float, side: float, rows: dict[str, float]) -> None:
     def line(y: float, share: float, text: str, ink: Rgb, word: str = "") -> None:
         left = 12 if word else 0
         pen.text(x, top + y + 5, word, 11, ink, "lm")

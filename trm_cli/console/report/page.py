@@ -116,7 +116,7 @@ def _panels(run: RunRecord, samples: int | None) -> Iterator[_Panel]:
 
 
 def _mixed(samples: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """The first and the last of them: those that came out right stand before the wrong ones."""
+    """Choose the first and the last samples: right ones come before wrong ones."""
     if len(samples) <= most:
         return list(samples)
     return [*samples[: most // 2], *samples[-(most - most // 2) :]]

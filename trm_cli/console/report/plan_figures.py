@@ -1,4 +1,4 @@
-"""A plan as a picture or as numbers for another program: png, svg, csv. matplotlib is imported only to draw."""
+"""Write a plan as a picture or as numbers: png, svg, csv, json. matplotlib is imported only to draw."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PLAIN: dict[Any, Any] = {
 
 
 def plan_file(kind: str, planned: Planned, steps: Sequence[int]) -> bytes:
-    """The content of a file that ends in `kind`: .json, .csv, .png or .svg; .json also has the values at `steps`."""
+    """Make the content of a .json, .csv, .png or .svg file; .json also has the values at `steps`."""
     if kind == ".json":
         return (json.dumps(plan_document(planned, steps), indent=2, allow_nan=False) + "\n").encode()
     if kind == ".csv":
@@ -79,7 +79,7 @@ def saved(figure: Figure, kind: str, dpi: int) -> bytes:
 
 
 def numbers(plan: TrainingPlan) -> str:
-    """The values as csv: a header, then a line for each step (for some of them where the run is long)."""
+    """Format the values as csv: a header, then a line for each step (for some of them where the run is long)."""
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
     names = [quantity.name for quantity in plan.quantities]
@@ -99,7 +99,7 @@ def numbers(plan: TrainingPlan) -> str:
 
 
 def sampled_steps(plan: TrainingPlan, most: int) -> Sequence[int]:
-    """The steps 1 .. total, or about `most` of them spread evenly, with the first, the last and every boundary."""
+    """Choose the steps 1 .. total, or about `most` of them spread evenly, with every boundary."""
     total = plan.total_steps
     if total <= most:
         return range(1, total + 1)

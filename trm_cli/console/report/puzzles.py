@@ -1,4 +1,4 @@
-"""Puzzles of an evaluation as boards: what was given, how the answer changed, and the solution where it is wrong."""
+"""Draw puzzles of an evaluation: the input, how the answer changed, and the solution where it is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARKS = ("#ffffff", "#dcdcdc")
 
 
 def drawable(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The samples that are boards: those of a square of tokens."""
+    """Select the samples that are square boards."""
     length = evaluation["dataset_metadata"]["seq_len"]
     square = round(length**0.5) ** 2 == length
     return list(evaluation["samples"]) if square and _kind(evaluation).drawn != "text" else []
@@ -34,17 +34,17 @@ def _kind(evaluation: Mapping[str, Any]) -> PuzzleKind:
 
 
 def colours_note(evaluation: Mapping[str, Any]) -> str:
-    """What the colours of the boards mean."""
+    """Explain the colours of the boards."""
     return _kind(evaluation).note
 
 
 def samples_height(evaluation: Mapping[str, Any], count: int) -> float:
-    """Inches that `count` samples want."""
+    """Compute the height of `count` samples in inches."""
     return (1.5 if evaluation["dataset_metadata"]["seq_len"] <= 36 else 1.75) * count
 
 
 def draw_samples(figure: FigureBase, evaluation: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
-    """One line of boards for each sample."""
+    """Draw one line of boards for each sample."""
     axes = figure.subplots(len(samples), FRAMES, squeeze=False)
     for line, sample in zip(axes, samples, strict=True):
         frames = _frames(sample)
@@ -56,7 +56,7 @@ def draw_samples(figure: FigureBase, evaluation: Mapping[str, Any], samples: Seq
 
 
 def _frames(sample: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
-    """The puzzle, some of the answers (the first and the last among them), and the solution where the last is wrong."""
+    """List the puzzle, some answers (the first and the last among them), and the solution where the last is wrong."""
     path = sample["steps"]
     label = [given if wanted < 0 else wanted for given, wanted in zip(sample["input"], sample["label"], strict=True)]
     wrong = any(
@@ -65,7 +65,7 @@ def _frames(sample: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
     room = FRAMES - 1 - wrong
     chosen = path if len(path) <= room else [path[0], *path[len(path) - room + 1 :]]
     frames = [("puzzle", sample["input"])]
-    frames += [(f"step {one['step']}, says {one['q_halt']:.0%}", one["answer"]) for one in chosen]
+    frames += [(f"step {one['step']}, {one['q_halt']:.0%} confident", one["answer"]) for one in chosen]
     return [*frames, ("solution", label)] if wrong else frames
 
 
@@ -87,7 +87,7 @@ def _board(axis: Axes, raw: Mapping[str, Any], sample: Mapping[str, Any], tokens
 
 
 def _cut(board: Cells, extent: Cells) -> Cells:
-    """The part of an ARC board in which `extent` has colours."""
+    """Cut out the part of an ARC board in which `extent` has colours."""
     import numpy as np
 
     rows, columns = np.flatnonzero((extent >= 2).any(1)), np.flatnonzero((extent >= 2).any(0))
@@ -111,7 +111,7 @@ def _pixels(axis: Axes, board: Cells, colours: list[str] | None) -> None:
 
 
 def _digits(axis: Axes, board: Cells, given: Cells, label: Cells, box: tuple[int, int]) -> None:
-    """Clues bold, right digits blue, wrong ones red on pale red."""
+    """Draw a Sudoku: clues bold, right digits blue, wrong ones red on pale red."""
     from matplotlib.patches import Rectangle
 
     side = len(board)

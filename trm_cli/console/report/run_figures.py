@@ -1,4 +1,4 @@
-"""The figures of a report, each drawn into a figure or a part of one: curves, schedule, accuracy and its reasons."""
+"""Draw the figures of a report: training curves, schedule, accuracy, calibration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMES = {"path_length": "path length", "record": "kind of record", "target": "k
 
 
 def training(figure: FigureBase, records: Sequence[Mapping[str, Any]]) -> None:
-    """Loss, and accuracy on training rows and on the test set, over the updates. records: those of metrics.jsonl."""
+    """Draw loss and accuracy on training rows and on the test set over the updates. records: lines of metrics.jsonl."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     steps = [record for record in records if record.get("kind") == "train"]
@@ -50,7 +50,7 @@ def training(figure: FigureBase, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def schedule(figure: FigureBase, plan: Mapping[str, Any]) -> None:
-    """What changes over the run by plan. plan: plan.json."""
+    """Draw the scheduled values over the run. plan: plan.json."""
     quantities = [read_quantity(one) for one in plan["quantities"]]
     total = int(plan["total_steps"])
     steps = sorted({total * part // _POINTS for part in range(_POINTS + 1)})
@@ -65,13 +65,13 @@ def schedule(figure: FigureBase, plan: Mapping[str, Any]) -> None:
 
 
 def schedule_height(plan: Mapping[str, Any]) -> float:
-    """Inches that `schedule` wants."""
+    """Compute the height of `schedule` in inches."""
     count = len(plan["quantities"])
     return 1.5 * (-(-count // 2) if count > 1 else 1) + 0.1
 
 
 def accuracy(figure: FigureBase, evaluation: Mapping[str, Any]) -> None:
-    """Accuracy by each measure of difficulty (ARC: pass@k), after each step, and whether q_halt means what it says."""
+    """Draw accuracy by each measure of difficulty (ARC: pass@k) and after each step, and the calibration of q_halt."""
     tables = difficulty_tables(evaluation)
     axes = figure.subplots(1, 2 + len(tables), width_ratios=[1.15] * len(tables) + [1, 1], squeeze=False)[0]
     for axis, (name, rows) in zip(axes, tables, strict=False):
@@ -81,7 +81,7 @@ def accuracy(figure: FigureBase, evaluation: Mapping[str, Any]) -> None:
 
 
 def difficulty_tables(evaluation: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
-    """(title, [(label, share)]) of what is drawn as bars, two of them at most."""
+    """Choose at most two tables to draw as bars: (title, [(label, share)])."""
     tables = []
     if "arc" in evaluation:
         tables.append(("pass@k, %", [(f"{one['k']:,}", one) for one in evaluation["arc"]["pass"]]))
@@ -157,7 +157,7 @@ def _curve(
     scale: float = 1.0,
     label: str | None = None,
 ) -> None:
-    """A noisy series, and its mean over a sixtieth of the run."""
+    """Draw a series, and its moving average over 1/60 of the run."""
     points = [(record["step"], scale * record[name]) for record in records if record.get(name) is not None]
     if not points:
         return

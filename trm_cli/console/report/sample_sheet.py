@@ -1,4 +1,4 @@
-"""Samples as one picture file, for a report or a look from afar. Needs Pillow."""
+"""Draw samples of a dataset into one picture file. Needs Pillow."""
 
 from __future__ import annotations
 

@@ -19,15 +19,15 @@ from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_CONTROL, IGNOR
 from trm_cli.data.text.codec import ByteCodec
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.errors import DatasetError, UsageError
-from trm_cli.evaluation.samples.text_generation import Wish, write
+from trm_cli.evaluation.samples.text_generation import TextRequest, write
 from trm_cli.models.canvas_network import CanvasNetwork
 from trm_cli.models.layers.sampling import Sampling
 
-Said = NDArray[np.uint8] | str
+DecodedAnswer = NDArray[np.uint8] | str
 
 
 def dataset_row(data: StreamDataset, number: int) -> Batch:
-    """Row `number` (from 0) of a split as evaluation sees it, a batch of one. Raises UsageError beyond the last one."""
+    """Read row `number` (from 0) of a split as a batch of one. Raises UsageError beyond the last one."""
     if number >= data.eval_rows:
         raise UsageError(f"there is no row {number:,}: the {data.split} split has {data.eval_rows:,}, counted from 0")
     row = data.eval_batch(number, 1)
@@ -35,7 +35,7 @@ def dataset_row(data: StreamDataset, number: int) -> Batch:
 
 
 def pair_row(given: Grid, wanted: Grid | None, canvas_size: int, length: int, identifier: int) -> Batch:
-    """A pair of a task on a canvas. Raises UsageError for a grid that is too large."""
+    """Draw a pair of a task on a canvas. Raises UsageError for a grid that is too large."""
     try:
         return grid_row(given, CanvasSpec(canvas_size), length, identifier=identifier, wanted=wanted)
     except ValueError as error:
@@ -43,18 +43,18 @@ def pair_row(given: Grid, wanted: Grid | None, canvas_size: int, length: int, id
 
 
 def continued_row(network: CanvasNetwork, text: str, length: int) -> Batch:
-    """A text on a canvas, with what the model itself writes after it as the target."""
+    """Draw a text on a canvas, with the model's own continuation as the target."""
     codec = ByteCodec(TextLabels(FIRST_BYTE, FIRST_CONTROL, True), ascii_only=True)
     prompt = codec.encode(text)
-    wish = Wish(prompt, min(TEXT_TARGET, length), Sampling(), seed=0)
-    written = [token for token in write(network, codec.labels, wish, network.device) if token != EOS]
+    request = TextRequest(prompt, min(TEXT_TARGET, length), Sampling(), seed=0)
+    written = [token for token in write(network, codec.labels, request, network.device) if token != EOS]
     shown = bytes(token - FIRST_BYTE for token in prompt)
     following = bytes(token - FIRST_BYTE for token in written)
     return text_row(shown, CanvasSpec(network.canvas_size), length, following)
 
 
 def identifier_of(task: str, data_paths: Sequence[str]) -> int:
-    """The puzzle identifier that a run learnt for a task of this name; 0 where its dataset has no such task."""
+    """Find the puzzle identifier of a task in the datasets of a run; 0 where they have no such task."""
     for path in data_paths:
         try:
             names = read_json(Path(path) / IDENTIFIERS_NAME)
@@ -65,10 +65,10 @@ def identifier_of(task: str, data_paths: Sequence[str]) -> int:
     return 0
 
 
-def said(answer: NDArray[np.int64], row: Batch, canvas_size: int) -> Said:
-    """An answer [T] for people: a grid, or a text up to its end mark (where the row asks for one, as long as that)."""
+def decode_answer(answer: NDArray[np.int64], row: Batch, canvas_size: int) -> DecodedAnswer:
+    """Decode an answer [T] to a grid, or to a text up to its end mark (as long as the target where there is one)."""
     if int(row["target_kind"][0]) == 0:
-        return grid_said(answer, canvas_size)
+        return decode_grid(answer, canvas_size)
     asked = row["target"][0] != IGNORED
     tokens = np.asarray(answer, dtype=np.int32)
     tokens = tokens[asked] if asked.any() else tokens
@@ -76,20 +76,20 @@ def said(answer: NDArray[np.int64], row: Batch, canvas_size: int) -> Said:
     return render_target(tokens[: ends[0]] if len(ends) else tokens).decode("utf-8", "replace")
 
 
-def grid_said(answer: NDArray[np.int64], canvas_size: int) -> Grid:
-    """The grid that an answer [T] says."""
+def decode_grid(answer: NDArray[np.int64], canvas_size: int) -> Grid:
+    """Decode an answer [T] to a grid."""
     return answered_grid(answer, CanvasSpec(canvas_size))
 
 
-def wanted_of(row: Batch, canvas_size: int) -> Said | None:
-    """The right answer of a row, where it is known."""
+def decode_target(row: Batch, canvas_size: int) -> DecodedAnswer | None:
+    """Decode the right answer of a row; None where it is unknown."""
     if (row["target"][0] == IGNORED).all():
         return None
-    return said(np.asarray(row["target"][0]).astype(np.int64), row, canvas_size)
+    return decode_answer(np.asarray(row["target"][0]).astype(np.int64), row, canvas_size)
 
 
 def require_stream(data: object) -> StreamDataset:
-    """The dataset of a capsule run. Raises DatasetError for another kind."""
+    """Check that a dataset is a stream of canvases. Raises DatasetError for another kind."""
     if not isinstance(data, StreamDataset):
         raise DatasetError("the dataset of this run is not a stream of canvases")
     return data

@@ -16,7 +16,7 @@ Numbers = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class LookStep:
+class TraceStep:
     """One step: answer [T] tokens; confidence that it is right; opened [K]: capsules whose children were visible;
     shares [paths] and gate of the planner; q [3] in the order of Action; action: its name. None where a part is off."""
 
@@ -30,7 +30,7 @@ class LookStep:
 
 
 @dataclass(frozen=True)
-class Look:
+class SampleTrace:
     """One sample: pixels uint8 [H, W, 3]; rows and columns of the grid of capsules; maps [K, side, side]: where each
     capsule looks (sum 1), the same in every step; residual [K]: what each sketch lost, None where there are no children
     to compare it with; the steps."""
@@ -39,11 +39,11 @@ class Look:
     grid: tuple[int, int]
     maps: Numbers
     residual: Numbers | None
-    steps: tuple[LookStep, ...]
+    steps: tuple[TraceStep, ...]
 
     @property
     def opened_after(self) -> dict[int, int]:
-        """Capsule -> the step (from 1) after which its children became visible."""
+        """Map each expanded capsule to the step (from 1) after which its children became visible."""
         found: dict[int, int] = {}
         for number, step in enumerate(self.steps):
             for capsule in np.flatnonzero(step.opened).tolist():
@@ -51,12 +51,12 @@ class Look:
         return found
 
 
-def look(network: CanvasNetwork, row: Batch, device: torch.device) -> Look:
-    """Think one row (a batch of one, without `valid`) through to the last step."""
+def trace_sample(network: CanvasNetwork, row: Batch, device: torch.device) -> SampleTrace:
+    """Run one row (a batch of one, without `valid`) to the last step, and record each step."""
     with torch.inference_mode():
         trace = network.trace({name: torch.as_tensor(value).to(device) for name, value in row.items()})
     side, first = trace.patches_per_side, trace.steps[0]
-    return Look(
+    return SampleTrace(
         pixels=trace.pixels[0].permute(1, 2, 0).cpu().numpy(),
         grid=trace.grid,
         maps=first.maps[0].float().cpu().numpy().reshape(-1, side, side),
@@ -65,8 +65,8 @@ def look(network: CanvasNetwork, row: Batch, device: torch.device) -> Look:
     )
 
 
-def _step(trace: CapsuleStep) -> LookStep:
-    return LookStep(
+def _step(trace: CapsuleStep) -> TraceStep:
+    return TraceStep(
         answer=trace.answer[0].cpu().numpy(),
         confidence=float(torch.sigmoid(trace.q_halt[0].float())),
         opened=trace.opened[0].cpu().numpy(),

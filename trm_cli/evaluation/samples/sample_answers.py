@@ -19,7 +19,7 @@ EACH = 3
 
 
 def chosen_places(places: NDArray[np.int64], right_after: NDArray[np.bool_], each: int = EACH) -> NDArray[np.int64]:
-    """The right rows that took the most steps to get there, and the first wrong ones: at most `each` of both.
+    """Choose the right rows that took the most steps, and the first wrong ones: at most `each` of both.
 
     right_after: bool [N, S], whether the answer was right after each step; the last step decides.
     """
@@ -29,7 +29,7 @@ def chosen_places(places: NDArray[np.int64], right_after: NDArray[np.bool_], eac
 
 
 def shown(model: Network, data: Data, places: NDArray[np.int64], device: torch.device) -> list[dict[str, Any]]:
-    """The rows at `places`, thought again at full depth: input, label, and the answer after each step that changed it.
+    """Solve the rows at `places` again at full depth: input, label, and the answer after each step that changed it.
 
     Rows of tokens only: a canvas is not shown.
     """
@@ -54,6 +54,6 @@ def shown(model: Network, data: Data, places: NDArray[np.int64], device: torch.d
 
 
 def _path(answers: list[NDArray[np.integer]], q_halt: list[float]) -> list[dict[str, Any]]:
-    """Step, answer and q_halt of the first step and of every one that changed the answer."""
+    """List step, answer and q_halt of the first step and of every one that changed the answer."""
     changed = [step for step, one in enumerate(answers) if not step or (one != answers[step - 1]).any()]
     return [{"step": step + 1, "q_halt": q_halt[step], "answer": answers[step].tolist()} for step in changed]

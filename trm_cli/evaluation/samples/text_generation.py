@@ -21,8 +21,8 @@ from trm_cli.models.thinking import think
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked of a writer: at most `count` tokens after the prompt, by a law and a seed of its own."""
+class TextRequest:
+    """A request for text: at most `count` tokens after the prompt, with a sampling rule and a seed."""
 
     prompt: Sequence[int]
     count: int
@@ -30,12 +30,12 @@ class Wish:
     seed: int
 
     def draw(self, place: int) -> float:
-        """The number in [0, 1) that chooses token `place` of the text, whatever was written before it."""
+        """Draw the number in [0, 1) that chooses token `place` of the text, whatever was written before it."""
         return float(uniform(self.seed, "writing", place, 1)[0])
 
 
 def write(
-    network: Network, labels: TextLabels, wish: Wish, device: torch.device, steps: int | None = None
+    network: Network, labels: TextLabels, request: TextRequest, device: torch.device, steps: int | None = None
 ) -> Iterator[int]:
     """Yield tokens until the end mark (which is yielded) or the count. steps: supervision steps of a model of tokens.
 
@@ -45,11 +45,11 @@ def write(
     speakable[labels.first :] = True
     speakable[EOS] = True
     if isinstance(network, CanvasNetwork):
-        tokens = _on_canvases(network, labels, wish, device, speakable)
+        tokens = _on_canvases(network, labels, request, device, speakable)
     else:
         if not network.config.predicts_next_token:
             raise ValueError("The network looks ahead (causal: false): it cannot write what it has not seen.")
-        tokens = _in_rows(network, wish, device, speakable, steps or network.halt_max_steps)
+        tokens = _in_rows(network, request, device, speakable, steps or network.halt_max_steps)
     for token in tokens:
         yield token
         if token == EOS:
@@ -57,31 +57,33 @@ def write(
 
 
 def _on_canvases(
-    network: CanvasNetwork, labels: TextLabels, wish: Wish, device: torch.device, speakable: Tensor
+    network: CanvasNetwork, labels: TextLabels, request: TextRequest, device: torch.device, speakable: Tensor
 ) -> Iterator[int]:
-    """As in training: the canvas shows the end of the text so far, and at most TEXT_TARGET tokens follow it."""
+    """Generate as in training: the canvas shows the end of the text so far, at most TEXT_TARGET tokens follow it."""
     spec = CanvasSpec(network.canvas_size)
     allowed = torch.zeros(network.vocab_size, dtype=torch.bool, device=device)
     allowed[: len(speakable)] = speakable.to(device)
     longest = min(TEXT_TARGET, network.seq_len)
-    text = bytes(token - labels.first for token in wish.prompt)
+    text = bytes(token - labels.first for token in request.prompt)
     done = 0
-    while done < wish.count:
-        count = min(longest, wish.count - done)
-        draws = torch.tensor([[wish.draw(done + place) for place in range(count)]], device=device)
+    while done < request.count:
+        count = min(longest, request.count - done)
+        draws = torch.tensor([[request.draw(done + place) for place in range(count)]], device=device)
         row = text_row(text, spec, 1)
         batch = {name: torch.from_numpy(value).to(device) for name, value in row.items()}
-        for token in network.continue_text(batch, count, wish.sampling, draws, speakable=allowed):
+        for token in network.continue_text(batch, count, request.sampling, draws, speakable=allowed):
             yield int(token)
             text += bytes([int(token) - labels.first]) if int(token) != EOS else b""
         done += count
 
 
-def _in_rows(network: Network, wish: Wish, device: torch.device, speakable: Tensor, steps: int) -> Iterator[int]:
-    """Each token after the longest row of what precedes it; a document begins after an end mark."""
+def _in_rows(
+    network: Network, request: TextRequest, device: torch.device, speakable: Tensor, steps: int
+) -> Iterator[int]:
+    """Generate each token from the longest row of what precedes it; a document begins after an end mark."""
     length = network.seq_len
-    tokens = list(wish.prompt) or [EOS]
-    for place in range(wish.count):
+    tokens = list(request.prompt) or [EOS]
+    for place in range(request.count):
         row = tokens[-length:]
         inputs = torch.tensor([row + [PAD] * (length - len(row))], dtype=torch.int32, device=device)
         identifiers = torch.zeros(1, dtype=torch.int32, device=device)
@@ -90,7 +92,7 @@ def _in_rows(network: Network, wish: Wish, device: torch.device, speakable: Tens
             outputs = step.outputs
         scores = log_stablemax_scores(outputs.logits[:, len(row) - 1].float())
         scores = scores.masked_fill(~speakable.to(device), -torch.inf)
-        draw = torch.tensor([wish.draw(place)], device=device)
-        token = int(wish.sampling.choose(scores, draw))
+        draw = torch.tensor([request.draw(place)], device=device)
+        token = int(request.sampling.choose(scores, draw))
         tokens.append(token)
         yield token

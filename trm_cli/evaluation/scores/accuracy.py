@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class EvaluationInterrupted(Exception):
-    """A stop was asked for between two batches; nothing was recorded."""
+    """The evaluation was stopped between two batches; nothing was recorded."""
 
 
 @dataclass(frozen=True)

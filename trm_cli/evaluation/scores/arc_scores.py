@@ -15,7 +15,7 @@ NO_ANSWER = [[0, 0], [0, 0]]
 
 
 def arc_scores(results: Sequence[VotedInput], rows: Mapping[str, Share]) -> dict[str, Any]:
-    """pass@k over the tasks that were evaluated: a task counts by the share of its test inputs that are found.
+    """Compute pass@k over the evaluated tasks: a task counts by the share of its test inputs that are found.
 
     rows: by task, how many of its augmented rows were wholly right. Test inputs whose answer is unknown are not scored.
     by_task: the share found within 2 attempts, the rank of the answer for each test input (from 1; None: nobody named
@@ -49,7 +49,7 @@ def arc_scores(results: Sequence[VotedInput], rows: Mapping[str, Share]) -> dict
 
 
 def submission(results: Sequence[VotedInput]) -> dict[str, list[dict[str, list[list[int]]]]]:
-    """Two attempts for every test input of every task, in order; one candidate alone is handed in twice."""
+    """Make a submission: two attempts for every test input of every task; a single candidate is submitted twice."""
     document: dict[str, list[dict[str, list[list[int]]]]] = {}
     for result in results:
         # A row whose first cell is no colour voted for an empty grid, which cannot be handed in.

@@ -44,7 +44,7 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[int, float]:
-        """What candidates are compared by."""
+        """The sort key of candidates: votes, then confidence."""
         return self.votes, self.confidence
 
 
@@ -79,7 +79,7 @@ class Ballot:
             candidate.sureness += sure
 
     def ranked(self, task: str, given: GridKey) -> list[Candidate]:
-        """The candidates for one test input, the best first; of equals the one that was named first."""
+        """Rank the candidates for one test input, the best first; of equals the one that got a vote first."""
         owner = self.identifiers.tasks.index(task) if task in self.identifiers.tasks else NO_TASK
         box = self._boxes.get((owner, given), {})
         return sorted(box.values(), key=lambda one: one.rank, reverse=True)
@@ -100,7 +100,7 @@ class VotedInput:
 
 
 def count_votes(ballot: Ballot, tests: Sequence[ArcTest]) -> list[VotedInput]:
-    """Every test input of every task in their order, those without a vote included."""
+    """Count the votes for every test input of every task in order, those without a vote included."""
     results = []
     for test in tests:
         for given, wanted in test.pairs:
@@ -112,7 +112,7 @@ def count_votes(ballot: Ballot, tests: Sequence[ArcTest]) -> list[VotedInput]:
 
 
 def unshifted(inputs: Tokens, answers: Tokens) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Inputs and answers [B, 900] moved to the top left by as much as the input was moved away from it.
+    """Move inputs and answers [B, 900] to the top left by the offset of the input.
 
     Rows of a published test set are not shifted; in those of a training set input and output are, both alike.
     """
@@ -130,17 +130,17 @@ def unshifted(inputs: Tokens, answers: Tokens) -> tuple[NDArray[np.uint8], NDArr
 
 
 def grid_keys(tokens: Tokens, symmetries: NDArray[np.uint8], permutations: NDArray[np.uint8]) -> Iterator[GridKey]:
-    """The plain task's grid of every augmented row [B, 900], cropped and with its augmentation undone, as a key."""
+    """Yield the key of each augmented row [B, 900]: its grid, cropped and with the augmentation undone."""
     cells, sides = transforms.invert_predictions(tokens, symmetries, permutations)
     for grid in encoding.iterate_grids(cells, sides):
         yield key_of(grid)
 
 
 def key_of(grid: NDArray[np.integer]) -> GridKey:
-    """A grid [H, W] of colours 0..9 as bytes."""
+    """Encode a grid [H, W] of colours 0..9 as bytes."""
     return bytes(grid.shape) + grid.astype(np.uint8).tobytes()
 
 
 def grid_of(key: GridKey) -> Grid:
-    """The inverse of `key_of`."""
+    """Decode a key to its grid: the inverse of `key_of`."""
     return np.frombuffer(key, dtype=np.uint8, offset=2).reshape(key[0], key[1])

@@ -39,6 +39,6 @@ def calibration(q_halt: NDArray[np.floating], right: NDArray[np.bool_], bins: in
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Probability of a logit, without overflow on either side."""
+    """Compute the probability of a logit, without overflow on either side."""
     small = np.exp(-np.abs(logits.astype(np.float64)))
     return np.where(logits >= 0, 1.0, small) / (1.0 + small)

@@ -16,31 +16,31 @@ Numbers = NDArray[np.floating]
 
 
 def best_q(answers: Answers, q_halt: Numbers, _halted_at: NDArray[np.integer]) -> Answers:
-    """The attempt that is most sure of itself: [B, L]."""
+    """Choose the attempt with the highest q_halt: [B, L]."""
     return _of(answers, q_halt.argmax(0))
 
 
 def first_to_halt(answers: Answers, q_halt: Numbers, halted_at: NDArray[np.integer]) -> Answers:
-    """The attempt that wanted to stop first; one that never did comes last: [B, L]."""
+    """Choose the attempt that halts first; one that never halts comes last: [B, L]."""
     never = np.iinfo(np.int64).max
     return _of(answers, _best(-np.where(halted_at == 0, never, halted_at), q_halt))
 
 
 def majority_tokens(answers: Answers, q_halt: Numbers, _halted_at: NDArray[np.integer]) -> Answers:
-    """At each place the token that most attempts say: [B, L]. The result may be an answer that no attempt gave."""
+    """Choose at each place the token of most attempts: [B, L]. The result may be an answer of no attempt."""
     votes = np.stack([(answers == one).sum(0) for one in answers])  # [K, B, L]
     chosen = _best(votes, np.broadcast_to(q_halt[..., None], votes.shape))
     return np.asarray(np.take_along_axis(answers, chosen[None], axis=0)[0])
 
 
 def majority_answers(answers: Answers, q_halt: Numbers, _halted_at: NDArray[np.integer]) -> Answers:
-    """The whole answer that most attempts give: [B, L]."""
+    """Choose the whole answer that most attempts give: [B, L]."""
     votes = np.stack([(answers == one).all(-1).sum(0) for one in answers])  # [K, B]
     return _of(answers, _best(votes, q_halt))
 
 
 def agreement(answers: Answers, q_halt: Numbers, _halted_at: NDArray[np.integer]) -> Answers:
-    """The attempt that agrees with the others in the most tokens: [B, L]."""
+    """Choose the attempt that agrees with the others in the most tokens: [B, L]."""
     shared = np.stack([(answers == one).sum((0, 2)) for one in answers])  # [K, B]
     return _of(answers, _best(shared, q_halt))
 

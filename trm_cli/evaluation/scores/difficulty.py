@@ -25,7 +25,7 @@ NAMED = {"record": KIND_NAMES, "target": ("grid", "text")}
 
 
 def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -> dict[str, Numbers]:
-    """What is known about the difficulty of the rows of a batch, [B] by name.
+    """Measure the difficulty of the rows of a batch, [B] by name.
 
     ratings: those of the builder (for generated Sudoku the guesses that a solver makes), [B], where there are any.
     """
@@ -43,12 +43,12 @@ def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -
 def by_difficulty(
     values: Mapping[str, Numbers], right: NDArray[np.bool_], tokens: NDArray[np.floating]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Exact and token accuracy by feature: bins with their counts. values, right, tokens (share that is right): [N]."""
+    """Compute exact and token accuracy by feature, in bins. values, right, tokens (share that is right): [N]."""
     return {name: _table(name, column, right, tokens) for name, column in values.items() if len(column)}
 
 
 def bins(values: Numbers, most: int = MOST_BINS) -> list[tuple[int, int]]:
-    """Ranges (lowest, highest), both included, that hold the values [N >= 1]: one each where they are few.
+    """Make ranges (lowest, highest), both included, that hold the values [N >= 1]: one for each of a few values.
 
     Otherwise at most `most` ranges with about as many rows in each; equal values are never torn apart.
     """

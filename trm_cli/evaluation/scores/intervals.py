@@ -16,7 +16,7 @@ Z_95 = 1.959963984540054
 
 
 def wilson(hits: float, count: int, z: float = Z_95) -> tuple[float, float]:
-    """Lower and upper end of the interval for `hits` of `count`; (0, 1) where nothing was counted.
+    """Compute the interval (low, high) for `hits` of `count`; (0, 1) where nothing was counted.
 
     hits need not be whole: for a sum of values in [0, 1] the interval is at least as wide as it has to be, because no
     such values vary more than hits and misses of the same mean. Raises ValueError unless 0 <= hits <= count.
@@ -45,6 +45,6 @@ class Share:
         return self.hits / self.count if self.count else None
 
     def to_json(self) -> dict[str, Any]:
-        """Hits, count, value and the ends of the 95 % interval."""
+        """Return hits, count, value and the ends of the 95 % interval."""
         low, high = wilson(self.hits, self.count)
         return {"hits": self.hits, "count": self.count, "value": self.value, "low": low, "high": high}

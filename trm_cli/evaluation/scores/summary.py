@@ -23,12 +23,12 @@ Flags = NDArray[np.bool_]
 
 
 def joined(columns: list[Columns]) -> Columns:
-    """Batches of columns, one after the other."""
+    """Concatenate the columns of batches."""
     return {name: np.concatenate([batch[name] for batch in columns]) for name in columns[0]}
 
 
 def summarise(columns: Columns) -> dict[str, Any]:
-    """Everything but the vote: accuracy, difficulty, calibration, steps, and what restarts change."""
+    """Compute all metrics but the ARC vote: accuracy, difficulty, calibration, steps, restarts."""
     columns = {name: values[columns["asked"] > 0] for name, values in columns.items()}
     right: Flags = columns["right"][:, 0].astype(bool)
     tokens = columns["tokens_right"][:, 0] / columns["asked"]
@@ -51,7 +51,7 @@ def _share(hits: NDArray[Any]) -> dict[str, Any]:
 
 
 def _steps(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Steps taken; where rows wanted to stop; and the accuracy of the answers after every step."""
+    """Summarise the steps taken, the steps at which rows halt, and the accuracy after every step."""
     taken, halted_at = columns["steps"][:, 0].astype(int), columns["halted_at"][:, 0].astype(int)
     right_after: Flags = columns["right_after"][:, 0].astype(bool)
     depth = right_after.shape[1]
@@ -72,7 +72,7 @@ def _steps(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _histogram(values: NDArray[np.int_], depth: int) -> list[int]:
-    """Rows by step 1 .. depth; 0 is left out."""
+    """Count the rows by step 1 .. depth; 0 is left out."""
     return [int(count) for count in np.bincount(values, minlength=depth + 1)[1:]]
 
 
@@ -104,7 +104,7 @@ def _token_share(hits: NDArray[Any], asked: NDArray[Any]) -> dict[str, Any]:
 
 
 def shares_by_task(columns: Mapping[str, NDArray[Any]], identifiers: ArcIdentifiers) -> dict[str, Share]:
-    """By ARC task, how many of its rows (first restart) were wholly right."""
+    """Compute the share of right rows (first restart) of each ARC task."""
     owners = identifiers.owners[columns["identifier"].astype(np.int64)]
     right: Flags = columns["right"][:, 0].astype(bool)
     return {

@@ -41,7 +41,7 @@ class InputAnswer:
 
 
 def variants_of(name: str, identifiers: ArcIdentifiers, votes: int | None) -> NDArray[np.int64]:
-    """The identifiers of a task, the plain one first, at most `votes` of them; none where it is unknown."""
+    """Find the identifiers of a task, the plain one first, at most `votes` of them; none where it is unknown."""
     if name not in identifiers.tasks:
         return np.zeros(0, dtype=np.int64)
     rows = np.flatnonzero(identifiers.owners == identifiers.tasks.index(name))

@@ -12,7 +12,7 @@ import torch
 
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.task import ArcTask
-from trm_cli.evaluation.samples.canvas_samples import grid_said, pair_row
+from trm_cli.evaluation.samples.canvas_samples import decode_grid, pair_row
 from trm_cli.models.canvas_network import CanvasNetwork
 from trm_cli.models.thinking import think
 
@@ -30,7 +30,7 @@ class CanvasAnswer:
 
     @property
     def answer(self) -> Grid:
-        """The last one, which counts."""
+        """The last answer, which counts."""
         return self.path[-1][1]
 
     @property
@@ -61,6 +61,8 @@ def solve_task(
         path = []
         for step in think(model, batch, steps=steps):
             tokens = model.answer(step.outputs)[0].cpu().numpy()
-            path.append((step.number, grid_said(tokens, canvas), float(torch.sigmoid(step.outputs.q_halt[0].float()))))
+            path.append(
+                (step.number, decode_grid(tokens, canvas), float(torch.sigmoid(step.outputs.q_halt[0].float())))
+            )
         answers.append(CanvasAnswer(given, tuple(path), wanted))
     return answers

@@ -37,7 +37,7 @@ class Answer:
 
 
 def read_lines(lines: Sequence[str], family: TextFamily) -> list[Line]:
-    """Every line that is not empty, in order."""
+    """Parse every line that is not empty, in order."""
     found = []
     for number, text in enumerate(lines, 1):
         if not text.strip():
@@ -58,7 +58,7 @@ def solve_lines(
     steps: int | None,
     batch_size: int,
 ) -> Iterator[list[Line | Answer]]:
-    """Batches of lines in order, each with its answer; a line that could not be read comes back as it is."""
+    """Yield batches of answers in the order of the lines; a line that could not be read is yielded as it is."""
     for first in range(0, len(lines), batch_size):
         batch = lines[first : first + batch_size]
         readable = [line for line in batch if line.tokens is not None]

@@ -47,7 +47,7 @@ def answers_by_step(
     *,
     steps: int | None = None,
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-    """After each step the answers [B, L] to tokens [B, L], and how sure the model is of each [B].
+    """Yield after each step the answers [B, L] to tokens [B, L], and the probability that each is right [B].
 
     Steps beyond halt_max_steps continue from the same states.
     """

@@ -13,8 +13,8 @@ from trm_cli.workflows.trained_model import load
 
 if TYPE_CHECKING:
     from trm_cli.data.puzzles.dataset import Batch
-    from trm_cli.evaluation.samples.canvas_samples import Said
-    from trm_cli.evaluation.samples.capsule_trace import Look
+    from trm_cli.evaluation.samples.canvas_samples import DecodedAnswer
+    from trm_cli.evaluation.samples.capsule_trace import SampleTrace
     from trm_cli.models.canvas_network import CanvasNetwork
     from trm_cli.training.run.trained_model import TrainedModel
 
@@ -28,9 +28,9 @@ class CapsuleTrace:
     """
 
     title: str
-    look: Look
-    answers: Sequence[Said]
-    wanted: Said | None
+    look: SampleTrace
+    answers: Sequence[DecodedAnswer]
+    wanted: DecodedAnswer | None
     letters_given: bool
     architecture: str
     checkpoint: Path
@@ -52,20 +52,20 @@ def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1,
     Raises TrmError.
     """
     trained, where = load(run, device)
-    from trm_cli.evaluation.samples.canvas_samples import said, wanted_of
-    from trm_cli.evaluation.samples.capsule_trace import look
+    from trm_cli.evaluation.samples.canvas_samples import decode_answer, decode_target
+    from trm_cli.evaluation.samples.capsule_trace import trace_sample
     from trm_cli.training.hardware.torch_runtime import set_threads
 
     set_threads(1)
     asked = _asked(trained, sample, split, pair)
     model = _capsules_of(trained)
-    seen, canvas = look(model, asked.row, where), model.canvas_size
-    answers = [said(step.answer, asked.row, canvas) for step in seen.steps]
+    seen, canvas = trace_sample(model, asked.row, where), model.canvas_size
+    answers = [decode_answer(step.answer, asked.row, canvas) for step in seen.steps]
     return CapsuleTrace(
         title=asked.title,
         look=seen,
         answers=answers,
-        wanted=None if asked.own else wanted_of(asked.row, canvas),
+        wanted=None if asked.own else decode_target(asked.row, canvas),
         # A text of the dataset is answered letter by letter, one that was typed is continued.
         letters_given=not asked.own and isinstance(answers[-1], str),
         architecture=trained.config.arch.name,
