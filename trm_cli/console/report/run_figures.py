@@ -106,7 +106,7 @@ def _bars(axis: Axes, title: str, rows: Sequence[tuple[str, Mapping[str, Any]]])
     names = [label.replace("-", "-\n", 1) if crowded else label for label, _ in rows]
     labels = [f"{name}\n{share['count']:,}" for name, (_, share) in zip(names, rows, strict=True)]
     axis.set_xticks(places, labels, fontsize=7.5)
-    axis.set_xlabel("and how many", fontsize=8, color="#666666")
+    axis.set_xlabel("rows below each bar", fontsize=8, color="#666666")
     axis.set_ylim(0, 103)
     axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
 
@@ -129,7 +129,7 @@ def _by_step(axis: Axes, evaluation: Mapping[str, Any]) -> None:
 
 
 def _calibration(axis: Axes, q_halt: Mapping[str, Any]) -> None:
-    _titled(axis, "right, by q_halt, %")
+    _titled(axis, "accuracy by confidence (q_halt), %")
     axis.plot([0, 100], [0, 100], color=GREY, linewidth=0.8, linestyle=(0, (3, 3)))
     rows = q_halt["bins"]
     most = max((one["right"]["count"] for one in rows), default=1)
@@ -143,7 +143,7 @@ def _calibration(axis: Axes, q_halt: Mapping[str, Any]) -> None:
         )
     axis.set_xlim(-3, 103)
     axis.set_ylim(-3, 103)
-    axis.set_xlabel("what it says, %; larger: more rows", fontsize=8, color="#666666")
+    axis.set_xlabel("confidence, %; larger: more rows", fontsize=8, color="#666666")
     axis.grid(color="#e6e6e6", linewidth=0.8)
 
 
