@@ -1,4 +1,4 @@
-"""What a run writes besides its checkpoints: metrics, timings and the loggers."""
+"""Open and close the logs of a run: metrics, timings and the metric loggers."""
 
 from __future__ import annotations
 
