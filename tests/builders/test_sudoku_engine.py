@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,3 +162,17 @@ def test_the_splits_share_no_class() -> None:
             for test, seed in ((False, 0), (True, 1))
         ]
         assert classes[0].isdisjoint(classes[1])
+
+
+def test_builders_work_where_nothing_can_be_cached() -> None:
+    """A read-only installation and no writable home: numba finds no place for its machine code."""
+    code = """
+from numba.core import caching
+for kind in vars(caching).values():
+    if isinstance(kind, type) and "_locator_classes" in vars(kind):
+        kind._locator_classes = []
+import dataset_builders.lib.maze.engine, dataset_builders.lib.sudoku.engine
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

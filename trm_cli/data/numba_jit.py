@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -17,3 +17,8 @@ def compiled(function: Function) -> Function:
     except RuntimeError:
         # numba found no directory to cache in (a read-only install without a home): compile in every process.
         return cast(Function, numba.njit(nogil=True)(function))
+
+
+def compiled_loop(function: Any) -> Any:
+    """As `compiled`, for a function without type hints, which only its own module calls."""
+    return compiled(function)

@@ -7,10 +7,10 @@ integer arithmetic on arguments: no global state, and no interpreter lock while 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from trm_cli.data.augmentation.maze import symmetry_cells
+from trm_cli.data.numba_jit import compiled_loop
 from trm_cli.data.puzzles import maze_text
 
 CHARSET = maze_text.CHARACTERS[1:]
@@ -24,21 +24,21 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _mix(value):  # type: ignore[no-untyped-def]  # compiled: types are inferred
     value = (value ^ (value >> _S30)) * _MIX_1
     value = (value ^ (value >> _S27)) * _MIX_2
     return value ^ (value >> _S31)
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _below(state, bound):  # type: ignore[no-untyped-def]
     """Draw an integer in [0, bound) and advance `state` (uint64 [1]): SplitMix64."""
     state[0] += _GOLDEN
     return np.int64(((_mix(state[0]) >> _S32) * np.uint64(bound)) >> _S32)
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def neighbours_of(side):  # type: ignore[no-untyped-def]
     """Return the cells above, below, left and right of every cell: [N * N, 4], -1 where there is none."""
     result = np.full((side * side, 4), -1, dtype=np.int64)
@@ -55,7 +55,7 @@ def neighbours_of(side):  # type: ignore[no-untyped-def]
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _free_around(walls, around, cell):  # type: ignore[no-untyped-def]
     count = 0
     for other in around[cell]:
@@ -64,7 +64,7 @@ def _free_around(walls, around, cell):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _carve(state, around, loops, walls):  # type: ignore[no-untyped-def]
     """Carve a maze without loops depth first, then open up to `loops` walls between its corridors.
 
@@ -98,7 +98,7 @@ def _carve(state, around, loops, walls):  # type: ignore[no-untyped-def]
             opened += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _distances(walls, around, start, distance, ways, queue):  # type: ignore[no-untyped-def]
     """Fill in steps from `start` (NO_PATH where none lead) and the number of shortest paths (2: two or more)."""
     distance[:] = NO_PATH
@@ -120,7 +120,7 @@ def _distances(walls, around, start, distance, ways, queue):  # type: ignore[no-
     return tail
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _mark_path(state, around, distance, goal, label):  # type: ignore[no-untyped-def]
     """Write PATH between start and goal on one shortest path; where such paths part, one is drawn."""
     choices = np.empty(4, dtype=np.int64)
@@ -135,7 +135,7 @@ def _mark_path(state, around, distance, goal, label):  # type: ignore[no-untyped
         label[cell] = PATH
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def class_hash(maze, cells):  # type: ignore[no-untyped-def]
     """Return one number for a maze [N * N] and its symmetries, from the least of their hashes. cells: [8, N * N]."""
     best = ~np.uint64(0)
@@ -149,7 +149,7 @@ def class_hash(maze, cells):  # type: ignore[no-untyped-def]
     return _mix(best)
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _generate(keys, side, cells, min_path, max_loops, unique, for_test, attempts, mazes, labels, made):  # type: ignore[no-untyped-def]
     around = neighbours_of(side)
     size = side * side

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from trm_cli.data.numba_jit import compiled_loop
 
 MAX_SIDE = 16
 MINIMAL = 0  # as a clue count: remove clues until every one that is left is needed
@@ -49,21 +50,21 @@ def make_board(rows: int, columns: int) -> Board:
 # ---------------------------------------------------------------- random numbers inside compiled code
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _mix(value):  # type: ignore[no-untyped-def]  # compiled: types are inferred
     value = (value ^ (value >> _S30)) * _MIX_1
     value = (value ^ (value >> _S27)) * _MIX_2
     return value ^ (value >> _S31)
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _below(state, bound):  # type: ignore[no-untyped-def]
     """Draw an integer in [0, bound) and advance `state` (uint64 [1]): SplitMix64."""
     state[0] += _GOLDEN
     return np.int64(((_mix(state[0]) >> _S32) * np.uint64(bound)) >> _S32)
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _shuffle(order, state):  # type: ignore[no-untyped-def]
     for index in range(len(order) - 1, 0, -1):
         other = _below(state, index + 1)
@@ -73,19 +74,19 @@ def _shuffle(order, state):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------- solving
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _place(grid, used, units, cell, bit):  # type: ignore[no-untyped-def]
     grid[cell] = bit
     for kind in range(3):
         used[kind, units[kind, cell]] |= bit
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _candidates(used, units, cell, full):  # type: ignore[no-untyped-def]
     return full & ~(used[0, units[0, cell]] | used[1, units[1, cell]] | used[2, units[2, cell]])
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _naked_singles(grid, used, units, full):  # type: ignore[no-untyped-def]
     """Fill cells with one candidate until there are none; return the cell with the fewest, or the outcome."""
     placed = True
@@ -112,7 +113,7 @@ def _naked_singles(grid, used, units, full):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _hidden_singles(grid, used, board, full):  # type: ignore[no-untyped-def]
     """Fill cells that are the only place of a digit in a unit: 1 if any, 0 if none, or a contradiction."""
     found = 0
@@ -141,7 +142,7 @@ def _hidden_singles(grid, used, board, full):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _propagate(grid, used, board, full):  # type: ignore[no-untyped-def]
     while True:
         best = _naked_singles(grid, used, board.units, full)
@@ -154,7 +155,7 @@ def _propagate(grid, used, board, full):  # type: ignore[no-untyped-def]
             return best
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _write_digits(grid, solution):  # type: ignore[no-untyped-def]
     """Turn cells as bits into digits."""
     for cell in range(len(grid)):
@@ -165,7 +166,7 @@ def _write_digits(grid, solution):  # type: ignore[no-untyped-def]
         solution[cell] = value
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _random_bit(mask, state):  # type: ignore[no-untyped-def]
     """Choose one of the bits that are set."""
     count, rest = 0, mask
@@ -177,7 +178,7 @@ def _random_bit(mask, state):  # type: ignore[no-untyped-def]
     return mask & -mask
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def search(board, puzzle, limit, most_guesses, state, solution):  # type: ignore[no-untyped-def]
     """Look for up to `limit` solutions of a puzzle (digits, [N*N]); return (solutions found, guesses).
 
@@ -234,7 +235,7 @@ def search(board, puzzle, limit, most_guesses, state, solution):  # type: ignore
 _MANY = 1 << 62
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def solve(board, puzzle):  # type: ignore[no-untyped-def]
     """Return (solutions counted up to 2, guesses to the first one, the first one [N*N])."""
     fixed = np.zeros(1, np.uint64)
@@ -248,7 +249,7 @@ def solve(board, puzzle):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------- which puzzles are the same up to symmetry
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def class_hash(board, puzzle, solution):  # type: ignore[no-untyped-def]
     """Return 64 bits that are equal for all symmetric forms of a puzzle.
 
@@ -285,7 +286,7 @@ def class_hash(board, puzzle, solution):  # type: ignore[no-untyped-def]
     return _mix(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def class_hashes(board, puzzles, solutions):  # type: ignore[no-untyped-def]
     """Return `class_hash` of many puzzles: uint64 [n] of [n, N*N]."""
     hashes = np.empty(len(puzzles), np.uint64)
@@ -294,7 +295,7 @@ def class_hashes(board, puzzles, solutions):  # type: ignore[no-untyped-def]
     return hashes
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def belongs_to_test(class_hash):  # type: ignore[no-untyped-def]
     """Return whether a class of puzzles is for testing: one in four, the same ones under every seed."""
     return class_hash >> _S62 == _U0
@@ -303,7 +304,7 @@ def belongs_to_test(class_hash):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------- generating
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def _dig(board, solution, target, state):  # type: ignore[no-untyped-def]
     """Remove clues in random order while the solution stays unique, down to `target`; return (puzzle, clues)."""
     size = len(solution)
@@ -325,7 +326,7 @@ def _dig(board, solution, target, state):  # type: ignore[no-untyped-def]
     return puzzle, clues
 
 
-@njit(cache=True, nogil=True)
+@compiled_loop
 def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[no-untyped-def]
     """Make one puzzle per key (uint64 [n]); return (puzzles [n, N*N], solutions [n, N*N], ratings [n], made [n]).
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -275,6 +277,35 @@ def test_a_builder_that_died_ends_the_wait(small_dataset: Path, tmp_path: Path) 
     with pytest.raises(DatasetError, match="interrupted and nobody continues"):
         data.train_batch(order.steps_per_epoch, order, 0)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+def test_another_process_with_the_id_of_a_dead_builder_is_not_waited_for(
+    old_format: bool, small_dataset: Path, tmp_path: Path
+) -> None:
+    """After a restart, or in a container begun anew, the id of the builder is soon that of somebody else: here ours."""
+    root = tmp_path / "d"
+    unfinished(small_dataset, root)
+    beat = vars(Beat(os.getpid(), socket.gethostname(), time.time() - 3600 * old_format, 10, 20, "", "another boot 1"))
+    if old_format:
+        del beat["started"]
+    (root / "stream_checkpoints" / "heartbeat.json").write_text(json.dumps(beat))
+    data = open_stream(root, "train", 84, Waiting(60.0, poll=0.01))
+    order = whole_epochs(data, 32)
+    began = time.monotonic()
+    with pytest.raises(DatasetError, match="interrupted and nobody continues"):
+        data.train_batch(order.steps_per_epoch, order, 0)
+    assert time.monotonic() - began < 5
+
+
+def test_a_live_builder_is_taken_for_one(tmp_path: Path) -> None:
+    """Also where its heart was not heard for long: a process that is stopped, or a machine that swaps."""
+    heart = Heartbeat(tmp_path, "")
+    heart.start()
+    heart.pause()
+    (beat,) = read_beats(tmp_path)
+    assert beat.alive
+    assert replace(beat, time=0.0).alive is sys.platform.startswith("linux")
 
 
 def test_a_builder_that_failed_is_quoted(small_dataset: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,20 @@ def test_a_failure_is_told_once(how: str, code: int, said: str, tmp_path: Path) 
     assert ("Traceback" in done.stderr) is (how == "mistake")
     assert CheckpointStore(tmp_path / "run").steps() == [5]
     assert not list((tmp_path / "run").glob(".*.tmp"))
+
+
+def test_processes_with_different_configurations_do_not_begin(tmp_path: Path) -> None:
+    write_boards(tmp_path / "data", identifiers=5)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    ranks = []
+    for rank, seed in enumerate(("seed=1", "seed=2")):
+        place = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        line = [sys.executable, "-m", "trm_cli", *words(tmp_path, "run", seed)]
+        process = subprocess.Popen(line, env={**environment(), **place}, stderr=subprocess.PIPE, text=True)
+        ranks.append(process)
+    said = [process.communicate(timeout=120)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [2, 2], said
+    assert "different configurations: seed" in "".join(said)
+    assert not list((tmp_path / "run").glob("*.pt"))

@@ -25,6 +25,7 @@ from trm_cli.errors import DatasetError, TrmError
 PATIENCE_SECONDS = 900.0
 _LOOK_SECONDS = 0.1
 _STOP_SECONDS = 30.0
+_WORD_SECONDS = 60.0
 # The trainer is what somebody waits for: where both want the same core, it comes first.
 _NICENESS = 5
 
@@ -54,6 +55,7 @@ class LiveBuild:
         self._command = command
         self._lock = threading.Lock()
         self._silent_looks = 0
+        self._next_word = time.monotonic() + _WORD_SECONDS
         self._process: BuilderProcess | None = None
         if not self._is_built_elsewhere():
             self._start()
@@ -88,7 +90,7 @@ class LiveBuild:
                 # A report says that the builder has accepted what it found; before that a plan may be one of old.
                 if self.progress is not None and _first_chunk_is_there(self.root):
                     return True
-                time.sleep(_LOOK_SECONDS)
+                self._pause("its first chunk")
         if self.failure is not None:
             raise self.failure
         return False
@@ -97,7 +99,7 @@ class LiveBuild:
         """Return when the build is complete. SIGINT and SIGTERM are passed on to the builder. Raises its error."""
         with nullcontext() if self._process is None else forwarded_signals(self._process):
             while self.look():
-                time.sleep(_LOOK_SECONDS)
+                self._pause("the end of its build")
         if self.failure is not None:
             raise self.failure
 
@@ -134,6 +136,14 @@ class LiveBuild:
         if self._process.running:
             self._process.stop(signal.SIGKILL)
         return True
+
+    def _pause(self, awaited: str) -> None:
+        """Between two looks; once a minute say what another process' build is waited for."""
+        time.sleep(_LOOK_SECONDS)
+        if self._process is None and time.monotonic() > self._next_word:
+            self._next_word = time.monotonic() + _WORD_SECONDS
+            builders = ", ".join(f"process {beat.pid} on {beat.host}" for beat in read_beats(self.root) if beat.alive)
+            self.on_line(f"waiting for {awaited}: {self.root} is being built by {builders or 'nobody any more'}")
 
     def _start(self) -> None:
         self._process = BuilderProcess(self._command)

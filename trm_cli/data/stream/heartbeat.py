@@ -26,7 +26,11 @@ SILENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Beat:
-    """One heartbeat: the builder's process, its time (seconds since the epoch), and the records built so far."""
+    """One heartbeat: the builder's process, its time (seconds since the epoch), and the records built so far.
+
+    started: when the process began, in the system's own words: a process id is given again, after a restart at the
+    latest. Empty where the system does not say, and in heartbeats of older versions.
+    """
 
     pid: int
     host: str
@@ -34,6 +38,7 @@ class Beat:
     done: int
     total: int
     error: str = ""
+    started: str = ""
 
     @property
     def alive(self) -> bool:
@@ -41,8 +46,13 @@ class Beat:
         if self.error:
             return False
         if self.host == socket.gethostname():
-            return _process_exists(self.pid)
+            return _process_exists(self.pid) and self._is_the_same_process()
         return time.time() - self.time < SILENCE_SECONDS
+
+    def _is_the_same_process(self) -> bool:
+        now = _start_of(self.pid)
+        # Without a start in both, the heartbeat's age decides: its thread writes every second.
+        return self.started == now if self.started and now else time.time() - self.time < SILENCE_SECONDS
 
 
 class Heartbeat:
@@ -89,7 +99,7 @@ class Heartbeat:
 
     def _write(self, error: str) -> None:
         done, total = self.progress()
-        beat = Beat(os.getpid(), socket.gethostname(), time.time(), done, total, error)
+        beat = Beat(os.getpid(), socket.gethostname(), time.time(), done, total, error, _start_of(os.getpid()))
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         # Not flushed to disk: after a power cut nobody is alive anyway.
         temporary.write_text(json.dumps(asdict(beat)), encoding="utf-8")
@@ -115,13 +125,22 @@ def _process_exists(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return not _is_zombie(pid)
+    return _stat(pid)[:1] != ["Z"]  # a zombie has ended, but nobody has waited for it yet
 
 
-def _is_zombie(pid: int) -> bool:
-    """Whether a process is a zombie: ended, but not yet waited for; always False where /proc is missing."""
+def _start_of(pid: int) -> str:
+    """When a process began: the boot of the system and the ticks since then; empty where /proc is missing."""
+    fields = _stat(pid)
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return False
-    return bool(fields) and fields[0] == "Z"
+        boot = ""
+    return f"{boot} {fields[19]}" if len(fields) > 19 else ""
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on, the state; none where there is no such file."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []

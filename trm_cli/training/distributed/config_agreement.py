@@ -1,14 +1,35 @@
-"""Check that all processes have the same data and the same weights."""
+"""Check that all processes have the same configuration, the same data and the same weights."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from trm_cli.errors import DatasetError, TrmError
+from trm_cli.errors import DatasetError, TrmError, UsageError
 from trm_cli.training.distributed.process_group import ProcessGroup
 
+_OF_A_MACHINE = ("threads", "data_paths", "data_paths_test")
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def require_same_config_on_all_ranks(values: Mapping[str, object], process_group: ProcessGroup) -> None:
+    """Raise UsageError, with the keys that differ, unless every process has the same configuration.
+
+    values: by their dotted keys. Where the data lies and how many threads compute may differ from machine to machine.
+    """
+    own = {key: repr(value) for key, value in values.items() if key not in _OF_A_MACHINE}
+    first: dict[str, str] = process_group.from_first(lambda: own)
+    keys = sorted(first)
+    # The last one: another architecture has other keys.
+    flags = process_group.largest([*(own.get(key) != first[key] for key in keys), bool(own.keys() - first.keys())])
+    differ = [key for key, flag in zip([*keys, "arch"], flags, strict=True) if flag]
+    if differ:
+        raise UsageError(
+            f"the processes of this run have different configurations: {', '.join(differ)}",
+            hint="start all of them with the same command and the same files",
+        )
 
 
 def require_same_data_on_all_ranks(fingerprint: str, process_group: ProcessGroup) -> None:

@@ -66,6 +66,11 @@ def run_training(
     with join_process_group(
         global_batch_size=config.global_batch_size, device=config.device, silence=observer.silence
     ) as process_group:
+        if process_group.count > 1:
+            from trm_cli.config.dump import flat_values
+            from trm_cli.training.distributed.config_agreement import require_same_config_on_all_ranks
+
+            require_same_config_on_all_ranks(flat_values(config), process_group)
         result = _Training(resolved, request or TrainRequest(), observer, process_group).result()
     return replace(result, processes=process_group.count)
 
