@@ -15,6 +15,8 @@ from trm_cli.errors import Problem
 from trm_cli.keys import Section, choices, expectation
 from trm_cli.models.families import FAMILIES
 
+_HINTED = 50  # so many unknown keys get a hint: nobody reads more, and each costs a search for the nearest name
+
 
 def validate(tree: Tree, *, quiet_about_missing: bool = False) -> tuple[RunConfig | None, list[Problem]]:
     """Check every layer for keys that do not exist, then the values that stand."""
@@ -67,16 +69,17 @@ def _family(tree: Tree, quiet: bool) -> tuple[type[Section] | None, list[Problem
 
 
 def _unknown_keys(layer: Layer, family: type[Section] | None) -> list[Problem]:
-    problems = []
-    for name in layer.values:
-        if name not in RunConfig.model_fields:
-            problems.append(_unknown(layer, (name,), list(RunConfig.model_fields), family))
+    unknown: list[tuple[Key, list[str]]] = [
+        ((name,), list(RunConfig.model_fields)) for name in layer.values if name not in RunConfig.model_fields
+    ]
     arch = layer.values.get("arch")
     if isinstance(arch, dict) and family is not None:
-        for name in arch:
-            if name not in family.model_fields:
-                problems.append(_unknown(layer, ("arch", name), list(family.model_fields), family))
-    return problems
+        known = list(family.model_fields)
+        unknown += [(("arch", name), known) for name in arch if name not in family.model_fields]
+    problems = [_unknown(layer, key, known, family) for key, known in unknown[:_HINTED]]
+    return problems + [
+        Problem(layer.where(key), f"unknown key `{dotted(key)}`", key=dotted(key)) for key, _ in unknown[_HINTED:]
+    ]
 
 
 def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | None) -> Problem:
