@@ -20,6 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 Bits: TypeAlias = NDArray[np.uint64]
 Counters: TypeAlias = ArrayLike | tuple[ArrayLike, ...]
 
+#: The largest bound of `integers` and `scale_bits`.
+LARGEST_BOUND = 1 << 31
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ODD = np.uint64(0xD1342543DE82EF95)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

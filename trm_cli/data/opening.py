@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from trm_cli.data.files.manifest import read_manifest, split_fingerprint
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.puzzles.dataset import PuzzleDataset, open_dataset
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
@@ -45,3 +46,11 @@ def open_data(
             hint="train it with arch=multimodal_hesc or arch=multimodal_hesc_mini, or on another dataset",
         )
     return open_stream(paths[0], split, canvas_size, waiting)
+
+
+def data_fingerprint(paths: Sequence[str | Path], split: str) -> str:
+    """The fingerprint that `open_data` would find, without opening the data. Raises DatasetError."""
+    manifests = [read_manifest(path) for path in paths]
+    if len(paths) == 1 and manifests[0] is not None and read_metadata(paths[0], split).kind == KIND:
+        return manifests[0].fingerprint or ""
+    return "+".join(split_fingerprint(path, split, manifest) for path, manifest in zip(paths, manifests, strict=True))

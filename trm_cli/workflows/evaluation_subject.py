@@ -178,7 +178,7 @@ def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None]
                 f"{getattr(known, key)}",
                 hint="name a dataset of the same kind and size with --data",
             )
-    same = _train_fingerprint(trained, data) == trained.dataset_fingerprint
+    same = _train_fingerprint(data) == trained.dataset_fingerprint
     if same:
         return
     table = trained.model.puzzle_embedding
@@ -192,12 +192,12 @@ def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None]
         notify(f"note: {where} is no longer the dataset that the run was trained on (its fingerprint has changed)")
 
 
-def _train_fingerprint(trained: TrainedModel, data: Data) -> str | None:
+def _train_fingerprint(data: Data) -> str | None:
     """The fingerprint of the training split beside the evaluated one, or None where there is none."""
-    from trm_cli.data.opening import open_data
+    from trm_cli.data.opening import data_fingerprint
 
     if data.split == "train":
         return data.fingerprint
     if not all(is_dir(Path(path) / "train") for path in data.paths):
         return None
-    return open_data(data.paths, "train", canvas_size=trained.config.canvas_size).fingerprint
+    return data_fingerprint(data.paths, "train")

@@ -166,7 +166,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "array of floats": (lambda root: np.save(root / "train/all__inputs.npy", np.zeros((2, 3))), "must hold integers"),
     "array of objects": (
         lambda root: np.save(root / "train/all__inputs.npy", np.array([[{}]], dtype=object)),
-        "inputs.npy is damaged",
+        "must hold integers",
     ),
     "offsets wrong": (
         lambda root: np.save(root / "train/all__puzzle_indices.npy", np.array([0, 2, 2])),

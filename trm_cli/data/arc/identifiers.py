@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.arc import layout, transforms
 from trm_cli.data.arc.layout import CODES_NAME
+from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
 
@@ -68,14 +69,12 @@ def read_identifiers(root: str | Path) -> ArcIdentifiers:
             return _from_names(document)
         if not isinstance(document, dict) or document.get("format") != TASKS_FORMAT:
             raise ValueError(f"expected a list of names or the format {TASKS_FORMAT!r}")
-        return _from_tasks(document["tasks"], np.load(path.parent / CODES_NAME, allow_pickle=False))
-    except FileNotFoundError as error:
-        raise DatasetError(f"{error.filename} is missing", hint=_REBUILD) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _from_tasks(document["tasks"], read_array(path.parent / CODES_NAME, 1))
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
 
 
-def _from_tasks(entries: Sequence[dict[str, object]], codes: NDArray[np.uint32]) -> ArcIdentifiers:
+def _from_tasks(entries: Sequence[dict[str, object]], codes: NDArray[np.integer]) -> ArcIdentifiers:
     owners = np.full(len(codes), NO_TASK, dtype=np.int32)
     names = []
     for index, entry in enumerate(entries):

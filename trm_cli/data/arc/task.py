@@ -89,7 +89,7 @@ def find_task(task: ArcTask, root: str | Path, identifiers: ArcIdentifiers) -> s
         owners = identifiers.owners[arrays.puzzle_identifiers]
         plain = (identifiers.codes[arrays.puzzle_identifiers] == 0) & (owners != NO_TASK)
         for puzzle in np.flatnonzero(plain).tolist():
-            rows = slice(arrays.puzzle_indices[puzzle], arrays.puzzle_indices[puzzle + 1])
+            rows = np.arange(arrays.puzzle_indices[puzzle], arrays.puzzle_indices[puzzle + 1])
             if wanted <= set(_pairs(arrays.inputs[rows], arrays.labels[rows])):
                 return identifiers.tasks[int(owners[puzzle])]
     return None

@@ -18,6 +18,7 @@ from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.arc import encoding, kernels, layout, transforms
 from trm_cli.data.arc.layout import CODES_NAME
 from trm_cli.data.augmentation.drawing import Draw, Index, IntArray
+from trm_cli.data.files.array_file import read_array
 from trm_cli.errors import DatasetError
 
 COUNTS_NAME = "all__variant_counts.npy"
@@ -33,6 +34,13 @@ class ArcVariants:
     puzzle_starts: Index  # [puzzles + 1] offsets of examples
     seed: int
     shift: bool
+
+    tokens = layout.VOCAB_SIZE
+
+    @property
+    def identifiers(self) -> int:
+        """Identifiers that have a code."""
+        return len(self.codes)
 
     def variant_counts(self, puzzles: int) -> Index:
         """Return the number of variants of each stored puzzle, itself included: [puzzles]."""
@@ -90,25 +98,14 @@ class ArcAugmentation(ArcVariants):
         if seq_len != layout.SEQ_LEN or not isinstance(seed, int) or not isinstance(shift, bool):
             raise ValueError(f"expected rows of {layout.SEQ_LEN} tokens, a seed and shift true or false")
         super().__init__(
-            codes=_load(directory.parent / CODES_NAME).astype(np.uint32),
-            counts=_load(directory / COUNTS_NAME).astype(np.int64),
-            puzzle_starts=_load(directory / "all__puzzle_indices.npy").astype(np.int64),
+            codes=read_array(directory.parent / CODES_NAME, 1).astype(np.uint32),
+            counts=read_array(directory / COUNTS_NAME, 1).astype(np.int64),
+            puzzle_starts=read_array(directory / "all__puzzle_indices.npy", 1).astype(np.int64),
             seed=seed,
             shift=shift,
         )
-        first = _load(directory / "all__puzzle_identifiers.npy").astype(np.int64)
+        first = read_array(directory / "all__puzzle_identifiers.npy", 1).astype(np.int64)
         if len(first) != len(self.counts) or int((first + self.counts).max(initial=0)) > len(self.codes):
             raise ValueError(f"{CODES_NAME} has {len(self.codes)} entries, too few for the identifiers of the puzzles")
         if int(self.codes.max(initial=0)) >= transforms.CODES:
             raise ValueError(f"{CODES_NAME} holds a code that stands for no augmentation")
-
-
-def _load(path: Path) -> NDArray[np.integer]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        hint = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
-        raise DatasetError(f"{path} is missing or damaged: {error}", hint=hint) from error
-    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DatasetError(f"{path} must hold integers in one dimension")
-    return array

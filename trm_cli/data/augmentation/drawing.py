@@ -36,7 +36,19 @@ class Draw:
 
 
 class Augmentation(Protocol):
-    """What a kind of augmentation offers."""
+    """What a kind of augmentation offers.
+
+    tokens: it reads tables of so many tokens, None where a token's value does not matter to it. identifiers: how many
+    puzzle identifiers it knows, None where it leaves them as they are.
+    """
+
+    @property
+    def tokens(self) -> int | None:
+        """See above."""
+
+    @property
+    def identifiers(self) -> int | None:
+        """See above."""
 
     def variant_counts(self, puzzles: int) -> Index:
         """Return the number of variants of each stored puzzle, itself included: [puzzles], at least 1."""

@@ -16,9 +16,12 @@ from trm_cli.data.augmentation.drawing import Draw, Index, IntArray
 class MazeAugmentation:
     """All eight symmetries of every maze; index 0 is the maze itself."""
 
+    tokens = None
+    identifiers = None
+
     def __init__(self, settings: Mapping[str, object], *, seq_len: int, directory: Path | None = None) -> None:  # noqa: ARG002  # every kind is built alike
         count = settings["count"]
-        if not isinstance(count, int) or not 0 <= count < dihedral.COUNT:
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < dihedral.COUNT:
             raise ValueError(f"count must be 0 to {dihedral.COUNT - 1}, found {count!r}")
         self._count = count
         self._cells = symmetry_cells(seq_len)

@@ -23,6 +23,8 @@ _STREAM = "augmentation/sudoku"
 class SudokuAugmentation:
     """`count` augmentations of every puzzle; index 0 is the puzzle itself. Tokens: 0 pad, 1 blank, digit + 1."""
 
+    identifiers = None
+
     def __init__(self, settings: Mapping[str, object], *, seq_len: int, directory: Path | None = None) -> None:  # noqa: ARG002
         rows, columns = (_integer(value, "box") for value in _pair(settings["box"]))
         self._count = _integer(settings["count"], "count", minimum=0)
@@ -31,6 +33,7 @@ class SudokuAugmentation:
             raise ValueError(f"boxes of {rows}x{columns} do not make boards of {seq_len} cells")
         self._box = (rows, columns)
         self._side = rows * columns
+        self.tokens = self._side + 2
 
     def variant_counts(self, puzzles: int) -> Index:
         """Return 1 + count for every puzzle: [puzzles]."""

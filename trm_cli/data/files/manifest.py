@@ -6,19 +6,39 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from trm_cli.data.files.checked_files import CheckedFiles
 from trm_cli.data.files.durable import sha256_file, write_atomically
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.metadata import FORMAT_VERSION
+from trm_cli.data.files.regular_file import require_regular
 from trm_cli.errors import DatasetError
 
 MANIFEST_NAME = "manifest.json"
 _SAMPLED_ABOVE = 64 << 20
 _SAMPLE_BYTES = 1 << 20
 _SAMPLES = 64
+_READERS = 2
 _REBUILD = "build the dataset again with --rebuild"
+
+
+#: What a reader relies on, beside the list of files.
+_TYPES = {
+    "builder": str,
+    "flags": Mapping,
+    "seed": int,
+    "source": Mapping,
+    "licence": str,
+    "builder_version": int,
+    "planned": Mapping,
+    "finished": Mapping,
+    "state": str,
+    "format_version": int,
+    "fingerprint": str | None,
+}
 
 
 @dataclass(frozen=True)
@@ -68,8 +88,15 @@ def read_manifest(root: str | Path) -> Manifest | None:
             name: FileRecord(int(record["size"]), str(record["sha256"])) for name, record in raw["files"].items()
         }
         manifest = Manifest(**{**raw, "files": records})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
+    for key, kind in _TYPES.items():
+        value = getattr(manifest, key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise DatasetError(f"{path} is damaged: {key} is {value!r:.100}", hint=_REBUILD)
+    for name in records:
+        if not name or Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+            raise DatasetError(f"{path} is damaged: {name!r:.100} is no file of the dataset", hint=_REBUILD)
     if manifest.format_version > FORMAT_VERSION:
         raise DatasetError(
             f"{path} was written by a newer trm (format version {manifest.format_version})", hint="update trm"
@@ -113,6 +140,38 @@ def check_complete(root: str | Path, manifest: Manifest) -> None:
         if size != record.size:
             found = "is missing" if size is None else f"has {size} bytes where the manifest says {record.size}"
             raise DatasetError(f"{path} {found}", hint=_REBUILD)
+
+
+def check_contents(root: str | Path, split: str, manifest: Manifest) -> None:
+    """Raise DatasetError unless the files of a split, and those beside it, have their recorded content.
+
+    Large files are read once and then remembered, see `CheckedFiles`.
+    """
+    checked = CheckedFiles(root)
+    wanted = [
+        (name, record.sha256)
+        for name, record in manifest.files.items()
+        if "/" not in name or name.startswith(f"{split}/")
+    ]
+    unknown = [(name, sha256) for name, sha256 in wanted if not checked.has_passed(name, sha256)]
+    with ThreadPoolExecutor(_READERS) as pool:  # the lock of the interpreter is not held while a digest is computed
+        found = list(pool.map(lambda item: _digest(Path(root) / item[0]), unknown))
+    for (name, expected), sha256 in zip(unknown, found, strict=True):
+        if sha256 != expected:
+            raise DatasetError(
+                f"{Path(root) / name} is damaged: its SHA-256 begins with {sha256[:12]}, the manifest says "
+                f"{expected[:12]}",
+                hint=_REBUILD,
+            )
+        checked.remember(name, expected)
+
+
+def _digest(path: Path) -> str:
+    try:
+        require_regular(path)
+        return sha256_file(path)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=_REBUILD) from error
 
 
 def verify(root: str | Path) -> list[str]:

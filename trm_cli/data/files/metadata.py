@@ -26,7 +26,7 @@ class DatasetMetadata:
     A group is a base puzzle with all its augmentations, a puzzle one augmentation, an example one input/label pair.
     `augmentation` is null where the stored puzzles are all there are; otherwise the stored puzzles are base puzzles and
     the mapping ({"kind": ..., "count": ..., ...}) says how batches are augmented while they are drawn.
-    `extra` keeps keys that another family of datasets added.
+    `total_puzzles` is 0 where the file does not say it. `extra` keeps keys that another family of datasets added.
     """
 
     pad_id: int
@@ -70,16 +70,17 @@ class DatasetFacts:
     source: str
 
 
-_INTEGERS = (
-    "pad_id",
-    "blank_identifier_id",
-    "vocab_size",
-    "seq_len",
-    "num_puzzle_identifiers",
-    "total_groups",
-    "total_puzzles",
-)
-_POSITIVE = ("vocab_size", "seq_len", "num_puzzle_identifiers", "total_groups", "total_puzzles")
+#: Lowest and highest value of every count. A vocabulary or a table beyond these cannot be trained anywhere.
+_COUNTS = {
+    "pad_id": (0, 1 << 24),
+    "blank_identifier_id": (0, 1 << 31),
+    "vocab_size": (1, 1 << 24),
+    "seq_len": (1, 1 << 24),
+    "num_puzzle_identifiers": (1, 1 << 31),
+    "total_groups": (1, 1 << 48),
+    "total_puzzles": (1, 1 << 48),
+}
+_MOST_EXAMPLES = 1 << 31
 _REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`), or correct data_paths"
 
 
@@ -98,24 +99,36 @@ def parse_metadata(raw: Mapping[str, object], where: str) -> DatasetMetadata:
     """Check a `dataset.json` mapping. `where` names the file in error messages."""
 
     def wrong(key: str, expected: str) -> DatasetError:
-        found = f"found {raw[key]!r}" if key in raw else "the key is missing"
+        found = f"found {raw[key]!r:.200}" if key in raw else "the key is missing"
         return DatasetError(f"{where}: {key} must be {expected}, {found}", hint=_REBUILD)
 
-    for key in _INTEGERS:
-        value = raw.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < (1 if key in _POSITIVE else 0):
-            raise wrong(key, "a positive integer" if key in _POSITIVE else "an integer that is not negative")
+    # The builders of HRM do not state total_puzzles: it is counted when the arrays are opened.
+    for key in _COUNTS if "total_puzzles" in raw else _COUNTS.keys() - {"total_puzzles"}:
+        value, (lowest, highest) = raw.get(key), _COUNTS[key]
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            kind = "a positive integer" if lowest else "an integer that is not negative"
+            raise wrong(key, f"{kind} up to {highest}")
+    for key, end in (("pad_id", "vocab_size"), ("blank_identifier_id", "num_puzzle_identifiers")):
+        if raw[key] >= raw[end]:  # type: ignore[operator]  # both were found to be integers
+            raise wrong(key, f"below {end}, {raw[end]}")
     mean = raw.get("mean_puzzle_examples")
-    if not isinstance(mean, int | float) or isinstance(mean, bool) or not 0 < mean < float("inf"):
+    if not isinstance(mean, int | float) or isinstance(mean, bool) or not 0 < mean <= _MOST_EXAMPLES:
         raise wrong("mean_puzzle_examples", "a positive number")
     ignored = raw.get("ignore_label_id")
     if "ignore_label_id" not in raw or not (
-        ignored is None or (isinstance(ignored, int) and not isinstance(ignored, bool))
+        ignored is None or (isinstance(ignored, int) and not isinstance(ignored, bool) and abs(ignored) < 1 << 31)
     ):
         raise wrong("ignore_label_id", "an integer or null")
     sets = raw.get("sets")
-    if not isinstance(sets, list) or not sets or not all(isinstance(name, str) and name for name in sets):
-        raise wrong("sets", "a list of names")
+    if (
+        not isinstance(sets, list)
+        or not sets
+        or not all(isinstance(name, str) and name and "/" not in name and "\0" not in name for name in sets)
+        or len(set(sets)) != len(sets)
+    ):
+        raise wrong("sets", "a list of different names")
+    if raw.get("kind") is not None and not isinstance(raw["kind"], str):
+        raise wrong("kind", "a text or null")
     if raw.get("augmentation") is not None and not isinstance(raw["augmentation"], dict):
         raise wrong("augmentation", "a mapping or null")
     version = raw.get("format_version")
@@ -124,6 +137,7 @@ def parse_metadata(raw: Mapping[str, object], where: str) -> DatasetMetadata:
     known = {item.name for item in fields(DatasetMetadata)} - {"extra"}
     values = {key: raw.get(key) for key in known}
     values["sets"] = tuple(sets)
+    values["total_puzzles"] = raw.get("total_puzzles", 0)
     extra = MappingProxyType({key: value for key, value in raw.items() if key not in known})
     return DatasetMetadata(**values, extra=extra)  # type: ignore[arg-type]  # every value was checked above
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from trm_cli.data.files.array_file import IntArray, RowReader, read_array
+from trm_cli.data.files.checked_files import CheckedFiles
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata
 from trm_cli.errors import DatasetError
 
-IntArray = NDArray[np.integer]
 _REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
 
 
 @dataclass(frozen=True)
 class PuzzleArrays:
-    """One set of one split, inputs and labels memory-mapped. Offsets are int64 whatever the files hold."""
+    """One set of one split, inputs and labels read by rows. Offsets are int64 whatever the files hold."""
 
     where: str
-    inputs: IntArray  # [N, S]
-    labels: IntArray  # [N, S]
+    inputs: RowReader  # [N, S]
+    labels: RowReader  # [N, S]
     puzzle_identifiers: NDArray[np.int64]  # [puzzles]
     puzzle_indices: NDArray[np.int64]  # [puzzles + 1]
     group_indices: NDArray[np.int64]  # [groups + 1]
@@ -55,19 +56,19 @@ def array_path(root: str | Path, split: str, name: str, set_name: str = "all") -
 def read_puzzle_arrays(root: str | Path, split: str, set_name: str, metadata: DatasetMetadata) -> PuzzleArrays:
     """Open one set of a split and check that its arrays fit each other and the metadata. Raises DatasetError."""
 
-    def load(name: str, dimensions: int) -> IntArray:
-        return _load(array_path(root, split, name, set_name), dimensions)
+    def load(name: str) -> NDArray[np.int64]:
+        return read_array(array_path(root, split, name, set_name), 1).astype(np.int64)
 
-    inputs, labels = load("inputs", 2), load("labels", 2)
-    identifiers = load("puzzle_identifiers", 1).astype(np.int64)
+    inputs, labels = (RowReader(array_path(root, split, name, set_name), 2) for name in ("inputs", "labels"))
+    identifiers = load("puzzle_identifiers")
     where = str(Path(root) / split)
     arrays = PuzzleArrays(
         where=where,
         inputs=inputs,
         labels=labels,
         puzzle_identifiers=identifiers,
-        puzzle_indices=load("puzzle_indices", 1).astype(np.int64),
-        group_indices=load("group_indices", 1).astype(np.int64),
+        puzzle_indices=load("puzzle_indices"),
+        group_indices=load("group_indices"),
     )
     if inputs.shape != labels.shape or inputs.shape[1] != metadata.seq_len:
         raise _mismatch(
@@ -80,17 +81,29 @@ def read_puzzle_arrays(root: str | Path, split: str, set_name: str, metadata: Da
     return arrays
 
 
-def _load(path: Path, dimensions: int) -> IntArray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path} is missing", hint=_REBUILD) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu" or array.ndim != dimensions:
-        raise DatasetError(f"{path} must hold integers in {dimensions} dimension(s)", hint=_REBUILD)
-    # A plain array over the same mapped memory: numpy's memmap subclass slows every small gather down.
-    return np.asarray(array)
+def check_tokens(arrays: PuzzleArrays, *, tokens: int, ignored: Collection[int]) -> None:
+    """Raise DatasetError unless inputs lie in [0, tokens), and labels too or in `ignored`. Large files: once."""
+    for name, rows, apart in (("inputs", arrays.inputs, ()), ("labels", arrays.labels, ignored)):
+        checked = CheckedFiles(rows.path.parent)
+        claim = f"tokens below {tokens} or in {sorted(apart)}"
+        if checked.has_passed(rows.path.name, claim):
+            continue
+        for block in rows.blocks():
+            low, high = _range(block, apart) if block.size else (0, 0)
+            if low < 0 or high >= tokens:
+                raise DatasetError(
+                    f"{arrays.where}: {name} holds {low}..{high}, the vocabulary has {tokens} tokens", hint=_REBUILD
+                )
+        checked.remember(rows.path.name, claim)
+
+
+def _range(values: IntArray, apart: Collection[int]) -> tuple[int, int]:
+    """The least and the greatest of some values, those in `apart` left out."""
+    low, high = int(values.min()), int(values.max())
+    if low in apart or high in apart:
+        others = values[~np.isin(values, list(apart))]
+        low, high = (int(others.min()), int(others.max())) if others.size else (0, 0)
+    return low, high
 
 
 def _check_offsets(offsets: IntArray, count: int | None, end: int, where: str, name: str, of_what: str) -> None:

@@ -16,15 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.augmentation.drawing import Draw
-from trm_cli.data.files.manifest import check_complete, read_manifest, split_fingerprint
+from trm_cli.data.files.array_file import read_array
+from trm_cli.data.files.manifest import check_complete, check_contents, read_manifest, split_fingerprint
 from trm_cli.data.files.metadata import DatasetFacts, DatasetMetadata, combine_metadata, read_metadata
-from trm_cli.data.files.puzzle_arrays import IntArray, array_path
-from trm_cli.data.puzzles.dataset_parts import DatasetPart, group_table, open_part
+from trm_cli.data.files.puzzle_arrays import array_path
+from trm_cli.data.puzzles.dataset_parts import (
+    IGNORED_LABEL,
+    DatasetPart,
+    counted_metadata,
+    group_table,
+    open_part,
+)
 from trm_cli.data.puzzles.epoch_order import EpochOrder, Index, Rows
 from trm_cli.errors import DatasetError
 
 Batch = dict[str, NDArray[np.generic]]
-IGNORED_LABEL = -100
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,10 @@ class BatchOrder:
     rounding: Literal["per_epoch", "whole_run"] = "per_epoch"
 
 
-def open_dataset(paths: Sequence[str | Path], split: str) -> PuzzleDataset:
+def open_dataset(paths: Sequence[str | Path], split: str, *, verify: bool = True) -> PuzzleDataset:
     """Open one or more datasets as one. Raises DatasetError naming the file that is missing, damaged or does not fit.
+
+    verify: compare the content of every file with the manifest, where there is one.
 
     With several paths the groups follow each other in the given order and share the blank identifier 0; the others of
     path p are moved up by the number of non-blank identifiers before it, so that each puzzle keeps its own embedding.
@@ -57,22 +65,26 @@ def open_dataset(paths: Sequence[str | Path], split: str) -> PuzzleDataset:
         manifest = read_manifest(path)
         if manifest is not None:
             check_complete(path, manifest)
+            if verify:
+                check_contents(path, split, manifest)
         described.append(read_metadata(path, split))
         fingerprints.append(split_fingerprint(path, split, manifest))
-    metadata = combine_metadata(described, [str(path) for path in paths])
+    combine_metadata(described, [str(path) for path in paths])  # before the arrays are read, which may be large
     parts: list[DatasetPart] = []
+    counted: list[DatasetMetadata] = []
     offset = 0
     for path, own in zip(paths, described, strict=True):
         for set_name in own.sets:
             parts.append(open_part(path, split, set_name, own, offset, parts[-1] if parts else None))
-        found = sum(part.arrays.groups for part in parts[-len(own.sets) :])
-        if found != own.total_groups:
-            raise DatasetError(
-                f"{Path(path) / split}: dataset.json says total_groups {own.total_groups}, the arrays hold {found}",
-                hint="build the dataset again with --rebuild",
-            )
+        counted.append(counted_metadata(own, parts[-len(own.sets) :], str(Path(path) / split)))
         offset += own.num_puzzle_identifiers - 1
-    return PuzzleDataset(metadata, parts, paths, split, fingerprints)
+    metadata = combine_metadata(counted, [str(path) for path in paths])
+    notes = [
+        f"{Path(path) / split}: dataset.json does not state total_puzzles; the arrays hold {found.total_puzzles:,}"
+        for path, own, found in zip(paths, described, counted, strict=True)
+        if not own.total_puzzles
+    ]
+    return PuzzleDataset(metadata, parts, paths, split, fingerprints, notes)
 
 
 class PuzzleDataset:
@@ -85,10 +97,13 @@ class PuzzleDataset:
         paths: Sequence[str | Path],
         split: str,
         fingerprints: Sequence[str],
+        notes: Sequence[str] = (),
     ) -> None:
+        """notes: what a person should know about this data before training on it."""
         self.metadata = metadata
         self.split = split
         self.paths = tuple(str(path) for path in paths)
+        self.notes = list(notes)
         self.facts = DatasetFacts(metadata.total_groups, metadata.mean_puzzle_examples, ", ".join(self.paths))
         self.fingerprint = fingerprints[0] if len(fingerprints) == 1 else "+".join(fingerprints)
         self._parts = tuple(parts)
@@ -136,11 +151,6 @@ class PuzzleDataset:
             position = last
 
     # ------------------------------------------------------------ evaluation
-
-    @property
-    def notes(self) -> list[str]:
-        """Return warnings about this data, to be shown before training; none beyond what its manifest says."""
-        return []
 
     @property
     def eval_rows(self) -> int:
@@ -199,7 +209,7 @@ class PuzzleDataset:
                 file = array_path(path, self.split, name, set_name)
                 if not file.is_file():
                     return None
-                found.append(np.load(file, allow_pickle=False))
+                found.append(read_array(file, 1))
         values = np.concatenate(found)
         return values if len(values) == len(self._variants) else None
 
@@ -229,24 +239,12 @@ class PuzzleDataset:
             draw = Draw(inputs, labels, identifiers, puzzles, examples, rows.variants, seed, epoch, lap)
             inputs, labels, identifiers = part.augmentation.apply(draw)
         inputs, labels = inputs.astype(np.int32), labels.astype(np.int32)
-        self._check_tokens(inputs, part, "inputs")
         ignored = self.metadata.ignore_label_id
         if ignored is not None:
             labels[labels == ignored] = IGNORED_LABEL
-        self._check_tokens(labels, part, "labels")
         if part.identifier_offset:
             identifiers = identifiers + part.identifier_offset * (identifiers != 0)
         return {"inputs": inputs, "labels": labels, "puzzle_identifiers": identifiers.astype(np.int32)}
-
-    def _check_tokens(self, values: IntArray, part: DatasetPart, name: str) -> None:
-        # Cheap here, and the alternative is an assertion inside a CUDA kernel that names nothing.
-        low = IGNORED_LABEL if name == "labels" else 0
-        if values.size and not low <= values.min() <= values.max() < self.metadata.vocab_size:
-            raise DatasetError(
-                f"{part.arrays.where}: {name} holds {values.min()}..{values.max()}, the vocabulary has "
-                f"{self.metadata.vocab_size} tokens",
-                hint="the dataset is damaged: build it again with --rebuild",
-            )
 
     def blank(self, count: int) -> Batch:
         """Rows without contents, in the shapes and types of every batch."""

@@ -75,8 +75,8 @@ class StreamDataset:
             lines.append(f"{self._left_out:,} grids larger than {side}x{side} cells are left out of this canvas")
         sources = self.store.source.get("sources", [])
         for source in sources if isinstance(sources, list) else []:
-            if source.get("note"):
-                lines.append(f"{source['name']}: {source['note']}")
+            if isinstance(source, dict) and source.get("note"):
+                lines.append(f"{source.get('name', 'source')}: {source['note']}")
         return lines
 
     # ------------------------------------------------------------ training
@@ -133,6 +133,7 @@ class StreamDataset:
 
     def _find_eligible(self, chunk: int) -> Index:
         shard = self.store.shard(chunk)
+        self._drawing.require_drawable(shard, self.metadata.num_puzzle_identifiers, self.store.chunks[chunk].file)
         grids = np.asarray(shard.kind) == 0
         fits = np.asarray(shard.shape).max(axis=1) <= self.spec.side
         found = np.flatnonzero(~grids | fits)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
+from trm_cli.data.arc import transforms
 from trm_cli.data.arc.encoding import Grid
+from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.canvas_codes import CanvasSpec, grid_target, place_grid, place_text, text_target
@@ -25,6 +27,8 @@ from trm_cli.errors import DatasetError
 MIN_PREFIX = 16
 # The published recipe shifts all pairs of a task but one: three of four of the usual four.
 SHIFTED_SHARE = 0.75
+#: A side is one byte of a record.
+LARGEST_PICTURE = 255
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class Drawing:
     def target_length(self, spec: CanvasSpec) -> int:
         """Return T: places of a target."""
         return target_length(spec.size, self.has_grids)
+
+    def require_drawable(self, shard: RecordShard, identifiers: int, name: str) -> None:
+        """Raise DatasetError unless every record of a shard has its augmentations, and pictures have their size."""
+        groups, pictures = np.asarray(shard.group), np.asarray(shard.kind) == PICTURE
+        if len(groups) and int(groups.max()) * self.variants >= identifiers:
+            raise DatasetError(f"{name} holds task {groups.max()}, the dataset has {identifiers} identifiers")
+        if np.any(np.asarray(shard.shape)[pictures][:, :2] != self.picture_side):
+            raise DatasetError(f"{name} holds a picture that is not {self.picture_side}x{self.picture_side} pixels")
 
     def empty(self, count: int, spec: CanvasSpec) -> Batch:
         """Return a batch of `count` rows in which nothing is drawn and nothing is to be predicted."""
@@ -156,8 +168,6 @@ def split_picture(shard: RecordShard, record: int) -> tuple[NDArray[np.uint8], b
 
 def augmented(given: Grid, wanted: Grid, code: int) -> tuple[Grid, Grid]:
     """Return input and output under one augmentation, the same for both."""
-    from trm_cli.data.arc import transforms
-
     symmetries, permutations = transforms.decode(np.array([code], dtype=np.int64))
     chosen = transforms.Transform(int(symmetries[0]), tuple(int(colour) for colour in permutations[0]))
     return transforms.augment_grid(given, chosen), transforms.augment_grid(wanted, chosen)
@@ -168,11 +178,11 @@ def read_drawing(root: str | Path, metadata: DatasetMetadata) -> Drawing:
     codes = None
     if metadata.extra.get("variants", 1) != 1:
         path = Path(root) / AUGMENTATIONS_NAME
-        try:
-            codes = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{path} cannot be read: {error}", hint="build the dataset with --rebuild") from error
-        if codes.ndim != 2 or 1 + codes.size != metadata.num_puzzle_identifiers or codes[:, 0].any():
+        codes = read_array(path, 2).astype(np.uint32)
+        fits = codes.size and 1 + codes.size == metadata.num_puzzle_identifiers and not codes[:, 0].any()
+        if not fits or codes.max() >= transforms.CODES:
             raise DatasetError(f"{path} does not fit dataset.json", hint="build the dataset with --rebuild")
     side = metadata.extra.get("picture_side", 0)
-    return Drawing(codes, side if isinstance(side, int) else 0, bool(metadata.extra.get("has_grids")))
+    if not isinstance(side, int) or not 0 <= side <= LARGEST_PICTURE:
+        raise DatasetError(f"{root}: picture_side must be 0..{LARGEST_PICTURE}, found {side!r:.100}")
+    return Drawing(codes, side, bool(metadata.extra.get("has_grids")))

@@ -22,6 +22,8 @@ FOLDER = "stream_checkpoints"
 AUGMENTATIONS_NAME = "augmentations.npy"
 BATCHES_PER_CHUNK = 100
 GRID_SIDES = "grid_sides"
+_MOST_RECORDS = 1 << 31
+_REBUILD = "build the dataset again with --rebuild"
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,9 @@ def chunks_to_json(chunks: Sequence[ChunkPlan]) -> list[dict[str, object]]:
 def chunks_from_json(value: object, where: str) -> tuple[ChunkPlan, ...]:
     """Read the list back. Raises DatasetError."""
     if not isinstance(value, list):
-        raise DatasetError(f"{where}: planned chunks are missing", hint="build the dataset again with --rebuild")
+        raise DatasetError(f"{where}: planned chunks are missing", hint=_REBUILD)
     try:
-        return tuple(
+        chunks = tuple(
             ChunkPlan(
                 str(item["split"]),
                 int(item["number"]),
@@ -113,14 +115,31 @@ def chunks_from_json(value: object, where: str) -> tuple[ChunkPlan, ...]:
             )
             for item in value
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DatasetError(f"{where}: planned chunks are damaged: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DatasetError(f"{where}: planned chunks are damaged: {error}", hint=_REBUILD) from error
+    following: dict[str, tuple[int, int]] = {}
+    for chunk in chunks:
+        grids = chunk.grid_sides.values()
+        if (chunk.number, chunk.first) != following.get(chunk.split, (0, 0)) or not 0 < chunk.records < _MOST_RECORDS:
+            raise DatasetError(f"{where}: planned chunk {chunk.number} does not follow the others", hint=_REBUILD)
+        if min(grids, default=0) < 0 or sum(grids) > chunk.records:
+            raise DatasetError(f"{where}: chunk {chunk.number} counts its grids wrongly", hint=_REBUILD)
+        following[chunk.split] = (chunk.number + 1, chunk.first + chunk.records)
+    return chunks
 
 
 def stream_facts(metadata: DatasetMetadata, canvas_size: int, source: str) -> DatasetFacts:
-    """Return the schedule's numbers on a canvas of `canvas_size` px: records too large for it do not count."""
+    """Return the schedule's numbers on a canvas of `canvas_size` px: records too large for it do not count.
+
+    Raises DatasetError where the metadata does not count its grids.
+    """
     sides = metadata.extra.get(GRID_SIDES, {})
-    lost = too_large(sides, canvas_size // CELL_PIXELS) if isinstance(sides, Mapping) else 0
+    right = isinstance(sides, Mapping) and all(
+        side.isascii() and side.isdigit() and isinstance(count, int) and count >= 0 for side, count in sides.items()
+    )
+    if not right or metadata.mean_puzzle_examples != 1:
+        raise DatasetError(f"{source}: dataset.json of a stream must count its grids and have one example a record")
+    lost = too_large(sides, canvas_size // CELL_PIXELS)  # type: ignore[arg-type]  # checked above
     return DatasetFacts(metadata.total_groups - lost, metadata.mean_puzzle_examples, source)
 
 

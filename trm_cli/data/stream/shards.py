@@ -3,13 +3,14 @@
     kind uint8 [N]   source uint8 [N]   group int32 [N]   shape uint8 [N, 4]   ends uint8 [N]
     first int64 [1]  offsets int64 [N + 1]  payload uint8 [sum of lengths]
 
-Opened with `weights_only=True, mmap=True`: no code is run, and only the pages of the records drawn are read.
+Opened with `weights_only=True`: no code is run. A file is read whole and checked before any of it is used, so that
+what happens to it afterwards does not matter.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-import pickle
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trm_cli.data.stream.records import Record
-from trm_cli.errors import DatasetError
+from trm_cli.data.arc.layout import COLOURS
+from trm_cli.data.files.regular_file import open_regular
+from trm_cli.data.stream.records import GRID, PICTURE, Record
+from trm_cli.errors import DatasetError, first_line
 
 _DTYPES = {
     "kind": np.uint8,
@@ -32,6 +35,7 @@ _DTYPES = {
     "payload": np.uint8,
 }
 _CHECKSUM = "checksum"
+_REBUILD = "build the dataset again with --rebuild"
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -53,7 +57,7 @@ class RecordShard:
         return len(self.kind)
 
     def payload(self, index: int) -> NDArray[np.uint8]:
-        """Return the native codes of a record, a view into the file."""
+        """Return the native codes of a record."""
         start, end = int(self._offsets[index]), int(self._offsets[index + 1])
         return self._payload[start:end].astype(np.uint8, copy=False)
 
@@ -114,37 +118,68 @@ def to_bytes(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def read_arrays(path: str | Path, *, check: bool = False) -> Arrays:
-    """Open a shard file as arrays that are views into it; `check` reads it all and compares its checksum.
+def read_arrays(path: str | Path, *, sha256: str | None = None) -> Arrays:
+    """Read a shard file; where `sha256` is given its content must have it, else the checksum within must be right.
 
     Raises DatasetError for a file that is no whole shard.
     """
     try:
-        tensors = torch.load(path, weights_only=True, mmap=True)
-        arrays: Arrays = {name: tensors[name].numpy() for name in _DTYPES}
-        known = all(array.dtype == _DTYPES[name] for name, array in arrays.items())
-        whole = known and int(arrays["offsets"][-1]) == len(arrays["payload"])
-        if not whole or (check and int(tensors[_CHECKSUM][0]) != _checksum(arrays)):
-            raise DatasetError(
-                f"{path} is damaged: its checksum does not match", hint="build the dataset with --rebuild"
-            )
+        with open_regular(path) as file:
+            content = file.read()
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path} is missing", hint="build the dataset again; it continues where it stopped"
         ) from error
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DatasetError(f"{path} is damaged: {reason}", hint="build the dataset again with --rebuild") from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=_REBUILD) from error
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise DatasetError(f"{path} is damaged: its content is not what the manifest says", hint=_REBUILD)
+    try:
+        tensors = torch.load(io.BytesIO(content), weights_only=True)
+        arrays: Arrays = {name: tensors[name].numpy() for name in _DTYPES}
+        stored = int(tensors[_CHECKSUM][0])
+    except Exception as error:  # a damaged file goes through two parsers, which raise what they like
+        reason = first_line(error) or type(error).__name__
+        raise DatasetError(f"{path} is damaged: {reason}", hint=_REBUILD) from error
+    if wrong := _find_wrong(arrays):
+        raise DatasetError(f"{path} is damaged: {wrong}", hint=_REBUILD)
+    if sha256 is None and stored != _checksum(arrays):
+        raise DatasetError(f"{path} is damaged: its checksum does not match", hint=_REBUILD)
     return arrays
 
 
-def read_shard(path: str | Path) -> RecordShard:
-    """Open a shard file. Raises DatasetError."""
-    return RecordShard(read_arrays(path))
+def read_shard(path: str | Path, *, sha256: str | None = None) -> RecordShard:
+    """Read a shard file. Raises DatasetError."""
+    return RecordShard(read_arrays(path, sha256=sha256))
+
+
+def _find_wrong(arrays: Arrays) -> str:
+    """What makes arrays no records that can be drawn; empty where nothing does."""
+    count = len(arrays["kind"]) if arrays["kind"].ndim == 1 else -1
+    shapes = {"shape": (count, 4), "first": (1,), "offsets": (count + 1,), "payload": (arrays["payload"].size,)}
+    for name, dtype in _DTYPES.items():
+        if arrays[name].dtype != dtype or arrays[name].shape != shapes.get(name, (count,)):
+            return f"{name} is {arrays[name].dtype} {arrays[name].shape}"
+    kind, group, offsets = arrays["kind"], arrays["group"], arrays["offsets"].astype(np.int64)
+    lengths = np.diff(offsets)
+    if offsets[0] != 0 or offsets[-1] != arrays["payload"].size or lengths.min(initial=0) < 0:
+        return "the offsets do not rise from 0 to the end"
+    if kind.max(initial=0) > PICTURE or group.min(initial=0) < 0 or arrays["first"][0] < 0:
+        return "a record of an unknown kind or place"
+    sides = arrays["shape"].astype(np.int64)
+    cells = sides[:, 0] * sides[:, 1]
+    grids = kind == GRID
+    if np.any(grids & ((cells + sides[:, 2] * sides[:, 3] != lengths) | (sides.min(axis=1, initial=1) < 1))):
+        return "a grid of another size than its shape"
+    if np.any((kind == PICTURE) & (3 * cells > lengths)):
+        return "a picture of another size than its shape"
+    if np.any(arrays["payload"][np.repeat(grids, lengths)] >= COLOURS):
+        return f"a grid with a colour above {COLOURS - 1}"
+    return ""
 
 
 def _checksum(arrays: Arrays) -> int:
     value = 0
     for name, dtype in _DTYPES.items():
-        value = zlib.crc32(np.ascontiguousarray(arrays[name], dtype=dtype).tobytes(), value)
+        value = zlib.crc32(np.ascontiguousarray(arrays[name], dtype=dtype).data, value)
     return value

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, read_manifest
+from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, check_contents, read_manifest
 from trm_cli.data.stream.heartbeat import Beat, read_beats
 from trm_cli.data.stream.plan import ChunkPlan, chunks_from_json
 from trm_cli.data.stream.shards import RecordShard, read_shard
@@ -27,15 +27,15 @@ class ChunkStore:
         manifest = self._read()
         self.fingerprint = manifest.fingerprint or ""
         self.source = manifest.source
-        self.batch_records = int(str(manifest.planned.get("batch_records", 0)))
         self.chunks: tuple[ChunkPlan, ...] = tuple(
             chunk
             for chunk in chunks_from_json(manifest.planned.get("chunks"), str(self.root / MANIFEST_NAME))
             if chunk.split == split
         )
+        check_contents(root, split, manifest)
         self._manifest = manifest
-        # Four: the chunk that is drawn from, the one before it at a border, and room for evaluation between.
-        self.shard = lru_cache(maxsize=4)(self._open)
+        # Two: the chunk that is drawn from, and the one before it at a border.
+        self.shard = lru_cache(maxsize=2)(self._open)
 
     @property
     def complete(self) -> bool:
@@ -58,12 +58,7 @@ class ChunkStore:
         if chunk.file not in self._manifest.files:
             self._wait_for(chunk)
         path = self.root / chunk.file
-        recorded = self._manifest.files[chunk.file].size
-        found = path.stat().st_size if path.is_file() else None
-        if found != recorded:
-            state = "is missing" if found is None else f"has {found} bytes where the manifest says {recorded}"
-            raise DatasetError(f"{path} {state}", hint=_CONTINUE)
-        shard = read_shard(path)
+        shard = read_shard(path, sha256=self._manifest.files[chunk.file].sha256)
         if len(shard) != chunk.records or shard.first != chunk.first:
             raise DatasetError(f"{path} does not hold the records that were planned", hint="build it with --rebuild")
         return shard

@@ -69,7 +69,7 @@ def solve(
 
 def _dataset(trained: TrainedModel) -> Path:
     """Return the dataset that the puzzle table was trained on. Raises CheckpointError where it has changed."""
-    from trm_cli.data.puzzles.dataset import open_dataset
+    from trm_cli.data.opening import data_fingerprint
 
     paths = trained.config.data_paths
     if trained.model.puzzle_embedding is None:
@@ -78,7 +78,7 @@ def _dataset(trained: TrainedModel) -> Path:
         )
     if len(paths) > 1:
         raise UsageError(f"the run was trained on {len(paths)} datasets; solve reads runs on one")
-    now, then = open_dataset(paths, "train").fingerprint, trained.dataset_fingerprint
+    now, then = data_fingerprint(paths, "train"), trained.dataset_fingerprint
     if now != then:
         raise CheckpointError(
             f"{paths[0]} is not what the model was trained on: fingerprint {then[:12]} then, {now[:12]} now",
