@@ -13,6 +13,8 @@ PLAN = "plan.json"
 IDENTITY = "run.json"
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
+#: Lines of either that could not be read.
+DAMAGED_LINES = "*.damaged.jsonl"
 OLD_ESTIMATE = "memory.json"  # of earlier versions; nothing reads it
 NONFINITE = "nonfinite-*.pt"
 #: A trace of a few updates, and a table of its operators.

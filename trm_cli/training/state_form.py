@@ -93,6 +93,7 @@ def _in_counts(state: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _in_groups(state: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"it has no `{name}`" for name in ("ema", "scaler", "carry", "identifiers") if name not in state)
     for name, may_be_missing, may_be_empty in (("model", False, False), ("ema", True, False), ("sums", False, True)):
         value = state.get(name)
         if value is None and may_be_missing:

@@ -92,4 +92,7 @@ def _plan(path: Path) -> dict[str, Any]:
 def _records(path: Path) -> list[dict[str, Any]]:
     from trm_cli.training.recording.metrics_log import read_records
 
-    return read_records(path) if exists(path) else []
+    try:
+        return read_records(path) if exists(path) else []
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -63,6 +63,7 @@ CHANGES = {
     ),
     "carry, puzzles": lambda s, _: s["carry"]["data"]["puzzle_identifiers"].fill_(99),
     "carry, tokens": lambda s, _: s["carry"]["data"]["inputs"].fill_(-3),
+    "scaler, left out": lambda s, _: s.pop("scaler"),
     "sums": lambda s, _: s["sums"].update(updates="many"),
     "identifiers": lambda s, _: s.update(identifiers={"names": 3}),
 }  # fmt: skip

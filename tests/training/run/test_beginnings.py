@@ -42,9 +42,10 @@ def test_damaged_lines_of_the_metrics_are_told_and_the_good_ones_stay(tmp_path: 
     with StopRequest() as stop:
         run.train(recorder, stop, stop_at_step=13)
     kept = path.read_text().splitlines(keepends=True)
-    assert kept[: len(lines)] == [*lines[:3], "damaged\n", *lines[4:]]
-    assert len(kept) == len(lines) + 1
-    assert recorder.notes == [f"{path} has damaged lines, which are kept: 1"]
+    assert kept[: len(lines) - 1] == [*lines[:3], *lines[4:]]
+    assert len(kept) == len(lines)
+    assert (tmp_path / "run/metrics.damaged.jsonl").read_text() == "damaged\n"
+    assert recorder.notes == [f"{path} had 1 damaged line: moved to metrics.damaged.jsonl"]
 
 
 def test_a_run_without_its_carry_says_what_that_costs(tmp_path: Path, dataset: Path) -> None:

@@ -71,7 +71,7 @@ def stored_bytes(path: Path) -> int:
     """The size of a checkpoint on disk, shards included."""
     folder = shard_folder(path)
     shards = folder.iterdir() if folder.is_dir() else ()
-    return sum(file.stat().st_size for file in (path, *shards))
+    return sum(file.lstat().st_size for file in (path, *shards))
 
 
 def delete_checkpoint(path: Path) -> None:

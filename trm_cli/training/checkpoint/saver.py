@@ -138,6 +138,8 @@ class CheckpointSaver:
         moved = self.store.moved_from() is not None
         if moved and self.state.sharded:
             self._require_in_place()  # the other processes write to where it was
+        if not moved:
+            self.recorders.recover(self.observer.note)
         self.recorders.metrics.sync()
 
     def _made_room(self, step: int) -> bool:
@@ -193,6 +195,7 @@ class CheckpointSaver:
                 hint=f"free some disk space; `trm resume` then continues after step {self._saved[0]:,}",
             )
         self._require_in_place()
+        self.recorders.recover(self.observer.note)
 
     def check_disk_space(self) -> None:
         """Warn where the disk will not hold what the run keeps; called when the state is first complete."""

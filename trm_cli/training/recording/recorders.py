@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,11 @@ class RunRecorders:
     metrics: JsonLines | NullLog
     timings: JsonLines | NullLog
     loggers: list[GuardedLogger]
+
+    def recover(self, notify: Callable[[str], None]) -> None:
+        """Say so where somebody has deleted or changed the logs meanwhile, and go on."""
+        self.metrics.recover(notify)
+        self.timings.recover(notify)
 
     def close(self) -> None:
         """Close loggers and logs."""

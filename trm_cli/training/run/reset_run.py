@@ -9,6 +9,7 @@ from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run_files import (
     BEST,
     CONFIG,
+    DAMAGED_LINES,
     IDENTITY,
     LATEST,
     METRICS,
@@ -34,7 +35,9 @@ def clear_run(directory: Path) -> int:
         # config.yaml first: without it the directory is no run, whatever interrupts the rest.
         files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, OLD_ESTIMATE, METRICS, TIMINGS)]
         files += [directory / PROFILE / name for name in (PROFILE_TRACE, PROFILE_OPERATORS)]
-        files += [store.path(step) for step in store.steps()] + sorted(directory.glob(NONFINITE))
+        files += [store.path(step) for step in store.steps()] + sorted(
+            [*directory.glob(NONFINITE), *directory.glob(DAMAGED_LINES)]
+        )
         present = [path for path in files if path.is_symlink() or path.exists()]
         for path in present:
             path.unlink()

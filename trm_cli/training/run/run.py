@@ -135,8 +135,14 @@ class Run:
                 threads=int(self.machine.threads.value),
             )
             steps = {"step": self.state.step, "evaluated_step": self.state.evaluated_step}
-            metrics = continue_log(self.directory.metrics_path, **steps, notify=observer.note)
-            timings = continue_log(self.directory.timings_path, **steps, notify=observer.note)
+            metrics = continue_log(
+                self.directory.metrics_path, **steps, notify=observer.note, logged_step=self._logged_step()
+            )
+            try:
+                timings = continue_log(self.directory.timings_path, **steps, notify=observer.note)
+            except OSError:
+                metrics.close()
+                raise
         loggers = open_loggers(
             self.config,
             directory=self.directory.path,
@@ -170,6 +176,11 @@ class Run:
             return loop.run(stop, last_step=stop_at_step)
         finally:
             profile.close()
+
+    def _logged_step(self) -> int:
+        """The last step that this run has logged; 0 where it has not begun, or has begun with the state of another."""
+        own = self.continued_from is not None and self.continued_from.parent == self.directory.path
+        return self.state.step - int(self.state.sums.get("updates", 0)) if own else 0
 
     def _profile(self, observer: Observer) -> NoProfile:
         """The profiler, where `profile` is set; only the first process is measured."""

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trm_cli.errors import CheckpointError
+from trm_cli.data.files.regular_file import open_regular, require_regular
+from trm_cli.errors import CheckpointError, first_line
+from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.transfer.weight_names import bare_name, is_derived, is_initial_state, our_name
 
 #: Under these keys a file may hold its weights beside other things.
@@ -63,9 +65,12 @@ def read_weights(path: Path) -> ForeignWeights:
 
 def _load_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(follow(path)) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises half a dozen unrelated classes for files that it refuses
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
@@ -80,11 +85,13 @@ def _load_safetensors(path: Path) -> Any:
     from trm_cli.data.files.json_file import parse_json
 
     try:
+        require_regular(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
             tied = parse_json((file.metadata() or {}).get("tied", "{}"), str(path), error=CheckpointError)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        raise CheckpointError(f"{path} cannot be read: {reason}") from error
     return {**tensors, **{name: tensors[kept] for name, kept in tied.items() if kept in tensors}}
 
 
@@ -97,6 +104,8 @@ def _state_dict(loaded: Any, path: Path) -> Mapping[str, Tensor]:
             averaged = loaded.get("ema")
             loaded = {**loaded[key], **(averaged if isinstance(averaged, Mapping) else {})}
             break
+    if unnamed := [name for name in loaded if not isinstance(name, str)]:
+        raise CheckpointError(f"{path} holds no state dict: {unnamed[0]!r} is no name of a weight")
     named: dict[str, Tensor] = dict(loaded)
     unnamed = [name for name in named if not isinstance(name, str)]
     if unnamed:
