@@ -108,6 +108,10 @@ def test_the_published_protocol_is_preferred(run: Path) -> None:
 def test_mistakes(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must end in \.html or \.png"):
         report(str(run), tmp_path / "page.pdf")
+    plan = collect(run).plan
     (run / "plan.json").write_text(json.dumps({"quantities": []}))
+    assert {**collect(run).plan, "dataset": {}} == {**plan, "dataset": {}}  # what is sealed is used
+    for path in run.glob("*.pt"):
+        path.unlink()
     with pytest.raises(CheckpointError, match=r"plan\.json is missing or damaged"):
         collect(run)

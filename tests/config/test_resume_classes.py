@@ -16,7 +16,8 @@ from trm_cli.training.run.config_drift import EFFECTS
 WHERE_AND_WHEN = (
     "data_paths=[elsewhere]", "data_paths_test=[elsewhere]", "eval_interval=3", "eval_batches=2", "eval_batch_size=7",
     "log_interval=7", "checkpoint_interval=4", "checkpoint_minutes=1.5", "keep_checkpoints=9", "keep_every=5",
-    "checkpoint_path=elsewhere", "load_checkpoint=elsewhere.pt", "save_carry=false", "nonfinite_limit=8", "device=mps",
+    "checkpoint_path=elsewhere", "load_checkpoint=elsewhere.pt", "init_from=elsewhere.pt",
+    "save_carry=false", "nonfinite_limit=8", "device=mps",
     "precision=bfloat16", "micro_batch_size=2", "activation_checkpointing=true", "compile=true", "sharding=fsdp",
     "threads=2", "wandb=offline", "wandb_project=other", "tensorboard=true", "profile=true",
 )  # fmt: skip

@@ -101,6 +101,17 @@ def test_what_is_kept_for_good_is_saved_and_part_of_the_plan_only_where_it_is_wa
         plan_of(3_200, keep_every=0)
 
 
+def test_without_a_test_split_nothing_is_evaluated_and_all_else_is_the_same() -> None:
+    plan = plan_of(3_200, epochs=10, eval_interval=3)
+    without = replace(plan, test_split=False)
+    assert without.eval_steps is None
+    assert not any(without.is_eval(step) for step in range(plan.total_steps + 1))
+    assert without.checkpoint_steps == plan.checkpoint_steps
+    assert (without != plan, without.fingerprint() != plan.fingerprint()) == (True, True)
+    assert TrainingPlan.from_json(json.loads(json.dumps(without.to_json()))) == without
+    assert [row.what for row in compare(plan, without) if row.differs] == ["evaluations", "evaluates every (steps)"]
+
+
 def test_checkpoints_follow_evaluations_unless_told() -> None:
     assert plan_of(3_200).checkpoint_steps == plan_of(3_200).eval_steps
     plan = plan_of(3_200, epochs=10, checkpoint_interval=3)

@@ -70,14 +70,15 @@ def test_what_is_migrated_is_not_changed() -> None:
     assert state == {"format": 1, "step": 3, "best_exact_accuracy": 0.5}
 
 
-def test_the_rows_of_the_table_move_by_name_to_other_data(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["load_checkpoint", "init_from"])
+def test_the_rows_of_the_table_move_by_name_to_other_data(key: str, tmp_path: Path) -> None:
     words = ("arch.num_heads=2", "arch.puzzle_emb_ndim=8", "arch.L_cycles=1", "arch.H_cycles=1")
     old, new = (write_boards(tmp_path / name, identifiers=count) for name, count in (("old", 4), ("new", 5)))
     (old / "identifiers.json").write_text('["<blank>", "a", "b", "c"]')
     (new / "identifiers.json").write_text('["<blank>", "b", "c", "new", "a"]')
     before = train(old, tmp_path / "before", *words, arch="trm_sudoku_att", stop_at_step=12)
     file = (tmp_path / "before/latest.pt").resolve()
-    run, recorder = prepare(new, tmp_path / "after", *words, f"load_checkpoint={file}", arch="trm_sudoku_att")
+    run, recorder = prepare(new, tmp_path / "after", *words, f"{key}={file}", arch="trm_sudoku_att")
     table, rows = (one.state.model.state_dict()["puzzle_embedding.weight"] for one in (before, run))
     assert not torch.equal(table[1], table[3])
     assert torch.equal(rows, torch.stack([table[0], table[2], table[3], table.mean(0), table[1]]))
@@ -106,3 +107,17 @@ def test_on_the_same_data_a_file_is_continued_exactly(tmp_path: Path, dataset: P
     file = (tmp_path / "first/latest.pt").resolve()
     second = train(dataset, tmp_path / "second", f"load_checkpoint={file}")
     assert differing(whole.state.state_dict(), second.state.state_dict()) == []
+
+
+def test_on_the_same_data_only_weights_are_taken_where_a_run_begins_with_them(tmp_path: Path) -> None:
+    data = write_boards(tmp_path / "data", identifiers=4)
+    words = ("arch.num_heads=2", "arch.puzzle_emb_ndim=8", "arch.L_cycles=1", "arch.H_cycles=1")
+    before = train(data, tmp_path / "before", *words, arch="trm_sudoku_att", stop_at_step=12)
+    file = (tmp_path / "before/latest.pt").resolve()
+    run, recorder = prepare(data, tmp_path / "after", *words, f"init_from={file}", arch="trm_sudoku_att")
+    assert (run.state.step, run.state.best_step, run.state.carry) == (0, 0, None)
+    assert not run.state.trunk_optimizer.state_dict()["state"]
+    assert differing(before.state.model.state_dict(), run.state.model.state_dict()) == []
+    assert recorder.notes == [
+        f"{file} is where the run begins: only its weights are loaded, and the run starts at step 0"
+    ]

@@ -37,17 +37,17 @@ def generate(
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
     from trm_cli.console.answers.steps import about_model
-    from trm_cli.console.output import print_json, write_piece
+    from trm_cli.console.output import note, print_json, write_piece
     from trm_cli.workflows import generate as writing
 
     request = writing.GenerateRequest(
         run, prompt, max_new, temperature, top_k, seed, steps, tokenizer, device or "auto"
     )
     if not as_json:
-        writing.generate(request, write_piece)
+        writing.generate(request, write_piece, notify=note)
         write_piece("\n")
         return
-    made = writing.generate(request)
+    made = writing.generate(request, notify=note)
     said = {"prompt": prompt, "text": made.text, "tokens": made.tokens, "ended": made.ended}
     law = {"temperature": temperature, "top_k": top_k, "seed": seed}
     print_json({**about_model(made.checkpoint, made.step), **said, **law})

@@ -49,7 +49,7 @@ def inspect_schedule(
     """
     del allow_builder  # its callback has seen to it
     from trm_cli.commands.arguments import split_words, with_options
-    from trm_cli.console.output import print_json, stdout, write_file
+    from trm_cli.console.output import note, print_json, stdout, write_file
     from trm_cli.console.views.plan import comparison_document, plan_document, show_planned
     from trm_cli.errors import UsageError
     from trm_cli.workflows.planning import plan_other, plan_target
@@ -57,8 +57,8 @@ def inspect_schedule(
     _check_options(out, plot=plot, as_json=as_json, at=at, compare=compare)
     target, overrides = split_words(words)
     overrides = with_options(overrides, arch=arch)
-    planned = plan_target(target, overrides, samples_per_epoch)
-    other = plan_other(compare, samples_per_epoch) if compare is not None else None
+    planned = plan_target(target, overrides, samples_per_epoch, note)
+    other = plan_other(compare, samples_per_epoch, note) if compare is not None else None
     try:
         steps = [planned.plan.step_at(word) for option in at or [] for word in option.split(",")]
     except ValueError as error:

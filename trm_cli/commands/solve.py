@@ -65,11 +65,12 @@ def solve(
 
 def _solve_lines(run: str, path: Path, steps: int | None, device: str | None, as_json: bool) -> None:
     from trm_cli.console.answers.lines import show_lines
+    from trm_cli.console.output import note
     from trm_cli.errors import ExitCode
     from trm_cli.workflows.solve.lines import solve_lines
 
     texts = _read(path).splitlines()
-    solutions = solve_lines(run, texts, steps=steps, device=device or "auto", source=str(path))
+    solutions = solve_lines(run, texts, steps=steps, device=device or "auto", source=str(path), notify=note)
     if not show_lines(solutions, str(path), as_json=as_json):
         raise typer.Exit(ExitCode.FAILED)
 

@@ -66,9 +66,9 @@ def load_run_config(path: Path | str, overrides: Sequence[str] = ()) -> Resolved
     return _of_run(registry.load(path), overrides)
 
 
-def read_run_config(text: str, name: str) -> RunConfig:
+def read_run_config(text: str, name: str, overrides: Sequence[str] = ()) -> Resolved:
     """Read the configuration that a checkpoint holds as text, called `name` in messages. Raises ConfigError."""
-    return _of_run(parse_yaml(text, name), ()).config
+    return _of_run(parse_yaml(text, name), overrides)
 
 
 def _of_run(document: Document, overrides: Sequence[str]) -> Resolved:

@@ -32,15 +32,16 @@ def dump_config(resolved: Resolved) -> str:
     for name, value in resolved.config.model_dump().items():
         if isinstance(value, dict):
             lines.append(f"{name}:")
-            lines += [f"  {inner}: {_scalar(item)}" for inner, item in value.items()]
+            lines += [f"  {inner}: {scalar(item)}" for inner, item in value.items()]
         else:
-            lines.append(f"{name}: {_scalar(value)}")
+            lines.append(f"{name}: {scalar(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
+    """A value as a configuration file and an override have it."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_scalar(item) for item in value)}]"
+        return f"[{', '.join(scalar(item) for item in value)}]"
     if isinstance(value, str):
         return value if _is_plain(value) else json.dumps(value)
     if isinstance(value, float):

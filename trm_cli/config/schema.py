@@ -80,6 +80,7 @@ class RunConfig(Section):
     load_checkpoint: Word | None = key(
         None, "file to start from; null = continue checkpoint_path/latest.pt", resume="free"
     )
+    init_from: Word | None = key(None, "file whose weights a new run takes, at step 0; null = none", resume="free")
     save_carry: bool = key(True, "store the recurrent state; without it a resumed run differs", resume="free")
 
     # The optimizer.
@@ -147,14 +148,16 @@ class RunConfig(Section):
         return self.arch.canvas_side
 
     def conflicts(self) -> list[tuple[str, str]]:
-        """Find boundaries with neither a ratio nor a step, and paths with names that no file system can hold."""
+        """Find boundaries with neither ratio nor step, two files to begin from, names that no file system can hold."""
         found = []
-        for name in ("checkpoint_path", "load_checkpoint", "data_paths", "data_paths_test"):
+        for name in ("checkpoint_path", "load_checkpoint", "init_from", "data_paths", "data_paths_test"):
             value = getattr(self, name)
             for path in (value,) if isinstance(value, str) else value or ():
                 if (longest := longest_name(path)) > LONGEST_NAME:
                     found.append((name, f"a name in it is {longest:,} bytes long, and {LONGEST_NAME} are possible"))
                     break
+        if self.init_from is not None and self.load_checkpoint is not None:
+            found.append(("init_from", "takes weights alone, load_checkpoint goes on with a whole state: keep one"))
         for steps, share in self.legacy_steps.items():
             if getattr(self, steps) is None and getattr(self, share) is None:
                 found.append((share, f"is null, and so is {steps}: one of them must say where the change ends"))

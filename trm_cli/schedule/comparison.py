@@ -45,8 +45,8 @@ def _counts(plan: TrainingPlan) -> list[tuple[str, int | float | str]]:
         ("rounding", plan.step_rounding),
         ("steps per epoch", plan.steps_per_epoch),
         ("total steps", plan.total_steps),
-        ("evaluations", len(plan.eval_steps)),
-        ("evaluates every (steps)", float(plan.eval_steps.gap)),
+        ("evaluations", 0 if plan.eval_steps is None else len(plan.eval_steps)),
+        ("evaluates every (steps)", "never" if plan.eval_steps is None else float(plan.eval_steps.gap)),
         ("checkpoints", len(plan.checkpoint_steps)),
         ("saves every (steps)", float(plan.checkpoint_steps.gap)),
     ]

@@ -31,10 +31,13 @@ class Counts(Protocol):
         """Where the counts come from, for people."""
 
 
-def make_plan(config: RunConfig, facts: Counts, *, seconds_per_step: float | None = None) -> TrainingPlan:
+def make_plan(
+    config: RunConfig, facts: Counts, *, test_split: bool = True, seconds_per_step: float | None = None
+) -> TrainingPlan:
     """Plan a run from its configuration (any object with these keys) and the counts of its dataset.
 
-    seconds_per_step, where it is known, lets the plan say how many hours of work a crash would cost.
+    test_split: whether the dataset has one, so that the run evaluates. seconds_per_step, where it is known, lets the
+    plan say how many hours of work a crash would cost.
     Raises ValueError, in a full sentence, for settings that make no plan.
     """
     facts = DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, facts.source)
@@ -50,6 +53,7 @@ def make_plan(config: RunConfig, facts: Counts, *, seconds_per_step: float | Non
         checkpoint_interval=config.eval_interval if interval is None else interval,
         quantities=declare(config.arch.scheduled, config, total),
         keep_every=config.keep_every,
+        test_split=test_split,
         checkpoint_minutes=config.checkpoint_minutes,
     )
     return replace(plan, warnings=find_warnings(plan, seconds_per_step))

@@ -57,6 +57,7 @@ class TrainingPlan:
 
     Two plans are equal when they do the same at the same steps, wherever their numbers came from and whatever there is
     to warn about. checkpoint_minutes, between checkpoints by the wall clock, is no step and stays out of it.
+    test_split: whether the dataset has one; without it there is nothing to evaluate on.
     """
 
     facts: DatasetCounts
@@ -67,6 +68,7 @@ class TrainingPlan:
     checkpoint_interval: int
     quantities: tuple[Quantity, ...]
     keep_every: int | None = None
+    test_split: bool = True
     checkpoint_minutes: float | None = field(default=None, compare=False)
     warnings: tuple[PlanWarning, ...] = field(default=(), compare=False)
 
@@ -102,9 +104,9 @@ class TrainingPlan:
         return self._total(self.other_rounding)
 
     @cached_property
-    def eval_steps(self) -> Cadence:
-        """Updates after which the test split is evaluated, ascending; the last step is one of them."""
-        return self._every(self.eval_interval)
+    def eval_steps(self) -> Cadence | None:
+        """Updates after which the test split is evaluated, ascending, the last step included; None without one."""
+        return self._every(self.eval_interval) if self.test_split else None
 
     @cached_property
     def checkpoint_steps(self) -> Cadence:
@@ -126,7 +128,7 @@ class TrainingPlan:
 
     def is_eval(self, step: int) -> bool:
         """Whether the run evaluates after this update."""
-        return step in self.eval_steps
+        return self.eval_steps is not None and step in self.eval_steps
 
     def is_checkpoint(self, step: int) -> bool:
         """Whether a planned checkpoint follows this update."""
@@ -193,6 +195,7 @@ class TrainingPlan:
                 checkpoint_interval=document["checkpoints"]["interval_epochs"],
                 quantities=tuple(read_quantity(entry) for entry in document["quantities"]),
                 keep_every=document.get("milestones", {}).get("interval_epochs"),
+                test_split=document["evaluations"].get("count") != 0,
                 checkpoint_minutes=document["checkpoints"].get("minutes"),
                 warnings=tuple(PlanWarning(**entry) for entry in document.get("warnings", ())),
             )
@@ -255,7 +258,9 @@ def _quantity_json(quantity: Quantity) -> dict[str, Any]:
     return {"name": quantity.name, "unit": quantity.unit, "segments": segments}
 
 
-def _cadence_json(cadence: Cadence, interval: int) -> dict[str, Any]:
+def _cadence_json(cadence: Cadence | None, interval: int) -> dict[str, Any]:
+    if cadence is None:
+        return {"interval_epochs": interval, "count": 0, "first": None, "steps": []}
     listed = list(cadence) if len(cadence) <= _LISTED_STEPS else None
     return {"interval_epochs": interval, "count": len(cadence), "first": cadence[0], "steps": listed}
 

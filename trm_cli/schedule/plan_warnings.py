@@ -44,7 +44,13 @@ def _about_steps(plan: TrainingPlan) -> Iterator[PlanWarning]:
 
 
 def _about_cadence(plan: TrainingPlan) -> Iterator[PlanWarning]:
-    if plan.eval_interval > plan.epochs:
+    if not plan.test_split:
+        yield PlanWarning(
+            "no_test_split",
+            "The dataset has no test split: nothing is evaluated, and no checkpoint is the best.",
+            "data_paths_test",
+        )
+    elif plan.eval_interval > plan.epochs:
         yield PlanWarning(
             "evaluates_only_at_the_end",
             f"eval_interval is {plan.eval_interval:,} epochs and the run has {plan.epochs:,}: "

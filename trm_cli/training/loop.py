@@ -87,8 +87,9 @@ class Loop:
         observer: Observer,
         settings: LoopSettings,
         profile: NoProfile,
+        sealed: bool = True,
     ) -> None:
-        """store is written to in the first process alone."""
+        """store is written to in the first process alone. sealed: the newest checkpoint holds the plan of this run."""
         self.plan = plan
         self.state = state
         self.train = train
@@ -108,6 +109,7 @@ class Loop:
             seconds=settings.checkpoint_seconds,
             process_group=self.process_group,
         )
+        self._sealed = sealed
         self._logged_at = time.monotonic()
 
     def run(self, stop: StopRequest, *, last_step: int | None = None) -> ExitCode:
@@ -132,6 +134,8 @@ class Loop:
         return agreed.exit_code or ExitCode.DONE
 
     def _execute(self, pool: ThreadPoolExecutor, end: int, stop: StopAgreement) -> None:
+        if not self._sealed:
+            self._saver.save()  # at once: what is read of a run is what was saved with its weights
         self._finish_step(stop)  # an evaluation that the last process could not complete
         first = self.state.step + 1
         following = pool.submit(self.train.train_batch, first) if first <= end else None

@@ -7,6 +7,7 @@ from typing import Any
 
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError
+from trm_cli.paths import is_file
 
 CONFIG = "config.yaml"
 PLAN = "plan.json"
@@ -26,6 +27,11 @@ LATEST = "latest.pt"
 BEST = "best.pt"
 #: The folder of checkpoints that `trm resume --from STEP` has set aside.
 DISCARDED = "discarded"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a directory holds a run: its configuration or, where that is lost, its identity and a checkpoint."""
+    return is_file(path / CONFIG) or (is_file(path / IDENTITY) and any(path.glob("step_*.pt")))
 
 
 def read_identity(run: Path) -> dict[str, Any]:

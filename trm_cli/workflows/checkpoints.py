@@ -55,17 +55,20 @@ def list_checkpoints(named: str | None, *, verified: bool = False) -> RunCheckpo
 
 def prune(named: str | None, notify: Notify, *, keep: int | None = None, dry_run: bool = False) -> Pruned:
     """Delete all but the newest `keep` checkpoints (None: as the run is configured). Raises CheckpointError."""
-    from trm_cli.config.compose import load_run_config
     from trm_cli.training.checkpoint.retention import decide, prune_checkpoints
     from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.readable_copies import check_copies
     from trm_cli.training.run.run_directory import RunDirectory
+    from trm_cli.training.run.sealed_config import load_run, load_run_plan
 
     directory = RunDirectory(find_run(named))
-    kept = keep or load_run_config(directory.path).config.keep_checkpoints
+    check_copies(directory.path, notify)
+    kept = keep or load_run(directory.path).config.keep_checkpoints
+    plan = load_run_plan(directory.path)
     with directory.held():
         notify(f"reading the checkpoints of {directory.path}")
         store = directory.store()
-        decisions = decide(store, keep=kept, milestones=directory.milestones())
+        decisions = decide(store, keep=kept, milestones=plan.milestones or () if plan is not None else ())
         freed = 0 if dry_run else prune_checkpoints(store, decisions)
     return Pruned(directory.path, decisions, freed)
 
@@ -132,11 +135,14 @@ def export_run(
     averaged None: averaged weights where the run has any. compiled: names as torch.compile has them. identifiers: a
     file for the names of the puzzle table's rows. Raises UsageError and CheckpointError.
     """
-    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.find_run import find_checkpoint
+    from trm_cli.training.run.readable_copies import check_copies
     from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 
     _require_outside_of_runs(out, files=".pt")
-    notify(f"reading {find_run(named)}")
+    checkpoint = find_checkpoint(named)
+    check_copies(checkpoint.parent, notify)
+    notify(f"reading {checkpoint}")
     if identifiers is not None:  # first: without its names a table is of no use
         notify(f"{identifiers}: the names of {write_identifiers(named, identifiers):,} rows")
     return export_weights(named, out, form, averaged=averaged, compiled=compiled)

@@ -108,25 +108,27 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     prepare_threads()
     import torch
 
-    from trm_cli.config.compose import load_run_config
     from trm_cli.data.opening import open_data
     from trm_cli.evaluation.predictions import check_format
+    from trm_cli.training.checkpoint.checkpoint_io import read_summary
     from trm_cli.training.hardware.devices import choose_device, choose_precision
     from trm_cli.training.run.datasets import eval_batch_limit
-    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.find_run import find_checkpoint, find_run
+    from trm_cli.training.run.sealed_config import sealed_config
     from trm_cli.training.run.trained_model import load_trained
-    from trm_cli.training.run_files import read_identity
 
     _check_words(wanted)
     if wanted.predictions is not None:
         check_format(wanted.predictions)
     run = find_run(wanted.run)
-    config = load_run_config(run).config
+    checkpoint = find_checkpoint(wanted.run or str(run))
+    config = sealed_config(read_summary(checkpoint), checkpoint).config
     device = choose_device(wanted.device or "auto").value
     precision = choose_precision(wanted.precision or config.precision, device).value
-    trained = load_trained(wanted.run or str(run), torch.device(device), forward_dtype=precision, raw=wanted.raw)
-    # As the run computed: another number of threads may round the last bit of a sum another way.
-    set_threads(read_identity(run)["threads"])
+    trained = load_trained(
+        str(checkpoint), torch.device(device), forward_dtype=precision, raw=wanted.raw, notify=notify
+    )
+    set_threads(trained.threads)  # as the run computed
     paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
     data = open_data(paths, wanted.split, canvas_size=config.canvas_size)
     _check_fits(trained, data, notify, own=not wanted.data)

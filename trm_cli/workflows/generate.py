@@ -41,9 +41,16 @@ class GeneratedText:
     step: int
 
 
-def generate(request: GenerateRequest, on_text: Callable[[str], None] = lambda _: None) -> GeneratedText:
-    """Load the model and generate text. on_text: receives the prompt, then each new piece of text. Raises TrmError."""
-    trained, device = load(request.run, request.device)
+def generate(
+    request: GenerateRequest,
+    on_text: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
+) -> GeneratedText:
+    """Load the model and generate text. on_text: receives the prompt, then each new piece of text.
+
+    notify: receives messages for the user. Raises TrmError.
+    """
+    trained, device = load(request.run, request.device, notify)
     from trm_cli.data.stream.vocabulary import EOS
     from trm_cli.data.text.codec import shown, text_codec
     from trm_cli.evaluation.samples.text_generation import TextRequest, write

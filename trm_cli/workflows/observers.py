@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
+    from trm_cli.training.run.initial_state import Start
     from trm_cli.workflows.train.cpu_cost import Cost
 
 
@@ -112,6 +113,9 @@ class TrainingObserver(Observer, BuildObserver):
     def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
         """The run continues from `from_step`, and the checkpoints of the steps `newer` will be moved aside."""
 
+    def would_start(self, start: Start, plan: TrainingPlan) -> None:
+        """A dry run has found where the run would start, or continue."""
+
     def continuing(self, run: Path, step: int) -> None:
         """An existing run continues after this step."""
 
@@ -125,7 +129,10 @@ class TrainingObserver(Observer, BuildObserver):
 
 
 class SolveObserver:
-    """Receives the events of `solve` for an ARC task, which may take long."""
+    """Receives the events of `solve`, most of them for an ARC task, which may take long."""
+
+    def note(self, message: str) -> None:
+        """A message for the user."""
 
     def arc_task_found(self, name: str, inputs: int, augmentations: int, *, slow: bool) -> None:
         """The task was found in the training data. slow: many augmentations on a CPU."""

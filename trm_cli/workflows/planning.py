@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trm_cli.config import registry
-from trm_cli.config.compose import Resolved, compose, load_run_config
+from trm_cli.config.compose import Resolved, compose
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.paths import exists, is_dir, is_file
 from trm_cli.schedule.make_plan import Counts, make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
+from trm_cli.training.run.readable_copies import check_copies
+from trm_cli.training.run.sealed_config import load_run, load_run_plan
+from trm_cli.training.run_files import is_run
 
 PLAN_NAME = "plan.json"
 
@@ -28,26 +31,42 @@ class Planned:
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_target(target: str | None, overrides: Sequence[str] = (), samples: str | None = None) -> Planned:
+def plan_target(
+    target: str | None,
+    overrides: Sequence[str] = (),
+    samples: str | None = None,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Planned:
     """The plan of a model (a name or a YAML file) or of a run directory.
 
-    samples: samples per epoch, instead of those of the dataset. Raises UsageError, ConfigError or DatasetError.
+    samples: samples per epoch, instead of those of the dataset. notify: receives messages for the user.
+    Raises UsageError, ConfigError, DatasetError or CheckpointError.
     """
     run = _run_directory(target)
     if run is None:
         resolved = compose(target, overrides)
-        return _planned(resolved, given_facts(samples) if samples is not None else find_facts(resolved))
-    stored = read_plan(run)
+        facts, test_split = (given_facts(samples), True) if samples is not None else find_facts(resolved)
+        return _planned(resolved, facts, test_split=test_split)
+    stored = _run_plan(run, notify)
     if not overrides and samples is None:
         return Planned(stored, run.name, f"run {run}")
     # What if this run were continued otherwise: its own configuration and counts, changed by the overrides.
     facts = stored.facts if samples is None else given_facts(samples)
-    return _planned(load_run_config(run, overrides), facts, run)
+    return _planned(load_run(run, overrides), facts, run, test_split=stored.test_split)
 
 
-def plan_other(target: str, samples: str | None = None) -> Planned:
+def plan_other(target: str, samples: str | None = None, notify: Callable[[str], None] = lambda _: None) -> Planned:
     """Return a plan to compare with: a run as it was planned, or a model with `samples` instead of its dataset's."""
-    return plan_target(target, samples=None if _run_directory(target) else samples)
+    return plan_target(target, samples=None if _run_directory(target) else samples, notify=notify)
+
+
+def _run_plan(run: Path, notify: Callable[[str], None]) -> TrainingPlan:
+    """The plan that is sealed in a run; without a checkpoint, the one that its directory keeps."""
+    if is_run(run):
+        check_copies(run, notify)
+        if (plan := load_run_plan(run)) is not None:
+            return plan
+    return read_plan(run)
 
 
 def read_plan(run: Path) -> TrainingPlan:
@@ -76,9 +95,13 @@ def given_facts(samples: str) -> DatasetCounts:
     return DatasetCounts(1, number, "as given by --samples-per-epoch")
 
 
-def find_facts(resolved: Resolved) -> Counts:
-    """The counts of a dataset: from its dataset.json when it is built, else from its builder's plan."""
-    from trm_cli.data.files.metadata import METADATA_NAME
+def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
+    """The counts of a dataset, from its dataset.json when it is built, else from its builder's plan; and whether there
+    is a test split.
+    """
+    from trm_cli.data.files.metadata import METADATA_NAME, has_split
+
+    test_paths = resolved.config.data_paths_test
 
     paths, canvas = resolved.config.data_paths, resolved.config.canvas_size
     missing = [path for path in paths if not is_file(Path(path) / "train" / METADATA_NAME)]
@@ -87,7 +110,8 @@ def find_facts(resolved: Resolved) -> Counts:
 
         facts = facts_on_canvas(paths, canvas)
         files = ", ".join(f"{path}/train/{METADATA_NAME}" for path in paths)
-        return DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
+        counts = DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
+        return counts, bool(test_paths) or has_split(paths, "test")
     entry = resolved.registry
     without = "plan without it by --samples-per-epoch N"
     if entry is None or len(paths) > 1:
@@ -95,14 +119,15 @@ def find_facts(resolved: Resolved) -> Counts:
     from trm_cli.data.building.builder_plan import planned_facts
     from trm_cli.workflows.build import BuildRequest, command_of
 
-    return planned_facts(
+    planned = planned_facts(
         command_of(entry, BuildRequest()), f"build it (`trm build-dataset {entry.name}`), or {without}", canvas
     )
+    return planned, bool(test_paths) or planned.test_split
 
 
-def _planned(resolved: Resolved, facts: Counts, run: Path | None = None) -> Planned:
+def _planned(resolved: Resolved, facts: Counts, run: Path | None = None, *, test_split: bool) -> Planned:
     try:
-        plan = make_plan(resolved.config, facts)
+        plan = make_plan(resolved.config, facts, test_split=test_split)
     except ValueError as error:
         raise UsageError(f"these settings make no plan: {error}") from error
     architecture = resolved.config.arch.name
@@ -119,6 +144,6 @@ def _run_directory(target: str | None) -> Path | None:
     path = Path(target)
     if path.suffix == ".pt" and is_file(path):
         return path.parent
-    if is_dir(path) and (exists(path / PLAN_NAME) or registry.find("models", target) is None):
+    if is_dir(path) and (is_run(path) or exists(path / PLAN_NAME) or registry.find("models", target) is None):
         return path
     return None

@@ -31,13 +31,13 @@ def solve_held_out(run: str) -> PuzzleSolution | None:
     """A puzzle of the test split and the model's answer to it; None for a run on anything but Sudoku."""
     import torch
 
-    from trm_cli.config.compose import load_run_config
     from trm_cli.data.puzzles.families import Sudoku
     from trm_cli.data.puzzles.kinds import kind_of
+    from trm_cli.training.run.sealed_config import load_run
     from trm_cli.training.run.trained_model import load_trained
     from trm_cli.workflows.solve.solve import solve_puzzle
 
-    if load_run_config(Path(run)).config.canvas_size is not None:
+    if load_run(Path(run)).config.canvas_size is not None:
         return None
     device = torch.device("cpu")
     trained = load_trained(run, device)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import exists
-from trm_cli.schedule.plan import read_quantity
 
 if TYPE_CHECKING:
     from trm_cli.workflows.observers import EvaluationObserver
@@ -22,8 +20,8 @@ Records = Sequence[Mapping[str, Any]]
 class RunRecord:
     """The contents of a run directory. evaluation: None where the run was never evaluated.
 
-    identity: run.json. plan: plan.json. metrics, timings: the lines of metrics.jsonl and timings.jsonl. config: the
-    text of config.yaml.
+    identity: run.json. metrics, timings: the lines of metrics.jsonl and timings.jsonl. plan, config: as they are sealed
+    in the newest checkpoint; config as text.
     """
 
     directory: Path
@@ -50,15 +48,20 @@ class RunRecord:
 
 def collect(directory: Path, evaluate: int | None = None, observer: EvaluationObserver | None = None) -> RunRecord:
     """Read a run directory. evaluate: puzzles to evaluate where no evaluation is stored. Raises TrmError."""
-    from trm_cli.config.compose import load_run_config
+    from trm_cli.config.dump import dump_config
+    from trm_cli.training.run.readable_copies import check_copies
     from trm_cli.training.run.run_directory import RunDirectory
+    from trm_cli.training.run.sealed_config import load_run, load_run_plan
     from trm_cli.training.run_files import PLAN, read_identity
     from trm_cli.workflows.evaluate import stored_evaluation
 
     run = RunDirectory(directory)
-    config = load_run_config(directory).config
+    check_copies(directory, observer.note if observer is not None else lambda _: None)
+    resolved = load_run(directory)
     identity = read_identity(run.path)
-    plan = _plan(directory / PLAN)
+    plan = load_run_plan(directory)
+    if plan is None:
+        raise CheckpointError(f"{directory / PLAN} is missing or damaged: not a valid run directory")
     metrics, timings = _records(run.metrics_path), _records(run.timings_path)
     evaluation = stored_evaluation(directory)
     if evaluation is None and evaluate is not None:
@@ -68,25 +71,15 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
         evaluation, _ = run_evaluation(EvaluationRequest(run=str(directory), limit=evaluate), observer)
     return RunRecord(
         directory=directory,
-        model=config.model,
-        architecture=config.arch.name,
+        model=resolved.config.model,
+        architecture=resolved.config.arch.name,
         identity=identity,
-        plan=plan,
+        plan=plan.to_json(),
         metrics=metrics,
         timings=timings,
         evaluation=evaluation,
-        config=run.config_path.read_text(encoding="utf-8"),
+        config=dump_config(resolved),
     )
-
-
-def _plan(path: Path) -> dict[str, Any]:
-    try:
-        plan: dict[str, Any] = read_json(path, error=CheckpointError)
-        read_quantity(plan["quantities"][0])
-        int(plan["total_steps"])
-    except (CheckpointError, ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error
-    return plan
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

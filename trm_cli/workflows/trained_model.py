@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from trm_cli.training.run.trained_model import TrainedModel
 
 
-def load(run: str, device: str) -> tuple[TrainedModel, torch.device]:
+def load(run: str, device: str, notify: Callable[[str], None] = lambda _: None) -> tuple[TrainedModel, torch.device]:
     """Load the best (else the newest) checkpoint of a run, or a checkpoint file. device: auto, cpu, cuda or mps.
+    notify: receives messages for the user.
 
     Call it before torch is imported: it sets environment variables for threads. Raises TrmError.
     """
@@ -24,4 +27,4 @@ def load(run: str, device: str) -> tuple[TrainedModel, torch.device]:
     from trm_cli.training.run.trained_model import load_trained
 
     where = torch.device(choose_device(device).value)
-    return load_trained(run, where), where
+    return load_trained(run, where, notify=notify), where

@@ -141,7 +141,7 @@ def close(folder: Path, run: str) -> None:
 def test_one_process_goes_on_with_the_parts_of_two(folder: Path) -> None:
     back_to(folder, "one", 15)
     run = train(folder / "data", folder / "one", *RUN, *SHARDED)
-    assert run.continued_from is not None and run.continued_from.name == "step_00000015.pt"
+    assert run.start.file is not None and run.start.file.name == "step_00000015.pt"
     close(folder, "one")
     assert not shard_folder(CheckpointStore(folder / "one").path(30)).exists()
 

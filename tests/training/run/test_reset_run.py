@@ -21,7 +21,7 @@ def test_it_deletes_the_files_of_the_run_and_keeps_the_others(tmp_path: Path, da
     assert clear_run(run) > 5
     assert sorted(path.name for path in run.iterdir()) == [LOCK_NAME, "notes", "step_of_mine.pt"]
     assert (run / "notes" / "mine.txt").read_text() == "precious"
-    assert train(dataset, run, stop_at_step=1).continued_from is None
+    assert train(dataset, run, stop_at_step=1).start.file is None
 
 
 def test_a_directory_without_a_run_is_left_alone(tmp_path: Path) -> None:

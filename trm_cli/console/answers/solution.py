@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 class SolveScreen(SolveObserver):
     """Shows the work on an ARC task on stderr."""
 
+    def note(self, message: str) -> None:
+        """Print a message for the user."""
+        note(message)
+
     def arc_task_found(self, name: str, inputs: int, augmentations: int, *, slow: bool) -> None:
         """Print the number of test inputs and augmentations."""
         note(f"task {name}: {counted(inputs, 'test input')} under {counted(augmentations, 'augmentation')}")

@@ -92,7 +92,9 @@ class PlanView:
     def _cadences(self) -> Table:
         plan = self.plan
         cadences = facts()
-        cadences.add_row("evaluations", _cadence(plan.eval_steps, plan.eval_interval))
+        without = "none: the dataset has no test split"
+        evaluated = without if plan.eval_steps is None else _cadence(plan.eval_steps, plan.eval_interval)
+        cadences.add_row("evaluations", evaluated)
         if plan.checkpoint_steps == plan.eval_steps:
             saved = "after the same steps"
         else:

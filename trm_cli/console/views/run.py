@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
+    from trm_cli.training.run.initial_state import Start
     from trm_cli.workflows.train.cpu_cost import Cost
 
 _DRY_RUN = {
@@ -106,6 +107,13 @@ class TrainingScreen(BuildScreen, TrainingObserver):
 
         listed = ", ".join(f"{step:,}" for step in newer)
         note(f"--from {from_step}: moving the checkpoints of steps {listed} to {run / DISCARDED}")
+
+    def would_start(self, start: Start, plan: TrainingPlan) -> None:
+        """Print where a dry run would start or continue."""
+        word = "continue" if start.step else "start"
+        file = "" if start.file is None else f", from {start.file}"
+        nothing = ": it is complete" if start.step >= plan.total_steps else ""
+        note(f"would {word} at step {start.step:,} of {plan.total_steps:,}{file}{nothing}")
 
     def continuing(self, run: Path, step: int) -> None:
         """Print where the run continues."""

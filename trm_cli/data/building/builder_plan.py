@@ -73,7 +73,9 @@ def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = N
     except (ValueError, KeyError, TypeError) as error:
         message = f"the dataset is not built, and `{_shown(command)}` answered with something else than counts"
         raise DatasetError(f"{message} ({error})", hint=hint) from error
-    return DatasetFacts(groups, mean, f"not built yet; planned by {_shown(command)}")
+    test = document.get("test")
+    has_test = not isinstance(test, Mapping) or test.get("total_groups") != 0
+    return DatasetFacts(groups, mean, f"not built yet; planned by {_shown(command)}", has_test)
 
 
 def _training_counts(document: Mapping[str, object]) -> tuple[int, float]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
-from trm_cli.paths import exists
+from trm_cli.paths import exists, is_dir
 
 FORMAT_VERSION = 1
 METADATA_NAME = "dataset.json"
@@ -63,11 +63,12 @@ class DatasetMetadata:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The two numbers that the schedule needs, and where they come from."""
+    """The two numbers that the schedule needs, where they come from, and whether a test split comes with them."""
 
     total_groups: int
     mean_puzzle_examples: float
     source: str
+    test_split: bool = True
 
 
 #: Lowest and highest value of every count. A vocabulary or a table beyond these cannot be trained anywhere.
@@ -176,6 +177,11 @@ def combine_metadata(parts: Sequence[DatasetMetadata], names: Sequence[str]) -> 
         sets=first.sets,
         kind=first.kind,
     )
+
+
+def has_split(paths: Sequence[str | Path], split: str) -> bool:
+    """Whether every one of some datasets has a split."""
+    return all(is_dir(Path(path) / split) for path in paths)
 
 
 def read_facts(paths: Sequence[str | Path], split: str = "train") -> DatasetFacts:

@@ -20,7 +20,7 @@ from trm_cli.training.hardware.devices import (
     keep_threads,
 )
 from trm_cli.training.hardware.torch_runtime import keep_freed_memory, set_tf32, set_threads
-from trm_cli.training.run_files import CONFIG, read_identity
+from trm_cli.training.run_files import is_run, read_identity
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Machine:
     def _choose(cls, config: RunConfig, seq_len: int, process_group: ProcessGroup) -> Machine:
         device = choose_device(config.device)
         run = Path(config.checkpoint_path)
-        pinned = read_identity(run)["threads"] if (run / CONFIG).exists() and config.threads == "auto" else None
+        pinned = read_identity(run)["threads"] if is_run(run) and config.threads == "auto" else None
         threads = (
             keep_threads(int(pinned), processes=process_group.local_count)
             if pinned

@@ -5,6 +5,7 @@ datasets                           the splits of a run and the batches that it d
 build                              make a model and the state before the first update
 initial_state                      load the checkpoint that the run continues from
 run_directory, find_run, reset_run   its files: write, find, delete
+sealed_config, readable_copies     the configuration that was saved with the weights, and the files beside it
 config_drift                       what has changed in its configuration
 trained_model                      load a trained model for inference
 

@@ -7,10 +7,11 @@ model or other data: another run).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trm_cli.config.dump import scalar
 from trm_cli.config.schema import RunConfig
 from trm_cli.keys import Resume, Section, resume_class
 
@@ -40,6 +41,16 @@ def differences(before: RunConfig, now: RunConfig) -> list[Difference]:
     """Every key that differs, the most severe first."""
     order = ("fatal", "replan", "free")
     return sorted(_compare(before, now, ""), key=lambda difference: order.index(difference.resume))
+
+
+def table(found: Sequence[Difference], header: tuple[str, str, str, str]) -> str:
+    """Format the differences as an aligned table, in which values are written as in a configuration."""
+    rows = [header, *((one.key, scalar(one.before), scalar(one.now), one.effect) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )
 
 
 def _compare(before: Section, now: Section, prefix: str) -> Iterator[Difference]:

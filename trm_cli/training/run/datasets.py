@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trm_cli.config.schema import RunConfig
+from trm_cli.data.files.metadata import has_split
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import BatchOrder, PuzzleDataset
 from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import UsageError
-from trm_cli.paths import is_dir
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
@@ -43,7 +42,7 @@ class Datasets:
     def plan(self, config: RunConfig) -> TrainingPlan:
         """Make the plan of a run on this dataset. Raises UsageError for settings that allow none."""
         try:
-            return make_plan(config, self.train.facts)
+            return make_plan(config, self.train.facts, test_split=self.test is not None)
         except ValueError as error:
             raise UsageError(str(error)) from error
 
@@ -60,7 +59,7 @@ class Datasets:
 def open_test(config: RunConfig, waiting: Waiting | None = None) -> Dataset | None:
     """The test split of the configured dataset; None where there is none. Raises DatasetError."""
     paths = config.data_paths_test or config.data_paths
-    if not config.data_paths_test and not all(is_dir(Path(path) / "test") for path in paths):
+    if not config.data_paths_test and not has_split(paths, "test"):
         return None
     return open_data(paths, "test", canvas_size=config.canvas_size, waiting=waiting)
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from trm_cli.errors import CheckpointError
-from trm_cli.paths import exists, is_dir, is_file
+from trm_cli.paths import exists, is_dir
 from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.checkpoint.store import CheckpointStore
-from trm_cli.training.run_files import BEST, CONFIG, LATEST
+from trm_cli.training.run_files import BEST, CONFIG, LATEST, is_run
 
 RUNS = Path("checkpoints")
 
@@ -28,7 +28,7 @@ def find_run(named: str | None) -> Path:
     path = Path(named)
     candidates = [path, RUNS / named, path.parent if path.suffix == ".pt" else path]
     for candidate in candidates:
-        if is_file(candidate / CONFIG):
+        if is_run(candidate):
             return candidate
     if is_dir(path):
         raise CheckpointError(f"{path} is not a run directory: it has no {CONFIG}")
@@ -61,7 +61,7 @@ def known_runs() -> list[Path]:
     """The run directories in checkpoints/, the one changed last first."""
     if not is_dir(RUNS):
         return []
-    runs = [path for path in RUNS.iterdir() if is_file(path / CONFIG)]
+    runs = [path for path in RUNS.iterdir() if is_run(path)]
     return sorted(runs, key=_last_change, reverse=True)
 
 

@@ -32,8 +32,8 @@ def clear_run(directory: Path) -> int:
         return 0
     store = CheckpointStore(directory)
     with RunDirectory(directory).held():
-        # config.yaml first: without it the directory is no run, whatever interrupts the rest.
-        files = [directory / name for name in (CONFIG, LATEST, BEST, PLAN, IDENTITY, OLD_ESTIMATE, METRICS, TIMINGS)]
+        # config.yaml and run.json first: without them the directory is no run, whatever interrupts the rest.
+        files = [directory / name for name in (CONFIG, IDENTITY, LATEST, BEST, PLAN, OLD_ESTIMATE, METRICS, TIMINGS)]
         files += [directory / PROFILE / name for name in (PROFILE_TRACE, PROFILE_OPERATORS)]
         files += [store.path(step) for step in store.steps()] + sorted(
             [*directory.glob(NONFINITE), *directory.glob(DAMAGED_LINES)]

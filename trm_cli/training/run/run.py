@@ -28,7 +28,7 @@ from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import NO_RECORDERS, RunRecorders
 from trm_cli.training.run.build import make_loop_settings, make_model, make_state, prepare_model
 from trm_cli.training.run.datasets import Datasets, TrainBatches
-from trm_cli.training.run.initial_state import discard_newer, load_initial_state
+from trm_cli.training.run.initial_state import Start, discard_newer, load_initial_state
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run_files import DISCARDED, PROFILE
 from trm_cli.training.signals import StopRequest
@@ -49,7 +49,7 @@ class Run:
     directory: RunDirectory
     store: CheckpointStore
     state: TrainingState
-    continued_from: Path | None
+    start: Start
     from_step: int | None = None
     process_group: ProcessGroup = SINGLE_PROCESS
 
@@ -80,7 +80,7 @@ class Run:
         plan = datasets.plan(config)
         directory = RunDirectory(Path(config.checkpoint_path))
         store = directory.store(keep=config.keep_checkpoints, milestones=plan.milestones)
-        path = load_initial_state(
+        start = load_initial_state(
             state,
             store,
             datasets.train,
@@ -90,7 +90,7 @@ class Run:
             notify=notify,
             process_group=process_group,
         )
-        if path is not None and from_step is None and process_group.first:
+        if start.file is not None and from_step is None and process_group.first:
             try:
                 store.point_best(state.best_step)
             except OSError as error:
@@ -104,7 +104,7 @@ class Run:
             directory=directory,
             store=store,
             state=state,
-            continued_from=path,
+            start=start,
             from_step=from_step,
             process_group=process_group,
         )
@@ -112,7 +112,8 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether all steps of the plan are done and evaluated."""
-        return self.state.step >= self.plan.total_steps and self.state.evaluated_step >= self.plan.total_steps
+        evaluated = self.state.evaluated_step >= self.plan.total_steps or not self.plan.test_split
+        return self.state.step >= self.plan.total_steps and evaluated
 
     def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
         """Train from the state's step on, up to `stop_at_step` where one is given.
@@ -170,6 +171,7 @@ class Run:
             recorders=recorders,
             observer=observer,
             settings=make_loop_settings(self.config, self.datasets, self.machine, self.process_group, profile),
+            sealed=not self.start.replanned,
             profile=profile,
         )
         try:
@@ -179,7 +181,7 @@ class Run:
 
     def _logged_step(self) -> int:
         """The last step that this run has logged; 0 where it has not begun, or has begun with the state of another."""
-        own = self.continued_from is not None and self.continued_from.parent == self.directory.path
+        own = self.start.file is not None and self.start.file.parent == self.directory.path
         return self.state.step - int(self.state.sums.get("updates", 0)) if own else 0
 
     def _profile(self, observer: Observer) -> NoProfile:

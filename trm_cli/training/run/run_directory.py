@@ -15,9 +15,8 @@ from trm_cli.data.files.durable import DirectoryBusy, held_directory, write_atom
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError, writing
 from trm_cli.paths import exists
-from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.store import CheckpointStore
-from trm_cli.training.run_files import CONFIG, IDENTITY, METRICS, PLAN, TIMINGS, read_identity
+from trm_cli.training.run_files import CONFIG, IDENTITY, METRICS, PLAN, TIMINGS, is_run, read_identity
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class RunDirectory:
 
     def exists(self) -> bool:
         """Whether a run was started here."""
-        return exists(self.config_path)
+        return is_run(self.path)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -73,14 +72,6 @@ class RunDirectory:
                 hint=f"restore {IDENTITY}, or start from one of them in another directory: load_checkpoint=FILE",
             )
         return store
-
-    def milestones(self) -> Container[int]:
-        """The steps whose checkpoints are kept for good. Raises CheckpointError where plan.json is damaged."""
-        path = self.path / PLAN
-        try:
-            return TrainingPlan.from_json(read_json(path, error=CheckpointError)).milestones or ()
-        except (CheckpointError, ValueError) as error:
-            raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error
 
     def begin(self, *, config: str, plan: dict[str, Any], dataset: dict[str, Any], threads: int) -> dict[str, Any]:
         """Write configuration, plan and identity; returns the identity, which is kept once the run has a checkpoint.

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
-from trm_cli.config.compose import load_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
 from trm_cli.errors import CheckpointError
 from trm_cli.models.network import Network
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.run.build import make_model
-from trm_cli.training.run.find_run import find_checkpoint, find_run
+from trm_cli.training.run.find_run import find_checkpoint
+from trm_cli.training.run.readable_copies import Notify, check_copies
+from trm_cli.training.run.sealed_config import sealed_config
 from trm_cli.training.state import fitting
 from trm_cli.training.state_form import well_formed
 
@@ -31,24 +32,33 @@ class TrainedModel:
     step: int
     #: "ema" where the run averages its weights, else "raw".
     weights: str
+    #: CPU threads of the run: another number may round the last bit of a sum another way.
+    threads: int
 
 
 def load_trained(
-    named: str | None, device: torch.device, *, forward_dtype: str = "float32", raw: bool = False
+    named: str | None,
+    device: torch.device,
+    *,
+    forward_dtype: str = "float32",
+    raw: bool = False,
+    notify: Notify = lambda _: None,
 ) -> TrainedModel:
     """Load the best (else the newest) checkpoint of a run, or the checkpoint file that is named.
 
     The averaged weights are used where the run has them, unless `raw`: those are what its evaluations scored.
-    Raises CheckpointError for a missing or damaged checkpoint.
+    notify: hears what the readable copy of the configuration says otherwise.
+    Raises CheckpointError for a missing or damaged checkpoint, and where that copy says something grave.
     """
     path = find_checkpoint(named)
+    check_copies(path.parent, notify)
     state, summary = load_checkpoint(path)
     state = well_formed(state, summary, path)
-    config = load_run_config(find_run(str(path))).config
+    config = sealed_config(summary, path).config
     try:
         dataset = dict(summary["dataset"])
-        metadata = parse_metadata(dataset["metadata"], str(path))
-    except (KeyError, TypeError) as error:
+        metadata, threads = parse_metadata(dataset["metadata"], str(path)), int(summary["threads"])
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} does not say what it was trained on") from error
     model = make_model(config, metadata, forward_dtype)
     averaged = state["ema"] is not None and not raw
@@ -62,4 +72,5 @@ def load_trained(
         checkpoint=path,
         step=state["step"],
         weights="ema" if averaged else "raw",
+        threads=threads,
     )

@@ -12,14 +12,14 @@ from typing import Any, BinaryIO, Literal
 import torch
 from torch import Tensor
 
-from trm_cli.config.compose import load_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import CheckpointError, UsageError, writing
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.puzzle_table import TABLE
-from trm_cli.training.run.find_run import find_checkpoint, find_run
+from trm_cli.training.run.find_run import find_checkpoint
+from trm_cli.training.run.sealed_config import sealed_config
 from trm_cli.training.state_form import well_formed
 from trm_cli.training.transfer.weight_names import COMPILED, WRAPPERS, is_initial_state, original_name
 
@@ -52,7 +52,7 @@ def export_weights(
     path = find_checkpoint(named)
     state, summary = load_checkpoint(path)
     state = well_formed(state, summary, path)
-    config = load_run_config(find_run(str(path))).config
+    config = sealed_config(summary, path).config
     if averaged and state["ema"] is None:
         raise CheckpointError(f"{path} has no averaged weights: the run was trained with ema=false", hint="--raw")
     use_average = state["ema"] is not None if averaged is None else averaged
@@ -77,7 +77,7 @@ def write_identifiers(named: str | None, out: Path) -> int:
     path = find_checkpoint(named)
     state, summary = load_checkpoint(path)
     state = well_formed(state, summary, path)
-    dataset = load_run_config(find_run(str(path))).config.data_paths[0]
+    dataset = sealed_config(summary, path).config.data_paths[0]
     names = read_identifiers(dataset)
     rows = len(state["model"][TABLE]) if TABLE in state["model"] else 0
     if rows != len(names):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,12 +46,20 @@ class _Asked:
     own: bool = False
 
 
-def trace_capsules(run: str, sample: str, *, split: str = "test", pair: int = 1, device: str = "cpu") -> CapsuleTrace:
+def trace_capsules(
+    run: str,
+    sample: str,
+    *,
+    split: str = "test",
+    pair: int = 1,
+    device: str = "cpu",
+    notify: Callable[[str], None] = lambda _: None,
+) -> CapsuleTrace:
     """Solve a sample: a row of the split by its number, a test pair of an ARC task by its file, or a text to continue.
 
-    Raises TrmError.
+    notify: receives messages for the user. Raises TrmError.
     """
-    trained, where = load(run, device)
+    trained, where = load(run, device, notify)
     from trm_cli.evaluation.samples.canvas_samples import decode_answer, decode_target
     from trm_cli.evaluation.samples.capsule_trace import trace_sample
     from trm_cli.training.hardware.torch_runtime import set_threads

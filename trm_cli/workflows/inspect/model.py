@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
-from trm_cli.paths import is_file
 
 if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
@@ -58,7 +57,7 @@ def inspect_model(
     """
     if precision is not None and precision not in _PRECISIONS:
         raise UsageError(f"--precision is {precision!r}; expected {', '.join(_PRECISIONS)}")
-    name, config = _config(named, overrides)
+    name, config = _config(named, overrides, notify)
     from trm_cli.training.hardware.devices import choose_device, choose_precision
     from trm_cli.training.hardware.torch_runtime import prepare_threads
 
@@ -72,13 +71,17 @@ def inspect_model(
     return ModelInspection(name, made, _verdicts(config, rows, made, device, precision))
 
 
-def _config(named: str | None, overrides: Sequence[str]) -> tuple[str, RunConfig]:
+def _config(named: str | None, overrides: Sequence[str], notify: Callable[[str], None]) -> tuple[str, RunConfig]:
     """Resolve the name of a run, a model (also by its file), or an architecture."""
     from trm_cli.config import registry
-    from trm_cli.config.compose import compose, load_run_config
+    from trm_cli.config.compose import compose
+    from trm_cli.training.run.readable_copies import check_copies
+    from trm_cli.training.run.sealed_config import load_run
+    from trm_cli.training.run_files import is_run
 
-    if named is not None and is_file(Path(named) / "config.yaml"):
-        return named, load_run_config(Path(named), overrides).config
+    if named is not None and is_run(run := Path(named)):
+        check_copies(run, notify)
+        return named, load_run(run, overrides).config
     is_model = named is not None and registry.find("models", named) is not None
     if named is not None and not is_model:
         near = registry.nearest(named, registry.names("arch"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,12 +32,21 @@ class LineSolutions:
 
 
 def solve_lines(
-    run: str, texts: Sequence[str], *, steps: int | None = None, device: str = "auto", source: str = "the list"
+    run: str,
+    texts: Sequence[str],
+    *,
+    steps: int | None = None,
+    device: str = "auto",
+    source: str = "the list",
+    notify: Callable[[str], None] = lambda _: None,
 ) -> LineSolutions:
-    """Load the model and parse the lines. source: their name in error messages. Raises TrmError."""
+    """Load the model and parse the lines. source: their name in error messages. Raises TrmError.
+
+    notify: receives messages for the user.
+    """
     from trm_cli.evaluation.solving import lines
 
-    trained, where = load(run, device)
+    trained, where = load(run, device, notify)
     if trained.config.canvas_size is not None:
         raise UsageError("--all-solutions-of is for networks of tokens; this one reads a canvas")
     family = puzzle_family(trained, run)

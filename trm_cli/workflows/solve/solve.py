@@ -56,7 +56,8 @@ class SolveRequest:
 
 def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solution:
     """Load the model and solve one puzzle. Raises TrmError."""
-    trained, device = load(request.run, request.device)
+    observer = observer or SolveObserver()
+    trained, device = load(request.run, request.device, observer.note)
     if trained.config.canvas_size is not None:
         return _on_canvas(request, trained, device)
     family = puzzle_family(trained, request.run)
@@ -67,7 +68,7 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
             trained,
             request.text,
             device,
-            observer or SolveObserver(),
+            observer,
             task=request.task,
             votes=request.votes,
             steps=request.steps,

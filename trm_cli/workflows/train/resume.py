@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trm_cli.config.compose import Resolved, load_run_config
+from trm_cli.config.compose import Resolved
 from trm_cli.errors import UsageError
 from trm_cli.training.run.find_run import find_run
 from trm_cli.training.run.run_directory import RunDirectory
+from trm_cli.training.run.sealed_config import load_run
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ResumedRun:
 
 
 def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step: int | None = None) -> ResumedRun:
-    """Load the configuration stored in a run (default: the latest run) and apply `overrides`. Raises TrmError.
+    """Load the configuration that is sealed in a run (default: the latest run) and apply `overrides`. Raises TrmError.
 
     from_step: the step from which the run will continue; only with it may a checkpoint file be named.
     """
@@ -38,11 +39,11 @@ def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step:
     moved = _moved_data(run, overrides)
     words = [f"{key}={json.dumps(paths)}" for key, paths in moved.items()]
     # The run is where it was found, wherever it was when it was started.
-    return ResumedRun(load_run_config(run, [*words, *overrides, f"checkpoint_path={Path(run)}"]), moved)
+    return ResumedRun(load_run(run, [*words, *overrides, f"checkpoint_path={Path(run)}"]), moved)
 
 
 def _moved_data(run: Path, overrides: Sequence[str]) -> dict[str, list[str]]:
-    config = load_run_config(run).config
+    config = load_run(run).config
     moved = {}
     for key, paths in (("data_paths", config.data_paths), ("data_paths_test", config.data_paths_test)):
         found = RunDirectory(run).elsewhere(paths)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import CheckpointError, ExitCode, TrmError, first_line
+from trm_cli.errors import ExitCode, TrmError, first_line
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.training.recording.observer import Observer
     from trm_cli.training.run.datasets import Datasets
+    from trm_cli.training.run.initial_state import Start
     from trm_cli.training.run.run import Run
     from trm_cli.training.signals import StopRequest
 
@@ -94,6 +95,8 @@ class _Training:
         from trm_cli.workflows.train.run_dataset import end_build, ensure_dataset, missing_paths
 
         request = self.request
+        if not request.dataset_only and not request.fresh:
+            self.process_group.from_first(self._check_drift)  # before anything is built
         if request.dry_run:
             without_data = self.process_group.from_first(lambda: bool(missing_paths(self.resolved)))
             return self._planned_without_dataset() if without_data else self._run(None)
@@ -130,9 +133,12 @@ class _Training:
         from trm_cli.training.hardware.devices import choose_device
         from trm_cli.workflows.planning import find_facts
 
-        plan = make_plan(self.resolved.config, find_facts(self.resolved))
+        facts, test_split = find_facts(self.resolved)
+        plan = make_plan(self.resolved.config, facts, test_split=test_split)
         self.observer.planned(self.resolved, plan)
+        start = self._find_start(None, plan)
         self._estimate_cost(plan, choose_device(self.resolved.config.device).value, processes=1)
+        self.observer.would_start(start, plan)
         return self._ended(Outcome.PLANNED_WITHOUT_DATASET)
 
     def _run(self, live: LiveBuild | None) -> TrainingResult:
@@ -145,6 +151,7 @@ class _Training:
         datasets = Datasets.open(config, None if live is None else live.waiting())
         plan = datasets.plan(config)
         observer.planned(self.resolved, plan)
+        start = self.process_group.from_first(lambda: self._find_start(datasets, plan))
         observer.data_notes(datasets.train.notes)
         machine = Machine.choose(config, datasets.train.metadata.seq_len, self.process_group)
         observer.machine_chosen(machine, self.process_group.count)
@@ -155,17 +162,30 @@ class _Training:
         if self.request.dry_run:
             self._estimate_cost(plan, machine.device.value, self.process_group.count)
             self._announce_discarded()
+            observer.would_start(start, plan)
             return self._ended(Outcome.PLANNED)
         return self._prepare_and_train(datasets, machine, memory, live)
 
     def _clear_the_way(self) -> None:
-        """Delete the run if a fresh start is requested, else check that the settings still fit it."""
+        """Delete the run if a fresh start is requested."""
         from trm_cli.training.run.reset_run import clear_run
-        from trm_cli.workflows.train.run_drift import check_drift
 
         if self.request.fresh and not self.request.dry_run and (deleted := clear_run(self.path)):
             self.observer.deleted(self.path, deleted)
-        check_drift(self.resolved, replan=self.request.replan)
+
+    def _check_drift(self) -> None:
+        """Check that the settings still fit the run."""
+        from trm_cli.workflows.train.run_drift import check_drift
+
+        check_drift(self.resolved, self.observer.note, replan=self.request.replan)
+
+    def _find_start(self, datasets: Datasets | None, plan: TrainingPlan) -> Start:
+        """Find where the run starts, before anything is written. datasets None: they are not built."""
+        from trm_cli.workflows.train.start import require_start
+
+        config, data = self.resolved.config, None if datasets is None else datasets.train
+        from_step, fresh, must_exist = self.request.from_step, self.request.fresh, self.request.must_exist
+        return require_start(config, data, plan, from_step=from_step, fresh=fresh, must_exist=must_exist)
 
     def _check_memory(self, datasets: Datasets, machine: Machine) -> MemoryCheck:
         """What this process needs of its device's memory, and what is free."""
@@ -212,8 +232,6 @@ class _Training:
             run = Run.prepare(
                 config, text, datasets, machine, self.observer.note, group, from_step=self.request.from_step
             )
-            if self.request.must_exist and run.continued_from is None:
-                raise CheckpointError(f"{self.path} has no checkpoint to continue from", hint="`trm train` starts it")
             self._announce_discarded()
             if run.complete:
                 return self._ended(Outcome.ALREADY_COMPLETE, run=run)
@@ -234,7 +252,7 @@ class _Training:
         from trm_cli.training.signals import StopRequest
         from trm_cli.workflows.train.run_dataset import live_progress
 
-        if run.continued_from is not None:
+        if run.start.file is not None and (run.start.step or run.config.init_from is None):
             self.observer.continuing(self.path, run.state.step)
         start = TrainingStart(
             model=run.config.model,
