@@ -27,7 +27,7 @@ def half_a_file(path: Path, *args: Any) -> Any:
 #: Place -> what ends the process there.
 PLACES = {
     "part": (checkpoint_store, "save_file", half_a_file),
-    "before the links": (CheckpointStore, "_point", die),
+    "before the links": (checkpoint_store, "write_pointer", die),
 }
 
 
