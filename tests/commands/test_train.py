@@ -160,7 +160,7 @@ def test_two_processes_do_not_train_one_run(finished: Path) -> None:
     from trm_cli.data.files.durable import held_directory
 
     shutil.copytree(finished / "whole", finished / "busy", symlinks=True)
-    for name in ("memory.json", "best.pt"):  # what the other process is just about to write
+    for name in ("plan.json", "best.pt"):  # what the other process is just about to write
         (finished / "busy" / name).unlink()
     with held_directory(finished / "busy"):
         before = sorted((finished / "busy").iterdir())
