@@ -9,7 +9,12 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import sys
+
+
+#: A command that takes longer hangs, and is ended by SIGALRM.
+MOST_SECONDS = 300
 
 
 def run(words: list[str], cwd: str, env: dict[str, str], umask: int, files: list[str]) -> None:
@@ -37,6 +42,7 @@ def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if not child:
+            signal.alarm(MOST_SECONDS)
             # Outside of this loop, so that the interpreter ends as it always does: buffers, exit codes, tracebacks.
             return run(**json.loads(line))
         _, status = os.waitpid(child, 0)
