@@ -235,7 +235,7 @@ def test_an_early_end_stops_the_builder_and_a_whole_run_lets_it_finish(folder: P
 def test_a_dry_run_of_the_full_model_says_what_it_costs_here(tmp_path: Path) -> None:
     done = trm("train", "vision-unified", "--dry-run", "--device", "cpu", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr
-    found = re.search(r"cost .* at least (\S+ \w+) an update, (.*) for ([\d,]+) *\n", done.stderr)
+    found = re.search(r"cost .* at least (\S+ \w+) per update, (.*) for ([\d,]+) updates *\n", done.stderr)
     assert found is not None and f"{found[3]} updates" in done.stderr and " d " in found[2], done.stderr
     assert not (tmp_path / "datasets").exists()
 
