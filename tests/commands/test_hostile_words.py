@@ -48,7 +48,7 @@ def test_a_name_that_is_too_long(code: int, words: list[str], tmp_path: Path) ->
     done = trm_here(*words, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: ")
+    assert "\nerror: " in f"\n{done.stderr}"
 
 
 def test_a_long_list_of_short_paths_is_an_override(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import runpy
 import signal
 import sys
 
-
 #: A command that takes longer hangs, and is ended by SIGALRM.
 MOST_SECONDS = 300
 

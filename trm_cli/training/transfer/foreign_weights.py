@@ -104,11 +104,8 @@ def _state_dict(loaded: Any, path: Path) -> Mapping[str, Tensor]:
             averaged = loaded.get("ema")
             loaded = {**loaded[key], **(averaged if isinstance(averaged, Mapping) else {})}
             break
-    if unnamed := [name for name in loaded if not isinstance(name, str)]:
-        raise CheckpointError(f"{path} holds no state dict: {unnamed[0]!r} is no name of a weight")
     named: dict[str, Tensor] = dict(loaded)
-    unnamed = [name for name in named if not isinstance(name, str)]
-    if unnamed:
+    if unnamed := [name for name in named if not isinstance(name, str)]:
         raise CheckpointError(f"{path} holds no state dict: {unnamed[0]!r} is not a weight's name; expected strings")
     strange = [name for name, value in named.items() if not isinstance(value, Tensor)]
     if strange or not named:
