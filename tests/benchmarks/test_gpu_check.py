@@ -52,6 +52,7 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
     assert max(len(text) for text in capsys.readouterr().out.splitlines()[1:]) <= 120
 
 
+@pytest.mark.slow
 def test_capsules_on_canvases_are_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "CASES", {"capsules": CASES["capsules"]})
     monkeypatch.setattr(gpu_check, "PRECISIONS", ("float32",))

@@ -94,7 +94,14 @@ def check(flags: tuple[str, ...], tmp_path: Path, workers: int, kills: int) -> N
     raise AssertionError(f"only {hits} of {kills} kills hit a build at work")
 
 
-@pytest.mark.parametrize("flags", [ARC, MAZE, TEXT], ids=["arc", "maze", "text"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(ARC, id="arc", marks=pytest.mark.slow),
+        pytest.param(MAZE, id="maze", marks=pytest.mark.slow),
+        pytest.param(TEXT, id="text"),
+    ],
+)
 def test_two_kills(flags: tuple[str, ...], tmp_path: Path) -> None:
     check(flags, tmp_path, 2, 2)
 
