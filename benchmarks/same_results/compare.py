@@ -34,6 +34,9 @@ EXCEPTIONS = {
     "*.started_in": "the directory of the tree",
     "*.profile": "a key of later trees",
     "*.log_level": "a key of later trees",
+    "*.eval_batch_size": "a key of later trees",
+    "*.init_from": "a key of later trees",
+    "*.test_rows": "a key of later trees",
     "*.bytes": "the size of a file that holds the configuration, and with it those keys",
 }
 #: Files that are not compared, each with its reason.
