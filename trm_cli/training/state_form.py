@@ -16,6 +16,8 @@ from trm_cli.training.distributed.tensor_shards import TensorShards
 from trm_cli.training.state_migration import migrate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trm_cli.training.state import TrainingState
 
 _COUNTS = ("step", "evaluated_step", "best_step", "skipped", "skipped_in_a_row")
@@ -30,17 +32,19 @@ def require_state_form(state: Mapping[str, Any], where: object) -> None:
         raise _malformed(where, problem)
 
 
-def require_state_fits(saved: Mapping[str, Any], state: TrainingState, *, rows: int, where: object) -> None:
+def require_state_fits(
+    saved: Mapping[str, Any], state: TrainingState, *, batch: Mapping[str, Tensor], rows: int, where: object
+) -> None:
     """Raise CheckpointError unless `state` can continue from `saved`, a well-formed state.
 
-    rows: of the global batch, of all processes together.
+    batch: one row with the fields of the run's data. rows: of the global batch, of all processes together.
     """
     problems = chain(
         _other_tensors("model", saved["model"], state.model.state_dict()),
         _other_average(saved["ema"], state),
         _in_optimizer(saved["trunk_optimizer"], state),
         _in_scaler(saved["scaler"], state),
-        _in_carry(saved["carry"], state, rows),
+        _in_carry(saved["carry"], state, batch, rows),
     )
     problem = next(problems, None)
     if problem is not None:
@@ -195,10 +199,10 @@ def _in_scaler(saved: Any, state: TrainingState) -> Iterator[str]:
             yield f"`scaler.{name}` is {_short(value)}, expected a number"
 
 
-def _in_carry(saved: Any, state: TrainingState, rows: int) -> Iterator[str]:
+def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], rows: int) -> Iterator[str]:
     if saved is None:
         return
-    expected = state.model.initial_carry(state.model.blank_batch(1, state.model.device)).state_dict()
+    expected = state.model.initial_carry(batch).state_dict()
     if saved.keys() != expected.keys():
         yield f"`carry` is {_short(saved)}"
         return

@@ -86,10 +86,11 @@ def load_initial_state(
     of another dataset.
     """
     assembled = not state.sharded
+    batch = {name: torch.as_tensor(field).to(device) for name, field in data.blank(1).items()}
 
     def check(saved: dict[str, Any], summary: dict[str, Any], path: Path) -> None:
         whole = well_formed(with_shards(saved, summary, path) if state.sharded else saved, summary, path)
-        require_state_fits(whole, state, rows=config.global_batch_size, where=path)
+        require_state_fits(whole, state, batch=batch, rows=config.global_batch_size, where=path)
 
     def own() -> _Loaded | None:
         if from_step is None:
@@ -123,7 +124,7 @@ def load_initial_state(
         if config.init_from is None:
             changed = _another_run(sealed, config)
             if same_data and not changed:
-                require_state_fits(saved, state, rows=config.global_batch_size, where=path)
+                require_state_fits(saved, state, batch=batch, rows=config.global_batch_size, where=path)
                 state.load_state_dict(local_state(saved, process_group), device)
                 return Start(state.step, path)
             trained = f"with another {', '.join(changed)}" if same_data else "on other data"
