@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.puzzles.dataset import PuzzleDataset
@@ -117,27 +118,44 @@ def load_initial_state(
                 notify(f"{key}={file} is not used: {store.directory} has checkpoints of its own")
         return Start(state.step, path, any(one.resume == "replan" for one in differences(before, config)))
     if loaded := _on_all_ranks(other, state, process_group):
-        saved, summary, path = loaded
-        saved = well_formed(saved, summary, path)
-        sealed = Sealed(path, summary)
-        same_data, weights_alone = sealed.fingerprint == data.fingerprint, "only its weights are loaded"
-        if config.init_from is None:
-            changed = _another_run(sealed, config)
-            if same_data and not changed:
-                require_state_fits(saved, state, batch=batch, rows=config.global_batch_size, where=path)
-                state.load_state_dict(local_state(saved, process_group), device)
-                return Start(state.step, path)
-            trained = f"with another {', '.join(changed)}" if same_data else "on other data"
-            weights_alone = f"was trained {trained}: {weights_alone}"
-        else:
-            weights_alone = f"is where the run begins: {weights_alone}"
-        known = state.load_weights(saved, same_rows=same_data)
-        notify(f"{path} {weights_alone}, and the run starts at step 0")
-        rows = 0 if state.table is None else len(state.table)
-        if rows and not same_data:
-            notify(f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start from the mean of all")
-        return Start(0, path)
+        return _start_from_another_run(loaded, state, data, device, batch, config, notify, process_group)
     return Start(0)
+
+
+def _start_from_another_run(
+    loaded: _Loaded,
+    state: TrainingState,
+    data: Data,
+    device: torch.device,
+    batch: Mapping[str, Tensor],
+    config: RunConfig,
+    notify: Callable[[str], None],
+    process_group: ProcessGroup,
+) -> Start:
+    """Continue the run of `load_checkpoint` exactly where data and settings allow it, else load weights alone.
+
+    batch: one row with the fields of the run's data.
+    """
+    saved, summary, path = loaded
+    saved = well_formed(saved, summary, path)
+    sealed = Sealed(path, summary)
+    same_data, weights_alone = sealed.fingerprint == data.fingerprint, "only its weights are loaded"
+    if config.init_from is None:
+        changed = _another_run(sealed, config)
+        if same_data and not changed:
+            require_state_fits(saved, state, batch=batch, rows=config.global_batch_size, where=path)
+            state.load_state_dict(local_state(saved, process_group), device)
+            return Start(state.step, path)
+        trained = f"with another {', '.join(changed)}" if same_data else "on other data"
+        weights_alone = f"was trained {trained}: {weights_alone}"
+    else:
+        weights_alone = f"is where the run begins: {weights_alone}"
+    known = state.load_weights(saved, same_rows=same_data)
+    notify(f"{path} {weights_alone}, and the run starts at step 0")
+    rows = 0 if state.table is None else len(state.table)
+    if rows and not same_data:
+        notify(f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start from the mean of all")
+    return Start(0, path)
 
 
 def _another_run(before: Sealed, config: RunConfig) -> list[str]:
