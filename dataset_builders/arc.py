@@ -22,6 +22,7 @@ from trm_cli.data.files.manifest import Manifest
 from .lib.arc.plan import make_plan
 from .lib.arc.splits import Splits, make_splits
 from .lib.arc.tasks import KAGGLE_COMBINED, TaskSource, read_source
+from .lib.limits import Limits, say_limits
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,8 +54,10 @@ def build(options: argparse.Namespace) -> None:
     test_set = options.test_set_name or subsets[-1]
     splits = make_splits(source, subsets, test_set, allow_overlap=options.allow_overlap)
     plan = make_plan(splits, options.num_aug, options.limit, options.materialize)
+    limits = Limits()
+    limits.note("tasks", len(plan.groups), len(splits.groups) - len(plan.groups))
     if options.plan:
-        print_plan(plan.to_json())
+        print_plan({**plan.to_json(), **limits.planned()})
         return
     _say_what_is_used(source, splits)
     manifest = Manifest(
@@ -71,8 +74,9 @@ def build(options: argparse.Namespace) -> None:
         # Names without directories: the same files give the same manifest wherever they lie.
         source={"name": Path(source.name).name, "sha256": {path.name: sha256_file(path) for path in source.files}},
         licence=source.licence,
-        planned={**plan.to_json(), "overlaps": [str(overlap) for overlap in splits.overlaps]},
+        planned={**plan.to_json(), "overlaps": [str(overlap) for overlap in splits.overlaps], **limits.planned()},
     )
+    say_limits(manifest)
     with open_build(
         options.output_dir, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge
     ) as directory:

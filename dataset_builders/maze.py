@@ -25,6 +25,7 @@ from trm_cli.data.files.manifest import Manifest
 from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
 from trm_cli.errors import UsageError
 
+from .lib.limits import say_limits
 from .lib.maze.settings import MazeSettings
 
 BUILDER_VERSION = 1
@@ -126,12 +127,13 @@ def build(options: argparse.Namespace) -> None:
     mazes = read_source(settings.source, settings.train, settings.test)
     plan = plan_of(mazes.side, len(mazes.train[0]), len(mazes.test[0]), settings)
     if options.plan:
-        print_plan(plan)
+        print_plan({**plan, **mazes.limits.planned()})
         return
     if mazes.dropped:
         print(f"{mazes.dropped} training mazes are symmetries of a test maze and were left out", file=sys.stderr)
-    planned = {**plan, "dropped_training_mazes": mazes.dropped}
+    planned = {**plan, "dropped_training_mazes": mazes.dropped, **mazes.limits.planned()}
     manifest = _manifest(flags, settings, mazes.description, mazes.licence, planned)
+    say_limits(manifest)
     with open_build(options.output_dir, manifest, rebuild=options.rebuild) as work:
         if not work.complete:
             write_dataset(work, settings, mazes.train, mazes.test)

@@ -21,6 +21,7 @@ from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.errors import DatasetError, UsageError
 
+from .lib.limits import Limits, say_limits
 from .lib.stream.directory import clean_up, previous_build, remove_previous
 from .lib.stream.mixture import MAX_SOURCES, Mixture
 from .lib.stream.resolve import resolve
@@ -92,13 +93,17 @@ def _picture_side(text: str) -> int:
 
 
 def _mixture(
-    options: argparse.Namespace, settings: StreamSettings, cache: Path | None, known: Mapping[str, Mapping[str, object]]
+    options: argparse.Namespace,
+    settings: StreamSettings,
+    cache: Path | None,
+    known: Mapping[str, Mapping[str, object]],
+    limits: Limits,
 ) -> Mixture:
     weights = parse_pairs(options.weights, float, "--weights")
     sources = []
     for number, name in enumerate(options.sources):
         kept = None if cache is None else cache / f"source_{number}.jsonl"
-        sources.append(resolve(name, settings, kept, known.get(name)))
+        sources.append(resolve(name, settings, kept, known.get(name), limits))
     variants = options.augmentations if options.augment else 1
     mixture = Mixture(tuple(sources), tuple(weights.get(name, 1.0) for name in options.sources), variants, options.seed)
     mixture.require_records()
@@ -111,7 +116,8 @@ def _flags(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _print_plan(options: argparse.Namespace, settings: StreamSettings) -> None:
-    mixture = _mixture(options, settings, None, {})
+    limits = Limits()
+    mixture = _mixture(options, settings, None, {}, limits)
     train = mixture.metadata("train")
     facts = {split: builder_cli.split_facts(mixture.count(split), 1.0, mixture.count(split)) for split in SPLITS}
     builder_cli.print_plan(
@@ -123,6 +129,7 @@ def _print_plan(options: argparse.Namespace, settings: StreamSettings) -> None:
             "kind": KIND,
             GRID_SIDES: {split: mixture.grid_sides(split) for split in SPLITS},
             "sources": mixture.describe(),
+            **limits.planned(),
         }
     )
 
@@ -204,12 +211,13 @@ def _prepare(options: argparse.Namespace, settings: StreamSettings, beat: Heartb
         return None, previous
     beat.start()
     known = {str(source["name"]): source for source in _sources(previous)} if previous is not None else {}
-    mixture = _mixture(options, settings, root / FOLDER, known)
+    limits = Limits()
+    mixture = _mixture(options, settings, root / FOLDER, known, limits)
     # Before this process is forked into workers.
     beat.pause()
     from .lib.stream.prepare import make_manifest, write_plan
 
-    manifest = make_manifest(NAME, mixture, _flags(options), options.batch_records)
+    manifest = make_manifest(NAME, mixture, _flags(options), options.batch_records, limits)
     if previous is None:
         write_plan(root, mixture, manifest)
     elif previous.fingerprint != manifest.fingerprint:
@@ -248,6 +256,7 @@ def _notify(manifest: Manifest, state: str) -> None:
         lost = f", left out: {', '.join(f'{n:,} {what}' for what, n in dropped.items())}" if dropped else ""  # type: ignore[attr-defined]
         counts = f"{planned['train']:,} + {planned['test']:,} records"
         print(f"{state}: {source['name']} from {source['location']}, {counts}{lost}{note}", file=sys.stderr)
+    say_limits(manifest)
 
 
 def main(argv: list[str] | None = None) -> int:

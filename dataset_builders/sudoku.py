@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trm_cli.data.building.build_directory import Build, open_build
@@ -25,6 +26,7 @@ from trm_cli.data.building.builder_cli import (
 from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import DatasetError, UsageError
 
+from .lib.limits import Limits, say_limits
 from .lib.sudoku.settings import NO_LIMIT, SudokuSettings
 
 BUILDER_VERSION = 1
@@ -180,7 +182,11 @@ def build(options: argparse.Namespace) -> None:
     manifest = manifest_of(settings, source.describe(), source.licence)
     with open_build(root, manifest, rebuild=options.rebuild) as work:
         if not _already_there(work):
-            train, test = sudoku_source.read_source(source, settings)
+            limits = Limits()
+            train, test = sudoku_source.read_source(source, settings, limits)
+            work.manifest = replace(work.manifest, planned={**work.manifest.planned, **limits.planned()})
+        say_limits(work.manifest)
+        if not work.complete:
             writing.write_dataset(work, settings, train, test)
 
 

@@ -18,6 +18,7 @@ from trm_cli.data.files.manifest import Manifest
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 from trm_cli.errors import DatasetError
 
+from .lib.limits import say_limits
 from .lib.text.corpus import FIRST_TOKEN, IDENTIFIERS, PAD, Corpus, read_corpus
 from .lib.text.named_sources import HUB_PREFIX, STDLIB, STORIES, licence_of
 from .lib.text.stories import GRAMMAR_VERSION
@@ -81,6 +82,7 @@ def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
             "grammar_version": GRAMMAR_VERSION if generated else None,
         },
         licence=licence_of(options.source),
+        planned=corpus.limits.planned(),
     )
 
 
@@ -118,12 +120,15 @@ def _build(options: argparse.Namespace) -> None:
                 "seq_len": train.seq_len,
                 "vocab_size": train.vocab_size,
                 "num_puzzle_identifiers": train.num_puzzle_identifiers,
+                **corpus.limits.planned(),
             }
         )
         return
+    manifest = _manifest(options, corpus)
+    say_limits(manifest)
     with open_build(
         options.output_dir,
-        _manifest(options, corpus),
+        manifest,
         rebuild=options.rebuild,
         shard=options.shard,
         merge=options.merge,

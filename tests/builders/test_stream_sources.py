@@ -39,7 +39,7 @@ def test_text_becomes_ascii_and_what_is_lost_is_counted() -> None:
 
 
 def test_arc_pairs_are_the_published_numbers() -> None:
-    source = arc_source("kaggle/combined", read_source("kaggle/combined"), None)
+    source = arc_source("kaggle/combined", read_source("kaggle/combined"))
     # 400 + 400 tasks: 1302 + 416 pairs train, 1363 demonstrations train, 419 tests test.
     assert (source.count("train"), source.count("test")) == (1302 + 416 + 1363, 419)
     assert len(source.groups) == 800

@@ -21,6 +21,7 @@ from trm_cli.paths import is_file
 
 from ..csv_rows import csv_rows
 from ..hub import find_hub_dataset
+from ..limits import Limits
 from . import engine
 
 Mazes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -36,6 +37,7 @@ class SourceMazes:
     train: Mazes
     test: Mazes
     dropped: int
+    limits: Limits
     description: dict[str, object]
     licence: str
 
@@ -57,21 +59,21 @@ def read_source(text: str, train: int | None, test: int | None) -> SourceMazes:
         rows = {split: _csv_rows(path) for split, path in files.items()}
         description = {"kind": "csv", "files": {split: sha256_file(path) for split, path in files.items()}}
         licence = "as the source states"
-    side, held_out = _read_split(rows["test"], None, text, test)
-    _, learnt = _read_split(rows["train"], side, text, None)
+    limits = Limits()
+    side, held_out = _read_split(limits.take("test mazes", rows["test"], test), None, text)
+    _, learnt = _read_split(rows["train"], side, text)
     forbidden = engine.class_hashes(held_out[0])
     kept = np.flatnonzero(~np.isin(engine.class_hashes(learnt[0]), forbidden))
     dropped = len(learnt[0]) - len(kept)
+    limits.note("train mazes", len(kept[:train]), len(kept) - len(kept[:train]))
     kept = kept[:train]
     for name, found, wanted in (("train", len(kept), train), ("test", len(held_out[0]), test)):
         if found < (wanted or 1):
             raise DatasetError(f"{text} holds {found} usable {name} mazes, asked for {wanted or 'some'}")
-    return SourceMazes(side, (learnt[0][kept], learnt[1][kept]), held_out, dropped, description, licence)
+    return SourceMazes(side, (learnt[0][kept], learnt[1][kept]), held_out, dropped, limits, description, licence)
 
 
-def _read_split(
-    rows: Iterable[tuple[str, str, str]], side: int | None, text: str, limit: int | None
-) -> tuple[int, Mazes]:
+def _read_split(rows: Iterable[tuple[str, str, str]], side: int | None, text: str) -> tuple[int, Mazes]:
     questions, answers = [], []
     for where, question, answer in rows:
         side = side or isqrt(len(question))
@@ -79,8 +81,6 @@ def _read_split(
         _check(*tokens, side, where)
         questions.append(tokens[0])
         answers.append(tokens[1])
-        if len(questions) == limit:
-            break
     if side is None or not questions:
         raise DatasetError(f"{text} holds no mazes")
     return side, (np.stack(questions), np.stack(answers))

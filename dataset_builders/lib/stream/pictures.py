@@ -55,15 +55,14 @@ class PictureSource:
 
 
 def picture_source(
-    name: str, folder: Path, limit: int | None, side: int, seed: int, test_share: float
+    name: str, folder: Path, labelled: Sequence[tuple[Path, str]], side: int, seed: int, test_share: float
 ) -> PictureSource:
-    """List the pictures of a folder with their labels: from `labels.csv` (file,label) if there is one, else folders."""
-    labelled = _labels_from_csv(folder) if is_file(folder / LABELS_FILE) else _labels_from_folders(folder)
+    """Divide the labelled pictures of a folder into splits, each picture once. Raises DatasetError."""
     files: dict[str, list[tuple[Path, bytes]]] = {split: [] for split in SPLITS}
     dropped = {"characters of labels": 0, "repeated pictures": 0}
     digests: set[bytes] = set()
     total = hashlib.sha256()
-    for file, text in labelled[:limit]:
+    for file, text in labelled:
         label, lost = to_ascii(text)
         dropped["characters of labels"] += lost
         if not 0 < len(label) <= MAX_LABEL:
@@ -85,6 +84,11 @@ def picture_source(
         side,
         {key: count for key, count in dropped.items() if count},
     )
+
+
+def labelled_pictures(folder: Path) -> list[tuple[Path, str]]:
+    """List the pictures of a folder with their labels: from `labels.csv` (file,label) if there is one, else folders."""
+    return _labels_from_csv(folder) if is_file(folder / LABELS_FILE) else _labels_from_folders(folder)
 
 
 def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:

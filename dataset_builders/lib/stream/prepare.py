@@ -18,6 +18,7 @@ from trm_cli.data.stream.plan import AUGMENTATIONS_NAME, FOLDER, chunks_to_json,
 
 from ..arc.selection import choose_codes
 from ..arc.symmetry import task_symmetry
+from ..limits import Limits
 from .directory import IDENTIFIERS_NAME
 from .mixture import Mixture
 from .sources import ArcSource
@@ -25,7 +26,9 @@ from .sources import ArcSource
 BLANK = "<blank>"
 
 
-def make_manifest(builder: str, mixture: Mixture, flags: Mapping[str, object], batch_records: int) -> Manifest:
+def make_manifest(
+    builder: str, mixture: Mixture, flags: Mapping[str, object], batch_records: int, limits: Limits
+) -> Manifest:
     """Return the manifest of a build that has not begun. Its fingerprint is final: it says what will be written."""
     licences = list(dict.fromkeys(source.origin.licence for source in mixture.sources))
     manifest = Manifest(
@@ -38,11 +41,14 @@ def make_manifest(builder: str, mixture: Mixture, flags: Mapping[str, object], b
             "records": {split: mixture.count(split) for split in SPLITS},
             "batch_records": batch_records,
             "chunks": chunks_to_json(mixture.chunks(batch_records)),
+            **limits.planned(),
         },
     )
     content = json.loads(manifest.to_bytes())
     for volatile in ("state", "files", "finished", "fingerprint"):
         del content[volatile]
+    # What was left out is no part of the dataset.
+    content["planned"].pop("limits", None)
     # Where something lies is not what it is: a dataset built from the same files elsewhere is the same dataset.
     for source in content["source"]["sources"]:
         del source["location"]

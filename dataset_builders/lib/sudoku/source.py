@@ -21,6 +21,7 @@ from trm_cli.paths import is_dir, is_file
 
 from ..csv_rows import csv_rows
 from ..hub import HubDataset, find_hub_dataset
+from ..limits import Limits
 from . import engine
 from .generate import Puzzles
 from .settings import SudokuSettings
@@ -77,8 +78,10 @@ def find_source(text: str) -> SudokuSource:
     return SudokuSource(files, None, "as the source states")
 
 
-def read_source(source: SudokuSource, settings: SudokuSettings) -> tuple[Puzzles, Puzzles]:
-    """Return the training and the test puzzles. Raises DatasetError for a damaged or too small source."""
+def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) -> tuple[Puzzles, Puzzles]:
+    """Return the training and the test puzzles, and note what is left. Raises DatasetError for a damaged or too small
+    source.
+    """
     board = engine.make_board(*settings.box)
     read = {split: _read_split(source, split, board, settings) for split in source.splits()}
     if "both" in read:
@@ -87,11 +90,14 @@ def read_source(source: SudokuSource, settings: SudokuSettings) -> tuple[Puzzles
         train, test = everything.take(np.flatnonzero(~for_test)), everything.take(np.flatnonzero(for_test))
     else:
         train, test = read["train"], read["test"]
-    test = test.take(_choose(len(test.ratings), settings.test, settings.seed, "test"))
+    available = len(test.ratings)
+    test = test.take(_choose(available, settings.test, settings.seed, "test"))
+    limits.note("test puzzles", len(test.ratings), available - len(test.ratings))
     forbidden = np.unique(_hashes(board, test))
     order = _choose(len(train.ratings), None if settings.train is None else len(train.ratings), settings.seed, "train")
     kept = order[~np.isin(_hashes(board, train.take(order)), forbidden)]
     train = train.take(kept if settings.train is None else kept[: settings.train])
+    limits.note("train puzzles", len(train.ratings), len(kept) - len(train.ratings))
     for name, data, wanted in (("train", train, settings.train), ("test", test, settings.test)):
         if len(data.ratings) < max(1, wanted or 0):
             raise DatasetError(

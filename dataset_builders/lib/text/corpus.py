@@ -10,14 +10,14 @@ import hashlib
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.errors import DatasetError
 
 from ..held_out import is_test
-from .named_sources import documents_of
+from ..limits import Limits
+from .named_sources import HUB_PREFIX, documents_of
 
 PAD, EOS, FIRST_TOKEN = 0, 1, 2
 BYTES = 256
@@ -42,6 +42,7 @@ class Corpus:
     repeated: int = 0
     empty: int = 0
     digest: str = ""
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -88,7 +89,8 @@ def read_corpus(options: argparse.Namespace) -> Corpus:
     corpus = Corpus(vocabulary)
     total = hashlib.sha256()
     seen: set[bytes] = set()
-    for document in islice(documents_of(options), options.limit):
+    countable = not any(source.startswith(HUB_PREFIX) for source in options.source)
+    for document in corpus.limits.take("documents", documents_of(options), options.limit, countable=countable):
         digest = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest()
         if not document.text.strip():
             corpus.empty += 1

@@ -62,6 +62,7 @@ def dataset_document(found: DatasetInspection) -> dict[str, object]:
         "bytes": report.bytes,
         "files": report.files,
         "sources": [dict(source) for source in report.sources],
+        "limits": {} if report.manifest is None else report.manifest.limits,
         "splits": {
             name: {
                 **split.metadata.to_json(),
@@ -93,6 +94,8 @@ def _show_sources(console: Console, report: DatasetReport) -> None:
         console.print(Text.assemble((f"{name}: ", "bold"), _pairs(rest)))
         if source.get("note"):
             console.print(Text.assemble("  ", (str(source["note"]), "yellow")))
+    for line in [] if report.manifest is None else report.manifest.limit_lines():
+        console.print(Text(line, "yellow"))
     if report.sources:
         console.print()
 

@@ -72,6 +72,24 @@ class Manifest:
     format_version: int = FORMAT_VERSION
     fingerprint: str | None = None
 
+    @property
+    def limits(self) -> dict[str, Mapping[str, object]]:
+        """Return what limits took of the sources and what they left: {source: {"taken": ..., "left": ...}}."""
+        found = self.planned.get("limits")
+        entries = found.items() if isinstance(found, Mapping) else ()
+        return {str(name): counts for name, counts in entries if isinstance(counts, Mapping)}
+
+    def limit_lines(self) -> list[str]:
+        """Say in a line for each source that a limit has cut how much was taken and left."""
+
+        def words(value: object) -> str:
+            return f"{value:,}" if isinstance(value, int) else str(value)
+
+        return [
+            f"{name}: limited to {words(counts.get('taken'))}; left out: {words(counts.get('left'))}"
+            for name, counts in self.limits.items()
+        ]
+
     def to_bytes(self) -> bytes:
         """Return the content of `manifest.json`."""
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode("utf-8")

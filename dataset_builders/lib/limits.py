@@ -1,0 +1,62 @@
+"""Count what a limit takes of each source and what it leaves, so that nothing is left out in silence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from trm_cli.data.files.manifest import Manifest
+from trm_cli.errors import DatasetError
+
+T = TypeVar("T")
+
+# Beyond the limit nothing is used, so counting must not take much longer than the build itself.
+MOST_COUNTED = 1_000_000
+UNKNOWN = "more, not counted"
+
+
+class Limits:
+    """Items taken and left of every source that a limit cut, by name."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int | str]] = {}
+
+    def take(self, name: str, items: Iterable[T], limit: int | None, *, countable: bool = True) -> Iterator[T]:
+        """Yield at most `limit` items, then count what follows; only whether anything does where it is not countable.
+
+        The consumer must ask until there are no more.
+        """
+        remaining = iter(items)
+        taken = 0
+        for item in islice(remaining, limit):
+            taken += 1
+            yield item
+        if taken == limit:
+            self.note(name, taken, _count(remaining, MOST_COUNTED if countable else 1, countable))
+
+    def note(self, name: str, taken: int, left: int | str) -> None:
+        """Record what was taken of a source, where anything was left."""
+        if left:
+            self._counts[name] = {"taken": taken, "left": left}
+
+    def planned(self) -> dict[str, object]:
+        """Return the entry of the manifest's `planned`; nothing where every source was used whole."""
+        return {"limits": dict(self._counts)} if self._counts else {}
+
+
+def _count(items: Iterator[object], most: int, countable: bool) -> int | str:
+    try:
+        left = sum(1 for _ in islice(items, most))
+    except DatasetError:  # damaged behind the limit: no concern of this build
+        return UNKNOWN
+    if left < most:
+        return left
+    return f"{most:,} or more" if countable else UNKNOWN
+
+
+def say_limits(manifest: Manifest) -> None:
+    """Print what limits took of the sources and left, on stderr."""
+    for line in manifest.limit_lines():
+        print(line, file=sys.stderr)
