@@ -1,7 +1,8 @@
 """Build a text or code dataset: documents packed into rows of fixed length, every label the token after its input.
 
-Written in the puzzle-array layout (inputs, labels). Bytes by default: 0 padding, 1 end of document, byte b as b + 2.
-With a tokenizer file, token t as t + 2. Documents follow each other without a gap; the split is made by document.
+Written as one array of tokens a split, which the rows are cut from (layout "tokens"). Bytes by default: 0 padding, 1
+end of document, byte b as b + 2. With a tokenizer file, token t as t + 2. Documents follow each other without a gap;
+the split is made by document.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from trm_cli.data.building.build_directory import Build, open_build
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.data.files.manifest import Manifest
-from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
+from trm_cli.data.files.metadata import SPLITS, TOKENS, DatasetMetadata
 from trm_cli.errors import DatasetError
 
 from .lib.limits import say_limits
@@ -24,7 +25,7 @@ from .lib.text.named_sources import HUB_PREFIX, STDLIB, STORIES, licence_of
 from .lib.text.stories import GRAMMAR_VERSION
 
 NAME = "text"
-VERSION = 1
+VERSION = 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,7 +57,11 @@ def _metadata(options: argparse.Namespace, corpus: Corpus, split: str) -> Datase
         mean_puzzle_examples=1.0,
         total_puzzles=rows,
         kind="text",
-        extra={"causal": True, "tokens": "bytes" if options.tokenizer is None else options.tokenizer.name},
+        extra={
+            "layout": TOKENS,
+            "causal": True,
+            "tokens": "bytes" if options.tokenizer is None else options.tokenizer.name,
+        },
     )
 
 
@@ -89,13 +94,15 @@ def _manifest(options: argparse.Namespace, corpus: Corpus) -> Manifest:
 def _write(options: argparse.Namespace, corpus: Corpus, work: Build) -> None:
     from .lib.text.writing import join_parts, store_parts, write_dataset
 
+    spool = corpus.spool
+    assert spool is not None  # only a plan has none
     if work.shard is not None:
-        store_parts(work, corpus)
+        store_parts(work, corpus, spool)
         work.end_shard()
         return
     if work.merge:
         join_parts(work, corpus)
-    write_dataset(work, corpus, {split: _metadata(options, corpus, split) for split in SPLITS})
+    write_dataset(work, corpus, spool, {split: _metadata(options, corpus, split) for split in SPLITS})
     lost = "".join(f", left out {count:,} {what}" for what, count in corpus.dropped.items())
     print(
         f"{options.output_dir}: {sum(corpus.documents.values()):,} documents in "

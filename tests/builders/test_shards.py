@@ -65,7 +65,7 @@ def test_three_shards_at_once_and_a_merge_give_the_same_bytes(
     # What the shards have made is not made again.
     with monkeypatch.context() as patch:
         if case is TEXT:
-            patch.setattr("dataset_builders.lib.text.corpus.array", None)
+            patch.setattr("dataset_builders.lib.text.corpus.encode_bytes", None)
         elif case is ARC:
             patch.setattr("dataset_builders.lib.arc.writing.choose_codes", None)
         elif case is ARC_WRITTEN:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dataset_builders.lib.digest_set import DigestSet
 from dataset_builders.lib.text.corpus import EOS, FIRST_TOKEN
+from dataset_builders.lib.text.documents import list_files, read_documents
 from dataset_builders.lib.text.named_sources import stdlib_files
 from dataset_builders.text import main
 from trm_cli.data.files.manifest import verify
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.puzzle_arrays import write_split
 from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
+from trm_cli.errors import DatasetError
+
+ROOT = Path(__file__).parents[2]
 
 
 def tokens_of(root: Path, split: str) -> list[int]:
     """The row of tokens that inputs and labels were cut from."""
-    inputs = np.load(root / split / "all__inputs.npy")
-    labels = np.load(root / split / "all__labels.npy")
-    whole = np.append(inputs.reshape(-1), labels[-1, -1])
-    assert np.array_equal(whole[1:], labels.reshape(-1)), "every label is the token after its input"
+    whole = np.load(root / split / "all__tokens.npy")
+    data = open_dataset([root], split)
+    rows = data.eval_at(np.arange(data.eval_rows))
+    assert np.array_equal(rows["inputs"].reshape(-1), whole[:-1])
+    labels = rows["labels"].reshape(-1)
+    assert np.array_equal(np.where(labels < 0, 0, labels), whole[1:]), "every label is the token after its input"
     return np.trim_zeros(whole, "b").tolist()
 
 
@@ -135,3 +148,73 @@ def test_code_of_the_standard_library(tmp_path: Path) -> None:
     names = [path.as_posix() for path in stdlib_files()]
     assert len(names) > 300
     assert not [name for name in names if "/test/" in name or "site-packages" in name]
+
+
+def test_memory_and_disk_do_not_grow_faster_than_the_corpus(tmp_path: Path) -> None:
+    source, root = tmp_path / "a.jsonl", tmp_path / "d"
+    with source.open("w") as file:
+        for number in range(20_000):
+            file.write(json.dumps({"text": f"{number} " + "word after word " * 120}) + "\n")
+    program = (
+        "import sys; from dataset_builders.text import main; "
+        "assert main(sys.argv[1:]) == 0; "
+        "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+    )
+    command = [sys.executable, "-c", program, "--output-dir", str(root), "--source", str(source)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    # 38 MB of text; with numpy the program itself takes 35 MiB.
+    assert int(done.stdout) < 60 << 10, f"{int(done.stdout) >> 10} MiB resident"
+    tokens = sum(len(np.load(root / split / "all__tokens.npy", mmap_mode="r")) for split in ("train", "test"))
+    on_disk = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    assert tokens > 38e6 and on_disk < 1.01 * tokens
+
+
+def test_a_text_dataset_of_two_arrays_is_still_read(tmp_path: Path) -> None:
+    rows, length = 6, 8
+    tokens = np.arange(2, 2 + rows * length + 1, dtype=np.uint16)
+    metadata = DatasetMetadata(0, 0, 0, 258, length, 1, rows, 1.0, rows, kind="text", extra={"causal": True})
+    counts = np.arange(rows + 1, dtype=np.int32)
+    arrays = {
+        "inputs": tokens[:-1].reshape(rows, length),
+        "labels": tokens[1:].reshape(rows, length),
+        "puzzle_identifiers": np.zeros(rows, np.int32),
+        "puzzle_indices": counts,
+        "group_indices": counts,
+    }
+    write_split(tmp_path / "old", "train", metadata, arrays)
+    new = replace(metadata, extra={**metadata.extra, "layout": "tokens"})
+    write_split(tmp_path / "new", "train", new, {"tokens": tokens.astype(np.uint8)})
+    order = BatchOrder(4, 1)
+    old_data, new_data = (open_dataset([tmp_path / name], "train") for name in ("old", "new"))
+    for step in (1, 2, 3):
+        old_batch, new_batch = (data.train_batch(step, order, 7) for data in (old_data, new_data))
+        assert old_batch.keys() == new_batch.keys()
+        for key, value in old_batch.items():
+            assert np.array_equal(value, new_batch[key]) and value.dtype == new_batch[key].dtype
+
+
+def test_separators_are_found_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"story {number}\n" + "\u00e9" * (number * 7 % 23) for number in range(40)]
+    (tmp_path / "a.txt").write_text("<|endoftext|>".join(texts), encoding="utf-8")
+    for block in (1, 5, 13, 64):
+        monkeypatch.setattr("dataset_builders.lib.text.documents._BLOCK_BYTES", block)
+        assert [document.text for document in read_documents([tmp_path / "a.txt"])] == texts
+    (tmp_path / "b.txt").write_bytes(b"one\ntwo<|endoftext|>three\n\xff")
+    with pytest.raises(DatasetError, match=r"b\.txt:3: not UTF-8 text \(byte 26 is 0xff"):
+        list(read_documents([tmp_path / "b.txt"]))
+
+
+def test_files_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    for name in ("a/z.txt", "a/b/c.txt", "a.txt", "a-.txt", "b.md", ".hidden/x.txt", "a/.x.txt", "a/none.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = [file.relative_to(tmp_path).as_posix() for file in list_files(tmp_path)]
+    assert found == sorted(found) == ["a-.txt", "a.txt", "a/b/c.txt", "a/z.txt", "b.md"]
+
+
+def test_repeats_are_known_in_a_full_table() -> None:
+    digests = [hashlib.sha256(str(number).encode()).digest() for number in range(9_000)]
+    seen = DigestSet()
+    assert all(seen.add(digest) for digest in digests) and len(seen) == 9_000
+    assert not any(seen.add(digest) for digest in digests)

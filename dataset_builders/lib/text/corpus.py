@@ -8,36 +8,42 @@ from __future__ import annotations
 import argparse
 import hashlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.errors import DatasetError
 
+from ..digest_set import DigestSet
 from ..held_out import is_test
 from ..limits import Limits
 from .named_sources import HUB_PREFIX, documents_of
+from .token_spool import TokenSpool
 
 PAD, EOS, FIRST_TOKEN = 0, 1, 2
 BYTES = 256
+# UTF-8 has no byte above 0xf4: its tokens fit one byte each, although 258 tokens do not.
+_AS_TOKENS = bytes(min(byte + FIRST_TOKEN, 255) for byte in range(BYTES))
 PART_DOCUMENTS = 256
 # Identical inputs would let a row be looked up instead of predicted; no text dataset has puzzle identifiers.
 IDENTIFIERS = ["<blank>"]
 
-Encoder = Callable[[str], Sequence[int]]
+Encoder = Callable[[str], bytes]
 
 
 @dataclass
 class Corpus:
-    """Tokens of each split, documents one after the other, each with its end mark.
+    """Tokens of each split, documents one after the other, each with its end mark; they are on disk.
 
-    A shard has read all documents, but encoded only those of its parts; a merge has encoded none.
+    A shard has read all documents, but encoded only those of its parts; a merge has encoded none. A plan has counted
+    the tokens, and kept none (`spool` is None).
     """
 
     vocabulary: int
-    # By part and split; the parts of other shards are not there.
-    parts: dict[int, dict[str, array[int]]] = field(default_factory=dict)
+    typecode: str
+    spool: TokenSpool | None
+    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     documents: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     repeated: int = 0
     empty: int = 0
@@ -55,20 +61,27 @@ class Corpus:
         """Return how many parts the documents make."""
         return -(-sum(self.documents.values()) // PART_DOCUMENTS)
 
-    def tokens(self, split: str) -> int:
-        """Return how many tokens the split has, in the parts that are there."""
-        return sum(len(part[split]) for part in self.parts.values())
+    def append(self, split: str, tokens: bytes) -> None:
+        """Add the tokens of a document or a part."""
+        self.tokens[split] += len(tokens) // array(self.typecode).itemsize
+        if self.spool is not None:
+            self.spool.append(split, tokens)
 
     def rows(self, split: str, length: int) -> int:
         """Return how many rows the split fills; the last one may be padded, nothing is cut off."""
         # A row of n inputs needs n + 1 tokens, of which the last is the first input of the next row.
-        return max(0, -(-(self.tokens(split) - 1) // length))
+        return max(0, -(-(self.tokens[split] - 1) // length))
 
 
-def make_encoder(path: Path | None) -> tuple[Encoder, int]:
-    """Return what turns a text into tokens, and how many tokens there are."""
+def encode_bytes(text: str) -> bytes:
+    """Return the tokens of a document, one byte each, with its end mark."""
+    return text.encode("utf-8").translate(_AS_TOKENS) + bytes([EOS])
+
+
+def make_encoder(path: Path | None) -> tuple[Encoder, int, str]:
+    """Return what turns a document into its tokens and end mark, how many tokens there are, and `array`'s typecode."""
     if path is None:
-        return lambda text: text.encode("utf-8"), BYTES
+        return encode_bytes, BYTES, "B"
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -77,7 +90,14 @@ def make_encoder(path: Path | None) -> tuple[Encoder, int]:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the package raises bare Exceptions
         raise DatasetError(f"{path}: not a tokenizer file: {error}") from error
-    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids, tokenizer.get_vocab_size()
+    size = tokenizer.get_vocab_size()
+    typecode = "B" if size + FIRST_TOKEN <= 1 << 8 else "H" if size + FIRST_TOKEN <= 1 << 16 else "i"
+
+    def encode(text: str) -> bytes:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        return array(typecode, [*(token + FIRST_TOKEN for token in ids), EOS]).tobytes()
+
+    return encode, size, typecode
 
 
 def read_corpus(options: argparse.Namespace) -> Corpus:
@@ -85,32 +105,34 @@ def read_corpus(options: argparse.Namespace) -> Corpus:
 
     Which documents there are is known to every shard; only the encoding, most of the work, is shared out.
     """
-    encode, vocabulary = make_encoder(options.tokenizer)
-    corpus = Corpus(vocabulary)
+    encode, vocabulary, typecode = make_encoder(options.tokenizer)
+    spool = None if options.plan else TokenSpool(options.output_dir, typecode)
+    corpus = Corpus(vocabulary, typecode, spool)
     total = hashlib.sha256()
-    seen: set[bytes] = set()
+    seen = DigestSet()
+    last_part = -1
     countable = not any(source.startswith(HUB_PREFIX) for source in options.source)
     for document in corpus.limits.take("documents", documents_of(options), options.limit, countable=countable):
         digest = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest()
         if not document.text.strip():
             corpus.empty += 1
             continue
-        if digest in seen:
+        part = len(seen) // PART_DOCUMENTS
+        if not seen.add(digest):
             corpus.repeated += 1
             continue
-        part = len(seen) // PART_DOCUMENTS
-        seen.add(digest)
         total.update(digest)
         split = "test" if is_test(digest, options.seed, options.test_share) else "train"
         corpus.documents[split] += 1
         if options.merge or (options.shard and not options.shard.owns(part)):
             continue
-        tokens = corpus.parts.setdefault(part, {split: array("i") for split in SPLITS})[split]
+        if spool is not None and part != last_part:
+            spool.begin_part(part)
+            last_part = part
         try:
-            tokens.extend(token + FIRST_TOKEN for token in encode(document.text))
+            corpus.append(split, encode(document.text))
         except UnicodeEncodeError as error:
             raise DatasetError(f"{document.where}: holds half of a character (a lone surrogate)") from error
-        tokens.append(EOS)
     corpus.digest = total.hexdigest()
     whole = not (options.shard or options.merge)
     for split in SPLITS:

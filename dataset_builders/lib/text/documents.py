@@ -1,15 +1,18 @@
 """Read documents from files and folders: text, code, JSON lines, parquet. Every error names its file and record.
 
-Standard library only, except that a parquet file needs pyarrow.
+One document is in memory at a time, whatever the size of its file. Standard library only, except that a parquet file
+needs pyarrow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from trm_cli.data.files.json_file import parse_json
+from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 
@@ -20,7 +23,10 @@ TEXT_SUFFIXES = (
 )  # fmt: skip
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".parquet")
 # Where one text file holds many documents, this stands between them (the form in which TinyStories is published).
-SEPARATOR = "<|endoftext|>"
+_SEPARATOR = b"<|endoftext|>"
+_KNOWN = frozenset(TEXT_SUFFIXES + RECORD_SUFFIXES)
+_BLOCK_BYTES = 1 << 20
+_PARQUET_ROWS = 1024
 TEXT_FIELDS = ("text", "story", "content", "code", "body")
 
 
@@ -31,67 +37,87 @@ class TextDocument(NamedTuple):
     text: str
 
 
-def list_files(path: Path) -> list[Path]:
-    """Return the files of a folder that can be read as documents, in order of their names; a file is itself.
+def list_files(path: Path) -> Iterator[Path]:
+    """Yield the files of a folder that can be read as documents, in order of their paths; a file is itself.
 
     Raises DatasetError for a path that does not exist and a folder without such files.
     """
     if is_file(path):
-        return [path]
+        yield path
+        return
     if not is_dir(path):
         raise DatasetError(f"{path}: no such file or folder")
-    known = TEXT_SUFFIXES + RECORD_SUFFIXES
-    found = [
-        file
-        for file in path.rglob("*")
-        if is_file(file)
-        and file.suffix.lower() in known
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]
+    found = False
+    for file in _walk(path):
+        found = True
+        yield file
     if not found:
         raise DatasetError(
             f"{path}: the folder holds no text, code, JSONL or parquet file",
-            hint=f"files are known by their endings: {' '.join(known[:8])} ...",
+            hint=f"files are known by their endings: {' '.join(TEXT_SUFFIXES[:8])} ...",
         )
-    return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 
 
-def read_documents(files: Sequence[Path], field: str | None = None) -> Iterator[TextDocument]:
+def _walk(folder: Path) -> Iterator[Path]:
+    """The documents below a folder; links to folders are not followed."""
+    try:
+        with os.scandir(folder) as listed:
+            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in listed]
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be read: {error.strerror}") from error
+    # With its slash: so that the paths, not the names, are in order.
+    for name, is_folder in sorted((name + "/" * is_folder, is_folder) for name, is_folder in entries):
+        if name.startswith("."):
+            continue
+        if is_folder:
+            yield from _walk(folder / name)
+        elif name[name.rfind(".") :].lower() in _KNOWN and is_file(folder / name):
+            yield folder / name
+
+
+def read_documents(files: Iterable[Path], field: str | None = None) -> Iterator[TextDocument]:
     """Yield the documents of files in order. `field` names the text in JSON lines and parquet. Raises DatasetError."""
     for file in files:
         suffix = file.suffix.lower()
         if suffix == ".parquet":
             yield from _parquet(file, field)
-        elif suffix in RECORD_SUFFIXES:
-            yield from _json_lines(file, field)
-        else:
-            yield from _text(file)
+            continue
+        try:
+            with open_regular(file) as stream:
+                yield from _json_lines(stream, file, field) if suffix in RECORD_SUFFIXES else _text(stream, file)
+        except OSError as error:
+            raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
 
 
-def _read_text(file: Path) -> str:
-    try:
-        data = file.read_bytes()
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DatasetError(
-            f"{file}:{line}: not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x})",
-            hint=f"convert it first, for example: iconv -f LATIN1 -t UTF-8 {file.name}",
-        ) from error
-    except OSError as error:
-        raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
+def _text(stream: BinaryIO, file: Path) -> Iterator[TextDocument]:
+    for number, (position, data, only) in enumerate(_separated(stream), start=1):
+        text = _decode(data, file, position)
+        if text.strip():
+            yield TextDocument(str(file) if only else f"{file}, document {number}", text)
 
 
-def _text(file: Path) -> Iterator[TextDocument]:
-    parts = _read_text(file).split(SEPARATOR)
-    for number, part in enumerate(parts, start=1):
-        if part.strip():
-            yield TextDocument(str(file) if len(parts) == 1 else f"{file}, document {number}", part)
+def _separated(stream: BinaryIO) -> Iterator[tuple[Position, bytes, bool]]:
+    """Yield what stands between the separators of a file: where it begins, its bytes, and whether there is no other."""
+    position, held, searched, only = Position(0, 1), bytearray(), 0, True
+    while block := stream.read(_BLOCK_BYTES):
+        held += block
+        while (end := held.find(_SEPARATOR, searched)) >= 0:
+            only = False
+            yield position, bytes(held[:end]), only
+            position = position.after(held[: end + len(_SEPARATOR)])
+            del held[: end + len(_SEPARATOR)]
+            searched = 0
+        # A separator may be cut by the end of a block.
+        searched = max(0, len(held) - len(_SEPARATOR) + 1)
+    yield position, bytes(held), only
 
 
-def _json_lines(file: Path, field: str | None) -> Iterator[TextDocument]:
-    # split("\n"), not splitlines(): JSON strings may hold U+2028, which splitlines takes for the end of a line.
-    for number, line in enumerate(_read_text(file).split("\n"), start=1):
+def _json_lines(stream: BinaryIO, file: Path, field: str | None) -> Iterator[TextDocument]:
+    start = 0
+    # Lines of bytes end with \n alone: JSON strings may hold U+2028, which ends a line of text for Python.
+    for number, data in enumerate(stream, start=1):
+        line = _decode(data, file, Position(start, number)).removesuffix("\n")
+        start += len(data)
         if not line.strip():
             continue
         record = parse_json(line, str(file), line=number)
@@ -108,6 +134,28 @@ def _json_lines(file: Path, field: str | None) -> Iterator[TextDocument]:
         yield TextDocument(where, text)
 
 
+class Position(NamedTuple):
+    """A place in a file: bytes before it, and the number of its line."""
+
+    offset: int
+    line: int
+
+    def after(self, data: bytes | bytearray) -> Position:
+        """Return the place behind some bytes."""
+        return Position(self.offset + len(data), self.line + data.count(b"\n"))
+
+
+def _decode(data: bytes, file: Path, position: Position) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = position.after(data[: error.start])
+        raise DatasetError(
+            f"{file}:{place.line}: not UTF-8 text (byte {place.offset} is 0x{data[error.start]:02x})",
+            hint=f"convert it first, for example: iconv -f LATIN1 -t UTF-8 {file.name}",
+        ) from error
+
+
 def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:
     try:
         import pyarrow
@@ -120,7 +168,7 @@ def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:
         if name not in table.schema_arrow.names:
             raise DatasetError(f"{file}: has no column {name!r}: it has {', '.join(table.schema_arrow.names)}")
         number = 0
-        for batch in table.iter_batches(columns=[name]):
+        for batch in table.iter_batches(_PARQUET_ROWS, columns=[name]):
             for text in batch.column(0).to_pylist():
                 number += 1
                 if not isinstance(text, str):

@@ -72,6 +72,15 @@ class RowReader:
             raise self._changed()
         return found[places]
 
+    def spans(self, starts: NDArray[np.int64], length: int) -> IntArray:
+        """Entries start..start+length-1 of an array of one dimension, for each start [n]: [n, length]."""
+        if self._kept is not None:
+            return np.lib.stride_tricks.sliding_window_view(self._kept, length)[starts]
+        found = self._as_rows(b"".join(self._content(start, length) for start in starts.tolist()))
+        if self._current_state() != self._state:
+            raise self._changed()
+        return found.reshape(len(starts), length)
+
     def whole(self) -> IntArray:
         """All rows."""
         return self._kept if self._kept is not None else np.concatenate(list(self.blocks()))
@@ -127,6 +136,33 @@ class RowReader:
 
     def _changed(self) -> DatasetError:
         return DatasetError(f"{self.path} was changed while it was in use", hint=_REBUILD)
+
+
+class TokenRows:
+    """Rows [n, length] of a token array in a file; each row follows the one before it, all moved on by `shift`.
+
+    Inputs are the rows without a shift, labels those moved on by one token: both are one array on disk.
+    """
+
+    def __init__(self, tokens: RowReader, length: int, shift: int) -> None:
+        """Raises DatasetError for an array of other than whole rows and one token more."""
+        if len(tokens) < length + 1 or (len(tokens) - 1) % length:
+            raise DatasetError(f"{tokens.path} does not hold whole rows of {length} tokens", hint=_REBUILD)
+        self.path = tokens.path
+        self.shape = ((len(tokens) - 1) // length, length)
+        self._tokens = tokens
+        self._shift = shift
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> IntArray:
+        """Rows [n, length] in the order asked for. Raises DatasetError where the file has changed."""
+        return self._tokens.spans(rows * self.shape[1] + self._shift, self.shape[1])
+
+    def blocks(self) -> Iterator[IntArray]:
+        """All tokens of the file, some of them at a time."""
+        return self._tokens.blocks()
 
 
 def read_array(path: str | Path, dimensions: int) -> IntArray:

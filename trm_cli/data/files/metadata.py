@@ -17,6 +17,8 @@ from trm_cli.paths import exists, is_dir
 FORMAT_VERSION = 1
 METADATA_NAME = "dataset.json"
 SPLITS = ("train", "test")
+#: Value of `layout` where a split is one array of tokens that rows are cut from, each label the token after its input.
+TOKENS = "tokens"
 
 
 @dataclass(frozen=True)

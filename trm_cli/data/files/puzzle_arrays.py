@@ -2,6 +2,8 @@
 
 `{split}/dataset.json` and for each set name (only "all" in practice): inputs and labels [N, S], puzzle_identifiers
 [puzzles], puzzle_indices [puzzles + 1] (offsets of examples), group_indices [groups + 1] (offsets of puzzles).
+In the layout "tokens" (text) there is one array instead, tokens [N * S + 1]: every row is a puzzle of its own without
+an identifier, and every label is the token after its input.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from trm_cli.data.files.array_file import IntArray, RowReader, read_array
+from trm_cli.data.files.array_file import IntArray, RowReader, TokenRows, read_array
 from trm_cli.data.files.checked_files import CheckedFiles
 from trm_cli.data.files.durable import atomic_file, write_atomically
-from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata
+from trm_cli.data.files.metadata import METADATA_NAME, TOKENS, DatasetMetadata
 from trm_cli.errors import DatasetError
 
 _REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
@@ -28,8 +30,8 @@ class PuzzleArrays:
     """One set of one split, inputs and labels read by rows. Offsets are int64 whatever the files hold."""
 
     where: str
-    inputs: RowReader  # [N, S]
-    labels: RowReader  # [N, S]
+    inputs: RowReader | TokenRows  # [N, S]
+    labels: RowReader | TokenRows  # [N, S]
     puzzle_identifiers: NDArray[np.int64]  # [puzzles]
     puzzle_indices: NDArray[np.int64]  # [puzzles + 1]
     group_indices: NDArray[np.int64]  # [groups + 1]
@@ -55,6 +57,8 @@ def array_path(root: str | Path, split: str, name: str, set_name: str = "all") -
 
 def read_puzzle_arrays(root: str | Path, split: str, set_name: str, metadata: DatasetMetadata) -> PuzzleArrays:
     """Open one set of a split and check that its arrays fit each other and the metadata. Raises DatasetError."""
+    if metadata.extra.get("layout") == TOKENS:
+        return _token_arrays(root, split, set_name, metadata)
 
     def load(name: str) -> NDArray[np.int64]:
         return read_array(array_path(root, split, name, set_name), 1).astype(np.int64)
@@ -81,9 +85,18 @@ def read_puzzle_arrays(root: str | Path, split: str, set_name: str, metadata: Da
     return arrays
 
 
+def _token_arrays(root: str | Path, split: str, set_name: str, metadata: DatasetMetadata) -> PuzzleArrays:
+    tokens = RowReader(array_path(root, split, TOKENS, set_name), 1)
+    inputs, labels = (TokenRows(tokens, metadata.seq_len, shift) for shift in (0, 1))
+    count = np.arange(len(inputs) + 1)
+    return PuzzleArrays(str(Path(root) / split), inputs, labels, np.zeros(len(inputs), np.int64), count, count)
+
+
 def check_tokens(arrays: PuzzleArrays, *, tokens: int, ignored: Collection[int]) -> None:
     """Raise DatasetError unless inputs lie in [0, tokens), and labels too or in `ignored`. Large files: once."""
     for name, rows, apart in (("inputs", arrays.inputs, ()), ("labels", arrays.labels, ignored)):
+        if name == "labels" and rows.path == arrays.inputs.path:
+            continue
         checked = CheckedFiles(rows.path.parent)
         claim = f"tokens below {tokens} or in {sorted(apart)}"
         if checked.has_passed(rows.path.name, claim):
