@@ -100,10 +100,11 @@ def _mixture(
     limits: Limits,
 ) -> Mixture:
     weights = parse_pairs(options.weights, float, "--weights")
+    tag = "" if options.shard is None else options.shard.tag
     sources = []
     for number, name in enumerate(options.sources):
-        kept = None if cache is None else cache / f"source_{number}.jsonl"
-        sources.append(resolve(name, settings, kept, known.get(name), limits))
+        cached, kept = (None if cache is None else cache / f"source_{number}{end}" for end in (".jsonl", f"{tag}.text"))
+        sources.append(resolve(name, settings, cached, kept, known.get(name), limits))
     variants = options.augmentations if options.augment else 1
     mixture = Mixture(tuple(sources), tuple(weights.get(name, 1.0) for name in options.sources), variants, options.seed)
     mixture.require_records()

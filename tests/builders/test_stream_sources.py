@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 from PIL import Image
 
 from dataset_builders.lib.arc.tasks import read_source
-from dataset_builders.lib.stream.sources import arc_source
+from dataset_builders.lib.stream.sources import Found, arc_source, text_source
+from dataset_builders.lib.text.documents import TextDocument
 from dataset_builders.lib.text.plain_text import to_ascii
 from tests.support.streams import ROOT, contents, environment
 from trm_cli.data.stream.dataset import open_stream
@@ -36,6 +38,17 @@ def test_text_becomes_ascii_and_what_is_lost_is_counted() -> None:
     assert to_ascii("\u201cIt\u2019s caf\u00e9\u201d \u2014 ok\u2026\r\n") == (b'"It\'s cafe" - ok...', 0)
     assert to_ascii("a\u4f60\u597db\x00") == (b"ab", 3)
     assert to_ascii("stra\u00dfe \u2603") == (b"strasse", 1)
+
+
+def test_the_text_of_a_source_is_not_held_in_memory(tmp_path: Path) -> None:
+    documents = (TextDocument(str(number), f"{number} " + "word after word " * 120) for number in range(10_000))
+    tracemalloc.start()
+    source = text_source(Found("t", "local", "here", "none"), documents, 0, 0.1, tmp_path / "source_0.text")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert source.count("train") + source.count("test") > 20_000 and source.documents.size > 19e6
+    assert peak < 4 << 20, f"{peak >> 20} MiB for {source.documents.size >> 20} MiB of text"
+    assert source.record("train", 0).payload.startswith(b"0 word after word")
 
 
 def test_arc_pairs_are_the_published_numbers() -> None:

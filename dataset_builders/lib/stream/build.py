@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from trm_cli.data.building.build_shards import BuildShard
-from trm_cli.data.files.durable import sha256_file, write_atomically
+from trm_cli.data.files.durable import atomic_file, sha256_file
 from trm_cli.data.files.manifest import FileRecord, Manifest, write_manifest
 from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, BatchPlan, ChunkPlan, batches_of, chunks_from_json
-from trm_cli.data.stream.shards import Arrays, join, pack, read_arrays, to_bytes
+from trm_cli.data.stream.shards import Arrays, join, pack, read_arrays, write_arrays
 from trm_cli.errors import DatasetError
 
 from ..worker_pool import ForkPool
@@ -80,10 +80,8 @@ class StreamBuild:
 
     def make(self, batch: BatchPlan) -> None:
         """Write one part file."""
-        write_atomically(self.root / batch.file, self._content(batch))
-
-    def _content(self, batch: BatchPlan) -> bytes:
-        return to_bytes(pack(self.mixture.records(batch.split, batch.first, batch.count), batch.first))
+        with atomic_file(self.root / batch.file) as stream:
+            write_arrays(stream, pack(self.mixture.records(batch.split, batch.first, batch.count), batch.first))
 
     def _is_finished(self, chunk: ChunkPlan) -> bool:
         recorded = self.manifest.files.get(chunk.file)
@@ -97,8 +95,8 @@ class StreamBuild:
 
     def _join(self, chunk: ChunkPlan) -> None:
         batches = batches_of(chunk, self._batch_records)
-        content = to_bytes(join([self._read(batch) for batch in batches]))
-        write_atomically(self.root / chunk.file, content)
+        with atomic_file(self.root / chunk.file) as stream:
+            write_arrays(stream, join([self._read(batch) for batch in batches]))
         self._record(chunk.file)
         # After the manifest names the chunk: a kill in between leaves parts that nobody needs, not a gap.
         for batch in batches:

@@ -75,6 +75,8 @@ class Mixture:
         counts: dict[int, int] = {}
         for number, source in enumerate(self.sources):
             sides = source.sides(split)
+            if not any(sides):
+                continue
             for index in range(self.planned(number, split)):
                 side = sides[index % len(sides)]
                 if side:
@@ -144,10 +146,10 @@ class Mixture:
         for split in reversed(SPLITS):
             parts = []
             for number, source in enumerate(self.sources):
-                sides = np.asarray(source.sides(split), dtype=np.int64)
-                parts.append(sides[np.arange(self.planned(number, split)) % max(1, len(sides))])
+                sides = np.asarray(source.sides(split), dtype=np.uint8)
+                parts.append(np.resize(sides, self.planned(number, split)))
             ordered = np.concatenate(parts)[self.orders[split]]
-            plans += cut_into_chunks(split, ordered.tolist(), batch_records)
+            plans += cut_into_chunks(split, ordered.data, batch_records)
         return plans
 
     def records(self, split: str, first: int, count: int) -> Sequence[Record]:

@@ -40,11 +40,17 @@ from .sources import Found, RecordSource, arc_source, text_source
 
 
 def resolve(
-    name: str, settings: StreamSettings, cache: Path | None, known: Mapping[str, object] | None, limits: Limits
+    name: str,
+    settings: StreamSettings,
+    cache: Path | None,
+    kept: Path | None,
+    known: Mapping[str, object] | None,
+    limits: Limits,
 ) -> RecordSource:
     """Find a source and read it as far as counting its records needs.
 
-    cache: where hub documents are kept until the build is complete. known: the origin that an unfinished build of
+    cache: where hub documents are kept until the build is complete. kept: the file that texts are read from while this
+    process makes records, see `DocumentFile`. known: the origin that an unfinished build of
     these flags recorded; a fallback that was chosen then is kept. limits: where to note what a limit left of it.
     Raises DatasetError.
     """
@@ -60,7 +66,7 @@ def resolve(
         chosen = {key: tuple(limits.take(f"{name} {key}", items, limit)) for key, items in tasks.subsets.items()}
         return arc_source(name, replace(tasks, subsets=chosen))
     found, documents = _open_text(name, settings, limit, cache, known, limits)
-    return text_source(found, documents, settings.seed, settings.test_share)
+    return text_source(found, documents, settings.seed, settings.test_share, kept)
 
 
 def _open_text(

@@ -10,6 +10,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from trm_cli.data.files.metadata import SPLITS
@@ -18,9 +19,11 @@ from trm_cli.errors import DatasetError
 
 from ..arc.splits import Group, make_splits
 from ..arc.tasks import Pair, TaskSource
+from ..digest_set import DigestSet
 from ..held_out import is_test
 from ..text.documents import TextDocument
 from ..text.plain_text import to_ascii
+from .document_file import DocumentFile
 
 MIN_DOCUMENT = 32
 
@@ -123,11 +126,13 @@ def arc_source(name: str, found: TaskSource) -> ArcSource:
 
 @dataclass(frozen=True)
 class TextSource:
-    """Documents as one block of characters; a record is a window of a document."""
+    """Documents in a file; a record is a window of a document."""
 
     origin: Origin
-    characters: bytes
-    windows: Mapping[str, tuple[array[int], array[int], array[int]]]  # split -> start, end, whether the document ends
+    documents: DocumentFile
+    windows: Mapping[
+        str, tuple[array[int], array[int], array[int]]
+    ]  # split -> start, length, whether the document ends
     dropped: Mapping[str, int]
 
     def count(self, split: str) -> int:
@@ -136,12 +141,12 @@ class TextSource:
 
     def sides(self, split: str) -> Sequence[int]:
         """Return zeros: text fits every canvas."""
-        return [0] * self.count(split)
+        return array("B", bytes(self.count(split)))
 
     def record(self, split: str, index: int) -> Record:
         """Return one window."""
-        starts, ends, last = self.windows[split]
-        payload = self.characters[starts[index] : ends[index]]
+        starts, lengths, last = self.windows[split]
+        payload = self.documents.read(starts[index], starts[index] + lengths[index])
         return Record(TEXT, 0, 0, (0, 0, 0, 0), bool(last[index]), payload)
 
 
@@ -156,12 +161,17 @@ class Found:
     note: str = ""
 
 
-def text_source(found: Found, documents: Iterable[TextDocument], seed: int, test_share: float) -> TextSource:
-    """Read documents, keep each text once, and cut what is longer than a window into several that overlap."""
-    block = bytearray()
-    windows = {split: (array("q"), array("q"), array("b")) for split in SPLITS}
+def text_source(
+    found: Found, documents: Iterable[TextDocument], seed: int, test_share: float, kept: Path | None
+) -> TextSource:
+    """Read documents, keep each text once, and cut what is longer than a window into several that overlap.
+
+    kept: the file that holds the texts while records are made of them; None for a plan.
+    """
+    file = DocumentFile(kept)
+    windows = {split: (array("q"), array("H"), array("b")) for split in SPLITS}
     dropped = {"characters": 0, "short documents": 0, "repeated documents": 0}
-    digests: set[bytes] = set()
+    digests = DigestSet()
     total = hashlib.sha256()
     for document in documents:
         text, lost = to_ascii(document.text)
@@ -169,23 +179,23 @@ def text_source(found: Found, documents: Iterable[TextDocument], seed: int, test
         digest = hashlib.sha256(text).digest()
         if len(text) < MIN_DOCUMENT:
             dropped["short documents"] += 1
-        elif digest in digests:
+        elif not digests.add(digest):
             dropped["repeated documents"] += 1
         else:
-            digests.add(digest)
             total.update(digest)
             split = "test" if is_test(digest, seed, test_share) else "train"
-            _cut(len(block), len(text), windows[split])
-            block += text
-    if not digests:
+            _cut(file.size, len(text), windows[split])
+            file.append(text)
+    file.end()
+    if not len(digests):
         raise DatasetError(f"{found.name}: {found.location} holds no document of at least {MIN_DOCUMENT} characters")
     origin = Origin(found.name, found.kind, found.location, found.licence, total.hexdigest(), found.note)
-    return TextSource(origin, bytes(block), windows, {key: count for key, count in dropped.items() if count})
+    return TextSource(origin, file, windows, {key: count for key, count in dropped.items() if count})
 
 
 def _cut(base: int, length: int, windows: tuple[array[int], array[int], array[int]]) -> None:
     starts = window_starts(length)
     for number, start in enumerate(starts):
         windows[0].append(base + start)
-        windows[1].append(base + min(start + WINDOW, length))
+        windows[1].append(min(WINDOW, length - start))
         windows[2].append(number == len(starts) - 1)

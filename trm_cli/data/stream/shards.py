@@ -14,6 +14,7 @@ import io
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -106,15 +107,23 @@ def join(parts: Sequence[Arrays]) -> Arrays:
     return whole
 
 
-def to_bytes(arrays: Arrays) -> bytes:
-    """Return the content of a shard file, a function of the records alone.
+def write_arrays(stream: IO[bytes], arrays: Arrays) -> None:
+    """Write the content of a shard file, a function of the records alone.
 
-    Saved to memory first: `torch.save` writes a file's own name into it, and would write a whole storage for a view.
+    To an open file: `torch.save` writes the name of a file that it opens into it. O is for own data: of an array that
+    is a view of another it would write the whole.
     """
-    tensors = {name: torch.from_numpy(np.array(arrays[name], dtype=dtype)) for name, dtype in _DTYPES.items()}
+    tensors = {
+        name: torch.from_numpy(np.require(arrays[name], dtype, ["C", "W", "O"])) for name, dtype in _DTYPES.items()
+    }
     tensors[_CHECKSUM] = torch.tensor([_checksum(arrays)], dtype=torch.int64)
+    torch.save(tensors, stream)
+
+
+def to_bytes(arrays: Arrays) -> bytes:
+    """Return the content of a shard file."""
     buffer = io.BytesIO()
-    torch.save(tensors, buffer)
+    write_arrays(buffer, arrays)
     return buffer.getvalue()
 
 
