@@ -25,6 +25,7 @@ from trm_cli.data.files.manifest import Manifest
 from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
 from trm_cli.errors import UsageError
 
+from .lib.csv_rows import add_columns_flag, column_names
 from .lib.limits import say_limits
 from .lib.maze.settings import MazeSettings
 
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--source", default=GENERATE, metavar="generate|PATH|hub:REPO",
         help="a directory with train.csv and test.csv (columns question, answer) or a hub dataset, such as "
         "hub:sapientinc/maze-30x30-hard-1k")  # fmt: skip
+    add_columns_flag(parser)
     add("--materialize", action="store_true", help="store the symmetries instead of making them while training")
     add_shard_flags(parser)
     return parser
@@ -124,7 +126,10 @@ def build(options: argparse.Namespace) -> None:
     from .lib.maze.writing import write_dataset
 
     # Read before the directory is touched: a plan needs the counts, and a damaged file should leave nothing behind.
-    mazes = read_source(settings.source, settings.train, settings.test)
+    columns = column_names(options.columns)
+    if columns:
+        flags["columns"] = columns
+    mazes = read_source(settings.source, settings.train, settings.test, columns)
     plan = plan_of(mazes.side, len(mazes.train[0]), len(mazes.test[0]), settings)
     if options.plan:
         print_plan({**plan, **mazes.limits.planned()})

@@ -1,4 +1,4 @@
-"""Build a Sudoku dataset: generated from a seed, or read from a CSV file or the hub in Sudoku-Extreme's layout.
+"""Build a Sudoku dataset: generated from a seed, or read from CSV files or the hub.
 
 `python -m dataset_builders.sudoku --help` lists the flags. No training puzzle is a symmetry of a test puzzle.
 """
@@ -26,12 +26,21 @@ from trm_cli.data.building.builder_cli import (
 from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import DatasetError, UsageError
 
+from .lib.csv_rows import add_columns_flag, column_names
 from .lib.limits import Limits, say_limits
 from .lib.sudoku.settings import NO_LIMIT, SudokuSettings
 
 BUILDER_VERSION = 1
 _DEFAULT_COUNT = 1000
 _DEFAULT_CLUES = {4: 6, 6: 12}  # by side; larger boards: see _clue_range
+
+
+def rating(text: str) -> float:
+    """Read a flag's rating: a number of at least 0, which a source may have with a fraction."""
+    value = float(text)
+    if not 0 <= value < NO_LIMIT:
+        raise argparse.ArgumentTypeError(f"must be at least 0, found {text}")
+    return int(value) if value.is_integer() else value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
         "(default 6 on 4x4, 12 on 6x6, minimal on 9x9, half the cells on larger boards)")  # fmt: skip
     add("--min-clues", type=positive, metavar="N", help="with --max-clues, instead of --clues")
     add("--max-clues", type=positive, metavar="N", help="with --min-clues, instead of --clues")
-    add("--min-difficulty", type=not_negative, metavar="N", help="least rating: guesses that the solver needs")
-    add("--max-difficulty", type=not_negative, metavar="N", help="highest rating")
+    add("--min-difficulty", type=rating, metavar="N", help="least rating: guesses that the solver needs")
+    add("--max-difficulty", type=rating, metavar="N", help="highest rating")
     add(
         "--num-aug",
         type=not_negative,
@@ -65,9 +74,11 @@ def parser() -> argparse.ArgumentParser:
         help="augmentations of each training puzzle (default 1000)",
     )
     add("--source", default="generate", metavar="generate|PATH|hub:REPO",
-        help="a CSV file with the columns source,question,answer,rating (split by symmetry class), a directory with "
-        "train.csv and test.csv, or a hub dataset; answers are checked, that no other exists is taken on trust "
+        help="a CSV file with the columns question, answer and perhaps rating (split by symmetry class), a directory "
+        "with train.csv and test.csv, or a hub dataset; answers are checked, that no other exists is taken on trust "
         "(default: generate)")  # fmt: skip
+    add_columns_flag(result)
+    add("--unique", action="store_true", help="leave out training puzzles of a source that repeat another")
     add("--materialize", action="store_true", help="store the augmentations instead of drawing them while training")
     add_shard_flags(result)
     return result
@@ -98,6 +109,8 @@ def settings_from(options: argparse.Namespace) -> SudokuSettings:
         materialize=options.materialize,
         seed=options.seed,
         source=options.source,
+        columns=column_names(options.columns),
+        unique=options.unique,
     )
 
 
@@ -145,6 +158,8 @@ def manifest_of(settings: SudokuSettings, source: dict[str, object], licence: st
         "max_difficulty": None if settings.difficulty[1] == NO_LIMIT else settings.difficulty[1],
         "num_aug": settings.num_aug,
         "materialize": settings.materialize,
+        **({"columns": dict(settings.columns)} if settings.columns else {}),
+        **({"unique": True} if settings.unique else {}),
     }
     planned = {} if settings.train is None or settings.test is None else plan_of(settings)
     return Manifest(
@@ -178,7 +193,7 @@ def build(options: argparse.Namespace) -> None:
     if options.shard:
         say_nothing_to_share(root)
         return
-    source = sudoku_source.find_source(settings.source)
+    source = sudoku_source.find_source(settings.source, settings.columns)
     manifest = manifest_of(settings, source.describe(), source.licence)
     with open_build(root, manifest, rebuild=options.rebuild) as work:
         if not _already_there(work):

@@ -1,36 +1,113 @@
-"""Read rows of CSV files with a header, by the names of their columns."""
+"""Read tables of puzzles from CSV files, as people have them: other column names, separators, encodings, no header."""
 
 from __future__ import annotations
 
+import argparse
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import isqrt
 from pathlib import Path
 
-from trm_cli.errors import DatasetError
+from trm_cli.data.files.regular_file import open_regular
+from trm_cli.errors import DatasetError, UsageError
+from trm_cli.text_encoding import MARK_BYTES, encoding_of
+
+#: The columns of a puzzle, and other names under which they are published. Compared without case.
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "question": ("quiz", "quizzes", "puzzle", "puzzles", "unsolved", "problem", "input", "board", "maze"),
+    "answer": ("answers", "solution", "solutions", "solved", "output", "label"),
+    "rating": ("ratings", "difficulty", "level"),
+}
+REQUIRED = ("question", "answer")
+_SEPARATORS = ",;\t|"
+_LEAST_CELLS = 16  # of a puzzle in a file without a header
+
+
+def add_columns_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--columns`, which `column_names` reads."""
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="NAME=COLUMN",
+        help=f"the source's columns where they have other names: {', '.join(f'{name}=...' for name in COLUMNS)}",
+    )
+
+
+def column_names(words: Sequence[str]) -> dict[str, str]:
+    """Read `--columns question=quiz answer=sol`: the file's name of each column. Raises UsageError."""
+    named = {}
+    for word in words:
+        ours, equals, theirs = word.partition("=")
+        if ours not in COLUMNS or not equals or not theirs:
+            raise UsageError(f"--columns {word}: expected NAME=COLUMN, NAME one of {', '.join(COLUMNS)}")
+        named[ours] = theirs
+    return named
 
 
 def csv_rows(
-    path: Path, required: Sequence[str], optional: Sequence[str] = (), *, hint: str
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, values) of every row that is not empty: the required columns, then the optional that exist.
+    path: Path, named: Mapping[str, str], *, spaces_are_cells: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, values by our names) of every row that is not blank.
 
-    Raises DatasetError, with `hint` where a required column is missing.
+    named: the file's names of columns whose names are not known. spaces_are_cells: of a board, so that none is cut off.
+    A file without a header is recognised by a first row with two boards. Raises DatasetError.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.reader(stream)
-            header = next(reader, [])
-            missing = [name for name in required if name not in header]
-            if missing:
-                raise DatasetError(f"{path} has no column {', '.join(missing)}", hint=hint)
-            places = [header.index(name) for name in (*required, *optional) if name in header]
+        with open_regular(path) as file:
+            encoding = encoding_of(file.read(MARK_BYTES))
+        with path.open(newline="", encoding=encoding) as stream:
+            first = next((line for line in stream if line.strip()), "")
+            separator = max(_SEPARATORS, key=first.count)
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=separator, skipinitialspace=not spaces_are_cells)
+            places: dict[str, int] | None = None
+            width = 0
             for row in reader:
-                if not row:
+                if not any(map(str.strip, row)):
                     continue
-                if len(row) != len(header):
-                    raise DatasetError(f"{path}:{reader.line_num} has {len(row)} fields, the header {len(header)}")
-                yield reader.line_num, [row[place] for place in places]
-    except (UnicodeDecodeError, csv.Error) as error:
+                if places is None:
+                    width, places = len(row), None if named else _boards(row)
+                    if places is None:
+                        places = find_columns(str(path), row, named)
+                        continue
+                if len(row) != width:
+                    raise DatasetError(f"{path}:{reader.line_num} has {len(row)} fields, the first row {width}")
+                values = {name: row[place] for name, place in places.items()}
+                yield reader.line_num, values if spaces_are_cells else {k: v.strip() for k, v in values.items()}
+            if places is None:
+                raise DatasetError(f"{path} is empty", hint="expected the columns question and answer")
+    except (UnicodeError, csv.Error) as error:
         raise DatasetError(f"{path} is not a CSV file: {error}") from error
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _boards(row: Sequence[str]) -> dict[str, int] | None:
+    """The places of question and answer in a row of values; None where it is a header."""
+    places = [index for index, value in enumerate(row) if _is_board(value)]
+    return dict(zip(REQUIRED, places, strict=True)) if len(places) == 2 else None
+
+
+def _is_board(value: str) -> bool:
+    cells = len(value.strip())
+    return cells >= _LEAST_CELLS and isqrt(cells) ** 2 == cells
+
+
+def find_columns(where: str, names: Sequence[str], named: Mapping[str, str]) -> dict[str, int]:
+    """The places of our columns among the names of a table's. Raises DatasetError where a needed one is missing."""
+    header = [name.strip().casefold() for name in names]
+    places = {}
+    for ours, others in COLUMNS.items():
+        wanted = [named[ours].casefold()] if ours in named else [ours, *others]
+        found = next((name for name in wanted if name in header), None)
+        if found is not None:
+            places[ours] = header.index(found)
+    missing = [named.get(name, name) for name in dict.fromkeys((*REQUIRED, *named)) if name not in places]
+    if missing:
+        example = " ".join(f"{name}=NAME" for name in REQUIRED if name not in places)
+        raise DatasetError(
+            f"{where} has no column {', '.join(missing)}: it has {', '.join(map(str.strip, names))}",
+            hint=f"name the columns: --columns {example or 'rating=NAME'}",
+        )
+    return places

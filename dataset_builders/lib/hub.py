@@ -8,6 +8,8 @@ from typing import Any
 
 from trm_cli.errors import DatasetError
 
+from .csv_rows import find_columns
+
 _PROBE_SECONDS = 3.0
 _ROWS = 65_536
 
@@ -21,8 +23,11 @@ class HubDataset:
     licence: str
     cached_only: bool
 
-    def columns(self, split: str, names: tuple[str, ...]) -> Iterator[Mapping[str, list[Any]]]:
-        """Yield blocks of rows, column by column. Raises DatasetError when the data set cannot be had."""
+    def columns(self, split: str, named: Mapping[str, str]) -> Iterator[Mapping[str, list[Any]]]:
+        """Yield blocks of rows, column by column under our names; `named`: the data set's names where not known.
+
+        Raises DatasetError when the data set cannot be had.
+        """
         import datasets
 
         try:
@@ -32,10 +37,10 @@ class HubDataset:
             # configuration that is not there is a ValueError.
             place = "the hub is out of reach and there is no copy in the cache" if self.cached_only else "not readable"
             raise DatasetError(f"hub data set {self.repo}, split {split}: {place}: {error}", hint=_HINT) from error
-        missing = [name for name in names if name not in data.column_names]
-        if missing:
-            raise DatasetError(f"hub data set {self.repo} has no column {', '.join(missing)}: {data.column_names}")
-        yield from data.select_columns(list(names)).iter(_ROWS)
+        places = find_columns(f"hub data set {self.repo}", data.column_names, named)
+        names = {ours: data.column_names[place] for ours, place in places.items()}
+        for block in data.select_columns(list(names.values())).iter(_ROWS):
+            yield {ours: block[theirs] for ours, theirs in names.items()}
 
 
 _HINT = "check the network and HF_ENDPOINT, or give the files with --source PATH"

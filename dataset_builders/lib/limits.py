@@ -1,8 +1,9 @@
-"""Count what a limit takes of each source and what it leaves, so that nothing is left out in silence."""
+"""Count what is taken of each source, left out or changed, so that nothing happens to it in silence."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
@@ -18,10 +19,11 @@ UNKNOWN = "more, not counted"
 
 
 class Limits:
-    """Items taken and left of every source that a limit cut, by name."""
+    """Items taken and left of every source that a limit cut, by name, and how many were treated otherwise."""
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int | str]] = {}
+        self._others: Counter[str] = Counter()
 
     def take(self, name: str, items: Iterable[T], limit: int | None, *, countable: bool = True) -> Iterator[T]:
         """Yield at most `limit` items, then count what follows; only whether anything does where it is not countable.
@@ -41,9 +43,14 @@ class Limits:
         if left:
             self._counts[name] = {"taken": taken, "left": left}
 
+    def count(self, words: str, number: int) -> None:
+        """Record how many items had something done to them that `words` say."""
+        self._others[words] += number
+
     def planned(self) -> dict[str, object]:
-        """Return the entry of the manifest's `planned`; nothing where every source was used whole."""
-        return {"limits": dict(self._counts)} if self._counts else {}
+        """Return the entries of the manifest's `planned`; nothing where every source was used as it is."""
+        found = {"limits": dict(self._counts), "counts": {words: n for words, n in self._others.items() if n}}
+        return {name: counts for name, counts in found.items() if counts}
 
 
 def _count(items: Iterator[object], most: int, countable: bool) -> int | str:
@@ -57,6 +64,6 @@ def _count(items: Iterator[object], most: int, countable: bool) -> int | str:
 
 
 def say_limits(manifest: Manifest) -> None:
-    """Print what limits took of the sources and left, on stderr."""
+    """Print what was taken of the sources, left out or changed, on stderr."""
     for line in manifest.limit_lines():
         print(line, file=sys.stderr)

@@ -89,12 +89,12 @@ def _text(puzzle: str | None) -> str:
 
 
 def _read(source: Path | BinaryIO, name: str | None = None) -> str:
-    """The UTF-8 text of a file or a stream, which messages call `name`."""
+    """The text of a file or a stream, which messages call `name`."""
     from trm_cli.errors import UsageError
+    from trm_cli.text_encoding import decode
 
     try:
-        content = source.read_bytes() if isinstance(source, Path) else source.read()
-        return content.decode("utf-8-sig")
+        return decode(source.read_bytes() if isinstance(source, Path) else source.read())
     except OSError as error:
         raise UsageError(f"{name or source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -1,5 +1,4 @@
-"""Read mazes from CSV files or the hub, in Maze-Hard's layout: columns question and answer, N * N of the characters "#
-SGo".
+"""Read mazes from CSV files or the hub: columns question and answer, N * N of the characters "# SGo".
 
 Every row is checked: one start, one goal, and an answer that is the question with a path from one to the other.
 """
@@ -25,7 +24,6 @@ from ..limits import Limits
 from . import engine
 
 Mazes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-_COLUMNS = ("question", "answer")
 _TOKENS = {character: token for token, character in enumerate(engine.CHARSET, start=1)}
 
 
@@ -42,11 +40,11 @@ class SourceMazes:
     licence: str
 
 
-def read_source(text: str, train: int | None, test: int | None) -> SourceMazes:
+def read_source(text: str, train: int | None, test: int | None, columns: Mapping[str, str]) -> SourceMazes:
     """Read `hub:REPO`, or a directory with train.csv and test.csv; the first `train` and `test` rows. DatasetError."""
     if text.startswith("hub:"):
         hub = find_hub_dataset(text.removeprefix("hub:"))
-        rows = {split: _hub_rows(hub.columns(split, _COLUMNS), f"{hub.repo} {split}") for split in ("train", "test")}
+        rows = {split: _hub_rows(hub.columns(split, columns), f"{hub.repo} {split}") for split in ("train", "test")}
         description: dict[str, object] = {"kind": "hub", "repo": hub.repo, "revision": hub.revision}
         licence = hub.licence
     else:
@@ -56,7 +54,7 @@ def read_source(text: str, train: int | None, test: int | None) -> SourceMazes:
             raise DatasetError(
                 f"{' and '.join(missing)} not found", hint="--source is generate, a directory or hub:REPO"
             )
-        rows = {split: _csv_rows(path) for split, path in files.items()}
+        rows = {split: _csv_rows(path, columns) for split, path in files.items()}
         description = {"kind": "csv", "files": {split: sha256_file(path) for split, path in files.items()}}
         licence = "as the source states"
     limits = Limits()
@@ -111,9 +109,9 @@ def _check(question: NDArray[np.uint8], answer: NDArray[np.uint8], side: int, wh
         raise DatasetError(f"{where}: the marked cells are not a path from S to G ({side}x{side})")
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, str, str]]:
-    for line, (question, answer) in csv_rows(path, _COLUMNS, hint="expected question and answer"):
-        yield f"{path}:{line}", question, answer
+def _csv_rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for line, row in csv_rows(path, columns, spaces_are_cells=True):
+        yield f"{path}:{line}", row["question"], row["answer"]
 
 
 def _hub_rows(blocks: Iterable[Mapping[str, list[Any]]], where: str) -> Iterator[tuple[str, str, str]]:

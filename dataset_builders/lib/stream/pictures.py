@@ -12,6 +12,7 @@ from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import PICTURE, Record
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
+from trm_cli.text_encoding import decode
 
 from ..held_out import is_test
 from ..text.plain_text import to_ascii
@@ -94,14 +95,14 @@ def labelled_pictures(folder: Path) -> list[tuple[Path, str]]:
 def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:
     table = folder / LABELS_FILE
     try:
-        rows = list(csv.reader(table.read_text(encoding="utf-8").splitlines()))
+        rows = list(csv.reader(decode(table.read_bytes()).splitlines()))
     except UnicodeDecodeError as error:
         raise DatasetError(f"{table}: not UTF-8 text (byte {error.start})") from error
     if rows and rows[0][:2] == ["file", "label"]:
         rows = [[], *rows[1:]]
     labelled = []
     for number, row in enumerate(rows, start=1):
-        if not row:
+        if not any(map(str.strip, row)):
             continue
         if len(row) != 2:
             raise DatasetError(f"{table}:{number}: expected file,label, found {len(row)} columns")

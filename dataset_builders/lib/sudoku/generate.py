@@ -51,7 +51,7 @@ def generate_split(
     drawn = count
     while True:
         found = _join(parts)
-        kept = _first_distinct(found.puzzles, count)
+        kept = first_distinct(found.puzzles, count)
         if len(kept) == count:
             return found.take(kept)
         if drawn > _DRAWS_PER_PUZZLE * count + 10_000:
@@ -123,7 +123,7 @@ def _words(settings: SudokuSettings) -> str:
     return f"{clues} and a rating of at least {low}" + (f" and at most {high}" if high < NO_LIMIT else "")
 
 
-def _first_distinct(puzzles: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
+def first_distinct(puzzles: NDArray[np.uint8], count: int) -> NDArray[np.intp]:
     """Return the indices of the first `count` puzzles that differ from all before them, rising."""
     rows = np.ascontiguousarray(puzzles).view(np.dtype((np.void, puzzles.shape[1]))).ravel()
     _, first = np.unique(rows, return_index=True)

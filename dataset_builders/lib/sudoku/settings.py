@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 NO_LIMIT = 2**30  # no rating is higher
@@ -15,11 +16,13 @@ class SudokuSettings:
     train: int | None
     test: int | None
     clues: tuple[int, int]  # least and most; (0, 0): minimal puzzles
-    difficulty: tuple[int, int]  # least and most guesses of the solver
+    difficulty: tuple[float, float]  # least and most guesses of the solver
     num_aug: int
     materialize: bool
     seed: int
     source: str  # "generate", a path, or "hub:REPO"
+    columns: Mapping[str, str]  # the source's names of columns, where they are not known
+    unique: bool
 
     @property
     def side(self) -> int:

@@ -1,12 +1,13 @@
-"""Read Sudoku puzzles from CSV files or the hub, in Sudoku-Extreme's layout: question, answer, and often rating.
+"""Read Sudoku puzzles from CSV files or the hub: question, answer, and often a rating.
 
-Questions and answers are N*N characters: 1-9 then A-G for digits, '.' or '0' for a blank. Every answer is checked
-against the rules and its question. Training puzzles that are symmetries of a chosen test puzzle are left out.
+Questions and answers are N*N characters: 1-9 then A-G for digits, one of `. 0 _ ? * - x` for a blank. Every answer is
+checked against the rules and its question. Training puzzles that are symmetries of a chosen test puzzle are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
 from trm_cli.data.files.durable import sha256_file
+from trm_cli.data.puzzles.sudoku_text import BLANKS, OTHER_BLANKS
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 
@@ -23,11 +25,11 @@ from ..csv_rows import csv_rows
 from ..hub import HubDataset, find_hub_dataset
 from ..limits import Limits
 from . import engine
-from .generate import Puzzles
-from .settings import SudokuSettings
+from .generate import Puzzles, first_distinct
+from .settings import NO_LIMIT, SudokuSettings
 
 Block = Mapping[str, list[Any]]
-_COLUMNS = ("question", "answer", "rating")
+Where = Callable[[int], str]  # the name of a row of a block, for messages
 _BLOCK_ROWS = 65_536
 _DIGITS = "123456789ABCDEFG"
 _BAD = 255
@@ -40,6 +42,7 @@ class SudokuSource:
     files: Mapping[str, Path]
     hub: HubDataset | None
     licence: str
+    columns: Mapping[str, str]  # the files' names of columns, where they are not known
 
     def describe(self) -> dict[str, object]:
         """Return the manifest's entry of the source: the content of the files, not their paths."""
@@ -51,20 +54,20 @@ class SudokuSource:
         """Return the names to read: ("both",) or ("train", "test")."""
         return tuple(self.files) if self.hub is None else ("train", "test")
 
-    def blocks(self, split: str) -> Iterator[tuple[str, Block]]:
-        """Yield (what and where, columns) of one split."""
+    def blocks(self, split: str) -> Iterator[tuple[Where, Block]]:
+        """Yield (names of rows, columns) of the blocks of one split."""
         if self.hub is None:
-            yield from _csv_blocks(self.files[split])
+            yield from _csv_blocks(self.files[split], self.columns)
             return
-        for number, block in enumerate(self.hub.columns(split, _COLUMNS)):
-            yield f"{self.hub.repo} {split}, row {number * _BLOCK_ROWS + 1}", block
+        for number, block in enumerate(self.hub.columns(split, self.columns)):
+            yield _names(f"{self.hub.repo} {split}, row ", number * _BLOCK_ROWS + 1), block
 
 
-def find_source(text: str) -> SudokuSource:
+def find_source(text: str, columns: Mapping[str, str]) -> SudokuSource:
     """Find what --source names. Raises DatasetError."""
     if text.startswith("hub:"):
         hub = find_hub_dataset(text.removeprefix("hub:"))
-        return SudokuSource({}, hub, hub.licence)
+        return SudokuSource({}, hub, hub.licence, columns)
     path = Path(text)
     if is_dir(path):
         files = {split: path / f"{split}.csv" for split in ("train", "test")}
@@ -75,7 +78,7 @@ def find_source(text: str) -> SudokuSource:
         files = {"both": path}
     else:
         raise DatasetError(f"{path} does not exist", hint="--source is 'generate', a CSV file, a directory or hub:REPO")
-    return SudokuSource(files, None, "as the source states")
+    return SudokuSource(files, None, "as the source states", columns)
 
 
 def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) -> tuple[Puzzles, Puzzles]:
@@ -83,7 +86,7 @@ def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) 
     source.
     """
     board = engine.make_board(*settings.box)
-    read = {split: _read_split(source, split, board, settings) for split in source.splits()}
+    read = {split: _read_split(source, split, board, settings, limits) for split in source.splits()}
     if "both" in read:
         everything = read["both"]
         for_test = _hashes(board, everything) >> np.uint64(62) == 0
@@ -96,6 +99,11 @@ def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) 
     forbidden = np.unique(_hashes(board, test))
     order = _choose(len(train.ratings), None if settings.train is None else len(train.ratings), settings.seed, "train")
     kept = order[~np.isin(_hashes(board, train.take(order)), forbidden)]
+    limits.count("training puzzles left out: symmetries of a test puzzle", len(order) - len(kept))
+    first = first_distinct(train.puzzles[kept], len(kept))
+    repeats = "left out: repeats of another" if settings.unique else "repeat another (--unique leaves them out)"
+    limits.count(f"training puzzles {repeats}", len(kept) - len(first))
+    kept = kept[first] if settings.unique else kept
     train = train.take(kept if settings.train is None else kept[: settings.train])
     limits.note("train puzzles", len(train.ratings), len(kept) - len(train.ratings))
     for name, data, wanted in (("train", train, settings.train), ("test", test, settings.test)):
@@ -118,7 +126,9 @@ def _hashes(board: engine.Board, data: Puzzles) -> NDArray[np.uint64]:
     return np.asarray(engine.class_hashes(board, data.puzzles, data.solutions), dtype=np.uint64)
 
 
-def _read_split(source: SudokuSource, split: str, board: engine.Board, settings: SudokuSettings) -> Puzzles:
+def _read_split(
+    source: SudokuSource, split: str, board: engine.Board, settings: SudokuSettings, limits: Limits
+) -> Puzzles:
     found = []
     low, high = settings.difficulty
     for where, block in source.blocks(split):
@@ -126,67 +136,82 @@ def _read_split(source: SudokuSource, split: str, board: engine.Board, settings:
         solutions = _digits(block["answer"], board.side, where, "answer", blanks=False)
         _check_answers(board, puzzles, solutions, where)
         ratings = _ratings(board, block, puzzles, where)
-        found.append(Puzzles(puzzles, solutions, ratings).take(np.flatnonzero((ratings >= low) & (ratings <= high))))
+        whole = np.rint(ratings).astype(np.int32)
+        limits.count("ratings rounded to whole numbers", int(np.count_nonzero(whole != ratings)))
+        inside = np.flatnonzero((ratings >= low) & (ratings <= high))
+        limits.count("puzzles left out by --min-difficulty and --max-difficulty", len(ratings) - len(inside))
+        found.append(Puzzles(puzzles, solutions, whole).take(inside))
     if not found:
         raise DatasetError(f"{settings.source} holds no {split} puzzles")
     return Puzzles(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
-def _digits(texts: list[str], side: int, where: str, column: str, *, blanks: bool) -> NDArray[np.uint8]:
+def _digits(texts: list[str], side: int, where: Where, column: str, *, blanks: bool) -> NDArray[np.uint8]:
     """Turn texts of N*N characters into digits [n, N*N]."""
     cells = side * side
     for index, text in enumerate(texts):
         if len(text) != cells:
-            raise DatasetError(f"{where} + {index}: {column} has {len(text)} characters, a {side}x{side} board {cells}")
+            box = round(len(text) ** 0.25)
+            raise DatasetError(
+                f"{where(index)}: {column} has {len(text)} characters, a {side}x{side} board {cells}",
+                hint=f"--box {box} {box} reads boards of {len(text)} cells" if box > 1 and box**4 == len(text) else None,
+            )
     table = np.full(256, _BAD, np.uint8)
     for value, character in enumerate(_DIGITS[:side], start=1):
         table[[ord(character), ord(character.lower())]] = value
     if blanks:
-        table[[ord("."), ord("0")]] = 0
+        table[[ord(character) for character in BLANKS + OTHER_BLANKS]] = 0
     joined = "".join(texts).encode("ascii", "replace")
     digits = table[np.frombuffer(joined, np.uint8)].reshape(-1, cells)
     bad = np.flatnonzero((digits == _BAD).any(axis=1))
     if len(bad):
-        raise DatasetError(f"{where} + {bad[0]}: {column} {texts[bad[0]]!r} is not a {side}x{side} board")
+        raise DatasetError(f"{where(int(bad[0]))}: {column} {texts[bad[0]]!r} is not a {side}x{side} board")
     return digits
 
 
-def _check_answers(board: engine.Board, puzzles: NDArray[np.uint8], solutions: NDArray[np.uint8], where: str) -> None:
+def _check_answers(board: engine.Board, puzzles: NDArray[np.uint8], solutions: NDArray[np.uint8], where: Where) -> None:
     bits = np.int64(1) << (solutions.astype(np.int64) - 1)
     full = (1 << board.side) - 1
     wrong = ((puzzles != 0) & (puzzles != solutions)).any(axis=1)
     for members in board.members:
         wrong |= np.bitwise_or.reduce(bits[:, members], axis=1) != full
     if wrong.any():
-        raise DatasetError(f"{where} + {np.flatnonzero(wrong)[0]}: the answer does not solve the question")
+        raise DatasetError(f"{where(int(np.flatnonzero(wrong)[0]))}: the answer does not solve the question")
 
 
-def _ratings(board: engine.Board, block: Block, puzzles: NDArray[np.uint8], where: str) -> NDArray[np.int32]:
+def _ratings(board: engine.Board, block: Block, puzzles: NDArray[np.uint8], where: Where) -> NDArray[np.float64]:
     """Return the rating column, or the solver's guesses where the source has none."""
     if "rating" not in block:
-        return np.array([engine.solve(board, puzzle)[1] for puzzle in puzzles], dtype=np.int32)
-    try:
-        return np.array([int(value) for value in block["rating"]], dtype=np.int32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DatasetError(f"{where} and after: a rating is not an integer: {error}") from error
+        return np.array([engine.solve(board, puzzle)[1] for puzzle in puzzles], dtype=np.float64)
+    ratings = []
+    for index, value in enumerate(block["rating"]):
+        try:
+            ratings.append(float(value))
+        except (TypeError, ValueError):
+            ratings.append(math.nan)
+        if not abs(ratings[-1]) < NO_LIMIT:
+            raise DatasetError(f"{where(index)}: the rating {value!r} is not a number")
+    return np.array(ratings, dtype=np.float64)
 
 
-def _csv_blocks(path: Path) -> Iterator[tuple[str, Block]]:
+def _csv_blocks(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[Where, Block]]:
     """Yield blocks of lines that follow each other."""
-    rows: list[list[str]] = []
-    first = 2
-    for line, row in csv_rows(
-        path, _COLUMNS[:2], _COLUMNS[2:], hint="expected the header source,question,answer,rating"
-    ):
+    rows: list[dict[str, str]] = []
+    first = 0
+    for line, row in csv_rows(path, columns):
         if rows and (len(rows) == _BLOCK_ROWS or line != first + len(rows)):
-            yield f"{path}:{first}", _columns(rows)
+            yield _names(f"{path}:", first), _columns(rows)
             rows = []
         if not rows:
             first = line
         rows.append(row)
     if rows:
-        yield f"{path}:{first}", _columns(rows)
+        yield _names(f"{path}:", first), _columns(rows)
 
 
-def _columns(rows: list[list[str]]) -> Block:
-    return dict(zip(_COLUMNS[: len(rows[0])], map(list, zip(*rows, strict=True)), strict=True))
+def _names(before: str, first: int) -> Where:
+    return lambda index: f"{before}{first + index}"
+
+
+def _columns(rows: list[dict[str, str]]) -> Block:
+    return {name: [row[name] for row in rows] for name in rows[0]}

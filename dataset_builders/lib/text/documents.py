@@ -15,6 +15,7 @@ from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
+from trm_cli.text_encoding import as_utf8
 
 TEXT_SUFFIXES = (
     ".txt", ".text", ".md", ".rst", ".tex", ".html", ".xml", ".csv", ".json", ".yaml", ".yml", ".toml", ".py", ".pyi",
@@ -83,8 +84,11 @@ def read_documents(files: Iterable[Path], field: str | None = None) -> Iterator[
             yield from _parquet(file, field)
             continue
         try:
-            with open_regular(file) as stream:
+            with open_regular(file) as opened:
+                stream = as_utf8(opened)
                 yield from _json_lines(stream, file, field) if suffix in RECORD_SUFFIXES else _text(stream, file)
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{file}: not the {error.encoding} text that its byte order mark promises") from error
         except OSError as error:
             raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
 

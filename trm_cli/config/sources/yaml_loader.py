@@ -17,6 +17,7 @@ import yaml
 
 from trm_cli.config.sources.scalars import describe, plain_scalar
 from trm_cli.errors import Problem
+from trm_cli.text_encoding import decode
 
 Key = tuple[str | int, ...]
 
@@ -73,7 +74,7 @@ def load_yaml(path: Path, name: str | None = None) -> Document:
     if len(raw) > MAX_BYTES:
         return _unreadable(shown, f"is larger than {MAX_BYTES:,} bytes")
     try:
-        text = raw.decode("utf-8-sig")
+        text = decode(raw)
     except UnicodeDecodeError as error:
         line, column = _position(raw[: error.start].decode("utf-8", "replace"))
         message, hint = f"byte 0x{raw[error.start]:02x} is not UTF-8", "save the file in the UTF-8 encoding"

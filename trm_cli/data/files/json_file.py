@@ -8,13 +8,14 @@ from typing import Any
 
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError, TrmError
+from trm_cli.text_encoding import decode
 
 
 def read_json(path: str | Path, *, error: type[TrmError] = DatasetError, hint: str | None = None) -> Any:
     """Return the document in a file. Raises `error` with `hint`, naming the file, where it is missing or incomplete."""
     try:
         with open_regular(path) as file:
-            text = file.read().decode()
+            text = decode(file.read())
     except FileNotFoundError as reason:
         raise error(f"{path} is missing", hint=hint) from reason
     except OSError as reason:

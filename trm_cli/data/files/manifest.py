@@ -80,15 +80,17 @@ class Manifest:
         return {str(name): counts for name, counts in entries if isinstance(counts, Mapping)}
 
     def limit_lines(self) -> list[str]:
-        """Say in a line for each source that a limit has cut how much was taken and left."""
+        """Say in a line each how much of a source a limit took and left, and what else was left out or changed."""
 
         def words(value: object) -> str:
             return f"{value:,}" if isinstance(value, int) else str(value)
 
+        found = self.planned.get("counts")
+        others: Mapping[str, object] = found if isinstance(found, Mapping) else {}
         return [
             f"{name}: limited to {words(counts.get('taken'))}; left out: {words(counts.get('left'))}"
             for name, counts in self.limits.items()
-        ]
+        ] + [f"{words(count)} {what}" for what, count in others.items()]
 
     def to_bytes(self) -> bytes:
         """Return the content of `manifest.json`."""

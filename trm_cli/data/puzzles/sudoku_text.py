@@ -12,7 +12,8 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import UsageError
 
 BLANK = 1
-BLANKS = ".0_*"
+BLANKS = ".0_?*"
+OTHER_BLANKS = "-xX"  # a dash may also be part of a frame, an X a digit of a very large board
 _DECORATION = set("|+-=: \t\r\n,;")
 DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -114,7 +114,7 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
         return _Asked(f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)))
     if sample.endswith(".json") or is_file(sample):
         try:
-            task, name = parse_arc_task(Path(sample).read_text(encoding="utf-8")), Path(sample).stem
+            task, name = parse_arc_task(decode(Path(sample).read_bytes())), Path(sample).stem
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{sample} cannot be read as text: {error}") from error
         if pair > len(task.tests):
