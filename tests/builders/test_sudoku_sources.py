@@ -95,7 +95,7 @@ GOOD = ["made", "12343412214343..", "1234341221434321", "0"]
         (["made", "12343412214353..", GOOD[2], "0"], "not a 4x4 board"),
         (["made", GOOD[1], "1234341221434322", "0"], "does not solve"),
         (["made", "22343412214343..", GOOD[2], "0"], "does not solve"),
-        (["made", GOOD[1], GOOD[2], "x"], "rating is not an integer"),
+        (["made", GOOD[1], GOOD[2], "x"], "rating 'x' is not a number"),
         (GOOD[:3], "has 3 fields"),
     ],
 )

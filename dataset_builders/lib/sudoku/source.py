@@ -154,7 +154,9 @@ def _digits(texts: list[str], side: int, where: Where, column: str, *, blanks: b
             box = round(len(text) ** 0.25)
             raise DatasetError(
                 f"{where(index)}: {column} has {len(text)} characters, a {side}x{side} board {cells}",
-                hint=f"--box {box} {box} reads boards of {len(text)} cells" if box > 1 and box**4 == len(text) else None,
+                hint=f"--box {box} {box} reads boards of {len(text)} cells"
+                if box > 1 and box**4 == len(text)
+                else None,
             )
     table = np.full(256, _BAD, np.uint8)
     for value, character in enumerate(_DIGITS[:side], start=1):

@@ -146,7 +146,8 @@ def test_lines_become_answers_in_order_and_problems_keep_their_numbers() -> None
     done = [one for batch in solve_lines(oracle, lines, family, CPU, steps=None, batch_size=3) for one in batch]
     shown = [(one.line.number, one.solved) if isinstance(one, Answer) else (one.number, None) for one in done]
     assert shown == [(1, True), (3, None), (4, True), (5, True), (6, None), (7, False), (8, True)]
-    assert "not a cell of a 4x4 Sudoku" in lines[1].problem
+    assert "this puzzle has 3 cells" in lines[1].problem
+    assert "not a cell of a 4x4 Sudoku" in lines[4].problem
 
 
 # --- ARC ---

@@ -14,34 +14,53 @@ from trm_cli.errors import UsageError
 BLANK = 1
 BLANKS = ".0_?*"
 OTHER_BLANKS = "-xX"  # a dash may also be part of a frame, an X a digit of a very large board
-_DECORATION = set("|+-=: \t\r\n,;")
+_DECORATION = frozenset("|+=: \t\r\n,;")
+_FRAME = _DECORATION | {"-"}
 DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def parse_sudoku(text: str, cells: int) -> list[int]:
-    """Read one board from text: one character a cell, `.` or 0 for a blank; spaces, lines and frames are ignored.
+    """Read one board from text: one character a cell, one of `. 0 _ ? * - x` for a blank; spaces, lines and frames are
+    ignored.
 
     cells: how many cells the model's board has. Raises UsageError naming what is wrong.
     """
     side = math.isqrt(cells)
-    tokens: list[int] = []
-    for character in text:
-        if character in BLANKS:
-            tokens.append(1)
-        elif character in _DECORATION:
-            continue
-        elif (digit := DIGITS.find(character.upper()) + 1) and digit <= side:
-            tokens.append(digit + 1)
-        else:
-            raise UsageError(
-                f"{character!r} is not a cell of a {side}x{side} Sudoku: digits 1 to {DIGITS[side - 1]}, . for a blank"
-            )
-    if len(tokens) != cells:
+    board = _cells_of(text, cells)
+    if len(board) != cells:
         raise UsageError(
-            f"this puzzle has {len(tokens)} cells, the run was trained on {side}x{side} boards ({cells} cells)",
+            f"this puzzle has {len(board)} cells, the run was trained on {side}x{side} boards ({cells} cells)",
             hint=f"write {cells} characters, for instance {'.' * side} for an empty row",
         )
-    return tokens
+    tokens = [_token(symbol, side) for symbol in board]
+    for cell, token in enumerate(tokens):
+        if token is None:
+            raise UsageError(
+                f"{board[cell]!r} in cell {cell + 1} is not a cell of a {side}x{side} Sudoku: digits 1 to "
+                f"{DIGITS[side - 1]}, . for a blank"
+            )
+    return [token for token in tokens if token is not None]
+
+
+def _cells_of(text: str, cells: int) -> list[str]:
+    """The symbols of a board. A dash is a blank or part of a frame: the reading with the right number of cells holds."""
+    lines = text.splitlines()
+    readings = (
+        "".join(line for line in lines if "-" not in line or not _FRAME.issuperset(line)),
+        "".join(line for line in lines if "+" not in line),
+        text,
+        text.replace("-", ""),
+    )
+    boards = [[symbol for symbol in reading if symbol not in _DECORATION] for reading in readings]
+    return next((board for board in boards if len(board) == cells), boards[0])
+
+
+def _token(symbol: str, side: int) -> int | None:
+    """The token of a cell; None where it is no cell of such a board."""
+    digit = DIGITS.find(symbol.upper()) + 1
+    if 0 < digit <= side:
+        return digit + 1
+    return BLANK if symbol in BLANKS + OTHER_BLANKS else None
 
 
 def conflicts(tokens: Sequence[int], box: tuple[int, int]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
 from trm_cli.paths import is_file
+from trm_cli.text_encoding import decode
 from trm_cli.workflows.trained_model import load
 
 if TYPE_CHECKING:

@@ -1,0 +1,160 @@
+"""Tables and texts as Excel, Notepad, PowerShell and Kaggle write them are read as their authors meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_builders import maze, sudoku, text
+from tests.builders.test_sudoku_sources import rows
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+BOARDS = [(row[1], row[2]) for row in rows(30, test=False) + rows(6, test=True)]
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be-mark", "utf-32")
+#: name -> (header, form of a line)
+TABLES: dict[str, tuple[str | None, str]] = {
+    "quizzes": ("quizzes,solutions", "{q},{a}"),
+    "kaggle": ("id,puzzle,solution,clues,difficulty", "{n},{q},{a},24,2.2"),
+    "capitals": ("Question,Answer", "{q},{a}"),
+    "spaces": ("question, answer", "{q}, {a}"),
+    "semicolons": ("question;answer", "{q};{a}"),
+    "tabs": ("puzzle\tsolution", "{q}\t{a}"),
+    "no header": (None, "{q},{a}"),
+    "no header, numbered": (None, "{n};{q};{a}"),
+    "quoted": ('"question","answer"', '"{q}", "{a}"'),
+}
+
+
+def encoded(content: str, encoding: str) -> bytes:
+    if encoding == "utf-16-be-mark":
+        return b"\xfe\xff" + content.encode("utf-16-be")
+    return content.encode(encoding)
+
+
+def table(name: str, blank: str = "0", end: str = "\n") -> str:
+    header, line = TABLES[name]
+    lines = [line.format(n=n, q=q.replace(".", blank), a=a) for n, (q, a) in enumerate(BOARDS)]
+    return end.join([*([header] if header else []), *lines]) + end
+
+
+def build(root: Path, source: Path, *flags: str) -> int:
+    return sudoku.main(
+        ["--output-dir", str(root), "--box", "2", "2", "--num-aug", "0", "--source", str(source), *flags]
+    )
+
+
+def training_inputs(root: Path) -> bytes:
+    return (root / "train/all__inputs.npy").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The inputs of the plainest table."""
+    root = tmp_path_factory.mktemp("plain")
+    (root / "a.csv").write_text(table("quizzes").replace("quizzes,solutions", "question,answer"))
+    assert build(root / "d", root / "a.csv") == 0
+    return training_inputs(root / "d")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_as_they_are_published(name: str, tmp_path: Path, plain: bytes) -> None:
+    (tmp_path / "a.csv").write_text(table(name))
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 0
+    assert training_inputs(tmp_path / "d") == plain
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_byte_order_marks(encoding: str, tmp_path: Path, plain: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(encoded(table("quizzes", end="\r\n"), encoding))
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 0
+    assert training_inputs(tmp_path / "d") == plain
+
+
+@pytest.mark.parametrize("blank", [*"._?*-xX"])
+def test_blanks_of_boards(blank: str, tmp_path: Path, plain: bytes) -> None:
+    (tmp_path / "a.csv").write_text(table("quizzes", blank))
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 0
+    assert training_inputs(tmp_path / "d") == plain
+
+
+def test_blank_lines_anywhere(tmp_path: Path, plain: bytes) -> None:
+    lines = table("quizzes").split("\n")
+    (tmp_path / "a.csv").write_text("\n".join(["", *lines[:5], "", ",", "  ", *lines[5:], "", " \n"]))
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 0
+    assert training_inputs(tmp_path / "d") == plain
+
+
+def test_columns_of_any_name(tmp_path: Path, plain: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text(table("quizzes").replace("quizzes,solutions", "given,filled in"))
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 3
+    message = capsys.readouterr().err
+    assert "has no column question, answer: it has given, filled in" in message
+    assert "--columns question=NAME answer=NAME" in message
+    assert build(tmp_path / "d", tmp_path / "a.csv", "--columns", "question=given", "answer=filled in") == 0
+    assert training_inputs(tmp_path / "d") == plain
+    assert json.loads((tmp_path / "d/manifest.json").read_text())["flags"]["columns"]
+    assert build(tmp_path / "e", tmp_path / "a.csv", "--columns", "quiz=given") == 2
+
+
+def test_ratings_with_a_fraction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text(table("kaggle").replace("24,2.2\n", "24,7.5\n", 9))
+    assert build(tmp_path / "d", tmp_path / "a.csv", "--max-difficulty", "2.5") == 0
+    assert set(np.load(tmp_path / "d/train/all__ratings.npy").tolist()) == {2}
+    said = capsys.readouterr().err
+    assert "36 ratings rounded to whole numbers" in said
+    assert "9 puzzles left out by --min-difficulty and --max-difficulty" in said
+
+
+def test_repeats_are_said_and_left_out_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = table("quizzes")
+    (tmp_path / "a.csv").write_text(content + "\n".join(content.splitlines()[1:5]) + "\n")
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 0
+    assert "4 training puzzles repeat another (--unique leaves them out)" in capsys.readouterr().err
+    assert build(tmp_path / "e", tmp_path / "a.csv", "--unique") == 0
+    assert "4 training puzzles left out: repeats of another" in capsys.readouterr().err
+    trained = [len(np.load(tmp_path / name / "train/all__inputs.npy")) for name in "de"]
+    assert trained[0] - trained[1] == 4
+    assert json.loads((tmp_path / "e/manifest.json").read_text())["planned"]["counts"]
+
+
+def test_a_board_of_another_size_leads_to_its_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text(table("quizzes"))
+    assert sudoku.main(["--output-dir", str(tmp_path / "d"), "--source", str(tmp_path / "a.csv")]) == 3
+    message = capsys.readouterr().err
+    assert f"{tmp_path}/a.csv:2: question has 16 characters, a 9x9 board 81" in message
+    assert "--box 2 2" in message
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_tables_of_mazes(encoding: str, tmp_path: Path) -> None:
+    """Spaces are cells of a maze: none of them is cut off."""
+    lines = {"train": [(" S  ### G   ####", " Soo###oGooo####")], "test": [("S  G############", "SooG############")]}
+    for split, mazes in lines.items():
+        content = "\r\n".join(["Maze;Solution", *(f"{q};{a}" for q, a in mazes), ""])
+        (tmp_path / f"{split}.csv").write_bytes(encoded(content, encoding))
+    assert maze.main(["--output-dir", str(tmp_path / "d"), "--source", str(tmp_path)]) == 0
+    assert np.load(tmp_path / "d/train/all__inputs.npy").shape == (1, 16)
+
+
+def documents(root: Path) -> bytes:
+    return b"".join((root / split / "all__inputs.npy").read_bytes() for split in ("train", "test"))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl"])
+def test_marks_are_no_text(encoding: str, suffix: str, tmp_path: Path) -> None:
+    texts = [f"Document {n} \u00e9 " + "x" * n for n in range(40)]
+    content = "<|endoftext|>".join(texts) if suffix == ".txt" else "\n".join(json.dumps({"text": t}) for t in texts)
+    found = []
+    for name in ("utf-8", encoding):
+        source = tmp_path / name / f"a{suffix}"
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(encoded(content, name))
+        root = tmp_path / f"d-{name}"
+        assert text.main(["--output-dir", str(root), "--source", str(source), "--test-share", "0.2"]) == 0
+        found.append(documents(root))
+    assert found[0] == found[1]
