@@ -43,7 +43,7 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
 
 
 def _cells_of(text: str, cells: int) -> list[str]:
-    """The symbols of a board. A dash is a blank or part of a frame: the reading with the right number of cells holds."""
+    """The symbols of a board. A dash is a blank or part of a frame, whichever gives a whole board."""
     lines = text.splitlines()
     readings = (
         "".join(line for line in lines if "-" not in line or not _FRAME.issuperset(line)),
