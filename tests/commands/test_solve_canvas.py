@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from dataset_builders import streaming_builder
 from tests.support.runs import HESC, train
 from trm_cli.app import create_app
+from trm_cli.console import progress
 from trm_cli.console.answers.canvas import canvas_screen
 from trm_cli.data.opening import open_data
 from trm_cli.data.stream.drawing import split_pair
@@ -79,6 +80,15 @@ def test_the_screen_shows_how_the_answer_changed() -> None:
         ["4", "7", "8"],
     ]
     assert lines[-2:] == ["unchanged since step 2 of 3, 75% confident", "solved"]
+
+
+def test_many_test_inputs_are_counted_and_the_screen_stays_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
+    done = call(folder, json.dumps({"train": [], "test": [{"input": [[1]]}] * 23}))
+    assert done.exit_code == 0, done.exception
+    assert "1 of 23 test inputs" in done.stderr
+    assert "test input 20 of 23" in done.stdout
+    assert "3 more test inputs: --json prints all" in done.stdout
 
 
 def test_a_task_that_nobody_has_learnt_is_answered_and_said(folder: Path) -> None:

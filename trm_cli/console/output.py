@@ -18,6 +18,8 @@ from rich.segment import Segment
 
 #: Without a terminal, lines of progress come at least this many seconds apart: a log of a long run stays readable.
 LINE_SECONDS = 10.0
+#: The first of them comes early: a command that says nothing for longer looks as if it hung.
+FIRST_LINE_SECONDS = 2.0
 #: What would move the cursor, colour or reorder the line, or talk to the terminal: titles, names and lines of builders
 #: are somebody else's text.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trm_cli.console.output import LINE_SECONDS, note, stderr
+from trm_cli.console.output import FIRST_LINE_SECONDS, LINE_SECONDS, note, stderr
 from trm_cli.units import duration
 from trm_cli.workflows.observers import EvaluationObserver
 
@@ -20,7 +20,7 @@ def counting(total: int, noun: str) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(noun, total=total)
-    done, last = 0, time.monotonic()
+    done, last = 0, _first_line()
 
     def advance(more: int) -> None:
         nonlocal done, last
@@ -32,6 +32,11 @@ def counting(total: int, noun: str) -> Iterator[Callable[[int], None]]:
 
     with bar:
         yield advance
+
+
+def _first_line() -> float:
+    """Return when a line would have been printed last, so that the first one comes after FIRST_LINE_SECONDS."""
+    return time.monotonic() - LINE_SECONDS + FIRST_LINE_SECONDS
 
 
 class EvaluationScreen(EvaluationObserver):
@@ -48,7 +53,7 @@ class EvaluationScreen(EvaluationObserver):
         bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         task = bar.add_task("", total=rows, speed="")
         done = scored_before = 0
-        started = last = time.monotonic()
+        started, last = time.monotonic(), _first_line()
 
         def advance(now_done: int, found: bool) -> None:
             nonlocal done, scored_before, last

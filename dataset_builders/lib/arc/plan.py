@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from trm_cli.data.arc.layout import SEQ_LEN, VOCAB_SIZE
@@ -24,7 +25,7 @@ class ArcPlan:
     counts: tuple[int, ...]
     materialize: bool
 
-    @property
+    @cached_property
     def firsts(self) -> tuple[int, ...]:
         """The identifier of every task; its augmentations follow it. 0 is the blank identifier."""
         return tuple(accumulate(self.counts, initial=1))[:-1]

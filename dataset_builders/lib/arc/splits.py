@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from trm_cli.errors import DatasetError, UsageError
 
@@ -96,6 +97,7 @@ def make_splits(source: TaskSource, subsets: Sequence[str], test_set: str, *, al
 def find_overlaps(source: TaskSource, subsets: Sequence[str], test_set: str) -> list[Overlap]:
     """Every test task that another record trains on, with the first such record, in order of test task."""
     trained: dict[Hashable, list[tuple[str, str, Pair]]] = defaultdict(list)
+    canonical: dict[Hashable, dict[Hashable, dict[str, str]]] = {}
     by_id: dict[str, str] = {}
     for subset in subsets:
         for task in source.subsets[subset]:
@@ -103,24 +105,33 @@ def find_overlaps(source: TaskSource, subsets: Sequence[str], test_set: str) -> 
                 by_id.setdefault(task.id, subset)
             for pair in task.demonstrations if subset == test_set else task.pairs:
                 trained[_invariant(pair)].append((task.id, subset, pair))
+
+    def partners(pair: Pair) -> dict[str, str]:
+        """Return the tasks that train on a pair, up to symmetry and colours."""
+        invariant = _invariant(pair)
+        if invariant not in trained:
+            return {}
+        if invariant not in canonical:  # once for all test pairs that look alike
+            canonical[invariant] = _by_canonical_key(trained[invariant])
+        return canonical[invariant].get(canonical_key(pair), {})
+
     found = []
     for task in source.subsets[test_set]:
-        overlap = Overlap(task.id, task.id, by_id[task.id]) if task.id in by_id else _first_overlap(task, trained)
+        others = chain.from_iterable(partners(pair).items() for pair in task.tests)
+        overlap = next((Overlap(task.id, *other) for other in others if other[0] != task.id), None)
+        if task.id in by_id:
+            overlap = Overlap(task.id, task.id, by_id[task.id])
         if overlap is not None:
             found.append(overlap)
     return found
 
 
-def _first_overlap(task: Task, trained: dict[Hashable, list[tuple[str, str, Pair]]]) -> Overlap | None:
-    for pair in task.tests:
-        candidates = [c for c in trained.get(_invariant(pair), ()) if c[0] != task.id]
-        if not candidates:
-            continue
-        key = canonical_key(pair)
-        for partner, subset, other in candidates:
-            if canonical_key(other) == key:
-                return Overlap(task.id, partner, subset)
-    return None
+def _by_canonical_key(pairs: Iterable[tuple[str, str, Pair]]) -> dict[Hashable, dict[str, str]]:
+    """Return for each canonical key the tasks that show it: id -> subset, in order."""
+    found: dict[Hashable, dict[str, str]] = {}
+    for task_id, subset, pair in pairs:
+        found.setdefault(canonical_key(pair), {}).setdefault(task_id, subset)
+    return found
 
 
 def _invariant(pair: Pair) -> Hashable:

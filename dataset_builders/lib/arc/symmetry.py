@@ -12,7 +12,7 @@ exists exactly when they agree after renaming colours by first occurrence, and i
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import perm
@@ -97,25 +97,36 @@ def task_symmetry(task: Task) -> TaskSymmetry:
 
 
 def _colour_maps(sources: Sequence[PairPattern], targets: Sequence[PairPattern]) -> Iterator[dict[int, int]]:
-    """Every colour bijection that turns the collection `sources` into the collection `targets`."""
+    """Every colour bijection that turns the collection `sources` into the collection `targets`.
 
-    def extend(position: int, free: frozenset[int], known: dict[int, int]) -> Iterator[dict[int, int]]:
-        if position == len(sources):
+    The pairs that show a colour first, at most nine, decide on a map; the others confirm it. So a task of thousands of
+    pairs costs little more than reading them.
+    """
+    given, wanted = (_colours_by_key(patterns) for patterns in (sources, targets))
+    maps: list[dict[int, int]] = [{}]
+    decided: set[int] = set()
+    for source in sorted(sources, key=lambda pattern: len(wanted[pattern.key])):
+        if decided.issuperset(source.colours):
+            continue
+        decided.update(source.colours)
+        grown = (_agree(known, source.colours, colours) for known in maps for colours in wanted[source.key])
+        maps = [known for known in grown if known is not None]
+    for known in maps:
+        table = bytes(known.get(colour, colour) for colour in range(256))
+        # A bijection of colours keeps different pairs different, so counts can be compared one by one.
+        if all(
+            wanted[key][colours.translate(table)] == count
+            for key, counts in given.items()
+            for colours, count in counts.items()
+        ):
             yield known
-            return
-        source = sources[position]
-        tried: set[bytes] = set()
-        for index in free:
-            target = targets[index]
-            if target.key != source.key or target.colours in tried:
-                continue
-            # Equal pairs are interchangeable: trying one of them is enough.
-            tried.add(target.colours)
-            grown = _agree(known, source.colours, target.colours)
-            if grown is not None:
-                yield from extend(position + 1, free - {index}, grown)
 
-    yield from extend(0, frozenset(range(len(targets))), {})
+
+def _colours_by_key(patterns: Sequence[PairPattern]) -> dict[tuple[int, int, int, int, bytes], Counter[bytes]]:
+    found: defaultdict[tuple[int, int, int, int, bytes], Counter[bytes]] = defaultdict(Counter)
+    for pattern in patterns:
+        found[pattern.key][pattern.colours] += 1
+    return found
 
 
 def _agree(known: dict[int, int], sources: bytes, targets: bytes) -> dict[int, int] | None:

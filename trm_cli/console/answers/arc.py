@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from trm_cli.console.answers.steps import about_model, answered_grids, answered_input
+from trm_cli.console.answers.steps import MOST_SHOWN, about_model, answered_grids, answered_input, not_shown
 from trm_cli.console.tables import counted
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ATTEMPTS = 2
 def arc_screen(solution: ArcSolution) -> Group:
     """Show for each test input the steps of the plain task's answer, then the attempts that the vote chose."""
     parts: list[RenderableType] = []
-    for number, answer in enumerate(solution.answers, 1):
+    for number, answer in enumerate(solution.answers[:MOST_SHOWN], 1):
         votes = counted(sum(one.votes for one in answer.candidates), "vote")
         parts.append(Text(f"{solution.task}, test input {number} of {len(solution.answers)}: {votes}", "bold"))
         attempts = [
@@ -34,6 +34,7 @@ def arc_screen(solution: ArcSolution) -> Group:
             parts.append(Text(f"solved: attempt {_rank(answer)} is the output", "bold"))
         elif answer.wanted is not None:
             parts.append(Text("not solved: no attempt is the output", "bold red"))
+    parts += not_shown(len(solution.answers))
     return Group(*parts)
 
 

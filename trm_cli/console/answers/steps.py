@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from trm_cli.data.arc.encoding import Grid
 
 _SHOWN_GRIDS = 3
+#: Inputs of one task that a screen draws; --json has all.
+MOST_SHOWN = 20
 Answer = TypeVar("Answer", bound=ArrayLike)
 
 
@@ -53,6 +55,11 @@ def answered_grids(
     steps = [(step_title(step, sure), grid) for step, grid, sure in changed_steps(path, _SHOWN_GRIDS)]
     coloured = shows_colours(stdout())
     return side_by_side((title, grid_text(grid, coloured)) for title, grid in [("input", given), *steps, *more])
+
+
+def not_shown(inputs: int) -> list[Text]:
+    """Say how many test inputs a screen leaves out."""
+    return [Text(f"{inputs - MOST_SHOWN:,} more test inputs: --json prints all")] if inputs > MOST_SHOWN else []
 
 
 def about_model(checkpoint: Path, step: int) -> dict[str, Any]:

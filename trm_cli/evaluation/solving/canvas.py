@@ -5,6 +5,7 @@ The canvas holds the input alone, as in training: what the task asks for is know
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +49,10 @@ def solve_task(
     identifier: int,
     device: torch.device,
     steps: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[CanvasAnswer]:
     """Answer every test input. length: places of the targets that the model was made for; steps: default as trained.
+    progress: called after each test input with 1.
 
     Raises UsageError for a grid that is larger than the canvas.
     """
@@ -65,4 +68,5 @@ def solve_task(
                 (step.number, decode_grid(tokens, canvas), float(torch.sigmoid(step.outputs.q_halt[0].float())))
             )
         answers.append(CanvasAnswer(given, tuple(path), wanted))
+        progress(1)
     return answers

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from trm_cli.evaluation.solving.canvas import CanvasAnswer
     from trm_cli.training.run.trained_model import TrainedModel
+    from trm_cli.workflows.observers import SolveObserver
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,13 @@ class CanvasSolution:
 
 
 def solve(
-    trained: TrainedModel, text: str, device: torch.device, *, task: str | None, steps: int | None
+    trained: TrainedModel,
+    text: str,
+    device: torch.device,
+    observer: SolveObserver,
+    *,
+    task: str | None,
+    steps: int | None,
 ) -> CanvasSolution:
     """Parse the task and solve its test inputs. task: its name in the run's dataset. Raises UsageError."""
     from trm_cli.data.arc.task import parse_arc_task
@@ -38,5 +45,6 @@ def solve(
     assert isinstance(network, CanvasNetwork)
     asked, name = parse_arc_task(text, task), task or ""
     identifier = identifier_of(name, trained.config.data_paths)
-    answers = solve_task(network, asked, trained.metadata.seq_len, identifier, device, steps)
+    with observer.counting(len(asked.tests), "test inputs") as advance:
+        answers = solve_task(network, asked, trained.metadata.seq_len, identifier, device, steps, advance)
     return CanvasSolution(name, identifier > 0, answers, trained.checkpoint, trained.step)

@@ -59,7 +59,7 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
     observer = observer or SolveObserver()
     trained, device = load(request.run, request.device, observer.note)
     if trained.config.canvas_size is not None:
-        return _on_canvas(request, trained, device)
+        return _on_canvas(request, trained, device, observer)
     family = puzzle_family(trained, request.run)
     if family is None:
         from trm_cli.workflows.solve import arc
@@ -104,9 +104,12 @@ def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
     return family
 
 
-def _on_canvas(request: SolveRequest, trained: TrainedModel, device: torch.device) -> CanvasSolution:
+def _on_canvas(
+    request: SolveRequest, trained: TrainedModel, device: torch.device, observer: SolveObserver
+) -> CanvasSolution:
     from trm_cli.workflows.solve import canvas
 
     if request.votes is not None:
         raise UsageError("--votes is for networks of tokens; this one reads a canvas")
-    return canvas.solve(trained, request.text, device, task=request.task or request.file_name, steps=request.steps)
+    task = request.task or request.file_name
+    return canvas.solve(trained, request.text, device, observer, task=task, steps=request.steps)
