@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from trm_cli.collector import spare_imports
 from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import ExitCode, TrmError
 from trm_cli.log_level import configure_from_environment
@@ -148,6 +149,7 @@ def run_builder(
         parser.error("--output-dir is required")
     if options.shard and (options.merge or options.rebuild):
         parser.error("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
+    spare_imports()
     previous = {number: signal.signal(number, _request_stop) for number in ending_signals()}
     try:
         configure_from_environment()
