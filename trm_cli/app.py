@@ -6,16 +6,15 @@ Command modules import only typer at the top; what they need for the work they i
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Annotated, NoReturn
 
-from trm_cli.collector import spare_imports
-
 # Both before pydantic is imported (typer does): it would read the metadata of every installed package in search of
-# plugins, and make many small objects.
+# plugins, and the many small objects that it makes are no garbage.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-spare_imports()
+gc.set_threshold(500_000)
 
 import typer  # noqa: E402
 

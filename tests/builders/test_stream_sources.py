@@ -159,7 +159,11 @@ BROKEN = {
     "no label": ("images:{0}", lambda p: _write(p / "a.png", b"x"), "a.png: has no label"),
     "no picture": ("images:{0}", lambda p: None, "holds no picture"),
     "csv": ("images:{0}", lambda p: _write(p / "labels.csv", b"file,label\nb.png,cat\n"), "labels.csv:2: there is no"),
-    "bad arc": ("arc:{0}", lambda p: (p / "x_training_challenges.json").write_text("{"), "training_challenges.json:1:"),
+    "bad arc": (
+        "arc:{0}",
+        lambda p: [(p / f"{s}_challenges.json").write_text("{") for s in ("training", "evaluation")],
+        "training_challenges.json:1:",
+    ),
 }
 
 

@@ -64,6 +64,11 @@ class Splits:
     overlaps: tuple[Overlap, ...]
     merged: int
 
+    @property
+    def unanswered(self) -> int:
+        """Test inputs whose outputs are not known."""
+        return sum(not pair.known for group in self.groups for pair in group.test)
+
 
 def make_splits(source: TaskSource, subsets: Sequence[str], test_set: str, *, allow_overlap: bool) -> Splits:
     """Divide the tasks of `subsets`, of which `test_set` is the one to test on. Groups stand in order of subset and id.

@@ -55,8 +55,8 @@ class TaskSymmetry:
 def transform_cells(grid: TaskGrid, symmetry: int) -> TaskGrid:
     """The grid under one of the eight symmetries, colours untouched."""
     cells = dihedral.source_cells(symmetry, grid.height, grid.width)
-    # itemgetter of one index returns the item itself, not a tuple.
-    moved = grid.cells if len(cells) == 1 else bytes(itemgetter(*cells)(grid.cells))
+    # itemgetter of one index returns the item itself, not a tuple; of none, for an output that is unknown, nothing.
+    moved = grid.cells if len(cells) < 2 else bytes(itemgetter(*cells)(grid.cells))
     return TaskGrid(*dihedral.shape(symmetry, grid.height, grid.width), moved)
 
 
@@ -79,7 +79,7 @@ def canonical_key(pair: Pair) -> tuple[int, int, int, int, bytes]:
 
 def task_symmetry(task: Task) -> TaskSymmetry:
     """Colours and stabiliser of a task, over all its pairs as an unordered collection."""
-    pairs = task.pairs
+    pairs = task.demonstrations + task.tests
     colours = tuple(sorted({cell for pair in pairs for grid in pair for cell in grid.cells} - {0}))
     patterns = [pattern_of(pair, 0) for pair in pairs]
     wanted = Counter(pattern.key for pattern in patterns)

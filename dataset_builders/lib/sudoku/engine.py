@@ -2,7 +2,6 @@
 
 Boards have boxes of r rows and c columns and N = r*c <= 16 digits; a cell holds 0 (blank) or a digit 1..N.
 Everything is integer arithmetic on arguments: no global state, no global random numbers, no interpreter lock.
-Arrays are copied by `_copy`: for `target[:] = source` numba compiles a message about shapes too, which takes seconds.
 
 One file on purpose: numba's cache on disk looks at the file of the function that is called, so a change to a callee in
 another file would go unnoticed and the old machine code would run.
@@ -63,12 +62,6 @@ def _below(state, bound):  # type: ignore[no-untyped-def]
     """Draw an integer in [0, bound) and advance `state` (uint64 [1]): SplitMix64."""
     state[0] += _GOLDEN
     return np.int64(((_mix(state[0]) >> _S32) * np.uint64(bound)) >> _S32)
-
-
-@compiled_loop
-def _copy(source, target):  # type: ignore[no-untyped-def]
-    for index in range(len(source)):
-        target[index] = source[index]
 
 
 @compiled_loop
@@ -232,28 +225,24 @@ def search(board, puzzle, limit, most_guesses, state, solution):  # type: ignore
             guesses += 1
             if guesses > most_guesses:
                 return -1, guesses
-        _copy(grids[depth], grids[depth + 1])
-        for kind in range(3):
-            _copy(used[depth, kind], used[depth + 1, kind])
+        grids[depth + 1] = grids[depth]
+        used[depth + 1] = used[depth]
         _place(grids[depth + 1], used[depth + 1], board.units, cells[depth], bit)
         depth += 1
         outcome = _propagate(grids[depth], used[depth], board, full)
 
 
-# Of numpy's type: numba compiles a function once more for each plain number that it is called with.
-_ONE, _TWO = np.int64(1), np.int64(2)
-_FEW, _SOME, _MANY = np.int64(200), np.int64(10_000), np.int64(1 << 62)  # guesses until a search gives up
+_MANY = 1 << 62
 
 
 @compiled_loop
 def solve(board, puzzle):  # type: ignore[no-untyped-def]
     """Return (solutions counted up to 2, guesses to the first one, the first one [N*N])."""
     fixed = np.zeros(1, np.uint64)
-    digits, solution, other = np.zeros((3, len(puzzle)), np.int64)
-    _copy(puzzle, digits)
-    found, guesses = search(board, digits, _ONE, _MANY, fixed, solution)
+    solution = np.zeros(len(puzzle), np.int64)
+    found, guesses = search(board, puzzle, 1, _MANY, fixed, solution)
     if found == 1:
-        found, _ = search(board, digits, _TWO, _MANY, fixed, other)
+        found, _ = search(board, puzzle, 2, _MANY, fixed, np.zeros(len(puzzle), np.int64))
     return found, guesses, solution
 
 
@@ -290,7 +279,7 @@ def class_hash(board, puzzle, solution):  # type: ignore[no-untyped-def]
             box = _mix(sums[2, board.units[2, cell]] + _GOLDEN)
             digit = _mix(sums[3, np.int64(solution[cell]) - 1] + _MIX_1)
             fresh[cell] = _mix(colours[cell] * _MIX_2 + row + column + box * _MIX_1 + digit * _GOLDEN)
-        colours, fresh = fresh, colours
+        colours[:] = fresh
     total = _U0
     for cell in range(size):
         total += _mix(colours[cell])
@@ -319,10 +308,8 @@ def belongs_to_test(class_hash):  # type: ignore[no-untyped-def]
 def _dig(board, solution, target, state):  # type: ignore[no-untyped-def]
     """Remove clues in random order while the solution stays unique, down to `target`; return (puzzle, clues)."""
     size = len(solution)
-    puzzle, order = np.empty(size, np.int64), np.empty(size, np.int64)
-    _copy(solution, puzzle)
-    for place in range(size):
-        order[place] = place
+    puzzle = solution.copy()
+    order = np.arange(size)
     _shuffle(order, state)
     fixed = np.zeros(1, np.uint64)
     scratch = np.zeros(size, np.int64)
@@ -331,7 +318,7 @@ def _dig(board, solution, target, state):  # type: ignore[no-untyped-def]
         if clues <= target:
             break
         puzzle[cell] = 0
-        found, _ = search(board, puzzle, _TWO, _SOME, fixed, scratch)
+        found, _ = search(board, puzzle, 2, 10_000, fixed, scratch)
         if found == 1:
             clues -= 1
         else:
@@ -355,12 +342,12 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
     empty = np.zeros(size, np.int64)
     solution = np.zeros(size, np.int64)
     scratch = np.zeros(size, np.int64)
-    fixed, state = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
+    fixed = np.zeros(1, np.uint64)
     for index in range(len(keys)):
         # Odd, so that it is never zero, which would mean "not random" to the search.
-        state[0] = keys[index] | _U1
+        state = np.array([keys[index] | _U1], np.uint64)
         for _ in range(attempts):
-            found, _ = search(board, empty, _ONE, _FEW, state, solution)
+            found, _ = search(board, empty, 1, 200, state, solution)
             if found != 1:
                 continue
             target = clues[0] + _below(state, clues[1] - clues[0] + 1)
@@ -369,11 +356,11 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
                 continue
             if belongs_to_test(class_hash(board, puzzle, solution)) != for_test:
                 continue
-            _, guesses = search(board, puzzle, _ONE, _MANY, fixed, scratch)
+            _, guesses = search(board, puzzle, 1, _MANY, fixed, scratch)
             if not ratings[0] <= guesses <= ratings[1]:
                 continue
-            _copy(puzzle, puzzles[index])
-            _copy(solution, solutions[index])
+            puzzles[index] = puzzle
+            solutions[index] = solution
             rated[index] = guesses
             made[index] = True
             break
