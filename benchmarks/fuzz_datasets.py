@@ -198,7 +198,8 @@ def write_puzzles(root: Path) -> Path:
     random_numbers, names = np.random.default_rng(0), []
     for split, count in (("train", 40), ("test", 16)):
         metadata = DatasetMetadata(
-            0, -100, 0, 6, 16, count + 1, count, 1.0, count, kind="sudoku",
+            ignore_label_id=-100, vocab_size=6, seq_len=16, num_puzzle_identifiers=count + 1, total_groups=count,
+            total_puzzles=count, kind="sudoku",
             augmentation={"kind": "sudoku", "box": [2, 2], "count": 10, "seed": 0} if split == "train" else None,
         )  # fmt: skip
         cells = random_numbers.integers(1, 6, (count, 16), dtype=np.uint8)

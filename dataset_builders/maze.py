@@ -15,19 +15,18 @@ from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import (
     common_parser,
     not_negative,
+    plan_document,
     positive,
     print_plan,
     run_builder,
     say_nothing_to_share,
-    split_facts,
 )
 from trm_cli.data.files.manifest import Manifest
-from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
 from trm_cli.errors import UsageError
 
 from .lib.csv_rows import add_columns_flag, column_names
 from .lib.limits import say_limits
-from .lib.maze.settings import MazeSettings
+from .lib.maze.settings import MazeSettings, maze_metadata
 
 BUILDER_VERSION = 1
 GENERATE = "generate"
@@ -88,13 +87,8 @@ def settings_from(options: argparse.Namespace) -> MazeSettings:
 def plan_of(side: int, train: int, test: int, settings: MazeSettings) -> dict[str, object]:
     """Return the answer to --plan."""
     stored = 1 + settings.num_aug if settings.materialize else 1
-    return {
-        "train": split_facts(train, 1.0, train * stored),
-        "test": split_facts(test, 1.0, test),
-        "seq_len": side * side,
-        "vocab_size": VOCAB_SIZE,
-        "num_puzzle_identifiers": 1,
-    }
+    described = {"train": maze_metadata(side**2, train, train * stored), "test": maze_metadata(side**2, test, test)}
+    return plan_document(described)
 
 
 def build(options: argparse.Namespace) -> None:

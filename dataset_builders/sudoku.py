@@ -17,11 +17,11 @@ from trm_cli.data.building.builder_cli import (
     Progress,
     common_parser,
     not_negative,
+    plan_document,
     positive,
     print_plan,
     run_builder,
     say_nothing_to_share,
-    split_facts,
 )
 from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import DatasetError, UsageError
@@ -138,13 +138,8 @@ def plan_of(settings: SudokuSettings) -> dict[str, object]:
     if settings.train is None or settings.test is None:
         raise UsageError("how many puzzles this source holds is not known before it is read: name --train and --test")
     stored = 1 + settings.num_aug if settings.materialize else 1
-    return {
-        "train": split_facts(settings.train, 1.0, settings.train * stored),
-        "test": split_facts(settings.test, 1.0, settings.test),
-        "seq_len": settings.side**2,
-        "vocab_size": settings.side + 2,
-        "num_puzzle_identifiers": 1,
-    }
+    train = settings.metadata(settings.train, settings.train * stored)
+    return plan_document({"train": train, "test": settings.metadata(settings.test, settings.test)})
 
 
 def manifest_of(settings: SudokuSettings, source: dict[str, object], licence: str) -> Manifest:
@@ -211,17 +206,17 @@ def _generate(work: Build, settings: SudokuSettings, workers: int) -> None:
     if settings.train is None or settings.test is None:
         raise DatasetError("generated datasets need a number of puzzles")
     progress = Progress(settings.train + settings.test, "puzzles")
-    tested = settings.test
+    counts = {"test": settings.test, "train": settings.train}
     if work.shard is not None:
-        for split, count in (("test", tested), ("train", settings.train)):
-            generate.make_parts(work, settings, split, (0, count), workers, progress.report)
+        for split, count in counts.items():
+            generate.make_parts(work, settings, split, (0, count), workers, progress)
         work.end_shard()
         return
-    test = generate.generate_split(work, settings, "test", tested, workers, progress.report)
-    train = generate.generate_split(
-        work, settings, "train", settings.train, workers, lambda done: progress.report(tested + done)
-    )
-    writing.write_dataset(work, settings, train, test)
+    made = {
+        split: generate.generate_split(work, settings, split, count, workers, progress)
+        for split, count in counts.items()
+    }
+    writing.write_dataset(work, settings, made["train"], made["test"])
 
 
 def _already_there(work: Build) -> bool:

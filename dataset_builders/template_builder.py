@@ -10,10 +10,9 @@ import argparse
 import json
 import random
 import sys
-from typing import Any
 
 from trm_cli.data.building.build_directory import open_build
-from trm_cli.data.building.builder_cli import common_parser, positive, print_plan, run_builder, split_facts
+from trm_cli.data.building.builder_cli import common_parser, plan_document, positive, print_plan, run_builder
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.manifest import Manifest
 from trm_cli.data.files.metadata import DatasetMetadata
@@ -37,12 +36,9 @@ def _metadata(options: argparse.Namespace, split: str) -> DatasetMetadata:
     return DatasetMetadata(
         pad_id=PAD,
         ignore_label_id=PAD,
-        blank_identifier_id=0,
         vocab_size=FIRST_DIGIT + 10,
         seq_len=options.length,
-        num_puzzle_identifiers=1,
         total_groups=rows,
-        mean_puzzle_examples=1.0,
         total_puzzles=rows,
         kind="reversed",
     )
@@ -51,10 +47,7 @@ def _metadata(options: argparse.Namespace, split: str) -> DatasetMetadata:
 def _build(options: argparse.Namespace) -> None:
     described = {split: _metadata(options, split) for split in COUNTS}
     if options.plan:
-        train = described["train"]
-        facts = {split: split_facts(meta.total_groups, 1.0, meta.total_puzzles) for split, meta in described.items()}
-        sizes = {key: getattr(train, key) for key in ("seq_len", "vocab_size", "num_puzzle_identifiers")}
-        print_plan({**facts, **sizes})
+        print_plan(plan_document(described))
         return
     manifest = Manifest(
         builder=NAME,
@@ -70,7 +63,7 @@ def _build(options: argparse.Namespace) -> None:
         # Here, not at the top: --plan and --help answer without numpy.
         import numpy as np
 
-        from trm_cli.data.files.puzzle_arrays import write_split
+        from trm_cli.data.files.puzzle_arrays import one_example_each, write_split
 
         names = ["identifiers.json"]
         write_atomically(work.root / names[0], json.dumps(["<blank>"]).encode())
@@ -78,14 +71,7 @@ def _build(options: argparse.Namespace) -> None:
             digits = random.Random(f"{options.seed} {split}")
             rows = [[int(digits.random() * 10) for _ in range(options.length)] for _ in range(metadata.total_groups)]
             inputs = np.array(rows, dtype=np.uint8) + FIRST_DIGIT  # [N, S]
-            offsets = np.arange(len(inputs) + 1, dtype=np.int32)  # one example per puzzle, one puzzle per group
-            arrays: dict[str, np.ndarray[Any, Any]] = {
-                "inputs": inputs,
-                "labels": inputs[:, ::-1],
-                "puzzle_identifiers": np.zeros(len(inputs), dtype=np.int32),
-                "puzzle_indices": offsets,
-                "group_indices": offsets,
-            }
+            arrays = {"inputs": inputs, "labels": inputs[:, ::-1], **one_example_each(len(inputs))}
             names += write_split(work.root, split, metadata, arrays)
         work.finish(names, {split: metadata.total_groups for split, metadata in described.items()})
 

@@ -49,12 +49,10 @@ def _metadata(options: argparse.Namespace, corpus: Corpus, split: str) -> Datase
     return DatasetMetadata(
         pad_id=PAD,
         ignore_label_id=PAD,
-        blank_identifier_id=0,
         vocab_size=corpus.vocabulary + FIRST_TOKEN,
         seq_len=options.seq_len,
         num_puzzle_identifiers=len(IDENTIFIERS),
         total_groups=rows,
-        mean_puzzle_examples=1.0,
         total_puzzles=rows,
         kind="text",
         extra={
@@ -119,26 +117,13 @@ def _build(options: argparse.Namespace) -> None:
         options.shard, options.merge = None, False
     corpus = read_corpus(options)
     if options.plan:
-        facts = {split: corpus.rows(split, options.seq_len) for split in SPLITS}
-        train = _metadata(options, corpus, "train")
-        builder_cli.print_plan(
-            {split: builder_cli.split_facts(rows, 1.0, rows) for split, rows in facts.items()}
-            | {
-                "seq_len": train.seq_len,
-                "vocab_size": train.vocab_size,
-                "num_puzzle_identifiers": train.num_puzzle_identifiers,
-                **corpus.limits.planned(),
-            }
-        )
+        described = {split: _metadata(options, corpus, split) for split in SPLITS}
+        builder_cli.print_plan({**builder_cli.plan_document(described), **corpus.limits.planned()})
         return
     manifest = _manifest(options, corpus)
     say_limits(manifest)
     with open_build(
-        options.output_dir,
-        manifest,
-        rebuild=options.rebuild,
-        shard=options.shard,
-        merge=options.merge,
+        options.output_dir, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge
     ) as work:
         if work.complete:
             print(f"{options.output_dir}: already complete", file=sys.stderr)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from trm_cli.collector import spare_imports
+
 if TYPE_CHECKING:
     from tests.support.streams import Builder
 
@@ -23,6 +25,7 @@ os.environ["TERM"] = "dumb"
 os.environ["TRM_ALLOW_BUILDER"] = "1"  # builders of tests lie in folders of their own
 os.environ.pop("TRM_DEBUG", None)
 os.environ.pop("TRM_LOG_LEVEL", None)
+spare_imports()
 
 # A neighbour that is busy, or the first call of something compiled, takes longer than hypothesis allows an example.
 settings.register_profile("patient", deadline=None)

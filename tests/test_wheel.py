@@ -65,9 +65,12 @@ def test_it_installs_one_name(site: Path) -> None:
     installed = site / "trm_cli" / "_configs"
     assert {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()} == shipped
     modules = {
-        path.relative_to(ROOT) for name in ("trm_cli", "dataset_builders") for path in (ROOT / name).rglob("*.py")
+        path.relative_to(ROOT)
+        for name in ("trm_cli", "dataset_builders")
+        for ending in ("*.py", "*.txt")
+        for path in (ROOT / name).rglob(ending)
     }
-    found = {path.relative_to(site / "trm_cli") for path in (site / "trm_cli").rglob("*.py")}
+    found = {path.relative_to(site / "trm_cli") for e in ("*.py", "*.txt") for path in (site / "trm_cli").rglob(e)}
     assert found == {path.relative_to("trm_cli") if path.parts[0] == "trm_cli" else path for path in modules}
 
 

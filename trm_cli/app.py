@@ -6,15 +6,16 @@ Command modules import only typer at the top; what they need for the work they i
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from typing import Annotated, NoReturn
 
+from trm_cli.collector import spare_imports
+
 # Both before pydantic is imported (typer does): it would read the metadata of every installed package in search of
-# plugins, and the many small objects that it makes are no garbage.
+# plugins, and make many small objects.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-gc.set_threshold(500_000)
+spare_imports()
 
 import typer  # noqa: E402
 

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 
 from trm_cli.data.building.build_directory import Build
 from trm_cli.data.building.build_shards import require_no_gap
+from trm_cli.data.building.builder_cli import Progress
 from trm_cli.data.files.durable import write_atomically
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Arrays = dict[str, NDArray[np.generic]]
+Range = tuple[int, int]
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -96,6 +98,28 @@ def complete_parts(
         found[name] = part
         report(items[name])
     return [found[name] for name in items if name in found]
+
+
+def complete_ranges(
+    build: Build,
+    split: str,
+    candidates: Range,
+    size: int,
+    make: Callable[[Range], Arrays],
+    workers: int,
+    progress: Progress,
+) -> list[Arrays]:
+    """Return the parts with the candidates [first, stop) of a split in order, `size` candidates each.
+
+    Shards make the parts with the first candidates of a split. How many more are needed is known when all of those are
+    there, so these are made by the process that ends the build, and no progress was announced for them.
+    """
+    start, stop = candidates
+    items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in range(start, stop, size) for b in [min(a + size, stop)]}
+    first = start == 0
+    return complete_parts(
+        build, items, make, workers, lambda item: progress.add(item[1] - item[0] if first else 0), shared=first
+    )
 
 
 def run_parallel(

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from dataset_builders.lib.text.stories import MAX_CHARACTERS, story
-from dataset_builders.lib.text.stories_plots import PLOTS
+from dataset_builders.lib.text.stories_grammar import PLOTS
 
 SAMPLE = [story(0, index) for index in range(20_000)]
 

@@ -173,7 +173,9 @@ def test_memory_and_disk_do_not_grow_faster_than_the_corpus(tmp_path: Path) -> N
 def test_a_text_dataset_of_two_arrays_is_still_read(tmp_path: Path) -> None:
     rows, length = 6, 8
     tokens = np.arange(2, 2 + rows * length + 1, dtype=np.uint16)
-    metadata = DatasetMetadata(0, 0, 0, 258, length, 1, rows, 1.0, rows, kind="text", extra={"causal": True})
+    metadata = DatasetMetadata(
+        vocab_size=258, seq_len=length, total_groups=rows, total_puzzles=rows, kind="text", extra={"causal": True}
+    )
     counts = np.arange(rows + 1, dtype=np.int32)
     arrays = {
         "inputs": tokens[:-1].reshape(rows, length),

@@ -1,13 +1,15 @@
-"""A process with torch loaded that runs `trm` in a fork of itself: a process of its own, without waiting for imports.
+"""A process with torch and `trm_cli` loaded that runs `trm` in a fork of itself: a process of its own, ready at once.
 
 Reads one JSON document a line, {"words", "cwd", "env", "umask", "files"}, and answers each with the exit code (-N:
-killed by signal N). Of `trm_cli` itself nothing is loaded beforehand, and no package that reads the environment.
+killed by signal N). No package that reads the environment is loaded beforehand; of ours, `TRM_KERNELS` alone is read.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import sys
@@ -30,14 +32,18 @@ def run(words: list[str], cwd: str, env: dict[str, str], umask: int, files: list
     runpy.run_module("trm_cli", run_name="__main__", alter_sys=True)
 
 
+def load() -> None:
+    """Import every module of `trm_cli`, and what they import."""
+    import trm_cli
+
+    for module in pkgutil.walk_packages(trm_cli.__path__, "trm_cli."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
 def main() -> None:
     """Answer requests until standard input ends."""
-    import numba  # noqa: F401
-    import pydantic  # noqa: F401
-    import rich.live  # noqa: F401
-    import torch  # noqa: F401
-    import typer  # noqa: F401
-
+    load()
     for line in sys.stdin:
         child = os.fork()
         if not child:

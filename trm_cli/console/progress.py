@@ -6,37 +6,46 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
 from trm_cli.console.output import FIRST_LINE_SECONDS, LINE_SECONDS, note, stderr
 from trm_cli.units import duration
 from trm_cli.workflows.observers import EvaluationObserver
 
 
-@contextmanager
-def counting(total: int, noun: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar; within the block, call the yielded function with the number of newly finished items."""
+def transient_bar(*columns: ProgressColumn) -> Progress:
+    """Make a progress bar on stderr that leaves nothing behind, and is not drawn without a terminal."""
     console = stderr()
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("left"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task(noun, total=total)
-    done, last = 0, _first_line()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
-    def advance(more: int) -> None:
-        nonlocal done, last
+
+@contextmanager
+def counting(total: int, noun: str) -> Iterator[Callable[..., None]]:
+    """Show how many items are done, how fast, and when it ends.
+
+    Within the block, call the yielded function with the number of newly finished items; known=True: an earlier process
+    has finished them, so that they say nothing of the speed.
+    """
+    bar = transient_bar(BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
+    task = bar.add_task(noun, total=total)
+    done = counted = 0
+    started = time.monotonic()
+    next_line = started + FIRST_LINE_SECONDS
+
+    def advance(more: int, *, known: bool = False) -> None:
+        nonlocal done, counted, next_line
         done += more
-        bar.update(task, completed=done)
-        if not console.is_terminal and time.monotonic() - last > LINE_SECONDS:
-            last = time.monotonic()
-            note(f"{done:,} of {total:,} {noun}")
+        counted += 0 if known else more
+        now = time.monotonic()
+        speed = counted / max(now - started, 1e-9)
+        left = f", ETA {duration((total - done) / speed)}" if speed else ""
+        bar.update(task, completed=done, description=f"{noun}  {speed:,.0f}/s{left}")
+        if bar.disable and now > next_line and done < total:
+            next_line = now + LINE_SECONDS
+            note(f"{done:,} of {total:,} {noun}, {speed:,.0f} a second{left}")
 
     with bar:
         yield advance
-
-
-def _first_line() -> float:
-    """Return when a line would have been printed last, so that the first one comes after FIRST_LINE_SECONDS."""
-    return time.monotonic() - LINE_SECONDS + FIRST_LINE_SECONDS
 
 
 class EvaluationScreen(EvaluationObserver):
@@ -49,26 +58,17 @@ class EvaluationScreen(EvaluationObserver):
     @contextmanager
     def scoring(self, title: str, rows: int) -> Iterator[Callable[[int, bool], None]]:
         """Show the number of scored rows. The rate counts the rows that this process has scored itself."""
-        console, columns = stderr(), (BarColumn(), MofNCompleteColumn(), TextColumn("rows  {task.fields[speed]}"))
-        bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        task = bar.add_task("", total=rows, speed="")
         done = scored_before = 0
-        started, last = time.monotonic(), _first_line()
+        started = time.monotonic()
 
         def advance(now_done: int, found: bool) -> None:
-            nonlocal done, scored_before, last
+            nonlocal done, scored_before
+            count(now_done - done, known=found)
             scored_before += now_done - done if found else 0
             done = now_done
-            now = time.monotonic()
-            speed = (done - scored_before) / max(now - started, 1e-9)
-            left = f", ETA {duration((rows - done) / speed)}" if speed else ""
-            bar.update(task, completed=done, speed=f"{speed:,.0f}/s{left}")
-            if not console.is_terminal and now - last > LINE_SECONDS and done < rows:
-                last = now
-                note(f"{done:,} of {rows:,} rows, {speed:,.0f} a second{left}")
 
         note(title)
-        with bar:
+        with counting(rows, "rows") as count:
             yield advance
         if done == rows:
             kept = f" ({scored_before:,} of them scored before)" if scored_before else ""

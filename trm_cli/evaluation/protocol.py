@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,9 +29,17 @@ class Protocol:
         values = asdict(self)
         return values if self.restarts > 1 else {name: values[name] for name in ("steps", "early_halt", "restarts")}
 
-    @property
-    def title(self) -> str:
-        """Describe the protocol in one line."""
-        depth = f"{self.steps} steps"
-        halting = f"early halting, at most {depth}" if self.early_halt else f"full depth, {depth}"
-        return halting if self.restarts == 1 else f"{halting}, {self.restarts} restarts (noise {self.noise:g})"
+
+def protocol_line(protocol: Mapping[str, Any]) -> str:
+    """Describe a protocol's JSON in one line: supervision steps, early halting, restarts.
+
+    trained_steps, where it has them: the steps that the model was trained with.
+    """
+    depth = f"{protocol['steps']} steps"
+    trained = protocol.get("trained_steps", protocol["steps"])
+    if trained != protocol["steps"]:
+        depth += f" (trained with {trained})"
+    line = f"early halting, at most {depth}" if protocol["early_halt"] else f"full depth, {depth}"
+    if protocol["restarts"] > 1:
+        line += f", {protocol['restarts']} restarts (noise {protocol['noise']:g}, seed {protocol['seed']})"
+    return line

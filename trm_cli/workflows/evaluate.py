@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,11 +117,14 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
 
 def _title(subject: Subject, evaluation: Evaluation) -> str:
     """Return the title of the evaluation: model, dataset and protocol in one line."""
+    from trm_cli.evaluation.protocol import protocol_line
+
     trained, data = subject.trained, subject.data
     weights = "averaged weights (EMA)" if trained.weights == "ema" else "raw weights"
     return (
         f"{trained.config.model} at step {trained.step:,}, {weights}, {subject.precision} on {subject.device.type}: "
-        f"{len(evaluation.places):,} rows of {', '.join(data.paths)} ({data.split}), {subject.protocol.title}"
+        f"{len(evaluation.places):,} rows of {', '.join(data.paths)} ({data.split}), "
+        f"{protocol_line(asdict(subject.protocol))}"
     )
 
 

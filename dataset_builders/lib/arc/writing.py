@@ -78,17 +78,12 @@ def _choose_parts(build: Build, plan: ArcPlan, seed: int, workers: int) -> list[
     progress = Progress(len(plan.groups), "tasks")
     firsts = range(0, len(plan.groups), _PART_TASKS)
     items = {f"codes_{a:09d}": range(a, min(a + _PART_TASKS, len(plan.groups))) for a in firsts}
-    done = 0
-
-    def count(tasks: range) -> None:
-        nonlocal done
-        done += len(tasks)
-        progress.report(done)
 
     def make(tasks: range) -> Arrays:
         return {"codes": _choose(plan, seed, tasks)}
 
-    return [part["codes"].astype(np.uint32) for part in complete_parts(build, items, make, workers, count)]
+    parts = complete_parts(build, items, make, workers, lambda tasks: progress.add(len(tasks)))
+    return [part["codes"].astype(np.uint32) for part in parts]
 
 
 def _choose(plan: ArcPlan, seed: int, tasks: range) -> Codes:
@@ -120,7 +115,6 @@ def _metadata(plan: ArcPlan, split: str, augmentation: dict[str, object] | None)
     return DatasetMetadata(
         pad_id=layout.PAD,
         ignore_label_id=layout.PAD,
-        blank_identifier_id=0,
         vocab_size=layout.VOCAB_SIZE,
         seq_len=layout.SEQ_LEN,
         num_puzzle_identifiers=plan.identifiers,
@@ -154,7 +148,6 @@ def _write_tasks(build: Build, plan: ArcPlan, base: _BaseSplit, split: str, seed
 def _write_rows(build: Build, bases: dict[str, _BaseSplit], variants: dict[str, ArcVariants], workers: int) -> None:
     """Write inputs and labels of both splits, row by row a function of (seed, row): continued where it stopped."""
     progress = Progress(sum(int(base.row_starts[-1]) for base in bases.values()), "examples")
-    done = 0
     for split, base in bases.items():
         shape = (int(base.row_starts[-1]), layout.SEQ_LEN)
         (build.root / split).mkdir(exist_ok=True)
@@ -169,8 +162,7 @@ def _write_rows(build: Build, bases: dict[str, _BaseSplit], variants: dict[str, 
                 labels.write(first, block[1])
 
         for rows in write_sections(build, split, (inputs, labels), fill, workers):
-            done += rows
-            progress.report(done)
+            progress.add(rows)
 
 
 def _augmented_rows(

@@ -173,12 +173,14 @@ def _generate(keys, side, cells, min_path, max_loops, unique, for_test, attempts
             goal = queue[first + _below(state, reached - first)]
             if unique and ways[goal] != 1:
                 continue
-            mazes[index] = np.where(walls, WALL, FREE)
+            for cell in range(size):
+                mazes[index, cell] = WALL if walls[cell] else FREE
             mazes[index, start], mazes[index, goal] = START, GOAL
             # A quarter of all symmetry classes is for tests: no maze of one split can be a symmetry of the other's.
             if ((class_hash(mazes[index], cells) >> _S62) == 0) != for_test:
                 continue
-            labels[index] = mazes[index]
+            for cell in range(size):
+                labels[index, cell] = mazes[index, cell]
             _mark_path(state, around, distance, goal, labels[index])
             made[index] = True
             break

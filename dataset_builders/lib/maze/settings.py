@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
+
 
 @dataclass(frozen=True)
 class MazeSettings:
@@ -22,3 +25,17 @@ class MazeSettings:
     materialize: bool
     seed: int
     source: str
+
+
+def maze_metadata(
+    seq_len: int, groups: int, puzzles: int, augmentation: dict[str, object] | None = None
+) -> DatasetMetadata:
+    """Return the metadata of a split."""
+    return DatasetMetadata(
+        vocab_size=VOCAB_SIZE,
+        seq_len=seq_len,
+        total_groups=groups,
+        total_puzzles=puzzles,
+        kind="maze",
+        augmentation=augmentation,
+    )

@@ -7,25 +7,21 @@ symmetries of those before. Which worker made which part, and when, cannot chang
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.augmentation.maze import symmetry_cells, transform
 from trm_cli.data.building.build_directory import Build
 from trm_cli.data.building.builder_cli import Progress
 from trm_cli.data.files.durable import write_atomically
-from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
-from trm_cli.data.puzzles.maze_text import VOCAB_SIZE
+from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, one_example_each, write_split
 from trm_cli.errors import DatasetError
 
-from ..build_parts import Arrays, complete_parts
+from ..build_parts import Arrays, Range, complete_ranges
 from . import engine
-from .settings import MazeSettings
+from .settings import MazeSettings, maze_metadata
 from .source import Mazes
 
 PART_SIZE = 256
@@ -40,29 +36,22 @@ def generate_dataset(work: Build, settings: MazeSettings, workers: int) -> None:
     progress = Progress(sum(counts.values()), "mazes")
     if work.shard is not None:
         for split, count in counts.items():
-            _make_parts(work, settings, split, (0, count), workers, progress.report)
+            _make_parts(work, settings, split, (0, count), workers, progress)
         work.end_shard()
         return
-    splits, before = {}, 0
-    for split, count in counts.items():
-        splits[split] = _generate_split(work, settings, split, count, workers, partial(_report, progress, before))
-        before += count
-    write_dataset(work, settings, splits["train"], splits["test"])
-
-
-def _report(progress: Progress, before: int, done: int) -> None:
-    progress.report(before + done)
+    made = {split: _generate_split(work, settings, split, count, workers, progress) for split, count in counts.items()}
+    write_dataset(work, settings, made["train"], made["test"])
 
 
 def _generate_split(
-    work: Build, settings: MazeSettings, split: str, count: int, workers: int, report: Callable[[int], None]
+    work: Build, settings: MazeSettings, split: str, count: int, workers: int, progress: Progress
 ) -> Mazes:
     parts: list[Arrays] = []
     drawn = 0
     while True:
         # As many as are missing, and where that was not enough at least a part more.
         wanted = max(count - drawn, PART_SIZE if drawn else 0)
-        parts += _make_parts(work, settings, split, (drawn, drawn + wanted), workers, report)
+        parts += _make_parts(work, settings, split, (drawn, drawn + wanted), workers, progress)
         drawn += wanted
         mazes = np.concatenate([part["mazes"] for part in parts]).astype(np.uint8)
         _, first = np.unique(np.concatenate([part["hashes"] for part in parts]), return_index=True)
@@ -78,26 +67,13 @@ def _generate_split(
 
 
 def _make_parts(
-    work: Build, settings: MazeSettings, split: str, mazes: tuple[int, int], workers: int, report: Callable[[int], None]
+    work: Build, settings: MazeSettings, split: str, candidates: Range, workers: int, progress: Progress
 ) -> list[Arrays]:
-    """Return the parts with mazes mazes[0] to mazes[1] - 1 of a split in order, making those that are not there yet.
-
-    Shards make the parts with the first mazes of a split. How many more are needed is known when all of those are
-    there, so these are made by the process that ends the build.
-    """
-    firsts = range(*mazes, PART_SIZE)
-    items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in firsts for b in [min(a + PART_SIZE, mazes[1])]}
-    done = mazes[0]
-
-    def count(item: tuple[int, int]) -> None:
-        nonlocal done
-        done += item[1] - item[0]
-        report(done)
-
-    return complete_parts(work, items, partial(_make_part, settings, split), workers, count, shared=mazes[0] == 0)
+    make = partial(_make_part, settings, split)
+    return complete_ranges(work, split, candidates, PART_SIZE, make, workers, progress)
 
 
-def _make_part(settings: MazeSettings, split: str, item: tuple[int, int]) -> Arrays:
+def _make_part(settings: MazeSettings, split: str, item: Range) -> Arrays:
     keys = counter_rng.keys(settings.seed, f"builder/maze/{split}", np.arange(*item))
     mazes, labels, made = engine.generate(
         keys,
@@ -134,35 +110,10 @@ def write_dataset(work: Build, settings: MazeSettings, train: Mazes, test: Mazes
     work.finish(names, {"train": len(train[0]), "test": len(test[0])})
 
 
-def _metadata(seq_len: int, groups: int, puzzles: int, augmentation: dict[str, object] | None) -> DatasetMetadata:
-    return DatasetMetadata(
-        pad_id=0,
-        ignore_label_id=0,
-        blank_identifier_id=0,
-        vocab_size=VOCAB_SIZE,
-        seq_len=seq_len,
-        num_puzzle_identifiers=1,
-        total_groups=groups,
-        mean_puzzle_examples=1.0,
-        total_puzzles=puzzles,
-        kind="maze",
-        augmentation=augmentation,
-    )
-
-
-def _index_arrays(groups: int, per_group: int) -> dict[str, NDArray[np.generic]]:
-    puzzles = groups * per_group
-    return {
-        "puzzle_identifiers": np.zeros(puzzles, np.int32),
-        "puzzle_indices": np.arange(puzzles + 1, dtype=np.int32),
-        "group_indices": np.arange(0, puzzles + 1, per_group, dtype=np.int32),
-    }
-
-
 def _write_plain(work: Build, split: str, mazes: Mazes, augmentation: dict[str, object] | None) -> list[str]:
     count = len(mazes[0])
-    arrays = {"inputs": mazes[0], "labels": mazes[1], **_index_arrays(count, 1)}
-    return write_split(work.root, split, _metadata(mazes[0].shape[1], count, count, augmentation), arrays)
+    arrays = {"inputs": mazes[0], "labels": mazes[1], **one_example_each(count)}
+    return write_split(work.root, split, maze_metadata(mazes[0].shape[1], count, count, augmentation), arrays)
 
 
 def _write_symmetries(work: Build, settings: MazeSettings, mazes: Mazes) -> list[str]:
@@ -178,5 +129,6 @@ def _write_symmetries(work: Build, settings: MazeSettings, mazes: Mazes) -> list
             for start in range(0, groups, _CHUNK_MAZES):
                 chunk = rows[start : start + _CHUNK_MAZES]
                 writer.append(transform(np.repeat(chunk, per_group, axis=0), cells, np.tile(variants, len(chunk))))
-    metadata = _metadata(seq_len, groups, groups * per_group, None)
-    return write_split(work.root, "train", metadata, _index_arrays(groups, per_group), written=("inputs", "labels"))
+    metadata = maze_metadata(seq_len, groups, groups * per_group)
+    arrays = one_example_each(groups, per_group)
+    return write_split(work.root, "train", metadata, arrays, written=("inputs", "labels"))

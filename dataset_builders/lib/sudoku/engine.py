@@ -2,6 +2,7 @@
 
 Boards have boxes of r rows and c columns and N = r*c <= 16 digits; a cell holds 0 (blank) or a digit 1..N.
 Everything is integer arithmetic on arguments: no global state, no global random numbers, no interpreter lock.
+Arrays are copied by `_copy`: for `target[:] = source` numba compiles a message about shapes too, which takes seconds.
 
 One file on purpose: numba's cache on disk looks at the file of the function that is called, so a change to a callee in
 another file would go unnoticed and the old machine code would run.
@@ -62,6 +63,12 @@ def _below(state, bound):  # type: ignore[no-untyped-def]
     """Draw an integer in [0, bound) and advance `state` (uint64 [1]): SplitMix64."""
     state[0] += _GOLDEN
     return np.int64(((_mix(state[0]) >> _S32) * np.uint64(bound)) >> _S32)
+
+
+@compiled_loop
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    for index in range(len(source)):
+        target[index] = source[index]
 
 
 @compiled_loop
@@ -225,24 +232,28 @@ def search(board, puzzle, limit, most_guesses, state, solution):  # type: ignore
             guesses += 1
             if guesses > most_guesses:
                 return -1, guesses
-        grids[depth + 1] = grids[depth]
-        used[depth + 1] = used[depth]
+        _copy(grids[depth], grids[depth + 1])
+        for kind in range(3):
+            _copy(used[depth, kind], used[depth + 1, kind])
         _place(grids[depth + 1], used[depth + 1], board.units, cells[depth], bit)
         depth += 1
         outcome = _propagate(grids[depth], used[depth], board, full)
 
 
-_MANY = 1 << 62
+# Of numpy's type: numba compiles a function once more for each plain number that it is called with.
+_ONE, _TWO = np.int64(1), np.int64(2)
+_FEW, _SOME, _MANY = np.int64(200), np.int64(10_000), np.int64(1 << 62)  # guesses until a search gives up
 
 
 @compiled_loop
 def solve(board, puzzle):  # type: ignore[no-untyped-def]
     """Return (solutions counted up to 2, guesses to the first one, the first one [N*N])."""
     fixed = np.zeros(1, np.uint64)
-    solution = np.zeros(len(puzzle), np.int64)
-    found, guesses = search(board, puzzle, 1, _MANY, fixed, solution)
+    digits, solution, other = np.zeros((3, len(puzzle)), np.int64)
+    _copy(puzzle, digits)
+    found, guesses = search(board, digits, _ONE, _MANY, fixed, solution)
     if found == 1:
-        found, _ = search(board, puzzle, 2, _MANY, fixed, np.zeros(len(puzzle), np.int64))
+        found, _ = search(board, digits, _TWO, _MANY, fixed, other)
     return found, guesses, solution
 
 
@@ -279,7 +290,7 @@ def class_hash(board, puzzle, solution):  # type: ignore[no-untyped-def]
             box = _mix(sums[2, board.units[2, cell]] + _GOLDEN)
             digit = _mix(sums[3, np.int64(solution[cell]) - 1] + _MIX_1)
             fresh[cell] = _mix(colours[cell] * _MIX_2 + row + column + box * _MIX_1 + digit * _GOLDEN)
-        colours[:] = fresh
+        colours, fresh = fresh, colours
     total = _U0
     for cell in range(size):
         total += _mix(colours[cell])
@@ -308,8 +319,10 @@ def belongs_to_test(class_hash):  # type: ignore[no-untyped-def]
 def _dig(board, solution, target, state):  # type: ignore[no-untyped-def]
     """Remove clues in random order while the solution stays unique, down to `target`; return (puzzle, clues)."""
     size = len(solution)
-    puzzle = solution.copy()
-    order = np.arange(size)
+    puzzle, order = np.empty(size, np.int64), np.empty(size, np.int64)
+    _copy(solution, puzzle)
+    for place in range(size):
+        order[place] = place
     _shuffle(order, state)
     fixed = np.zeros(1, np.uint64)
     scratch = np.zeros(size, np.int64)
@@ -318,7 +331,7 @@ def _dig(board, solution, target, state):  # type: ignore[no-untyped-def]
         if clues <= target:
             break
         puzzle[cell] = 0
-        found, _ = search(board, puzzle, 2, 10_000, fixed, scratch)
+        found, _ = search(board, puzzle, _TWO, _SOME, fixed, scratch)
         if found == 1:
             clues -= 1
         else:
@@ -342,12 +355,12 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
     empty = np.zeros(size, np.int64)
     solution = np.zeros(size, np.int64)
     scratch = np.zeros(size, np.int64)
-    fixed = np.zeros(1, np.uint64)
+    fixed, state = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
     for index in range(len(keys)):
         # Odd, so that it is never zero, which would mean "not random" to the search.
-        state = np.array([keys[index] | _U1], np.uint64)
+        state[0] = keys[index] | _U1
         for _ in range(attempts):
-            found, _ = search(board, empty, 1, 200, state, solution)
+            found, _ = search(board, empty, _ONE, _FEW, state, solution)
             if found != 1:
                 continue
             target = clues[0] + _below(state, clues[1] - clues[0] + 1)
@@ -356,11 +369,11 @@ def generate(board, keys, clues, ratings, for_test, attempts):  # type: ignore[n
                 continue
             if belongs_to_test(class_hash(board, puzzle, solution)) != for_test:
                 continue
-            _, guesses = search(board, puzzle, 1, _MANY, fixed, scratch)
+            _, guesses = search(board, puzzle, _ONE, _MANY, fixed, scratch)
             if not ratings[0] <= guesses <= ratings[1]:
                 continue
-            puzzles[index] = puzzle
-            solutions[index] = solution
+            _copy(puzzle, puzzles[index])
+            _copy(solution, solutions[index])
             rated[index] = guesses
             made[index] = True
             break

@@ -7,23 +7,22 @@ order of i, that differ from all before them; which worker made which part, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
 from trm_cli.data.building.build_directory import Build
+from trm_cli.data.building.builder_cli import Progress
 from trm_cli.errors import DatasetError
 
-from ..build_parts import Arrays, complete_parts
+from ..build_parts import Arrays, Range, complete_ranges
 from . import engine
 from .settings import NO_LIMIT, SudokuSettings
-
-Range: TypeAlias = tuple[int, int]
 
 PART_SIZE = 128
 ATTEMPTS = 50_000
@@ -44,10 +43,10 @@ class Puzzles(NamedTuple):
 
 
 def generate_split(
-    work: Build, settings: SudokuSettings, split: str, count: int, workers: int, report: Callable[[int], None]
+    work: Build, settings: SudokuSettings, split: str, count: int, workers: int, progress: Progress
 ) -> Puzzles:
-    """Return `count` distinct puzzles; `report` receives their number. Raises DatasetError."""
-    parts = make_parts(work, settings, split, (0, count), workers, report)
+    """Return `count` distinct puzzles. Raises DatasetError."""
+    parts = make_parts(work, settings, split, (0, count), workers, progress)
     drawn = count
     while True:
         found = _join(parts)
@@ -62,7 +61,7 @@ def generate_split(
             )
         # At least half as many again: near the end most draws repeat what is there.
         extra = max(count - len(kept), drawn // 2, PART_SIZE)
-        parts += make_parts(work, settings, split, (drawn, drawn + extra), workers, lambda _: report(count))
+        parts += make_parts(work, settings, split, (drawn, drawn + extra), workers, progress)
         drawn += extra
 
 
@@ -72,28 +71,14 @@ def _join(parts: Sequence[Arrays]) -> Puzzles:
 
 
 def make_parts(
-    work: Build, settings: SudokuSettings, split: str, candidates: Range, workers: int, report: Callable[[int], None]
+    work: Build, settings: SudokuSettings, split: str, candidates: Range, workers: int, progress: Progress
 ) -> list[Arrays]:
-    """Return the parts with these candidates of a split, in order; `report` receives the number of candidates.
-
-    Shards make the parts with the first candidates of a split. How many more are needed is known when all of those are
-    there, so these are made by the process that ends the build.
-    """
-    board = engine.make_board(*settings.box)
+    """Return the parts with these candidates of a split, in order: see `complete_ranges`."""
     stop = threading.Event()
-    firsts = range(candidates[0], candidates[1], PART_SIZE)
-    items = {f"{split}_{a:09d}_{b:09d}": (a, b) for a in firsts for b in [min(a + PART_SIZE, candidates[1])]}
-    done = 0
-
-    def count(item: Range) -> None:
-        nonlocal done
-        done += item[1] - item[0]
-        report(done)
-
+    make = partial(_make_part, engine.make_board(*settings.box), settings, split, stop)
     try:
-        report(0)
-        make = partial(_make_part, board, settings, split, stop)
-        return complete_parts(work, items, make, workers, count, shared=candidates[0] == 0)
+        progress.add(0)
+        return complete_ranges(work, split, candidates, PART_SIZE, make, workers, progress)
     finally:
         # Compiled code does not notice Ctrl-C; the threads that are still in it look at this.
         stop.set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trm_cli.data.files.metadata import DatasetMetadata
+
 NO_LIMIT = 2**30  # no rating is higher
 
 
@@ -28,3 +30,20 @@ class SudokuSettings:
     def side(self) -> int:
         """Return the number of digits."""
         return self.box[0] * self.box[1]
+
+    @property
+    def augmentation(self) -> dict[str, object]:
+        """Return what `dataset.json` says of augmentations that are made while batches are drawn."""
+        return {"kind": "sudoku", "box": list(self.box), "count": self.num_aug, "seed": self.seed}
+
+    def metadata(self, groups: int, puzzles: int, augmentation: dict[str, object] | None = None) -> DatasetMetadata:
+        """Return the metadata of a split."""
+        return DatasetMetadata(
+            vocab_size=self.side + 2,
+            seq_len=self.side**2,
+            total_groups=groups,
+            total_puzzles=puzzles,
+            kind="sudoku",
+            augmentation=augmentation,
+            extra={"box": list(self.box)},
+        )

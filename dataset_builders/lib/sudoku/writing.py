@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 from trm_cli.data.building.build_directory import Build
 from trm_cli.data.files.durable import write_atomically
-from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, write_split
+from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, one_example_each, write_split
 
 from .generate import Puzzles
 from .settings import SudokuSettings
@@ -27,58 +25,24 @@ def write_dataset(work: Build, settings: SudokuSettings, train: Puzzles, test: P
     if settings.materialize and settings.num_aug:
         names += _write_materialized(work, settings, train)
     else:
-        augmentation = _augmentation(settings) if settings.num_aug else None
-        names += _write_plain(work, settings, "train", train, augmentation)
+        names += _write_plain(work, settings, "train", train, settings.augmentation if settings.num_aug else None)
     names += _write_plain(work, settings, "test", test, None)
     work.finish(names, {"train": len(train.ratings), "test": len(test.ratings)})
-
-
-def _augmentation(settings: SudokuSettings) -> dict[str, object]:
-    return {"kind": "sudoku", "box": list(settings.box), "count": settings.num_aug, "seed": settings.seed}
-
-
-def _metadata(
-    settings: SudokuSettings, groups: int, puzzles: int, augmentation: dict[str, object] | None
-) -> DatasetMetadata:
-    return DatasetMetadata(
-        pad_id=0,
-        ignore_label_id=0,
-        blank_identifier_id=0,
-        vocab_size=settings.side + 2,
-        seq_len=settings.side**2,
-        num_puzzle_identifiers=1,
-        total_groups=groups,
-        mean_puzzle_examples=1.0,
-        total_puzzles=puzzles,
-        kind="sudoku",
-        augmentation=augmentation,
-        extra={"box": list(settings.box)},
-    )
-
-
-def _index_arrays(groups: int, per_group: int, ratings: NDArray[np.int32]) -> dict[str, NDArray[np.generic]]:
-    puzzles = groups * per_group
-    return {
-        "puzzle_identifiers": np.zeros(puzzles, np.int32),
-        "puzzle_indices": np.arange(puzzles + 1, dtype=np.int32),
-        "group_indices": np.arange(0, puzzles + 1, per_group, dtype=np.int32),
-        "ratings": np.repeat(ratings, per_group),
-    }
 
 
 def _write_plain(
     work: Build, settings: SudokuSettings, split: str, data: Puzzles, augmentation: dict[str, object] | None
 ) -> list[str]:
     count = len(data.ratings)
-    arrays = {"inputs": data.puzzles + np.uint8(1), "labels": data.solutions + np.uint8(1)}
-    metadata = _metadata(settings, count, count, augmentation)
-    return write_split(work.root, split, metadata, {**arrays, **_index_arrays(count, 1, data.ratings)})
+    inputs, labels = data.puzzles + np.uint8(1), data.solutions + np.uint8(1)
+    arrays = {"inputs": inputs, "labels": labels, **one_example_each(count), "ratings": data.ratings}
+    return write_split(work.root, split, settings.metadata(count, count, augmentation), arrays)
 
 
 def _write_materialized(work: Build, settings: SudokuSettings, data: Puzzles) -> list[str]:
     """Store each training puzzle followed by its augmentations: exactly those that would be drawn on the fly."""
     groups, per_group = len(data.ratings), settings.num_aug + 1
-    augmentation = SudokuAugmentation(_augmentation(settings), seq_len=settings.side**2)
+    augmentation = SudokuAugmentation(settings.augmentation, seq_len=settings.side**2)
     inputs, labels = data.puzzles + np.uint8(1), data.solutions + np.uint8(1)
     shape = (groups * per_group, settings.side**2)
     (work.root / "train").mkdir(exist_ok=True)
@@ -93,6 +57,6 @@ def _write_materialized(work: Build, settings: SudokuSettings, data: Puzzles) ->
             more_inputs, more_labels, _ = augmentation.apply(draw)
             input_file.append(more_inputs)
             label_file.append(more_labels)
-    metadata = _metadata(settings, groups, shape[0], None)
-    index_arrays = _index_arrays(groups, per_group, data.ratings)
-    return write_split(work.root, "train", metadata, index_arrays, written=("inputs", "labels"))
+    arrays = {**one_example_each(groups, per_group), "ratings": np.repeat(data.ratings, per_group)}
+    metadata = settings.metadata(groups, shape[0])
+    return write_split(work.root, "train", metadata, arrays, written=("inputs", "labels"))

@@ -10,9 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from . import stories_words as words
-from .stories_plots import PLOTS, Plot
-from .stories_words import Person
+from . import stories_grammar as grammar
+from .stories_grammar import Person, Plot
 
 # Part of every dataset's fingerprint: raise it when a word or a sentence changes.
 GRAMMAR_VERSION = 1
@@ -40,19 +39,13 @@ class _Chooser:
 def story(seed: int, index: int) -> str:
     """Return story `index` of the collection `seed`: one paragraph of ASCII, at most MAX_CHARACTERS long."""
     choose = _Chooser(seed, index)
-    plot = choose.pick(PLOTS)
+    plot = choose.pick(grammar.PLOTS)
     slots, opening = _cast(choose)
-    ending = choose.pick(words.ENDINGS) if choose.chance(0.8) else ""
-    required, optional = [opening], set()
-    for sentence, may_go in _beats(plot, choose):
-        if may_go:
-            optional.add(len(required))
-        required.append(sentence)
+    ending = choose.pick(grammar.ENDINGS) if choose.chance(0.8) else ""
+    sentences = [(opening, False), *_beats(plot, choose)]
     if ending:
-        optional.add(len(required))
-        required.append(ending)
-    sentences = [sentence.format_map(slots) for sentence in required]
-    return _fit(sentences, optional)
+        sentences.append((ending, True))
+    return _fit([(sentence.format_map(slots), may_go) for sentence, may_go in sentences])
 
 
 def _beats(plot: Plot, choose: _Chooser) -> list[tuple[str, bool]]:
@@ -68,15 +61,14 @@ def _beats(plot: Plot, choose: _Chooser) -> list[tuple[str, bool]]:
     return told
 
 
-def _fit(sentences: list[str], optional: set[int]) -> str:
-    """Join the sentences; leave optional ones out, the first ones first, while the story is too long."""
-    leave_out: set[int] = set()
-    candidates = sorted(optional)
+def _fit(sentences: list[tuple[str, bool]]) -> str:
+    """Join (sentence, may be left out); leave optional ones out, the first ones first, while the story is too long."""
     while True:
-        text = " ".join(s for number, s in enumerate(sentences) if number not in leave_out)
-        if len(text) <= MAX_CHARACTERS or not candidates:
+        text = " ".join(sentence for sentence, _ in sentences)
+        optional = [number for number, (_, may_go) in enumerate(sentences) if may_go]
+        if len(text) <= MAX_CHARACTERS or not optional:
             return text
-        leave_out.add(candidates.pop(0))
+        del sentences[optional[0]]
 
 
 def _capital(text: str) -> str:
@@ -93,14 +85,14 @@ def _cast(choose: _Chooser) -> tuple[dict[str, str], str]:
         hero, friend, opening = _animal_cast(choose)
     else:
         hero, friend, opening = _human_cast(choose)
-    thing, place = choose.pick(words.THINGS), choose.pick(words.PLACES)
-    colour = choose.pick(words.COLOURS)
-    look = f"{choose.pick(words.LOOKS)} {colour}" if choose.chance(0.3) else colour
-    second = choose.pick([other for other in words.COLOURS if other != colour])
-    deed, fear = choose.pick(words.BRAVE_DEEDS)
-    noise, cause = choose.pick(words.NOISES)
-    forbidden, harm, cure = choose.pick(words.RULES)
-    slots = _person_slots(hero, friend, choose.pick(words.ELDERS)) | {
+    thing, place = choose.pick(grammar.THINGS), choose.pick(grammar.PLACES)
+    colour = choose.pick(grammar.COLOURS)
+    look = f"{choose.pick(grammar.LOOKS)} {colour}" if choose.chance(0.3) else colour
+    second = choose.pick([other for other in grammar.COLOURS if other != colour])
+    deed, fear = choose.pick(grammar.BRAVE_DEEDS)
+    noise, cause = choose.pick(grammar.NOISES)
+    forbidden, harm, cure = choose.pick(grammar.RULES)
+    slots = _person_slots(hero, friend, choose.pick(grammar.ELDERS)) | {
         "object": f"{look} {thing.noun}",
         "a_object": _article(f"{look} {thing.noun}"),
         "noun": thing.noun,
@@ -111,13 +103,13 @@ def _cast(choose: _Chooser) -> tuple[dict[str, str], str]:
         "place": place.name,
         "within": place.within,
         "feature": place.feature,
-        "when": choose.pick(words.TIMES),
-        "food": choose.pick(words.FOODS),
-        "plant": choose.pick(words.PLANTS),
-        "baby": choose.pick(words.LOST_ANIMALS),
-        "heavy": choose.pick(words.HEAVY),
-        "happy": choose.pick(words.HAPPY),
-        "sad": choose.pick(words.SAD),
+        "when": choose.pick(grammar.TIMES),
+        "food": choose.pick(grammar.FOODS),
+        "plant": choose.pick(grammar.PLANTS),
+        "baby": choose.pick(grammar.LOST_ANIMALS),
+        "heavy": choose.pick(grammar.HEAVY),
+        "happy": choose.pick(grammar.HAPPY),
+        "sad": choose.pick(grammar.SAD),
         "deed": deed,
         "deed_done": "what the others had done",
         "fear": fear,
@@ -143,8 +135,8 @@ def _person_slots(hero: Person, friend: Person, elder: Person) -> dict[str, str]
 
 
 def _human_cast(choose: _Chooser) -> tuple[Person, Person, str]:
-    hero = choose.pick(words.PEOPLE)
-    friend = choose.pick([person for person in words.PEOPLE if person.name != hero.name])
+    hero = choose.pick(grammar.PEOPLE)
+    friend = choose.pick([person for person in grammar.PEOPLE if person.name != hero.name])
     kind = "girl" if hero.he == "she" else "boy"
     opening = choose.pick(
         (
@@ -158,10 +150,10 @@ def _human_cast(choose: _Chooser) -> tuple[Person, Person, str]:
 
 
 def _animal_cast(choose: _Chooser) -> tuple[Person, Person, str]:
-    hero = choose.pick(words.ANIMAL_NAMES)
-    friend = choose.pick([person for person in words.ANIMAL_NAMES if person.name != hero.name])
-    kind = choose.pick(words.ANIMALS)
-    other = choose.pick([animal for animal in words.ANIMALS if animal != kind])
+    hero = choose.pick(grammar.ANIMAL_NAMES)
+    friend = choose.pick([person for person in grammar.ANIMAL_NAMES if person.name != hero.name])
+    kind = choose.pick(grammar.ANIMALS)
+    other = choose.pick([animal for animal in grammar.ANIMALS if animal != kind])
     opening = choose.pick(
         (
             f"Once upon a time there was a little {kind} named {hero.name}. "

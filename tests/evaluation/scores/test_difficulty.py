@@ -35,7 +35,7 @@ def test_the_parts_add_up(rows: list[tuple[int, bool]]) -> None:
 
 
 def metadata(kind: str | None, *, vocab_size: int, seq_len: int) -> DatasetMetadata:
-    return DatasetMetadata(0, 0, 0, vocab_size, seq_len, 1, 2, 1.0, 2, kind=kind)
+    return DatasetMetadata(vocab_size=vocab_size, seq_len=seq_len, total_groups=2, total_puzzles=2, kind=kind)
 
 
 def test_what_a_row_says_about_itself() -> None:

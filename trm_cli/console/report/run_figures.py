@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.report.plan_figures import COLOURS, band
+from trm_cli.console.views.evaluation import MEASURES
 from trm_cli.schedule.plan import read_quantity
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 BLUE, PALE_BLUE, RED, GREY, GREEN = "#2166ac", "#a6c8e4", "#b2182b", "#8a8a8a", "#1b7837"
 _POINTS = 400
 _WINDOWS = 60
-_NAMES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
 
 
 def training(figure: FigureBase, records: Sequence[Mapping[str, Any]]) -> None:
@@ -87,7 +87,7 @@ def difficulty_tables(evaluation: Mapping[str, Any]) -> list[tuple[str, list[tup
         tables.append(("pass@k, %", [(f"{one['k']:,}", one) for one in evaluation["arc"]["pass"]]))
     for name, rows in evaluation["by_difficulty"].items():
         if len(rows) > 1:
-            title = f"exact by {_NAMES.get(name, name)}, %"
+            title = f"exact by {MEASURES.get(name, name)}, %"
             tables.append((title, [(row["label"], row["exact"]) for row in rows]))
     return tables[:2]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_cli import __version__
-from trm_cli.console.views.evaluation import interval, percent, protocol_line, weights_line
+from trm_cli.console.views.evaluation import interval, percent, weights_line
+from trm_cli.evaluation.protocol import protocol_line
 from trm_cli.units import duration
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     if evaluation is not None:
         dataset = evaluation["dataset"]
         yield "evaluated on", f"{', '.join(evaluation['paths'])} ({dataset['split']}), {dataset['fingerprint'][:16]}"
-        yield "protocol", protocol_line(evaluation)
+        yield "protocol", protocol_line(evaluation["protocol"])
         weights, digest = weights_line(evaluation).rsplit(", ", 1)
         yield "weights", weights
         yield "checkpoint", digest

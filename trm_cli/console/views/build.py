@@ -6,14 +6,16 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from trm_cli.console.output import stderr, stdout
+from trm_cli.console.progress import transient_bar
 from trm_cli.console.tables import table
 from trm_cli.data.building.builder_process import BuildProgress
 from trm_cli.workflows.observers import BuildObserver
+
+_COUNTS = ("total_groups", "mean_puzzle_examples", "total_puzzles")
 
 
 def show_command(command: Sequence[str]) -> None:
@@ -38,11 +40,10 @@ class BuildView(BuildObserver):
     """A progress bar on a terminal; elsewhere a line for each note and for every tenth of the work."""
 
     def __init__(self, title: str) -> None:
-        self._console: Console = stderr()
+        self._console = stderr()
         name, unit = (TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[unit]}"))
-        columns = (name, BarColumn(), MofNCompleteColumn(), unit, TimeElapsedColumn(), TextColumn("left"))
-        off = not self._console.is_terminal
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True, disable=off)
+        times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+        self._bar = transient_bar(name, BarColumn(), MofNCompleteColumn(), unit, *times)
         self._task = self._bar.add_task(title, total=None, unit="")
         self._tenth = -1
 
@@ -78,12 +79,8 @@ def show_build_plan(model: str, plan: Mapping[str, object]) -> None:
     for split in ("train", "test"):
         facts = plan.get(split)
         if isinstance(facts, Mapping):
-            view.add_row(
-                split,
-                f"{facts.get('total_groups', 0):,}",
-                f"{facts.get('mean_puzzle_examples', 0):g}",
-                f"{facts.get('total_puzzles', 0):,}",
-            )
+            groups, mean, puzzles = (facts.get(key, 0) for key in _COUNTS)
+            view.add_row(split, f"{groups:,}", f"{mean:g}", f"{puzzles:,}")
     stdout().print(view)
     names = {"seq_len": "sequence length", "vocab_size": "vocabulary", "num_puzzle_identifiers": "puzzle identifiers"}
     facts_line = ", ".join(f"{label} {plan[key]:,}" for key, label in names.items() if isinstance(plan.get(key), int))

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
+from trm_cli.evaluation.protocol import protocol_line
 
 _BAR = 20
 _RULES = {
@@ -19,7 +20,8 @@ _RULES = {
     "majority_answers": "majority of answers",
     "agreement": "agreement",
 }
-_NAMES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
+#: Measures of difficulty whose names are shown in other words.
+MEASURES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
 
 
 def evaluation_screen(document: Mapping[str, Any]) -> Group:
@@ -49,7 +51,7 @@ def _head(document: Mapping[str, Any]) -> Table:
         ("exact", f"{_estimate(exact)}  {exact['hits']:,} of {exact['count']:,} rows"),
         ("token", _estimate(token)),
         *(("pass@2", f"{_estimate(one)}  of {one['count']:,} tasks") for one in passed),
-        ("protocol", protocol_line(document)),
+        ("protocol", protocol_line(document["protocol"])),
         ("weights", weights_line(document)),
         ("data", f"{', '.join(document['paths'])} ({dataset['split']}{part}), {dataset['fingerprint'][:12]}"),
     ])  # fmt: skip
@@ -57,18 +59,6 @@ def _head(document: Mapping[str, Any]) -> Table:
 
 def _estimate(share: Mapping[str, Any]) -> str:
     return f"{percent(share['value'])}  ({interval(share)})"
-
-
-def protocol_line(document: Mapping[str, Any]) -> str:
-    """Describe how the model was evaluated: supervision steps, early halting, restarts."""
-    protocol = document["protocol"]
-    depth = f"{protocol['steps']} steps"
-    if protocol["steps"] != protocol["trained_steps"]:
-        depth += f" (trained with {protocol['trained_steps']})"
-    line = f"early halting, at most {depth}" if protocol["early_halt"] else f"full depth, {depth}"
-    if protocol["restarts"] > 1:
-        line += f", {protocol['restarts']} restarts (noise {protocol['noise']:g}, seed {protocol['seed']})"
-    return line
 
 
 def weights_line(document: Mapping[str, Any]) -> str:
@@ -89,7 +79,7 @@ def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, Table]]:
         yield f"pass@k over {arc['test_inputs']:,} test inputs, {spread} votes each", _pass_table(arc["pass"])
     for name, rows in document["by_difficulty"].items():
         if len(rows) > 1:
-            yield f"by {_NAMES.get(name, name)}", _difficulty_table(_NAMES.get(name, name), rows)
+            yield f"by {MEASURES.get(name, name)}", _difficulty_table(MEASURES.get(name, name), rows)
     if "restarts" in document:
         yield f"of {document['restarts']['count']} restarts", _restarts_table(document["restarts"])
     yield "by step", _steps_table(document["steps"])

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from trm_cli.collector import spare_imports
+from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import ExitCode, TrmError
 from trm_cli.log_level import configure_from_environment
@@ -37,12 +39,7 @@ def common_parser(package: str | None, name: str, description: str, example: str
     package, name: of the module, so that what is printed can be run; without a package (a file of one's own) `name.py`.
     """
     program = f"python -m {package}.{name}" if package else f"python {name}.py"
-    parser = _Parser(
-        prog=program,
-        description=description,
-        epilog=f"example: {program} {example}",
-        allow_abbrev=False,
-    )
+    parser = _Parser(prog=program, description=description, epilog=f"example: {program} {example}", allow_abbrev=False)
     parser.add_argument("--output-dir", type=Path, help="directory to build in; an unfinished build there is continued")
     parser.add_argument("--seed", type=int, default=0, help="decides every random choice (default 0)")
     parser.add_argument(
@@ -85,6 +82,16 @@ def split_facts(groups: int, mean_examples: float, puzzles: int) -> dict[str, fl
     return {"total_groups": groups, "mean_puzzle_examples": mean_examples, "total_puzzles": puzzles}
 
 
+def plan_document(described: Mapping[str, DatasetMetadata]) -> dict[str, object]:
+    """Return the plan of splits whose metadata is known before they are built."""
+    facts = {
+        split: split_facts(one.total_groups, one.mean_puzzle_examples, one.total_puzzles)
+        for split, one in described.items()
+    }
+    sizes = ("seq_len", "vocab_size", "num_puzzle_identifiers")
+    return {**facts, **{key: getattr(described["train"], key) for key in sizes}}
+
+
 def say_nothing_to_share(root: Path) -> None:
     """Report that a source without part files has no work for shards, so that the same commands fit every source."""
     print(f"{root}: nothing to share out, --merge reads this source and writes the dataset", file=sys.stderr)
@@ -107,10 +114,16 @@ class Progress:
         self._json = os.environ.get("TRM_PROGRESS") == "json"
         self._interval = _PROGRESS_SECONDS if self._json or sys.stderr.isatty() else _PLAIN_SECONDS
         self._last = float("-inf")
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        """Report `count` more items."""
+        self.report(self._done + count)
 
     def report(self, done: int, note: str = "", total: int | None = None) -> None:
         """Report `done` items; a report that follows the last too closely is left out unless it ends the work."""
         self._total = self._total if total is None else total
+        self._done = done
         now = time.monotonic()
         if now - self._last < self._interval and done < self._total and not note:
             return
@@ -120,12 +133,8 @@ class Progress:
             print(json.dumps(line), flush=True)
             return
         end = "\r" if sys.stderr.isatty() and done < self._total and not note else "\n"
-        print(
-            f"{done:,} of {self._total:,} {self._unit}{f': {note}' if note else ''}",
-            end=end,
-            file=sys.stderr,
-            flush=True,
-        )
+        text = f"{done:,} of {self._total:,} {self._unit}{f': {note}' if note else ''}"
+        print(text, end=end, file=sys.stderr, flush=True)
 
 
 # ---------------------------------------------------------------- from exceptions to exit codes
@@ -148,6 +157,7 @@ def run_builder(
         parser.error("--output-dir is required")
     if options.shard and (options.merge or options.rebuild):
         parser.error("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
+    spare_imports()
     previous = {number: signal.signal(number, _request_stop) for number in ending_signals()}
     try:
         configure_from_environment()

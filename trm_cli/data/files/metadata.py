@@ -21,7 +21,7 @@ SPLITS = ("train", "test")
 TOKENS = "tokens"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DatasetMetadata:
     """One split of a dataset. The first ten keys are those of the original TRM and HRM code, the others are ours.
 
@@ -31,14 +31,14 @@ class DatasetMetadata:
     `total_puzzles` is 0 where the file does not say it. `extra` keeps keys that another family of datasets added.
     """
 
-    pad_id: int
-    ignore_label_id: int | None
-    blank_identifier_id: int
+    pad_id: int = 0
+    ignore_label_id: int | None = 0
+    blank_identifier_id: int = 0
     vocab_size: int
     seq_len: int
-    num_puzzle_identifiers: int
+    num_puzzle_identifiers: int = 1
     total_groups: int
-    mean_puzzle_examples: float
+    mean_puzzle_examples: float = 1.0
     total_puzzles: int
     sets: tuple[str, ...] = ("all",)
     format_version: int | None = FORMAT_VERSION
@@ -169,7 +169,6 @@ def combine_metadata(parts: Sequence[DatasetMetadata], names: Sequence[str]) -> 
     return DatasetMetadata(
         pad_id=first.pad_id,
         ignore_label_id=first.ignore_label_id,
-        blank_identifier_id=0,
         vocab_size=first.vocab_size,
         seq_len=first.seq_len,
         num_puzzle_identifiers=1 + sum(part.num_puzzle_identifiers - 1 for part in parts),

@@ -169,6 +169,16 @@ def write_npy(path: str | Path, array: NDArray[np.generic]) -> None:
         writer.append(array)
 
 
+def one_example_each(groups: int, puzzles_per_group: int = 1) -> dict[str, NDArray[np.generic]]:
+    """Return the index arrays of a split whose puzzles have one example and the blank identifier each."""
+    puzzles = groups * puzzles_per_group
+    return {
+        "puzzle_identifiers": np.zeros(puzzles, np.int32),
+        "puzzle_indices": np.arange(puzzles + 1, dtype=np.int32),
+        "group_indices": np.arange(0, puzzles + 1, puzzles_per_group, dtype=np.int32),
+    }
+
+
 def write_split(
     root: str | Path,
     split: str,
