@@ -154,3 +154,40 @@ def test_marks_are_no_text(encoding: str, suffix: str, tmp_path: Path) -> None:
         assert text.main(["--output-dir", str(root), "--source", str(source), "--test-share", "0.2"]) == 0
         found.append(json.loads((root / "manifest.json").read_text())["files"])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("form", ["objects", "strings", "own field"])
+def test_an_array_of_records_is_many_documents(form: str, encoding: str, tmp_path: Path) -> None:
+    texts = [f"Document {n} \u00e9 " + "x" * n for n in range(40)]
+    key = {"objects": "text", "own field": "abstract"}.get(form)
+    (tmp_path / "a.json").write_bytes(encoded(json.dumps([{key: t} if key else t for t in texts]), encoding))
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, texts)))
+    flags = ["--test-share", "0.2", *(["--text-field", "abstract"] if form == "own field" else [])]
+    found = []
+    for name in ("a.json", "b.jsonl"):
+        root = tmp_path / name[0]
+        assert text.main(["--output-dir", str(root), "--source", str(tmp_path / name), *flags]) == 0
+        found.append(json.loads((root / "manifest.json").read_text())["files"])
+    assert found[0] == found[1]
+
+
+def test_other_json_is_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    for number, document in enumerate([{"text": "one"}, [1, 2], [{"size": 3}], ["a", 4], {"a": ["text"]}]):
+        (tmp_path / "in" / f"{number}.json").write_text(json.dumps(document))
+    flags = ["--output-dir", str(tmp_path / "d"), "--source", str(tmp_path / "in"), "--test-share", "0.5"]
+    assert text.main([*flags, "--seq-len", "8"]) == 0
+    assert "5 documents" in capsys.readouterr().err
+    (tmp_path / "in/5.json").write_text('[{"text": "a"}, {"text"')
+    assert text.main([*flags, "--seq-len", "8", "--rebuild"]) == 3
+    assert "5.json:1:24: damaged JSON" in capsys.readouterr().err
+
+
+def test_one_text_alone_is_told_how_to_be_divided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "book.txt").write_text("Once upon a time. " * 40)
+    flags = ["--output-dir", str(tmp_path / "d"), "--test-share", "0.4", "--source", str(tmp_path / "book.txt")]
+    assert text.main(flags) == 3
+    assert "put <|endoftext|> between the parts" in capsys.readouterr().err
+    (tmp_path / "book.txt").write_text("<|endoftext|>".join(f"Chapter {n}. " * 40 for n in range(12)))
+    assert text.main(flags) == 0

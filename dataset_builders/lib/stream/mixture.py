@@ -68,7 +68,9 @@ class Mixture:
         """Raise DatasetError when a split would be empty."""
         for split in SPLITS:
             if not self.count(split):
-                raise DatasetError(f"the {split} split would be empty", hint="more documents, or another --test-share")
+                names = ", ".join(source.origin.name for source in self.sources)
+                hint = "give more documents (<|endoftext|> divides a text file), or another --test-share"
+                raise DatasetError(f"{names}: the {split} split would be empty", hint=hint)
 
     def grid_sides(self, split: str) -> dict[str, int]:
         """Return how many grids there are of each longest side."""

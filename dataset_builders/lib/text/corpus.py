@@ -73,6 +73,13 @@ class Corpus:
         return max(0, -(-(self.tokens[split] - 1) // length))
 
 
+def empty_split_hint(documents: int) -> str:
+    """Return how to get a split that no document falls into."""
+    if documents == 1:
+        return "a document is never divided: name more files, or put <|endoftext|> between the parts of this one"
+    return "give more documents, or another --test-share"
+
+
 def encode_bytes(text: str) -> bytes:
     """Return the tokens of a document, one byte each, with its end mark."""
     return text.encode("utf-8").translate(_AS_TOKENS) + bytes([EOS])
@@ -137,9 +144,9 @@ def read_corpus(options: argparse.Namespace) -> Corpus:
     whole = not (options.shard or options.merge)
     for split in SPLITS:
         if not corpus.documents[split] or (whole and not corpus.rows(split, options.seq_len)):
-            where = ", ".join(options.source)
             raise DatasetError(
-                f"{where}: the {split} split would be empty ({sum(corpus.documents.values())} documents were found)",
-                hint="give more documents, or another --test-share",
+                f"{', '.join(options.source)}: the {split} split would be empty "
+                f"({sum(corpus.documents.values())} documents were found)",
+                hint=empty_split_hint(sum(corpus.documents.values())),
             )
     return corpus

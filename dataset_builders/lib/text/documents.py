@@ -15,7 +15,7 @@ from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
-from trm_cli.text_encoding import as_utf8
+from trm_cli.text_encoding import as_utf8, decode, encoding_of
 
 TEXT_SUFFIXES = (
     ".txt", ".text", ".md", ".rst", ".tex", ".html", ".xml", ".csv", ".json", ".yaml", ".yml", ".toml", ".py", ".pyi",
@@ -85,8 +85,12 @@ def read_documents(files: Iterable[Path], field: str | None = None) -> Iterator[
             continue
         try:
             with open_regular(file) as opened:
+                records = _records(opened, file, field) if suffix == ".json" else None
                 stream = as_utf8(opened)
-                yield from _json_lines(stream, file, field) if suffix in RECORD_SUFFIXES else _text(stream, file)
+                if records is not None:
+                    yield from (_document(one, f"{file}, record {n}", field) for n, one in enumerate(records, start=1))
+                else:
+                    yield from _json_lines(stream, file, field) if suffix in RECORD_SUFFIXES else _text(stream, file)
         except UnicodeDecodeError as error:
             raise DatasetError(f"{file}: not the {error.encoding} text that its byte order mark promises") from error
         except OSError as error:
@@ -124,18 +128,33 @@ def _json_lines(stream: BinaryIO, file: Path, field: str | None) -> Iterator[Tex
         start += len(data)
         if not line.strip():
             continue
-        record = parse_json(line, str(file), line=number)
-        where = f"{file}:{number}"
-        if isinstance(record, str):
-            yield TextDocument(where, record)
-            continue
-        if not isinstance(record, dict):
-            raise DatasetError(f"{where}: expected an object or a string, found {type(record).__name__}")
-        name = field or find_field(list(record), where)
-        text = record.get(name)
-        if not isinstance(text, str):
-            raise DatasetError(f"{where}: the field {name!r} holds no text", hint="name the field: --text-field NAME")
-        yield TextDocument(where, text)
+        yield _document(parse_json(line, str(file), line=number), f"{file}:{number}", field)
+
+
+def _records(stream: BinaryIO, file: Path, field: str | None) -> list[object] | None:
+    """The records of a JSON file that is an array of texts; None for any other JSON, which is a text itself."""
+    content = stream.read()
+    stream.seek(0)
+    text = decode(content) if encoding_of(content) != "utf-8" or content.lstrip()[:1] == b"[" else ""
+    if not text.lstrip().startswith("["):
+        return None
+    records: list[object] = parse_json(text, str(file))
+    fields = {field} if field else {*TEXT_FIELDS}
+    are_texts = (isinstance(one, str) or (isinstance(one, dict) and fields & one.keys()) for one in records)
+    return records if all(are_texts) else None
+
+
+def _document(record: object, where: str, field: str | None) -> TextDocument:
+    """The text of a JSON value: itself, or that of one of its fields."""
+    if isinstance(record, str):
+        return TextDocument(where, record)
+    if not isinstance(record, dict):
+        raise DatasetError(f"{where}: expected an object or a string, found {type(record).__name__}")
+    name = field or find_field(list(record), where)
+    text = record.get(name)
+    if not isinstance(text, str):
+        raise DatasetError(f"{where}: the field {name!r} holds no text", hint="name the field: --text-field NAME")
+    return TextDocument(where, text)
 
 
 class Position(NamedTuple):
