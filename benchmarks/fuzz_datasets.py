@@ -31,7 +31,7 @@ from trm_cli.data.inspection import inspect
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.data.samples import read_samples
-from trm_cli.data.stream.plan import facts_on_canvas
+from trm_cli.data.stream.plan import facts_on_board
 from trm_cli.errors import TrmError
 
 Damage = Callable[[Path, random.Random], None]
@@ -59,7 +59,7 @@ class Fault:
     what: str
 
 
-def damage_and_open(source: Path, number: int, *, canvas_size: int | None = None) -> tuple[str, Fault | None]:
+def damage_and_open(source: Path, number: int, *, board_side: int | None = None) -> tuple[str, Fault | None]:
     """Make case `number` of a dataset; returns how it ended ("whole", or the error's class) and the fault, if one."""
     chance = random.Random(number)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def damage_and_open(source: Path, number: int, *, canvas_size: int | None = None
             _reseal(root, path)
         started, ended, fault = time.monotonic(), "whole", None
         try:
-            _use(root, canvas_size)
+            _use(root, board_side)
         except TrmError as error:
             ended = f"{type(error).__name__}, exit code {int(error.exit_code)}"
         except Exception:  # noqa: BLE001  # this is what is looked for
@@ -86,10 +86,10 @@ def damage_and_open(source: Path, number: int, *, canvas_size: int | None = None
         return ended, fault
 
 
-def _use(root: Path, canvas_size: int | None) -> None:
-    facts_on_canvas([root], canvas_size)
+def _use(root: Path, board_side: int | None) -> None:
+    facts_on_board([root], board_side)
     for split in ("train", "test"):
-        data = open_data([root], split, canvas_size=canvas_size)
+        data = open_data([root], split, board_side=board_side)
         for _ in data.eval_batches(64, limit=20):
             pass
         for step in range(1, 4):
@@ -174,9 +174,9 @@ def _odd_shard(path: Path, chance: random.Random) -> None:
     from trm_cli.data.stream import shards
 
     tensors = torch.load(path, weights_only=True)
-    name = chance.choice([key for key in tensors if key != "checksum"])
+    name = chance.choice([key for key, value in tensors.items() if key != "checksum" and value.numel()])
     values = tensors[name].reshape(-1)
-    values[chance.randrange(len(values))] = chance.choice([0, 1, 3, 9, 10, 100, 255])
+    values[chance.randrange(len(values))] = chance.choice([0, 1, 3, 9, 10, 100, 127])
     path.write_bytes(shards.to_bytes({key: value.numpy() for key, value in tensors.items() if key != "checksum"}))
 
 
@@ -229,7 +229,7 @@ def main() -> None:
         for number in range(options.first, options.first + options.count):
             stream = options.stream is not None and number % 2
             ended, fault = damage_and_open(
-                options.stream if stream else puzzles, number, canvas_size=84 if stream else None
+                options.stream if stream else puzzles, number, board_side=12 if stream else None
             )
             ends[ended] += 1
             if fault is not None:

@@ -19,13 +19,25 @@ from trm_cli.data.files.manifest import Manifest, check_complete
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
+from trm_cli.data.stream.shape import LARGEST_PICTURE, LARGEST_WINDOW, MOST_PAIRS, SMALLEST_PICTURE
+from trm_cli.data.stream.shares import share_line
+from trm_cli.data.stream.vocabulary import TEXT_WINDOW
 from trm_cli.errors import DatasetError, UsageError
 
 from .lib.limits import Limits, say_limits
 from .lib.stream.directory import clean_up, previous_build, remove_previous
 from .lib.stream.mixture import MAX_SOURCES, Mixture
 from .lib.stream.resolve import resolve
-from .lib.stream.settings import HELP, HUB_REPOSITORY, StreamSettings, check_names, parse_pairs
+from .lib.stream.settings import (
+    BUILTIN,
+    HELP,
+    HUB_REPOSITORY,
+    IMAGES_PREFIX,
+    PICTURES,
+    StreamSettings,
+    check_names,
+    parse_pairs,
+)
 
 if TYPE_CHECKING:
     from .lib.stream.build import StreamBuild
@@ -40,6 +52,11 @@ CONTENT_FLAGS = (
     "limits",
     "weights",
     "test_share",
+    "subsets",
+    "text_window",
+    "demonstrations",
+    "pictures",
+    "picture_channels",
     "picture_side",
     "batch_records",
     "offline_fallback",
@@ -63,13 +80,38 @@ def _parser() -> argparse.ArgumentParser:
     add("--limits", nargs="*", default=[], metavar="S=N", help="at most N tasks per subset, documents or files of S")
     add("--weights", nargs="*", default=[], metavar="S=W", help="how often an epoch holds each record of S (default 1)")
     add("--test-share", type=_share, default=0.02, help="share of documents and pictures held out")
-    add("--picture-side", type=_picture_side, default=56, help="pixels of the stored square pictures")
     add(
-        "--batch-records",
-        type=builder_cli.positive,
-        default=256,
-        help="records per part file, 100 of which are a chunk",
+        "--subsets",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="subsets of the ARC sources (default: those of ARC-AGI-1)",
     )
+    add(
+        "--text-window",
+        type=_between(8, LARGEST_WINDOW),
+        default=TEXT_WINDOW,
+        help="tokens of a text that are read at once",
+    )
+    add(
+        "--demonstrations",
+        type=_between(0, MOST_PAIRS),
+        default=0,
+        help="other pairs of its task that each puzzle comes with, at most",
+    )
+    add(
+        "--pictures",
+        metavar="builtin|PATH",
+        help="labelled pictures: generated ones, or a folder with one folder a class",
+    )
+    add("--picture-channels", type=int, choices=[1, 3], default=3, help="1: grey, 3: colour")
+    add(
+        "--picture-side",
+        type=_between(SMALLEST_PICTURE, LARGEST_PICTURE),
+        default=32,
+        help="pixels of the stored square pictures",
+    )
+    add("--batch-records", type=builder_cli.positive, help="records per part file, 100 of which are a chunk")
     add("--offline-fallback", choices=["sample"], help="when the hub is out of reach, use the built-in sample stories")
     add("--tinystories-path", type=Path, help="a local file or folder instead of the hub")
     add("--hub-dataset", default=HUB_REPOSITORY, help="what `tinystories` means on the hub")
@@ -85,11 +127,21 @@ def _share(text: str) -> float:
     return value
 
 
-def _picture_side(text: str) -> int:
-    value = int(text)
-    if not 8 <= value <= 224:
-        raise argparse.ArgumentTypeError(f"must be 8 to 224, found {text}")
-    return value
+def _between(lowest: int, highest: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        value = int(text)
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"must be {lowest} to {highest}, found {text}")
+        return value
+
+    return read
+
+
+def _sources(options: argparse.Namespace) -> list[str]:
+    """The names of all sources, that of --pictures last."""
+    if options.pictures is None:
+        return list(options.sources)
+    return [*options.sources, PICTURES if options.pictures == BUILTIN else IMAGES_PREFIX + options.pictures]
 
 
 def _mixture(
@@ -99,14 +151,20 @@ def _mixture(
     known: Mapping[str, Mapping[str, object]],
     limits: Limits,
 ) -> Mixture:
-    weights = parse_pairs(options.weights, float, "--weights")
+    names, weights = _sources(options), parse_pairs(options.weights, float, "--weights")
     tag = "" if options.shard is None else options.shard.tag
     sources = []
-    for number, name in enumerate(options.sources):
+    for number, name in enumerate(names):
         cached, kept = (None if cache is None else cache / f"source_{number}{end}" for end in (".jsonl", f"{tag}.text"))
         sources.append(resolve(name, settings, cached, kept, known.get(name), limits))
-    variants = options.augmentations if options.augment else 1
-    mixture = Mixture(tuple(sources), tuple(weights.get(name, 1.0) for name in options.sources), variants, options.seed)
+    mixture = Mixture(
+        sources=tuple(sources),
+        weights=tuple(weights.get(name, 1.0) for name in names),
+        variants=options.augmentations if options.augment else 1,
+        seed=options.seed,
+        text_window=options.text_window,
+        demonstrations=options.demonstrations,
+    )
     mixture.require_records()
     return mixture
 
@@ -129,6 +187,7 @@ def _print_plan(options: argparse.Namespace, settings: StreamSettings) -> None:
             "num_puzzle_identifiers": train.num_puzzle_identifiers,
             "kind": KIND,
             GRID_SIDES: {split: mixture.grid_sides(split) for split in SPLITS},
+            "kinds": {split: mixture.kinds(split) for split in SPLITS},
             "sources": mixture.describe(),
             **limits.planned(),
         }
@@ -138,8 +197,9 @@ def _print_plan(options: argparse.Namespace, settings: StreamSettings) -> None:
 def _run(options: argparse.Namespace) -> None:
     settings = StreamSettings.from_options(options)
     # Before anything is written: what was mistyped leaves no trace.
-    check_names(options.sources, settings, parse_pairs(options.weights, float, "--weights"))
-    if len(options.sources) > MAX_SOURCES:
+    names = _sources(options)
+    check_names(names, settings, parse_pairs(options.weights, float, "--weights"))
+    if len(names) > MAX_SOURCES:
         raise UsageError(f"at most {MAX_SOURCES} sources")
     if options.plan:
         _print_plan(options, settings)
@@ -211,14 +271,14 @@ def _prepare(options: argparse.Namespace, settings: StreamSettings, beat: Heartb
         _notify(previous, "already complete")
         return None, previous
     beat.start()
-    known = {str(source["name"]): source for source in _sources(previous)} if previous is not None else {}
+    known = {str(source["name"]): source for source in _described(previous)} if previous is not None else {}
     limits = Limits()
     mixture = _mixture(options, settings, root / FOLDER, known, limits)
     # Before this process is forked into workers.
     beat.pause()
     from .lib.stream.prepare import make_manifest, write_plan
 
-    manifest = make_manifest(NAME, mixture, _flags(options), options.batch_records, limits)
+    manifest = make_manifest(NAME, mixture, _flags(options), mixture.batch_records(options.batch_records), limits)
     if previous is None:
         write_plan(root, mixture, manifest)
     elif previous.fingerprint != manifest.fingerprint:
@@ -242,14 +302,14 @@ def _continue(build: StreamBuild, options: argparse.Namespace, shard: BuildShard
     build.run(options.workers, beat, shard)
 
 
-def _sources(manifest: Manifest) -> list[Mapping[str, object]]:
+def _described(manifest: Manifest) -> list[Mapping[str, object]]:
     found = manifest.source.get("sources", [])
     return [source for source in found if isinstance(source, dict)] if isinstance(found, list) else []
 
 
 def _notify(manifest: Manifest, state: str) -> None:
     """Say what each source turned out to be, on stderr."""
-    for source in _sources(manifest):
+    for source in _described(manifest):
         planned = source["planned"]
         assert isinstance(planned, dict)
         note = f"  NOTE: {source['note']}" if source["note"] else ""
@@ -257,6 +317,9 @@ def _notify(manifest: Manifest, state: str) -> None:
         lost = f", left out: {', '.join(f'{n:,} {what}' for what, n in dropped.items())}" if dropped else ""  # type: ignore[attr-defined]
         counts = f"{planned['train']:,} + {planned['test']:,} records"
         print(f"{state}: {source['name']} from {source['location']}, {counts}{lost}{note}", file=sys.stderr)
+    kinds = manifest.planned.get("kinds", {})
+    for split, counts in kinds.items() if isinstance(kinds, dict) else ():
+        print(f"{state}: {split} split: {share_line(counts)}", file=sys.stderr)
     say_limits(manifest)
 
 

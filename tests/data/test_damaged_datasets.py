@@ -22,6 +22,6 @@ def test_damaged_puzzle_arrays(puzzles: Path, first: int) -> None:
 
 
 def test_damaged_streams(canvases: Path) -> None:
-    ends = [damage_and_open(canvases, number, canvas_size=84) for number in range(12)]
+    ends = [damage_and_open(canvases, number, board_side=12) for number in range(12)]
     assert [fault for _, fault in ends if fault is not None] == []
     assert {ended for ended, _ in ends} <= {"whole", "DatasetError, exit code 3"}

@@ -15,7 +15,7 @@ from dataset_builders.streaming_builder import main
 
 ROOT = Path(__file__).resolve().parents[2]
 # Small parts, so that a build of a second has dozens of them and several chunks.
-SMALL = ("--sources", "stories", "--limit", "1070", "--batch-records", "5")
+SMALL = ("--sources", "stories", "--limit", "1070", "--text-window", "1024", "--batch-records", "5")
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -46,9 +46,19 @@ def build_in_process(*flags: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def build_canvases(root: Path) -> Path:
-    """A stream dataset of some 250 records: ARC pairs with augmentations, and stories."""
-    flags = ["--sources", "kaggle/combined", "stories", "--limits", "stories=60", "kaggle/combined=12", "--augment"]
+    """A stream dataset of some 250 records: ARC pairs with augmentations and demonstrations, stories, and pictures."""
+    flags = [
+        "--sources",
+        "kaggle/combined",
+        "stories",
+        "--limits",
+        "stories=60",
+        "kaggle/combined=12",
+        "pictures=60",
+        "--augment",
+    ]
     flags += ["--augmentations", "4", "--test-share", "0.1", "--weights", "kaggle/combined=2"]
+    flags += ["--text-window", "128", "--demonstrations", "2", "--pictures", "builtin", "--picture-side", "16"]
     done = build_in_process("--output-dir", root, *flags)
     assert done.returncode == 0, done.stderr
     return root

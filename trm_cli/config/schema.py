@@ -143,9 +143,9 @@ class RunConfig(Section):
     epsilon_anneal_ratio: float = ratio(0.5, "share in which it falls, linearly")
 
     @property
-    def canvas_size(self) -> int | None:
-        """Side in pixels of the canvas that the model reads; None for a model that reads tokens."""
-        return self.arch.canvas_side
+    def board_side(self) -> int | None:
+        """Cells along one side of the largest grid that the model takes from a stream; None for a model of tokens."""
+        return self.arch.largest_board
 
     def conflicts(self) -> list[tuple[str, str]]:
         """Find boundaries with neither ratio nor step, two files to begin from, names that no file system can hold."""

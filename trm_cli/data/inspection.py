@@ -14,6 +14,7 @@ from trm_cli.data.files.metadata import SPLITS, DatasetMetadata, read_metadata
 from trm_cli.data.puzzles.dataset import open_dataset
 from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import KIND_NAMES
+from trm_cli.data.stream.shape import require_version
 from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
@@ -117,25 +118,24 @@ def spread(count: int, wanted: int) -> NDArray[np.int64]:
 
 
 def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
+    require_version(metadata, str(root))
     store = ChunkStore(root, split)
     kinds = dict.fromkeys(KIND_NAMES, 0)
     lengths: dict[str, list[NDArray[np.int64]]] = {name: [] for name in KIND_NAMES}
     seen = np.zeros((len(KIND_NAMES), 256), dtype=bool)
     for index in range(store.ready):
         shard = store.shard(index)
-        sizes = shard.lengths()
-        kind = np.asarray(shard.kind)
         for number, name in enumerate(KIND_NAMES):
-            rows = np.flatnonzero(kind == number)
+            rows = np.flatnonzero(shard.kind == number)
             kinds[name] += len(rows)
             if name == "grid":
-                shape = np.asarray(shard.shape)[rows].astype(np.int64)
+                shape = shard.shape[rows].astype(np.int64)
                 lengths[name].append(shape[:, 2] * shape[:, 3])
             else:
-                lengths[name].append(sizes[rows])
-            for row in rows[spread(len(rows), 1000)].tolist() if name != "picture" else []:
-                seen[number, np.unique(shard.payload(row))] = True
-    units = {"grid": "cells of the answer", "text": "characters", "picture": "bytes"}
+                lengths[name].append(shard.lengths[rows])
+            looked_at = rows[spread(len(rows), 1000)] if name != "picture" else rows[:0]
+            seen[number, np.frombuffer(b"".join(shard.payloads(looked_at)), np.uint8)] = True
+    units = {"grid": "cells of the answer", "text": "bytes", "picture": "bytes"}
     found = [
         histogram(units[name], joined)
         for name in ("grid", "text")

@@ -18,21 +18,21 @@ _log = logging.getLogger(__name__)
 
 
 def open_data(
-    paths: Sequence[str | Path], split: str, *, canvas_size: int | None = None, waiting: Waiting | None = None
+    paths: Sequence[str | Path], split: str, *, board_side: int | None = None, waiting: Waiting | None = None
 ) -> PuzzleDataset | StreamDataset:
     """Open one split of one or more datasets.
 
-    canvas_size: px of the model's canvas, None for a model that reads tokens. waiting: what to do where a stream
-    dataset is still being built.
+    board_side: cells along one side of the largest grid that the model takes, None for a model that reads rows of
+    tokens. waiting: what to do where a stream dataset is still being built.
 
     Raises DatasetError where a dataset is missing, damaged, or not what the model reads.
     """
     kinds = [read_metadata(path, split).kind for path in paths]
     _log.info("opening split %s of %s (%s)", split, ", ".join(map(str, paths)), ", ".join(map(str, kinds)))
     if KIND not in kinds:
-        if canvas_size is not None:
+        if board_side is not None:
             raise DatasetError(
-                f"{paths[0]} holds rows of tokens, and this architecture reads a canvas",
+                f"{paths[0]} holds rows of tokens, and this architecture reads a stream of records",
                 hint="build a stream dataset (trm build-dataset vision-unified), or choose another architecture",
             )
         return open_dataset(paths, split)
@@ -40,12 +40,12 @@ def open_data(
         raise DatasetError(
             "a stream dataset cannot be combined with others", hint="name all sources when it is built: --sources"
         )
-    if canvas_size is None:
+    if board_side is None:
         raise DatasetError(
-            f"{paths[0]} is a stream of canvases, and this architecture reads rows of tokens",
+            f"{paths[0]} is a stream of records, and this architecture reads rows of tokens",
             hint="train it with arch=multimodal_hesc or arch=multimodal_hesc_mini, or on another dataset",
         )
-    return open_stream(paths[0], split, canvas_size, waiting)
+    return open_stream(paths[0], split, board_side, waiting)
 
 
 def data_fingerprint(paths: Sequence[str | Path], split: str) -> str:

@@ -12,11 +12,12 @@ from trm_cli.data.files.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.inspection import spread
 from trm_cli.data.puzzles.dataset import open_dataset
 from trm_cli.data.puzzles.kinds import kind_of
-from trm_cli.data.stream.drawing import split_pair, split_picture
 from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import GRID, TEXT
-from trm_cli.data.stream.shards import RecordShard
+from trm_cli.data.stream.shape import StreamShape, stream_shape
+from trm_cli.data.stream.shard_file import RecordShard
 from trm_cli.data.stream.store import ChunkStore
+from trm_cli.data.stream.vocabulary import BOARD_SIDE
 from trm_cli.errors import DatasetError
 
 Cells = NDArray[np.integer]
@@ -51,7 +52,7 @@ class TextSample:
 
 @dataclass(frozen=True)
 class PictureSample:
-    """Pixels [3, h, w] with a label."""
+    """Pixels [C, h, w], grey or colour, with a label."""
 
     title: str
     pixels: NDArray[np.uint8]
@@ -65,7 +66,8 @@ def read_samples(root: str | Path, split: str, count: int) -> list[Sample]:
     """Return `count` samples, evenly spread over a split (of an unfinished stream: over what is there)."""
     metadata = read_metadata(root, split)
     if metadata.kind == STREAM:
-        return _from_stream(Path(root), split, count)
+        shape = stream_shape(metadata, BOARD_SIDE, str(root))
+        return _from_stream(Path(root), split, count, shape)
     data = open_dataset([root], split, verify=False)
     samples: list[Sample] = []
     for place in spread(data.eval_rows, count).tolist():
@@ -75,7 +77,7 @@ def read_samples(root: str | Path, split: str, count: int) -> list[Sample]:
     return samples
 
 
-def _from_stream(root: Path, split: str, count: int) -> list[Sample]:
+def _from_stream(root: Path, split: str, count: int, shape: StreamShape) -> list[Sample]:
     store = ChunkStore(root, split)
     if not store.ready:
         raise DatasetError(f"{root}: no chunk of the {split} split is finished yet")
@@ -84,20 +86,26 @@ def _from_stream(root: Path, split: str, count: int) -> list[Sample]:
     for place in spread(int(ends[-1]), count).tolist():
         chunk = int(np.searchsorted(ends, place, side="right"))
         shard = store.shard(chunk)
-        samples.append(_from_record(split, shard, place - store.chunks[chunk].first))
+        samples.append(_from_record(split, shard, place - store.chunks[chunk].first, shape))
     return samples
 
 
-def _from_record(split: str, shard: RecordShard, row: int) -> Sample:
-    kind = int(shard.kind[row])
+def _from_record(split: str, shard: RecordShard, row: int, shape: StreamShape) -> Sample:
+    kind, content = int(shard.kind[row]), np.frombuffer(shard.payloads(np.array([row]))[0], np.uint8)
     title = f"{split} {shard.first + row:,}"
     if kind == GRID:
-        given, wanted = split_pair(shard, row)
-        return GridSample(f"{title}, task {int(shard.group[row])}", given, wanted)
+        height, width, *answer = (int(side) for side in shard.shape[row])
+        given, wanted = content[: height * width], content[height * width :]
+        return GridSample(
+            f"{title}, task {int(shard.group[row])}", given.reshape(height, width), wanted.reshape(answer)
+        )
     if kind == TEXT:
-        return TextSample(title, shard.payload(row).tobytes().decode("ascii", "replace"))
-    pixels, label = split_picture(shard, row)
-    return PictureSample(title, pixels, label.decode("ascii", "replace"))
+        return TextSample(title, content.tobytes().decode("utf-8", "replace"))
+    label = int(shard.label[row])
+    if shape.picture is None or len(content) != shape.picture_bytes or label >= len(shape.labels):
+        raise DatasetError(f"{title} is no picture of the size and the classes that dataset.json states")
+    channels, side = shape.picture
+    return PictureSample(title, content.reshape(channels, side, side), shape.labels[label])
 
 
 def _from_tokens(title: str, metadata: DatasetMetadata, inputs: Cells, labels: Cells) -> Sample:

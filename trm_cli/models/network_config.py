@@ -30,8 +30,8 @@ class NetworkConfig(Section):
         return ("lr", "puzzle_emb_lr") if self.puzzle_emb_ndim else ("lr",)
 
     @property
-    def canvas_side(self) -> int | None:
-        """Side in pixels of the canvas that the network reads; None where it reads tokens."""
+    def largest_board(self) -> int | None:
+        """Cells along one side of the largest grid that the network takes from a stream; None where it reads tokens."""
         return None
 
     @property

@@ -130,7 +130,7 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     )
     set_threads(trained.threads)  # as the run computed
     paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
-    data = open_data(paths, wanted.split, canvas_size=config.canvas_size)
+    data = open_data(paths, wanted.split, board_side=config.board_side)
     _check_fits(trained, data, notify, own=not wanted.data)
     return Subject(
         wanted=wanted,

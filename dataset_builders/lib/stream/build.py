@@ -81,7 +81,8 @@ class StreamBuild:
     def make(self, batch: BatchPlan) -> None:
         """Write one part file."""
         with atomic_file(self.root / batch.file) as stream:
-            write_arrays(stream, pack(self.mixture.records(batch.split, batch.first, batch.count), batch.first))
+            records = self.mixture.records(batch.split, batch.first, batch.count)
+            write_arrays(stream, pack(records, batch.first, self.mixture.shape.picture_bytes))
 
     def _is_finished(self, chunk: ChunkPlan) -> bool:
         recorded = self.manifest.files.get(chunk.file)
@@ -108,7 +109,7 @@ class StreamBuild:
         path = self.root / batch.file
         try:
             arrays = read_arrays(path)
-            if len(arrays["kind"]) == batch.count and int(arrays["first"][0]) == batch.first:
+            if len(arrays["kind"]) == batch.count and int(arrays["header"][0]) == batch.first:
                 return arrays
         except DatasetError:
             path.unlink(missing_ok=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, read_manifest
 from trm_cli.data.files.metadata import SPLITS
-from trm_cli.data.stream.plan import AUGMENTATIONS_NAME, FOLDER
+from trm_cli.data.stream.plan import AUGMENTATIONS_NAME, DEMONSTRATIONS_NAME, FOLDER
+from trm_cli.data.stream.shape import STREAM_VERSION
 from trm_cli.errors import DatasetError
 
 IDENTIFIERS_NAME = "identifiers.json"
@@ -27,6 +28,12 @@ def previous_build(root: Path, builder: str, flags: Mapping[str, object], seed: 
                 f"{root} holds a dataset of another program; it is not overwritten", hint="choose another --output-dir"
             )
         return None
+    if previous.builder == builder and previous.builder_version != STREAM_VERSION:
+        raise DatasetError(
+            f"{root} holds a stream dataset of format {previous.builder_version}; this version of trm builds format "
+            f"{STREAM_VERSION}",
+            hint="--rebuild replaces it",
+        )
     old = {**previous.flags, "builder": previous.builder, "seed": previous.seed}
     new = {**flags, "builder": builder, "seed": seed}
     different = [
@@ -54,7 +61,7 @@ def remove_previous(root: Path, builder: str) -> None:
     (root / MANIFEST_NAME).unlink()
     for name in (FOLDER, *SPLITS):
         shutil.rmtree(root / name, ignore_errors=True)
-    for name in (IDENTIFIERS_NAME, AUGMENTATIONS_NAME):
+    for name in (IDENTIFIERS_NAME, AUGMENTATIONS_NAME, DEMONSTRATIONS_NAME):
         (root / name).unlink(missing_ok=True)
 
 

@@ -1,42 +1,48 @@
-"""Mix the sources of a stream dataset: how many records of each, in which order, with which identifiers."""
+"""Mix the sources of a stream dataset: how many records of each, in which order, with which identifiers and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
-from trm_cli.data.stream.plan import GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
-from trm_cli.data.stream.records import Record
-from trm_cli.data.stream.vocabulary import IGNORED, PAD, VOCAB_SIZE, target_length
+from trm_cli.data.stream.plan import BATCHES_PER_CHUNK, GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
+from trm_cli.data.stream.records import GRID, KIND_NAMES, TEXT, Record
+from trm_cli.data.stream.shape import StreamShape
+from trm_cli.data.stream.vocabulary import IGNORED, PAD
 from trm_cli.errors import DatasetError
 
+from .drawn_pictures import DrawnPictures
 from .pictures import PictureSource
-from .shapes import ShapeSource
-from .sources import ArcSource, RecordSource
+from .sources import RecordSource
+from .task_source import ArcSource
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# What the metadata describes; other canvases derive their numbers from it.
-FULL_CANVAS = 224
 MAX_SOURCES = 255
+# A chunk is in memory while it is joined.
+_CHUNK_BYTES = 1 << 25
+_MOST_BATCH_RECORDS = 256
 
 
 @dataclass(frozen=True)
 class Mixture:
     """Sources with their weights. A weight of 3 puts each training record of a source three times into an epoch, one
-    of 0.5 every second one; test records are never repeated or left out. variants: augmentations per task.
+    of 0.5 every second one; test records are never repeated or left out. variants: augmentations per task. text_window:
+    tokens of a text record. demonstrations: other pairs of its task that a grid comes with.
     """
 
     sources: tuple[RecordSource, ...]
     weights: tuple[float, ...]
     variants: int
     seed: int
+    text_window: int
+    demonstrations: int
 
     def planned(self, number: int, split: str) -> int:
         """Return how many records of source `number` a split holds."""
@@ -48,6 +54,11 @@ class Mixture:
         return sum(self.planned(number, split) for number in range(len(self.sources)))
 
     @cached_property
+    def tasks(self) -> tuple[ArcSource, ...]:
+        """Return the sources of grids."""
+        return tuple(source for source in self.sources if isinstance(source, ArcSource))
+
+    @cached_property
     def group_bases(self) -> tuple[int, ...]:
         """Return the number of tasks before each source."""
         return (0, *accumulate(len(source.groups) if isinstance(source, ArcSource) else 0 for source in self.sources))
@@ -57,12 +68,27 @@ class Mixture:
         """Return the number of puzzle identifiers, the blank one included."""
         return 1 + self.group_bases[-1] * self.variants
 
-    @property
-    def picture_side(self) -> int:
-        """Return the side of the pictures in pixels, 0 without pictures."""
-        return max(
-            (source.side for source in self.sources if isinstance(source, PictureSource | ShapeSource)), default=0
+    @cached_property
+    def shape(self) -> StreamShape:
+        """Return what the batches look like on the largest board."""
+        pictures = [source for source in self.sources if isinstance(source, PictureSource | DrawnPictures)]
+        return StreamShape(
+            side=max(self.board_sides, default=0),
+            text_window=self.text_window if any(source.record_kind == TEXT for source in self.sources) else 0,
+            picture=(pictures[0].channels, pictures[0].side) if pictures else None,
+            labels=tuple(dict.fromkeys(label for source in pictures for label in source.labels)),
+            demonstrations=self.demonstrations if self.tasks else 0,
         )
+
+    @cached_property
+    def board_sides(self) -> list[int]:
+        """Return the longest sides of all grids of both splits, each once."""
+        return sorted({side for source in self.sources for split in SPLITS for side in source.sides(split)})
+
+    def batch_records(self, wanted: int | None) -> int:
+        """Return the records of a part file: as many as are wanted, else so many that a chunk stays small."""
+        largest = max(self.shape.picture_bytes, self.shape.text_window + 1, 2 * self.shape.cells)
+        return wanted or max(1, min(_MOST_BATCH_RECORDS, _CHUNK_BYTES // (BATCHES_PER_CHUNK * largest)))
 
     def require_records(self) -> None:
         """Raise DatasetError when a split would be empty."""
@@ -77,25 +103,31 @@ class Mixture:
         counts: dict[int, int] = {}
         for number, source in enumerate(self.sources):
             sides = source.sides(split)
-            if not any(sides):
-                continue
-            for index in range(self.planned(number, split)):
+            for index in range(self.planned(number, split) if sides else 0):
                 side = sides[index % len(sides)]
-                if side:
-                    counts[side] = counts.get(side, 0) + 1
+                counts[side] = counts.get(side, 0) + 1
         return {str(side): counts[side] for side in sorted(counts)}
+
+    def kinds(self, split: str) -> dict[str, dict[str, int]]:
+        """Return the records of each kind, and about how many symbols they ask for."""
+        found: dict[str, dict[str, int]] = {}
+        for number, source in enumerate(self.sources):
+            if planned := self.planned(number, split):
+                entry = found.setdefault(KIND_NAMES[source.record_kind], {"records": 0, "symbols": 0})
+                entry["records"] += planned
+                entry["symbols"] += round(source.symbols(split) * planned / source.count(split))
+        return {name: found[name] for name in KIND_NAMES if name in found}
 
     def metadata(self, split: str) -> DatasetMetadata:
         """Return the split's description, without numpy."""
-        sides = self.grid_sides(split)
         groups = self.count(split)
         augmentation = {"kind": KIND, "count": self.variants} if self.variants > 1 and split == "train" else None
         return DatasetMetadata(
             pad_id=PAD,
             ignore_label_id=IGNORED,
             blank_identifier_id=0,
-            vocab_size=VOCAB_SIZE,
-            seq_len=target_length(FULL_CANVAS, bool(self.grid_sides("train") or self.grid_sides("test"))),
+            vocab_size=self.shape.vocab_size,
+            seq_len=self.shape.target_length,
             num_puzzle_identifiers=self.identifiers,
             total_groups=groups,
             mean_puzzle_examples=1.0,
@@ -103,9 +135,9 @@ class Mixture:
             kind=KIND,
             augmentation=augmentation,
             extra={
-                GRID_SIDES: sides,
-                "has_grids": bool(self.grid_sides("train") or self.grid_sides("test")),
-                "picture_side": self.picture_side,
+                **self.shape.to_extra(self.board_sides),
+                GRID_SIDES: self.grid_sides(split),
+                "kinds": self.kinds(split),
                 "variants": self.variants,
             },
         )
@@ -122,6 +154,13 @@ class Mixture:
             }
             for number, (source, weight) in enumerate(zip(self.sources, self.weights, strict=True))
         ]
+
+    def shown_pairs(self) -> Iterator[Record]:
+        """Yield the pairs that show the rules of all tasks, task by task."""
+        for number, source in enumerate(self.sources):
+            if isinstance(source, ArcSource):
+                for record in source.demonstrations():
+                    yield self._placed(record, number)
 
     # ------------------------------------------------------------ with numpy
 
@@ -148,8 +187,9 @@ class Mixture:
         for split in reversed(SPLITS):
             parts = []
             for number, source in enumerate(self.sources):
-                sides = np.asarray(source.sides(split), dtype=np.uint8)
-                parts.append(np.resize(sides, self.planned(number, split)))
+                planned = self.planned(number, split)
+                sides = np.asarray(source.sides(split) or [0], dtype=np.uint8)
+                parts.append(np.resize(sides, planned))
             ordered = np.concatenate(parts)[self.orders[split]]
             plans += cut_into_chunks(split, ordered.data, batch_records)
         return plans
@@ -162,6 +202,18 @@ class Mixture:
             number = next(index for index in range(len(self.sources)) if place < starts[index + 1])
             source = self.sources[number]
             record = source.record(split, (place - starts[number]) % source.count(split))
-            group = record.group + self.group_bases[number] if record.group else 0
-            made.append(record._replace(source=number, group=group))
+            made.append(self._placed(record, number))
         return made
+
+    @cached_property
+    def _labels(self) -> Mapping[str, int]:
+        return {label: number for number, label in enumerate(self.shape.labels)}
+
+    def _placed(self, record: Record, number: int) -> Record:
+        """A record of source `number` with its task and label as they are counted over all sources."""
+        source = self.sources[number]
+        if record.kind == GRID:
+            return record._replace(source=number, group=record.group + self.group_bases[number])
+        if isinstance(source, PictureSource | DrawnPictures):
+            return record._replace(source=number, label=self._labels[source.labels[record.label]])
+        return record._replace(source=number)

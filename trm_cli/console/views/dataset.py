@@ -11,6 +11,7 @@ from rich.text import Text
 
 from trm_cli.console.tables import counted, facts, number, table
 from trm_cli.data.inspection import DatasetReport, Histogram, SplitReport
+from trm_cli.data.stream.shares import share_line
 from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def _show_splits(console: Console, splits: Mapping[str, SplitReport]) -> None:
         counts = (f"{meta.total_groups:,}", number(meta.mean_puzzle_examples), f"{meta.total_puzzles:,}")
         view.add_row(name, *counts, f"{split.tokens_seen:,}", rows)
     console.print(view)
+    for name, split in splits.items():
+        if shares := share_line(split.metadata.extra.get("kinds")):
+            console.print(f"{name}: {shares}")
     console.print()
 
 

@@ -12,7 +12,6 @@ from trm_cli.data.building.builder_process import error_of_exit, parse_progress
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import DatasetFacts
 from trm_cli.data.stream.plan import GRID_SIDES, too_large
-from trm_cli.data.stream.vocabulary import CELL_PIXELS
 from trm_cli.errors import DatasetError, TrmError, UsageError
 
 _PATIENCE = 300  # seconds; a builder that lists its sources over a slow network needs some
@@ -53,10 +52,11 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
     return document
 
 
-def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = None) -> DatasetFacts:
+def planned_facts(command: Sequence[str], hint: str, board_side: int | None = None) -> DatasetFacts:
     """Return the counts of the training split that a builder would write.
 
-    canvas_size: px of the model's canvas; grids of a stream that do not fit it do not count. None: a model of tokens.
+    board_side: cells along one side of the largest grid that the model takes; larger ones of a stream do not count.
+    None: a model of tokens.
 
     Raises DatasetError, with the builder's message and `hint`, when it cannot plan.
     """
@@ -69,7 +69,7 @@ def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = N
         raise DatasetError(message, hint=hint) from error
     try:
         groups, mean = _training_counts(document)
-        groups -= 0 if canvas_size is None else _left_out(document, canvas_size)
+        groups -= 0 if board_side is None else _left_out(document, board_side)
     except (ValueError, KeyError, TypeError) as error:
         message = f"the dataset is not built, and `{_shown(command)}` answered with something else than counts"
         raise DatasetError(f"{message} ({error})", hint=hint) from error
@@ -88,11 +88,11 @@ def _training_counts(document: Mapping[str, object]) -> tuple[int, float]:
     return groups, mean
 
 
-def _left_out(document: Mapping[str, object], canvas_size: int) -> int:
-    """Training grids too large for a canvas of `canvas_size` px; none where the builder counts no grids."""
+def _left_out(document: Mapping[str, object], board_side: int) -> int:
+    """Training grids too large for a board of `board_side` cells a side; none where the builder counts no grids."""
     sides = document.get(GRID_SIDES)
     train = sides.get("train") if isinstance(sides, Mapping) else None
-    return too_large(train, canvas_size // CELL_PIXELS) if isinstance(train, Mapping) else 0
+    return too_large(train, board_side) if isinstance(train, Mapping) else 0
 
 
 def _shown(command: Sequence[str]) -> str:

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.stream.vocabulary import (
-    CELL_PIXELS,
-    CHARACTER_HEIGHT_IN_CELLS,
-    EOS,
-    FIRST_BYTE,
-    FIRST_COLOUR,
-    FIRST_CONTROL,
-)
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, FIRST_CONTROL
+
+CELL_PIXELS = 7
+CHARACTER_HEIGHT_IN_CELLS = 2
+# Bytes of a text that are to be predicted in one sample: at 84 px they still fit the canvas' 144 places.
+TEXT_TARGET = 128
 
 Codes = NDArray[np.uint8]
 Labels = NDArray[np.int32]

@@ -1,6 +1,6 @@
 """Draw batches from stream shards, each a pure function of (seed, update), even while the builder is running.
 
-An epoch takes every record that fits the canvas once. Epoch 0 walks the chunks in the order in which they are built
+An epoch takes every record that fits the board once. Epoch 0 walks the chunks in the order in which they are built
 (the builder has shuffled all records beforehand), later epochs in an order of their own; inside a chunk the records
 are shuffled anew each epoch. So training needs one chunk to start, and never one that is not the next to be written.
 """
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from trm_cli.data import counter_rng
 from trm_cli.data.files.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder
-from trm_cli.data.stream.canvas_codes import CanvasSpec
-from trm_cli.data.stream.drawing import Drawing, read_drawing
+from trm_cli.data.stream.drawing import Chance, Drawing, read_drawing
 from trm_cli.data.stream.plan import stream_facts
+from trm_cli.data.stream.records import GRID
+from trm_cli.data.stream.shape import stream_shape
+from trm_cli.data.stream.shard_file import RecordShard
 from trm_cli.data.stream.store import ChunkStore
 from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
@@ -28,41 +30,45 @@ from trm_cli.errors import DatasetError
 Index = NDArray[np.int64]
 
 
-def open_stream(root: str | Path, split: str, canvas_size: int, waiting: Waiting | None = None) -> StreamDataset:
-    """Open one split of a stream dataset for a canvas of `canvas_size` px. Raises DatasetError.
+def open_stream(root: str | Path, split: str, board_side: int, waiting: Waiting | None = None) -> StreamDataset:
+    """Open one split of a stream dataset, its grids on a board of at most `board_side` cells a side.
 
     Works as soon as the builder has written its plan; a chunk that is missing is waited for as `waiting` says.
+    Raises DatasetError.
     """
     metadata = read_metadata(root, split)
+    shape = stream_shape(metadata, board_side, str(root))
     store = ChunkStore(root, split, waiting)
-    return StreamDataset(metadata, store, CanvasSpec(canvas_size), read_drawing(root, metadata))
+    return StreamDataset(metadata, store, read_drawing(root, metadata, shape), board_side)
 
 
 class StreamDataset:
-    """One split of a stream dataset on one canvas. All methods are pure functions of their arguments."""
+    """One split of a stream dataset on one board. All methods are pure functions of their arguments."""
 
-    def __init__(self, metadata: DatasetMetadata, store: ChunkStore, spec: CanvasSpec, drawing: Drawing) -> None:
+    def __init__(self, metadata: DatasetMetadata, store: ChunkStore, drawing: Drawing, board_side: int) -> None:
         self.split = store.split
         self.paths = (str(store.root),)
-        self.spec = spec
+        self.shape = drawing.shape
         self.store = store
-        self.facts = stream_facts(metadata, spec.size, str(store.root))
+        self.facts = stream_facts(metadata, board_side, str(store.root))
         self.fingerprint = store.fingerprint
         self._drawing = drawing
-        # What a model is built from, on this canvas.
+        self._board_side = board_side
+        # What a model is built from, on this board.
         self.metadata = replace(
             metadata,
-            seq_len=drawing.target_length(spec),
+            seq_len=self.shape.target_length,
             total_groups=self.facts.total_groups,
             total_puzzles=self.facts.total_groups,
+            extra={**metadata.extra, "board_side": self.shape.side},
         )
         self._left_out = metadata.total_groups - self.facts.total_groups
-        self._sizes = np.array([chunk.eligible(spec.side) for chunk in store.chunks], dtype=np.int64)
+        self._sizes = np.array([chunk.eligible(board_side) for chunk in store.chunks], dtype=np.int64)
         if int(self._sizes.sum()) != self.facts.total_groups:
             raise DatasetError(f"{store.root}: dataset.json and the manifest disagree about the number of records")
         if not self.facts.total_groups:
-            raise DatasetError(f"{store.root}: no record of the {store.split} split fits a canvas of {spec.size} px")
-        self._eligible = lru_cache(maxsize=4)(self._find_eligible)
+            raise DatasetError(f"{store.root}: no record of the {store.split} split fits a board of {board_side} cells")
+        self._eligible = lru_cache(maxsize=8)(self._find_eligible)
         self._shuffled = lru_cache(maxsize=4)(self._shuffle)
         self._walk = lru_cache(maxsize=4)(self._order_chunks)
 
@@ -71,8 +77,8 @@ class StreamDataset:
         """Return warnings about this data, to be shown before training, one sentence each."""
         lines = []
         if self._left_out:
-            side = self.spec.side
-            lines.append(f"{self._left_out:,} grids larger than {side}x{side} cells are left out of this canvas")
+            side = self._board_side
+            lines.append(f"{self._left_out:,} grids larger than {side}x{side} cells are left out of this board")
         sources = self.store.source.get("sources", [])
         for source in sources if isinstance(sources, list) else []:
             if isinstance(source, dict) and source.get("note"):
@@ -84,8 +90,10 @@ class StreamDataset:
     def train_batch(self, step: int, order: BatchOrder, seed: int, rows: slice | None = None) -> Batch:
         """Return the batch of update `step` (1, 2, ...).
 
-        canvas_kind [B] int32, canvas [B, C] uint8, target [B, T] int32, target_kind [B] int32, puzzle_identifiers [B]
-        int32, and picture [B, 3, h, w] uint8 where the dataset has pictures. `rows` selects a contiguous part.
+        kind int32 [B] (0 grid, 1 text, 2 picture), target int32 [B, S], puzzle_identifiers int32 [B], and for the kinds
+        that the dataset has: cells uint8 [B, side * side] and size uint8 [B, 4]; pair_cells uint8
+        [B, k, 2, side * side] and pair_size uint8 [B, k, 4]; text int32 [B, T]; picture uint8 [B, C, h, w]. `rows`
+        selects a contiguous part.
         """
         if step < 1:
             raise ValueError(f"updates are counted from 1, got {step}")
@@ -102,18 +110,21 @@ class StreamDataset:
         else:
             run = np.arange((step - 1) * order.batch_size + start, (step - 1) * order.batch_size + stop)
             epochs, places = np.divmod(run, samples)
-        batch = self._empty(stop - start)
-        for row, (epoch, place) in enumerate(zip(epochs.tolist(), places.tolist(), strict=True)):
-            chunk, record = self._locate(seed, epoch, place)
-            self._drawing.train(batch, row, self.spec, self.store.shard(chunk), record, seed, epoch)
-        return batch
+        found: list[tuple[RecordShard, Index, Index]] = []
+        for epoch in np.unique(epochs).tolist():
+            here = np.flatnonzero(epochs == epoch)
+            chunks, records = self._locate(seed, epoch, places[here])
+            found += [(self.store.shard(chunk), here[rows], records[rows]) for chunk, rows in _by_value(chunks)]
+        return self._drawing.draw(stop - start, found, Chance(seed, epochs))
 
-    def _locate(self, seed: int, epoch: int, place: int) -> tuple[int, int]:
-        """Return (chunk, record within the chunk) at a place of an epoch."""
+    def _locate(self, seed: int, epoch: int, places: Index) -> tuple[Index, Index]:
+        """Return chunks [n] and records within these [n] at places [n] of an epoch."""
         walk, starts = self._walk(seed, epoch)
-        position = int(np.searchsorted(starts, place, side="right")) - 1
-        chunk = int(walk[position])
-        return chunk, int(self._shuffled(seed, epoch, chunk)[place - int(starts[position])])
+        positions = np.searchsorted(starts, places, side="right") - 1
+        chunks, records = walk[positions], places - starts[positions]
+        for chunk, rows in _by_value(chunks):
+            records[rows] = self._shuffled(seed, epoch, chunk)[records[rows]]
+        return chunks, records
 
     def _order_chunks(self, seed: int, epoch: int) -> tuple[Index, Index]:
         """Return the order of the chunks in an epoch, and the place at which each begins."""
@@ -132,13 +143,11 @@ class StreamDataset:
         return eligible[counter_rng.permutations(seed, "stream/records", (epoch, chunk), len(eligible))]
 
     def _find_eligible(self, chunk: int) -> Index:
-        shard = self.store.shard(chunk)
-        self._drawing.require_drawable(shard, self.metadata.num_puzzle_identifiers, self.store.chunks[chunk].file)
-        grids = np.asarray(shard.kind) == 0
-        fits = np.asarray(shard.shape).max(axis=1) <= self.spec.side
-        found = np.flatnonzero(~grids | fits)
+        shard, name = self.store.shard(chunk), self.store.chunks[chunk].file
+        self._drawing.require_drawable(shard, self.metadata.num_puzzle_identifiers, name)
+        found = np.flatnonzero((shard.kind != GRID) | (shard.shape.max(axis=1) <= self._board_side))
         if len(found) != self._sizes[chunk]:
-            raise DatasetError(f"{self.store.root / self.store.chunks[chunk].file} does not hold the planned grids")
+            raise DatasetError(f"{self.store.root / name} does not hold the planned grids")
         return found
 
     # ------------------------------------------------------------ evaluation
@@ -161,14 +170,15 @@ class StreamDataset:
 
     def eval_at(self, places: Index) -> Batch:
         """Return the evaluated records at `places` [B]; those past the end are padding rows."""
-        batch = self._empty(len(places))
         starts = np.cumsum(self._sizes) - self._sizes
         valid = places < self.eval_rows
-        for row in np.flatnonzero(valid).tolist():
-            chunk = int(np.searchsorted(starts, places[row], side="right")) - 1
-            record = int(self._eligible(chunk)[places[row] - int(starts[chunk])])
-            self._drawing.evaluate(batch, row, self.spec, self.store.shard(chunk), record)
-        return {**batch, "valid": valid}
+        chunks = np.searchsorted(starts, places, side="right") - 1
+        found = []
+        for chunk, rows in _by_value(np.where(valid, chunks, -1)):
+            if chunk >= 0:
+                records = self._eligible(chunk)[places[rows] - int(starts[chunk])]
+                found.append((self.store.shard(chunk), rows, records))
+        return {**self._drawing.draw(len(places), found, None), "valid": valid}
 
     def eval_batches(self, batch_size: int, *, limit: int | None = None) -> Iterator[Batch]:
         """Yield every evaluation batch in order, at most `limit` of them."""
@@ -178,12 +188,15 @@ class StreamDataset:
 
     def blank(self, count: int) -> Batch:
         """Rows without contents, in the shapes and types of every batch."""
-        return self._empty(count)
-
-    def _empty(self, count: int) -> Batch:
-        return self._drawing.empty(count, self.spec)
+        return self._drawing.empty(count)
 
 
-def canvas_rows(batch: Batch, kinds: Sequence[int]) -> NDArray[np.int64]:
-    """Return the rows of a batch whose canvas is one of `kinds`: [n]."""
-    return np.flatnonzero(np.isin(batch["canvas_kind"], list(kinds)))
+def _by_value(values: Index) -> Iterator[tuple[int, Index]]:
+    """Yield each value and the rows [n] where it stands."""
+    for value in np.unique(values).tolist():
+        yield value, np.flatnonzero(values == value)
+
+
+def rows_of_kind(batch: Batch, kinds: Sequence[int]) -> Index:
+    """Return the rows of a batch that are of one of `kinds`: [n]."""
+    return np.flatnonzero(np.isin(batch["kind"], list(kinds)))

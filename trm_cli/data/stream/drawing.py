@@ -1,9 +1,8 @@
-"""Place one record on a canvas: augment, position, crop, make the target. Random numbers come from (seed, epoch,
-record).
-"""
+"""Turn records into rows of a batch, whole batches at once. Random numbers come from (seed, epoch, record)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,168 +11,218 @@ from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
 from trm_cli.data.arc import transforms
-from trm_cli.data.arc.encoding import Grid
+from trm_cli.data.arc.layout import COLOURS
 from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.dataset import Batch
-from trm_cli.data.stream.canvas_codes import CanvasSpec, grid_target, place_grid, place_text, text_target
+from trm_cli.data.stream.boards import Bytes, Grids, Index, board_targets
+from trm_cli.data.stream.demonstrations import Demonstrations
 from trm_cli.data.stream.plan import AUGMENTATIONS_NAME
-from trm_cli.data.stream.records import GRID, PICTURE, TEXT
-from trm_cli.data.stream.shards import RecordShard
-from trm_cli.data.stream.vocabulary import IGNORED, TEXT_TARGET, target_length
+from trm_cli.data.stream.records import BEGINS, ENDS, GRID, OVERLAPS, PICTURE, TEXT, held_out_step
+from trm_cli.data.stream.shape import StreamShape
+from trm_cli.data.stream.shard_file import RecordShard
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_LABEL, IGNORED, PAD, START
 from trm_cli.errors import DatasetError
 
-# The least that a reader gets to see before the cut.
-MIN_PREFIX = 16
-# The published recipe shifts all pairs of a task but one: three of four of the usual four.
-SHIFTED_SHARE = 0.75
-#: A side is one byte of a record.
-LARGEST_PICTURE = 255
+
+@dataclass(frozen=True)
+class Chance:
+    """What decides how records are drawn in training: the seed, and for each of n rows the epoch."""
+
+    seed: int
+    epochs: Index
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Records of one kind, which stand in rows [n] of a batch: from several shards, their payloads joined."""
+
+    rows: Index
+    ordinals: Index
+    lengths: Index
+    content: Bytes
+    columns: dict[str, NDArray[np.integer]]  # of `RecordShard`: group, place, shape, flags, label
+
+    @property
+    def starts(self) -> Index:
+        """Where each payload begins."""
+        return np.cumsum(self.lengths) - self.lengths
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How the records of one dataset become samples.
+    """How the records of one dataset become rows of batches.
 
-    codes: uint32 [tasks, variants] of `augmentation.arc.encode`, variant 0 the task itself; None: no augmentation.
-    picture_side: pixels of the stored square pictures, 0 where there are none. has_grids: whether a target needs a
-    place for every cell.
+    codes: uint32 [tasks, variants] of `arc.transforms.encode`, variant 0 the task itself; None: no augmentation.
     """
 
+    shape: StreamShape
     codes: NDArray[np.uint32] | None
-    picture_side: int
-    has_grids: bool
+    demonstrations: Demonstrations | None
 
     @property
     def variants(self) -> int:
         """Augmentations per task, the task itself included."""
         return 1 if self.codes is None else self.codes.shape[1]
 
-    def distinct(self, group: int) -> int:
-        """Return how many augmentations of a task differ: a symmetric one with few colours has fewer than `variants`.
+    def distinct(self, groups: NDArray[np.integer]) -> Index:
+        """Return how many augmentations of each task differ.
 
-        Its row of codes goes on with zeros, which is the task itself.
+        A symmetric one with few colours has fewer than `variants`: its row of codes goes on with zeros, itself.
         """
-        return 1 if self.codes is None or not group else 1 + int(np.count_nonzero(self.codes[group - 1]))
-
-    def target_length(self, spec: CanvasSpec) -> int:
-        """Return T: places of a target."""
-        return target_length(spec.size, self.has_grids)
+        if self.codes is None:
+            return np.ones(len(groups), np.int64)
+        return np.where(groups > 0, 1 + np.count_nonzero(self.codes[groups - 1], axis=1), 1)
 
     def require_drawable(self, shard: RecordShard, identifiers: int, name: str) -> None:
-        """Raise DatasetError unless every record of a shard has its augmentations, and pictures have their size."""
-        groups, pictures = np.asarray(shard.group), np.asarray(shard.kind) == PICTURE
-        if len(groups) and int(groups.max()) * self.variants >= identifiers:
-            raise DatasetError(f"{name} holds task {groups.max()}, the dataset has {identifiers} identifiers")
-        if np.any(np.asarray(shard.shape)[pictures][:, :2] != self.picture_side):
-            raise DatasetError(f"{name} holds a picture that is not {self.picture_side}x{self.picture_side} pixels")
+        """Raise DatasetError unless the records of a shard are what the dataset says of itself."""
+        shape, kinds = self.shape, shard.kind
+        if len(shard) and int(shard.group.max()) * self.variants >= identifiers:
+            raise DatasetError(f"{name} holds task {shard.group.max()}, the dataset has {identifiers} identifiers")
+        if (kinds == PICTURE).any() and (
+            shard.picture_bytes != shape.picture_bytes or int(shard.label.max()) >= len(shape.labels)
+        ):
+            raise DatasetError(f"{name} holds pictures of another size, or of an unknown class")
+        if (kinds == TEXT).any() and int((shard.lengths + (shard.flags & ENDS > 0))[kinds == TEXT].max()) > (
+            shape.text_window + 1
+        ):
+            raise DatasetError(f"{name} holds a text of more than {shape.text_window} tokens")
+        if self.demonstrations is not None:
+            self.demonstrations.require_tasks(shard, name)
 
-    def empty(self, count: int, spec: CanvasSpec) -> Batch:
-        """Return a batch of `count` rows in which nothing is drawn and nothing is to be predicted."""
+    def empty(self, count: int) -> Batch:
+        """Return a batch of `count` rows in which nothing is shown and nothing is to be predicted."""
+        shape = self.shape
         batch: Batch = {
-            "canvas_kind": np.zeros(count, np.int32),
-            "canvas": np.zeros((count, max(spec.cells, spec.characters)), np.uint8),
-            "target": np.full((count, self.target_length(spec)), IGNORED, np.int32),
-            "target_kind": np.zeros(count, np.int32),
+            "kind": np.zeros(count, np.int32),
+            "target": np.full((count, shape.target_length), IGNORED, np.int32),
             "puzzle_identifiers": np.zeros(count, np.int32),
         }
-        if self.picture_side:
-            batch["picture"] = np.zeros((count, 3, self.picture_side, self.picture_side), np.uint8)
+        if shape.side:
+            batch["cells"] = np.zeros((count, shape.cells), np.uint8)
+            batch["size"] = np.zeros((count, 4), np.uint8)
+        if shape.side and shape.demonstrations:
+            batch["pair_cells"] = np.zeros((count, shape.demonstrations, 2, shape.cells), np.uint8)
+            batch["pair_size"] = np.zeros((count, shape.demonstrations, 4), np.uint8)
+        if shape.text_window:
+            batch["text"] = np.full((count, shape.text_window), PAD, np.int32)
+        if shape.picture is not None:
+            channels, side = shape.picture
+            batch["picture"] = np.zeros((count, channels, side, side), np.uint8)
         return batch
 
-    def train(
-        self, batch: Batch, row: int, spec: CanvasSpec, shard: RecordShard, record: int, seed: int, epoch: int
-    ) -> None:
-        """Draw a record, augmented, into row `row` of a batch made by `empty`."""
-        chance = counter_rng.uniform(seed, "stream/draw", (epoch, shard.first + record), 4)
-        kind = int(shard.kind[record])
-        if kind == GRID:
-            variant = int(chance[0] * self.distinct(int(shard.group[record])))
-            self._grid(batch, row, spec, shard, record, variant, chance[1:] if self.codes is not None else None)
-        elif kind == TEXT:
-            length = len(shard.payload(record))
-            low = min(MIN_PREFIX, length // 2)
-            self._text(batch, row, spec, shard, record, low + int(chance[0] * (length - low)))
-        else:
-            self._picture(batch, row, shard, record)
+    def draw(self, count: int, found: Sequence[tuple[RecordShard, Index, Index]], chance: Chance | None) -> Batch:
+        """Return a batch of `count` rows. found: shards, the rows that are theirs, and the records of these.
 
-    def evaluate(self, batch: Batch, row: int, spec: CanvasSpec, shard: RecordShard, record: int) -> None:
-        """Draw a record as it is: unaugmented, at the top left, a text cut before its last TEXT_TARGET characters."""
-        kind = int(shard.kind[record])
-        if kind == GRID:
-            self._grid(batch, row, spec, shard, record, 0, None)
-        elif kind == TEXT:
-            length = len(shard.payload(record))
-            cut = min(spec.characters, max(length // 2, length - TEXT_TARGET))
-            self._text(batch, row, spec, shard, record, cut)
-        else:
-            self._picture(batch, row, shard, record)
+        chance: how grids are augmented; None: not at all, with the first demonstrations.
+        """
+        batch = self.empty(count)
+        for kind, draw in ((GRID, self._grids), (TEXT, self._texts), (PICTURE, self._pictures)):
+            chosen = _gather(found, kind)
+            if chosen is not None:
+                batch["kind"][chosen.rows] = kind
+                draw(batch, chosen, chance)
+        return batch
 
-    def _grid(
-        self,
-        batch: Batch,
-        row: int,
-        spec: CanvasSpec,
-        shard: RecordShard,
-        record: int,
-        variant: int,
-        chance: NDArray[np.float64] | None,
-    ) -> None:
-        group = int(shard.group[record])
-        given, wanted = split_pair(shard, record)
-        if variant and self.codes is not None:
-            given, wanted = augmented(given, wanted, int(self.codes[group - 1, variant]))
-        top = left = 0
-        if chance is not None and chance[0] < SHIFTED_SHARE:
-            top = int(chance[1] * (spec.side - max(given.shape[0], wanted.shape[0]) + 1))
-            left = int(chance[2] * (spec.side - max(given.shape[1], wanted.shape[1]) + 1))
-        canvas = batch["canvas"][row].view(np.uint8)[: spec.cells]
-        place_grid(canvas.reshape(spec.side, spec.side), given, top, left)
-        grid_target(batch["target"][row].reshape(spec.side, spec.side), wanted, top, left)
-        batch["canvas_kind"][row], batch["target_kind"][row] = GRID, 0
-        batch["puzzle_identifiers"][row] = 1 + (group - 1) * self.variants + variant if group else 0
+    def _grids(self, batch: Batch, found: _Rows, chance: Chance | None) -> None:
+        rows, side = found.rows, self.shape.side
+        group, shapes = found.columns["group"].astype(np.int64), found.columns["shape"].astype(np.int64)
+        variant = np.zeros(len(rows), np.int64)
+        symmetries = colours = None
+        if chance is not None and self.codes is not None:
+            part = counter_rng.uniform(chance.seed, "stream/draw", (chance.epochs[rows], found.ordinals), 1)[:, 0]
+            variant = (part * self.distinct(group)).astype(np.int64)
+            symmetries, colours = transforms.decode(np.where(group > 0, self.codes[group - 1, variant], 0))
+        pair = _pairs(found.content, found.starts, shapes)
+        _lay_pairs(pair, side, symmetries, colours, batch["cells"], batch["size"], rows, batch["target"])
+        batch["puzzle_identifiers"][rows] = np.where(group > 0, 1 + (group - 1) * self.variants + variant, 0)
+        if self.demonstrations is None:
+            return
+        draw = None if chance is None else (chance.seed, chance.epochs[rows], found.ordinals)
+        pairs = self.demonstrations.choose(
+            group, found.columns["place"].astype(np.int64), self.shape.demonstrations, draw
+        )
+        of_row, slot = np.nonzero(pairs >= 0)
+        shard, records = self.demonstrations.shard, pairs[of_row, slot]
+        content = np.frombuffer(b"".join(shard.payloads(records)), np.uint8)
+        starts = np.cumsum(shard.lengths[records]) - shard.lengths[records]
+        shown = _pairs(content, starts, shard.shape[records].astype(np.int64))
+        turned = None if symmetries is None else symmetries[of_row]
+        coloured = None if colours is None else colours[of_row]
+        for number, grids in enumerate(shown):
+            boards, sizes = grids.lay(side, turned, coloured)
+            batch["pair_cells"][rows[of_row], slot, number] = boards.reshape(len(boards), -1)
+            batch["pair_size"][rows[of_row], slot, 2 * number : 2 * number + 2] = sizes
 
-    @staticmethod
-    def _text(batch: Batch, row: int, spec: CanvasSpec, shard: RecordShard, record: int, cut: int) -> None:
-        text = shard.payload(record).tobytes()
-        place_text(batch["canvas"][row], text[max(0, cut - spec.characters) : cut])
-        following = text[cut : cut + TEXT_TARGET]
-        ends = bool(shard.ends[record]) and cut + len(following) == len(text)
-        text_target(batch["target"][row], following, ends=ends)
-        batch["canvas_kind"][row], batch["target_kind"][row] = TEXT, 1
+    def _texts(self, batch: Batch, found: _Rows, chance: Chance | None) -> None:  # noqa: ARG002  # nothing is drawn
+        window, flags = self.shape.text_window, found.columns["flags"]
+        begins, ends, overlaps = ((flags & flag) > 0 for flag in (BEGINS, ENDS, OVERLAPS))
+        place = np.arange(window + 1)
+        tokens = np.full((len(flags), window + 1), PAD, np.int32)
+        inside = (place >= begins[:, None]) & (place < (begins + found.lengths)[:, None])
+        tokens[inside] = found.content.astype(np.int32) + FIRST_BYTE
+        tokens[begins, 0] = START
+        stop = begins + found.lengths + ends  # [n] tokens of each row
+        tokens[ends, stop[ends] - 1] = EOS
+        batch["text"][found.rows] = np.where(place[:-1] < (stop - 1)[:, None], tokens[:, :-1], PAD)
+        scored = np.where(overlaps, window - held_out_step(window), 0)[:, None]
+        asked = (place[1:] < stop[:, None]) & (place[:-1] >= scored)
+        batch["target"][found.rows, :window] = np.where(asked, tokens[:, 1:], IGNORED)
 
-    @staticmethod
-    def _picture(batch: Batch, row: int, shard: RecordShard, record: int) -> None:
-        pixels, label = split_picture(shard, record)
-        batch["picture"][row] = pixels
-        text_target(batch["target"][row], label, ends=True)
-        batch["canvas_kind"][row], batch["target_kind"][row] = PICTURE, 1
+    def _pictures(self, batch: Batch, found: _Rows, chance: Chance | None) -> None:  # noqa: ARG002
+        batch["picture"][found.rows] = found.content.reshape(-1, *batch["picture"].shape[1:])
+        batch["target"][found.rows, 0] = FIRST_LABEL + found.columns["label"]
 
 
-def split_pair(shard: RecordShard, record: int) -> tuple[Grid, Grid]:
-    """Return input [h, w] and output [h', w'] of a grid record, colours 0..9."""
-    in_height, in_width, out_height, out_width = (int(side) for side in shard.shape[record])
-    payload = shard.payload(record)
-    cells = in_height * in_width
-    return payload[:cells].reshape(in_height, in_width), payload[cells:].reshape(out_height, out_width)
+def _gather(found: Sequence[tuple[RecordShard, Index, Index]], kind: int) -> _Rows | None:
+    """The records of one kind; None where there are none."""
+    parts = []
+    for shard, rows, records in found:
+        mine = shard.kind[records] == kind
+        if mine.any():
+            parts.append((shard, rows[mine], records[mine]))
+    if not parts:
+        return None
+    payloads = [payload for shard, _, records in parts for payload in shard.payloads(records)]
+    return _Rows(
+        np.concatenate([rows for _, rows, _ in parts]),
+        np.concatenate([shard.first + records for shard, _, records in parts]),
+        np.concatenate([shard.lengths[records] for shard, _, records in parts]),
+        np.frombuffer(b"".join(payloads), np.uint8),
+        {
+            name: np.concatenate([getattr(shard, name)[records] for shard, _, records in parts])
+            for name in ("group", "place", "shape", "flags", "label")
+        },
+    )
 
 
-def split_picture(shard: RecordShard, record: int) -> tuple[NDArray[np.uint8], bytes]:
-    """Return the pixels [3, h, w] and the label of a picture record."""
-    height, width = int(shard.shape[record][0]), int(shard.shape[record][1])
-    payload = shard.payload(record)
-    pixels = 3 * height * width
-    return payload[:pixels].reshape(3, height, width), payload[pixels:].tobytes()
+def _pairs(content: Bytes, starts: Index, shapes: Index) -> tuple[Grids, Grids]:
+    """Inputs and outputs of grid records whose payloads begin at starts [n]; shapes [n, 4]. Raises DatasetError."""
+    if content.max(initial=0) >= COLOURS:
+        raise DatasetError(f"a grid holds a colour above {COLOURS - 1}", hint="build the dataset again with --rebuild")
+    height, width, out_height, out_width = shapes.T
+    return Grids(content, starts, height, width), Grids(content, starts + height * width, out_height, out_width)
 
 
-def augmented(given: Grid, wanted: Grid, code: int) -> tuple[Grid, Grid]:
-    """Return input and output under one augmentation, the same for both."""
-    symmetries, permutations = transforms.decode(np.array([code], dtype=np.int64))
-    chosen = transforms.Transform(int(symmetries[0]), tuple(int(colour) for colour in permutations[0]))
-    return transforms.augment_grid(given, chosen), transforms.augment_grid(wanted, chosen)
+def _lay_pairs(
+    pair: tuple[Grids, Grids],
+    side: int,
+    symmetries: Bytes | None,
+    colours: Bytes | None,
+    cells: NDArray[np.generic],
+    size: NDArray[np.generic],
+    rows: Index,
+    target: NDArray[np.generic],
+) -> None:
+    """Write inputs into rows of cells [B, side * side], answers into rows of target [B, S], and the size of both."""
+    boards, sizes = pair[0].lay(side, symmetries, colours)
+    answers, answer_sizes = pair[1].lay(side, symmetries, colours)
+    cells[rows] = boards.reshape(len(rows), -1)
+    size[rows] = np.concatenate([sizes, answer_sizes], axis=1)
+    target[rows, : side * side] = board_targets(answers, answer_sizes).reshape(len(rows), -1)
 
 
-def read_drawing(root: str | Path, metadata: DatasetMetadata) -> Drawing:
+def read_drawing(root: str | Path, metadata: DatasetMetadata, shape: StreamShape) -> Drawing:
     """Read what the drawing of a dataset's records needs beside its shards. Raises DatasetError."""
     codes = None
     if metadata.extra.get("variants", 1) != 1:
@@ -182,7 +231,5 @@ def read_drawing(root: str | Path, metadata: DatasetMetadata) -> Drawing:
         fits = codes.size and 1 + codes.size == metadata.num_puzzle_identifiers and not codes[:, 0].any()
         if not fits or codes.max() >= transforms.CODES:
             raise DatasetError(f"{path} does not fit dataset.json", hint="build the dataset with --rebuild")
-    side = metadata.extra.get("picture_side", 0)
-    if not isinstance(side, int) or not 0 <= side <= LARGEST_PICTURE:
-        raise DatasetError(f"{root}: picture_side must be 0..{LARGEST_PICTURE}, found {side!r:.100}")
-    return Drawing(codes, side, bool(metadata.extra.get("has_grids")))
+    wanted = shape.side > 0 and shape.demonstrations > 0
+    return Drawing(shape, codes, Demonstrations(root, shape.side) if wanted else None)

@@ -2,7 +2,7 @@
 
 A stream dataset is a row of records in an order that the builder fixed beforehand, cut into chunks: one consolidated
 file each. The plan counts, for every chunk, its records and the sides of its largest grids, so that the number of
-samples on a canvas of any size, and with it the schedule, is known while the builder is still at work.
+samples on a board of any size, and with it the schedule, is known while the builder is still at work.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trm_cli.data.files.metadata import DatasetFacts, DatasetMetadata, read_facts, read_metadata
-from trm_cli.data.stream.vocabulary import CELL_PIXELS
+from trm_cli.data.stream.shape import require_version
 from trm_cli.errors import DatasetError
 
 KIND = "stream"
 FOLDER = "stream_checkpoints"
 AUGMENTATIONS_NAME = "augmentations.npy"
+DEMONSTRATIONS_NAME = "demonstrations.pt"
 BATCHES_PER_CHUNK = 100
 GRID_SIDES = "grid_sides"
 _MOST_RECORDS = 1 << 31
@@ -43,7 +44,7 @@ class ChunkPlan:
         return f"{FOLDER}/consolidated_{tag}{self.number:03d}.pt"
 
     def eligible(self, side: int) -> int:
-        """Records that fit a canvas of `side` cells."""
+        """Records that fit a board of `side` cells."""
         return self.records - too_large(self.grid_sides, side)
 
 
@@ -128,30 +129,32 @@ def chunks_from_json(value: object, where: str) -> tuple[ChunkPlan, ...]:
     return chunks
 
 
-def stream_facts(metadata: DatasetMetadata, canvas_size: int, source: str) -> DatasetFacts:
-    """Return the schedule's numbers on a canvas of `canvas_size` px: records too large for it do not count.
+def stream_facts(metadata: DatasetMetadata, board_side: int, source: str) -> DatasetFacts:
+    """Return the schedule's numbers on a board of `board_side` cells a side: records too large for it do not count.
 
     Raises DatasetError where the metadata does not count its grids.
     """
+    require_version(metadata, source)
     sides = metadata.extra.get(GRID_SIDES, {})
     right = isinstance(sides, Mapping) and all(
-        side.isascii() and side.isdigit() and isinstance(count, int) and count >= 0 for side, count in sides.items()
+        side.isascii() and side.isdigit() and len(side) < 10 and isinstance(count, int) and count >= 0
+        for side, count in sides.items()
     )
     if not right or metadata.mean_puzzle_examples != 1:
         raise DatasetError(f"{source}: dataset.json of a stream must count its grids and have one example a record")
-    lost = too_large(sides, canvas_size // CELL_PIXELS)  # type: ignore[arg-type]  # checked above
+    lost = too_large(sides, board_side)  # type: ignore[arg-type]  # checked above
     return DatasetFacts(metadata.total_groups - lost, metadata.mean_puzzle_examples, source)
 
 
-def facts_on_canvas(paths: Sequence[str | Path], canvas_size: int | None) -> DatasetFacts:
+def facts_on_board(paths: Sequence[str | Path], board_side: int | None) -> DatasetFacts:
     """Read the schedule's numbers of what `data_paths` names, of either format, from the dataset.json files alone.
 
-    canvas_size: px of the model's canvas, None for a model that reads tokens.
+    board_side: cells along one side of the largest grid that the model takes, None for a model that reads tokens.
     """
-    if canvas_size is not None and len(paths) == 1:
+    if board_side is not None and len(paths) == 1:
         metadata = read_metadata(paths[0], "train")
         if metadata.kind == KIND:
-            return stream_facts(metadata, canvas_size, str(paths[0]))
+            return stream_facts(metadata, board_side, str(paths[0]))
     return read_facts(paths)
 
 

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from trm_cli.data.files.checked_files import CheckedFiles
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, check_contents, read_manifest
 from trm_cli.data.stream.heartbeat import Beat, read_beats
 from trm_cli.data.stream.plan import ChunkPlan, chunks_from_json
-from trm_cli.data.stream.shards import RecordShard, read_shard
+from trm_cli.data.stream.shard_file import RecordShard, ShardFile
 from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
 
+# Files that are open at a time, each with an index of some 25 bytes a record.
+_OPEN_SHARDS = 8
 _CONTINUE = "run the command that builds it again; it continues where it stopped"
 
 
@@ -34,8 +37,8 @@ class ChunkStore:
         )
         check_contents(root, split, manifest)
         self._manifest = manifest
-        # Two: the chunk that is drawn from, and the one before it at a border.
-        self.shard = lru_cache(maxsize=2)(self._open)
+        self._verified: dict[int, tuple[int, int, int]] = {}  # states of the files that were found to be right
+        self.shard = lru_cache(maxsize=_OPEN_SHARDS)(self._open)
 
     @property
     def complete(self) -> bool:
@@ -57,11 +60,26 @@ class ChunkStore:
         chunk = self.chunks[index]
         if chunk.file not in self._manifest.files:
             self._wait_for(chunk)
-        path = self.root / chunk.file
-        shard = read_shard(path, sha256=self._manifest.files[chunk.file].sha256)
+        file = ShardFile(self.root / chunk.file)
+        if self._verified.get(index) != file.state:
+            self._verify(file, chunk.file)
+            self._verified[index] = file.state
+        shard = RecordShard(file)
         if len(shard) != chunk.records or shard.first != chunk.first:
-            raise DatasetError(f"{path} does not hold the records that were planned", hint="build it with --rebuild")
+            raise DatasetError(
+                f"{file.path} does not hold the records that were planned", hint="build it with --rebuild"
+            )
         return shard
+
+    def _verify(self, file: ShardFile, name: str) -> None:
+        """Compare the content of a file with the manifest, once; raises DatasetError where it differs."""
+        checked, sha256 = CheckedFiles(self.root), self._manifest.files[name].sha256
+        if checked.has_passed(name, sha256):
+            return
+        if file.sha256() != sha256:
+            raise file.damaged("its content is not what the manifest says")
+        file.require_unchanged()
+        checked.remember(name, sha256)
 
     def _wait_for(self, chunk: ChunkPlan) -> None:
         """Return when the chunk is in the manifest.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import unicodedata
 from pathlib import Path
 from typing import Protocol
 
 from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.text.labels import BYTES, TextLabels, text_labels
 from trm_cli.errors import UsageError
 
@@ -30,18 +28,13 @@ class TextCodec(Protocol):
 class ByteCodec:
     """Byte b is the token first + b. What is not UTF-8 becomes a question mark in a box."""
 
-    def __init__(self, labels: TextLabels, *, ascii_only: bool) -> None:
+    def __init__(self, labels: TextLabels) -> None:
         self.labels = labels
-        self._ascii_only = ascii_only
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text; for a canvas letters lose their accents, since it has no others."""
-        if self._ascii_only:
-            data = unicodedata.normalize("NFKD", text).encode("ascii", "ignore")
-        else:
-            data = text.encode("utf-8", "replace")
-        return [self.labels.first + byte for byte in data]
+        """Return the tokens of a text."""
+        return [self.labels.first + byte for byte in text.encode("utf-8", "replace")]
 
     def piece(self, token: int) -> str:
         """Return the characters that the byte completes."""
@@ -91,7 +84,7 @@ def text_codec(metadata: DatasetMetadata, tokenizer: Path | None) -> TextCodec:
             hint="`trm solve` is for puzzles; runs of text-optimized, code-optimized and vision-unified write text",
         )
     if labels.bytes:
-        return ByteCodec(labels, ascii_only=metadata.kind == STREAM)
+        return ByteCodec(labels)
     if tokenizer is None:
         name = metadata.extra.get("tokens", BYTES)
         raise UsageError(f"the run's tokens are those of {name}", hint="name that file: --tokenizer tokenizer.json")

@@ -12,10 +12,10 @@ from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.identifiers import IDENTIFIERS_NAME
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.puzzles.dataset import Batch
-from trm_cli.data.stream.canvas_codes import CanvasSpec, render_target
+from trm_cli.data.stream.canvas_codes import TEXT_TARGET, CanvasSpec, render_target
 from trm_cli.data.stream.canvas_rows import answered_grid, grid_row, text_row
 from trm_cli.data.stream.dataset import StreamDataset
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_CONTROL, IGNORED, TEXT_TARGET
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_CONTROL, IGNORED
 from trm_cli.data.text.codec import ByteCodec
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.errors import DatasetError, UsageError
@@ -44,7 +44,7 @@ def pair_row(given: Grid, wanted: Grid | None, canvas_size: int, length: int, id
 
 def continued_row(network: CanvasNetwork, text: str, length: int) -> Batch:
     """Draw a text on a canvas, with the model's own continuation as the target."""
-    codec = ByteCodec(TextLabels(FIRST_BYTE, FIRST_CONTROL, True), ascii_only=True)
+    codec = ByteCodec(TextLabels(FIRST_BYTE, FIRST_CONTROL, True))
     prompt = codec.encode(text)
     request = TextRequest(prompt, min(TEXT_TARGET, length), Sampling(), seed=0)
     written = [token for token in write(network, codec.labels, request, network.device) if token != EOS]

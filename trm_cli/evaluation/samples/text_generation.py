@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from trm_cli.data.counter_rng import uniform
-from trm_cli.data.stream.canvas_codes import CanvasSpec
+from trm_cli.data.stream.canvas_codes import TEXT_TARGET, CanvasSpec
 from trm_cli.data.stream.canvas_rows import text_row
-from trm_cli.data.stream.vocabulary import EOS, PAD, TEXT_TARGET
+from trm_cli.data.stream.vocabulary import EOS, PAD
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.models.canvas_network import CanvasNetwork
 from trm_cli.models.layers.losses import log_stablemax_scores

@@ -125,9 +125,9 @@ class HescConfig(NetworkConfig):
         return (*super().scheduled, "epsilon", *of_the_q_network)
 
     @property
-    def canvas_side(self) -> int | None:
+    def largest_board(self) -> int | None:
         """See `NetworkConfig`."""
-        return self.canvas_size
+        return self.canvas_size // 7
 
     @property
     def learns_row_by_row(self) -> bool:

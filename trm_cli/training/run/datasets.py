@@ -35,8 +35,8 @@ class Datasets:
 
         waiting: how to wait for the chunks of a stream dataset that is still being built.
         """
-        canvas = config.canvas_size
-        train = open_data(config.data_paths, "train", canvas_size=canvas, waiting=waiting)
+        board_side = config.board_side
+        train = open_data(config.data_paths, "train", board_side=board_side, waiting=waiting)
         return cls(train, open_test(config, waiting))
 
     def plan(self, config: RunConfig) -> TrainingPlan:
@@ -61,7 +61,7 @@ def open_test(config: RunConfig, waiting: Waiting | None = None) -> Dataset | No
     paths = config.data_paths_test or config.data_paths
     if not config.data_paths_test and not has_split(paths, "test"):
         return None
-    return open_data(paths, "test", canvas_size=config.canvas_size, waiting=waiting)
+    return open_data(paths, "test", board_side=config.board_side, waiting=waiting)
 
 
 #: Rows of one evaluation batch where the batches of training are smaller: there are no gradients.

@@ -93,6 +93,6 @@ def _some(names: Sequence[str]) -> str:
 def _is_compatible(found: Shapes, name: str, metadata: DatasetMetadata) -> bool:
     try:
         config = compose(None, [f"arch={name}"]).config
-        return config.canvas_size is None and not _differences(found, expected_shapes(config, metadata))
+        return config.board_side is None and not _differences(found, expected_shapes(config, metadata))
     except (ConfigError, ValueError):
         return False

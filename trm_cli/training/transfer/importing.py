@@ -63,7 +63,7 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
         notify(f"{request.file} was trained in {weights.precision}, so the run uses it (precision=auto to change that)")
     resolved = compose(request.model, _overrides(request, weights.precision))
     config = resolved.config
-    if config.canvas_size is not None:
+    if config.board_side is not None:
         raise UsageError(
             f"{config.arch.name} reads a canvas; only networks on rows of tokens can be imported",
             hint="--arch trm_sudoku, trm_maze, trm_arc, hrm ...: `trm configs list` shows them all",

@@ -111,7 +111,7 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
     if sample.strip().isdecimal():
         from trm_cli.data.opening import open_data
 
-        data = require_stream(open_data(config.data_paths, split, canvas_size=canvas))
+        data = require_stream(open_data(config.data_paths, split, board_side=config.board_side))
         return _Asked(f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)))
     if sample.endswith(".json") or is_file(sample):
         try:

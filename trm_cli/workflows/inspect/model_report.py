@@ -9,7 +9,8 @@ import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata, read_metadata
-from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
+from trm_cli.data.stream.shape import StreamShape, stream_shape
+from trm_cli.data.stream.vocabulary import TEXT_WINDOW
 from trm_cli.errors import DatasetError
 from trm_cli.models.cost import Component
 from trm_cli.models.measuring import measure
@@ -80,18 +81,19 @@ def rows_of(config: RunConfig, data: str | None) -> Rows:
 
     Raises DatasetError for a directory that is named and is no dataset.
     """
-    canvas = config.canvas_size
+    board_side = config.board_side
     built = [path for path in config.data_paths if is_file(Path(path) / "train" / METADATA_NAME)]
     path = data or (built[0] if built else None)
     if path is not None:
         found = read_metadata(path, "train")
         length = found.seq_len
-        if canvas is not None:
-            length = target_length(canvas, bool(found.extra.get("has_grids")))
+        if board_side is not None:
+            length = stream_shape(found, board_side, str(path)).target_length
         return Rows(found.vocab_size, length, found.num_puzzle_identifiers, path, _test_rows(config, data))
-    if canvas is not None:
-        length = target_length(canvas, True)
-        return Rows(VOCAB_SIZE, length, 1, f"a canvas of {canvas} px (assumed; no dataset is built)")
+    if board_side is not None:
+        shape = StreamShape(board_side, TEXT_WINDOW)
+        assumed = f"grids of up to {board_side}x{board_side} and text (assumed; no dataset is built)"
+        return Rows(shape.vocab_size, shape.target_length, 1, assumed)
     if config.arch.predicts_next_token:
         return Rows(*_BYTES_OF_TEXT, 1, "256 bytes of text (assumed; name a dataset with --data)")
     return Rows(*_SUDOKU, 1, "a 9x9 Sudoku (assumed; name a dataset with --data)")

@@ -47,7 +47,7 @@ def solve_lines(
     from trm_cli.evaluation.solving import lines
 
     trained, where = load(run, device, notify)
-    if trained.config.canvas_size is not None:
+    if trained.config.board_side is not None:
         raise UsageError("--all-solutions-of is for networks of tokens; this one reads a canvas")
     family = puzzle_family(trained, run)
     if family is None:

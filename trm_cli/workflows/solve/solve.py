@@ -58,7 +58,7 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
     """Load the model and solve one puzzle. Raises TrmError."""
     observer = observer or SolveObserver()
     trained, device = load(request.run, request.device, observer.note)
-    if trained.config.canvas_size is not None:
+    if trained.config.board_side is not None:
         return _on_canvas(request, trained, device, observer)
     family = puzzle_family(trained, request.run)
     if family is None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
+from trm_cli.data.stream.shape import StreamShape
+from trm_cli.data.stream.vocabulary import TEXT_WINDOW
 from trm_cli.models.families import create_network
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.hardware.devices import product_rate
@@ -43,12 +44,12 @@ def processor_cost(config: RunConfig, plan: TrainingPlan, processes: int = 1) ->
 
     processes: how many work at it on this machine; all of them call this at the same time.
     """
-    canvas = config.canvas_size
-    if canvas is None:
+    if config.board_side is None:
         return None
+    shape = StreamShape(config.board_side, TEXT_WINDOW)
     with torch.device("meta"):
         network = create_network(
-            config.arch, vocab_size=VOCAB_SIZE, seq_len=target_length(canvas, True), num_puzzle_identifiers=1
+            config.arch, vocab_size=shape.vocab_size, seq_len=shape.target_length, num_puzzle_identifiers=1
         )
     operations = network.counted_operations()
     if operations is None:
