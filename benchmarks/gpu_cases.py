@@ -11,8 +11,9 @@ from torch import Tensor
 
 from benchmarks.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose
+from trm_cli.data.stream.canvas_codes import TEXT_TARGET
 from trm_cli.data.stream.records import TEXT
-from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_TARGET, VOCAB_SIZE
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, VOCAB_SIZE
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.parameter_budget import arithmetic
 from trm_cli.models.layers.gated_mlp import swiglu_width

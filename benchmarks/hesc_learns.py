@@ -113,34 +113,36 @@ def _only(batch: dict[str, Any], chosen: Any) -> dict[str, Any]:
     return batch | {"valid": batch["valid"] & chosen}
 
 
-def byte_model_bits(dataset: Path, order: int, canvas_size: int) -> float:
+def byte_model_bits(dataset: Path, order: int, board_side: int) -> float:
     """Bits per byte of a count model on the very bytes that the network is scored on."""
     import numpy as np
 
     from trm_cli.data.opening import open_data
-    from trm_cli.data.stream.vocabulary import FIRST_BYTE
+    from trm_cli.data.stream.records import TEXT
+    from trm_cli.data.stream.rows import render_text
+    from trm_cli.data.stream.vocabulary import EOS
 
-    training = open_data([str(dataset)], "train", canvas_size=canvas_size)
-    held_out = open_data([str(dataset)], "test", canvas_size=canvas_size)
+    training = open_data([str(dataset)], "train", board_side=board_side)
+    held_out = open_data([str(dataset)], "test", board_side=board_side)
     model = ByteModel(_texts(training), order)
     bits = count = 0.0
     for batch in held_out.eval_batches(128):
-        for row in np.flatnonzero(batch["valid"] & (batch["target_kind"] == 1)):
-            given = bytes(batch["canvas"][row][batch["canvas"][row] > 0])
-            target = batch["target"][row]
-            asked = bytes((target[target >= FIRST_BYTE] - FIRST_BYTE).astype(np.uint8))
-            bits += model.bits(given + asked, len(given), len(given) + len(asked))
+        for row in np.flatnonzero(batch["valid"] & (batch["kind"] == TEXT)):
+            asked = render_text(batch["target"][row])
+            whole = render_text(batch["text"][row]) + asked[-1:]  # what is read, and the byte that follows it
+            whole = whole if (batch["target"][row] != EOS).all() else whole[:-1]
+            bits += model.bits(whole, len(whole) - len(asked), len(whole))
             count += len(asked)
     return bits / count
 
 
-def canvas_of(run: Path) -> int:
-    """Pixels of the canvas that a run was trained with."""
+def board_of(run: Path) -> int:
+    """Cells along one side of the board that a run was trained with."""
     from trm_cli.config.compose import load_run_config
 
-    canvas = load_run_config(run / "config.yaml").config.canvas_size
-    assert canvas is not None
-    return canvas
+    side = load_run_config(run / "config.yaml").config.board_side
+    assert side is not None
+    return side
 
 
 def evaluations(run: Path) -> list[dict[str, float]]:
@@ -152,13 +154,12 @@ def evaluations(run: Path) -> list[dict[str, float]]:
 
 def _texts(dataset: Any) -> list[bytes]:
     """Every stored text of a stream dataset."""
+    import numpy as np
+
+    from trm_cli.data.stream.records import TEXT
+
     shards = (dataset.store.shard(number) for number in range(len(dataset.store.chunks)))
-    return [
-        shard.payload(record).tobytes()
-        for shard in shards
-        for record in range(len(shard.kind))
-        if int(shard.kind[record]) == 1
-    ]
+    return [text for shard in shards for text in shard.payloads(np.flatnonzero(shard.kind == TEXT))]
 
 
 def learn(out: Path, epochs: int, largest: int, settings: Mapping[str, object]) -> None:
@@ -167,7 +168,7 @@ def learn(out: Path, epochs: int, largest: int, settings: Mapping[str, object]) 
     spent = train(dataset, out / "run", {"epochs": epochs, "eval_interval": 1, **settings})
     for found in evaluations(out / "run"):
         print(json.dumps(found))
-    order_2 = round(byte_model_bits(dataset, 2, canvas_of(out / "run")), 4)
+    order_2 = round(byte_model_bits(dataset, 2, board_of(out / "run")), 4)
     print(json.dumps({"minutes": round(spent, 1), **score(out / "run"), "order_2_bits_per_byte": order_2}), flush=True)
 
 

@@ -34,19 +34,21 @@ ROWS = {"trm attention": (2, 8), "trm mlp_t": (2, 8), "hrm": (2, 8), "hesc mini"
 
 
 def run_of(name: str, rows: int, precision: str, *more: str) -> MadeUpRun:
-    """A run on 9x9 boards, or on canvases with answers of a canvas."""
+    """A run on 9x9 boards, or on a stream of grids and texts."""
     from benchmarks.made_up import MadeUpRun, made_up_metadata
     from trm_cli.config.compose import compose
-    from trm_cli.data.stream.vocabulary import VOCAB_SIZE, target_length
+    from trm_cli.data.stream.shape import StreamShape
+    from trm_cli.data.stream.vocabulary import TEXT_WINDOW
     from trm_cli.schedule.make_plan import make_plan
     from trm_cli.schedule.plan import DatasetCounts
     from trm_cli.training.hardware.machine import Machine
 
     words = [*CASES[name], f"global_batch_size={rows}", f"precision={precision}", "threads=1", "device=cpu", *more]
     config = compose("sudoku-extreme", [*words, "checkpoint_path=does/not/exist"]).config
-    canvas = config.canvas_size
-    length = 81 if canvas is None else target_length(canvas, True)
-    metadata = made_up_metadata(length, 11 if canvas is None else VOCAB_SIZE, 1000)
+    side = config.board_side
+    shape = None if side is None else StreamShape(side, TEXT_WINDOW)
+    length = 81 if shape is None else shape.target_length
+    metadata = made_up_metadata(length, 11 if shape is None else shape.vocab_size, 1000)
 
     plan = make_plan(config, DatasetCounts(1000, 1.0, "made up"))
     return MadeUpRun(config, plan, metadata, Machine.choose(config, length))
