@@ -52,7 +52,7 @@ class TextSample:
 
 @dataclass(frozen=True)
 class PictureSample:
-    """Pixels [C, h, w], grey or colour, with a label."""
+    """Pixels [3, h, w] with a label."""
 
     title: str
     pixels: NDArray[np.uint8]
@@ -105,7 +105,8 @@ def _from_record(split: str, shard: RecordShard, row: int, shape: StreamShape) -
     if shape.picture is None or len(content) != shape.picture_bytes or label >= len(shape.labels):
         raise DatasetError(f"{title} is no picture of the size and the classes that dataset.json states")
     channels, side = shape.picture
-    return PictureSample(title, content.reshape(channels, side, side), shape.labels[label])
+    pixels = np.broadcast_to(content.reshape(channels, side, side), (3, side, side))
+    return PictureSample(title, pixels, shape.labels[label])
 
 
 def _from_tokens(title: str, metadata: DatasetMetadata, inputs: Cells, labels: Cells) -> Sample:

@@ -53,16 +53,10 @@ class PictureSource:
 
     def record(self, split: str, index: int) -> Record:
         """Decode one picture. Raises DatasetError naming the file that does not decode."""
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from trm_cli.data.stream.picture_file import read_picture
 
         file, label = self.files[split][index]
-        try:
-            with Image.open(file) as picture:
-                upright = ImageOps.exif_transpose(picture).convert("L" if self.channels == 1 else "RGB")
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DatasetError(f"{file}: the picture does not decode: {str(error).splitlines()[0]}") from error
-        square = ImageOps.pad(upright, (self.side, self.side), method=Image.Resampling.BICUBIC)
-        return Record(PICTURE, b"".join(band.tobytes() for band in square.split()), label=label)
+        return Record(PICTURE, read_picture(file, self.channels, self.side).tobytes(), label=label)
 
 
 def picture_source(
