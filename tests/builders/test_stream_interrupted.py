@@ -85,6 +85,16 @@ def test_shards_and_merge_give_the_same_bytes(build: Builder, small_dataset: Pat
     assert contents(root) == contents(small_dataset)
 
 
+def test_workers_give_the_same_bytes_of_every_kind(build: Builder, tmp_path: Path) -> None:
+    flags = ("--sources", "kaggle/combined", "stories", "--limits", "stories=40", "kaggle/combined=10", "pictures=80")
+    flags += ("--pictures", "builtin", "--picture-side", "16", "--text-window", "64", "--demonstrations", "2")
+    flags += ("--augment", "--augmentations", "4", "--batch-records", "3", "--test-share", "0.1")
+    for workers in ("1", "3"):
+        done = build("--output-dir", tmp_path / workers, *flags, "--workers", workers)
+        assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
 def test_merge_before_all_shards_are_done_names_what_is_missing(build: Builder, tmp_path: Path) -> None:
     root = tmp_path / "d"
     assert build("--output-dir", root, *SMALL, "--shard", "0/2").returncode == 0

@@ -27,6 +27,7 @@ from trm_cli.data.puzzles.dataset import Batch, BatchOrder
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
 from trm_cli.data.stream.heartbeat import Beat, Heartbeat, read_beats
 from trm_cli.data.stream.rows import render_text
+from trm_cli.data.stream.shard_file import ShardFile
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL, IGNORED, PAD, START
 from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
@@ -411,6 +412,58 @@ def test_a_damaged_chunk_is_named(small_dataset: Path, tmp_path: Path, damage: s
     with pytest.raises(DatasetError, match="consolidated_000"):
         stream = open_stream(root, "train", 12)
         stream.train_batch(1, whole_epochs(stream, 8), 0)
+
+
+def test_a_chunk_is_verified_once_and_remembered(
+    small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "d"
+    shutil.copytree(small_dataset, root)
+    read: list[str] = []
+    digest = ShardFile.sha256
+    monkeypatch.setattr(ShardFile, "sha256", lambda file: read.append(file.path.name) or digest(file))
+    monkeypatch.setattr("trm_cli.data.files.checked_files.WORTH_REMEMBERING", 1 << 10)
+
+    def epoch_of(data: StreamDataset) -> None:
+        for _ in range(2):
+            for chunk in range(len(data.store.chunks)):
+                data.store.shard(chunk)
+            data.store.shard.cache_clear()
+
+    epoch_of(open_stream(root, "train", 12))
+    names = [f"consolidated_{number:03d}.pt" for number in range(3)]
+    assert read == names
+    epoch_of(open_stream(root, "train", 12))
+    assert read == names, "a later start reads none of them"
+    chunk = root / "stream_checkpoints" / names[1]
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"consolidated_001\.pt is damaged: its content is not"):
+        epoch_of(open_stream(root, "train", 12))
+    assert read == [*names, names[1]]
+
+
+def test_a_chunk_that_is_cut_under_a_reader_is_named(small_dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    shutil.copytree(small_dataset, root)
+    data = open_stream(root, "train", 12)
+    order = whole_epochs(data, 32)
+    data.train_batch(1, order, 0)
+    os.truncate(root / "stream_checkpoints" / "consolidated_000.pt", 2000)
+    with pytest.raises(DatasetError, match=r"consolidated_000\.pt was changed while it was in use"):
+        data.train_batch(2, order, 0)
+
+
+@pytest.mark.parametrize("name", ["demonstrations.pt", "augmentations.npy"])
+def test_a_damaged_file_beside_the_chunks_is_named(mixed_dataset: Path, tmp_path: Path, name: str) -> None:
+    root = tmp_path / "d"
+    shutil.copytree(mixed_dataset, root)
+    content = bytearray((root / name).read_bytes())
+    content[-40] ^= 1
+    (root / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=name):
+        open_stream(root, "train", 30)
 
 
 def test_each_format_is_opened_as_what_it_is(small_dataset: Path, mixed_dataset: Path) -> None:
