@@ -40,8 +40,8 @@ def test_a_row_that_halts_keeps_the_answer_of_full_depth_at_that_step(name: str)
     batch = make_batch(1, ROWS)
     model = CASES[name].model().eval()
     answers, q_halt, wants = by_hand(CASES[name].model().eval(), batch)
-    early = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=True)
-    full = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=False)
+    early = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, policy="bce")
+    full = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, policy="full")
     first = torch.where(wants.any(0), wants.int().argmax(0), DEPTH - 1)  # [B], counted from 0
     rows = torch.arange(ROWS)
     # Tokens must be the same ones; values may differ in the last bits, because smaller products round differently.
@@ -69,7 +69,7 @@ def test_rows_leave_at_different_steps_and_the_batch_shrinks(monkeypatch: pytest
         return advance(carry, rows, **more)
 
     monkeypatch.setattr(model, "advance", counted)
-    tried = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, early_halt=True)
+    tried = attempt(model, batch, model.initial_carry(batch), steps=DEPTH, policy="bce")
     assert len(set(tried.steps.tolist())) > 1
     assert sizes == [int((tried.steps > step).sum()) for step in range(max(tried.steps))]
     assert sizes[-1] < ROWS
@@ -78,7 +78,7 @@ def test_rows_leave_at_different_steps_and_the_batch_shrinks(monkeypatch: pytest
 @torch.inference_mode()
 def test_full_depth_is_what_training_reports(trained_depth: int = 4) -> None:
     model, batch = CASES["attention"].model().eval(), make_batch(2, ROWS, unlabelled=3)
-    tried = attempt(model, batch, model.initial_carry(batch), steps=trained_depth, early_halt=False)
+    tried = attempt(model, batch, model.initial_carry(batch), steps=trained_depth, policy="full")
     arrays = {name: value.numpy() for name, value in batch.items()}
     reported = evaluate(model, [{**arrays, "valid": np.ones(ROWS, bool)}], torch.device("cpu"))
     assert reported.count == ROWS - 1
@@ -102,7 +102,7 @@ def test_a_random_start_depends_on_the_row_and_the_restart_alone() -> None:
         assert not torch.equal(state, start(model, batch, places, protocol, 1).z[name])
     # Without noise a moved start is the trained one.
     still = start(model, batch, places, replace(protocol, noise=1e-12), 1)
-    attempts = [attempt(model, batch, carry, steps=4, early_halt=False) for carry in (plain, still)]
+    attempts = [attempt(model, batch, carry, steps=4, policy="full") for carry in (plain, still)]
     np.testing.assert_array_equal(attempts[0].answers, attempts[1].answers)
 
 

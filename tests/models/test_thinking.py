@@ -24,7 +24,7 @@ def test_beyond_the_trained_depth_the_same_rows_go_on() -> None:
 def test_rows_that_want_to_halt_leave_and_the_others_stay_themselves() -> None:
     model, batch = CASES["mlp_t"].model().eval(), make_batch(1, ROWS)
     present = torch.arange(ROWS)
-    for step in think(model, batch, early_halt=True):
+    for step in think(model, batch, policy="bce"):
         assert torch.equal(step.rows, present)
         assert torch.equal(step.batch["inputs"], batch["inputs"][present])
         present = present[~model.wants_halt(step.outputs)]

@@ -11,7 +11,8 @@ from typing import Any
 class Protocol:
     """steps: supervision steps a row may take. early_halt: a row stops as soon as its halting head says so (published:
     every row runs all steps). restarts: passes over each row, the first from the trained start, the others from starts
-    moved by `noise` standard deviations of normal numbers that (seed, row, restart) decide.
+    moved by `noise` standard deviations of normal numbers that (seed, row, restart) decide. policy: by what rows stop
+    early (`full`, `bce` or `q`); None: by early_halt.
     """
 
     steps: int
@@ -19,6 +20,7 @@ class Protocol:
     restarts: int = 1
     noise: float = 1.0
     seed: int = 0
+    policy: str | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1 or self.noise < 0:
@@ -27,7 +29,15 @@ class Protocol:
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name, without those that have no effect, so that equal evaluations compare equal."""
         values = asdict(self)
-        return values if self.restarts > 1 else {name: values[name] for name in ("steps", "early_halt", "restarts")}
+        if self.policy is None:
+            del values["policy"]
+        without_effect = () if self.restarts > 1 else ("noise", "seed")
+        return {name: value for name, value in values.items() if name not in without_effect}
+
+    @property
+    def halting(self) -> str:
+        """By what rows stop: see `Network.halts`."""
+        return self.policy or ("bce" if self.early_halt else "full")
 
 
 def protocol_line(protocol: Mapping[str, Any]) -> str:
@@ -39,7 +49,9 @@ def protocol_line(protocol: Mapping[str, Any]) -> str:
     trained = protocol.get("trained_steps", protocol["steps"])
     if trained != protocol["steps"]:
         depth += f" (trained with {trained})"
-    line = f"early halting, at most {depth}" if protocol["early_halt"] else f"full depth, {depth}"
+    policy = protocol.get("policy") or ("bce" if protocol["early_halt"] else "full")
+    by = f" by {policy}" if protocol.get("policy") else ""
+    line = f"full depth, {depth}" if policy == "full" else f"early halting{by}, at most {depth}"
     if protocol["restarts"] > 1:
         line += f", {protocol['restarts']} restarts (noise {protocol['noise']:g}, seed {protocol['seed']})"
     return line

@@ -72,12 +72,12 @@ class Scorer:
         return {**columns, **self._about(real, places)}
 
     def _attempt(self, batch: dict[str, torch.Tensor], places: NDArray[np.int64], restart: int) -> Attempt:
-        steps, early_halt = self.protocol.steps, self.protocol.early_halt
+        steps, policy = self.protocol.steps, self.protocol.halting
         parts = []
         for rows in micro_batches(len(places), self.micro_batch_size):
             part = {name: value[rows] for name, value in batch.items()}
             carry = start(self.model, part, places[rows], self.protocol, restart)
-            parts.append(attempt(self.model, part, carry, steps=steps, early_halt=early_halt))
+            parts.append(attempt(self.model, part, carry, steps=steps, policy=policy))
         return Attempt.joined(parts)
 
     def _about(self, batch: Batch, places: NDArray[np.int64]) -> Columns:

@@ -43,7 +43,7 @@ class Attempt:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, early_halt: bool) -> Attempt:
+def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, policy: str) -> Attempt:
     """Run up to `steps` supervision steps from `carry`, which may be more than the model was trained for.
 
     A row's numbers do not depend on the other rows of its batch, except that matrix products of another size may
@@ -56,7 +56,7 @@ def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps:
     taken = torch.zeros(rows, dtype=torch.int32, device=device)
     halted_at = torch.zeros_like(taken)
     right_after = torch.zeros(rows, steps, dtype=torch.bool, device=device)
-    for step in think(model, batch, steps=steps, carry=carry, early_halt=early_halt):
+    for step in think(model, batch, steps=steps, carry=carry, policy=policy):
         here, number, answer = step.rows, step.number, model.answer(step.outputs)
         wants = model.wants_halt(step.outputs)
         answers[here], taken[here] = answer.int(), number

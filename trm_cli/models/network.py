@@ -104,6 +104,15 @@ class Network(nn.Module, ABC):
     def wants_halt(self, outputs: Outputs) -> Tensor:
         """Return which rows the halting head would halt with this answer, bool [B]."""
 
+    def halts(self, outputs: Outputs, policy: str) -> Tensor:
+        """Return which rows an evaluation lets go after this step, bool [B]: none where the policy is `full`, those that
+        the halting head would halt where it is `bce`. Raises ValueError for a policy that the network does not have.
+        """
+        if policy not in ("full", "bce"):
+            raise ValueError(f"This network has no policy {policy!r}: it decides by its halting head (bce), or not.")
+        wants = self.wants_halt(outputs)
+        return wants if policy == "bce" else torch.zeros_like(wants)
+
     @abstractmethod
     def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
         """Return the negative log-likelihood of each label [B, S] in nats: float32 [B, S], 0 where it is ignored."""

@@ -31,13 +31,12 @@ def think(
     *,
     steps: int | None = None,
     carry: Carry | None = None,
-    early_halt: bool = False,
+    policy: str = "full",
 ) -> Iterator[ThinkingStep]:
     """Yield every supervision step of a batch as in evaluation: without gradients, and with the clock settled.
 
     steps: default halt_max_steps; beyond it rows continue from the same states. carry: where to start; default from the
-    trained start. early_halt: rows that want to halt leave the batch, which ends with the last of them; without it
-    every row takes all steps. The network is to be in evaluation mode.
+    trained start. policy: which rows leave the batch after a step (`Network.halts`); it ends with the last of them. The network is to be in evaluation mode.
     """
     carry = network.initial_carry(batch) if carry is None else carry
     rows = torch.arange(carry.halted.shape[0], device=carry.halted.device)
@@ -48,8 +47,8 @@ def think(
             # At the trained depth a carry asks for new rows; here the same rows go on.
             carry = replace(carry, halted=torch.zeros_like(carry.halted))
         yield ThinkingStep(number, rows, batch, outputs)
-        if early_halt and number < last:
-            stay = (~network.wants_halt(outputs)).nonzero()[:, 0]
+        if policy != "full" and number < last:
+            stay = (~network.halts(outputs, policy)).nonzero()[:, 0]
             if not len(stay):
                 return
             if len(stay) < len(rows):

@@ -1,19 +1,21 @@
-"""Attention and transformer blocks shared by the components. No biases, norms without a learned gain, as in TRM."""
+"""Linear maps, attention and the two transformer blocks. No biases, norms without a learned gain, as in TRM."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trm_cli.models.hesc.positions import Rotation
 from trm_cli.models.layers.gated_mlp import swiglu, swiglu_width
 from trm_cli.models.layers.initialization import linear_parameter, truncated_normal_
 from trm_cli.models.layers.norm import add_rms_norm, rms_norm
-from trm_cli.models.layers.rotary import Rope, rotate
+from trm_cli.models.layers.rotary import rotate
 
-RESIDUAL_SCALE = 0.1
-"""Initial size of what a block adds to its stream, over TRM's. A canvas passes a dozen additions on its way to the
-answer; at full size they bury it, and no gradient finds it: grids of 3x3 to 6x6 cells are then not even copied after
-1,000 updates. At a tenth they are after 300 (docs/experiments.md)."""
+#: Deviation of the weights with which a place first mixes its neighbours.
+_NEIGHBOURS = 0.1
+#: Bytes before a byte, itself included, that a block mixes without attention.
+_TAPS = 4
 
 
 class Linear(nn.Module):
@@ -35,14 +37,13 @@ class Linear(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """The gated MLP of TRM, always as a branch whose result is added: its last map starts small."""
+    """The gated MLP of TRM."""
 
-    def __init__(self, hidden_size: int, expansion: float) -> None:
+    def __init__(self, width: int, expansion: float) -> None:
         super().__init__()
-        width = swiglu_width(hidden_size, expansion)
-        self.gate_up = linear_parameter(2 * width, hidden_size)
-        self.down = linear_parameter(hidden_size, width)
-        self.down.data.mul_(RESIDUAL_SCALE)
+        hidden = swiglu_width(width, expansion)
+        self.gate_up = linear_parameter(2 * hidden, width)
+        self.down = linear_parameter(width, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D]."""
@@ -50,104 +51,95 @@ class SwiGLU(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries over a context, which may be the queries themselves.
+    """Multi-head attention of queries over a context, which may be the queries themselves."""
 
-    gated: what is read is multiplied, number by number, by 2 sigmoid(gate x) of the asking position, so that a position
-    can pick its part of a slot that holds several.
-    """
-
-    def __init__(self, hidden_size: int, num_heads: int, *, gated: bool = False) -> None:
+    def __init__(self, width: int, num_heads: int, context_width: int | None = None) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.head_dim = hidden_size // num_heads
-        self.query = linear_parameter(hidden_size, hidden_size)
-        self.key_value = linear_parameter(2 * hidden_size, hidden_size)
-        self.out = linear_parameter(hidden_size, hidden_size)
-        self.gate = linear_parameter(hidden_size, hidden_size) if gated else None
+        self.head_dim = width // num_heads
+        self.query = linear_parameter(width, width)
+        self.key_value = linear_parameter(2 * width, context_width or width)
+        self.out = linear_parameter(width, width)
 
-    def queries(self, x: Tensor, rope: Rope | None = None) -> Tensor:
+    def queries(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, H, L, head_dim]."""
-        q = functional.linear(x, self.query).view(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
-        return q if rope is None else rotate(q, *rope)
+        return functional.linear(x, self.query).view(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
 
-    def keys_values(self, context: Tensor, rope: Rope | None = None) -> tuple[Tensor, Tensor]:
-        """[B, S, D] -> keys and values [B, H, S, head_dim]."""
+    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, S, C] -> keys and values [B, H, S, head_dim]."""
         pair = functional.linear(context, self.key_value).view(*context.shape[:2], 2, self.num_heads, self.head_dim)
         k, v = pair.permute(2, 0, 3, 1, 4)
-        return k if rope is None else rotate(k, *rope), v
+        return k, v
 
     def merge(self, mixed: Tensor) -> Tensor:
         """[B, H, L, head_dim] -> [B, L, D]."""
         return functional.linear(mixed.transpose(1, 2).flatten(2), self.out)
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None, rope: Rope | None = None) -> Tensor:
-        """X [B, L, D], context [B, S, D] -> [B, L, D].
-
-        mask: bool (True: may look) or float (added to the scores), broadcast to [B, H, L, S]. rope: cosines and sines
-        [B or 1, L, 1, head_dim / 2], for self-attention only.
-        """
-        k, v = self.keys_values(context, rope)
-        mixed = functional.scaled_dot_product_attention(self.queries(x, rope), k, v, attn_mask=mask)
-        if self.gate is None:
-            return self.merge(mixed)
-        gate = 2.0 * functional.linear(x, self.gate).sigmoid()
-        return functional.linear(mixed.transpose(1, 2).flatten(2) * gate, self.out)
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """X [B, L, D], context [B, S, C], mask bool (True: may look) broadcast to [B, H, L, S] -> [B, L, D]."""
+        k, v = self.keys_values(context)
+        return self.merge(functional.scaled_dot_product_attention(self.queries(x), k, v, attn_mask=mask))
 
 
-class RecursiveBlock(nn.Module):
-    """TRM's post-norm block: attention, then SwiGLU, each added and normed."""
+class TokenBlock(nn.Module):
+    """TRM's post-norm block for tokens: neighbours and attention, then SwiGLU, each added and normed.
 
-    def __init__(self, hidden_size: int, num_heads: int, expansion: float) -> None:
+    Attention looks at the other tokens by turned queries and keys and at the slots of the workspace by plain ones, in
+    one softmax. lean: a constant on queries and keys before they are turned, so that attention looks at places from
+    the first update; at 0 it starts flat, and rules such as "the mirrored place" are found a thousand updates later.
+    """
+
+    def __init__(self, width: int, num_heads: int, expansion: float, *, causal: bool, lean: float) -> None:
         super().__init__()
-        self.attention = Attention(hidden_size, num_heads)
-        self.attention.out.data.mul_(RESIDUAL_SCALE)
-        self.mlp = SwiGLU(hidden_size, expansion)
+        self.attention = Attention(width, num_heads)
+        head = (num_heads, 1, width // num_heads)
+        self.query_lean = nn.Parameter(torch.full(head, lean))
+        self.key_lean = nn.Parameter(torch.full(head, lean))
+        self.causal = causal
+        taps = (width, 1, _TAPS) if causal else (width, 1, 3, 3)
+        self.neighbours = nn.Parameter(truncated_normal_(torch.empty(taps), _NEIGHBOURS))
+        self.mlp = SwiGLU(width, expansion)
 
-    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
-        """H [B, L, D], mask bool broadcast to [B, 1, L, L] -> [B, L, D]."""
-        h = add_rms_norm(h, self.attention(h, h, mask))
+    def _mix_neighbours(self, h: Tensor, inside: Tensor | None) -> Tensor:
+        """[B, L, D] -> [B, L, D]: a board's eight neighbours that are inside (bool [B, L]), or the bytes before."""
+        channels = h.shape[-1]
+        if self.causal:
+            padded = functional.pad(h.transpose(1, 2), (_TAPS - 1, 0))
+            return functional.conv1d(padded, self.neighbours, groups=channels).transpose(1, 2)
+        side = round(h.shape[1] ** 0.5)
+        board = h if inside is None else h * inside[..., None]
+        image = board.transpose(1, 2).unflatten(2, (side, side))
+        return functional.conv2d(image, self.neighbours, padding=1, groups=channels).flatten(2).transpose(1, 2)
+
+    def forward(
+        self, h: Tensor, rotation: Rotation, slots: Tensor, mask: Tensor | None, inside: Tensor | None
+    ) -> Tensor:
+        """H [B, L, D], slots [B, S, D], mask bool broadcast to [B, H, L, L + S], inside bool [B, L] -> [B, L, D]."""
+        q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
+        q = rotate(q + self.query_lean, *rotation.query)
+        k = rotate(k + self.key_lean, *rotation.key)
+        slot_k, slot_v = self.attention.keys_values(slots)
+        k, v = torch.cat((k, slot_k), 2), torch.cat((v, slot_v), 2)
+        mixed = self.attention.merge(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        h = add_rms_norm(h, mixed + self._mix_neighbours(h, inside))
         return add_rms_norm(h, self.mlp(h))
 
 
-class RecursiveStack(nn.Module):
-    """`h <- h + injection`, then the blocks: the one function that TRM applies again and again."""
+class SlotBlock(nn.Module):
+    """TRM's post-norm block for slots, which also look at a context that stays as it is."""
 
-    def __init__(self, layers: int, hidden_size: int, num_heads: int, expansion: float) -> None:
+    def __init__(self, width: int, num_heads: int, expansion: float) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(RecursiveBlock(hidden_size, num_heads, expansion) for _ in range(layers))
+        self.attention = Attention(width, num_heads)
+        self.mlp = SwiGLU(width, expansion)
 
-    def forward(self, h: Tensor, injection: Tensor, mask: Tensor | None = None) -> Tensor:
-        """H and injection [B, L, D] -> [B, L, D]."""
-        h = h + injection
-        for block in self.blocks:
-            h = block(h, mask)
-        return h
+    def forward(self, h: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        """H [B, S, D], context [B, C, D], mask bool broadcast to [B, 1, S, S + C] -> [B, S, D]."""
+        seen = torch.cat((h, context), 1)
+        h = add_rms_norm(h, self.attention(h, seen, mask))
+        return add_rms_norm(h, self.mlp(h))
 
 
-class ReadingBlock(nn.Module):
-    """Pre-norm block of the decoder: attention to the working set (if asked for), self-attention, SwiGLU.
-
-    It reads first: cells that know only their places would have nothing to tell each other.
-    """
-
-    def __init__(self, hidden_size: int, num_heads: int, expansion: float, *, reads: bool) -> None:
-        super().__init__()
-        self.attention = Attention(hidden_size, num_heads)
-        self.reading = Attention(hidden_size, num_heads, gated=True) if reads else None
-        self.mlp = SwiGLU(hidden_size, expansion)
-
-    def forward(
-        self,
-        h: Tensor,
-        mask: Tensor | None,
-        rope: Rope | None,
-        slots: Tensor | None = None,
-        visible: Tensor | None = None,
-    ) -> Tensor:
-        """H [B, T, D], mask [B, 1, T, T], slots [B, S, D] under the mask `visible`, [B, H, T, S] -> [B, T, D]."""
-        if self.reading is not None and slots is not None:
-            h = h + self.reading(rms_norm(h), slots, visible)
-        normed = rms_norm(h)
-        h = h + self.attention(normed, normed, mask, rope)
-        result: Tensor = h + self.mlp(rms_norm(h))
-        return result
+def normed_table(table: Tensor) -> Tensor:
+    """The rows of an embedding table at unit size."""
+    return rms_norm(table)

@@ -1,12 +1,13 @@
-"""Define multimodal_hesc: the network, its halting control and its memory behind the `Network` interface.
+"""Define multimodal_hesc: the network and its halting control behind the `Network` interface.
 
-Scheduled values come in as the clock, random numbers as `draws`; nothing here counts steps. Replay, target network,
-concepts and memory are buffers: the state dict continues the run exactly.
+Scheduled values come in as the clock, random numbers as `draws`; nothing here counts steps. Replay and target network
+are buffers, demonstrations are in the carry: both continue the run exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +16,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trm_cli.models.all_ranks import AllRanks, OnlyRank
-from trm_cli.models.canvas_network import CanvasNetwork, CapsuleTrace
+from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleTrace
 from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
-from trm_cli.models.hesc import inference, losses, metrics, parameter_budget, q_control
+from trm_cli.models.hesc import components, inference, losses, metrics, q_control
 from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.kinds import FIELDS, Kind
 from trm_cli.models.hesc.losses import AnswerCheck
-from trm_cli.models.hesc.network import HescNetwork, HescOutputs, NetworkPass
+from trm_cli.models.hesc.network import HescNetwork
+from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
-from trm_cli.models.hesc.working_set import expand
 from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.models.layers.losses import softmax_cross_entropy
 from trm_cli.models.layers.outputs import Outputs, StepResult
@@ -32,14 +34,15 @@ from trm_cli.schedule.clock import SETTLED, Clock
 
 # What the first draws of a row decide; the rest choose what is replayed.
 _POLICY_DRAWS = slice(0, 3)
-_PLANNER_DRAW, _CONCEPT_DRAW, _FIRST_REPLAY_DRAW = 3, 4, 5
+_PLANNER_DRAW, _FIRST_REPLAY_DRAW = 3, 4
 
 
-class MultimodalHesc(CanvasNetwork):
+class MultimodalHesc(CapsuleNetwork):
     """Hierarchical Expandable Semantic Capsules: one recursive model for grids, text and pictures.
 
-    Batch: canvas_kind [B] (0 grid, 1 text, 2 picture), canvas uint8 [B, C], target int32 [B, T] (-100: not asked),
-    target_kind [B] (0 grid, 1 text), puzzle_identifiers int32 [B], and optionally picture uint8 [B, 3, h, w].
+    Batch: kind [B] (see `Kind`), target int32 [B, S] (-100: not asked), puzzle_identifiers int32 [B], and what the
+    dataset has of: cells uint8 [B, side * side] with size uint8 [B, 4]; text int [B, T]; picture uint8 [B, C, h, w];
+    pair_cells uint8 [B, k, 2, side * side] with pair_size uint8 [B, k, 4].
     """
 
     config: HescConfig
@@ -49,7 +52,7 @@ class MultimodalHesc(CanvasNetwork):
         self, config: HescConfig, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, forward_dtype: str
     ) -> None:
         super().__init__(config, vocab_size=vocab_size, seq_len=seq_len, forward_dtype=forward_dtype)
-        self.network = HescNetwork(config, vocab_size, seq_len)
+        self.network = HescNetwork(config, vocab_size)
         self.puzzle_embedding = self.new_puzzle_table(num_puzzle_identifiers)
         self.q_network: QNetwork | None = None
         self.replay: ReplayBuffer | None = None
@@ -62,21 +65,16 @@ class MultimodalHesc(CanvasNetwork):
 
     @property
     def positions(self) -> int:
-        """The slots of the working set."""
-        return self.config.num_slots
-
-    @property
-    def canvas_size(self) -> int:
-        """See `CanvasNetwork`."""
-        return self.config.canvas_size
+        """The tokens of the longest rows."""
+        return max(self.seq_len, self.config.num_slots)
 
     def share_rows(self, ranks: AllRanks) -> None:
-        """See `Network`: replay, concepts, memory and the balance of paths are learnt from a whole batch."""
+        """See `Network`: replay, usual detail and the balance of paths are learnt from a whole batch."""
         self._all = ranks
 
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
         """The trunk by component: each has its own size of gradient, and is measured and clipped by itself."""
-        return {name: group for name, group in parameter_budget.clipping_groups(self).items() if name != "puzzle"}
+        return {name: group for name, group in components.parameter_groups(self).items() if name != PUZZLE_TABLE}
 
     def recompute_activations(self) -> None:
         """See `Network`."""
@@ -88,11 +86,19 @@ class MultimodalHesc(CanvasNetwork):
 
     def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
         """See `Network`."""
-        canvas = batch["canvas"]
-        rows, device = canvas.shape[0], canvas.device
-        shape = (rows, self.config.num_slots, self.config.hidden_size)
-        z = {name: torch.zeros(shape, dtype=self.dtype, device=device) for name in ("z_H", "z_L")}
-        extra = {"opened": torch.zeros(rows, self.config.num_capsules, dtype=torch.bool, device=device)}
+        config, kind = self.config, batch["kind"]
+        rows, device = kind.shape[0], kind.device
+        lengths = [batch[FIELDS[one]].shape[1] for one in (Kind.GRID, Kind.TEXT) if FIELDS[one] in batch]
+        if FIELDS[Kind.PICTURE] in batch:
+            lengths.append(config.patches)
+        pairs = batch["pair_size"].shape[1] * config.pair_slots if "pair_size" in batch else 0
+        shapes = {
+            "z_L": (max(lengths), config.token_size),
+            "z_H": (config.num_slots, config.hidden_size),
+            "pairs": (pairs, config.hidden_size),
+        }
+        z = {name: torch.zeros(rows, *shape, dtype=self.dtype, device=device) for name, shape in shapes.items()}
+        extra = {"opened": torch.zeros(rows, config.num_capsules, dtype=torch.bool, device=device)}
         if self.q_network is not None:
             extra["q_state"] = torch.zeros(rows, self.q_network.state_size, device=device)
             extra["action"] = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -103,13 +109,13 @@ class MultimodalHesc(CanvasNetwork):
 
     # --- One step ---
 
-    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> NetworkPass:
+    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None) -> NetworkPass:
         """Run the network in the activation type; master weights are cast once, recursive calls share the copies."""
         puzzle = None
         if self.puzzle_embedding is not None:
             puzzle = self.puzzle_embedding(carry.data["puzzle_identifiers"].long())
         draw = None if draws is None else draws[:, _PLANNER_DRAW]
-        arguments = (carry.data, carry.z["z_H"], carry.z["z_L"], opened, puzzle, draw)
+        arguments = (carry.data, carried, puzzle, draw)
         if self.dtype == torch.float32:
             thought: NetworkPass = self.network(*arguments)
             return thought
@@ -128,37 +134,33 @@ class MultimodalHesc(CanvasNetwork):
 
         The new carry is detached; EXPAND takes effect in the next step.
         """
-        fresh = carry.halted
+        config = self.config
         carry = refresh(carry, batch, self.initial_states())
+        fresh, kind = carry.steps == 0, carry.data["kind"]
         opened = carry.extra["opened"] & ~fresh[:, None]
-        thought = self._think(carry, opened, draws)
+        done = (kind == Kind.TEXT) & (carry.steps >= config.text_steps)
+        thought = self._think(
+            carry, Carried(carry.z["z_L"], carry.z["z_H"], carry.z["pairs"], opened, fresh, done), draws
+        )
         steps = carry.steps + 1
-        valid = q_control.valid_actions(self.config, steps, opened)
-        extra = {"opened": opened}
-        q = None
-        if self.q_network is not None:
-            state = q_control.state_features(
-                self.config,
-                thought.z_H[:, 0],
-                carry.z["z_H"][:, 0],
-                thought.log_probs,
-                steps,
-                opened,
-                thought.capsules.residual,
-            )
-            q = self.q_network(state).detach()
-            extra["q_state"] = state
         with torch.no_grad():
-            hidden_error = thought.capsules.residual.masked_fill(opened, 0.0).amax(-1)
-            wants_expand = (hidden_error > self.config.expand_threshold) & valid[:, Action.EXPAND]
+            valid = q_control.valid_actions(config, steps, opened, kind)
+            extra, q = {}, None
+            if self.q_network is not None:
+                state = q_control.state_features(config, thought, carry.z["z_H"][:, 0], steps, opened)
+                extra["q_state"], q = state, self.q_network(state)
+            hidden_error = thought.residual.masked_fill(opened, 0.0).amax(-1)
+            wants_expand = (hidden_error > config.expand_threshold) & valid[:, Action.EXPAND]
             policy = None if draws is None else draws[:, _POLICY_DRAWS]
             action = q_control.choose(q, thought.q_halt > 0, wants_expand, valid, clock, policy)
-            extra["opened"] = expand(opened, thought.capsules.residual, action == Action.EXPAND)
+            after = q_control.expand(opened, thought.residual, action == Action.EXPAND, config.expand_together)
+            extra["opened"] = after
             if q is not None:
-                extra |= self._price(action, clock)
-        z = {"z_H": thought.z_H.detach(), "z_L": thought.z_L.detach()}
-        after = replace(carry, z=z, steps=steps, halted=action == Action.HALT, extra=extra)
-        return after, HescOutputs(
+                extra |= self._price(action, (after & ~opened).sum(1), clock)
+        z = {"z_L": thought.tokens.detach(), "z_H": thought.slots.detach(), "pairs": thought.pairs.detach()}
+        z = {name: state.to(self.dtype) for name, state in z.items()}
+        halted = action == Action.HALT
+        return replace(carry, z=z, steps=steps, halted=halted, extra=extra), HescOutputs(
             logits=thought.scores,
             q_halt=thought.q_halt,
             q_continue=torch.zeros_like(thought.q_halt),
@@ -166,16 +168,15 @@ class MultimodalHesc(CanvasNetwork):
             q=q,
             action=action,
             opened=opened,
+            valid=valid,
         )
 
-    def _price(self, action: Tensor, clock: Clock[Tensor | float]) -> dict[str, Tensor]:
+    def _price(self, action: Tensor, opening: Tensor, clock: Clock[Tensor | float]) -> dict[str, Tensor]:
         """The cost part of the reward of `action` [B]; what the step gains is known one step later."""
-        penalty = self.config.children_per_capsule * torch.as_tensor(clock.expansion_penalty, device=action.device)
-        cost = self.config.reward_step_cost + (action == Action.EXPAND) * penalty
         zero = torch.zeros(action.shape[0], device=action.device)
         return {
             "action": action,
-            "reward": -cost.float(),
+            "reward": -q_control.price(self.config, action, opening, clock.expansion_penalty),
             "halt_reward": zero,
             "accuracy": zero,
             "learns": torch.zeros_like(action, dtype=torch.bool),
@@ -188,24 +189,25 @@ class MultimodalHesc(CanvasNetwork):
         clock: Clock[Tensor | float] = SETTLED,
         draws: Tensor | None = None,
     ) -> StepResult:
-        """One supervision step with its losses; in training (draws given) replay, concepts and memory move as well."""
+        """One supervision step with its losses; in training (draws given) replay and usual detail move as well."""
         before = carry
         carry, outputs = self.advance(carry, batch, clock, draws)
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
-        thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
+        thought, target, kind = outputs.thought, carry.data["target"], carry.data["kind"]
         check = losses.check_answers(thought, target)
         all_ranks = OnlyRank() if draws is None else self._all
-        terms = losses.loss_terms(self.config, thought, check, target, kind, all_ranks)
+        terms = losses.loss_terms(self.config, thought, check, target, all_ranks)
         if self.q_network is not None:
             carry = self._remember_check(carry, check)
             if draws is not None:
-                self._experience(before, carry, outputs.opened)
+                self._experience(before, carry, outputs)
                 terms["td_loss"] = self._td_term(clock, draws)
-        codes = None if draws is None else self._store(thought, check, carry, draws)
+        if draws is not None:
+            self._follow(thought)
         loss = torch.stack(tuple(terms.values())).sum()
         detached = {name: term.detach() for name, term in terms.items()}
         sums = metrics.of_halted(thought, check, kind, carry.steps, carry.halted, outputs.opened)
-        sums |= metrics.of_all(outputs.action, thought.plan, codes, self.network.concepts, self.network.memory)
+        sums |= metrics.of_all(outputs.action)
         return StepResult(carry, loss, detached, sums, outputs)
 
     def answer(self, outputs: Outputs) -> Tensor:
@@ -213,76 +215,80 @@ class MultimodalHesc(CanvasNetwork):
         return outputs.logits.argmax(-1)
 
     def wants_halt(self, outputs: Outputs) -> Tensor:
-        """See `Network`."""
-        return outputs.q_halt > 0
+        """See `Network`; a text takes its steps whatever it wants."""
+        return self.halts(outputs, "bce")
+
+    def halts(self, outputs: Outputs, policy: str) -> Tensor:
+        """See `Network`; `q` asks the Q-network."""
+        assert isinstance(outputs, HescOutputs) and outputs.valid is not None
+        return q_control.halts(policy, outputs.q, outputs.q_halt, outputs.valid)
 
     def initial_states(self) -> dict[str, Tensor]:
         """See `Network`."""
         recursion = self.network.recursion
-        return {"z_H": recursion.z_H_start, "z_L": recursion.z_L_start}
+        nothing = torch.zeros_like(recursion.workspace.start)
+        return {"z_L": recursion.token_start, "z_H": recursion.workspace.start, "pairs": nothing}
 
     def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
         """The negative log-likelihood of each label [B, T] in nats: float32 [B, T], 0 where it is ignored."""
         return softmax_cross_entropy(outputs.logits, labels)
 
     def trace(self, batch: Mapping[str, Tensor]) -> CapsuleTrace:
-        """See `CanvasNetwork`."""
-        return inference.trace(self, self.network, batch)
+        """See `CapsuleNetwork`."""
+        return inference.trace(self, batch, (self.config.capsule_rows, self.config.capsule_columns))
 
     def continue_text(
         self,
-        batch: Mapping[str, Tensor],
+        prompt: Sequence[int],
         count: int,
+        window: int,
         sampling: Sampling,
         draws: Tensor | None = None,
         *,
         speakable: Tensor | None = None,
-    ) -> Iterator[Tensor]:
-        """See `CanvasNetwork`."""
-        return inference.continue_text(self, self.network, batch, count, sampling, draws, speakable=speakable)
+    ) -> Iterator[int]:
+        """See `CapsuleNetwork`."""
+        return inference.continue_text(self, prompt, count, window, sampling, draws, speakable=speakable)
 
     # --- What it costs ---
 
     def blank_batch(self, rows: int, device: torch.device | str) -> dict[str, Tensor]:
-        """See `Network`; without pictures."""
-        kind = torch.zeros(rows, dtype=torch.int32, device=device)
-        return {
-            "canvas_kind": kind,
-            "canvas": torch.zeros(rows, self.config.geometry.cells, dtype=torch.uint8, device=device),
+        """See `Network`; grids where a label is long enough for one, else text; no pictures, no demonstrations."""
+        side = math.isqrt(self.seq_len)
+        batch = {
+            "kind": torch.zeros(rows, dtype=torch.int32, device=device),
             "target": torch.zeros(rows, self.seq_len, dtype=torch.int32, device=device),
-            "target_kind": kind,
-            "puzzle_identifiers": kind,
+            "puzzle_identifiers": torch.zeros(rows, dtype=torch.int32, device=device),
         }
+        if side**2 == self.seq_len and side <= self.config.board_side:
+            batch["cells"] = torch.zeros(rows, self.seq_len, dtype=torch.uint8, device=device)
+            batch["size"] = torch.full((rows, 4), side, dtype=torch.uint8, device=device)
+        else:
+            batch["text"] = torch.zeros(rows, self.seq_len, dtype=torch.int32, device=device)
+        return batch
 
-    def components(self, measured: Measured, rows: int) -> list[Component]:  # noqa: ARG002 - counted, not measured
+    def components(self, measured: Measured, rows: int) -> list[Component]:
         """See `Network`."""
-        row = parameter_budget.arithmetic(self.config, self.vocab_size, self.seq_len)
-        return [
-            Component(
-                PUZZLE_TABLE if name == "puzzle" else name, count, row.forward.get(name, 0), row.training.get(name, 0)
-            )
-            for name, count in parameter_budget.parameter_counts(self).items()
-        ]
-
-    def counted_operations(self) -> int:
-        """See `Network`."""
-        return sum(parameter_budget.arithmetic(self.config, self.vocab_size, self.seq_len).training.values())
+        return components.shares(self, measured, rows, self.config.H_cycles)
 
     # --- What is learnt from what happened ---
 
     def _remember_check(self, carry: Carry, check: AnswerCheck) -> Carry:
         pay = torch.where(check.right, self.config.reward_correct, self.config.reward_incorrect)
-        extra = carry.extra | {"halt_reward": pay, "accuracy": check.share.float(), "learns": check.has_label}
+        extra = carry.extra | {
+            "halt_reward": pay,
+            "accuracy": check.share.float(),
+            "learns": check.has_label & (carry.data["kind"] != Kind.TEXT),
+        }
         return replace(carry, extra=extra)
 
-    def _experience(self, before: Carry, after: Carry, opened: Tensor) -> None:
+    def _experience(self, before: Carry, after: Carry, outputs: HescOutputs) -> None:
         """Store what the rows did: the step that led here, where the row is still the same puzzle, and a HALT now.
 
         A row that was reset in this step has no past: its last transition was stored, as terminal, when it halted.
         """
-        assert self.replay is not None
-        old, new = before.extra, after.extra
-        valid = q_control.valid_actions(self.config, after.steps, opened)
+        assert self.replay is not None and outputs.valid is not None
+        old, new, valid = before.extra, after.extra, outputs.valid
         gain = new["accuracy"] - old["accuracy"]
         led_here = Transition(
             state=old["q_state"],
@@ -321,18 +327,8 @@ class MultimodalHesc(CanvasNetwork):
         weight = config.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
 
-    def _store(self, thought: NetworkPass, check: AnswerCheck, carry: Carry, draws: Tensor) -> Tensor | None:
-        """Move the concept book and the usual detail; keep the states of rows that ended right, worth more the fewer
-        steps they took. Returns the codes of all rows."""
-        codes = None
-        if thought.capsules.detail is not None:
-            self.network.capsules.follow(*self._all.gather((thought.capsules.detail,)))
-        if self.network.concepts is not None and thought.coding is not None:
-            coding = (thought.coding.encodings, thought.coding.ids, draws[:, _CONCEPT_DRAW])
-            encodings, codes, chance = self._all.gather(coding)
-            self.network.concepts.update(encodings, codes, chance)
-        if self.network.memory is not None and thought.cue is not None:
-            saved = 1.0 + (self.halt_max_steps - carry.steps).float() / self.halt_max_steps
-            worth = saved * (carry.halted & check.right)
-            self.network.memory.write(*self._all.gather((thought.cue.detach(), thought.z_H[:, 0].detach(), worth)))
-        return codes
+    def _follow(self, thought: NetworkPass) -> None:
+        """Move what the children of a capsule always say."""
+        checksum, detail = self.network.recursion.workspace.checksum, thought.details
+        if checksum is not None and detail is not None:
+            checksum.follow(*self._all.gather((detail,)))

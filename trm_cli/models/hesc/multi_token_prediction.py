@@ -1,7 +1,7 @@
-"""Predict several tokens ahead (multi-token prediction), for text only, with the decoder's own table and head.
+"""Predict several tokens ahead (multi-token prediction), for text only and in training only, with the tied table.
 
-Depth k joins the hidden state of depth k-1 at position i with the token k places later and predicts the one after it.
-All is causal: nothing at position i depends on a token later than the one it is given.
+Depth k joins the hidden state of depth k - 1 at place i with the symbol k places later and predicts the one after it.
+All is causal: nothing at place i depends on a symbol later than the one it is given.
 """
 
 from __future__ import annotations
@@ -9,36 +9,35 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trm_cli.models.hesc.blocks import Linear, ReadingBlock
+from trm_cli.models.hesc.blocks import Linear, TokenBlock
 from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.positions import text_rotation
 from trm_cli.models.layers.norm import rms_norm
-from trm_cli.models.layers.rotary import Rope
 
 
 class FurtherTokens(nn.Module):
-    """`mtp_num_depths` - 1 modules after the main next-token reading (which is the first depth). Dropped when
-    answering.
-    """
+    """`mtp_num_depths` - 1 blocks after the next-token reading, which is the first depth."""
 
     def __init__(self, config: HescConfig) -> None:
         super().__init__()
-        width, count = config.hidden_size, config.mtp_num_depths - 1
+        width, count = config.token_size, config.mtp_num_depths - 1
+        self.head_dim, self.theta = width // config.num_heads, config.rope_theta
         self.joins = nn.ModuleList(Linear(width, width) for _ in range(count))
         self.blocks = nn.ModuleList(
-            ReadingBlock(width, config.num_heads, config.expansion, reads=False) for _ in range(count)
+            TokenBlock(width, config.num_heads, config.expansion, causal=True, lean=0.0) for _ in range(count)
         )
 
-    def forward(self, hidden: Tensor, embedded: Tensor, rope: Rope) -> list[Tensor]:
-        """Hidden [B, T, D] of the main reading, whose position i has seen tokens < i; embedded [B, T, D], the embedding
-        of token i at place i; rope of T positions -> for k = 1, 2, ...: states [B, T - k, D] of unit size that predict
-        token i + k from tokens <= i + k - 1."""
-        states = []
+    def forward(self, hidden: Tensor, symbols: Tensor) -> list[Tensor]:
+        """Hidden [B, T, d], whose place i has seen symbols up to i and predicts the next; symbols [B, T, d] of unit
+        size -> for k = 1, 2, ...: states [B, T - k, d] that predict symbol i + k + 1 from symbols up to i + k."""
+        states: list[Tensor] = []
         for depth, (join, block) in enumerate(zip(self.joins, self.blocks, strict=True), start=1):
-            length = embedded.shape[1] - depth
+            length = symbols.shape[1] - depth
             if length < 1:
                 break
-            pair = rms_norm(hidden[:, :length]) + join(rms_norm(embedded[:, depth - 1 : depth - 1 + length]))
-            mask = torch.ones(length, length, dtype=torch.bool, device=pair.device).tril()
-            hidden = block(pair, mask, Rope(rope.cos[:length], rope.sin[:length]))
-            states.append(rms_norm(hidden))
+            h = rms_norm(hidden[:, :length] + join(symbols[:, depth:]))
+            mask = torch.ones(length, length, dtype=torch.bool, device=h.device).tril()
+            rotation = text_rotation(length, self.head_dim, self.theta, h.device)
+            hidden = block(h, rotation, h[:, :0], mask, None)
+            states.append(hidden)
         return states

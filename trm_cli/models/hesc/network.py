@@ -1,163 +1,185 @@
-"""Run the differentiable components in one pass: codes -> pixels -> capsules -> recursion -> plan -> answer."""
+"""Run the differentiable parts in one pass: symbols -> tokens and workspace -> recursion -> answers, kind by kind."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from trm_cli.models.hesc import vocabulary
+from trm_cli.models.hesc import kinds
 from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.capsules import CapsulePool, Capsules, PixelHead
-from trm_cli.models.hesc.concepts import Coding, Concepts
+from trm_cli.models.hesc.boards import asked_side, cut, cut_states, needed_side, side_of, widened
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.decoder import AnswerDecoder
-from trm_cli.models.hesc.encoder import PatchEncoder
-from trm_cli.models.hesc.memory import EpisodicMemory
+from trm_cli.models.hesc.demonstrations import PairReader
+from trm_cli.models.hesc.kinds import EOS, FIRST_BYTE, Kind
 from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
-from trm_cli.models.hesc.planner import LatentPlanner, Plan
-from trm_cli.models.hesc.rasteriser import Rasteriser
-from trm_cli.models.hesc.recursion import Recursion
-from trm_cli.models.hesc.working_set import WorkingSet
-from trm_cli.models.layers.outputs import Outputs
+from trm_cli.models.hesc.passes import FORBIDDEN, Carried, KindPass, NetworkPass, gathered
+from trm_cli.models.hesc.recursion import Recursion, States
+from trm_cli.models.hesc.symbols import Symbols, Tokens
+from trm_cli.models.hesc.visibility import visibility
+from trm_cli.models.layers.losses import IGNORED_LABEL
+from trm_cli.models.layers.norm import rms_norm
 
 _HALT_BIAS = -5.0
-# Finite, so that a forbidden token costs exp(-1e4) = 0 and its entropy term is 0 * -1e4, not 0 * -inf.
-_FORBIDDEN = -1.0e4
-
-
-@dataclass(frozen=True)
-class NetworkPass:
-    """The outputs of one pass; float32 unless noted, with gradients unless marked as detached.
-
-    z_H, z_L, slots (what the decoder reads) [B, S, D] in the activation type; scores [B, T, V]: what the softmax of the
-    answer is taken of; q_halt [B]; patches [B, P, pixels] as they are; cue [B, key]: the memory's query. In training
-    mode alone: further, for k = 1, 2, ... such scores [B, T' - k, V] of the token k later, where T' places can hold
-    text; drawn: pixels by sketches alone, and by sketches and children, [B, P, pixels] each.
-    """
-
-    z_H: Tensor
-    z_L: Tensor
-    slots: Tensor
-    scores: Tensor
-    log_probs: Tensor
-    further: tuple[Tensor, ...]
-    q_halt: Tensor
-    capsules: Capsules
-    patches: Tensor
-    drawn: tuple[Tensor, ...]
-    plan: Plan | None
-    coding: Coding | None
-    cue: Tensor | None
-
-
-@dataclass(frozen=True)
-class HescOutputs(Outputs):
-    """thought: everything the pass said; q float32 [B, 3] or None; action int64 [B]; opened bool [B, K]: the capsules
-    whose children were visible in this step."""
-
-    thought: NetworkPass | None = None
-    q: Tensor | None = None
-    action: Tensor | None = None
-    opened: Tensor | None = None
 
 
 class HescNetwork(nn.Module):
     """The parts and how they are joined. `enable_*` keys leave parts out, parameters and all."""
 
-    may_say: Tensor
-
-    def __init__(self, config: HescConfig, vocab_size: int, seq_len: int) -> None:
+    def __init__(self, config: HescConfig, vocab_size: int) -> None:
         super().__init__()
-        self.config = config
-        self.rasteriser = Rasteriser(config.geometry)
-        self.encoder = PatchEncoder(config)
-        self.capsules = CapsulePool(config)
-        self.pixel_head = PixelHead(config) if config.enable_reconstruction else None
-        self.concepts = Concepts(config) if config.enable_vq else None
-        self.memory = EpisodicMemory(config) if config.enable_memory else None
-        self.working_set = WorkingSet(config)
+        if vocab_size < kinds.FIRST_LABEL:
+            raise ValueError(f"vocab_size is {vocab_size}; colours, bytes and controls need {kinds.FIRST_LABEL}.")
+        self.config, self.vocab_size = config, vocab_size
+        self.symbols = Symbols(config, vocab_size)
         self.recursion = Recursion(config)
-        self.planner = LatentPlanner(config) if config.enable_latent_planning else None
-        self.halt_head = Linear(config.hidden_size, 1, bias=_HALT_BIAS, std=0.0)
-        self.decoder = AnswerDecoder(config, vocab_size, seq_len)
+        self.pair_reader = PairReader(config)
+        self.to_class = Linear(config.hidden_size, config.token_size)
+        self.halt_head = Linear(config.hidden_size + config.token_size, 1, bias=_HALT_BIAS, std=0.0)
         self.mtp = FurtherTokens(config) if config.enable_mtp else None
-        # A grid holds no letters and a text no colours: what a row cannot say takes no part in its softmax.
-        colours = torch.arange(vocab_size)
-        is_colour = (colours >= vocabulary.FIRST_COLOUR) & (colours < vocabulary.FIRST_BYTE)
-        grid = is_colour | (colours == vocabulary.PAD) | (colours == vocabulary.EOS)
-        self.register_buffer("may_say", torch.stack((grid, ~is_colour)), persistent=False)
-
-    def see(self, data: Mapping[str, Tensor]) -> tuple[Tensor, Capsules]:
-        """Batch fields -> patches [B, P, pixels] float32 and capsules."""
-        pixels = self.rasteriser(data["canvas_kind"], data["canvas"], data.get("picture"))
-        patches = self.rasteriser.patches(pixels)
-        return patches, self.capsules(self.encoder(patches))
-
-    def _draw_back(self, capsules: Capsules) -> tuple[Tensor, ...]:
-        if self.pixel_head is None or not self.training:
-            return ()
-        positions = self.encoder.positions()
-        drawn = [self.pixel_head(positions, capsules.sketches)]
-        if capsules.children is not None:
-            slots = torch.cat((capsules.sketches, capsules.children.flatten(1, 2)), 1)
-            drawn.append(self.pixel_head(positions, slots))
-        return tuple(drawn)
-
-    def scores(self, hidden: Tensor, target_kind: Tensor) -> Tensor:
-        """Hidden [B, T, D], kinds [B] -> [B, T, V] float32, what a row cannot say far below the rest."""
-        scores = self.decoder.logits(hidden)
-        return scores.masked_fill(~self.may_say[target_kind.long()][:, None], _FORBIDDEN)
 
     def forward(
-        self,
-        data: Mapping[str, Tensor],
-        z_H: Tensor,
-        z_L: Tensor,
-        opened: Tensor,
-        puzzle: Tensor | None,
-        planner_draw: Tensor | None,
+        self, data: Mapping[str, Tensor], carried: Carried, puzzle: Tensor | None, draw: Tensor | None
     ) -> NetworkPass:
-        """One pass from states [B, S, D] with the capsules opened bool [B, K]; puzzle rows [B, D] or None."""
-        patches, capsules = self.see(data)
-        coding = None
-        seen = capsules
-        if self.concepts is not None:
-            coding = self.concepts(capsules.sketches)
-            seen = capsules._replace(sketches=capsules.sketches + coding.added)
-        remembered, cue = None, None
-        if self.memory is not None:
-            remembered, cue = self.memory.read(capsules.sketches.mean(1))
-        kind = data["target_kind"]
-        injection = self.working_set(seen, puzzle, remembered, data["canvas_kind"], kind)
-        visible = self.working_set.visible(opened)
-        z_H, z_L = self.recursion(z_H, z_L, injection, visible)
-        answer, plan = z_H, None
-        if self.planner is not None:
-            answer, plan = self.planner(z_H, visible, planner_draw)
-        # The answer is read off the thought and off the canvas itself: what a thought left out can still be copied.
-        slots = answer + injection
-        reading = self.decoder(slots, visible, data["target"], kind)
-        scores = self.scores(reading.hidden, kind)
+        """Batch fields [B, ...], what is carried, puzzle rows [B, D] and uniform draws [B], both or None."""
+        pairs = self.remember(data, carried)
+        carried = carried._replace(pairs=pairs)
+        parts = []
+        for kind, rows in kinds.groups(data):
+            still = carried.done[rows] if kind == Kind.TEXT and not rows.is_meta else None
+            if still is not None and bool(still.any()):
+                parts.append(self._as_it_was(kind, rows[still], carried, data["text"].shape[1]))
+                rows = rows[~still]
+            if len(rows):
+                fields = {name: value[rows] for name, value in data.items()}
+                own = None if puzzle is None else puzzle[rows]
+                parts.append(self._one_kind(kind, rows, fields, carried.rows(rows), own, _at(draw, rows)))
+        return gathered(parts, carried, data["target"].shape[1], self.vocab_size)
+
+    # --- Demonstrations ---
+
+    def remember(self, data: Mapping[str, Tensor], carried: Carried) -> Tensor:
+        """Encode the demonstrations of fresh rows; the other rows keep theirs: [B, P, D]."""
+        if "pair_cells" not in data:
+            return carried.pairs
+        pairs = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0)
+        each = pairs.unflatten(1, (-1, self.config.pair_slots)).flatten(0, 1)
+        boards, sizes = data["pair_cells"].flatten(0, 1), data["pair_size"].flatten(0, 1)
+        if boards.is_meta:
+            wanted = torch.arange(len(boards), device=boards.device)
+        else:
+            fresh = carried.fresh.repeat_interleave(data["pair_size"].shape[1])
+            wanted = (fresh & (sizes.sum(1) > 0)).nonzero()[:, 0]
+        if not len(wanted):
+            return pairs
+        boards = boards[wanted]
+        tokens = self.symbols.pairs(cut(boards, needed_side((boards > 0).any(1))), sizes[wanted])
+        assert tokens.inside is not None
+        h = self.recursion.token_start.to(tokens.injection.dtype).expand_as(tokens.injection)
+        h = self.recursion.pass_over(h, tokens, tokens.injection[:, :0], tokens.inside[:, None, None])
+        slots = self.pair_reader(h, tokens.inside).to(each.dtype)
+        remembered: Tensor = each.index_copy(0, wanted, slots).view_as(pairs)
+        return remembered
+
+    def _pair_slots(self, data: Mapping[str, Tensor], rows: int, device: torch.device) -> Tensor:
+        """Which slots hold a demonstration: bool [b, P]."""
+        if "pair_size" not in data:
+            return torch.zeros(rows, 0, dtype=torch.bool, device=device)
+        return (data["pair_size"].sum(-1) > 0).repeat_interleave(self.config.pair_slots, 1)
+
+    # --- One kind of row ---
+
+    def _one_kind(
+        self,
+        kind: Kind,
+        rows: Tensor,
+        data: Mapping[str, Tensor],
+        carried: Carried,
+        puzzle: Tensor | None,
+        draw: Tensor | None,
+    ) -> KindPass:
+        tokens, length = self._tokens(kind, data)
+        board = side_of(data["cells"]) if kind == Kind.GRID else 0
+        count = tokens.injection.shape[1]
+        before = carried.tokens[:, : board**2 or count]
+        if board:
+            before = cut_states(before, math.isqrt(count))
+        exists = self._pair_slots(data, len(rows), rows.device)
+        seen = visibility(self.config, tokens, carried.opened, exists, length)
+        injection = self.recursion.workspace.injection(kind, puzzle, len(rows))
+        states = States(before, carried.slots)
+        thought = self.recursion(states, tokens, injection, carried.pairs, seen, draw)
+        after, slots = thought.states
+        answers = self._answer_states(after, slots, kind)
+        scores = self._scores(answers, kind)
+        halting = self.halt_head(torch.cat((slots[:, 0], _mean(after, tokens.inside)), 1))[:, 0].float()
         further: tuple[Tensor, ...] = ()
-        if self.mtp is not None and self.training:
-            # Only texts look ahead, and none is longer: a full canvas has eight times as many places for its cells.
-            states = self.mtp(*reading.first(vocabulary.TEXT_PLACES))
-            further = tuple(self.scores(state, kind) for state in states)
-        return NetworkPass(
-            z_H=answer,
-            z_L=z_L,
+        if self.mtp is not None and kind == Kind.TEXT and self.training:
+            further = tuple(self._scores(h, kind) for h in self.mtp(after, tokens.injection))
+        return KindPass(
+            kind=kind,
+            rows=rows,
+            tokens=widened(after, board) if board else after,
             slots=slots,
             scores=scores,
-            log_probs=scores.log_softmax(-1),
+            q_halt=halting,
+            residual=thought.looked.residual,
+            detail=thought.looked.detail,
+            maps=widened(thought.looked.maps.mT, board).mT if board else thought.looked.maps,
+            plan=thought.plan,
             further=further,
-            q_halt=self.halt_head(answer[:, 0])[..., 0].float(),
-            capsules=capsules,
-            patches=patches,
-            drawn=self._draw_back(capsules),
-            plan=plan,
-            coding=coding,
-            cue=cue,
+            inside=None if kind == Kind.PICTURE else tokens.inside,
         )
+
+    def _as_it_was(self, kind: Kind, rows: Tensor, carried: Carried, places: int) -> KindPass:
+        """A row that is done says again what it said: its states stay."""
+        own = carried.rows(rows)
+        zero = own.tokens.new_zeros(len(rows), dtype=torch.float32)
+        residual = zero[:, None].expand(-1, self.config.num_capsules)
+        scores = self._scores(own.tokens[:, :places], kind)
+        return KindPass(kind, rows, own.tokens, own.slots, scores, zero, residual, None, None, None, (), None)
+
+    def _tokens(self, kind: Kind, data: Mapping[str, Tensor]) -> tuple[Tokens, int]:
+        """The tokens of rows of one kind, cut to what the largest needs, and the places that the whole would have."""
+        if kind == Kind.TEXT:
+            text, window = data["text"], data["text"].shape[1]
+            marked = ((text > 0) | (data["target"][:, :window] != IGNORED_LABEL)).any(0)
+            length = window if text.is_meta else int(marked.nonzero().amax()) + 1 if marked.any() else 1
+            return self.symbols.text(text[:, :length], window), window
+        if kind == Kind.PICTURE:
+            return self.symbols.picture(data["picture"]), self.config.patches
+        cells = data["cells"]
+        side = asked_side(cells, data["target"][:, : cells.shape[1]], IGNORED_LABEL)
+        return self.symbols.cells(cut(cells, side), data["size"]), cells.shape[1]
+
+    def _answer_states(self, tokens: Tensor, slots: Tensor, kind: Kind) -> Tensor:
+        """What the answers of a kind are read from: [b, N or 1, d] of unit size."""
+        if kind != Kind.PICTURE:
+            return tokens
+        return rms_norm(rms_norm(tokens.mean(1, keepdim=True)) + self.to_class(slots[:, :1]))
+
+    def _scores(self, hidden: Tensor, kind: Kind) -> Tensor:
+        """[b, T, d] of unit size -> the scores of the words from `kinds.WORDS[kind]`: [b, T, W] float32."""
+        first, stop = kinds.WORDS[kind]
+        scores = self.symbols.logits(hidden, first, stop)
+        if kind != Kind.TEXT:
+            return scores
+        # What lies between the end mark and the bytes are colours, which no text says.
+        ending, _, letters = scores.split((1, FIRST_BYTE - EOS - 1, scores.shape[-1] - (FIRST_BYTE - EOS)), -1)
+        colours = functional.pad(ending, (0, FIRST_BYTE - EOS - 1), value=FORBIDDEN)
+        return torch.cat((colours, letters), -1)
+
+
+def _at(draw: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if draw is None else draw[rows]
+
+
+def _mean(tokens: Tensor, inside: Tensor | None) -> Tensor:
+    """The mean of the tokens that hold a symbol: [B, N, d], bool [B, N] or None -> [B, d]."""
+    if inside is None:
+        return tokens.mean(1)
+    weights = inside[..., None].to(tokens.dtype)
+    return (tokens * weights).sum(1) / weights.sum(1).clamp_min(1)

@@ -1,9 +1,9 @@
-"""Plan in latent space: several paths of continuous thoughts beside the working set (in the spirit of COCONUT).
+"""Plan in latent space: several paths of continuous thoughts beside the workspace (in the spirit of COCONUT).
 
-Each path starts from the pooled state, thinks `depth` times by taking its last hidden state as its next input, and is
-scored by how likely the answer is right when that path is followed. Thoughts look at the working set and at earlier
-thoughts of their own path; the working set does not look back, so its keys are computed once and a thought costs one
-token.
+Each path starts from the mean of the workspace, thinks `depth` times by taking its last hidden state as its next
+input, and is scored by how likely the answer is right when that path is followed. Thoughts look at the workspace and
+at earlier thoughts of their own path. The last thoughts are slots that workspace and tokens look at, each as large as
+its share: nothing stands between them and the answer that could shut.
 """
 
 from __future__ import annotations
@@ -20,22 +20,17 @@ from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter
 from trm_cli.models.layers.norm import rms_norm
 
-# A gate that may shut altogether does so within some hundred updates, before the thoughts have learnt anything; then
-# they and the map behind them get no gradient, and it stays shut.
-_LEAST_GATE = 0.25
-
 
 class Plan(NamedTuple):
     """values [B, P]: logit that each path ends right; shares [B, P]: softmax of the values; weights [B, P]: what was
-    followed (a single path in solo rows); thoughts [B, P, depth, D]; gate [B]; change [B], detached: size of what the
-    plan added to the working set beside its own. All but the thoughts are float32."""
+    followed (a single path in solo rows); thoughts [B, P, depth, D]; slots [B, P, D]: what others see. All but the
+    thoughts and slots are float32."""
 
     values: Tensor
     shares: Tensor
     weights: Tensor
     thoughts: Tensor
-    gate: Tensor
-    change: Tensor
+    slots: Tensor
 
 
 class ThoughtBlock(nn.Module):
@@ -49,12 +44,12 @@ class ThoughtBlock(nn.Module):
     def forward(
         self, h: Tensor, context: tuple[Tensor, Tensor], visible: Tensor, past: list[tuple[Tensor, Tensor]]
     ) -> Tensor:
-        """H [B, P, D]; context keys and values [B, H, S, hd]; visible bool [B, S]; past grows by this thought's own
-        keys and values [B, H, P, hd] -> [B, P, D]."""
+        """H [B, P, D]; context keys and values [B, H, S, hd]; visible bool [B, 1, 1, S]; past grows by this thought's
+        own keys and values [B, H, P, hd] -> [B, P, D]."""
         normed = rms_norm(h)
         q = self.attention.queries(normed) * self.attention.head_dim**-0.5
         past.append(self.attention.keys_values(normed))
-        outer = (q @ context[0].mT).masked_fill(~visible[:, None, None], -math.inf)
+        outer = (q @ context[0].mT).masked_fill(~visible, -math.inf)
         own = torch.stack([(q * k).sum(-1) for k, _ in past], -1)
         weights = torch.cat((outer, own), -1).float().softmax(-1).to(q.dtype)
         size = outer.shape[-1]
@@ -67,33 +62,27 @@ class ThoughtBlock(nn.Module):
 
 
 class LatentPlanner(nn.Module):
-    """z_H -> z_H + gate * fuse(z_H, plan), gate from 0.25 to 1.
-
-    The last map starts at zero: an untrained planner changes nothing.
-    """
+    """Workspace -> plan."""
 
     def __init__(self, config: HescConfig) -> None:
         super().__init__()
         width, paths = config.hidden_size, config.latent_planning_paths
-        self.paths, self.depth, self.solo_ratio = (
-            paths,
-            config.latent_planning_depth,
-            config.latent_planning_solo_ratio,
-        )
+        self.paths, self.depth = paths, config.latent_planning_depth
+        self.solo_ratio = config.latent_planning_solo_ratio
         self.starts = embedding_parameter(paths, width)
         self.path_in = nn.Parameter(torch.stack([linear_parameter(width, width).data for _ in range(paths)]))
-        self.path_out = nn.Parameter(torch.zeros(paths, width, width))
+        self.path_out = nn.Parameter(torch.stack([linear_parameter(width, width).data for _ in range(paths)]))
         self.blocks = nn.ModuleList(
             ThoughtBlock(width, config.num_heads, config.expansion) for _ in range(config.latent_planning_layers)
         )
         self.value = nn.Sequential(Linear(width, width // 2, bias=0.0), nn.GELU(), Linear(width // 2, 1, bias=0.0))
-        self.gate = nn.Sequential(Linear(width, width // 4, bias=0.0), nn.GELU(), Linear(width // 4, 1, bias=-2.0))
-        self.fuse = Linear(width, width, std=0.0)
+        self.out = Linear(width, width)
 
-    def think(self, z_H: Tensor, visible: Tensor) -> Tensor:
-        """Working set [B, S, D], visible [B, S] -> thoughts [B, P, depth, D] of unit size."""
-        context = rms_norm(z_H)
-        pooled = context[:, :1]
+    def think(self, workspace: Tensor, visible: Tensor) -> Tensor:
+        """Workspace [B, S, D], visible bool [B, 1, 1, S] -> thoughts [B, P, depth, D] of unit size."""
+        context = rms_norm(workspace)
+        seen = visible[:, 0, 0, :, None].to(context.dtype)
+        pooled = (context * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
         hidden = torch.einsum("bd,ped->bpe", pooled[:, 0], self.path_in)
         offset = torch.einsum("bpe,pde->bpd", torch.nn.functional.gelu(hidden), self.path_out)
         thought = rms_norm(pooled + rms_norm(self.starts) + offset)
@@ -120,19 +109,15 @@ class LatentPlanner(nn.Module):
         alone = torch.nn.functional.one_hot(path, self.paths).to(shares.dtype)
         return torch.where((draw < self.solo_ratio)[:, None], alone, shares)
 
-    def forward(self, z_H: Tensor, visible: Tensor, draw: Tensor | None) -> tuple[Tensor, Plan]:
-        """Z_H [B, S, D], visible bool [B, S], draw [B] or None -> new z_H [B, S, D] and the plan."""
-        thoughts = self.think(z_H, visible)
+    def forward(self, workspace: Tensor, visible: Tensor, draw: Tensor | None) -> Plan:
+        """Workspace [B, S, D], visible bool [B, 1, 1, S], draw [B] or None -> the plan."""
+        thoughts = self.think(workspace, visible)
         last = thoughts[:, :, -1]
         values = self.value(last)[..., 0].float()
         shares = values.softmax(-1)
         weights = self.followed(shares, draw)
-        merged = torch.einsum("bp,bpd->bd", weights.to(last.dtype), last)
-        gate = _LEAST_GATE + (1.0 - _LEAST_GATE) * self.gate(rms_norm(z_H[:, 0]))[..., 0].float().sigmoid()
-        added = gate.to(z_H.dtype)[:, None, None] * self.fuse(torch.nn.functional.gelu(rms_norm(z_H + merged[:, None])))
-        with torch.no_grad():
-            change = added.float().norm(dim=(1, 2)) / z_H.float().norm(dim=(1, 2))
-        return z_H + added, Plan(values, shares, weights, thoughts, gate, change)
+        slots = rms_norm(self.out(last)) * (self.paths * weights)[..., None].to(last.dtype)
+        return Plan(values, shares, weights, thoughts, slots)
 
 
 def balance(shares: Tensor, all_ranks: AllRanks) -> Tensor:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.passes import NetworkPass
 from trm_cli.models.hesc.replay import Transition
 from trm_cli.models.layers.initialization import linear_parameter
 from trm_cli.schedule.clock import Clock
@@ -64,45 +66,51 @@ class QNetwork(nn.Module):
             self.get_buffer(f"target_{name}").lerp_(self.get_parameter(name), tau)
 
 
-def state_features(
-    config: HescConfig,
-    token: Tensor,
-    before: Tensor,
-    log_probs: Tensor,
-    steps: Tensor,
-    opened: Tensor,
-    residual: Tensor,
-) -> Tensor:
+def state_features(config: HescConfig, thought: NetworkPass, before: Tensor, steps: Tensor, opened: Tensor) -> Tensor:
     """What the Q-network sees, float32 [B, D + 7], detached.
 
-    token and before [B, D]: register 0 now and one step ago; log_probs [B, T, V]; steps int [B]; opened bool [B, K];
-    residual [B, K].
+    before [B, D]: register 0 one step ago; steps int [B]; opened bool [B, K].
     """
-    token, before, log_probs = token.detach().float(), before.detach().float(), log_probs.detach()
+    token, before = thought.slots[:, 0].detach().float(), before.detach().float()
     still = 1.0 - functional.cosine_similarity(token, before, dim=-1, eps=1e-6)
-    entropy = -(log_probs.exp() * log_probs).sum(-1).mean(-1)
-    sure = log_probs.amax(-1).exp()
-    hidden_error = residual.detach().float().masked_fill(opened, 0.0)
+    hidden_error = thought.residual.detach().masked_fill(opened, 0.0)
     extra = (
         steps.float() / config.halt_max_steps,
         still,
-        sure.mean(-1),
-        sure.amin(-1),
-        entropy / torch.tensor(float(log_probs.shape[-1])).log().to(entropy.device),
+        *thought.certainty.unbind(1),
         opened.float().mean(-1),
         hidden_error.amax(-1),
     )
     return torch.cat((functional.normalize(token, dim=-1), torch.stack(extra, -1)), -1)
 
 
-def valid_actions(config: HescConfig, steps: Tensor, opened: Tensor) -> Tensor:
+def valid_actions(config: HescConfig, steps: Tensor, opened: Tensor, kind: Tensor) -> Tensor:
     """Which actions exist after `steps` [B] with capsules opened bool [B, K]: bool [B, 3].
 
-    At the last step only HALT; EXPAND while a capsule is closed.
+    At the last step only HALT; EXPAND while a capsule is closed. A text takes its steps and opens nothing: what decides
+    has seen the whole of it, and its places would learn from the decision what follows them.
     """
-    going = steps < config.halt_max_steps
-    closed = going & ~opened.all(1) if config.enable_expansion else torch.zeros_like(going)
-    return torch.stack((going, torch.ones_like(going), closed), 1)
+    is_text = kind == Kind.TEXT
+    going = steps < torch.where(is_text, config.text_steps, config.halt_max_steps)
+    closed = going & ~is_text & ~opened.all(1) if config.enable_expansion else torch.zeros_like(going)
+    return torch.stack((going, ~is_text | ~going, closed), 1)
+
+
+def expand(opened: Tensor, residual: Tensor, wanted: Tensor, together: int) -> Tensor:
+    """Open, in the rows where `wanted` [B], the `together` closed capsules with the largest residuals [B, K]: bool
+    [B, K]."""
+    order = residual.masked_fill(opened, -torch.inf).argsort(1, descending=True)[:, :together]
+    return opened | (torch.zeros_like(opened).scatter(1, order, True) & wanted[:, None])
+
+
+def price(config: HescConfig, action: Tensor, opening: Tensor, penalty: Tensor | float) -> Tensor:
+    """What `action` int64 [B] costs when EXPAND opens so many capsules [B]: float32 [B].
+
+    Opening costs `penalty` for each child, and never less than a step does: it is no cheaper way to wait.
+    """
+    rate = torch.as_tensor(penalty, dtype=torch.float32, device=action.device)
+    opened = (config.children_per_capsule * opening * rate).clamp_min(config.reward_step_cost)
+    return config.reward_step_cost + opened * (action == Action.EXPAND)
 
 
 def by_sampling(logits: Tensor, valid: Tensor, draw: Tensor) -> Tensor:
@@ -129,14 +137,15 @@ def choose(
 
     q [B, 3], or None without a DQN. wants_halt, wants_expand bool [B]: the baseline's wish. draws [B, 3] in training:
     (whether to act at random, which random action, which sampled action). None in evaluation: no row halts before the
-    last step, no chance, EXPAND where its value is the larger.
+    last step (who runs the evaluation lets rows go that want to), no chance, EXPAND where its value is the larger.
     """
     baseline = torch.where(wants_expand, int(Action.EXPAND), int(Action.CONTINUE))
+    fallback = torch.where(valid[:, Action.CONTINUE], int(Action.CONTINUE), int(Action.HALT))
     if draws is None:
         going = valid.clone()
         going[:, Action.HALT] = ~valid[:, Action.CONTINUE]
         best = baseline if q is None else _after_warmup(clock, _greedy(q, going), torch.zeros_like(baseline))
-        return torch.where(going.gather(1, best[:, None])[:, 0], best, _greedy(going.float(), going))
+        return torch.where(going.gather(1, best[:, None])[:, 0], best, fallback)
     action = torch.where(wants_halt, int(Action.HALT), baseline)
     if q is not None:
         temperature = torch.as_tensor(clock.q_temperature, device=q.device).clamp_min(1e-6)
@@ -145,7 +154,22 @@ def choose(
         action = _after_warmup(clock, sampled, halting)
     anything = by_sampling(torch.zeros_like(valid, dtype=torch.float32), valid, draws[:, 1])
     action = torch.where(draws[:, 0] < clock.epsilon, anything, action)
-    return torch.where(valid.gather(1, action[:, None])[:, 0], action, int(Action.HALT))
+    return torch.where(valid.gather(1, action[:, None])[:, 0], action, fallback)
+
+
+def halts(policy: str, q: Tensor | None, q_halt: Tensor, valid: Tensor) -> Tensor:
+    """Which rows an evaluation lets go after a step, bool [B]: `bce` asks the halting head, `q` the Q-network, `full`
+    waits for the last step. Raises ValueError for another policy, and for `q` without a Q-network."""
+    last = ~valid[:, Action.CONTINUE]
+    if policy == "full":
+        return last
+    if policy == "bce":
+        return last | ((q_halt > 0) & valid[:, Action.HALT])
+    if policy != "q":
+        raise ValueError(f"The policy is {policy!r}; there are q, bce and full.")
+    if q is None:
+        raise ValueError("The policy q asks the Q-network, and this model has none (arch.enable_dqn: false).")
+    return last | (_greedy(q, valid) == Action.HALT)
 
 
 def _greedy(q: Tensor, valid: Tensor) -> Tensor:

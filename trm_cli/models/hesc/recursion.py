@@ -1,53 +1,124 @@
-"""Apply TRM's recursion to the working set: L_cycles times z_L, then z_H; H_cycles times, the last with a gradient."""
+"""The recursion: the workspace reads the tokens, thoughts follow, then the tokens look at all of it; again and again.
+
+z_H is the workspace and z_L the tokens: H_cycles times (z_H once, then z_L L_cycles times), the last with a gradient.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trm_cli.models.hesc.blocks import RecursiveStack
+from trm_cli.models.hesc.blocks import Linear, TokenBlock
 from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.planner import LatentPlanner, Plan
+from trm_cli.models.hesc.symbols import Tokens
+from trm_cli.models.hesc.visibility import Visibility
+from trm_cli.models.hesc.workspace import Looked, Workspace
 from trm_cli.models.layers.initialization import truncated_normal_
+from trm_cli.models.layers.norm import rms_norm
 from trm_cli.models.layers.stack import recomputed
 
-_START = 0.1
-"""Deviation of the initial states. TRM starts at 1; there the injection is all content, here half of it says which slot
-it is, and two unit states on top would leave a twelfth of what is normed to the canvas."""
+#: Of the queries and keys of boards: the nearer to 0, the later a place in another frame is found.
+_BOARD_LEAN = 1.0
+
+
+class TokenStack(nn.Module):
+    """`h <- h + injection`, then the blocks: the function that is applied again and again."""
+
+    def __init__(self, config: HescConfig, layers: int, *, causal: bool) -> None:
+        super().__init__()
+        lean = 0.0 if causal else _BOARD_LEAN
+        self.blocks = nn.ModuleList(
+            TokenBlock(config.token_size, config.num_heads, config.expansion, causal=causal, lean=lean)
+            for _ in range(layers)
+        )
+
+    def forward(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor) -> Tensor:
+        """H [B, N, d], slots [B, S, d], mask bool [B, 1, 1 or N, N + S] -> [B, N, d]."""
+        h = h + tokens.injection
+        for block in self.blocks:
+            h = block(h, tokens.rotation, slots, mask, tokens.inside)
+        return h
+
+
+class States(NamedTuple):
+    """tokens [B, N, d]; slots [B, S, D]."""
+
+    tokens: Tensor
+    slots: Tensor
+
+
+class Thought(NamedTuple):
+    """What the last cycle said: the states, what the workspace saw in the tokens before them, and the plan."""
+
+    states: States
+    looked: Looked
+    plan: Plan | None
 
 
 class Recursion(nn.Module):
-    """z_L <- stack(z_L, z_H + X); z_H <- stack(z_H, z_L). Hidden slots are computed but nobody may look at them."""
+    """Alternates between workspace and tokens, over rows of one kind."""
 
-    z_H_start: Tensor
-    z_L_start: Tensor
+    token_start: Tensor
 
     def __init__(self, config: HescConfig) -> None:
         super().__init__()
         self.H_cycles, self.L_cycles = config.H_cycles, config.L_cycles
         #: Trade a second forward pass of each call with a gradient for the memory of its activations.
         self.recompute = False
-        self.stack = RecursiveStack(config.L_layers, config.hidden_size, config.num_heads, config.expansion)
-        self.register_buffer("z_H_start", truncated_normal_(torch.empty(config.hidden_size), _START))
-        self.register_buffer("z_L_start", truncated_normal_(torch.empty(config.hidden_size), _START))
+        self.workspace = Workspace(config)
+        self.planner = LatentPlanner(config) if config.enable_latent_planning else None
+        self.to_tokens = Linear(config.hidden_size, config.token_size)
+        self.board = TokenStack(config, config.L_layers, causal=False)
+        self.text = TokenStack(config, config.text_layers, causal=True)
+        self.register_buffer("token_start", truncated_normal_(torch.empty(config.token_size), 0.1))
 
-    def _cycle(self, z_H: Tensor, z_L: Tensor, injection: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        for _ in range(self.L_cycles):
-            z_L = self._call(z_L, z_H + injection, mask)
-        return self._call(z_H, z_L, mask), z_L
+    def compile(self, **options: Any) -> None:
+        """Compile the stacks of tokens, where most of the arithmetic is."""
+        self.board.compile(**options)
+        self.text.compile(**options)
 
-    def _call(self, state: Tensor, injection: Tensor, mask: Tensor) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            # The backward pass runs after the call that lent the weights in another type: it has to be given them.
-            weights = dict(self.stack.named_parameters())
-            return recomputed(functional_call, self.stack, weights, (state, injection, mask))
-        result: Tensor = self.stack(state, injection, mask)
+    def pass_over(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor) -> Tensor:
+        """One pass over the tokens: h [B, N, d], slots [B, S, d] -> [B, N, d]."""
+        stack = self.text if tokens.kind == Kind.TEXT else self.board
+        result: Tensor = self._call(stack, h, tokens, slots, mask)
         return result
 
-    def forward(self, z_H: Tensor, z_L: Tensor, injection: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        """Both states and the injection [B, S, D], visible bool [B, S] -> new z_H, z_L."""
-        mask = visible[:, None, None, :]
+    def _call(self, stack: nn.Module, *arguments: Any) -> Any:
+        if self.recompute and torch.is_grad_enabled():
+            # The backward pass runs after the call that lent the weights in another type: it has to be given them.
+            call: Callable[..., Any] = functional_call
+            return recomputed(call, stack, dict(stack.named_parameters()), arguments)
+        return stack(*arguments)
+
+    def _cycle(
+        self, states: States, tokens: Tokens, injection: Tensor, pairs: Tensor, seen: Visibility, draw: Tensor | None
+    ) -> Thought:
+        read = rms_norm(states.tokens + tokens.injection)
+        looked: Looked = self._call(self.workspace, states.slots, injection, read, pairs, seen.reading, seen.slots)
+        shown, plan = [looked.slots, pairs], None
+        if self.planner is not None:
+            plan = self.planner(looked.slots, seen.thoughts, draw)
+            shown.append(plan.slots)
+        slots = self.to_tokens(torch.cat(shown, 1))
+        h = states.tokens
+        for _ in range(self.L_cycles):
+            if tokens.kind != Kind.TEXT:
+                # Every place knows which puzzle is asked about; a place of a text must not know what register 0 knows.
+                h = h + slots[:, :1]
+            h = self.pass_over(h, tokens, slots, seen.tokens)
+        return Thought(States(h, looked.slots), looked, plan)
+
+    def forward(
+        self, states: States, tokens: Tokens, injection: Tensor, pairs: Tensor, seen: Visibility, draw: Tensor | None
+    ) -> Thought:
+        """States of rows of one kind; injection [B, S, D] of the workspace; pairs [B, P, D]; draw [B] or None."""
         with torch.no_grad():
             for _ in range(self.H_cycles - 1):
-                z_H, z_L = self._cycle(z_H, z_L, injection, mask)
-        return self._cycle(z_H, z_L, injection, mask)
+                states = self._cycle(states, tokens, injection, pairs, seen, draw).states
+        return self._cycle(states, tokens, injection, pairs, seen, draw)
