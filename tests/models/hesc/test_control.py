@@ -6,6 +6,7 @@ import torch
 from tests.support.capsules import TINY, Values
 from trm_cli.models.hesc import q_control
 from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.schedule.clock import Clock
@@ -92,14 +93,18 @@ def test_the_order_of_actions_is_defined_once():
     assert QNetwork(SETTINGS)(torch.zeros(1, 39)).shape == (1, len(Action))
 
 
-def valid(rows: int, steps: int = 1, opened: bool = False) -> torch.Tensor:
-    return q_control.valid_actions(SETTINGS, torch.full((rows,), steps), torch.full((rows, 4), opened))
+def valid(rows: int, steps: int = 1, opened: bool = False, text: bool = False) -> torch.Tensor:
+    kind = torch.full((rows,), int(Kind.TEXT if text else Kind.GRID))
+    return q_control.valid_actions(SETTINGS, torch.full((rows,), steps), torch.full((rows, 4), opened), kind)
 
 
 def test_what_can_be_done():
     assert valid(1).tolist() == [[True, True, True]]
     assert valid(1, opened=True).tolist() == [[True, True, False]]  # defect 25: EXPAND with nothing left to open
     assert valid(1, steps=3).tolist() == [[False, True, False]]
+    # A text takes its steps: what decides has seen what follows each of its places.
+    assert valid(1, text=True).tolist() == [[True, False, False]]
+    assert valid(1, steps=2, text=True).tolist() == [[False, True, False]]
 
 
 def shares(q: torch.Tensor, values: Clock[float], rows: int = 4000, **kwargs: object) -> list[float]:
@@ -147,6 +152,37 @@ def test_evaluation_halts_nobody_before_the_last_step_and_uses_no_chance():
     chosen = q_control.choose(q, yes, ~yes, valid(2), Values(), None)
     assert chosen.tolist() == [Action.EXPAND, Action.CONTINUE]
     assert q_control.choose(q, yes, ~yes, valid(2, steps=3), Values(), None).tolist() == [Action.HALT] * 2
+
+
+def test_policies_of_an_evaluation():
+    q = torch.tensor([[0.0, 9.0, 1.0], [9.0, 0.0, 1.0], [0.0, 0.0, 9.0]])
+    head = torch.tensor([-1.0, 1.0, -1.0])
+    assert q_control.halts("q", q, head, valid(3)).tolist() == [True, False, False]
+    assert q_control.halts("bce", q, head, valid(3)).tolist() == [False, True, False]
+    assert q_control.halts("full", q, head, valid(3)).tolist() == [False] * 3
+    for policy in ("q", "bce", "full"):
+        assert q_control.halts(policy, q, head, valid(3, steps=3)).all()
+        assert not q_control.halts(policy, q, head + 9, valid(3, text=True)).any()
+    with pytest.raises(ValueError, match="enable_dqn"):
+        q_control.halts("q", None, head, valid(3))
+    with pytest.raises(ValueError, match="there are"):
+        q_control.halts("coin", q, head, valid(3))
+
+
+@pytest.mark.parametrize(("penalty", "opening"), [(0.1, 2), (0.1, 1), (0.0, 2), (0.001, 1)])
+def test_opening_costs_by_the_child_and_never_less_than_a_step(penalty, opening):
+    actions = torch.tensor([Action.CONTINUE, Action.EXPAND])
+    stay, opened = q_control.price(SETTINGS, actions, torch.full((2,), opening), penalty).tolist()
+    assert stay == pytest.approx(SETTINGS.reward_step_cost)
+    by_child = penalty * opening * SETTINGS.children_per_capsule
+    assert opened == pytest.approx(stay + max(by_child, SETTINGS.reward_step_cost))
+
+
+def test_expand_opens_several_capsules_and_the_worst_first():
+    opened = torch.tensor([[False, True, False, False], [True, True, True, False], [False] * 4])
+    residual = torch.tensor([[0.1, 0.9, 0.5, 0.3], [0.0, 0.0, 0.0, 0.2], [0.1, 0.2, 0.3, 0.4]])
+    after = q_control.expand(opened, residual, torch.tensor([True, True, False]), 2)
+    assert after.tolist() == [[False, True, True, True], [True] * 4, [False] * 4]
 
 
 # --- Learning ---

@@ -1,3 +1,5 @@
+"""The whole network under training: gradients, terms, replay, the carry, and that nothing counts steps."""
+
 from __future__ import annotations
 
 import io
@@ -5,28 +7,20 @@ import io
 import pytest
 import torch
 
-from tests.support.capsules import TINY, Run, Values, build, make, make_batch, make_draws
-from trm_cli.models.hesc import parameter_budget
-from trm_cli.models.hesc.concepts import perplexity
+from tests.support.capsules import KINDS, Run, Values, make, make_batch, make_draws
+from trm_cli.models.hesc import components
+from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.q_control import Action
-from trm_cli.models.hesc.vocabulary import TEXT_PLACES
 from trm_cli.models.layers.carry import Carry
+from trm_cli.models.layers.sampling import Sampling
+from trm_cli.models.thinking import think
 from trm_cli.training.step import on_device
 
-# What has no gradient at once, and why.
-LATER = {
-    "network.memory.query.weight": "the memory is empty until a row has been solved",
-    "network.memory.out.weight": "the memory is empty until a row has been solved",
-    "network.memory.gate": "the memory is empty until a row has been solved",
-}
 PARTS = {
     "enable_latent_planning": "planner",
-    "enable_expansion": "capsules",
-    "enable_dqn": "halting",
+    "enable_expansion": "workspace",
+    "enable_dqn": "answers",
     "enable_mtp": "mtp",
-    "enable_vq": "vq",
-    "enable_memory": "memory",
-    "enable_reconstruction": "reconstruction",
 }
 
 
@@ -42,27 +36,21 @@ def without_gradient(run: Run, steps: int) -> set[str]:
 
 
 def test_a_gradient_reaches_every_parameter_within_a_few_steps():
-    # Defect 3: half of the parameters never got one.
-    assert without_gradient(Run(make()), 5) == set(LATER)
-
-
-def test_the_memory_learns_once_something_was_solved():
-    run = Run(make())
-    memory = run.model.network.memory
-    memory.write(torch.randn(4, 8), torch.randn(4, 32), torch.ones(4))
-    assert without_gradient(run, 5) == set()
+    assert without_gradient(Run(make()), 6) == set()
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_gradient_reaches_every_parameter_without_a_part(part):
-    never = without_gradient(Run(make(**{part: False})), 5)
-    assert never <= set(LATER)
+    assert without_gradient(Run(make(**{part: False})), 6) == set()
 
 
 @pytest.mark.parametrize(("part", "component"), PARTS.items())
-def test_a_switch_removes_parameters_and_changes_the_answer(part, component):
+def test_a_switch_removes_parameters_and_changes_the_loss(part, component):
     whole, less = make(), make(**{part: False})
-    full, reduced = parameter_budget.parameter_counts(whole), parameter_budget.parameter_counts(less)
+    full, reduced = (
+        {name: sum(p.numel() for p in group) for name, group in components.parameter_groups(model).items()}
+        for model in (whole, less)
+    )
     assert reduced.get(component, 0) < full[component]
     assert {name for name in reduced if reduced[name] > full[name]} == set()
     with_part, without = (Run(model).step(0) for model in (whole, less))
@@ -82,167 +70,90 @@ def test_activations_computed_twice_give_the_same_gradients(dtype: str) -> None:
         if one.grad is None:
             assert other.grad is None, name
         else:
-            assert other.grad is not None and torch.equal(other.grad.to_dense(), one.grad.to_dense()), name
+            assert other.grad is not None, name
+            # Sums of the same numbers in another order.
+            close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 0.02, "atol": 0.02}
+            torch.testing.assert_close(other.grad.to_dense(), one.grad.to_dense(), **close)
 
 
 def test_terms_sum_to_the_loss():
     result = Run(make()).step(0)
     torch.testing.assert_close(torch.stack(list(result.terms.values())).sum(), result.loss.detach())
     assert set(result.terms) == {
-        "grid_loss", "text_loss", "q_halt_loss", "map_diversity_loss", "checksum_loss", "reconstruction_loss",
-        "vq_loss", "mtp_loss", "planner_value_loss", "planner_balance_loss", "planner_diversity_loss", "td_loss",
+        "grid_loss", "text_loss", "picture_loss", "q_halt_loss", "checksum_loss", "mtp_loss", "planner_value_loss",
+        "planner_balance_loss", "planner_diversity_loss", "td_loss",
     }  # fmt: skip
     metrics = [value for group in result.metrics.values() for value in group.values()]
     assert all(value.ndim == 0 and torch.isfinite(value) for value in (*result.terms.values(), *metrics))
 
 
-def test_actions_plans_concepts_and_memory_are_measured_in_every_step():
-    run = Run(make())
-    run.model.network.memory.write(torch.randn(4, 8), torch.randn(4, 32), torch.ones(4))
-    chosen = set()
-    for k in range(4):
-        result = run.step(k, Values(epsilon=1.0))
-        rows = result.metrics["rows"]
-        assert rows.pop("count") == 6
-        for action in Action:
-            assert rows.pop(f"chose_{action.name.lower()}") == (result.outputs.action == action).sum()
-        chosen |= set(result.outputs.action.tolist())
-        ids = result.outputs.thought.coding.ids
-        shares = {name: value.item() / 6 for name, value in rows.items()}
-        assert shares == {
-            "concepts_used": pytest.approx(len(ids.unique()) / 16),
-            "concepts_perplexity": pytest.approx(perplexity(ids, 16).item()),
-            "memory_filled": 4 / 16,
-            "planner_gate": pytest.approx(result.outputs.thought.plan.gate.mean().item()),
-            "planner_change": pytest.approx(result.outputs.thought.plan.change.mean().item()),
-        }
-    assert len(chosen) == 3
+@pytest.mark.parametrize("kind", list(Kind))
+def test_terms_and_metrics_are_the_same_whatever_a_batch_holds(kind):
+    # What varies by batch could not be summed over processes.
+    both = [Run(make(), kinds=kinds, pairs=0).step(0) for kinds in (KINDS, (kind,))]
+    assert set(both[0].terms) == set(both[1].terms)
+    assert {n: set(g) for n, g in both[0].metrics.items()} == {n: set(g) for n, g in both[1].metrics.items()}
 
 
-def test_the_answer_is_as_long_as_the_target():
-    # Defect 2: the output had the length of the working set.
-    model, batch = make(), make_batch()
-    _, outputs = model.advance(model.initial_carry(batch), batch, Values(), None)
-    assert model.answer(outputs).shape == batch["target"].shape
+def test_each_kind_is_measured_by_itself():
+    model, batch = make(enable_dqn=False, halt_max_steps=1, text_steps=1), make_batch()
+    result = model(model.initial_carry(batch), batch, Values(epsilon=0.0), make_draws(model, 6, 0))
+    groups = result.metrics
+    assert [int(groups[f"{name}_rows"]["count"]) for name in ("grid", "text", "picture")] == [2, 2, 2]
+    answers, target = model.answer(result.outputs), batch["target"]
+    right = ((answers == target) & (target != -100)).sum(1) / (target != -100).sum(1)
+    for name, metric, kind in (
+        ("grid", "accuracy", 0),
+        ("text", "text_accuracy", 1),
+        ("picture", "picture_accuracy", 2),
+    ):
+        torch.testing.assert_close(groups[f"{name}_rows"][metric], right[batch["kind"] == kind].sum())
+    nats = model.label_nats(result.outputs, target)[batch["kind"] == 1].sum() / 23
+    torch.testing.assert_close(groups["text_rows"]["text_bits"], nats / torch.tensor(2.0).log())
 
 
-def test_tokens_ahead_are_predicted_where_text_can_be_and_only_in_training():
-    model = build(seq_len=1024)
-    batch = make_batch(rows=2, length=1024)
-    further = model.advance(model.initial_carry(batch), batch, Values(), None)[1].thought.further
-    assert [scores.shape[1] for scores in further] == [TEXT_PLACES - 1, TEXT_PLACES - 2]
-    result = model(model.initial_carry(batch), batch, Values(), None)
-    assert result.terms["mtp_loss"] > 0
-    result = model.eval()(model.initial_carry(batch), batch, Values(), None)
-    assert result.outputs.thought.further == result.outputs.thought.drawn == ()
-    assert not {"mtp_loss", "reconstruction_loss"} & set(result.terms)
-
-
-def test_a_target_longer_than_the_model_was_made_for_is_refused():
-    model, batch = make(), make_batch(length=17)
-    with pytest.raises(ValueError, match="does not fit"):
-        model.advance(model.initial_carry(batch), batch, Values(), None)
-
-
-def test_steps_go_up_by_one_and_end_at_the_limit():
-    # Defect 4: steps were counted twice, so that halt_max_steps was halved.
+def test_steps_go_up_by_one_and_end_at_the_limit_of_the_kind():
     model, batch = make(enable_dqn=False), make_batch()
-    carry = model.initial_carry(batch)
-    for expected in (1, 2, 3, 1):
+    carry, text = model.initial_carry(batch), batch["kind"] == Kind.TEXT
+    for expected in (1, 2, 3):
         carry, _ = model.advance(carry, batch, Values(epsilon=0.0), make_draws(model, 6, expected))
-        assert carry.steps.tolist() == [expected] * 6
-        assert carry.halted.tolist() == [expected == 3] * 6
+        assert carry.steps[~text].tolist() == [expected] * 4
+        assert carry.steps[text].tolist() == [1 if expected == 3 else expected] * 2
+        assert carry.halted.tolist() == torch.where(text, expected == 2, expected == 3).tolist()
 
 
 def test_evaluation_takes_every_row_to_the_last_step_and_moves_no_state():
     model, batch = make(), make_batch()
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    carry = model.initial_carry(batch)
-    for k in range(3):
-        carry = model(carry, batch, Values(), None).carry
-        assert carry.halted.tolist() == [k == 2] * 6
+    steps = list(think(model, batch))
+    assert [len(step.rows) for step in steps] == [6, 6, 6]
+    text = batch["kind"] == Kind.TEXT
+    second, third = (step.outputs.logits[text][:, :24] for step in steps[1:])
+    torch.testing.assert_close(second, third)  # a text has taken its steps and stays as it is
+    model(model.initial_carry(batch), batch, Values(), None)
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
-def test_text_is_read_causally_and_a_grid_is_not_read_at_all():
+@pytest.mark.parametrize("policy", ["q", "bce"])
+def test_an_evaluation_may_let_rows_go_by_either_policy(policy):
     model, batch = make(), make_batch()
-    carry = model.initial_carry(batch)
-    other = batch | {"target": batch["target"].clone()}
-    other["target"][:, 5] = torch.where(batch["target_kind"] == 0, 3, 200).int()
-    before, after = (model.advance(carry, b, Values(), None)[1].logits for b in (batch, other))
-    moved = (before - after).abs().amax(-1) > 1e-6
-    text = batch["target_kind"] == 1
-    assert not moved[~text].any()
-    assert not moved[text][:, :6].any()
-    assert moved[text][:, 6].all()
-
-
-@pytest.mark.parametrize("changed", [0, 4, 9])
-def test_a_token_ahead_is_told_from_the_tokens_before_it(changed):
-    # Defect 24, in the whole model: tokens ahead that could be looked up.
-    model, batch = make(), make_batch()
-    text = batch["target_kind"] == 1
-    other = batch | {"target": batch["target"].clone()}
-    other["target"][text, changed] = 200
-    carry = model.initial_carry(batch)
-    before, after = (model.advance(carry, b, Values(), None)[1].thought.further for b in (batch, other))
-    assert len(before) == 2
-    for ahead, (scores, was) in enumerate(zip(after, before, strict=True), start=1):
-        moved = (scores - was)[text].abs().amax(-1) > 1e-6
-        last_read = torch.arange(scores.shape[1]) + ahead - 1
-        assert not moved[:, last_read < changed].any()
-        assert moved[:, last_read == changed].all()
-
-
-def test_a_row_does_not_depend_on_its_neighbours():
-    model, batch = make(), make_batch()
-    single = {name: value[2:3] for name, value in batch.items()}
-    whole = model.advance(model.initial_carry(batch), batch, Values(), None)[1].logits[2:3]
-    alone = model.advance(model.initial_carry(single), single, Values(), None)[1].logits
-    torch.testing.assert_close(whole, alone, atol=2e-5, rtol=1e-4)
-
-
-def force(model: torch.nn.Module, action: Action) -> None:
-    """Make the Q-network prefer one action whatever the state."""
     with torch.no_grad():
+        model.network.halt_head.bias.fill_(9.0)
         model.q_network.value.zero_()
-        model.q_network.value_bias.copy_(100.0 * torch.nn.functional.one_hot(torch.tensor(int(action)), 3))
+        model.q_network.value_bias.copy_(torch.tensor([0.0, 9.0, 0.0]))
+    text = (batch["kind"] == Kind.TEXT).nonzero()[:, 0].tolist()
+    assert [step.rows.tolist() for step in think(model.eval(), batch, policy=policy)] == [list(range(6)), text]
 
 
-def test_expand_changes_the_next_step_and_costs_what_it_should():
-    # Defect 25: EXPAND changed nothing that the recursion saw, and its cost never reached the reward.
-    batch, results = make_batch(), {}
-    for action in (Action.CONTINUE, Action.EXPAND):
-        model = make()
-        force(model, action)
-        first = model(model.initial_carry(batch), batch, Values(epsilon=0.0), make_draws(model, 6, 0))
-        second = model(first.carry, batch, Values(epsilon=0.0), make_draws(model, 6, 1))
-        results[action] = (first, second)
-    stay, open_ = results[Action.CONTINUE], results[Action.EXPAND]
-    torch.testing.assert_close(stay[0].outputs.logits, open_[0].outputs.logits)
-    assert ((stay[1].outputs.logits - open_[1].outputs.logits).abs().amax((1, 2)) > 1e-5).all()
-    assert open_[0].carry.extra["opened"].sum(1).tolist() == [1] * 6
-    cost = stay[0].carry.extra["reward"] - open_[0].carry.extra["reward"]
-    torch.testing.assert_close(cost, torch.full((6,), 0.1 * TINY["children_per_capsule"]))
-
-
-def test_a_reset_closes_what_was_expanded():
-    model, batch = make(), make_batch()
-    force(model, Action.EXPAND)
-    carry = model.initial_carry(batch)
-    for k in range(4):
-        opened = carry.extra["opened"].sum(1)
-        carry = model(carry, batch, Values(epsilon=0.0), make_draws(model, 6, k)).carry
-    assert opened.tolist() == [2] * 6
-    assert carry.extra["opened"].sum(1).tolist() == [1] * 6
+# --- Replay ---
 
 
 def test_replay_never_joins_two_episodes_and_holds_what_was_done():
-    # Defect 20: the state before a reset was stored with the state after it; defect: the greedy action was stored.
-    model, batch = make(dqn_tau=0.0), make_batch()
+    model, batch = make(dqn_tau=0.0), make_batch(kinds=(Kind.GRID, Kind.PICTURE))
     carry, states, actions = model.initial_carry(batch), [], []
     for k in range(7):
-        result = model(carry, make_batch(seed=k), Values(epsilon=0.8), make_draws(model, 6, k))
+        fields = make_batch(seed=k, kinds=(Kind.GRID, Kind.PICTURE))
+        result = model(carry, fields, Values(epsilon=0.8), make_draws(model, 6, k))
         states.append((carry.halted.clone(), carry.extra["q_state"].half(), result.carry.extra["q_state"].half()))
         actions.append((carry.extra["action"], result.carry.halted, result.carry.extra["action"]))
         carry = result.carry
@@ -260,20 +171,29 @@ def test_replay_never_joins_two_episodes_and_holds_what_was_done():
         assert (action == Action.HALT) == terminal
 
 
+def test_texts_and_rows_without_a_label_teach_nothing_to_the_replay():
+    model, batch = make(), make_batch(kinds=(Kind.TEXT,), pairs=0)
+    unlabelled = make_batch(kinds=(Kind.GRID,), pairs=0)
+    unlabelled["target"][:] = -100
+    for data in (batch, unlabelled):
+        carry = model.initial_carry(data)
+        for k in range(3):
+            carry = model(carry, data, Values(epsilon=1.0), make_draws(model, 6, k)).carry
+    assert int(model.replay.size()) == 0
+
+
 def test_warm_up_fills_the_replay_and_does_not_teach():
-    # Defect 21: a flag that froze nothing.
     run = Run(make())
     for k in range(4):
         result = run.step(k, Values(dqn_warmup=0.5))
         assert result.terms["td_loss"] == 0
         assert run.model.q_network.hidden.grad.abs().sum() == 0
-    assert int(run.model.replay.size()) >= 8
+    assert int(run.model.replay.size()) >= 4
     assert run.step(5).terms["td_loss"] > 0
 
 
 def test_the_q_loss_teaches_the_q_network_alone():
-    model = make(td_loss_weight=1000.0)
-    same = make(td_loss_weight=0.0)
+    model, same = make(td_loss_weight=1000.0), make(td_loss_weight=0.0)
     runs = [Run(model, rate=0.0), Run(same, rate=0.0)]
     for k in range(4):
         for run in runs:
@@ -282,19 +202,15 @@ def test_the_q_loss_teaches_the_q_network_alone():
         assert (a.grad is None and b.grad is None) or torch.equal(a.grad, b.grad), name
 
 
+# --- State ---
+
+
 def test_no_value_of_the_clock_is_kept():
-    # Defect 6: temperature and epsilon lived in modules and drifted from the plan after a resume.
     run = Run(make())
     run.step(0, Values(expansion_penalty=0.0123, q_temperature=0.4567, epsilon=0.2891))
     held = [v for m in run.model.modules() for v in vars(m).values() if isinstance(v, float)]
     assert not {0.0123, 0.4567, 0.2891} & set(held)
     assert not any("step" in name or "epoch" in name for name in run.model.state_dict())
-
-
-def test_the_same_step_twice_gives_the_same_bits():
-    first, second = (Run(make()) for _ in range(2))
-    for k in range(3):
-        assert torch.equal(first.step(k).loss, second.step(k).loss)
 
 
 def test_a_saved_run_continues_to_the_bit():
@@ -326,46 +242,32 @@ def test_half_precision_is_finite_and_keeps_float32_weights(name):
     assert all(torch.isfinite(p.grad.to_dense()).all() for p in run.model.parameters() if p.grad is not None)
 
 
-def test_clipping_groups_partition_the_parameters():
-    # Defect 26: some parameters were clipped twice and some never.
+def test_groups_of_gradients_partition_the_parameters():
     model = make()
-    grouped = [p for group in parameter_budget.clipping_groups(model).values() for p in group]
+    grouped = [p for group in components.parameter_groups(model).values() for p in group]
     assert len(grouped) == len({id(p) for p in grouped})
     assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}
-
-
-def test_the_trunk_is_everything_but_the_puzzle_table():
-    model = make()
     trunk = {id(p) for p in model.trunk_parameters()}
     assert {id(p) for p in model.parameters()} - trunk == {id(model.puzzle_embedding.weight)}
 
 
-def test_pictures_go_through_the_capsules():
-    model, batch = make(), make_batch()
-    batch["canvas_kind"][:] = 2
-    batch["picture"] = torch.randint(0, 256, (6, 3, 9, 11), dtype=torch.uint8)
-    carry = model.initial_carry(batch)
-    before = model.advance(carry, batch, Values(), None)[1].logits
-    batch["picture"] = 255 - batch["picture"]
-    assert not torch.allclose(before, model.advance(carry, batch, Values(), None)[1].logits)
-
-
-def test_rows_without_a_label_teach_nothing_to_halting_and_replay():
-    model, batch = make(), make_batch()
-    batch["target"][:] = -100
-    result = model(model.initial_carry(batch), batch, Values(epsilon=1.0), make_draws(model, 6, 0))
-    assert result.terms["q_halt_loss"] == result.terms["grid_loss"] == result.metrics["halted"]["count"] == 0
-    assert int(model.replay.size()) == 0
+def test_values_may_be_tensors():
+    numbers = Values(q_temperature=0.5)
+    one, other = Run(make()), Run(make())
+    for k in range(3):
+        tensors = on_device(numbers, torch.device("cpu"))
+        torch.testing.assert_close(one.step(k, numbers).loss, other.step(k, tensors).loss)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"hidden_size": 30, "num_heads": 4}, "heads"),
+        ({"hidden_size": 30, "num_heads": 4, "puzzle_emb_ndim": 30}, "heads"),
+        ({"token_size": 12}, "token_size"),
+        ({"patch_size": 3}, "patch_size"),
         ({"puzzle_emb_ndim": 5}, "puzzle_emb_ndim"),
         ({"num_registers": 1}, "num_registers"),
         ({"mtp_num_depths": 1}, "mtp_num_depths"),
-        ({"cell_size": 6, "patch_size": 12, "canvas_size": 24}, "glyphs"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, words):
@@ -373,13 +275,33 @@ def test_settings_that_cannot_work_are_refused(changes, words):
         make(**changes)
 
 
-def test_values_may_be_tensors_and_an_evaluation_may_go_without():
-    numbers = Values(q_temperature=0.5)
-    one, other = Run(make()), Run(make())
-    for k in range(3):
-        tensors = on_device(numbers, torch.device("cpu"))
-        torch.testing.assert_close(one.step(k, numbers).loss, other.step(k, tensors).loss)
-    model, batch = make(), make_batch()
-    carry = model.initial_carry(batch)
-    without = model.advance(carry, batch)[1].logits
-    assert torch.equal(without, model.advance(carry, batch, Values(), None)[1].logits)
+# --- Use ---
+
+
+def test_a_trace_shows_every_step():
+    model, batch = make(), make_batch(kinds=(Kind.GRID,))
+    traces = model.trace(batch).steps
+    *_, last = think(model, batch)
+    assert len(traces) == last.number == model.halt_max_steps
+    assert torch.equal(traces[-1].answer, model.answer(last.outputs))
+    assert (traces[0].maps.sum(-1) <= 1 + 1e-5).all() and (traces[0].maps.sum((1, 2)) > 0).all()
+    torch.testing.assert_close(traces[0].path_shares.sum(-1), torch.ones(6))
+
+
+def test_written_text_is_what_the_causal_reading_says():
+    model = make().eval()
+    written = list(model.continue_text([100, 101, 102], 8, 24, Sampling(0.0)))
+    batch = make_batch(rows=1, kinds=(Kind.TEXT,), pairs=0)
+    batch["text"][0, 1:12] = torch.tensor([100, 101, 102, *written], dtype=torch.int32)
+    *_, last = think(model, batch)
+    said = model.answer(last.outputs)[0, 3:11].tolist()
+    assert said == written
+
+
+def test_sampled_text_follows_the_draws_and_goes_on_beyond_its_window():
+    model, draws = make().eval(), torch.rand(40, generator=torch.Generator().manual_seed(0))
+    one, same = (list(model.continue_text([100], 40, 24, Sampling(2.0), draws)) for _ in range(2))
+    assert one == same and len(one) == 40
+    assert one != list(model.continue_text([100], 40, 24, Sampling(2.0), 1 - draws))
+    with pytest.raises(ValueError, match="draws"):
+        list(model.continue_text([100], 2, 24, Sampling(1.0)))

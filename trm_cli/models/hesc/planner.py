@@ -75,7 +75,7 @@ class LatentPlanner(nn.Module):
         self.blocks = nn.ModuleList(
             ThoughtBlock(width, config.num_heads, config.expansion) for _ in range(config.latent_planning_layers)
         )
-        self.value = nn.Sequential(Linear(width, width // 2, bias=0.0), nn.GELU(), Linear(width // 2, 1, bias=0.0))
+        self.value = nn.Sequential(Linear(width, width // 8, bias=0.0), nn.GELU(), Linear(width // 8, 1, bias=0.0))
         self.out = Linear(width, width)
 
     def think(self, workspace: Tensor, visible: Tensor) -> Tensor:
