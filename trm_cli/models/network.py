@@ -105,8 +105,8 @@ class Network(nn.Module, ABC):
         """Return which rows the halting head would halt with this answer, bool [B]."""
 
     def halts(self, outputs: Outputs, policy: str) -> Tensor:
-        """Return which rows an evaluation lets go after this step, bool [B]: none where the policy is `full`, those that
-        the halting head would halt where it is `bce`. Raises ValueError for a policy that the network does not have.
+        """Return which rows an evaluation lets go after this step, bool [B]: none where the policy is `full`, those
+        that the halting head would halt where it is `bce`. Raises ValueError for a policy that it does not have.
         """
         if policy not in ("full", "bce"):
             raise ValueError(f"This network has no policy {policy!r}: it decides by its halting head (bce), or not.")

@@ -36,7 +36,8 @@ def think(
     """Yield every supervision step of a batch as in evaluation: without gradients, and with the clock settled.
 
     steps: default halt_max_steps; beyond it rows continue from the same states. carry: where to start; default from the
-    trained start. policy: which rows leave the batch after a step (`Network.halts`); it ends with the last of them. The network is to be in evaluation mode.
+    trained start. policy: which rows leave the batch after a step (`Network.halts`); it ends with the last of them.
+    The network is to be in evaluation mode.
     """
     carry = network.initial_carry(batch) if carry is None else carry
     rows = torch.arange(carry.halted.shape[0], device=carry.halted.device)

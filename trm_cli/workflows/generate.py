@@ -60,10 +60,18 @@ def generate(
     law = Sampling(request.temperature, request.top_k)
     text_request = TextRequest(codec.encode(request.prompt), request.max_new, law, request.seed)
     on_text(shown(request.prompt))
+    window = trained.metadata.extra.get("text_window")
     tokens: list[int] = []
     pieces: list[str] = []
     try:
-        for token in write(trained.model, codec.labels, text_request, device, request.steps):
+        for token in write(
+            trained.model,
+            codec.labels,
+            text_request,
+            device,
+            request.steps,
+            window if isinstance(window, int) else None,
+        ):
             tokens.append(token)
             if token != EOS:
                 pieces.append(codec.piece(token))

@@ -46,5 +46,5 @@ def test_what_a_row_says_about_itself() -> None:
         assert {name: values.tolist() for name, values in found.items()} == {"rating": [7, 9], "clues": [8, 0]}
     maze = {"inputs": np.array([[1, 3, 2, 4]]), "labels": np.array([[1, 5, 5, 4]])}
     assert features(maze, metadata("maze", vocab_size=6, seq_len=4), None)["path_length"].tolist() == [2]
-    canvas = {"canvas": board, "canvas_kind": np.array([0, 2]), "target_kind": np.array([0, 1])}
-    assert features(canvas, metadata("stream", vocab_size=9, seq_len=16), None)["record"].tolist() == [0, 2]
+    record = {"kind": np.array([0, 2])}
+    assert features(record, metadata("stream", vocab_size=9, seq_len=16), None)["record"].tolist() == [0, 2]

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from trm_cli.console.answers.arc import arc_document, arc_screen
-from trm_cli.console.answers.canvas import canvas_document, canvas_screen
+from trm_cli.console.answers.demonstrated import demonstrated_document, demonstrated_screen
 from trm_cli.console.answers.puzzle import puzzle_document, puzzle_screen
 from trm_cli.console.output import note, print_result
 from trm_cli.console.progress import counting
@@ -46,4 +46,4 @@ def show_solution(solution: Solution, *, as_json: bool) -> None:
     elif isinstance(solution, ArcSolution):
         print_result(arc_document(solution), arc_screen(solution), as_json=as_json)
     else:
-        print_result(canvas_document(solution), canvas_screen(solution), as_json=as_json)
+        print_result(demonstrated_document(solution), demonstrated_screen(solution), as_json=as_json)

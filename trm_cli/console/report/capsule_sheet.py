@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,15 +103,16 @@ class _Pen:
 def _seen_and_said(pen: _Pen, sheet: CapsuleTrace, top: float) -> float:
     steps = len(sheet.look.steps)
     answer = f"answer after step {steps}{' (given the letters before)' if sheet.letters_given else ''}"
-    panels: list[tuple[str, DecodedAnswer | None]] = [("input", None), (answer, sheet.answers[-1])]
+    panels: list[tuple[str, DecodedAnswer | None]] = [("input", sheet.look.text), (answer, sheet.answers[-1])]
     if sheet.wanted is not None:
         panels.append(("right answer", sheet.wanted))
     for index, (name, said) in enumerate(panels):
         x = _MARGIN + index * (_PANEL + 2 * _GAP + 15)
         pen.text(x, top, name, 13, _SOFT)
         if said is None:
-            pen.pixels(x, top + 20, _PANEL, _PANEL, sheet.look.pixels)
-            pen.box(x, top + 20, _PANEL, _PANEL, line=_PALE)
+            across, down = _inside(sheet.look.pixels, _PANEL)
+            pen.pixels(x, top + 20, across, down, sheet.look.pixels)
+            pen.box(x, top + 20, across, down, line=_PALE)
         else:
             _answer(pen, x, top + 20, _PANEL, said, size=15)
     return top + 20 + _PANEL + _GAP
@@ -147,7 +148,8 @@ def _capsules(pen: _Pen, look: SampleTrace, top: float) -> float:
     pitch = _THUMB + _GAP
     for capsule, places in enumerate(look.maps):
         x, y = _MARGIN + capsule % columns * pitch, top + capsule // columns * (pitch + 16)
-        pen.pixels(x, y + 18, _THUMB, _THUMB, _heated(look.pixels, places))
+        across, down = _inside(look.pixels, _THUMB)
+        pen.pixels(x, y + 18, across, down, _heated(look.pixels, places))
         when = f"expanded: step {opened[capsule]}" if capsule in opened else ""
         pen.text(x, y, f"capsule {capsule + 1}", 12, _OPEN if when else _SOFT)
         pen.text(x + _THUMB, y, when, 11, _OPEN, "ra")
@@ -157,12 +159,25 @@ def _capsules(pen: _Pen, look: SampleTrace, top: float) -> float:
     return top + rows * (pitch + 16) + 4
 
 
+def _inside(pixels: NDArray[np.uint8], side: float) -> tuple[float, float]:
+    """Width and height of a picture [H, W, 3] drawn as large as fits into a square."""
+    height, width = pixels.shape[:2]
+    return side * width / max(height, width), side * height / max(height, width)
+
+
+def _stretched(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Values [h, w, ...] repeated to [height, width, ...]."""
+    rows, columns = np.arange(height) * values.shape[0] // height, np.arange(width) * values.shape[1] // width
+    return values[rows][:, columns]
+
+
 def _heated(pixels: NDArray[np.uint8], places: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Blend the canvas with the map of one capsule [side, side]."""
-    size = pixels.shape[0] // places.shape[0]
-    strength = (places / max(float(places.max()), 1e-9)) ** 0.7
-    alpha = 0.85 * strength.repeat(size, 0).repeat(size, 1)[..., None]
-    faded = 255 - 0.5 * (255 - pixels.astype(np.float32))
+    """Blend the input [H, W, 3] with the map [rows, columns] of one capsule."""
+    height, width = (max(a, b) for a, b in zip(pixels.shape[:2], places.shape, strict=True))
+    seen, looked = _stretched(pixels, height, width), _stretched(places, height, width)
+    strength = (looked / max(float(places.max()), 1e-9)) ** 0.7
+    alpha = 0.85 * strength[..., None]
+    faded = 255 - 0.5 * (255 - seen.astype(np.float32))
     mixed: NDArray[np.uint8] = (faded * (1 - alpha) + np.array(_HEAT) * alpha).astype(np.uint8)
     return mixed
 
@@ -213,9 +228,7 @@ def _rows(step: TraceStep, side: float) -> dict[str, float]:
     y = rows["sure of it"] + 28
     if step.shares is not None:
         rows["planner's paths"] = y
-        y += 17 * len(step.shares) + 8
-        rows["planner's gate"] = y
-        y += 28
+        y += 17 * len(step.shares) + 10
     if step.q is not None:
         rows["value of actions"] = y
         y += 17 * len(step.q) + 10
@@ -231,12 +244,11 @@ def _one_step(pen: _Pen, step: TraceStep, x: float, top: float, side: float, row
         pen.text(x + side, top + y + 5, text, 11, ink, "rm")
 
     line(rows["sure of it"], step.confidence, f"{step.confidence:.0%}", _ACTIONS["HALT"])
-    if step.shares is not None and step.gate is not None:
+    if step.shares is not None:
         best = int(step.shares.argmax())
         for path, share in enumerate(step.shares.tolist()):
             ink = _INK if path == best else _SOFT
             line(rows["planner's paths"] + 17 * path, share, f"{share:.0%}", ink, str(path + 1))
-        line(rows["planner's gate"], step.gate, f"{step.gate:.2f}", _SOFT)
     if step.q is not None:
         low, high = float(step.q.min()), float(step.q.max())
         for (name, ink), value in zip(_ACTIONS.items(), step.q.tolist(), strict=True):

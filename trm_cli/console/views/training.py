@@ -177,13 +177,16 @@ def _loss(record: dict[str, Any]) -> str:
 
 
 def evaluation_lines(step: int, result: Any, best: bool) -> list[str]:
-    """Format the result of an evaluation: a line for its puzzles, a line for its texts."""
+    """Format the result of an evaluation: a line for its puzzles, one for its pictures, one for its texts."""
     mark = "  (best so far)" if best else ""
     head = f"step {step:>8,}  test:"
     lines = []
     if result.judged_by == "exact_accuracy":
         right = f"exact {result.exact_accuracy:7.2%}  token {result.token_accuracy:7.2%}"
         lines.append(f"{head} {right}  of {result.count:,} puzzles{mark}")
+        head, mark = " " * len(head), ""
+    if result.picture_rows:
+        lines.append(f"{head} class {result.picture_accuracy:7.2%}  of {result.picture_rows:,} pictures{mark}")
         head, mark = " " * len(head), ""
     if result.text_rows:
         whole = result.bits_per_byte is not None

@@ -1,7 +1,8 @@
-"""Trace a capsule network on one sample, step by step: attention maps, expansions, plan, Q values, answer."""
+"""Trace what a capsule network does with one sample, step by step: where capsules look, expansions, plan, answer."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,33 +10,40 @@ import torch
 from numpy.typing import NDArray
 
 from trm_cli.data.puzzles.dataset import Batch
-from trm_cli.models.canvas_network import CanvasNetwork, CapsuleStep
+from trm_cli.data.puzzles.kinds import ARC
+from trm_cli.data.stream.records import GRID, PICTURE
+from trm_cli.data.stream.rows import render_text
+from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleStep
 from trm_cli.models.hesc.q_control import Action
 
 Numbers = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+#: Letters of a line of a text as its maps are drawn.
+LINE = 32
+_PAPER, _INK = 255, 225
 
 
 @dataclass(frozen=True)
 class TraceStep:
     """One step: answer [T] tokens; confidence that it is right; opened [K]: capsules whose children were visible;
-    shares [paths] and gate of the planner; q [3] in the order of Action; action: its name. None where a part is off."""
+    shares [paths] of the planner; q [3] in the order of Action; action: its name. None where a part is off."""
 
     answer: NDArray[np.int64]
     confidence: float
     opened: NDArray[np.bool_]
     shares: Numbers | None
-    gate: float | None
     q: Numbers | None
     action: str
 
 
 @dataclass(frozen=True)
 class SampleTrace:
-    """One sample: pixels uint8 [H, W, 3]; rows and columns of the grid of capsules; maps [K, side, side]: where each
-    capsule looks (sum 1), the same in every step; residual [K]: what each sketch lost, None where there are no children
-    to compare it with; the steps."""
+    """One sample: pixels uint8 [H, W, 3], and text where that is what it shows; rows and columns of the grid of
+    capsules; maps [K, rows, columns]: where each capsule looks among the tokens, in the last step; residual [K]: what
+    each sketch lost, None where there are no children to compare it with; the steps."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
+    text: str | None
     grid: tuple[int, int]
     maps: Numbers
     residual: Numbers | None
@@ -51,17 +59,44 @@ class SampleTrace:
         return found
 
 
-def trace_sample(network: CanvasNetwork, row: Batch, device: torch.device) -> SampleTrace:
+def trace_sample(network: CapsuleNetwork, row: Batch, device: torch.device) -> SampleTrace:
     """Run one row (a batch of one, without `valid`) to the last step, and record each step."""
     with torch.inference_mode():
         trace = network.trace({name: torch.as_tensor(value).to(device) for name, value in row.items()})
-    side, first = trace.patches_per_side, trace.steps[0]
+    looked = next(step for step in reversed(trace.steps) if step.maps is not None)
+    assert looked.maps is not None
+    pixels, text, maps = _shown(row, looked.maps[0].float().cpu().numpy())
     return SampleTrace(
-        pixels=trace.pixels[0].permute(1, 2, 0).cpu().numpy(),
+        pixels=pixels,
+        text=text,
         grid=trace.grid,
-        maps=first.maps[0].float().cpu().numpy().reshape(-1, side, side),
-        residual=None if first.residual is None else _numbers(first.residual),
+        maps=maps,
+        residual=None if looked.residual is None else _numbers(looked.residual),
         steps=tuple(_step(step) for step in trace.steps),
+    )
+
+
+def _shown(row: Batch, maps: Numbers) -> tuple[Pixels, str | None, Numbers]:
+    """The input as pixels, its text, and the maps [K, N] over its tokens as [K, rows, columns]."""
+    kind = int(row["kind"][0])
+    if kind == GRID:
+        height, width = (int(number) for number in row["size"][0, :2])
+        side = math.isqrt(row["cells"].shape[1])
+        cells = row["cells"][0].reshape(side, side)[:height, :width]
+        colours = np.array(ARC.palette, np.uint8)[np.maximum(cells, 1) - 1]
+        return colours, None, maps.reshape(-1, side, side)[:, :height, :width]
+    if kind == PICTURE:
+        pixels = np.broadcast_to(row["picture"][0], (3, *row["picture"].shape[2:])).transpose(1, 2, 0)
+        side = math.isqrt(maps.shape[1])
+        return np.ascontiguousarray(pixels), None, maps.reshape(-1, side, side)
+    count = -(-maps.shape[1] // LINE) * LINE
+    padded = np.pad(maps, ((0, 0), (0, count - maps.shape[1])))
+    tokens = np.pad(row["text"][0][: maps.shape[1]], (0, max(0, count - row["text"].shape[1])))[:count]
+    grey = np.where(tokens > 0, _INK, _PAPER).astype(np.uint8).reshape(-1, LINE)
+    return (
+        grey[..., None].repeat(3, 2),
+        render_text(row["text"][0]).decode("utf-8", "replace"),
+        padded.reshape(len(maps), -1, LINE),
     )
 
 
@@ -71,7 +106,6 @@ def _step(trace: CapsuleStep) -> TraceStep:
         confidence=float(torch.sigmoid(trace.q_halt[0].float())),
         opened=trace.opened[0].cpu().numpy(),
         shares=None if trace.path_shares is None else _numbers(trace.path_shares),
-        gate=None if trace.gate is None else float(trace.gate[0]),
         q=None if trace.q is None else _numbers(trace.q),
         action=Action(int(trace.action[0])).name,
     )

@@ -1,4 +1,4 @@
-"""Generate text token by token, with a network of canvases or a causal network of tokens."""
+"""Generate text token by token, with a network of capsules or a causal network of tokens."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from trm_cli.data.counter_rng import uniform
-from trm_cli.data.stream.canvas_codes import TEXT_TARGET, CanvasSpec
-from trm_cli.data.stream.canvas_rows import text_row
 from trm_cli.data.stream.vocabulary import EOS, PAD
 from trm_cli.data.text.labels import TextLabels
-from trm_cli.models.canvas_network import CanvasNetwork
+from trm_cli.models.capsule_network import CapsuleNetwork
 from trm_cli.models.layers.losses import log_stablemax_scores
 from trm_cli.models.layers.sampling import Sampling
 from trm_cli.models.network import Network
@@ -35,17 +33,28 @@ class TextRequest:
 
 
 def write(
-    network: Network, labels: TextLabels, request: TextRequest, device: torch.device, steps: int | None = None
+    network: Network,
+    labels: TextLabels,
+    request: TextRequest,
+    device: torch.device,
+    steps: int | None = None,
+    window: int | None = None,
 ) -> Iterator[int]:
-    """Yield tokens until the end mark (which is yielded) or the count. steps: supervision steps of a model of tokens.
+    """Yield tokens until the end mark (which is yielded) or the count. steps: supervision steps of a model of tokens;
+    window: tokens of a text that a network of capsules has read at once in training.
 
     Raises ValueError for a model of tokens that sees what it is to write.
     """
     speakable = torch.zeros(labels.stop, dtype=torch.bool)
     speakable[labels.first :] = True
     speakable[EOS] = True
-    if isinstance(network, CanvasNetwork):
-        tokens = _on_canvases(network, labels, request, device, speakable)
+    if isinstance(network, CapsuleNetwork):
+        allowed = torch.zeros(network.vocab_size, dtype=torch.bool, device=device)
+        allowed[: len(speakable)] = speakable.to(device)
+        draws = torch.tensor([request.draw(place) for place in range(request.count)], device=device)
+        tokens = network.continue_text(
+            request.prompt, request.count, window or network.seq_len, request.sampling, draws, speakable=allowed
+        )
     else:
         if not network.config.predicts_next_token:
             raise ValueError("The network looks ahead (causal: false): it cannot write what it has not seen.")
@@ -54,27 +63,6 @@ def write(
         yield token
         if token == EOS:
             return
-
-
-def _on_canvases(
-    network: CanvasNetwork, labels: TextLabels, request: TextRequest, device: torch.device, speakable: Tensor
-) -> Iterator[int]:
-    """Generate as in training: the canvas shows the end of the text so far, at most TEXT_TARGET tokens follow it."""
-    spec = CanvasSpec(network.canvas_size)
-    allowed = torch.zeros(network.vocab_size, dtype=torch.bool, device=device)
-    allowed[: len(speakable)] = speakable.to(device)
-    longest = min(TEXT_TARGET, network.seq_len)
-    text = bytes(token - labels.first for token in request.prompt)
-    done = 0
-    while done < request.count:
-        count = min(longest, request.count - done)
-        draws = torch.tensor([[request.draw(done + place) for place in range(count)]], device=device)
-        row = text_row(text, spec, 1)
-        batch = {name: torch.from_numpy(value).to(device) for name, value in row.items()}
-        for token in network.continue_text(batch, count, request.sampling, draws, speakable=allowed):
-            yield int(token)
-            text += bytes([int(token) - labels.first]) if int(token) != EOS else b""
-        done += count
 
 
 def _in_rows(

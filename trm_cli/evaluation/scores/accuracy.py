@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from trm_cli.data.stream.records import PICTURE
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.evaluation.micro_batches import micro_batches
 from trm_cli.models.thinking import think
@@ -40,8 +41,8 @@ class EvaluationInterrupted(Exception):
 class Accuracy:
     """The result of one evaluation; fractions in [0, 1].
 
-    Puzzles and text are told apart: no row of text is ever right as a whole, so the fractions are over puzzles where
-    there is one, and over the rows of text only where there is nothing else.
+    Puzzles, pictures and text are told apart: the fractions are over puzzles where there is one, else over pictures,
+    and over the rows of text, of which none is ever right as a whole, only where there is nothing else.
     """
 
     #: Rows that the fractions are of.
@@ -52,6 +53,9 @@ class Accuracy:
     q_halt_accuracy: float
     #: Supervision steps that every row ran.
     steps: int
+    #: Pictures, and the share of them that was given its class.
+    picture_rows: int = 0
+    picture_accuracy: float | None = None
     #: Rows of text.
     text_rows: int = 0
     #: Mean cost of a text's label, the end marks included; and for each byte, where labels are bytes.
@@ -59,15 +63,19 @@ class Accuracy:
     bits_per_byte: float | None = None
 
     #: Which of the fields says how good the model is.
-    judged_by: Literal["exact_accuracy", "bits_per_byte", "bits_per_token"] = "exact_accuracy"
+    judged_by: Literal["exact_accuracy", "picture_accuracy", "bits_per_byte", "bits_per_token"] = "exact_accuracy"
 
     @property
     def score(self) -> float:
-        """What the best checkpoint is chosen by: exact accuracy, or the mean probability (geometric) of a text's byte
-        or token. In data with both, that probability decides between equal accuracies."""
+        """What the best checkpoint is chosen by: the mean of the exact accuracies of puzzles and of pictures, as far as
+        there are any, and between equal ones the share of right tokens, then the mean probability (geometric) of a
+        text's byte or token; that probability alone where there is only text."""
         bits = self.bits_per_token if self.bits_per_byte is None else self.bits_per_byte
         probability = 0.0 if bits is None else math.exp2(-bits)
-        return self.exact_accuracy + _TIE * probability if self.judged_by == "exact_accuracy" else probability
+        if self.judged_by not in ("exact_accuracy", "picture_accuracy"):
+            return probability
+        pictures = self.exact_accuracy if self.picture_accuracy is None else self.picture_accuracy
+        return (self.exact_accuracy + pictures) / 2 + _TIE * (self.token_accuracy + _TIE * probability)
 
     def to_json(self) -> dict[str, Any]:
         """The fields, by name."""
@@ -120,30 +128,32 @@ def evaluate(
     """
     started = time.monotonic()
     steps = steps or model.halt_max_steps
-    puzzles, texts = _Sums(), _Sums()
+    sums = _Sums(), _Sums(), _Sums()
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             for arrays in batches:
-                if between_batches is not None and between_batches(int(puzzles.rows + texts.rows)):
+                if between_batches is not None and between_batches(int(sum(one.rows for one in sums))):
                     raise EvaluationInterrupted
                 batch = {name: torch.as_tensor(array).to(device) for name, array in arrays.items()}
                 for rows in micro_batches(len(batch["valid"]), micro_batch_size):
                     part = {name: value[rows] for name, value in batch.items()}
-                    _score_batch(model, part, steps, puzzles, texts, text)
+                    _score_batch(model, part, steps, sums, text)
     finally:
         model.train(was_training)
-    summed = iter(total([*asdict(puzzles).values(), *asdict(texts).values()]))
-    puzzles, texts = (_Sums(*(next(summed) for _ in fields(_Sums))) for _ in range(2))
-    found = _accuracy(puzzles, texts, steps, text)
-    _log.info("evaluated %d rows in %.2f s: %s", puzzles.rows + texts.rows, time.monotonic() - started, found)
+    summed = iter(total([value for one in sums for value in asdict(one).values()]))
+    puzzles, pictures, texts = (_Sums(*(next(summed) for _ in fields(_Sums))) for _ in sums)
+    found = _accuracy(puzzles, pictures, texts, steps, text)
+    rows = int(puzzles.rows + pictures.rows + texts.rows)
+    _log.info("evaluated %d rows in %.2f s: %s", rows, time.monotonic() - started, found)
     return found
 
 
 def _score_batch(
-    model: Network, batch: dict[str, Tensor], steps: int, puzzles: _Sums, texts: _Sums, text: TextLabels | None
+    model: Network, batch: dict[str, Tensor], steps: int, sums: tuple[_Sums, _Sums, _Sums], text: TextLabels | None
 ) -> None:
+    puzzles, pictures, texts = sums
     valid = batch.pop("valid")
     labels = batch[model.label_field]
     for step in think(model, batch, steps=steps):
@@ -159,13 +169,15 @@ def _score_batch(
         return
     is_text = (labels >= text.first) & (labels < text.stop)
     reading = is_text.any(-1)
-    puzzles.add(valid & ~reading, right, tokens, sure)
+    seeing = batch["kind"] == PICTURE if "kind" in batch else torch.zeros_like(reading)
+    puzzles.add(valid & ~reading & ~seeing, right, tokens, sure)
+    pictures.add(valid & seeing, right, tokens, sure)
     texts.add(valid & reading, right, tokens, sure)
     texts.add_text(valid & reading, model.label_nats(outputs, labels), labels, is_text)
 
 
-def _accuracy(puzzles: _Sums, texts: _Sums, steps: int, text: TextLabels | None) -> Accuracy:
-    of = puzzles if puzzles.rows or not texts.rows else texts
+def _accuracy(puzzles: _Sums, pictures: _Sums, texts: _Sums, steps: int, text: TextLabels | None) -> Accuracy:
+    of = next((one for one in (puzzles, pictures, texts) if one.rows), puzzles)
     rows = max(1, of.rows)
     bits = texts.nats / math.log(2)
     per_byte = bits / texts.bytes if texts.bytes and text is not None and text.bytes else None
@@ -175,8 +187,16 @@ def _accuracy(puzzles: _Sums, texts: _Sums, steps: int, text: TextLabels | None)
         exact_accuracy=of.exact / rows,
         q_halt_accuracy=of.sure / rows,
         steps=steps,
+        picture_rows=int(pictures.rows),
+        picture_accuracy=pictures.exact / pictures.rows if pictures.rows else None,
         text_rows=int(texts.rows),
         bits_per_token=bits / texts.tokens if texts.rows else None,
         bits_per_byte=per_byte,
-        judged_by="exact_accuracy" if of is puzzles else "bits_per_token" if per_byte is None else "bits_per_byte",
+        judged_by="exact_accuracy"
+        if of is puzzles
+        else "picture_accuracy"
+        if of is pictures
+        else "bits_per_token"
+        if per_byte is None
+        else "bits_per_byte",
     )

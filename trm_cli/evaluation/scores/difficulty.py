@@ -21,7 +21,7 @@ Numbers = NDArray[np.integer]
 
 MOST_BINS = 8
 #: Features whose values are names; all others are numbers that go into bins.
-NAMED = {"record": KIND_NAMES, "target": ("grid", "text")}
+NAMED = {"record": KIND_NAMES}
 
 
 def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -> dict[str, Numbers]:
@@ -29,8 +29,8 @@ def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -
 
     ratings: those of the builder (for generated Sudoku the guesses that a solver makes), [B], where there are any.
     """
-    if "canvas" in batch:
-        return {"record": _integers(batch["canvas_kind"]), "target": _integers(batch["target_kind"])}
+    if "kind" in batch:
+        return {"record": _integers(batch["kind"])}
     found: dict[str, Numbers] = {}
     if ratings is not None:
         found["rating"] = _integers(ratings)

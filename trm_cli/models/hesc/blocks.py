@@ -9,11 +9,9 @@ from torch.nn import functional
 from trm_cli.models.hesc.positions import Rotation
 from trm_cli.models.layers.gated_mlp import swiglu, swiglu_width
 from trm_cli.models.layers.initialization import linear_parameter, truncated_normal_
-from trm_cli.models.layers.norm import add_rms_norm, rms_norm
+from trm_cli.models.layers.norm import add_rms_norm
 from trm_cli.models.layers.rotary import rotate
 
-#: Deviation of the weights with which a place first mixes its neighbours.
-_NEIGHBOURS = 0.1
 #: Bytes before a byte, itself included, that a block mixes without attention.
 _TAPS = 4
 
@@ -97,7 +95,7 @@ class TokenBlock(nn.Module):
         self.key_lean = nn.Parameter(torch.full(head, lean))
         self.causal = causal
         taps = (width, 1, _TAPS) if causal else (width, 1, 3, 3)
-        self.neighbours = nn.Parameter(truncated_normal_(torch.empty(taps), _NEIGHBOURS))
+        self.neighbours = nn.Parameter(torch.zeros(taps))
         self.mlp = SwiGLU(width, expansion)
 
     def _mix_neighbours(self, h: Tensor, inside: Tensor | None) -> Tensor:
@@ -138,8 +136,3 @@ class SlotBlock(nn.Module):
         seen = torch.cat((h, context), 1)
         h = add_rms_norm(h, self.attention(h, seen, mask))
         return add_rms_norm(h, self.mlp(h))
-
-
-def normed_table(table: Tensor) -> Tensor:
-    """The rows of an embedding table at unit size."""
-    return rms_norm(table)

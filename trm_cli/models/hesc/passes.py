@@ -63,8 +63,8 @@ class KindPass(NamedTuple):
         return torch.where(own == IGNORED_LABEL, own, own - kinds.WORDS[self.kind][0])
 
     def certainty(self) -> Tensor:
-        """Mean and least probability of the likeliest words, and mean entropy as a share of the largest: float32 [b, 3],
-        detached. Of the places that hold a symbol: how many others are computed depends on the rest of the batch."""
+        """Mean and least probability of the likeliest words, and mean entropy as a share of the largest: float32
+        [b, 3], detached. Of the places that hold a symbol: how many others are computed depends on the batch."""
         log_probs = self.scores.detach().log_softmax(-1)
         sure = log_probs.amax(-1).exp()
         entropy = -(log_probs.exp() * log_probs).sum(-1) / math.log(max(2, log_probs.shape[-1]))
@@ -80,8 +80,8 @@ class NetworkPass:
     """The outputs of a batch; float32 unless noted, with gradients.
 
     tokens, slots, pairs: the new states, as in `Carried`; scores [B, S, V], detached: what the softmax of the answers
-    is taken of; q_halt [B]; residual [B, K] of the checksums; certainty [B, 3]. parts: the same kind by kind, with what only some rows
-    have, and scores with a gradient.
+    is taken of; q_halt [B]; residual [B, K] of the checksums; certainty [B, 3]. parts: the same kind by kind,
+    with what only some rows have, and scores with a gradient.
     """
 
     tokens: Tensor

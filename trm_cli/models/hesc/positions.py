@@ -46,7 +46,11 @@ def _frames(places: Places) -> list[tuple[Tensor, Tensor]]:
     """The eight symmetries of a board as coordinates to look at; the first four are enough for four heads."""
     row, column, height, width = places
     up, left = height - 1 - row, width - 1 - column
-    return [(row, column), (row, left), (up, column), (column, row)] + [
+    return [
+        (row, column),
+        (row, left),
+        (up, column),
+        (column, row),
         (up, left),
         (height - 1 - column, row),
         (column, width - 1 - row),

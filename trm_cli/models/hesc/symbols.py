@@ -115,7 +115,7 @@ class Symbols(nn.Module):
         return Tokens(Kind.PICTURE, injection, board_rotation(places, config.num_heads, self.head_dim), parts, None)
 
     def logits(self, hidden: Tensor, first: int, stop: int | None) -> Tensor:
-        """[B, T, d] of unit size -> the scores of the words from `first` up to `stop`: [B, T, stop - first], float32."""
+        """[B, T, d] of unit size -> the scores of the words from `first` up to `stop`: float32 [B, T, W]."""
         return (hidden @ self.table[first:stop].T).float()
 
 

@@ -37,8 +37,8 @@ class Visibility(NamedTuple):
 def visibility(config: HescConfig, tokens: Tokens, opened: Tensor, pairs: Tensor, window: int) -> Visibility:
     """All masks of b rows of one kind.
 
-    opened bool [b, K]: whose children may be seen; pairs bool [b, P]: slots of demonstrations that exist; window: places
-    of a text.
+    opened bool [b, K]: whose children may be seen; pairs bool [b, P]: slots of demonstrations that exist; window:
+    places of a text.
     """
     children = config.children_per_capsule if config.enable_expansion else 0
     exists = torch.cat(
@@ -91,7 +91,7 @@ def _thinking_end(config: HescConfig, window: int) -> int:
 
 
 def _ends(config: HescConfig, window: int, paths: int, pair_slots: int, device: torch.device) -> Tensor:
-    """The place of a text before which each slot, demonstration and thought knows all that it knows: int64 [S + P + T]."""
+    """The place of a text before which slot, demonstration or thought knows what it knows: int64 [S + P + T]."""
     m, count = config.children_per_capsule, config.num_capsules
     stretch = -(-window // (m * count))
     parts = torch.arange(count, device=device)

@@ -7,6 +7,7 @@ Each checkpoint holds both under its checksum. `config.yaml` and `plan.json` bes
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from trm_cli.training.checkpoint.checkpoint_format import damaged, read_file_sum
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import PLAN, read_identity
 
+# The first form of the capsule network had this key; the second has other weights and reads other data.
+_FIRST_FORM = re.compile(r"^\s+canvas_size\s*:", re.MULTILINE)
+_LAST_TO_READ_IT = "0.1"
+
 
 def sealed_config(summary: dict[str, Any], checkpoint: Path, overrides: Sequence[str] = ()) -> Resolved:
     """The configuration in the summary of a checkpoint, changed by `overrides`.
@@ -40,6 +45,12 @@ def sealed_config(summary: dict[str, Any], checkpoint: Path, overrides: Sequence
         if overrides:
             sealed_config(summary, checkpoint)  # where this is fine, the overrides are wrong
             raise
+        if _FIRST_FORM.search(text):
+            raise CheckpointError(
+                f"{checkpoint} holds the first form of multimodal_hesc, which read a canvas; trm {_LAST_TO_READ_IT} was "
+                "the last version that reads it",
+                hint="train the second form on a dataset that is built again, or use that version",
+            ) from error
         message = f"the configuration in {checkpoint} is not one of this version: {error.problems[0].message}"
         raise CheckpointError(message) from error
 

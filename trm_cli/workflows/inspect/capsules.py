@@ -14,9 +14,10 @@ from trm_cli.workflows.trained_model import load
 
 if TYPE_CHECKING:
     from trm_cli.data.puzzles.dataset import Batch
-    from trm_cli.evaluation.samples.canvas_samples import DecodedAnswer
+    from trm_cli.data.stream.shape import StreamShape
     from trm_cli.evaluation.samples.capsule_trace import SampleTrace
-    from trm_cli.models.canvas_network import CanvasNetwork
+    from trm_cli.evaluation.samples.records import DecodedAnswer
+    from trm_cli.models.capsule_network import CapsuleNetwork
     from trm_cli.training.run.trained_model import TrainedModel
 
 
@@ -61,33 +62,43 @@ def trace_capsules(
     notify: receives messages for the user. Raises TrmError.
     """
     trained, where = load(run, device, notify)
-    from trm_cli.evaluation.samples.canvas_samples import decode_answer, decode_target
     from trm_cli.evaluation.samples.capsule_trace import trace_sample
+    from trm_cli.evaluation.samples.records import decode_answer, decode_target
     from trm_cli.training.hardware.torch_runtime import set_threads
 
     set_threads(1)
+    shape = _shape(trained)
     asked = _asked(trained, sample, split, pair)
-    model = _capsules_of(trained)
-    seen, canvas = trace_sample(model, asked.row, where), model.canvas_size
-    answers = [decode_answer(step.answer, asked.row, canvas) for step in seen.steps]
+    seen = trace_sample(_capsules_of(trained), asked.row, where)
+    answers = [decode_answer(step.answer, asked.row, shape.labels) for step in seen.steps]
     return CapsuleTrace(
         title=asked.title,
         look=seen,
         answers=answers,
-        wanted=None if asked.own else decode_target(asked.row, canvas),
-        # A text of the dataset is answered letter by letter, one that was typed is continued.
-        letters_given=not asked.own and isinstance(answers[-1], str),
+        wanted=None if asked.own else decode_target(asked.row, shape.labels),
+        # Each letter of a text is told from the letters before it, also where the model wrote them.
+        letters_given=seen.text is not None,
         architecture=trained.config.arch.name,
         checkpoint=trained.checkpoint,
         step=trained.step,
     )
 
 
-def _capsules_of(trained: TrainedModel) -> CanvasNetwork:
-    from trm_cli.models.canvas_network import CanvasNetwork
+def _shape(trained: TrainedModel) -> StreamShape:
+    from trm_cli.data.stream.shape import stream_shape
+
+    side = trained.config.board_side
+    if side is None:
+        _capsules_of(trained)
+        raise UsageError("the run's architecture reads rows of tokens")
+    return stream_shape(trained.metadata, side, "the run's dataset")
+
+
+def _capsules_of(trained: TrainedModel) -> CapsuleNetwork:
+    from trm_cli.models.capsule_network import CapsuleNetwork
 
     network = trained.model
-    if not isinstance(network, CanvasNetwork):
+    if not isinstance(network, CapsuleNetwork):
         raise UsageError(
             f"the run's architecture, {trained.config.arch.name}, has no capsules",
             hint="`trm solve` shows how a model of tokens came to its answer",
@@ -96,18 +107,12 @@ def _capsules_of(trained: TrainedModel) -> CanvasNetwork:
 
 
 def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
-    """Return the sample as a row on a canvas."""
+    """Return the sample as a batch of one row."""
     from trm_cli.data.arc.task import parse_arc_task
-    from trm_cli.evaluation.samples.canvas_samples import (
-        continued_row,
-        dataset_row,
-        identifier_of,
-        pair_row,
-        require_stream,
-    )
+    from trm_cli.data.stream.rows import grid_row
+    from trm_cli.evaluation.samples.records import continued_row, dataset_row, identifier_of, require_stream
 
-    model, config = _capsules_of(trained), trained.config
-    canvas, length = model.canvas_size, trained.metadata.seq_len
+    config, shape = trained.config, _shape(trained)
     if sample.strip().isdecimal():
         from trm_cli.data.opening import open_data
 
@@ -121,7 +126,12 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
         if pair > len(task.tests):
             raise UsageError(f"{sample} has {len(task.tests)} test pairs, there is no number {pair}")
         known = identifier_of(name, config.data_paths)
-        rule = "" if known else " (not in the run's dataset: it has learnt no rule for it)"
-        row = pair_row(*task.tests[pair - 1], canvas, length, known)
+        rule = "" if known or shape.demonstrations else " (not in the run's dataset: it has learnt no rule for it)"
+        given, wanted = task.tests[pair - 1]
+        try:
+            row = grid_row(shape, given, wanted, task.demonstrations, identifier=known)
+        except ValueError as error:
+            raise UsageError(str(error), hint="larger grids need a run on a dataset that has some") from error
         return _Asked(f"ARC task {name}, test pair {pair}{rule}", row)
-    return _Asked(f"what follows on {sample[-60:]!r}", continued_row(model, sample, length), own=True)
+    row = continued_row(_capsules_of(trained), sample, shape)
+    return _Asked(f"what follows on {sample[-60:]!r}", row, own=True)

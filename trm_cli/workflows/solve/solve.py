@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.solving.puzzle import AnswerStep
     from trm_cli.training.run.trained_model import TrainedModel
     from trm_cli.workflows.solve.arc import ArcSolution
-    from trm_cli.workflows.solve.canvas import CanvasSolution
+    from trm_cli.workflows.solve.demonstrated import DemonstratedSolution
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PuzzleSolution:
 
 
 if TYPE_CHECKING:
-    Solution = PuzzleSolution | ArcSolution | CanvasSolution
+    Solution = PuzzleSolution | ArcSolution | DemonstratedSolution
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
     observer = observer or SolveObserver()
     trained, device = load(request.run, request.device, observer.note)
     if trained.config.board_side is not None:
-        return _on_canvas(request, trained, device, observer)
+        return _from_demonstrations(request, trained, device, observer)
     family = puzzle_family(trained, request.run)
     if family is None:
         from trm_cli.workflows.solve import arc
@@ -104,12 +104,12 @@ def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
     return family
 
 
-def _on_canvas(
+def _from_demonstrations(
     request: SolveRequest, trained: TrainedModel, device: torch.device, observer: SolveObserver
-) -> CanvasSolution:
-    from trm_cli.workflows.solve import canvas
+) -> DemonstratedSolution:
+    from trm_cli.workflows.solve import demonstrated
 
     if request.votes is not None:
-        raise UsageError("--votes is for networks of tokens; this one reads a canvas")
+        raise UsageError("--votes is for networks of tokens; this one answers from demonstrations")
     task = request.task or request.file_name
-    return canvas.solve(trained, request.text, device, observer, task=task, steps=request.steps)
+    return demonstrated.solve(trained, request.text, device, observer, task=task, steps=request.steps)

@@ -17,10 +17,10 @@ from trm_cli.console.answers.steps import (
 )
 
 if TYPE_CHECKING:
-    from trm_cli.workflows.solve.canvas import CanvasSolution
+    from trm_cli.workflows.solve.demonstrated import DemonstratedSolution
 
 
-def canvas_screen(solution: CanvasSolution) -> Group:
+def demonstrated_screen(solution: DemonstratedSolution) -> Group:
     """Show for each test input the steps of its answer, since when it is unchanged, and whether it is right."""
     parts: list[RenderableType] = []
     for number, answer in enumerate(solution.answers[:MOST_SHOWN], 1):
@@ -32,14 +32,23 @@ def canvas_screen(solution: CanvasSolution) -> Group:
             parts.append(Text("solved" if answer.right else "not solved", "bold" if answer.right else "bold red"))
     parts += not_shown(len(solution.answers))
     if not solution.known:
-        parts.append(Text("the run has not learnt this task's rule: it has no puzzle identifier for it", "dim"))
+        of = (
+            f"its {solution.demonstrations} demonstrations alone" if solution.demonstrations else "nothing: it has none"
+        )
+        parts.append(Text(f"the run's dataset does not have this task: its rule is known from {of}", "dim"))
     return Group(*parts)
 
 
-def canvas_document(solution: CanvasSolution) -> dict[str, Any]:
+def demonstrated_document(solution: DemonstratedSolution) -> dict[str, Any]:
     """Describe a solution as plain data."""
     tests = [
         answered_input(one.given, {"answer": one.answer.tolist()}, one.right, one.path) for one in solution.answers
     ]
     about = about_model(solution.checkpoint, solution.step)
-    return {**about, "task": solution.task, "known": solution.known, "tests": tests}
+    return {
+        **about,
+        "task": solution.task,
+        "known": solution.known,
+        "demonstrations": solution.demonstrations,
+        "tests": tests,
+    }

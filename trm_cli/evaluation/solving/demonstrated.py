@@ -1,6 +1,6 @@
-"""Solve an ARC task with a capsule network: each test input on a canvas, with the answer after every step.
+"""Solve an ARC task with a capsule network: each test input with the task's demonstrations, after every step.
 
-The canvas holds the input alone, as in training: what the task asks for is known from its puzzle identifier.
+What the task asks for is known from its demonstrations, and from its row in the puzzle table where it has one.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import torch
 
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.task import ArcTask
-from trm_cli.evaluation.samples.canvas_samples import decode_grid, pair_row
-from trm_cli.models.canvas_network import CanvasNetwork
+from trm_cli.data.stream.rows import grid_row
+from trm_cli.data.stream.shape import StreamShape
+from trm_cli.errors import UsageError
+from trm_cli.evaluation.samples.records import decode_grid
+from trm_cli.models.network import Network
 from trm_cli.models.thinking import think
 
 
 @dataclass(frozen=True)
-class CanvasAnswer:
+class DemonstratedAnswer:
     """A test input, and the right answer where it is known.
 
     path: (step, the answer after it, the model's probability that it is right).
@@ -43,30 +46,30 @@ class CanvasAnswer:
 
 
 def solve_task(
-    model: CanvasNetwork,
+    model: Network,
     task: ArcTask,
-    length: int,
+    shape: StreamShape,
     identifier: int,
     device: torch.device,
     steps: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[CanvasAnswer]:
-    """Answer every test input. length: places of the targets that the model was made for; steps: default as trained.
+) -> list[DemonstratedAnswer]:
+    """Answer every test input. shape: of the rows that the model was trained on; steps: default as trained;
     progress: called after each test input with 1.
 
-    Raises UsageError for a grid that is larger than the canvas.
+    Raises UsageError for a grid that is larger than the board.
     """
-    canvas = model.canvas_size
     answers = []
     for given, wanted in task.tests:
-        row = pair_row(given, None, canvas, length, identifier)
+        try:
+            row = grid_row(shape, given, None, task.demonstrations, identifier=identifier)
+        except ValueError as error:
+            raise UsageError(str(error), hint="larger grids need a run on a dataset that has some") from error
         batch = {name: torch.as_tensor(value).to(device) for name, value in row.items()}
         path = []
         for step in think(model, batch, steps=steps):
-            tokens = model.answer(step.outputs)[0].cpu().numpy()
-            path.append(
-                (step.number, decode_grid(tokens, canvas), float(torch.sigmoid(step.outputs.q_halt[0].float())))
-            )
-        answers.append(CanvasAnswer(given, tuple(path), wanted))
+            grid = decode_grid(model.answer(step.outputs)[0].cpu().numpy(), shape.side)
+            path.append((step.number, grid, float(torch.sigmoid(step.outputs.q_halt[0].float()))))
+        answers.append(DemonstratedAnswer(given, tuple(path), wanted))
         progress(1)
     return answers
