@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,11 @@ from torch import Tensor
 
 from benchmarks.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose
-from trm_cli.data.stream.canvas_codes import TEXT_TARGET
 from trm_cli.data.stream.records import TEXT
-from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, VOCAB_SIZE
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_WINDOW, VOCAB_SIZE
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.parameter_budget import arithmetic
 from trm_cli.models.layers.gated_mlp import swiglu_width
+from trm_cli.models.measuring import measure
 from trm_cli.models.network import Network
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
@@ -29,7 +29,7 @@ from trm_cli.training.step import StepSettings, update
 
 @dataclass(frozen=True)
 class Case:
-    """An architecture on boards, or on canvases, of `length` cells. share: its share of the requested batch size."""
+    """An architecture on boards of `length` cells. share: its share of the requested batch size."""
 
     arch: str
     length: int
@@ -41,7 +41,7 @@ CASES = {
     "sudoku mlp": Case("trm_sudoku", 81, 11, 1),
     "sudoku attention": Case("trm_sudoku_att", 81, 11, 1),
     "30x30 attention": Case("trm_arc", 900, 12, 8),
-    "capsules": Case("multimodal_hesc", 1024, VOCAB_SIZE, 24),
+    "capsules": Case("multimodal_hesc", 900, VOCAB_SIZE, 24),
 }
 
 
@@ -77,22 +77,24 @@ def random_rows(case: Case, rows: int) -> dict[str, np.ndarray]:
     """Tokens drawn from a fixed seed; nothing is padding."""
     random = np.random.default_rng(1)
     if case.arch.startswith("multimodal_hesc"):
-        return _random_canvases(random, rows, case.length)
+        return _random_records(random, rows, case.length)
     inputs, labels = random.integers(1, case.vocabulary, (2, rows, case.length), dtype=np.int32)
     return {"inputs": inputs, "labels": labels, "puzzle_identifiers": np.arange(rows, dtype=np.int32) % 100}
 
 
-def _random_canvases(random: np.random.Generator, rows: int, cells: int) -> dict[str, np.ndarray]:
-    """Grids that fill the canvas in even rows, texts in odd ones."""
-    kind = np.arange(rows, dtype=np.int32) % 2
+def _random_records(random: np.random.Generator, rows: int, cells: int) -> dict[str, np.ndarray]:
+    """Grids that fill the board in even rows, texts in odd ones."""
+    kind, side = np.arange(rows, dtype=np.int32) % 2, math.isqrt(cells)
     is_text = kind[:, None] == TEXT
-    colours, letters = (random.integers(low, high, (2, rows, cells)) for low, high in ((0, 10), (97, 123)))
-    following = np.where(np.arange(cells) < TEXT_TARGET, FIRST_BYTE + letters[1], IGNORED)
+    colours = random.integers(0, 10, (2, rows, cells))
+    letters = np.full((rows, cells + 1), IGNORED)
+    letters[:, : TEXT_WINDOW + 1] = FIRST_BYTE + random.integers(97, 123, (rows, TEXT_WINDOW + 1))
     return {
-        "canvas_kind": kind,
-        "canvas": np.where(is_text, letters[0], 1 + colours[0]).astype(np.uint8),
-        "target": np.where(is_text, following, FIRST_COLOUR + colours[1]).astype(np.int32),
-        "target_kind": kind,
+        "kind": kind,
+        "cells": np.where(is_text, 0, 1 + colours[0]).astype(np.uint8),
+        "size": np.where(is_text, 0, side).repeat(4, 1).astype(np.uint8),
+        "text": np.where(is_text, letters[:, :TEXT_WINDOW], 0).astype(np.int32),
+        "target": np.where(is_text, letters[:, 1:], FIRST_COLOUR + colours[1]).astype(np.int32),
         "puzzle_identifiers": np.arange(rows, dtype=np.int32) % 100,
     }
 
@@ -132,8 +134,9 @@ def flops(task: MadeUpRun, case: Case) -> float:
     """Matrix arithmetic of one update: 2 for each multiply-add, a backward counts twice its forward."""
     arch = task.config.arch.model_dump()
     if isinstance(task.config.arch, HescConfig):
-        row = arithmetic(task.config.arch, VOCAB_SIZE, case.length)
-        return task.config.global_batch_size * sum(row.training.values())
+        with torch.device("meta"):
+            model = make_model(task.config, task.metadata, "float32")
+        return float(task.config.global_batch_size * measure(model, model.blank_batch(1, "meta")).update)
     width, length = arch["hidden_size"], case.length + arch["puzzle_emb_len"]
     features = 3 * length * width * swiglu_width(width, arch["expansion"])
     tokens = (

@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.hesc_learns import EVERY_PART
+#: Parts that the smallest capsule model leaves out unless they are asked for.
+EVERY_PART = tuple(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp"))
 
 
 def build_boards(folder: Path) -> None:
@@ -81,10 +82,10 @@ CASES = {
             "arch=multimodal_hesc_mini", *EVERY_PART,
             "optimizer=adam_atan2", "epochs=4", "eval_interval=1",
             "global_batch_size=8", "lr_warmup_ratio=0", "arch.hidden_size=16", "arch.halt_max_steps=3",
-            "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16",
-            "arch.q_hidden_dim=16", "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16",
-            "arch.memory_top_k=4", "arch.vq_codes=16", "arch.latent_planning_paths=2",
-            "arch.latent_planning_layers=1",
+            "arch.token_size=16", "arch.num_heads=2", "arch.L_layers=1", "arch.text_layers=1",
+            "arch.puzzle_emb_ndim=16",
+            "arch.board_side=12", "arch.q_hidden_dim=16", "arch.replay_capacity=64", "arch.replay_min_size=8",
+            "arch.latent_planning_paths=2",
         ),
     ),
 }  # fmt: skip

@@ -18,12 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.hesc_learns import EVERY_PART
+from benchmarks.kills import EVERY_PART
 
 if TYPE_CHECKING:
     from benchmarks.made_up import MadeUpRun
 
-#: name -> words of a configuration, rows, and whether it is the capsule model, which reads a canvas.
+#: name -> words of a configuration, rows, and whether it is the capsule model.
 CASES: dict[str, tuple[str, ...]] = {
     "trm attention": ("arch=trm_sudoku_att",),
     "trm mlp_t": ("arch=trm_sudoku",),
@@ -34,19 +34,17 @@ ROWS = {"trm attention": (2, 8), "trm mlp_t": (2, 8), "hrm": (2, 8), "hesc mini"
 
 
 def run_of(name: str, rows: int, precision: str, *more: str) -> MadeUpRun:
-    """A run on 9x9 boards, or on a stream of grids and texts."""
+    """A run on 9x9 boards, or on boards and texts of a stream."""
     from benchmarks.made_up import MadeUpRun, made_up_metadata
     from trm_cli.config.compose import compose
     from trm_cli.data.stream.shape import StreamShape
-    from trm_cli.data.stream.vocabulary import TEXT_WINDOW
     from trm_cli.schedule.make_plan import make_plan
     from trm_cli.schedule.plan import DatasetCounts
     from trm_cli.training.hardware.machine import Machine
 
     words = [*CASES[name], f"global_batch_size={rows}", f"precision={precision}", "threads=1", "device=cpu", *more]
     config = compose("sudoku-extreme", [*words, "checkpoint_path=does/not/exist"]).config
-    side = config.board_side
-    shape = None if side is None else StreamShape(side, TEXT_WINDOW)
+    shape = None if config.board_side is None else StreamShape(config.board_side)
     length = 81 if shape is None else shape.target_length
     metadata = made_up_metadata(length, 11 if shape is None else shape.vocab_size, 1000)
 

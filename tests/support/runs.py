@@ -30,15 +30,15 @@ TINY_RUN = (
     "wandb=disabled",
     "optimizer=adam_atan2",
 )
-#: What the smallest capsule model leaves out unless it is asked for.
-EVERY_PART = tuple(f"arch.enable_{part}=true" for part in ("dqn", "expansion", "mtp", "vq", "memory"))
-#: Everything that multimodal_hesc carries from step to step, small: replay, target network, concepts, memory, planner.
+#: What the smaller capsule models leave out unless they are asked for.
+EVERY_PART = tuple(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp"))
+#: Everything that multimodal_hesc carries from step to step, small: replay, target network, demonstrations, planner.
 HESC = (
     *EVERY_PART,
-    "arch.num_heads=2", "arch.L_layers=1", "arch.encoder_layers=1", "arch.puzzle_emb_ndim=16", "arch.q_hidden_dim=16",
-    "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.memory_capacity=16", "arch.memory_top_k=4",
-    "arch.vq_codes=16", "arch.latent_planning_paths=2", "arch.latent_planning_layers=1", "epochs=2", "eval_interval=1",
-    "lr_warmup_ratio=0", "arch.canvas_size=56",
+    "arch.token_size=16", "arch.num_heads=2", "arch.L_layers=1", "arch.text_layers=1", "arch.puzzle_emb_ndim=16",
+    "arch.halt_max_steps=3", "arch.text_steps=2", "arch.pair_slots=3", "arch.picture_size=16", "arch.q_hidden_dim=16",
+    "arch.replay_capacity=64", "arch.replay_min_size=8", "arch.latent_planning_paths=2", "epochs=2", "eval_interval=1",
+    "lr_warmup_ratio=0", "arch.board_side=12",
 )  # fmt: skip
 
 

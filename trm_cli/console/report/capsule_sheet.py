@@ -168,7 +168,8 @@ def _inside(pixels: NDArray[np.uint8], side: float) -> tuple[float, float]:
 def _stretched(values: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Values [h, w, ...] repeated to [height, width, ...]."""
     rows, columns = np.arange(height) * values.shape[0] // height, np.arange(width) * values.shape[1] // width
-    return values[rows][:, columns]
+    stretched: NDArray[Any] = values[rows][:, columns]
+    return stretched
 
 
 def _heated(pixels: NDArray[np.uint8], places: NDArray[np.float32]) -> NDArray[np.uint8]:

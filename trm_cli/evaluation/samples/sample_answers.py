@@ -31,7 +31,7 @@ def chosen_places(places: NDArray[np.int64], right_after: NDArray[np.bool_], eac
 def shown(model: Network, data: Data, places: NDArray[np.int64], device: torch.device) -> list[dict[str, Any]]:
     """Solve the rows at `places` again at full depth: input, label, and the answer after each step that changed it.
 
-    Rows of tokens only: a canvas is not shown.
+    Rows of tokens only: records of a stream are not shown.
     """
     if not len(places) or not isinstance(data, PuzzleDataset):
         return []

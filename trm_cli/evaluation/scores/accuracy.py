@@ -145,8 +145,8 @@ def evaluate(
     summed = iter(total([value for one in sums for value in asdict(one).values()]))
     puzzles, pictures, texts = (_Sums(*(next(summed) for _ in fields(_Sums))) for _ in sums)
     found = _accuracy(puzzles, pictures, texts, steps, text)
-    rows = int(puzzles.rows + pictures.rows + texts.rows)
-    _log.info("evaluated %d rows in %.2f s: %s", rows, time.monotonic() - started, found)
+    count = int(puzzles.rows + pictures.rows + texts.rows)
+    _log.info("evaluated %d rows in %.2f s: %s", count, time.monotonic() - started, found)
     return found
 
 

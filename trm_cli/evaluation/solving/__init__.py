@@ -1,1 +1,1 @@
-"""Solve single puzzles: a board, an ARC task, a canvas, a file with one puzzle a line."""
+"""Solve single puzzles: a board, an ARC task (also from its demonstrations), a file with one puzzle a line."""

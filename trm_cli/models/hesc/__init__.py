@@ -1,1 +1,1 @@
-"""The multimodal_hesc network (Hierarchical Expandable Semantic Capsules), which reads canvases."""
+"""The multimodal_hesc network (Hierarchical Expandable Semantic Capsules): text, pictures and puzzles."""

@@ -47,8 +47,8 @@ def sealed_config(summary: dict[str, Any], checkpoint: Path, overrides: Sequence
             raise
         if _FIRST_FORM.search(text):
             raise CheckpointError(
-                f"{checkpoint} holds the first form of multimodal_hesc, which read a canvas; trm {_LAST_TO_READ_IT} was "
-                "the last version that reads it",
+                f"{checkpoint} holds the first form of multimodal_hesc, which read a canvas; trm "
+                f"{_LAST_TO_READ_IT} is the last version that reads it",
                 hint="train the second form on a dataset that is built again, or use that version",
             ) from error
         message = f"the configuration in {checkpoint} is not one of this version: {error.problems[0].message}"

@@ -65,7 +65,7 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
     config = resolved.config
     if config.board_side is not None:
         raise UsageError(
-            f"{config.arch.name} reads a canvas; only networks on rows of tokens can be imported",
+            f"{config.arch.name} reads streams; only networks on rows of tokens can be imported",
             hint="--arch trm_sudoku, trm_maze, trm_arc, hrm ...: `trm configs list` shows them all",
         )
     datasets = Datasets.open(config)

@@ -48,7 +48,7 @@ def solve_lines(
 
     trained, where = load(run, device, notify)
     if trained.config.board_side is not None:
-        raise UsageError("--all-solutions-of is for networks of tokens; this one reads a canvas")
+        raise UsageError("--all-solutions-of is for networks of tokens; this one reads a stream")
     family = puzzle_family(trained, run)
     if family is None:
         raise UsageError("ARC tasks are solved one at a time", hint="many at once: trm evaluate")
