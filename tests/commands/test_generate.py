@@ -27,25 +27,26 @@ STORIES = ("arch.causal=true", "arch.mlp_t=false", "arch.pos_encodings=rope", "e
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run on bytes, one on canvases, one on puzzles: a few updates each."""
+    """A run on bytes, one on a stream, one on puzzles: a few updates each."""
     folder = tmp_path_factory.mktemp("runs")
-    bytes_, canvases = folder / "bytes", folder / "canvases"
+    bytes_, stream = folder / "bytes", folder / "stream"
     flags = ["--limit", "30", "--seq-len", "32", "--test-share", "0.3"]
     assert text_builder.main(["--output-dir", str(bytes_), *flags]) == 0
     flags = ["--sources", "stories", "--limits", "stories=40", "--test-share", "0.2", "--workers", "1"]
-    assert streaming_builder.main(["--output-dir", str(canvases), *flags]) == 0
+    flags += ["--text-window", "64"]
+    assert streaming_builder.main(["--output-dir", str(stream), *flags]) == 0
     boards = write_boards(folder / "boards")
     train(bytes_, folder / "tokens-run", *STORIES, stop_at_step=3)
-    train(canvases, folder / "canvas-run", *HESC, "arch.canvas_size=28", arch="multimodal_hesc_mini", stop_at_step=3)
+    train(stream, folder / "stream-run", *HESC, arch="multimodal_hesc_mini", stop_at_step=3)
     train(boards, folder / "puzzle-run", stop_at_step=3)
-    return {name: folder / f"{name}-run" for name in ("tokens", "canvas", "puzzle")}
+    return {name: folder / f"{name}-run" for name in ("tokens", "stream", "puzzle")}
 
 
 def call(*words: object) -> Any:
     return CliRunner().invoke(create_app(), ["generate", *map(str, words), "--device", "cpu"])
 
 
-@pytest.mark.parametrize("kind", ["tokens", "canvas"])
+@pytest.mark.parametrize("kind", ["tokens", "stream"])
 def test_a_seed_writes_one_text(runs: dict[str, Path], kind: str) -> None:
     words = (runs[kind], "--prompt", "Once upon a time", "--temperature", "1.5", "--max-new", "12", "--json")
     one, same, other = (json.loads(call(*words, "--seed", seed).stdout) for seed in (1, 1, 2))
@@ -55,19 +56,19 @@ def test_a_seed_writes_one_text(runs: dict[str, Path], kind: str) -> None:
     assert one["prompt"] == "Once upon a time"
 
 
-@pytest.mark.parametrize("kind", ["tokens", "canvas"])
+@pytest.mark.parametrize("kind", ["tokens", "stream"])
 def test_a_longer_text_begins_with_the_shorter_one(runs: dict[str, Path], kind: str) -> None:
-    # Longer than a row of the one and than a canvas and a target of the other.
+    # Longer than a row of the one and than a window of the other.
     words = (runs[kind], "--prompt", "The", "--temperature", "2", "--json")
     short, long = (
-        json.loads(call(*words, "--max-new", count).stdout) for count in (20, 40 if kind == "tokens" else 150)
+        json.loads(call(*words, "--max-new", count).stdout) for count in (20, 40 if kind == "tokens" else 100)
     )
     assert long["tokens"][: len(short["tokens"])] == short["tokens"]
-    first = {"tokens": 2, "canvas": 12}[kind]
+    first = {"tokens": 2, "stream": 12}[kind]
     assert all(token == 1 or first <= token < first + 256 for token in long["tokens"])
 
 
-@pytest.mark.parametrize("kind", ["tokens", "canvas"])
+@pytest.mark.parametrize("kind", ["tokens", "stream"])
 def test_the_terminal_gets_the_prompt_and_the_text(runs: dict[str, Path], kind: str) -> None:
     words = (runs[kind], "--prompt", "One day", "--max-new", "8", "--temperature", "0")
     done = call(*words)
@@ -76,7 +77,7 @@ def test_the_terminal_gets_the_prompt_and_the_text(runs: dict[str, Path], kind: 
 
 
 def test_without_a_prompt_a_document_begins(runs: dict[str, Path]) -> None:
-    for kind in ("tokens", "canvas"):
+    for kind in ("tokens", "stream"):
         assert call(runs[kind], "--max-new", "3").exit_code == 0
 
 

@@ -20,13 +20,13 @@ from trm_cli.training.step import StepSettings, drain, update
 ROWS, UPDATES = 6, 300
 RUN = (f"global_batch_size={ROWS}", "precision=float16", "device=cpu", "threads=1", "epochs=300")
 TOKENS = ("hidden_size=32", "num_heads=2", "puzzle_emb_ndim=32", "H_cycles=2", "L_cycles=2", "halt_max_steps=4")
-CANVAS = tuple(f"{name}={value}" for name, value in capsules.TINY.items())
+STREAM = tuple(f"{name}={value}" for name, value in capsules.TINY.items())
 
 
 def small(name: str) -> RunConfig:
     """The recipe with a small network."""
-    canvas = compose(name, []).config.canvas_size
-    sizes = TOKENS if canvas is None else CANVAS
+    side = compose(name, []).config.board_side
+    sizes = TOKENS if side is None else STREAM
     words = [f"arch.{word}" for word in sizes]
     return compose(name, [*RUN, *words, "checkpoint_path=nowhere", "data_paths=[nowhere]"]).config
 
@@ -38,10 +38,10 @@ RECIPES = [name for name in registry.names("models") if compose(name, []).config
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_with_a_puzzle_table_trains_in_float16(name: str) -> None:
     config = small(name)
-    canvas = config.canvas_size is not None
-    batch = capsules.make_batch(ROWS) if canvas else make_batch(0, ROWS)
-    length = batch["target" if canvas else "inputs"].shape[1]
-    metadata = made_up_metadata(length, capsules.VOCABULARY if canvas else 11, ROWS, identifiers=5)
+    stream = config.board_side is not None
+    batch = capsules.make_batch(ROWS) if stream else make_batch(0, ROWS)
+    length = batch["target" if stream else "inputs"].shape[1]
+    metadata = made_up_metadata(length, capsules.VOCABULARY if stream else 11, ROWS, identifiers=5)
     machine = Machine.choose(config, length)
     state = make_state(config, make_model(config, metadata, "float16"), machine)
     plan = make_plan(config, DatasetCounts(ROWS, 1.0, "made up"))

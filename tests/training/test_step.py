@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from tests.support import capsules as making
 from tests.training.test_update import state_of
-from trm_cli.models.hesc.geometry import GRID
+from trm_cli.models.hesc.kinds import EOS, START, Kind
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.network import NetworkPass
+from trm_cli.models.hesc.passes import Carried, NetworkPass
 from trm_cli.models.layers.carry import Carry
 from trm_cli.training.step import StepSettings, drain, update
 
@@ -77,13 +77,15 @@ def test_without_a_finite_loss_there_is_no_mean() -> None:
 
 
 class Metered(MultimodalHesc):
-    """Says what is asked of grids, and of texts every token alike."""
+    """Says what is asked of grids, and of texts every byte alike."""
 
-    def _think(self, carry: Carry, opened: Tensor, draws: Tensor | None) -> NetworkPass:
-        thought, data = super()._think(carry, opened, draws), carry.data
-        sure = nn.functional.one_hot(data["target"].long().clamp_min(0), making.VOCABULARY) * 100.0
-        scores = torch.where((data["target_kind"] == GRID)[:, None, None], sure, 0.0)
-        return replace(thought, scores=scores, log_probs=scores.log_softmax(-1))
+    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None) -> NetworkPass:
+        thought, target = super()._think(carry, carried, draws), carry.data["target"]
+        parts = []
+        for part in thought.parts:
+            sure = nn.functional.one_hot(part.labels(target).clamp_min(0), part.scores.shape[-1]) * 100.0
+            parts.append(part._replace(scores=sure if part.kind == Kind.GRID else torch.zeros_like(part.scores)))
+        return replace(thought, parts=tuple(parts))
 
 
 def test_grids_and_texts_are_measured_apart() -> None:
@@ -95,7 +97,8 @@ def test_grids_and_texts_are_measured_apart() -> None:
         assert update(state, batch, draws, making.Values(), settings) is None
     means = drain(state, 6).means
     grids, texts, halted, steps = (means[name] or 0 for name in ("grid_rows", "text_rows", "halted", "steps"))
-    assert grids > 0 and texts > 0 and grids + texts == pytest.approx(halted)
+    pictures = means["picture_rows"]
+    assert grids > 0 and texts > 0 and grids + texts + pictures == pytest.approx(halted)
     assert means["accuracy"] == means["exact_accuracy"] == 1.0
-    assert (means["text_bits"], means["text_accuracy"]) == (pytest.approx(math.log2(making.VOCABULARY), rel=1e-5), 0.0)
+    assert (means["text_bits"], means["text_accuracy"]) == (pytest.approx(math.log2(START - EOS), rel=1e-5), 0.0)
     assert 1 <= steps <= model.halt_max_steps
