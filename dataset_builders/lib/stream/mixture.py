@@ -196,10 +196,14 @@ class Mixture:
 
     def records(self, split: str, first: int, count: int) -> Sequence[Record]:
         """Make the records first..first+count-1 of a split."""
-        starts = list(accumulate((self.planned(number, split) for number in range(len(self.sources))), initial=0))
+        import numpy as np
+
+        ends = np.cumsum([self.planned(number, split) for number in range(len(self.sources))])
+        starts = [0, *ends.tolist()]
+        places = self.orders[split][first : first + count]
+        numbers = np.searchsorted(ends, places, side="right")
         made = []
-        for place in self.orders[split][first : first + count].tolist():
-            number = next(index for index in range(len(self.sources)) if place < starts[index + 1])
+        for place, number in zip(places.tolist(), numbers.tolist(), strict=True):
             source = self.sources[number]
             record = source.record(split, (place - starts[number]) % source.count(split))
             made.append(self._placed(record, number))
@@ -216,4 +220,4 @@ class Mixture:
             return record._replace(source=number, group=record.group + self.group_bases[number])
         if isinstance(source, PictureSource | DrawnPictures):
             return record._replace(source=number, label=self._labels[source.labels[record.label]])
-        return record._replace(source=number)
+        return record._replace(source=number) if number else record
