@@ -20,10 +20,12 @@ from tests.support.runs import HESC, train
 from trm_cli.app import create_app
 from trm_cli.console.report.capsule_sheet import WIDTH, ZOOM, chosen_steps, draw_sheet
 from trm_cli.data.puzzles.kinds import ARC
-from trm_cli.data.stream.canvas_codes import CanvasSpec
-from trm_cli.data.stream.canvas_rows import answered_grid, grid_row
+from trm_cli.data.stream.rows import grid_row
+from trm_cli.data.stream.shape import StreamShape
 from trm_cli.errors import TrmError, UsageError
 from trm_cli.evaluation.samples.capsule_trace import SampleTrace, TraceStep, trace_sample
+from trm_cli.evaluation.samples.records import decode_grid
+from trm_cli.models.hesc.kinds import Kind
 from trm_cli.workflows.inspect.capsules import CapsuleTrace
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
@@ -38,10 +40,20 @@ TASK = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("capsules")
-    flags = ["--sources", "kaggle/combined", "stories", "--limits", "stories=30", "kaggle/combined=8", "--augment"]
-    flags += ["--augmentations", "2", "--test-share", "0.3", "--workers", "1"]
+    flags = [
+        "--sources",
+        "kaggle/combined",
+        "stories",
+        "--limits",
+        "stories=30",
+        "kaggle/combined=8",
+        "pictures=60",
+        "--augment",
+    ]
+    flags += ["--augmentations", "2", "--test-share", "0.3", "--workers", "1", "--text-window", "64"]
+    flags += ["--pictures", "builtin", "--picture-side", "16", "--demonstrations", "1"]
     assert streaming_builder.main(["--output-dir", str(folder / "data"), *flags]) == 0
-    train(folder / "data", folder / "run", *HESC, "arch.canvas_size=140", arch="multimodal_hesc_mini", stop_at_step=2)
+    train(folder / "data", folder / "run", *HESC, "arch.board_side=20", arch="multimodal_hesc_mini", stop_at_step=2)
     train(write_boards(folder / "boards"), folder / "puzzles", stop_at_step=2)
     (folder / "task.json").write_text(json.dumps(TASK))
     return folder
@@ -52,7 +64,7 @@ def call(folder: Path, sample: str, *words: str, run: str = "run", out: str = "x
     return CliRunner().invoke(create_app(), given)
 
 
-@pytest.mark.parametrize("sample", ["0", "11", "TASK", "Once upon a time"])
+@pytest.mark.parametrize("sample", ["0", "5", "11", "17", "TASK", "Once upon a time"])
 def test_a_picture_is_written(folder: Path, sample: str) -> None:
     done = call(folder, str(folder / "task.json") if sample == "TASK" else sample)
     assert done.exit_code == 0, done.exception
@@ -62,16 +74,13 @@ def test_a_picture_is_written(folder: Path, sample: str) -> None:
         assert picture.height > 900 * ZOOM
 
 
-def test_the_picture_shows_the_canvas_the_answer_and_what_is_right(folder: Path) -> None:
+def test_the_picture_shows_the_input_the_answer_and_what_is_right(folder: Path) -> None:
     task = str(folder / "task.json")
     assert call(folder, task).exit_code == 0
     solved = CliRunner().invoke(create_app(), ["solve", str(folder / "run"), task, "--json"])
     (test,) = json.loads(solved.stdout)["tests"]
     pixels = np.asarray(Image.open(folder / "x.png").convert("RGB"))
-    # A canvas of 140 px has 20x20 cells, and what is not on it is paper.
-    canvas = np.full((20, 20, 3), 255)
-    canvas[:2, :2] = colours(test["input"])
-    assert np.array_equal(panel(pixels, 0, 20, 20), canvas)
+    assert np.array_equal(panel(pixels, 0, 2, 2), colours(test["input"]))
     for place, grid in ((1, test["answer"]), (2, [[7, 1, 3]])):
         drawn = panel(pixels, place, len(grid), len(grid[0]))
         assert np.array_equal(drawn, colours(grid)), place
@@ -96,7 +105,6 @@ def step(opened: list[int], *, shares: bool = True) -> TraceStep:
         confidence=0.4,
         opened=np.isin(np.arange(4), opened),
         shares=np.array([0.2, 0.8], np.float32) if shares else None,
-        gate=0.3 if shares else None,
         q=np.array([0.1, 0.9, -0.4], np.float32) if shares else None,
         action="EXPAND",
     )
@@ -107,7 +115,7 @@ def made(steps: list[TraceStep], *, children: bool = True) -> SampleTrace:
     for capsule in range(4):
         maps[capsule, capsule // 2, capsule % 2] = 1
     lost = np.linspace(0, 1, 4, dtype=np.float32) if children else None
-    return SampleTrace(np.full((28, 28, 3), 255, np.uint8), (2, 2), maps, lost, tuple(steps))
+    return SampleTrace(np.full((28, 28, 3), 255, np.uint8), None, (2, 2), maps, lost, tuple(steps))
 
 
 def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> None:
@@ -138,7 +146,7 @@ def test_parts_that_a_model_lacks_are_left_out() -> None:
 
 
 def test_without_children_nothing_is_said_of_expanding() -> None:
-    row = {name: value[:1].numpy() for name, value in make_batch().items()}
+    row = {name: value[:1].numpy() for name, value in make_batch(kinds=(Kind.GRID,)).items()}
     for expansion in (True, False):
         seen = trace_sample(make(enable_expansion=expansion), row, torch.device("cpu"))
         assert (seen.residual is not None) == expansion
@@ -164,15 +172,15 @@ def test_of_many_steps_some_are_drawn() -> None:
 
 
 def test_a_grid_comes_back_from_its_target() -> None:
-    spec = CanvasSpec(56)
+    shape = StreamShape(8)
     given = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
     for wanted in (np.array([[9]], np.uint8), given.T.copy(), np.ones((8, 8), np.uint8)):
-        row = grid_row(given, spec, spec.cells, identifier=5, wanted=wanted)
-        assert np.array_equal(answered_grid(row["target"][0], spec), wanted)
-        assert np.array_equal(row["canvas"][0].reshape(8, 8)[:2, :3], given + 1)
+        row = grid_row(shape, given, wanted, identifier=5)
+        assert np.array_equal(decode_grid(row["target"][0], 8), wanted)
+        assert np.array_equal(row["cells"][0].reshape(8, 8)[:2, :3], given + 1)
         assert row["puzzle_identifiers"][0] == 5
-    with pytest.raises(ValueError, match="does not fit a canvas"):
-        grid_row(np.ones((9, 1), np.uint8), spec, spec.cells)
+    with pytest.raises(ValueError, match="does not fit a board"):
+        grid_row(shape, np.ones((9, 1), np.uint8))
 
 
 def test_mistakes_are_said(folder: Path) -> None:

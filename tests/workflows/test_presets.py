@@ -21,14 +21,15 @@ SMALL = (
     "arch.halt_max_steps=2", "global_batch_size=4", "device=cpu", "threads=1", "wandb=disabled",
 )  # fmt: skip
 TEXT = ("--limit", "24", "--test-share", "0.3", "--seq-len", "48")
+CAPSULES = ("arch.token_size=32", "arch.H_layers=1", "arch.picture_size=28")
 LESS = {
     "text-optimized": (TEXT, ()),
     "code-optimized": (TEXT, ()),
     "arc-optimized": (("--limit", "6", "--num-aug", "2"), ("arch.puzzle_emb_ndim=32",)),
-    "vision-optimized": (("--limits", "shapes=40"), ("arch.canvas_size=56",)),
+    "vision-optimized": (("--limits", "pictures=80"), CAPSULES),
     "trm-unified": (
         ("--limit", "40", "--limits", "--weights", "--test-share", "0.3"),
-        ("arch.canvas_size=56", "arch.puzzle_emb_ndim=32"),
+        (*CAPSULES, "arch.board_side=12", "arch.puzzle_emb_ndim=32"),
     ),
 }
 

@@ -17,7 +17,7 @@ from trm_cli.models.network_config import NetworkConfig
 
 LENGTH, ROWS = 64, 4
 STEPS = 6
-LARGE = ("multimodal_hesc", "multimodal_hesc_base", "trm_unified")
+LARGE = ("multimodal_hesc", "multimodal_hesc_base", "trm_unified", "vision_optimized")
 
 
 def architecture(name: str) -> NetworkConfig:

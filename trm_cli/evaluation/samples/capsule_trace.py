@@ -89,15 +89,12 @@ def _shown(row: Batch, maps: Numbers) -> tuple[Pixels, str | None, Numbers]:
         pixels = np.broadcast_to(row["picture"][0], (3, *row["picture"].shape[2:])).transpose(1, 2, 0)
         side = math.isqrt(maps.shape[1])
         return np.ascontiguousarray(pixels), None, maps.reshape(-1, side, side)
-    count = -(-maps.shape[1] // LINE) * LINE
-    padded = np.pad(maps, ((0, 0), (0, count - maps.shape[1])))
-    tokens = np.pad(row["text"][0][: maps.shape[1]], (0, max(0, count - row["text"].shape[1])))[:count]
-    grey = np.where(tokens > 0, _INK, _PAPER).astype(np.uint8).reshape(-1, LINE)
-    return (
-        grey[..., None].repeat(3, 2),
-        render_text(row["text"][0]).decode("utf-8", "replace"),
-        padded.reshape(len(maps), -1, LINE),
-    )
+    places = maps.shape[1]
+    beyond = -places % LINE
+    letters = np.pad(row["text"][0][:places] > 0, (0, beyond)).reshape(-1, LINE)
+    grey = np.where(letters, _INK, _PAPER).astype(np.uint8)[..., None].repeat(3, 2)
+    text = render_text(row["text"][0]).decode("utf-8", "replace")
+    return grey, text, np.pad(maps, ((0, 0), (0, beyond))).reshape(len(maps), -1, LINE)
 
 
 def _step(trace: CapsuleStep) -> TraceStep:

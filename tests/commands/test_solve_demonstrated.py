@@ -1,4 +1,4 @@
-"""`trm solve` with a network of capsules: an ARC task in, a grid out, on the canvas that training uses."""
+"""`trm solve` with a network of capsules: an ARC task in, a grid out, with its demonstrations as in training."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from dataset_builders import streaming_builder
 from tests.support.runs import HESC, train
 from trm_cli.app import create_app
 from trm_cli.console import progress
-from trm_cli.console.answers.canvas import canvas_screen
+from trm_cli.console.answers.demonstrated import demonstrated_screen
 from trm_cli.data.opening import open_data
-from trm_cli.data.stream.drawing import split_pair
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.samples.canvas_samples import decode_grid
-from trm_cli.evaluation.solving.canvas import CanvasAnswer
+from trm_cli.evaluation.samples.records import decode_grid
+from trm_cli.evaluation.solving.demonstrated import DemonstratedAnswer
+from trm_cli.models.thinking import think
 from trm_cli.training.run.trained_model import load_trained
-from trm_cli.workflows.solve.canvas import CanvasSolution
+from trm_cli.workflows.solve.demonstrated import DemonstratedSolution
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("solve canvas")
+pytestmark = pytest.mark.xdist_group("solve demonstrated")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("canvas")
+    folder = tmp_path_factory.mktemp("demonstrated")
     flags = ["--sources", "kaggle/combined", "--limits", "kaggle/combined=6", "--augment", "--augmentations", "2"]
+    flags += ["--demonstrations", "2"]
     assert streaming_builder.main(["--output-dir", str(folder / "data"), *flags, "--workers", "1"]) == 0
-    train(folder / "data", folder / "run", *HESC, "arch.canvas_size=210", arch="multimodal_hesc_mini", stop_at_step=3)
+    train(folder / "data", folder / "run", *HESC, "arch.board_side=30", arch="multimodal_hesc_mini", stop_at_step=3)
     return folder
 
 
@@ -44,35 +45,46 @@ def call(folder: Path, *words: str) -> Any:
 
 
 def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
-    # The task file says the same as a record of the dataset: canvas, identifier and answer are the same.
-    data = open_data([folder / "data"], "test", canvas_size=210)
+    # The task file says the same as a record of the dataset: cells, demonstrations, identifier and answer are the same.
+    data = open_data([folder / "data"], "test", board_side=30)
     (batch,) = data.eval_batches(data.facts.total_groups)
-    identifier = int(batch["puzzle_identifiers"][0])
-    name = json.loads((folder / "data" / "identifiers.json").read_text())[identifier]
-    given, wanted = split_pair(data.store.shard(0), 0)
-    task = {"train": [], "test": [{"input": given.tolist(), "output": wanted.tolist()}]}
-    (folder / f"{name}.json").write_text(json.dumps(task))
+    row = {key: value[:1] for key, value in batch.items() if key != "valid"}
+    name = json.loads((folder / "data" / "identifiers.json").read_text())[int(row["puzzle_identifiers"][0])]
+    side = int(len(row["cells"][0]) ** 0.5)
+
+    def grid(cells: Any, size: Any) -> list[list[int]]:
+        found: list[list[int]] = (cells.reshape(side, side)[: size[0], : size[1]].astype(int) - 1).tolist()
+        return found
+
+    pairs = [
+        {"input": grid(cells[0], size[:2]), "output": grid(cells[1], size[2:])}
+        for cells, size in zip(row["pair_cells"][0], row["pair_size"][0], strict=True)
+        if size.any()
+    ]
+    assert pairs
+    wanted = decode_grid(row["target"][0], side)
+    test = {"input": grid(row["cells"][0], row["size"][0]), "output": wanted.tolist()}
+    (folder / f"{name}.json").write_text(json.dumps({"train": pairs, "test": [test]}))
     done = call(folder, str(folder / f"{name}.json"), "--json")
     assert done.exit_code == 0, done.exception
     found = json.loads(done.stdout)
-    assert (found["task"], found["known"]) == (name, True)
-    trained = load_trained(str(folder / "run"), torch.device("cpu"))
-    model, rows = trained.model, {key: torch.from_numpy(value[:1]) for key, value in batch.items() if key != "valid"}
-    carry = model.initial_carry(rows)  # type: ignore[operator]
-    for step in found["tests"][0]["steps"]:
-        carry, outputs = model.advance(carry, rows)  # type: ignore[operator]
-        answer = decode_grid(model.answer(outputs)[0].numpy(), 210)  # type: ignore[operator]
-        assert np.array_equal(answer, step["answer"])
-        assert step["q_halt"] == pytest.approx(float(torch.sigmoid(outputs.q_halt[0].detach())), abs=1e-5)
+    assert (found["task"], found["known"], found["demonstrations"]) == (name, True, len(pairs))
+    model = load_trained(str(folder / "run"), torch.device("cpu")).model
+    rows = {key: torch.from_numpy(value) for key, value in row.items()}
+    rows["target"][:] = -100  # places that are not asked for are not computed; who solves asks for all of them
+    for step, shown in zip(think(model, rows), found["tests"][0]["steps"], strict=True):
+        answer = decode_grid(model.answer(step.outputs)[0].numpy(), side)
+        assert np.array_equal(answer, shown["answer"])
+        assert shown["q_halt"] == pytest.approx(float(torch.sigmoid(step.outputs.q_halt[0])), abs=1e-5)
     assert len(found["tests"][0]["steps"]) == 3
 
 
 def test_the_screen_shows_how_the_answer_changed() -> None:
     given, first, last = (np.array(grid, np.uint8) for grid in ([[1, 2]], [[3], [4]], [[5, 6], [7, 8]]))
     path = ((1, first, 0.1), (2, last, 0.5), (3, last, 0.75))
-    answer = CanvasAnswer(given, path, wanted=last)
+    answer = DemonstratedAnswer(given, path, wanted=last)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(canvas_screen(CanvasSolution("made", True, [answer], Path("step.pt"), 3)))
+    console.print(demonstrated_screen(DemonstratedSolution("made", True, 0, [answer], Path("step.pt"), 3)))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert [line.split() for line in lines[1:4]] == [
         ["input", "step", "1", "10%", "step", "2", "50%"],
@@ -96,8 +108,17 @@ def test_a_task_that_nobody_has_learnt_is_answered_and_said(folder: Path) -> Non
     done = call(folder, task)
     assert done.exit_code == 0, done.exception
     assert "test input 2 of 2" in done.stdout
-    assert "has not learnt this task's rule" in done.stdout
+    assert "the run's dataset does not have this task" in done.stdout
     assert json.loads(call(folder, task, "--json", "--steps", "2").stdout)["tests"][1]["solved"] is None
+
+
+def test_demonstrations_change_the_answer(folder: Path) -> None:
+    task: dict[str, Any] = {"train": [], "test": [{"input": [[1, 2], [3, 4]]}]}
+    sure = []
+    for output in (None, [[2, 1]], [[1, 1]]):
+        task["train"] = [] if output is None else [{"input": [[1, 2]], "output": output}]
+        sure.append(json.loads(call(folder, json.dumps(task), "--json").stdout)["tests"][0]["steps"][-1]["q_halt"])
+    assert len(set(sure)) == 3
 
 
 def test_mistakes_are_said(folder: Path) -> None:
