@@ -239,5 +239,13 @@ def test_a_model_that_reads_a_stream(canvases: Path, tmp_path: Path) -> None:
     kinds = {row["label"]: row["exact"]["count"] for row in made["by_difficulty"]["record"]}
     assert set(kinds) == {"grid", "text", "picture"}
     assert sum(kinds.values()) == made["count"]
+    by_kind = made["by_kind"]
+    assert {name: one["rows"] for name, one in by_kind.items()} == kinds
+    bits = by_kind["text"]["bits_per_byte"]
+    assert 0 < bits < 20
+    for policy in ("q", "bce", "full"):
+        tried = evaluated(tmp_path / "run", policy=policy)
+        assert tried["count"] == made["count"]
+        assert tried["by_kind"]["text"]["bits_per_byte"] == pytest.approx(bits, rel=1e-4)
     assert "arc" not in made
     assert evaluated(tmp_path / "run", restarts=2, early_halt=True, limit=3)["count"] == 3

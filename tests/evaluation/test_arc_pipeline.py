@@ -57,8 +57,8 @@ class Oracle(nn.Module):
     def answer(self, outputs: Outputs) -> Tensor:
         return outputs.logits.argmax(-1)
 
-    def wants_halt(self, outputs: Outputs) -> Tensor:
-        return outputs.q_halt > 0
+    def halts(self, outputs: Outputs, policy: str) -> Tensor:
+        return (outputs.q_halt > 0) & (policy == "bce")
 
 
 def tasks() -> dict[str, Any]:

@@ -19,6 +19,12 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Supervision steps; defau
 EarlyHalt = Annotated[
     bool, typer.Option("--early-halt", help="A row stops when the model says it is right, and leaves the batch.")
 ]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        help="By what rows stop: full (never early), bce (the halting head) or q (the Q-network).", metavar="q|bce|full"
+    ),
+]
 Restarts = Annotated[int, typer.Option(min=1, help="Passes over each row, from random starts.", metavar="K")]
 Noise = Annotated[float, typer.Option(min=0, callback=finite, help="How far random starts lie from the trained one.")]
 Seed = Annotated[int, typer.Option(help="Root of the random starts.")]
@@ -43,6 +49,7 @@ def evaluate(
     run: Target = None,
     steps: Steps = None,
     early_halt: EarlyHalt = False,
+    policy: Policy = None,
     restarts: Restarts = 1,
     noise: Noise = 1.0,
     seed: Seed = 0,
@@ -73,7 +80,7 @@ def evaluate(
     from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
     wanted = EvaluationRequest(
-        run=run, steps=steps, early_halt=early_halt, restarts=restarts, noise=noise, seed=seed, raw=raw,
+        run=run, steps=steps, early_halt=early_halt, policy=policy, restarts=restarts, noise=noise, seed=seed, raw=raw,
         data=tuple(data or ()), split=split, limit=limit, votes=votes, batch_size=batch_size, device=device,
         precision=precision, predictions=predictions, out=out, again=again,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.puzzles.dataset import Batch, PuzzleDataset
 from trm_cli.data.stream.dataset import StreamDataset
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_CONTROL
 from trm_cli.evaluation.micro_batches import micro_batches
 from trm_cli.evaluation.partial_results import Columns
 from trm_cli.evaluation.protocol import Protocol
@@ -87,6 +88,9 @@ class Scorer:
         if isinstance(self.data, PuzzleDataset):
             found["group"], found["variant"], puzzles = self.data.eval_groups(places)
             ratings = None if self.ratings is None else self.ratings[puzzles]
+        if "kind" in batch:
+            labels = np.asarray(batch[self.model.label_field], dtype=np.int32)
+            found["bytes"] = ((labels >= FIRST_BYTE) & (labels < FIRST_CONTROL)).sum(-1).astype(np.int32)
         difficulty = features(batch, self.data.metadata, ratings)
         return {**found, **{f"feature/{name}": values for name, values in difficulty.items()}}
 
@@ -95,8 +99,8 @@ def columns_of(labels: NDArray[Any], attempts: list[Attempt], *, keep: bool) -> 
     """Compute arrays [B, ...] of B rows after K attempts; padding rows of the attempts come last and are left out.
 
     asked [B]: tokens that count; right bool [B, K]; tokens_right [B, K]; q_halt, steps, halted_at [B, K]; right_after
-    bool [B, K, S]; answers [B, K, L] where they are kept. With several attempts also chosen/<rule> bool [B] and
-    chosen_tokens/<rule> [B], and unanimous bool [B].
+    bool [B, K, S]; nats [B, K]; answers [B, K, L] where they are kept. With several attempts also chosen/<rule> bool
+    [B], chosen_tokens/<rule> [B], and unanimous bool [B].
     """
     rows = slice(len(labels))
     counted = labels != IGNORED
@@ -112,7 +116,7 @@ def columns_of(labels: NDArray[Any], attempts: list[Attempt], *, keep: bool) -> 
         "right": (tokens_right == asked[:, None]) & (asked > 0)[:, None],
         **{
             name: np.stack([getattr(one, name)[rows] for one in attempts], axis=1)
-            for name in ("q_halt", "steps", "halted_at", "right_after")
+            for name in ("q_halt", "steps", "halted_at", "right_after", "nats")
         },
     }
     answers = np.stack([one.answers[rows] for one in attempts])  # [K, B, L]

@@ -111,7 +111,7 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
     )
     places = select(data, wanted.limit, subject.votes)
     # Only the published protocol on a whole set is asked to agree with the run's own evaluations to the last bit.
-    whole = wanted.limit is None and subject.votes is None and not wanted.early_halt
+    whole = wanted.limit is None and subject.votes is None and subject.protocol.halting == "full"
     return Evaluation(scorer, places, subject.batch_size, padded=whole, partial=partial)
 
 

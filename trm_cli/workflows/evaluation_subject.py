@@ -29,6 +29,7 @@ class EvaluationRequest:
     run: str | None = None
     steps: int | None = None
     early_halt: bool = False
+    policy: str | None = None
     restarts: int = 1
     noise: float = 1.0
     seed: int = 0
@@ -132,6 +133,7 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
     data = open_data(paths, wanted.split, board_side=config.board_side)
     _check_fits(trained, data, notify, own=not wanted.data)
+    _check_policy(wanted, trained)
     return Subject(
         wanted=wanted,
         run=run,
@@ -153,12 +155,22 @@ def _check_words(wanted: EvaluationRequest) -> None:
         raise UsageError(f"--device is {wanted.device!r}; expected auto, cpu, cuda or mps")
 
 
+def _check_policy(wanted: EvaluationRequest, trained: TrainedModel) -> None:
+    if wanted.policy not in (None, "full", "bce", "q"):
+        raise UsageError(f"--policy is {wanted.policy!r}; expected q, bce or full")
+    if wanted.early_halt and wanted.policy not in (None, "bce"):
+        raise UsageError(f"--early-halt asks the halting head, --policy {wanted.policy} does not: give one of them")
+    if wanted.policy == "q" and not getattr(trained.config.arch, "enable_dqn", False):
+        raise UsageError(f"--policy q asks the Q-network, and {trained.config.arch.name} has none")
+
+
 def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
     from trm_cli.evaluation.protocol import Protocol
 
     return Protocol(
         steps=wanted.steps or int(trained.model.halt_max_steps),
-        early_halt=wanted.early_halt,
+        early_halt=wanted.early_halt or wanted.policy in ("bce", "q"),
+        policy=wanted.policy,
         restarts=wanted.restarts,
         noise=wanted.noise,
         seed=wanted.seed,

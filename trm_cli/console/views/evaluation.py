@@ -48,6 +48,7 @@ def _head(document: Mapping[str, Any]) -> Table:
     part = f", first {limit:,} puzzles" if limit else ""
     passed = [one for one in document.get("arc", {}).get("pass", []) if one["k"] == 2]
     return facts([
+        *_by_kind(document.get("by_kind", {})),
         ("exact", f"{_estimate(exact)}  {exact['hits']:,} of {exact['count']:,} rows"),
         ("token", _estimate(token)),
         *(("pass@2", f"{_estimate(one)}  of {one['count']:,} tasks") for one in passed),
@@ -55,6 +56,20 @@ def _head(document: Mapping[str, Any]) -> Table:
         ("weights", weights_line(document)),
         ("data", f"{', '.join(document['paths'])} ({dataset['split']}{part}), {dataset['fingerprint'][:12]}"),
     ])  # fmt: skip
+
+
+def _by_kind(kinds: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say of each kind of record what it is judged by."""
+    if (grids := kinds.get("grid")) is not None:
+        cells = percent(grids["token"]["value"])
+        yield "grids", f"exact {_estimate(grids['exact'])}  cells {cells}  of {grids['rows']:,}"
+    if (texts := kinds.get("text")) is not None and texts["bits_per_byte"] is not None:
+        yield (
+            "text",
+            f"{texts['bits_per_byte']:.3f} bits per byte  of {texts['bytes']:,} bytes in {texts['rows']:,} rows",
+        )
+    if (pictures := kinds.get("picture")) is not None:
+        yield "pictures", f"class {_estimate(pictures['exact'])}  of {pictures['rows']:,}"
 
 
 def _estimate(share: Mapping[str, Any]) -> str:

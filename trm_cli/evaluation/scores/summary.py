@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
+from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.evaluation.partial_results import Columns
 from trm_cli.evaluation.scores import choosing
 from trm_cli.evaluation.scores.calibration import calibration
@@ -41,9 +42,28 @@ def summarise(columns: Columns) -> dict[str, Any]:
         "q_halt": calibration(columns["q_halt"][:, 0], right),
         "steps": _steps(columns),
     }
+    if "bytes" in columns:
+        document["by_kind"] = _by_kind(columns, right, tokens)
     if columns["right"].shape[1] > 1:
         document["restarts"] = _restarts(columns)
     return document
+
+
+def _by_kind(columns: Columns, right: Flags, tokens: NDArray[np.floating]) -> dict[str, Any]:
+    """Compute what each kind is judged by: grids by whole answers and cells, text by bits, pictures by class."""
+    found: dict[str, Any] = {}
+    for number, name in enumerate(KIND_NAMES):
+        rows = columns["feature/record"] == number
+        count = int(rows.sum())
+        if not count:
+            continue
+        found[name] = {"rows": count, "exact": _share(right[rows])}
+        if name == "grid":
+            found[name]["token"] = Share(min(float(tokens[rows].sum()), count), count).to_json()
+        if name == "text":
+            bits, letters = float(columns["nats"][rows, 0].sum() / np.log(2)), int(columns["bytes"][rows].sum())
+            found[name] = {"rows": count, "bytes": letters, "bits_per_byte": bits / letters if letters else None}
+    return found
 
 
 def _share(hits: NDArray[Any]) -> dict[str, Any]:
