@@ -58,11 +58,9 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
     12: ("ARC pairs missing or with their input as label", (
         "builders/test_stream_sources.py::test_arc_pairs_are_the_published_numbers",
         "data/stream/test_stream_dataset.py::test_input_answer_and_demonstrations_are_those_of_the_task_under_one_augmentation",
-        "data/stream/test_stream_dataset.py::test_the_answer_lies_on_the_cells_of_the_canvas",
     )),
     13: ("an augmentation of the input alone", (
         "data/stream/test_stream_dataset.py::test_input_answer_and_demonstrations_are_those_of_the_task_under_one_augmentation",
-        "data/stream/test_stream_dataset.py::test_augmentation_is_the_same_for_input_and_answer_and_inverts",
     )),
     14: ("tasks in two splits", (
         "data/stream/test_stream_dataset.py::test_no_task_story_or_font_of_the_test_split_is_trained_on",

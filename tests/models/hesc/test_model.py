@@ -72,7 +72,7 @@ def test_activations_computed_twice_give_the_same_gradients(dtype: str) -> None:
         else:
             assert other.grad is not None, name
             # Sums of the same numbers in another order.
-            close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 0.02, "atol": 0.02}
+            close = {"rtol": 1e-3, "atol": 2e-4} if dtype == "float32" else {"rtol": 0.02, "atol": 0.02}
             torch.testing.assert_close(other.grad.to_dense(), one.grad.to_dense(), **close)
 
 

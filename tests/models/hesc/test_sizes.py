@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,12 @@ SIZES = {
         "demonstrations": 3_158_016,
         "workspace": 80_424_608,
         "planner": 35_262_721,
-        "tokens": 17_591_808,
-        "text": 17_054_720,
-        "mtp": 7_346_176,
+        "tokens": 18_903_808,
+        "text": 14_693_376,
+        "mtp": 7_870_976,
         "answers": 790_788,
         "puzzle table": 1_024,
-        "total": 163_475_557,
+        "total": 162_951_013,
     },
 }
 
@@ -70,3 +71,16 @@ def test_a_step_of_a_large_board_is_affordable() -> None:
     assert sum(part.training for part in shares) == pytest.approx(
         measured.update, rel=0.15
     )  # attention is computed twice
+
+
+@pytest.mark.parametrize(
+    "name", ["multimodal_hesc", "multimodal_hesc_base", "multimodal_hesc_mini", "trm_unified", "vision_optimized"]
+)
+def test_the_sizes_that_are_documented_are_the_real_ones(name: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "architectures.md").read_text(encoding="utf-8")
+    stated = re.search(rf"^\| `{name}` \| ([\d,]+) ", text, re.MULTILINE)
+    config = HescConfig.model_validate(load_yaml(ARCHITECTURES / f"{name}.yaml").data)
+    with torch.device("meta"):
+        model = create_network(config, vocab_size=FIRST_LABEL, seq_len=900, num_puzzle_identifiers=1)
+    assert stated is not None
+    assert int(stated[1].replace(",", "")) == sum(parameter.numel() for parameter in model.parameters())

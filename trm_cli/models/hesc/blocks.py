@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trm_cli.models.hesc.positions import Rotation
+from trm_cli.models.hesc.positions import Rotation, content_numbers, head_width
 from trm_cli.models.layers.gated_mlp import swiglu, swiglu_width
 from trm_cli.models.layers.initialization import linear_parameter, truncated_normal_
 from trm_cli.models.layers.norm import add_rms_norm
@@ -51,13 +51,17 @@ class SwiGLU(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention of queries over a context, which may be the queries themselves."""
 
-    def __init__(self, width: int, num_heads: int, context_width: int | None = None) -> None:
+    def __init__(
+        self, width: int, num_heads: int, context_width: int | None = None, *, head_dim: int | None = None
+    ) -> None:
+        """head_dim: width of a head where the heads do not share `width`."""
         super().__init__()
         self.num_heads = num_heads
-        self.head_dim = width // num_heads
-        self.query = linear_parameter(width, width)
-        self.key_value = linear_parameter(2 * width, context_width or width)
-        self.out = linear_parameter(width, width)
+        self.head_dim = width // num_heads if head_dim is None else head_dim
+        inner = self.head_dim * num_heads
+        self.query = linear_parameter(inner, width)
+        self.key_value = linear_parameter(2 * inner, context_width or width)
+        self.out = linear_parameter(width, inner)
 
     def queries(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, H, L, head_dim]."""
@@ -82,17 +86,21 @@ class Attention(nn.Module):
 class TokenBlock(nn.Module):
     """TRM's post-norm block for tokens: neighbours and attention, then SwiGLU, each added and normed.
 
-    Attention looks at the other tokens by turned queries and keys and at the slots of the workspace by plain ones, in
-    one softmax. lean: a constant on queries and keys before they are turned, so that attention looks at places from
-    the first update; at 0 it starts flat, and rules such as "the mirrored place" are found a thousand updates later.
+    A head has pairs of numbers that turn with the place and a few that do not: by these, tokens that say the same find
+    each other wherever they are, and slots of the workspace, which have no place, are found; all in one softmax. lean:
+    a constant on queries and keys before they are turned, so that attention looks at places from the first update; at
+    0 it starts flat, and rules such as "the mirrored place" are found a thousand updates later.
     """
+
+    content: Tensor
 
     def __init__(self, width: int, num_heads: int, expansion: float, *, causal: bool, lean: float) -> None:
         super().__init__()
-        self.attention = Attention(width, num_heads)
-        head = (num_heads, 1, width // num_heads)
-        self.query_lean = nn.Parameter(torch.full(head, lean))
-        self.key_lean = nn.Parameter(torch.full(head, lean))
+        self.attention = Attention(width, num_heads, head_dim=head_width(width, num_heads))
+        content = content_numbers(width, num_heads)
+        self.register_buffer("content", content.float(), persistent=False)
+        start = torch.where(content, 0.0, lean).repeat(num_heads, 1, 1)
+        self.query_lean, self.key_lean = nn.Parameter(start.clone()), nn.Parameter(start.clone())
         self.causal = causal
         taps = (width, 1, _TAPS) if causal else (width, 1, 3, 3)
         self.neighbours = nn.Parameter(torch.zeros(taps))
@@ -117,7 +125,7 @@ class TokenBlock(nn.Module):
         q = rotate(q + self.query_lean, *rotation.query)
         k = rotate(k + self.key_lean, *rotation.key)
         slot_k, slot_v = self.attention.keys_values(slots)
-        k, v = torch.cat((k, slot_k), 2), torch.cat((v, slot_v), 2)
+        k, v = torch.cat((k, slot_k * self.content.to(k.dtype)), 2), torch.cat((v, slot_v), 2)
         mixed = self.attention.merge(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
         h = add_rms_norm(h, mixed + self._mix_neighbours(h, inside))
         return add_rms_norm(h, self.mlp(h))

@@ -21,7 +21,7 @@ class HescConfig(NetworkConfig):
                             unit="cycles")  # fmt: skip
     H_layers: Whole = count(6, "blocks of the workspace", resume="fatal", unit="blocks")
     L_layers: Whole = count(5, "blocks of the tokens of boards and pictures", resume="fatal", unit="blocks")
-    text_layers: Whole = count(5, "blocks of the tokens of text", resume="fatal", unit="blocks")
+    text_layers: Whole = count(4, "blocks of the tokens of text", resume="fatal", unit="blocks")
     hidden_size: Whole = key(1024, "width D of every slot of the workspace", resume="fatal", ge=1, le=65_536)
     token_size: Whole = key(512, "width d of every token", resume="fatal", ge=1, le=65_536)
     num_heads: Whole = key(16, "attention heads of slots and of tokens", resume="fatal", ge=1, le=1_024)

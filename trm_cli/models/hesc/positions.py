@@ -16,9 +16,28 @@ from torch import Tensor
 
 from trm_cli.models.layers.rotary import Rope, rope_tables
 
+#: Pairs of a head that do not turn.
+_CONTENT_PAIRS = 4
+
+
+def head_width(width: int, num_heads: int) -> int:
+    """Numbers of a head of tokens: its share of `width`, which turns, and those that do not."""
+    return width // num_heads + 2 * _CONTENT_PAIRS
+
+
+def content_numbers(width: int, num_heads: int) -> Tensor:
+    """Which numbers of a head do not turn: bool [head width]. A pair is (i, i + half), the last of each half are."""
+    half = torch.arange(head_width(width, num_heads) // 2) >= width // num_heads // 2
+    return torch.cat((half, half))
+
+
+def _still(angles: Tensor) -> Tensor:
+    """Angles [..., pairs] with those of the pairs that do not turn: 0."""
+    return torch.nn.functional.pad(angles, (0, _CONTENT_PAIRS))
+
 
 class Rotation(NamedTuple):
-    """Angles of the queries [B or 1, H or 1, L, head_dim / 2] and of the keys."""
+    """Angles of the queries [B or 1, H or 1, L, head width / 2] and of the keys."""
 
     query: Rope
     key: Rope
@@ -59,10 +78,10 @@ def _frames(places: Places) -> list[tuple[Tensor, Tensor]]:
 
 
 def _angles(row: Tensor, column: Tensor, head_dim: int) -> Tensor:
-    """[B, L] twice -> [B, L, head_dim / 2]: half of the pairs turn by the row, half by the column."""
+    """[B, L] twice -> [B, L, head width / 2]: half of the pairs that turn do so by the row, half by the column."""
     count = head_dim // 4
     frequencies = math.pi * (torch.arange(count, device=row.device) + 0.5) / count
-    return torch.cat((row[..., None] * frequencies, column[..., None] * frequencies), -1)
+    return _still(torch.cat((row[..., None] * frequencies, column[..., None] * frequencies), -1))
 
 
 def board_rotation(places: Places, num_heads: int, head_dim: int) -> Rotation:
@@ -75,8 +94,8 @@ def board_rotation(places: Places, num_heads: int, head_dim: int) -> Rotation:
 
 def text_rotation(length: int, head_dim: int, theta: float, device: torch.device) -> Rotation:
     """Angles of the places of a text: the usual geometric frequencies."""
-    cos, sin = rope_tables(length, head_dim, theta)
-    rope = Rope(cos.to(device), sin.to(device))
+    cos, sin = (table.to(device) for table in rope_tables(length, head_dim, theta))
+    rope = Rope(torch.nn.functional.pad(cos, (0, _CONTENT_PAIRS), value=1.0), _still(sin))
     return Rotation(rope, rope)
 
 
