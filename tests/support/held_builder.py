@@ -42,7 +42,8 @@ dataset_builder: {builder}
 dataset_args:
   output_dir: data
   sources: [stories, kaggle/combined]
-  limits: [stories=420, kaggle/combined=3]
+  limits: [stories=140, kaggle/combined=3]
+  text_window: 256
   test_share: 0.02
   batch_records: 2
   workers: 1
@@ -54,8 +55,8 @@ overrides:
   device: cpu
   wandb: disabled
   checkpoint_interval: 1
-  arch: {{hidden_size: 32, num_heads: 2, L_layers: 1, encoder_layers: 1, puzzle_emb_ndim: 32,
-    halt_max_steps: 2, canvas_size: 56}}
+  arch: {{hidden_size: 32, token_size: 16, num_heads: 2, L_layers: 1, text_layers: 1, puzzle_emb_ndim: 32,
+    halt_max_steps: 2, board_side: 8, pair_slots: 2}}
 """
 
 

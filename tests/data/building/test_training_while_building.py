@@ -26,12 +26,12 @@ from trm_cli.data.stream.heartbeat import read_beats
 from trm_cli.data.stream.waiting import WaitCancelled
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 
-CANVAS = 56
+BOARD = 8
 
 
 FLAGS = (
     "--output-dir", "data", "--sources", "stories", "kaggle/combined", "--limits", "stories=420", "kaggle/combined=3",
-    "--test-share", "0.02", "--batch-records", "2", "--workers", "1",
+    "--test-share", "0.02", "--text-window", "1024", "--batch-records", "2", "--workers", "1",
 )  # fmt: skip
 
 
@@ -60,12 +60,12 @@ def test_batches_beside_the_builder_are_those_of_the_finished_build(
 
         live.notice = let_go
         assert live.until_ready()
-        growing = open_stream("data", "train", CANVAS, live.waiting())
+        growing = open_stream("data", "train", BOARD, live.waiting())
         assert len(growing.store.chunks) == 3 and growing.store.ready == 1
         beside = all_batches(growing)
         live.until_complete()
     assert notices[0].startswith("waiting for stream_checkpoints/consolidated_001.pt: the builder has written")
-    finished = open_stream("data", "train", CANVAS)
+    finished = open_stream("data", "train", BOARD)
     assert growing.fingerprint == finished.fingerprint
     for left, right in zip(beside, all_batches(finished), strict=True):
         assert all(np.array_equal(left[name], right[name]) for name in right)
@@ -76,7 +76,7 @@ def test_the_death_of_the_builder_ends_the_wait(folder: Path, monkeypatch: pytes
     monkeypatch.chdir(folder)
     with live_build(folder) as live:
         assert live.until_ready() and live.process_id is not None
-        data = open_stream("data", "train", CANVAS, live.waiting())
+        data = open_stream("data", "train", BOARD, live.waiting())
         if death == "fails":
             (folder / "fail").touch()
         else:
@@ -92,7 +92,7 @@ def test_a_wait_ends_when_the_run_is_stopped(folder: Path, monkeypatch: pytest.M
         assert live.until_ready()
         live.cancelled = lambda: True
         with pytest.raises(WaitCancelled):
-            all_batches(open_stream("data", "train", CANVAS, live.waiting()))
+            all_batches(open_stream("data", "train", BOARD, live.waiting()))
         assert live.stop() and not live.stop()
     manifest = read_manifest("data")
     assert manifest is not None and manifest.state != "complete"
@@ -109,7 +109,7 @@ def test_a_build_of_somebody_else_is_joined_and_continued_when_it_dies(
         until(lambda: any(beat.alive for beat in read_beats("data")))
         with live_build(folder) as live:
             assert live.process_id is None and live.until_ready()
-            growing = open_stream("data", "train", CANVAS, live.waiting())
+            growing = open_stream("data", "train", BOARD, live.waiting())
             other.kill()
             other.wait()
             (folder / "go").touch()
@@ -118,7 +118,7 @@ def test_a_build_of_somebody_else_is_joined_and_continued_when_it_dies(
             live.until_complete()
     finally:
         other.kill()
-    for left, right in zip(beside, all_batches(open_stream("data", "train", CANVAS)), strict=True):
+    for left, right in zip(beside, all_batches(open_stream("data", "train", BOARD)), strict=True):
         assert all(np.array_equal(left[name], right[name]) for name in right)
 
 

@@ -20,7 +20,7 @@ from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleTrace
 from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
 from trm_cli.models.hesc import components, inference, losses, metrics, q_control
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import FIELDS, Kind
+from trm_cli.models.hesc.kinds import EOS, FIELDS, Kind
 from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
@@ -257,7 +257,7 @@ class MultimodalHesc(CapsuleNetwork):
         side = math.isqrt(self.seq_len)
         batch = {
             "kind": torch.zeros(rows, dtype=torch.int32, device=device),
-            "target": torch.zeros(rows, self.seq_len, dtype=torch.int32, device=device),
+            "target": torch.full((rows, self.seq_len), EOS, dtype=torch.int32, device=device),
             "puzzle_identifiers": torch.zeros(rows, dtype=torch.int32, device=device),
         }
         if side**2 == self.seq_len and side <= self.config.board_side:
