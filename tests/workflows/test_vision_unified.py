@@ -15,10 +15,10 @@ LESS = "limits: [tinystories=80, kaggle/combined=8]"
 
 def test_the_small_flagship_trains_to_its_end(tmp_path: Path) -> None:
     recipe = (ROOT / "configs" / "models" / "vision-unified.yaml").read_text()
-    assert "limits: [tinystories=20000]" in recipe
+    assert "limits: [tinystories=13000]" in recipe
     (tmp_path / "configs" / "models").mkdir(parents=True)
     own = tmp_path / "configs" / "models" / "vision-unified.yaml"
-    own.write_text(recipe.replace("limits: [tinystories=20000]", LESS))
+    own.write_text(recipe.replace("limits: [tinystories=13000]", LESS))
     line = ["train", "vision-unified", "--arch", "multimodal_hesc_mini", "--device", "cpu", "--wandb", "disabled"]
     few = ["epochs=1", "eval_interval=1", "global_batch_size=16", "threads=1", "checkpoint_path=run"]
     done = trm(*line, *few, cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))

@@ -240,8 +240,11 @@ def test_a_dry_run_of_the_full_model_says_what_it_costs_here(tmp_path: Path) -> 
     assert not (tmp_path / "datasets").exists()
 
 
-def test_puzzles_are_half_of_the_default_mix(tmp_path: Path) -> None:
-    done = trm("build-dataset", "vision-unified", "--plan", "--json", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
+@pytest.mark.parametrize("model", ["vision-unified", "unified-mini", "trm-unified"])
+def test_every_kind_has_its_share_of_a_mix(model: str, tmp_path: Path) -> None:
+    done = trm("build-dataset", model, "--plan", "--json", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr
-    puzzles, stories = (source["planned"]["train"] for source in json.loads(done.stdout)["plan"]["sources"])
-    assert 0.4 < puzzles / (puzzles + stories) < 0.6
+    kinds = json.loads(done.stdout)["plan"]["kinds"]["train"]
+    total = sum(counts["records"] for counts in kinds.values())
+    shares = {name: counts["records"] / total for name, counts in kinds.items()}
+    assert 0.3 < shares["grid"] < 0.5 and 0.3 < shares["text"] < 0.5 and shares["picture"] > 0.15
