@@ -56,7 +56,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("trained")
     write_boards(folder / "data", test=60)
-    settings = ("epochs=40", "eval_interval=20", "arch.hidden_size=32", "lr=3e-3", "ema_rate=0.9", "optimizer=adamw")
+    settings = (
+        "epochs=40",
+        "eval_interval=20",
+        "checkpoint_interval=20",
+        "arch.hidden_size=32",
+        "lr=3e-3",
+        "ema_rate=0.9",
+        "optimizer=adamw",
+    )
     train(folder / "data", folder / "run", *settings)
     return folder
 

@@ -85,6 +85,7 @@ def test_the_document_adds_up() -> None:
     assert found["parameters"] == sizes["total"]
     counts = {name: part["parameters"] for name, part in found["components"].items()}
     assert counts.pop("puzzle table") == sizes["puzzle"]
+    assert "mtp" not in counts
     assert counts.items() <= sizes.items()
     memory = found["memory"]
     assert memory["weights"] == 4 * sizes["total"]
@@ -95,8 +96,7 @@ def test_the_document_adds_up() -> None:
 
 
 def test_settings_batch_and_precision_change_it() -> None:
-    whole, less = (document("multimodal_hesc_mini", *QUICK, *words) for words in (["arch.enable_mtp=true"], []))
-    assert "mtp" in whole["components"] and "mtp" not in less["components"]
+    assert "mtp" in document("multimodal_hesc_mini", *QUICK, "arch.enable_mtp=true")["components"]
     small, large = (document("trm", *QUICK, "--batch-size", size, "--precision", "float32") for size in ("8", "16"))
     assert large["memory"]["activations"] == pytest.approx(2 * small["memory"]["activations"], rel=0.1)
     half = document("trm", *QUICK, "--batch-size", "16", "--precision", "float16")
@@ -105,13 +105,13 @@ def test_settings_batch_and_precision_change_it() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_told_with_one_that_would() -> None:
-    done = call("trm", "--batch-size", "4000", "--precision", "float32")
+    words = ("trm", *QUICK, "--precision", "float32", "--batch-size")
+    done = call(*words, "60000")
     assert done.exit_code == 0
     line = next(line for line in done.stdout.splitlines() if "T4" in line)
     assert "does not fit" in line and "a batch of" in line
-    found = document("trm", "--batch-size", "4000", "--precision", "float32")
-    largest = found["verdicts"][0]["largest_batch"]
-    fits = [document("trm", "--batch-size", str(rows), "--precision", "float32") for rows in (largest, largest + 5)]
+    largest = document(*words, "60000")["verdicts"][0]["largest_batch"]
+    fits = [document(*words, str(rows)) for rows in (largest, largest + 1)]
     assert [one["verdicts"][0]["fits"] for one in fits] == [True, False]
 
 
