@@ -26,6 +26,8 @@ os.environ["TRM_ALLOW_BUILDER"] = "1"  # builders of tests lie in folders of the
 os.environ.pop("TRM_DEBUG", None)
 os.environ.pop("TRM_LOG_LEVEL", None)
 spare_imports()
+# No test cuts the power: `failing_disk` keeps account of what was flushed, and nobody waits for the disk.
+os.fsync = os.fdatasync = os.fstat  # type: ignore[assignment]
 
 # A neighbour that is busy, or the first call of something compiled, takes longer than hypothesis allows an example.
 settings.register_profile("patient", deadline=None)
