@@ -16,6 +16,9 @@ def build_dataset(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command line and build nothing.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be built, and build nothing.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; the result is the same.", metavar="N")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Build at most N items of each split: dataset_args.limit=N.", metavar="N")
+    ] = None,
     shard: Annotated[str | None, typer.Option(help="Build part I of N, counted from 0.", metavar="I/N")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join the parts of all shards.")] = False,
     as_json: Json = False,
@@ -32,9 +35,11 @@ def build_dataset(
     from trm_cli.data.building.builder_plan import plan_build
     from trm_cli.workflows import build
 
-    entry = build.builder_of(compose_words(words))
+    limited = None if limit is None else str(limit)
+    entry = build.builder_of(compose_words(words, **{"dataset_args.limit": limited}))
     if plan:
-        document = plan_build(build.command_of(entry, build.BuildRequest()))
+        with build.flags_placed(entry):
+            document = plan_build(build.command_of(entry, build.BuildRequest()))
         if as_json:
             print_json({"model": entry.name, "plan": document})
         else:

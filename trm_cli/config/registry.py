@@ -42,9 +42,10 @@ class RegistryEntry:
     checkpoint_path: str
     overrides: dict[str, Any] = field(default_factory=dict)
     path: str = ""
+    places: dict[str, str] = field(default_factory=dict)  # where each of dataset_args was written
 
 
-_ENTRY_KEYS = tuple(one.name for one in fields(RegistryEntry) if one.name not in ("name", "path"))
+_ENTRY_KEYS = tuple(one.name for one in fields(RegistryEntry) if one.name not in ("name", "path", "places"))
 
 
 def directories(kind: str) -> list[Path]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from trm_cli.config.registry import nearest
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.layers import Layer, Tree
+from trm_cli.config.sources.published import hint_for
 from trm_cli.config.sources.scalars import describe
 from trm_cli.config.sources.yaml_loader import Key, dotted
 from trm_cli.errors import Problem
@@ -88,8 +89,12 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
     families = [family] if family is not None else list(FAMILIES.values())
     arch_keys = list(dict.fromkeys(key for section in families for key in section.model_fields))
     near, near_arch = nearest(name, known), None if below_arch else nearest(name, arch_keys)
-    hint = ""
-    if below_arch and name in RunConfig.model_fields:
+    hint = hint_for(dotted(key))
+    if hint:
+        pass
+    elif name == "dataset_args":
+        hint = "it belongs to a model: name one before the settings"
+    elif below_arch and name in RunConfig.model_fields:
         hint = f"`{name}` is a key of the run, not of the architecture"
     elif below_arch and (others := [label for label, other in FAMILIES.items() if name in other.model_fields]):
         hint = f"only architectures of the family {' or '.join(others)} have it"

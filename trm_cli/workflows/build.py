@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.data.building.builder_command import builder_command
-from trm_cli.data.building.builder_process import run_build
+from trm_cli.data.building.builder_process import BuilderFlagError, run_build
 from trm_cli.errors import UsageError
 from trm_cli.workflows.observers import BuildObserver
 
@@ -50,6 +52,16 @@ def command_of(entry: RegistryEntry, request: BuildRequest) -> list[str]:
     return builder_command(entry.dataset_builder, [*builder_flags(entry.dataset_args), *request.flags])
 
 
+@contextmanager
+def flags_placed(entry: RegistryEntry) -> Iterator[None]:
+    """Name the place of a flag that the builder refuses, while the block runs it."""
+    try:
+        yield
+    except BuilderFlagError as error:
+        place = entry.places.get(error.name)
+        raise UsageError(f"{place}: {error.message}" if place else error.message, hint=error.hint) from error
+
+
 def build_dataset(
     entry: RegistryEntry, request: BuildRequest | None = None, observer: BuildObserver | None = None
 ) -> list[str]:
@@ -62,6 +74,6 @@ def build_dataset(
     if request.dry_run:
         observer.build_command(command)
     else:
-        with observer.building(entry.title) as watching:
+        with flags_placed(entry), observer.building(entry.title) as watching:
             run_build(command, watching.build_progress, watching.build_line)
     return command

@@ -105,7 +105,7 @@ def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
 
     paths, canvas = resolved.config.data_paths, resolved.config.canvas_size
     missing = [path for path in paths if not is_file(Path(path) / "train" / METADATA_NAME)]
-    if not missing:
+    if not missing and not resolved.changes_dataset:
         from trm_cli.data.stream.plan import facts_on_canvas
 
         facts = facts_on_canvas(paths, canvas)
@@ -115,13 +115,13 @@ def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
     entry = resolved.registry
     without = "plan without it by --samples-per-epoch N"
     if entry is None or len(paths) > 1:
-        raise DatasetError(f"dataset {missing[0]} is not built", hint=f"build it, or {without}")
+        raise DatasetError(f"dataset {(missing or paths)[0]} is not built", hint=f"build it, or {without}")
     from trm_cli.data.building.builder_plan import planned_facts
-    from trm_cli.workflows.build import BuildRequest, command_of
+    from trm_cli.workflows.build import BuildRequest, command_of, flags_placed
 
-    planned = planned_facts(
-        command_of(entry, BuildRequest()), f"build it (`trm build-dataset {entry.name}`), or {without}", canvas
-    )
+    hint = f"build it (`trm build-dataset {entry.name}`), or {without}"
+    with flags_placed(entry):
+        planned = planned_facts(command_of(entry, BuildRequest()), hint, canvas)
     return planned, bool(test_paths) or planned.test_split
 
 

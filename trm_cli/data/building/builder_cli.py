@@ -6,6 +6,7 @@ Standard library only, so that `--plan` answers without numpy.
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import signal
@@ -30,7 +31,11 @@ class _Parser(argparse.ArgumentParser):
     """Argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message} (see --help)\n")
+        known = list(self._option_string_actions)
+        words = message.removeprefix("unrecognized arguments: ").split() if "unrecognized" in message else []
+        near = [match for word in words for match in difflib.get_close_matches(word, known, n=1)]
+        meant = f": did you mean {near[0]}?" if near else ""
+        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}{meant} (see --help)\n")
 
 
 def common_parser(package: str | None, name: str, description: str, example: str) -> argparse.ArgumentParser:
@@ -63,17 +68,21 @@ def usable_cpus() -> int:
 
 def positive(text: str) -> int:
     """Read a flag's positive integer."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {text}")
-    return value
+    return _whole(text, 1)
 
 
 def not_negative(text: str) -> int:
     """Read a flag's integer of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, found {text}")
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, found {text!r}") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, found {text}")
     return value
 
 

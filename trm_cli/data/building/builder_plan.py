@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from trm_cli.data.building import builder_command
 from trm_cli.data.building.builder_command import builder_environment
-from trm_cli.data.building.builder_process import error_of_exit, parse_progress
+from trm_cli.data.building.builder_process import BuilderFlagError, error_of_exit, parse_progress
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import DatasetFacts
 from trm_cli.data.stream.plan import GRID_SIDES, too_large
@@ -62,7 +62,7 @@ def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = N
     """
     try:
         document = plan_build(command)
-    except builder_command.BuilderNotAllowed:
+    except (builder_command.BuilderNotAllowed, BuilderFlagError):
         raise
     except TrmError as error:
         message = f"the dataset is not built, and its builder cannot plan it: {error.message}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import queue
+import re
 import shlex
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 _log = logging.getLogger(__name__)
 _CONTINUES = "what was finished is kept; the same command continues"
 _POLL_SECONDS = 0.2
+_FLAG = re.compile(r"(?:unrecognized arguments:|argument) (--[A-Za-z][A-Za-z0-9_-]*)")  # of argparse
 _LAST_WORDS_SECONDS = 2.0
 
 
@@ -36,6 +38,21 @@ class BuildStopped(TrmError):
     def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message, hint=_CONTINUES)
         self.exit_code = code
+
+
+class BuilderFlagError(UsageError):
+    """The builder did not accept one of its flags, or its value."""
+
+    def __init__(self, reason: str, flag: str) -> None:
+        reason, _, meant = reason.removesuffix(" (see --help)").partition(": did you mean ")
+        unknown = reason.startswith("unrecognized")
+        hint = f"did you mean `dataset_args.{_key_of(meant.rstrip('?'))}`?" if meant else None
+        super().__init__(f"the builder knows no {flag}" if unknown else f"the builder says: {reason}", hint=hint)
+        self.name = _key_of(flag)  # in `dataset_args`
+
+
+def _key_of(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
 
 
 @dataclass(frozen=True)
@@ -194,6 +211,8 @@ def error_of_exit(code: int, reason: str, stopped_by: int | None = None) -> TrmE
     reason = reason or "it gave no reason"
     if code < 0:
         return TrmError(f"the builder was killed by signal {-code}", hint=_CONTINUES)
+    if code == ExitCode.USAGE and (flag := _FLAG.match(reason)):
+        return BuilderFlagError(reason, flag[1])
     if code == ExitCode.USAGE:
         return UsageError(f"the builder did not accept its flags: {reason}")
     if code == ExitCode.DATASET:

@@ -98,7 +98,9 @@ class _Training:
         if not request.dataset_only and not request.fresh:
             self.process_group.from_first(self._check_drift)  # before anything is built
         if request.dry_run:
-            without_data = self.process_group.from_first(lambda: bool(missing_paths(self.resolved)))
+            without_data = self.process_group.from_first(
+                lambda: bool(missing_paths(self.resolved)) or self.resolved.changes_dataset
+            )
             return self._planned_without_dataset() if without_data else self._run(None)
         # Several processes train on a dataset that is complete: a builder beside them could stop only one of them.
         incremental = request.incremental and not request.dataset_only and self.process_group.count == 1
