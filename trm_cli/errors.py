@@ -6,12 +6,16 @@ code.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+
+#: What a full disk, or a quota that is used up, answers.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ExitCode(IntEnum):
@@ -109,12 +113,18 @@ class CheckpointError(TrmError):
 
 
 @contextmanager
-def writing(path: Path, *, hint: str) -> Iterator[None]:
-    """What the system refuses while the block writes to `path` becomes a CheckpointError."""
+def writing(path: Path, *, instead: str) -> Iterator[None]:
+    """What the system refuses while the block writes to `path` becomes a CheckpointError; `instead`: what to choose."""
     try:
         yield
     except OSError as error:
+        hint = f"{free_space(error)}choose {instead}"
         raise CheckpointError(f"cannot write to {path}: {error.strerror or error}", hint=hint) from error
+
+
+def free_space(error: OSError) -> str:
+    """The beginning of a hint: to free space, where that is what the system lacks."""
+    return "free some disk space, or " if error.errno in NO_SPACE else ""
 
 
 def first_line(error: BaseException) -> str:

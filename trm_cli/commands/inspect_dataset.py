@@ -59,6 +59,8 @@ def _draw(root: Path, split: str, count: int, out: Path | None, *, terminal: boo
 
         try:
             write_sheet(out, samples)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise TrmError(f"{out} cannot be written: {error.strerror or error}") from error
+        except ValueError as error:
             raise TrmError(f"{out} cannot be written: {error}", hint="name a file that ends in .png") from error
         note(f"wrote {out}")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.files.durable import DirectoryBusy, atomic_file, held_directory
-from trm_cli.errors import TrmError
+from trm_cli.errors import TrmError, free_space
 
 Columns = dict[str, NDArray[Any]]
 
@@ -71,7 +71,7 @@ class PartialResult:
         except OSError as error:
             raise TrmError(
                 f"{self._file(batch)} cannot be written: {error.strerror}",
-                hint="free some disk space and run the same command again: it continues where it stopped",
+                hint=f"{free_space(error)}name another folder with --out: what is scored stays where it is",
             ) from error
 
     def discard(self) -> None:

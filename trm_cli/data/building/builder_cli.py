@@ -22,6 +22,7 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.ending_signals import ending_signals
 from trm_cli.errors import ExitCode, TrmError
 from trm_cli.log_level import configure_from_environment
+from trm_cli.paths import do_without_temporary_folder
 
 _PROGRESS_SECONDS = 0.2
 _PLAIN_SECONDS = 5.0
@@ -170,6 +171,7 @@ def run_builder(
     previous = {number: signal.signal(number, _request_stop) for number in ending_signals()}
     try:
         configure_from_environment()
+        do_without_temporary_folder()
         main(options)
     except TrmError as error:
         return _fail(parser, error.message + (f" ({error.hint})" if error.hint else ""), error.exit_code)

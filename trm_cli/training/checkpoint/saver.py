@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
 import time
 from contextlib import suppress
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trm_cli.errors import CheckpointError, TrmError
+from trm_cli.errors import NO_SPACE, CheckpointError, TrmError, free_space
 from trm_cli.training.checkpoint.disk_space import disk_space_warning
 from trm_cli.training.checkpoint.giving_way import delete_oldest_spare
 from trm_cli.training.checkpoint.sharded_saving import save_sharded
@@ -22,8 +21,6 @@ from trm_cli.training.hardware.devices import synchronise
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.state import TrainingState
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CheckpointSaver:
@@ -56,6 +53,8 @@ class CheckpointSaver:
         self._saved = (state.step, state.evaluated_step)
         self._saved_at = time.monotonic()
         self._failures = 0
+        #: Why the last attempt failed.
+        self._problem: OSError | None = None
         #: The best step so far could not be written; the next checkpoint takes its name.
         self._best_pending = False
         #: Why `latest.pt` or `best.pt` does not name what it should; None: both do.
@@ -83,12 +82,13 @@ class CheckpointSaver:
         step = self.state.step
         best_step = self.state.best_step
         best = self._best_pending or best_step == step
-        problem = self._write(step, best=best)
-        if problem is not None:
+        self._problem = self._write(step, best=best)
+        if self._problem is not None:
             self._best_pending = best
             # The run is worth more than one file: older checkpoints are kept, and every step retries.
             if self._failures == 0:
-                self.observer.note(f"could not save step {step:,} ({problem}); retrying after every step")
+                reason = self._problem.strerror or self._problem
+                self.observer.note(f"could not save step {step:,} ({reason}); retrying after every step")
             self._failures += 1
             return
         if self._failures:
@@ -103,15 +103,15 @@ class CheckpointSaver:
         if self.process_group.first:
             self._prune()
 
-    def _write(self, step: int, *, best: bool) -> str | None:
-        """Write a checkpoint, together with the other processes; returns the reason where that failed."""
+    def _write(self, step: int, *, best: bool) -> OSError | None:
+        """Write a checkpoint, together with the other processes; returns the error where that failed."""
         while True:
             try:
                 problem = self._write_once(step, best=best)
             except OSError as error:
-                if error.errno in _NO_SPACE and self._made_room(step):
+                if error.errno in NO_SPACE and self._made_room(step):
                     continue
-                return str(error.strerror or error)
+                return error
             if problem is not None and self._unpointed is None:
                 self.observer.note(f"step {step:,} is saved, but {problem}; older checkpoints stay until it is")
             self._unpointed = problem
@@ -190,9 +190,10 @@ class CheckpointSaver:
         if not self.is_saved:
             self.save()
         if not self.is_saved:
+            problem = self._problem or OSError()
             raise TrmError(
-                f"could not save the last checkpoint, of step {self.state.step:,}",
-                hint=f"free some disk space; `trm resume` then continues after step {self._saved[0]:,}",
+                f"could not save the last checkpoint, of step {self.state.step:,}: {problem.strerror or problem}",
+                hint=f"{free_space(problem)}mend the disk; `trm resume` continues after step {self._saved[0]:,}",
             )
         self._require_in_place()
         self.recorders.recover(self.observer.note)

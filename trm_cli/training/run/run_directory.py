@@ -60,7 +60,7 @@ class RunDirectory:
 
     def writing(self) -> AbstractContextManager[None]:
         """Within the block an OSError of the disk becomes a CheckpointError."""
-        return writing(self.path, hint="free some disk space, or choose another checkpoint_path")
+        return writing(self.path, instead="another checkpoint_path")
 
     def store(self, *, keep: int = 1, milestones: Container[int] | None = None) -> CheckpointStore:
         """The checkpoint store of this run. Raises CheckpointError where run.json is damaged."""

@@ -93,7 +93,7 @@ def write_identifiers(named: str | None, out: Path) -> int:
 @contextmanager
 def _new_file(out: Path) -> Iterator[BinaryIO]:
     """Open a file that appears complete or not at all. Raises CheckpointError where it cannot be written."""
-    with writing(out, hint="choose another file, or free some disk space"):
+    with writing(out, instead="another file"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(out) as file:
             yield file
