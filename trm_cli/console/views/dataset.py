@@ -29,6 +29,8 @@ def show_report(console: Console, found: DatasetInspection) -> None:
     for name, split in report.splits.items():
         for histogram in split.histograms:
             _show_histogram(console, name, histogram)
+    if found.unverified:
+        console.print("not verified: there is no manifest.json to compare with (a dataset of another program)")
     if found.damaged == []:
         console.print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are intact")
 
