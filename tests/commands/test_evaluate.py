@@ -200,7 +200,7 @@ MISTAKES: list[tuple[dict[str, Any], int, str]] = [
     ({"predictions": Path("a.csv")}, 2, "must end in .npz or .parquet"),
     ({"predictions": Path("no/a.npz")}, 2, "does not exist"),
     ({"data": (Path("{here}"),)}, 3, "is not a dataset"),
-    ({"out": Path("{here}/plain")}, 1, "cannot be written"),
+    ({"out": Path("{here}/plain")}, 1, "cannot write to"),
 ]
 
 

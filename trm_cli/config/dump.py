@@ -57,7 +57,7 @@ def _is_plain(text: str) -> bool:
     return _PLAIN_TEXT.fullmatch(text) is not None and isinstance(plain_scalar(text), str)
 
 
-def describe_command(resolved: Resolved, command: str = "train") -> str:
+def describe_command(resolved: Resolved) -> str:
     """Format `Command: trm train MODEL arch=... data_paths=[...] checkpoint_path=...` for a shell."""
     config = resolved.config
     words = [
@@ -67,7 +67,7 @@ def describe_command(resolved: Resolved, command: str = "train") -> str:
     ]
     stated = ("arch", "data_paths", "checkpoint_path", "model")
     words += [word for word in resolved.overrides if word.partition("=")[0].lstrip("+") not in stated]
-    return " ".join(["Command: trm", command, shlex.quote(config.model), *map(_quote, words)])
+    return " ".join(["Command: trm train", shlex.quote(config.model), *map(_quote, words)])
 
 
 def _quote(word: str) -> str:

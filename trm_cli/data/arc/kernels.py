@@ -9,33 +9,8 @@ from trm_cli.data.arc.layout import COLOUR_OFFSET, COLOURS, EOS, SIDE
 from trm_cli.data.numba_jit import compiled
 
 _INVERSE = np.array(dihedral.INVERSE, dtype=np.uint8)
-
-
-@compiled
-def _affine(symmetry: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
-    """`dihedral.affine` for a grid whose rows are `stride` cells apart."""
-    last_row, last_column = (height - 1) * stride, width - 1
-    if symmetry == 0:
-        return 0, stride, 1
-    if symmetry == 1:
-        return last_column, -1, stride
-    if symmetry == 2:
-        return last_row + last_column, -stride, -1
-    if symmetry == 3:
-        return last_row, 1, -stride
-    if symmetry == 4:
-        return last_column, stride, -1
-    if symmetry == 5:
-        return last_row, -stride, 1
-    if symmetry == 6:
-        return 0, 1, stride
-    return last_row + last_column, -1, -stride
-
-
-@compiled
-def _swaps(symmetry: int) -> bool:
-    """Whether the symmetry exchanges height and width."""
-    return symmetry in (1, 3, 6, 7)
+_SWAPS = np.array(dihedral.SWAPS_SIDES)
+_affine = compiled(dihedral.affine)
 
 
 @compiled
@@ -63,7 +38,7 @@ def _write(
     """Write one transformed, recoloured, shifted grid with its end marks into `target` [900]."""
     height, width = _sides(source)
     base, row_step, column_step = _affine(symmetry, height, width, SIDE)
-    if _swaps(symmetry):
+    if _SWAPS[symmetry]:
         height, width = width, height
     target[:] = pad
     for r in range(height):
@@ -138,7 +113,7 @@ def invert_grids(
             inverse[permutations[index, colour]] = colour
         symmetry = _INVERSE[symmetries[index]]
         base, row_step, column_step = _affine(symmetry, height, width, SIDE)
-        if _swaps(symmetry):
+        if _SWAPS[symmetry]:
             height, width = width, height
         for r in range(height):
             for c in range(width):

@@ -87,17 +87,21 @@ def _whole(text: str, least: int) -> int:
     return value
 
 
-def split_facts(groups: int, mean_examples: float, puzzles: int) -> dict[str, float]:
+def split_counts(options: argparse.Namespace, default: int | None) -> tuple[int | None, int | None]:
+    """Return --train and --test (`default` where they are not given), at most --limit; None: all that there are."""
+    wanted = [default if count is None else count for count in (options.train, options.test)]
+    train, test = (options.limit if count is None else min(count, options.limit or count) for count in wanted)
+    return train, test
+
+
+def split_facts(metadata: DatasetMetadata) -> dict[str, float]:
     """Return one split's entry of the plan."""
-    return {"total_groups": groups, "mean_puzzle_examples": mean_examples, "total_puzzles": puzzles}
+    return {key: getattr(metadata, key) for key in ("total_groups", "mean_puzzle_examples", "total_puzzles")}
 
 
 def plan_document(described: Mapping[str, DatasetMetadata]) -> dict[str, object]:
     """Return the plan of splits whose metadata is known before they are built."""
-    facts = {
-        split: split_facts(one.total_groups, one.mean_puzzle_examples, one.total_puzzles)
-        for split, one in described.items()
-    }
+    facts = {split: split_facts(metadata) for split, metadata in described.items()}
     sizes = ("seq_len", "vocab_size", "num_puzzle_identifiers")
     return {**facts, **{key: getattr(described["train"], key) for key in sizes}}
 

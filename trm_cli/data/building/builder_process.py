@@ -131,11 +131,11 @@ class BuilderProcess:
         if self.running:
             self._process.send_signal(number)
 
-    def events(self) -> Iterator[BuildProgress | str]:
-        """Yield the builder's reports since the last call, without waiting."""
-        while True:
+    def events(self, patience: float = 0.0) -> Iterator[BuildProgress | str]:
+        """Yield the builder's reports since the last call; patience: seconds to wait for each."""
+        while self._open_streams:
             try:
-                event = self._events.get_nowait()
+                event = self._events.get(timeout=patience)
             except queue.Empty:
                 return
             if event is None:
@@ -155,16 +155,11 @@ class BuilderProcess:
     ) -> None:
         """Forward the builder's output until it ends. Raises TrmError when it failed."""
         while self._open_streams:
-            try:
-                event = self._events.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if event is None:
-                self._open_streams -= 1
-            elif isinstance(event, BuildProgress):
-                on_progress(event)
-            else:
-                on_line(event)
+            for event in self.events(_POLL_SECONDS):
+                if isinstance(event, BuildProgress):
+                    on_progress(event)
+                else:
+                    on_line(event)
         self._process.wait()
         _log.info("builder %d ended with exit code %d", self._process.pid, self._process.returncode)
         self.require_success()

@@ -85,23 +85,22 @@ class LiveBuild:
 
         SIGINT and SIGTERM are passed on to the builder. Raises the builder's error.
         """
-        with nullcontext() if self._process is None else forwarded_signals(self._process):
-            while self.look():
-                # A report says that the builder has accepted what it found; before that a plan may be one of old.
-                if self.progress is not None and _first_chunk_is_there(self.root):
-                    return True
-                self._pause("its first chunk")
-        if self.failure is not None:
-            raise self.failure
-        return False
+        # A report says that the builder has accepted what it found; before that a plan may be one of old.
+        return self._until(lambda: self.progress is not None and _first_chunk_is_there(self.root), "its first chunk")
 
     def until_complete(self) -> None:
         """Return when the build is complete. SIGINT and SIGTERM are passed on to the builder. Raises its error."""
+        self._until(lambda: False, "the end of its build")
+
+    def _until(self, ready: Callable[[], bool], awaited: str) -> bool:
         with nullcontext() if self._process is None else forwarded_signals(self._process):
             while self.look():
-                self._pause("the end of its build")
+                if ready():
+                    return True
+                self._pause(awaited)
         if self.failure is not None:
             raise self.failure
+        return False
 
     def look(self) -> bool:
         """Forward the builder's output since the last call; return False when it has ended (`failure` says how)."""

@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -123,18 +123,28 @@ def held_directory(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked_directory(path: str | Path) -> Iterator[None]:
-    """Hold a directory for one builder. Raises DatasetError when another process builds it or it cannot be written."""
+def claimed_directory(
+    path: str | Path, work: str, *, error: type[TrmError], busy_hint: str, disk_hint: str
+) -> Iterator[None]:
+    """Hold a directory for `work` ("the dataset is being built"). Raises `error` where another process does that work
+    there, or where the directory cannot be written.
+    """
     with ExitStack() as held:
         try:
             held.enter_context(held_directory(path))
-        except DirectoryBusy as error:
-            raise DatasetError(
-                f"{error.directory} is being built by another process (id {error.holder})",
-                hint="wait for it to end, stop it, or choose another --output-dir",
-            ) from error
-        except OSError as error:
-            raise DatasetError(
-                f"cannot write to {path}: {error.strerror}", hint="choose another --output-dir"
-            ) from error
+        except DirectoryBusy as reason:
+            raise error(f"{work} by another process (id {reason.holder})", hint=busy_hint) from reason
+        except OSError as reason:
+            raise error(f"cannot write to {path}: {reason.strerror}", hint=disk_hint) from reason
         yield
+
+
+def locked_directory(path: str | Path) -> AbstractContextManager[None]:
+    """Hold a directory for one builder. Raises DatasetError when another process builds it or it cannot be written."""
+    return claimed_directory(
+        path,
+        f"{path} is being built",
+        error=DatasetError,
+        busy_hint="wait for it to end, stop it, or choose another --output-dir",
+        disk_hint="choose another --output-dir",
+    )

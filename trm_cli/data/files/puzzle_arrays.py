@@ -8,10 +8,12 @@ an identifier, and every label is the token after its input.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -134,16 +136,23 @@ def _mismatch(where: str, what: str) -> DatasetError:
 # ---------------------------------------------------------------- writing
 
 
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the header of a .npy file; the rows follow."""
+    header = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, description)
+    return header.getvalue()
+
+
 class NpyWriter:
     """Receives rows of an array whose final shape is known from the start."""
 
-    def __init__(self, stream, shape: tuple[int, ...], dtype: DTypeLike) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._stream = stream
         self._shape = shape
         self._dtype = np.dtype(dtype)
         self.rows = 0
-        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(npy_header(shape, self._dtype))
 
     def append(self, rows: NDArray[np.generic]) -> None:
         """Write rows [n, ...]."""

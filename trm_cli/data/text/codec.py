@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import unicodedata
 from pathlib import Path
-from typing import Protocol
 
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.stream.plan import KIND as STREAM
@@ -13,18 +12,6 @@ from trm_cli.data.text.labels import BYTES, TextLabels, text_labels
 from trm_cli.errors import UsageError
 
 _SHOWN = frozenset("\n\t")
-
-
-class TextCodec(Protocol):
-    """Encoding of text in one dataset."""
-
-    labels: TextLabels
-
-    def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text."""
-
-    def piece(self, token: int) -> str:
-        """Return what one more token adds to the text; empty while a character is incomplete."""
 
 
 class ByteCodec:
@@ -78,6 +65,9 @@ class TokenizerCodec:
         before = self._tokenizer.decode(self._written)
         self._written.append(token - self.labels.first)
         return str(self._tokenizer.decode(self._written)).removeprefix(before)
+
+
+TextCodec = ByteCodec | TokenizerCodec
 
 
 def text_codec(metadata: DatasetMetadata, tokenizer: Path | None) -> TextCodec:
