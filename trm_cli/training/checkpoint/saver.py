@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from trm_cli.config.schema import RunConfig
 from trm_cli.errors import NO_SPACE, CheckpointError, TrmError, free_space
 from trm_cli.training.checkpoint.disk_space import disk_space_warning
 from trm_cli.training.checkpoint.giving_way import delete_oldest_spare
@@ -23,34 +25,21 @@ from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.state import TrainingState
 
 
+@dataclass
 class CheckpointSaver:
-    """Writes the checkpoints of one run, and knows which state is saved already.
+    """Writes the checkpoints of one run, and knows which state is saved already."""
 
-    seconds: save at least this often by wall time; None: never by wall time.
-    """
+    config: RunConfig
+    store: CheckpointStore
+    state: TrainingState
+    recorders: RunRecorders
+    observer: Observer
+    device: torch.device
+    process_group: ProcessGroup
 
-    def __init__(
-        self,
-        *,
-        store: CheckpointStore,
-        state: TrainingState,
-        recorders: RunRecorders,
-        observer: Observer,
-        device: torch.device,
-        with_carry: bool,
-        seconds: float | None,
-        process_group: ProcessGroup,
-    ) -> None:
-        self.store = store
-        self.state = state
-        self.recorders = recorders
-        self.observer = observer
-        self.device = device
-        self.with_carry = with_carry
-        self.seconds = seconds
-        self.process_group = process_group
+    def __post_init__(self) -> None:
         #: (step, evaluated_step) of the newest checkpoint: an evaluation changes what there is to save as well.
-        self._saved = (state.step, state.evaluated_step)
+        self._saved = (self.state.step, self.state.evaluated_step)
         self._saved_at = time.monotonic()
         self._failures = 0
         #: Why the last attempt failed.
@@ -68,7 +57,8 @@ class CheckpointSaver:
     @property
     def is_due(self) -> bool:
         """Whether an unplanned checkpoint is due: by wall time, or because the last one failed."""
-        overdue = self.seconds is not None and time.monotonic() - self._saved_at > self.seconds
+        minutes = self.config.checkpoint_minutes
+        overdue = minutes is not None and time.monotonic() - self._saved_at > 60 * minutes
         return overdue or self._failures > 0
 
     def save(self) -> None:
@@ -209,4 +199,4 @@ class CheckpointSaver:
                 self.observer.note(warning)
 
     def _state_dict(self) -> dict[str, Any]:
-        return self.state.state_dict(with_carry=self.with_carry)
+        return self.state.state_dict(with_carry=self.config.save_carry)

@@ -26,8 +26,8 @@ from trm_cli.training.recording.loggers import open_loggers
 from trm_cli.training.recording.metrics_log import continue_log
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import NO_RECORDERS, RunRecorders
-from trm_cli.training.run.build import make_loop_settings, make_model, make_state, prepare_model
-from trm_cli.training.run.datasets import Datasets, TrainBatches
+from trm_cli.training.run.build import make_model, make_state, prepare_model
+from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_size
 from trm_cli.training.run.initial_state import Start, discard_newer, load_initial_state
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run_files import DISCARDED, PROFILE
@@ -161,18 +161,21 @@ class Run:
     def _loop(
         self, observer: Observer, stop: StopRequest, stop_at_step: int | None, recorders: RunRecorders
     ) -> ExitCode:
-        profile = self._profile(observer)
+        datasets, profile = self.datasets, self._profile(observer)
         loop = Loop(
+            config=self.config,
             plan=self.plan,
             state=self.state,
-            train=TrainBatches(self.datasets.train, self.plan, self.config.seed, self.process_group),
-            test=self.datasets.test,
+            train_batch=TrainBatches(datasets.train, self.plan, self.config.seed, self.process_group).train_batch,
+            test=datasets.test,
+            eval_batch_size=eval_batch_size(self.config, datasets.test, self.process_group.count),
             store=self.store,
             recorders=recorders,
             observer=observer,
-            settings=make_loop_settings(self.config, self.datasets, self.machine, self.process_group, profile),
-            sealed=not self.start.replanned,
+            device=self.machine.torch_device,
+            process_group=self.process_group,
             profile=profile,
+            sealed=not self.start.replanned,
         )
         try:
             return loop.run(stop, last_step=stop_at_step)
