@@ -192,7 +192,7 @@ class Loop:
             return bool(stop) or (stop.save_wanted and not self._saver.is_saved)
 
         model, ema = self.state.model, self.state.ema
-        averaged = nullcontext() if ema is None else ema.swapped(model)
+        averaged = nullcontext() if ema is None else ema.swapped()
         with averaged, gathered(model, sharded=self.state.sharded):
             result = evaluate(
                 model,

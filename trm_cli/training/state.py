@@ -21,6 +21,9 @@ from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.puzzle_table import TABLE, move_rows
 from trm_cli.training.state_migration import STATE_FORMAT, migrate
 
+#: The fields that are numbers, and stand in a checkpoint as they are.
+_NUMBERS = ("step", "evaluated_step", "best_step", "best_score", "skipped", "skipped_in_a_row")
+
 
 @dataclass
 class TrainingState:
@@ -65,12 +68,7 @@ class TrainingState:
         """Plain nested dicts of tensors, numbers and strings, loadable with `weights_only=True`."""
         return {
             "format": STATE_FORMAT,
-            "step": self.step,
-            "evaluated_step": self.evaluated_step,
-            "best_step": self.best_step,
-            "best_score": self.best_score,
-            "skipped": self.skipped,
-            "skipped_in_a_row": self.skipped_in_a_row,
+            **{name: getattr(self, name) for name in _NUMBERS},
             "model": self.model.state_dict(),
             "trunk_optimizer": self.trunk_optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
@@ -93,14 +91,10 @@ class TrainingState:
             if self.scaler and state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
         saved = state["carry"]
-        self.carry = None if saved is None else Carry.from_state_dict(saved).to(device, self.model.dtype)
+        self.carry = None if saved is None else Carry(**saved).to(device, self.model.dtype)
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
-        self.step = state["step"]
-        self.evaluated_step = state["evaluated_step"]
-        self.best_step = state["best_step"]
-        self.best_score = state["best_score"]
-        self.skipped = state["skipped"]
-        self.skipped_in_a_row = state["skipped_in_a_row"]
+        for name in _NUMBERS:
+            setattr(self, name, state[name])
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
         """Load the moments; weight decay and betas stay as this run is configured."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from trm_cli.errors import CheckpointError
 from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.optim import Optimizer
 
 #: A tensor's entry in the archive, twice its header (once before the data, once in the directory), aligned to 64 bytes.
@@ -23,9 +21,12 @@ _FIXED_BYTES = 1 << 16
 
 def checkpoint_bytes(state: Any) -> int:
     """An upper estimate of the size in bytes of a state of nested dicts, lists and tensors on disk, shards included."""
-    from trm_cli.training.distributed.tensor_shards import is_sharded  # here, as in `_tensors`
+    from torch import Tensor  # here, so that listing files does not wait for it
+    from torch.utils._pytree import tree_iter
 
-    tensors = list(_tensors(state))
+    from trm_cli.training.distributed.tensor_shards import is_sharded
+
+    tensors = [leaf for leaf in tree_iter(state) if isinstance(leaf, Tensor)]
     unsharded = [tensor.untyped_storage() for tensor in tensors if not is_sharded(tensor)]
     sizes = {storage.data_ptr(): storage.nbytes() for storage in unsharded}
     # The shards of all processes lie on one disk.
@@ -75,16 +76,3 @@ def disk_space_warning(directory: Path, state: dict[str, Any], *, files: int) ->
         f"disk space in {directory} for {free // needed:,} checkpoints of {disk_size(needed)}; the run keeps up to "
         f"{files} at once: free some space, or lower keep_checkpoints"
     )
-
-
-def _tensors(state: Any) -> Iterator[Tensor]:
-    from torch import Tensor  # here, so that listing files does not wait for it
-
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from _tensors(value)
-    elif isinstance(state, list | tuple):
-        for value in state:
-            yield from _tensors(value)
