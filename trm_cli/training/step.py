@@ -62,11 +62,7 @@ class _Computed(NamedTuple):
 
 
 def update(
-    state: TrainingState,
-    batch: dict[str, Tensor],
-    draws: Tensor,
-    clock: Clock[float],
-    settings: StepSettings,
+    state: TrainingState, batch: dict[str, Tensor], draws: Tensor, clock: Clock[float], settings: StepSettings
 ) -> Skipped | None:
     """Advance `state` by one update; returns why no weight changed where its numbers were not finite.
 

@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from trm_cli.training.hardware.devices import (
-    available_cores,
-    choose_compile,
-    choose_device,
-    choose_precision,
-)
+from trm_cli.training.hardware.devices import available_cores, choose_compile, choose_device, choose_precision
 from trm_cli.training.hardware.resources import Gpu, disk_bytes, gpus, memory_bytes
 from trm_cli.training.recording.wandb_logger import wandb_mode
 

@@ -72,11 +72,7 @@ class Subject:
         trained, data = self.trained, self.data
         return {
             "model": {"name": trained.config.model, "architecture": trained.config.arch.name},
-            "checkpoint": {
-                "step": trained.step,
-                "weights": trained.weights,
-                "sha256": _digest(trained.checkpoint),
-            },
+            "checkpoint": {"step": trained.step, "weights": trained.weights, "sha256": _digest(trained.checkpoint)},
             "dataset": {"split": data.split, "fingerprint": data.fingerprint, "kind": data.metadata.kind},
             "protocol": {
                 **self.protocol.to_json(),

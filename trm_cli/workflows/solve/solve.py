@@ -65,13 +65,7 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
         from trm_cli.workflows.solve import arc
 
         return arc.solve(
-            trained,
-            request.text,
-            device,
-            observer,
-            task=request.task,
-            votes=request.votes,
-            steps=request.steps,
+            trained, request.text, device, observer, task=request.task, votes=request.votes, steps=request.steps
         )
     if request.task is not None or request.votes is not None:
         raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
