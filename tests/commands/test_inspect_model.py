@@ -149,7 +149,7 @@ def test_a_screen_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "said"),
     [
         (["multimodal_hecs"], "did you mean `multimodal_hesc`"),
-        (["trm", "--precision", "half"], "expected float32"),
+        (["trm", "--precision", "half"], "expected one of auto, float32"),
         (["trm", "arch.num_heads=7"], "num_heads"),
         (["trm", "--data", "/nowhere"], "/nowhere does not exist"),
     ],

@@ -24,7 +24,7 @@ from trm_cli.errors import UsageError
 from trm_cli.evaluation.samples.canvas_samples import decode_grid
 from trm_cli.evaluation.solving.canvas import CanvasAnswer
 from trm_cli.training.run.trained_model import load_trained
-from trm_cli.workflows.solve.canvas import CanvasSolution
+from trm_cli.workflows.solve.arc import CanvasSolution
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("solve canvas")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.rows import Data
     from trm_cli.training.run.trained_model import TrainedModel
 
-_PRECISIONS = ("float32", "bfloat16", "float16")
-
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -113,7 +111,8 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     from trm_cli.training.run.sealed_config import sealed_config
     from trm_cli.training.run.trained_model import load_trained
 
-    _check_words(wanted)
+    if wanted.split not in ("train", "test"):
+        raise UsageError(f"--split is {wanted.split!r}; expected train or test")
     if wanted.predictions is not None:
         check_format(wanted.predictions)
     run = find_run(wanted.run)
@@ -138,15 +137,6 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
         precision=precision,
         batch_size=wanted.batch_size or eval_batch_limit(config),
     )
-
-
-def _check_words(wanted: EvaluationRequest) -> None:
-    if wanted.split not in ("train", "test"):
-        raise UsageError(f"--split is {wanted.split!r}; expected train or test")
-    if wanted.precision not in (None, *_PRECISIONS):
-        raise UsageError(f"--precision is {wanted.precision!r}; expected {', '.join(_PRECISIONS)}")
-    if wanted.device not in (None, "auto", "cpu", "cuda", "mps"):
-        raise UsageError(f"--device is {wanted.device!r}; expected auto, cpu, cuda or mps")
 
 
 def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:

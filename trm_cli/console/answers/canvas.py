@@ -17,7 +17,7 @@ from trm_cli.console.answers.steps import (
 )
 
 if TYPE_CHECKING:
-    from trm_cli.workflows.solve.canvas import CanvasSolution
+    from trm_cli.workflows.solve.arc import CanvasSolution
 
 
 def canvas_screen(solution: CanvasSolution) -> Group:

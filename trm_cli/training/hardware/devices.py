@@ -32,6 +32,7 @@ def available_cores() -> int:
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def cores_in_words() -> str:
@@ -58,9 +59,14 @@ def choose_device(wanted: str) -> Choice:
 
 
 def choose_precision(wanted: str, device: str) -> Choice:
-    """`auto`: bfloat16 where the chip computes in it, float16 on older CUDA GPUs, float32 on the CPU."""
+    """`auto`: bfloat16 where the chip computes in it, float16 on older CUDA GPUs, float32 on the CPU.
+
+    Raises UsageError for anything but a precision.
+    """
     import torch
 
+    if wanted not in PRECISIONS:
+        raise UsageError(f"precision={wanted}: expected one of {', '.join(PRECISIONS)}")
     if wanted != "auto":
         return Choice(wanted, "as configured")
     if device != "cuda":

@@ -18,7 +18,8 @@ from trm_cli.config.compose import Resolved, load_run_config, read_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.metadata import parse_metadata
-from trm_cli.errors import CheckpointError, ConfigError, DatasetError
+from trm_cli.errors import CheckpointError, ConfigError, DatasetError, UsageError
+from trm_cli.paths import exists
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.training.checkpoint.checkpoint_format import damaged, read_file_summary, verify_file
@@ -145,7 +146,20 @@ def load_run_plan(run: Path) -> TrainingPlan | None:
 
 def stored_plan(run: Path) -> TrainingPlan | None:
     """The plan in plan.json, None where it is not valid."""
+    with suppress(UsageError):
+        return read_plan(run)
+    return None
+
+
+def read_plan(run: Path) -> TrainingPlan:
+    """The plan in plan.json. Raises UsageError where there is none, or none that can be used."""
+    path, hint = run / PLAN, "name the model instead of the run"
+    if not exists(path):
+        raise UsageError(f"{run} holds no run: {PLAN} is missing", hint="name a model, a YAML file or a run directory")
+    document = read_json(path, error=UsageError, hint=hint)
     try:
-        return TrainingPlan.from_json(read_json(run / PLAN, error=CheckpointError))
-    except (CheckpointError, ValueError, AttributeError):
-        return None
+        if not isinstance(document, dict):
+            raise ValueError(f"it holds {type(document).__name__}, not an object")
+        return TrainingPlan.from_json(document)
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be used: {error}", hint=hint) from error

@@ -1,4 +1,4 @@
-"""Solve an ARC task with a token network, by a vote over the augmentations that it was trained on."""
+"""Solve an ARC task: a token network by a vote over the augmentations it was trained on, a capsule network directly."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     import torch
 
     from trm_cli.evaluation.solving.arc import InputAnswer
+    from trm_cli.evaluation.solving.canvas import CanvasAnswer
     from trm_cli.training.run.trained_model import TrainedModel
     from trm_cli.workflows.observers import SolveObserver
+    from trm_cli.workflows.solve.solve import SolveRequest
 
 _MANY_VOTES = 64
 
@@ -30,26 +32,30 @@ class ArcSolution:
     step: int
 
 
-def solve(
-    trained: TrainedModel,
-    text: str,
-    device: torch.device,
-    observer: SolveObserver,
-    *,
-    task: str | None,
-    votes: int | None,
-    steps: int | None,
+@dataclass(frozen=True)
+class CanvasSolution:
+    """The answers to the test inputs of a task. known: whether the run's dataset holds the task."""
+
+    task: str
+    known: bool
+    answers: Sequence[CanvasAnswer]
+    checkpoint: Path
+    step: int
+
+
+def solve_by_vote(
+    trained: TrainedModel, request: SolveRequest, device: torch.device, observer: SolveObserver
 ) -> ArcSolution:
-    """Find the task in the training data, and vote. Raises UsageError where it is not there."""
+    """Find the task in the training data of a token network, and vote. Raises UsageError where it is not there."""
     from trm_cli.data.arc.identifiers import read_identifiers
     from trm_cli.data.arc.task import find_task, parse_arc_task
     from trm_cli.evaluation.solving.arc import solve_task, variants_of
 
-    wanted = parse_arc_task(text, task)
+    wanted = parse_arc_task(request.text, request.task)
     root = _dataset(trained)
     identifiers = read_identifiers(root)
-    name = task or find_task(wanted, root, identifiers)
-    variants = variants_of(name or "", identifiers, votes)
+    name = request.task or find_task(wanted, root, identifiers)
+    variants = variants_of(name or "", identifiers, request.votes)
     if name is None or not len(variants):
         said = f"no task called {name}" if name is not None else "no task with these demonstrations"
         raise UsageError(
@@ -62,7 +68,14 @@ def solve(
     batch_size = 64 if device.type == "cuda" else 4
     with observer.counting(len(variants) * len(wanted.tests), "augmented inputs") as advance:
         answers = solve_task(
-            trained.model, identifiers, wanted, variants, device, steps=steps, batch_size=batch_size, progress=advance
+            trained.model,
+            identifiers,
+            wanted,
+            variants,
+            device,
+            steps=request.steps,
+            batch_size=batch_size,
+            progress=advance,
         )
     return ArcSolution(name, len(variants), answers, trained.checkpoint, trained.step)
 
@@ -85,3 +98,23 @@ def _dataset(trained: TrainedModel) -> Path:
             hint="build it as it was (same flags and seed): the rows of the puzzle table would be those of other tasks",
         )
     return Path(paths[0])
+
+
+def solve_on_canvas(
+    trained: TrainedModel, request: SolveRequest, device: torch.device, observer: SolveObserver
+) -> CanvasSolution:
+    """Parse the task and solve its test inputs with a capsule network. Raises UsageError."""
+    from trm_cli.data.arc.task import parse_arc_task
+    from trm_cli.evaluation.samples.canvas_samples import identifier_of
+    from trm_cli.evaluation.solving.canvas import solve_task
+    from trm_cli.models.canvas_network import CanvasNetwork
+
+    if request.votes is not None:
+        raise UsageError("--votes is for networks of tokens; this one reads a canvas")
+    network, name = trained.model, request.task or request.file_name
+    assert isinstance(network, CanvasNetwork)
+    task = parse_arc_task(request.text, name)
+    identifier = identifier_of(name or "", trained.config.data_paths)
+    with observer.counting(len(task.tests), "test inputs") as advance:
+        answers = solve_task(network, task, trained.metadata.seq_len, identifier, device, request.steps, advance)
+    return CanvasSolution(name or "", identifier > 0, answers, trained.checkpoint, trained.step)

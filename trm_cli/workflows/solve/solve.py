@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from trm_cli.data.puzzles.families import TextFamily
     from trm_cli.evaluation.solving.puzzle import AnswerStep
     from trm_cli.training.run.trained_model import TrainedModel
-    from trm_cli.workflows.solve.arc import ArcSolution
-    from trm_cli.workflows.solve.canvas import CanvasSolution
+    from trm_cli.workflows.solve.arc import ArcSolution, CanvasSolution
 
 
 @dataclass(frozen=True)
@@ -58,15 +57,13 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
     """Load the model and solve one puzzle. Raises TrmError."""
     observer = observer or SolveObserver()
     trained, device = load(request.run, request.device, observer.note)
+    from trm_cli.workflows.solve.arc import solve_by_vote, solve_on_canvas
+
     if trained.config.canvas_size is not None:
-        return _on_canvas(request, trained, device, observer)
+        return solve_on_canvas(trained, request, device, observer)
     family = puzzle_family(trained, request.run)
     if family is None:
-        from trm_cli.workflows.solve import arc
-
-        return arc.solve(
-            trained, request.text, device, observer, task=request.task, votes=request.votes, steps=request.steps
-        )
+        return solve_by_vote(trained, request, device, observer)
     if request.task is not None or request.votes is not None:
         raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
     return solve_puzzle(trained, family.parse(request.text), family, device, steps=request.steps)
@@ -96,14 +93,3 @@ def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
             hint="solve reads Sudoku boards, mazes and ARC tasks",
         )
     return family
-
-
-def _on_canvas(
-    request: SolveRequest, trained: TrainedModel, device: torch.device, observer: SolveObserver
-) -> CanvasSolution:
-    from trm_cli.workflows.solve import canvas
-
-    if request.votes is not None:
-        raise UsageError("--votes is for networks of tokens; this one reads a canvas")
-    task = request.task or request.file_name
-    return canvas.solve(trained, request.text, device, observer, task=task, steps=request.steps)
