@@ -1,4 +1,4 @@
-"""List, verify, prune, consolidate, import and export checkpoints."""
+"""List, verify, prune, consolidate and export checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from trm_cli.training.checkpoint.inventory import Entry
     from trm_cli.training.checkpoint.retention import Decision
     from trm_cli.training.transfer.exporting import Exported
-    from trm_cli.training.transfer.importing import Imported
 
 Notify = Callable[[str], None]
 
@@ -93,33 +92,6 @@ def consolidate(named: str | None, notify: Notify, *, step: int | None = None, o
         return consolidation.consolidate(store, chosen, out)
 
 
-def import_file(
-    file: Path,
-    notify: Notify,
-    *,
-    run: Path | None = None,
-    architecture: str | None = None,
-    model: str | None = None,
-    dataset: Path | None = None,
-    identifiers: Path | None = None,
-    new_table: bool = False,
-) -> Imported:
-    """Import weights of the original TRM or HRM code as a run; `run` is its directory, else it is named after the file.
-
-    Either architecture and dataset or model is required. identifiers, new_table: see `move_table`. Raises TrmError.
-    """
-    if model is None and (architecture is None or dataset is None):
-        raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
-    from trm_cli.training.hardware.torch_runtime import prepare_threads
-
-    prepare_threads()  # before torch is imported
-    from trm_cli.training.transfer.importing import ImportRequest, import_weights
-
-    notify(f"reading {file}")
-    target = run or Path("checkpoints") / f"imported-{file.name.removesuffix('.safetensors').removesuffix('.pt')}"
-    return import_weights(ImportRequest(file, target, architecture, model, dataset, identifiers, new_table), notify)
-
-
 def export_run(
     named: str | None,
     out: Path,
@@ -137,15 +109,17 @@ def export_run(
     """
     from trm_cli.training.run.find_run import find_checkpoint
     from trm_cli.training.run.readable_copies import check_copies
+    from trm_cli.training.run.sealed_config import load_sealed
     from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 
     _require_outside_of_runs(out, files=".pt")
     checkpoint = find_checkpoint(named)
     check_copies(checkpoint.parent, notify)
     notify(f"reading {checkpoint}")
+    state, sealed = load_sealed(checkpoint)
     if identifiers is not None:  # first: without its names a table is of no use
-        notify(f"{identifiers}: the names of {write_identifiers(named, identifiers):,} rows")
-    return export_weights(named, out, form, averaged=averaged, compiled=compiled)
+        notify(f"{identifiers}: the names of {write_identifiers(state, sealed, identifiers):,} rows")
+    return export_weights(state, sealed, out, form, averaged=averaged, compiled=compiled)
 
 
 def _require_outside_of_runs(out: Path, files: str = "") -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trm_cli.training.checkpoint.inventory import Entry
     from trm_cli.training.checkpoint.retention import Decision
     from trm_cli.training.transfer.exporting import Exported
-    from trm_cli.training.transfer.importing import Imported
+    from trm_cli.workflows.import_weights import Imported
 
 
 def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:

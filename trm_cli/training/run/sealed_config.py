@@ -7,8 +7,8 @@ Each checkpoint holds both under its checksum. `config.yaml` and `plan.json` bes
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,14 +17,16 @@ from typing import Any
 from trm_cli.config.compose import Resolved, load_run_config, read_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.json_file import read_json
-from trm_cli.data.files.metadata import parse_metadata
+from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
 from trm_cli.errors import CheckpointError, ConfigError, DatasetError, UsageError
 from trm_cli.paths import exists
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.training.checkpoint.checkpoint_format import damaged, read_file_summary, verify_file
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import PLAN, read_identity
+from trm_cli.training.state_form import well_formed
 
 
 def sealed_config(summary: dict[str, Any], checkpoint: Path, overrides: Sequence[str] = ()) -> Resolved:
@@ -47,7 +49,7 @@ def sealed_config(summary: dict[str, Any], checkpoint: Path, overrides: Sequence
 
 @dataclass(frozen=True)
 class Sealed:
-    """The newest valid checkpoint of a run, and its summary."""
+    """A valid checkpoint and its summary."""
 
     checkpoint: Path
     summary: dict[str, Any]
@@ -60,7 +62,14 @@ class Sealed:
     @property
     def fingerprint(self) -> str:
         """Which data it was trained on. Raises CheckpointError."""
-        return str(self._dataset()["fingerprint"])
+        with self._telling_its_data():
+            return str(self.summary["dataset"]["fingerprint"])
+
+    @property
+    def metadata(self) -> DatasetMetadata:
+        """The metadata of that data. Raises CheckpointError."""
+        with self._telling_its_data():
+            return parse_metadata(self.summary["dataset"]["metadata"], str(self.checkpoint))
 
     def plan(self, stored: TrainingPlan | None) -> TrainingPlan:
         """The sealed plan: `stored` where it is that one, else planned again from what is sealed.
@@ -70,20 +79,24 @@ class Sealed:
         sealed = self.summary.get("plan")
         if stored is not None and stored.fingerprint() == sealed:
             return stored
-        config = self.config
-        try:
-            metadata = parse_metadata(self._dataset()["metadata"], str(self.checkpoint))
-            counts = DatasetCounts(metadata.total_groups, metadata.mean_puzzle_examples, f"sealed in {self.checkpoint}")
+        config, metadata = self.config, self.metadata
+        counts = DatasetCounts(metadata.total_groups, metadata.mean_puzzle_examples, f"sealed in {self.checkpoint}")
+        with self._telling_its_data():
             plans = [make_plan(config, counts, test_split=test_split) for test_split in (True, False)]
-        except (ValueError, KeyError, DatasetError) as error:
-            raise damaged(self.checkpoint, "it does not say what it was trained on") from error
         return next((plan for plan in plans if plan.fingerprint() == sealed), plans[0])
 
-    def _dataset(self) -> dict[str, Any]:
-        dataset = self.summary.get("dataset")
-        if not isinstance(dataset, dict) or "fingerprint" not in dataset:
-            raise damaged(self.checkpoint, "it does not say what it was trained on")
-        return dataset
+    @contextmanager
+    def _telling_its_data(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, DatasetError) as error:
+            raise damaged(self.checkpoint, "it does not say what it was trained on") from error
+
+
+def load_sealed(path: Path) -> tuple[dict[str, Any], Sealed]:
+    """The state of a checkpoint, in the present format, and what is sealed with it. Raises CheckpointError."""
+    state, summary = load_checkpoint(path)
+    return well_formed(state, summary, path), Sealed(path, summary)
 
 
 def newest_sealed(run: Path, *, verified: bool = True) -> Sealed | None:

@@ -8,16 +8,13 @@ from pathlib import Path
 import torch
 
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
-from trm_cli.errors import CheckpointError
+from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.models.network import Network
-from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.find_run import find_checkpoint
 from trm_cli.training.run.readable_copies import Notify, check_copies
-from trm_cli.training.run.sealed_config import sealed_config
+from trm_cli.training.run.sealed_config import load_sealed
 from trm_cli.training.state import fitting
-from trm_cli.training.state_form import well_formed
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,8 @@ def load_trained(
     """
     path = find_checkpoint(named)
     check_copies(path.parent, notify)
-    state, summary = load_checkpoint(path)
-    state = well_formed(state, summary, path)
-    config = sealed_config(summary, path).config
-    try:
-        dataset = dict(summary["dataset"])
-        metadata, threads = parse_metadata(dataset["metadata"], str(path)), int(summary["threads"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not say what it was trained on") from error
+    state, sealed = load_sealed(path)
+    config, metadata = sealed.config, sealed.metadata
     model = make_model(config, metadata, forward_dtype)
     averaged = state["ema"] is not None and not raw
     with fitting():
@@ -68,9 +59,9 @@ def load_trained(
         model=model.to(device).eval(),
         config=config,
         metadata=metadata,
-        dataset_fingerprint=dataset["fingerprint"],
+        dataset_fingerprint=sealed.fingerprint,
         checkpoint=path,
         step=state["step"],
         weights="ema" if averaged else "raw",
-        threads=threads,
+        threads=sealed.summary["threads"],
     )
