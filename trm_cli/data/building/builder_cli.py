@@ -9,7 +9,6 @@ import argparse
 import difflib
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import NoReturn
 
 from trm_cli.collector import spare_imports
 from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.ending_signals import ending_signals
+from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import ExitCode, TrmError
 from trm_cli.log_level import configure_from_environment
 from trm_cli.paths import do_without_temporary_folder
@@ -172,11 +171,11 @@ def run_builder(
     if options.shard and (options.merge or options.rebuild):
         parser.error("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
     spare_imports()
-    previous = {number: signal.signal(number, _request_stop) for number in ending_signals()}
     try:
-        configure_from_environment()
-        do_without_temporary_folder()
-        main(options)
+        with handled(_request_stop, *ending_signals()):
+            configure_from_environment()
+            do_without_temporary_folder()
+            main(options)
     except TrmError as error:
         return _fail(parser, error.message + (f" ({error.hint})" if error.hint else ""), error.exit_code)
     except OSError as error:
@@ -187,9 +186,6 @@ def run_builder(
         return _fail(parser, "interrupted; the same command continues", ExitCode.INTERRUPTED)
     except _StopRequest:
         return _fail(parser, "stopped; the same command continues", ExitCode.TERMINATED)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     return ExitCode.DONE
 
 

@@ -22,7 +22,7 @@ from typing import IO
 
 from trm_cli.data.building import builder_command
 from trm_cli.data.building.builder_command import builder_environment
-from trm_cli.ending_signals import ending_signals
+from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -238,9 +238,5 @@ def forwarded_signals(process: BuilderProcess) -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # signature of a signal handler
         process.stop(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, *ending_signals())}
-    try:
+    with handled(forward, signal.SIGINT, *ending_signals()):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

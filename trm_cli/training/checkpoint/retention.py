@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint
-from trm_cli.training.checkpoint.inventory import Entry, inventory
+from trm_cli.training.checkpoint.inventory import inventory
 from trm_cli.training.checkpoint.store import CheckpointStore
 
 
@@ -37,23 +37,20 @@ def decide(store: CheckpointStore, *, keep: int, milestones: Container[int]) -> 
             hint="`trm checkpoints verify` shows the fault of each",
         )
     newest = valid[-keep:]
-    return [_decide(entry, newest, milestones) for entry in entries]
-
-
-def _decide(entry: Entry, newest: list[int], milestones: Container[int]) -> Decision:
-    reasons = [
-        reason
-        for reason, holds in (
-            ("best", entry.best),
-            ("latest", entry.latest),
-            ("the newest valid one" if len(newest) == 1 else f"one of the newest {len(newest)}", entry.step in newest),
-            ("kept for good (keep_every)", entry.problem is None and entry.step in milestones),
-            ("of another run", entry.foreign),
-        )
-        if holds
-    ]
-    reason = ", ".join(reasons) or ("damaged" if entry.problem else "older than those that are kept")
-    return Decision(entry.file, entry.step, entry.bytes, bool(reasons), reason)
+    among_newest = "the newest valid one" if len(newest) == 1 else f"one of the newest {len(newest)}"
+    decisions = []
+    for entry in entries:
+        reasons = {
+            "best": entry.best,
+            "latest": entry.latest,
+            among_newest: entry.step in newest,
+            "kept for good (keep_every)": entry.problem is None and entry.step in milestones,
+            "of another run": entry.foreign,
+        }
+        kept = ", ".join(reason for reason, holds in reasons.items() if holds)
+        otherwise = "damaged" if entry.problem else "older than those that are kept"
+        decisions.append(Decision(entry.file, entry.step, entry.bytes, bool(kept), kept or otherwise))
+    return decisions
 
 
 def prune_checkpoints(store: CheckpointStore, decisions: list[Decision]) -> int:
