@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.support.runs import prepare, records, train
+from trm_cli.config.compose import compose
 from trm_cli.training.recording.loggers import GuardedLogger
 from trm_cli.training.recording.wandb_logger import WandbLogger, wandb_mode
 from trm_cli.training.run_files import read_identity
@@ -79,15 +80,8 @@ def test_wandb_writes_an_offline_run_without_an_account(tmp_path: Path, monkeypa
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     told: list[str] = []
-    logger = WandbLogger(
-        mode="offline",
-        project="trm",
-        run_id="abc123",
-        name="run",
-        directory=tmp_path,
-        config={"a": 1},
-        notify=told.append,
-    )
+    config = compose(None, ["arch=trm"]).config
+    logger = WandbLogger(config, "offline", "abc123", tmp_path, told.append)
     logger.write(1, {"kind": "train", "step": 1, "loss": 2.0})
     logger.close()
     (run,) = (tmp_path / "wandb").glob("offline-run-*-abc123")

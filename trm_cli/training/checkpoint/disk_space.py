@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +36,7 @@ def checkpoint_bytes(state: Any) -> int:
 
 def free_bytes(directory: Path) -> int:
     """Bytes that this user may still write where `directory` lies."""
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize
-
-
-def require_disk_space(directory: Path, state: dict[str, Any]) -> None:
-    """Raise OSError (ENOSPC), with both numbers, where a checkpoint of `state` does not fit."""
-    require_free_bytes(directory, checkpoint_bytes(state))
+    return shutil.disk_usage(directory).free
 
 
 def require_free_bytes(directory: Path, needed: int) -> None:

@@ -24,7 +24,7 @@ from trm_cli.training.checkpoint.checkpoint_io import (
     shard_folder,
     shard_path,
 )
-from trm_cli.training.checkpoint.disk_space import require_disk_space, require_free_bytes
+from trm_cli.training.checkpoint.disk_space import checkpoint_bytes, require_free_bytes
 from trm_cli.training.checkpoint.pinned_directory import PinnedDirectory
 from trm_cli.training.checkpoint.pointers import STEP_FILE, pointed_step, write_pointer
 from trm_cli.training.run_files import BEST, DISCARDED, LATEST
@@ -98,7 +98,7 @@ class CheckpointStore:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._delete_temporary_files()
-        require_disk_space(self.directory, state)
+        require_free_bytes(self.directory, checkpoint_bytes(state))
         return self._commit(step, state, summary, best=best)
 
     def begin_shards(self, step: int, size: int) -> str:

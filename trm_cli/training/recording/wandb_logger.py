@@ -5,9 +5,11 @@ from __future__ import annotations
 import netrc
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from trm_cli.config.schema import RunConfig
 from trm_cli.errors import first_line
 
 #: Longest wait for Weights & Biases at the start and at the end of a run.
@@ -37,16 +39,9 @@ class WandbLogger:
     """
 
     def __init__(
-        self,
-        *,
-        mode: str,
-        project: str,
-        run_id: str,
-        name: str,
-        directory: Path,
-        config: dict[str, Any],
-        notify: Callable[[str], None],
+        self, config: RunConfig, mode: str, run_id: str, directory: Path, notify: Callable[[str], None]
     ) -> None:
+        """mode: of `wandb_mode`."""
         self._notify = notify
         self._pattern = directory / "wandb" / f"*run-*-{run_id}"
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -55,33 +50,28 @@ class WandbLogger:
         os.environ.setdefault("WANDB_FINISH_TIMEOUT_RAISES", "true")
         import wandb
 
-        settings = wandb.Settings(
-            console="off",
-            disable_git=True,
-            save_code=False,
-            init_timeout=WANDB_SECONDS,
-            x_disable_stats=True,
-            x_disable_meta=True,
+        settings: dict[str, Any] = {"console": "off", "disable_git": True, "save_code": False}
+        settings |= {"init_timeout": WANDB_SECONDS, "x_disable_stats": True, "x_disable_meta": True}
+        # Its many literal types say nothing about a mode that we have checked.
+        start: Callable[..., Any] = partial(
+            wandb.init,
+            project=config.wandb_project,
+            id=run_id,
+            name=directory.name,
+            dir=str(directory),
+            config=config.model_dump(),
+            resume="allow",
+            settings=wandb.Settings(**settings),
         )
-        start: Callable[..., Any] = wandb.init  # its many literal types say nothing about a mode that we have checked
-        arguments: dict[str, Any] = {
-            "project": project,
-            "id": run_id,
-            "name": name,
-            "dir": str(directory),
-            "config": config,
-            "resume": "allow",
-            "settings": settings,
-        }
         try:
-            self._run = start(mode=mode, **arguments)
+            self._run = start(mode=mode)
         except wandb.errors.Error as error:
             if mode != "online":
                 raise
             notify(f"Weights & Biases cannot be reached ({first_line(error)}); logging offline")
             mode = "offline"
             wandb.teardown()  # its service still holds the id of the run that could not be opened
-            self._run = start(mode=mode, **arguments)
+            self._run = start(mode=mode)
         self._offline = mode == "offline"
         # W&B drops records whose own step is below the last one it saw; our step is a metric of its own.
         self._run.define_metric("*", step_metric="step")

@@ -96,17 +96,7 @@ class Run:
             except OSError as error:
                 notify(f"best.pt could not be switched to step {state.best_step:,} ({error.strerror or error})")
         return cls(
-            config=config,
-            config_text=config_text,
-            plan=plan,
-            datasets=datasets,
-            machine=machine,
-            directory=directory,
-            store=store,
-            state=state,
-            start=start,
-            from_step=from_step,
-            process_group=process_group,
+            config, config_text, plan, datasets, machine, directory, store, state, start, from_step, process_group
         )
 
     @property
