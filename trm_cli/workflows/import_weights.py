@@ -119,11 +119,5 @@ def _write(run: Run, weights: ForeignWeights) -> Path:
     if run.state.ema is not None:
         run.state.ema.load_state_dict({name: weights.tensors[name] for name in run.state.ema.state_dict()})
     with run.directory.held(), run.directory.writing():
-        identity = run.directory.begin(
-            config=run.config_text,
-            plan=run.plan.to_json(),
-            dataset=run.datasets.identity(),
-            threads=int(run.machine.threads.value),
-        )
-        run.store.save(run.state.step, run.state.state_dict(), run.summary(identity), best=False)
+        run.store.save(run.state.step, run.state.state_dict(), run.begin(), best=False)
     return run.store.path(run.state.step)

@@ -50,19 +50,17 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
     """Read a run directory. evaluate: puzzles to evaluate where no evaluation is stored. Raises TrmError."""
     from trm_cli.config.dump import dump_config
     from trm_cli.training.run.readable_copies import check_copies
-    from trm_cli.training.run.run_directory import RunDirectory
     from trm_cli.training.run.sealed_config import load_run, load_run_plan
-    from trm_cli.training.run_files import PLAN, read_identity
+    from trm_cli.training.run_files import METRICS, PLAN, TIMINGS, read_identity
     from trm_cli.workflows.evaluate import stored_evaluation
 
-    run = RunDirectory(directory)
     check_copies(directory, observer.note if observer is not None else lambda _: None)
     resolved = load_run(directory)
-    identity = read_identity(run.path)
+    identity = read_identity(directory)
     plan = load_run_plan(directory)
     if plan is None:
         raise CheckpointError(f"{directory / PLAN} is missing or damaged: not a valid run directory")
-    metrics, timings = _records(run.metrics_path), _records(run.timings_path)
+    metrics, timings = _records(directory / METRICS), _records(directory / TIMINGS)
     evaluation = stored_evaluation(directory)
     if evaluation is None and evaluate is not None:
         from trm_cli.workflows.evaluate import run_evaluation

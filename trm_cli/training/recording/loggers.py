@@ -50,7 +50,7 @@ class GuardedLogger:
 
 
 def open_loggers(
-    config: RunConfig, *, directory: Path, run_id: str, first_step: int, notify: Callable[[str], None]
+    config: RunConfig, directory: Path, run_id: str, first_step: int, notify: Callable[[str], None]
 ) -> list[GuardedLogger]:
     """Open the loggers that are configured. first_step: the first update that will be logged."""
     loggers = []

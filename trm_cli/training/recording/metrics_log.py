@@ -113,9 +113,6 @@ class NullLog:
     def recover(self, notify: Notify) -> None:
         """Do nothing: there is no file."""
 
-    def close(self) -> None:
-        """Do nothing: no file is open."""
-
 
 def continue_log(path: Path, *, step: int, evaluated_step: int, notify: Notify, logged_step: int = 0) -> JsonLines:
     """Open a log and truncate it to where a resumed run continues.

@@ -1,4 +1,4 @@
-"""Open and close the logs of a run: metrics, timings and the metric loggers."""
+"""The logs of a run: metrics, timings and the metric loggers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ class RunRecorders:
         """Say so where somebody has deleted or changed the logs meanwhile, and go on."""
         self.metrics.recover(notify)
         self.timings.recover(notify)
-
-    def close(self) -> None:
-        """Close loggers and logs."""
-        for recorder in (*self.loggers, self.metrics, self.timings):
-            recorder.close()
 
 
 #: For every process but the first one of a run.
