@@ -30,14 +30,13 @@ _SMALLEST_SCALE = 1.0
 class StepSettings(NamedTuple):
     """What an update needs from the configuration.
 
-    micro_batch_size: rows that a process computes at once, None = all of its. judge: decides whether an update is
-    finite; each process has to be content. enter_phase: hears when forward, backward and optimizer begin.
+    micro_batch_size: rows that a process computes at once, None = all of its. enter_phase: called with the name of
+    each phase (forward, backward, optimizer) as it begins.
     """
 
     global_batch_size: int
     grad_clip: float | None
     micro_batch_size: int | None = None
-    judge: Callable[[Tensor, Tensor], Finite] = finite
     process_group: ProcessGroup = SINGLE_PROCESS
     enter_phase: Callable[[str], None] = _untimed
 
@@ -83,7 +82,7 @@ def update(
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
     settings.enter_phase("optimizer")
     norms = _norms(state, settings.process_group)
-    verdict = agreed(settings.judge(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
+    verdict = agreed(finite(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
     state.carry = computed.carry
     _accumulate(state.sums, "updates", torch.ones((), device=norms.device))
     if verdict.loss:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from trm_cli.config.schema import RunConfig
     from trm_cli.evaluation.protocol import Protocol
     from trm_cli.evaluation.rows import Data
     from trm_cli.training.run.trained_model import TrainedModel
@@ -104,6 +103,7 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
 
     from trm_cli.data.opening import open_data
     from trm_cli.evaluation.predictions import check_format
+    from trm_cli.evaluation.protocol import Protocol
     from trm_cli.training.checkpoint.checkpoint_io import read_summary
     from trm_cli.training.hardware.devices import choose_device, choose_precision
     from trm_cli.training.run.datasets import eval_batch_limit
@@ -124,35 +124,20 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
         str(checkpoint), torch.device(device), forward_dtype=precision, raw=wanted.raw, notify=notify
     )
     set_threads(trained.threads)  # as the run computed
-    paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
-    data = open_data(paths, wanted.split, canvas_size=config.canvas_size)
+    own = (wanted.split == "test" and config.data_paths_test) or config.data_paths
+    data = open_data([str(path) for path in wanted.data or own], wanted.split, canvas_size=config.canvas_size)
     _check_fits(trained, data, notify, own=not wanted.data)
+    steps = wanted.steps or trained.model.halt_max_steps
     return Subject(
         wanted=wanted,
         run=run,
         trained=trained,
         data=data,
-        protocol=_protocol(wanted, trained),
+        protocol=Protocol(steps, wanted.early_halt, wanted.restarts, wanted.noise, wanted.seed),
         device=torch.device(device),
         precision=precision,
         batch_size=wanted.batch_size or eval_batch_limit(config),
     )
-
-
-def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
-    from trm_cli.evaluation.protocol import Protocol
-
-    return Protocol(
-        steps=wanted.steps or int(trained.model.halt_max_steps),
-        early_halt=wanted.early_halt,
-        restarts=wanted.restarts,
-        noise=wanted.noise,
-        seed=wanted.seed,
-    )
-
-
-def _own_paths(config: RunConfig, split: str) -> list[str]:
-    return list(config.data_paths_test or config.data_paths) if split == "test" else list(config.data_paths)
 
 
 def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None], *, own: bool) -> None:
@@ -166,8 +151,7 @@ def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None]
                 f"{getattr(known, key)}",
                 hint="name a dataset of the same kind and size with --data",
             )
-    same = _train_fingerprint(data) == trained.dataset_fingerprint
-    if same:
+    if _train_fingerprint(data) == trained.dataset_fingerprint:
         return
     table = trained.model.puzzle_embedding
     if table is not None and found.num_puzzle_identifiers > 1:

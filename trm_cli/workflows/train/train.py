@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import ExitCode, TrmError, first_line
+from trm_cli.errors import CheckpointError, ExitCode, TrmError, UsageError, first_line
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
 if TYPE_CHECKING:
@@ -93,10 +94,12 @@ class _Training:
     def result(self) -> TrainingResult:
         """Build, plan and train."""
         from trm_cli.workflows.train.run_dataset import end_build, ensure_dataset, missing_paths
+        from trm_cli.workflows.train.run_drift import check_drift
 
         request = self.request
         if not request.dataset_only and not request.fresh:
-            self.process_group.from_first(self._check_drift)  # before anything is built
+            check = partial(check_drift, self.resolved, self.observer.note, replan=request.replan)
+            self.process_group.from_first(check)  # before anything is built
         if request.dry_run:
             without_data = self.process_group.from_first(
                 lambda: bool(missing_paths(self.resolved)) or self.resolved.changes_dataset
@@ -147,6 +150,7 @@ class _Training:
         """Plan and train on a complete dataset, or on one that `live` is still building."""
         self.process_group.from_first(self._clear_the_way)
         from trm_cli.training.hardware.machine import Machine
+        from trm_cli.training.memory.check import MemoryCheck
         from trm_cli.training.run.datasets import Datasets
 
         config, observer = self.resolved.config, self.observer
@@ -157,7 +161,7 @@ class _Training:
         observer.data_notes(datasets.train.notes)
         machine = Machine.choose(config, datasets.train.metadata.seq_len, self.process_group)
         observer.machine_chosen(machine, self.process_group.count)
-        memory = self._check_memory(datasets, machine)
+        memory = MemoryCheck.of(config, datasets.train.metadata, machine, datasets.test, self.process_group)
         observer.memory_estimated(memory)
         if memory.hopeless and not self.request.dry_run and machine.device.value == "cpu":
             raise memory.too_large()  # the system would kill the process, without a word
@@ -175,32 +179,26 @@ class _Training:
         if self.request.fresh and not self.request.dry_run and (deleted := clear_run(self.path)):
             self.observer.deleted(self.path, deleted)
 
-    def _check_drift(self) -> None:
-        """Check that the settings still fit the run."""
-        from trm_cli.workflows.train.run_drift import check_drift
-
-        check_drift(self.resolved, self.observer.note, replan=self.request.replan)
-
     def _find_start(self, datasets: Datasets | None, plan: TrainingPlan) -> Start:
-        """Find where the run starts, before anything is written. datasets None: they are not built."""
-        from trm_cli.workflows.train.start import require_start
+        """Find where the run starts; a dry run and a real one ask the same. datasets None: they are not built.
 
-        config, data = self.resolved.config, None if datasets is None else datasets.train
-        from_step, fresh, must_exist = self.request.from_step, self.request.fresh, self.request.must_exist
-        return require_start(config, data, plan, from_step=from_step, fresh=fresh, must_exist=must_exist)
+        Raises CheckpointError for a checkpoint that cannot be used or is required and missing, UsageError where a file
+        of another run leaves nothing to do.
+        """
+        from trm_cli.training.run.initial_state import find_start
 
-    def _check_memory(self, datasets: Datasets, machine: Machine) -> MemoryCheck:
-        """What this process needs of its device's memory, and what is free."""
-        from trm_cli.training.memory.check import MemoryCheck
-
-        return MemoryCheck.of(
-            self.resolved.config,
-            datasets.train.metadata,
-            machine,
-            test=datasets.test,
-            processes=self.process_group.count,
-            neighbours=self.process_group.local_count,
-        )
+        data = None if datasets is None else datasets.train
+        request = self.request
+        start = find_start(self.resolved.config, data, from_step=request.from_step, fresh=request.fresh)
+        if request.must_exist and start.file is None:
+            raise CheckpointError(f"{self.path} has no checkpoint to continue from", hint="`trm train` starts it")
+        other = start.file is not None and start.file.resolve().parent != self.path.resolve()
+        if other and start.step >= plan.total_steps:
+            raise UsageError(
+                f"{start.file} has done all {plan.total_steps:,} steps of this plan: there is nothing to train",
+                hint=f"instead of load_checkpoint, init_from={shlex.quote(str(start.file))} starts from its weights",
+            )
+        return start
 
     def _estimate_cost(self, plan: TrainingPlan, device: str, processes: int) -> None:
         from trm_cli.workflows.train.cpu_cost import processor_cost
