@@ -127,6 +127,15 @@ def free_space(error: OSError) -> str:
     return "free some disk space, or " if error.errno in NO_SPACE else ""
 
 
+@contextmanager
+def reading(path: Path, *, hint: str | None = None) -> Iterator[None]:
+    """What the system refuses while the block reads `path` becomes a CheckpointError."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}", hint=hint) from error
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message; some libraries write pages."""
     return (str(error).splitlines() or [""])[0]

@@ -154,11 +154,9 @@ class Loop:
         now = time.monotonic()
         speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
         self._logged_at = now
-        self.recorders.metrics.write(record)
         shares = self.profile.shares()
-        self.recorders.timings.write({"step": step, "samples_per_second": round(speed, 3), **shares})
-        for logger in self.recorders.loggers:
-            logger.write(step, {**record, "samples_per_second": speed, **shares})
+        timing = {"samples_per_second": round(speed, 3), **shares}
+        self.recorders.write(record, timing, samples_per_second=speed, **shares)
         self.observer.stepped(step, record, speed)
         _log.debug("%s", record)
 
@@ -209,10 +207,7 @@ class Loop:
             self.state.best_step = step
         self.state.evaluated_step = step
         record = {"kind": "eval", "step": step, **result.to_json()}
-        self.recorders.metrics.write(record)
-        self.recorders.timings.write({"step": step, "evaluation_seconds": round(time.monotonic() - started, 3)})
-        for logger in self.recorders.loggers:
-            logger.write(step, record)
+        self.recorders.write(record, {"evaluation_seconds": round(time.monotonic() - started, 3)})
         self.observer.evaluated(step, result, best)
         self._logged_at += time.monotonic() - started  # an evaluation is not training time
 

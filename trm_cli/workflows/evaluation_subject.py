@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.errors import CheckpointError, DatasetError, UsageError
+from trm_cli.errors import DatasetError, UsageError, reading
 from trm_cli.paths import is_dir
 
 if TYPE_CHECKING:
@@ -65,11 +65,15 @@ class Subject:
         import torch
 
         from trm_cli import __version__
+        from trm_cli.data.files.durable import sha256_file
 
         trained, data = self.trained, self.data
+        hint = "the run continues and keeps its newest checkpoints only: try again, or name best.pt"
+        with reading(trained.checkpoint, hint=hint):
+            digest = sha256_file(trained.checkpoint)
         return {
             "model": {"name": trained.config.model, "architecture": trained.config.arch.name},
-            "checkpoint": {"step": trained.step, "weights": trained.weights, "sha256": _digest(trained.checkpoint)},
+            "checkpoint": {"step": trained.step, "weights": trained.weights, "sha256": digest},
             "dataset": {"split": data.split, "fingerprint": data.fingerprint, "kind": data.metadata.kind},
             "protocol": {
                 **self.protocol.to_json(),
@@ -82,16 +86,6 @@ class Subject:
             },
             "versions": {"trm": __version__, "torch": torch.__version__},
         }
-
-
-def _digest(checkpoint: Path) -> str:
-    from trm_cli.data.files.durable import sha256_file
-
-    try:
-        return sha256_file(checkpoint)
-    except OSError as error:
-        hint = "the run continues and keeps its newest checkpoints only: try again, or name best.pt"
-        raise CheckpointError(f"{checkpoint} cannot be read: {error.strerror}", hint=hint) from error
 
 
 def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.errors import CheckpointError
+from trm_cli.errors import CheckpointError, reading
 from trm_cli.paths import exists
 
 if TYPE_CHECKING:
@@ -83,7 +83,5 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
 def _records(path: Path) -> list[dict[str, Any]]:
     from trm_cli.training.recording.metrics_log import read_records
 
-    try:
+    with reading(path):
         return read_records(path) if exists(path) else []
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error

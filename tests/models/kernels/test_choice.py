@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.support.kernels import without_kernels
 from tests.support.networks import CASES, make_batch
 from trm_cli.models.kernels import attention, cache, gated_mlp, norm, products
-from trm_cli.models.kernels.choice import computed_by, enabled, without_kernels
+from trm_cli.models.kernels.choice import computed_by, enabled
 from trm_cli.schedule.clock import SETTLED
 
 torch.set_num_threads(1)

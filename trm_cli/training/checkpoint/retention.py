@@ -1,12 +1,13 @@
-"""Decide which checkpoints of a run are kept, with a reason for each, then delete the others."""
+"""Decide which checkpoints of a run are kept, and delete the others: on request, or because the disk is full."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
 
+from trm_cli.data.files.durable import sync_directory
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint
+from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint, verify_checkpoint
 from trm_cli.training.checkpoint.inventory import inventory
 from trm_cli.training.checkpoint.store import CheckpointStore
 
@@ -66,3 +67,31 @@ def prune_checkpoints(store: CheckpointStore, decisions: list[Decision]) -> int:
             raise CheckpointError(f"{path} cannot be deleted: {error.strerror or error}") from error
         freed += decision.bytes
     return freed
+
+
+def delete_oldest_spare(store: CheckpointStore, kept: Container[int]) -> int | None:
+    """Delete the oldest spare checkpoint of a run, for a newer one; returns its step, None where there is none.
+
+    Spare is what is older than the newest valid one and neither the best, nor a milestone, nor in `kept`, nor of
+    another run. Raises OSError where the disk fails.
+    """
+    spare = [
+        entry.step
+        for entry in inventory(store, verified=False)
+        if not (entry.best or entry.foreign or entry.step in kept or entry.step in store.milestones)
+    ]
+    newest = next((step for step in reversed(store.steps()) if _is_valid(store, step)), 0) if spare else 0
+    for step in spare:
+        if step < newest:
+            delete_checkpoint(store.path(step))
+            sync_directory(store.directory)
+            return step
+    return None
+
+
+def _is_valid(store: CheckpointStore, step: int) -> bool:
+    try:
+        store.require_own(store.path(step), step, verify_checkpoint(store.path(step)))
+    except CheckpointError:
+        return False
+    return True

@@ -13,7 +13,7 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.errors import NO_SPACE, CheckpointError, TrmError, free_space
 from trm_cli.training.checkpoint.disk_space import disk_space_warning
-from trm_cli.training.checkpoint.giving_way import delete_oldest_spare
+from trm_cli.training.checkpoint.retention import delete_oldest_spare
 from trm_cli.training.checkpoint.sharded_saving import save_sharded
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.full_state import gather_state
@@ -130,7 +130,7 @@ class CheckpointSaver:
             self._require_in_place()  # the other processes write to where it was
         if not moved:
             self.recorders.recover(self.observer.note)
-        self.recorders.metrics.sync()
+        self.recorders.sync()
 
     def _made_room(self, step: int) -> bool:
         """Whether an older checkpoint could be deleted from a full disk."""

@@ -101,19 +101,6 @@ class JsonLines:
         self._file.close()
 
 
-class NullLog:
-    """A log that discards its records: of every process but the first, which logs the same."""
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Discard a record."""
-
-    def sync(self) -> None:
-        """Do nothing: there are no records."""
-
-    def recover(self, notify: Notify) -> None:
-        """Do nothing: there is no file."""
-
-
 def continue_log(path: Path, *, step: int, evaluated_step: int, notify: Notify, logged_step: int = 0) -> JsonLines:
     """Open a log and truncate it to where a resumed run continues.
 

@@ -27,7 +27,7 @@ from trm_cli.training.profiling import NoProfile, Profile
 from trm_cli.training.recording.loggers import open_loggers
 from trm_cli.training.recording.metrics_log import continue_log
 from trm_cli.training.recording.observer import Observer
-from trm_cli.training.recording.recorders import NO_RECORDERS, RunRecorders
+from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.run.build import make_model, make_state, prepare_model
 from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_size
 from trm_cli.training.run.initial_state import Start, StateLoader, discard_newer
@@ -105,7 +105,7 @@ class Run:
         The caller has locked the directory since before `prepare`: what that has read must still be true.
         """
         if not self.process_group.first:
-            return self._loop(observer, stop, stop_at_step, NO_RECORDERS)
+            return self._loop(observer, stop, stop_at_step, RunRecorders())
         path, state = self.directory.path, self.state
         with ExitStack() as opened:
             with self.directory.writing():

@@ -18,7 +18,7 @@ from trm_cli.config.compose import Resolved, load_run_config, read_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
-from trm_cli.errors import CheckpointError, ConfigError, DatasetError, UsageError
+from trm_cli.errors import CheckpointError, ConfigError, DatasetError, UsageError, reading
 from trm_cli.paths import exists
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
@@ -130,10 +130,8 @@ def newest_sealed(run: Path, *, verified: bool = True) -> Sealed | None:
 
 def _verified(path: Path) -> dict[str, Any]:
     """The summary of a file whose every byte is verified, once in a process."""
-    try:
+    with reading(path):
         stat = path.stat()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     return _verified_as(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
