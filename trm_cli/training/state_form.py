@@ -162,7 +162,7 @@ def _in_optimizer(saved: Mapping[str, Any], state: TrainingState) -> Iterator[st
     if not isinstance(moments, dict) or not isinstance(groups, list):
         yield "`trunk_optimizer` has no moments or no groups"
         return
-    if [group.get("params") if isinstance(group, dict) else None for group in groups] != own:
+    if [_listed(group) for group in groups] != own:
         yield "`trunk_optimizer` has other groups of parameters"
         return
     parameters = state.trunk_parameters()
@@ -207,6 +207,12 @@ def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], row
             yield f"`carry.data.{name}` holds numbers outside 0 .. {limit - 1}"
     if not _is_within(saved["steps"], 0, state.model.halt_max_steps + 1):
         yield f"`carry.steps` holds numbers outside 0 .. {state.model.halt_max_steps}"
+
+
+def _listed(group: Any) -> list[int] | None:
+    """The numbers of the parameters in a group of an optimizer; None where it lists none."""
+    numbers = group.get("params") if isinstance(group, dict) else None
+    return numbers if isinstance(numbers, list) and all(type(number) is int for number in numbers) else None
 
 
 def _is_tensor(value: Any) -> bool:
