@@ -77,11 +77,8 @@ def choose_precision(wanted: str, device: str) -> Choice:
     return Choice("float16", "this GPU has no native bfloat16")
 
 
-def choose_tf32(device: str) -> Choice:
-    """Off: float32 on CUDA means full precision; bfloat16 is faster than TF32 and half as large."""
-    if device != "cuda":
-        return Choice("off", "for CUDA devices only")
-    return Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is faster")
+#: Whether float32 products may use TF32: float32 means full precision; bfloat16 is faster than TF32 and half as large.
+TF32 = Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is faster")
 
 
 def choose_compile(wanted: bool | str, device: str) -> Choice:
