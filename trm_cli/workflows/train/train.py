@@ -236,19 +236,11 @@ class _Training:
             if run.complete:
                 return self._ended(Outcome.ALREADY_COMPLETE, run=run)
             self._estimate_cost(run.plan, machine.device.value, group.count)
-            return self._train(run, memory, live) if group.first else self._train_beside(run, memory)
-
-    def _train_beside(self, run: Run, memory: MemoryCheck) -> TrainingResult:
-        """Train in a process of rank above 0, which reports nothing."""
-        from trm_cli.training.recording.observer import Observer
-        from trm_cli.training.signals import StopRequest
-
-        with StopRequest() as stop:
-            code = _train_within_memory(run, memory, Observer(), stop, self.request.stop_at_step)
-        return TrainingResult(Outcome.FINISHED, self.path, code, run.state.step, run.plan.total_steps)
+            return self._train(run, memory, live)
 
     def _train(self, run: Run, memory: MemoryCheck, live: LiveBuild | None) -> TrainingResult:
-        """Train in the process of rank 0, which reports for all."""
+        """Train; the process of rank 0 reports for all."""
+        from trm_cli.training.recording.observer import Observer
         from trm_cli.training.signals import StopRequest
         from trm_cli.workflows.train.run_dataset import live_progress
 
@@ -263,7 +255,8 @@ class _Training:
             first_step=run.state.step,
             build=partial(live_progress, live),
         )
-        with StopRequest() as stop, self.observer.training(start) as watching:
+        observing = self.observer.training(start) if self.process_group.first else nullcontext(Observer())
+        with StopRequest() as stop, observing as watching:
             if live is not None:
                 live.on_line, live.notice = watching.note, watching.waiting
                 live.cancelled = lambda: bool(stop) or stop.failed
