@@ -53,8 +53,12 @@ class Skipped(NamedTuple):
 
 
 class _Computed(NamedTuple):
-    """Forward and backward of all rows. sums: by the name under which `drain` finds them; unsound: bool [B]."""
+    """Forward and backward of all rows, from the carry `before` to `carry`.
 
+    sums: by the name under which `drain` finds them; unsound: bool [B].
+    """
+
+    before: Carry
     carry: Carry
     sums: dict[str, Tensor]
     unsound: Tensor
@@ -77,7 +81,6 @@ def update(
     state.model.train()
     if state.carry is None:
         state.carry = state.model.initial_carry(batch)
-    before = state.carry
     computed = _compute(state, batch, draws, on_device(clock, draws.device), settings)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
     settings.enter_phase("optimizer")
@@ -93,7 +96,7 @@ def update(
     if verdict.loss and verdict.gradients:
         _apply(state, norms, clock, settings.grad_clip)
     else:
-        skipped = _skip(state, computed, norms, verdict, before, settings.process_group)
+        skipped = _skip(state, computed, norms, verdict, settings.process_group)
     state.trunk_optimizer.zero_grad(set_to_none=True)
     if state.puzzle_optimizer is not None:
         state.puzzle_optimizer.zero_grad()
@@ -125,7 +128,7 @@ def _compute(
         for name, value in _sums(result).items():
             _accumulate(sums, name, value)
         del result, loss  # before the next slice is computed: it holds the logits
-    return _Computed(join_carries(carries), sums, torch.cat(unsound))
+    return _Computed(state.carry, join_carries(carries), sums, torch.cat(unsound))
 
 
 def _slices(rows: int, size: int | None) -> Iterator[slice]:
@@ -185,12 +188,7 @@ def _apply(state: TrainingState, norms: Tensor, clock: Clock[float], grad_clip: 
 
 
 def _skip(
-    state: TrainingState,
-    computed: _Computed,
-    norms: Tensor,
-    verdict: Finite,
-    before: Carry,
-    process_group: ProcessGroup,
+    state: TrainingState, computed: _Computed, norms: Tensor, verdict: Finite, process_group: ProcessGroup
 ) -> Skipped:
     """Leave weights, moments and average as they are; a scale that can fall falls, everything else is a fault."""
     state.skipped += 1
@@ -202,13 +200,15 @@ def _skip(
         lower = scale * state.scaler.get_backoff_factor() if verdict.loss else scale
         _set_scale(state.scaler, lower, overflowed=verdict.loss)
         if verdict.loss and scale > _SMALLEST_SCALE:
-            return Skipped(f"{reason} in float16 at scale {scale:g}, which falls to {lower:g}", before, fault=False)
+            return Skipped(
+                f"{reason} in float16 at scale {scale:g}, which falls to {lower:g}", computed.before, fault=False
+            )
         reason += f" although nothing scales it up (scale {scale:g})"
     state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     state.skipped_in_a_row += 1
     if not verdict.loss:
         reason = f"the loss is {process_group.total([float(computed.sums['loss/loss'])])[0]}"
-    return Skipped(reason, before, fault=True)
+    return Skipped(reason, computed.before, fault=True)
 
 
 def _set_scale(scaler: torch.amp.GradScaler, scale: float, *, overflowed: bool) -> None:

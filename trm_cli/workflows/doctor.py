@@ -44,7 +44,14 @@ class Advice:
 
 def examine(folder: Path) -> list[Finding]:
     """Run all checks, in the order in which they are shown; `folder` is where runs would be written."""
-    hub = _Background(_hub)  # the slowest check runs beside the others
+    answers: list[Finding] = []
+    hub = threading.Thread(target=lambda: answers.append(_guarded("hub", _hub)), daemon=True)
+    hub.start()  # the slowest check runs beside the others
+
+    def hub_answer() -> Finding:
+        hub.join(HUB_SECONDS)
+        return answers[0] if answers else Finding("hub", "no answer", _OFFLINE)
+
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         ("torch", _torch),
@@ -53,7 +60,7 @@ def examine(folder: Path) -> list[Finding]:
         ("memory", _memory),
         ("disk", lambda: _disk(folder)),
         ("wandb", _wandb),
-        ("hub", hub.result),
+        ("hub", hub_answer),
         ("extras", _extras),
     ]
     return [_guarded(name, check) for name, check in checks]
@@ -83,20 +90,6 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
         return check()
     except Exception as error:  # noqa: BLE001  one failing check must not hide the others
         return Finding(name, f"check failed: {type(error).__name__}: {error}", good=False)
-
-
-class _Background:
-    """A check in its own thread, whose result is read later; after a timeout it is given up."""
-
-    def __init__(self, check: Callable[[], Finding]) -> None:
-        self._found: Finding | None = None
-        self._thread = threading.Thread(target=lambda: setattr(self, "_found", _guarded("hub", check)), daemon=True)
-        self._thread.start()
-
-    def result(self) -> Finding:
-        """The finding, or that there is none."""
-        self._thread.join(HUB_SECONDS)
-        return self._found or Finding("hub", "no answer", _OFFLINE)
 
 
 _OFFLINE = "only built-in and local data; hub: sources and TinyStories need it"

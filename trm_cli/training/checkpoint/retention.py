@@ -38,7 +38,7 @@ def decide(store: CheckpointStore, *, keep: int, milestones: Container[int]) -> 
             hint="`trm checkpoints verify` shows the fault of each",
         )
     newest = valid[-keep:]
-    among_newest = "the newest valid one" if len(newest) == 1 else f"one of the newest {len(newest)}"
+    among_newest = "the newest valid" if len(newest) == 1 else f"one of the newest {len(newest)}"
     decisions = []
     for entry in entries:
         reasons = {
