@@ -200,9 +200,8 @@ def _skip(
         lower = scale * state.scaler.get_backoff_factor() if verdict.loss else scale
         _set_scale(state.scaler, lower, overflowed=verdict.loss)
         if verdict.loss and scale > _SMALLEST_SCALE:
-            return Skipped(
-                f"{reason} in float16 at scale {scale:g}, which falls to {lower:g}", computed.before, fault=False
-            )
+            reason += f" in float16 at scale {scale:g}, which falls to {lower:g}"
+            return Skipped(reason, computed.before, fault=False)
         reason += f" although nothing scales it up (scale {scale:g})"
     state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     state.skipped_in_a_row += 1
