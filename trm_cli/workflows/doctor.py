@@ -131,8 +131,6 @@ def _cores() -> Finding:
 
 def _memory() -> Finding:
     size = memory_bytes()
-    if size is None:
-        return Finding("memory", "unknown")
     return Finding("memory", f"{size / 1e9:.1f} GB", "" if size > 4e9 else "low: use small networks", size > 2e9)
 
 

@@ -56,17 +56,14 @@ def decide(store: CheckpointStore, *, keep: int, milestones: Container[int]) -> 
 
 def prune_checkpoints(store: CheckpointStore, decisions: list[Decision]) -> int:
     """Delete what is not kept; returns the bytes freed. Raises CheckpointError where the disk fails."""
-    freed = 0
-    for decision in decisions:
-        if decision.keep:
-            continue
+    gone = [decision for decision in decisions if not decision.keep]
+    for decision in gone:
         path = store.path(decision.step)
         try:
             delete_checkpoint(path)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be deleted: {error.strerror or error}") from error
-        freed += decision.bytes
-    return freed
+    return sum(decision.bytes for decision in gone)
 
 
 def delete_oldest_spare(store: CheckpointStore, kept: Container[int]) -> int | None:

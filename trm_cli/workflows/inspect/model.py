@@ -98,6 +98,6 @@ def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, ask
     if device == "cuda":
         gpu = gpus()[0]
         verdicts.append(judge(f"this {gpu.name}", made, gpu.memory))
-    elif (memory := memory_bytes()) is not None:
-        verdicts.append(judge("this machine", made, memory))
+    else:
+        verdicts.append(judge("this machine", made, memory_bytes()))
     return verdicts
