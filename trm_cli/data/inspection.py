@@ -90,15 +90,10 @@ def inspect(root: str | Path) -> DatasetReport:
         metadata = read_metadata(path, split)
         reports[split] = _stream(path, split, metadata) if metadata.kind == STREAM else _arrays(path, split, metadata)
     files = [file for file in path.rglob("*") if is_file(file) and not file.name.startswith(".")]
-    fingerprint = manifest.fingerprint if manifest is not None else None
-    return DatasetReport(
-        str(path),
-        manifest,
-        fingerprint or split_fingerprint(path, "train", manifest),
-        sum(file.stat().st_size for file in files),
-        len(files),
-        reports,
-    )
+    sealed = manifest.fingerprint if manifest is not None else None
+    fingerprint = sealed or split_fingerprint(path, "train", manifest)
+    size = sum(file.stat().st_size for file in files)
+    return DatasetReport(str(path), manifest, fingerprint, size, len(files), reports)
 
 
 def histogram(unit: str, lengths: NDArray[np.integer]) -> Histogram:

@@ -92,13 +92,7 @@ def key_page(keys: Sequence[KeyFacts]) -> str:
         "another run (`fatal`).\n\n| key | default | expects | unit | resume | meaning |\n|---|---|---|---|---|---|",
     ]
     for one in keys:
-        cells = (
-            f"`{one.key}`{_families(one)}",
-            f"`{as_yaml(one.default)}`",
-            one.expects,
-            one.unit,
-            one.resume,
-            one.meaning,
-        )
+        key, default = f"`{one.key}`{_families(one)}", f"`{as_yaml(one.default)}`"
+        cells = (key, default, one.expects, one.unit, one.resume, one.meaning)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
