@@ -60,4 +60,4 @@ def resume(
         from_step=from_step,
         must_exist=True,
     )
-    train_and_exit(resumed.resolved, request, nproc_per_node)
+    train_and_exit(resumed.resolved, request, nproc_per_node, resumed.resolved.config.checkpoint_path)

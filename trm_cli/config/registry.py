@@ -44,6 +44,12 @@ class RegistryEntry:
     path: str = ""
     places: dict[str, str] = field(default_factory=dict)  # where each of dataset_args was written
 
+    @property
+    def word(self) -> str:
+        """What names it on a command line: its name where that leads to its file, else the path of the file."""
+        found = find("models", self.name)
+        return self.name if not self.path or (found is not None and shown(found) == self.path) else self.path
+
 
 _ENTRY_KEYS = tuple(one.name for one in fields(RegistryEntry) if one.name not in ("name", "path", "places"))
 
@@ -104,7 +110,9 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 def shown(path: Path) -> str:
-    """Format a path for messages: relative to the working directory where it lies below it."""
+    """Format a path for messages: relative to the working directory, or to the program's own configurations."""
+    if path.is_relative_to(SHIPPED):
+        return str(Path("configs", path.relative_to(SHIPPED)))
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):

@@ -59,7 +59,7 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
 
     prepare_threads()  # before torch is imported
     from trm_cli.config.compose import compose
-    from trm_cli.config.dump import dump_config
+    from trm_cli.config.dump import dump_config, override
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.puzzle_table import TABLE, MovedTable, move_table
     from trm_cli.training.run.datasets import Datasets
@@ -78,11 +78,11 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
         notify(f"{file} was trained in {weights.precision}, so the run uses it (precision=auto to change that)")
     settings = {
         "arch": request.architecture,
-        "data_paths": request.dataset and f"[{request.dataset}]",
-        "checkpoint_path": path,
+        "data_paths": None if request.dataset is None else [str(request.dataset)],
+        "checkpoint_path": str(path),
         "precision": None if weights.precision == "auto" else weights.precision,
     }
-    resolved = compose(request.model, [f"{key}={value}" for key, value in settings.items() if value is not None])
+    resolved = compose(request.model, [override(key, value) for key, value in settings.items() if value is not None])
     config = resolved.config
     if config.canvas_size is not None:
         raise UsageError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,6 +10,7 @@ from rich.text import Text
 from trm_cli.console.output import stderr, stdout
 from trm_cli.console.progress import transient_bar
 from trm_cli.console.tables import table
+from trm_cli.data.building.builder_command import typed
 from trm_cli.data.building.builder_process import BuildProgress
 from trm_cli.workflows.observers import BuildObserver
 
@@ -20,8 +19,7 @@ _COUNTS = ("total_groups", "mean_puzzle_examples", "total_puzzles")
 
 def show_command(command: Sequence[str]) -> None:
     """Print a builder's command line as it could be typed, on stderr."""
-    words = ["python" if word == sys.executable else word for word in command]
-    stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
+    stderr().print(Text.assemble(("Command: ", "dim"), typed(command)), soft_wrap=True)
 
 
 class BuildScreen(BuildObserver):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from trm_cli.console.output import note, silence, stderr
 from trm_cli.console.views.build import BuildScreen
 from trm_cli.console.views.plan import PlanView
 from trm_cli.console.views.training import TrainingView
+from trm_cli.shell import command_line
 from trm_cli.units import duration, memory_size
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
@@ -36,7 +38,10 @@ _DRY_RUN = {
 
 
 class TrainingScreen(BuildScreen, TrainingObserver):
-    """Shows a training on stderr."""
+    """Shows a training on stderr. run, options: for the printed command, the run that is resumed, and typed options."""
+
+    def __init__(self, run: str | None = None, options: Sequence[str] = ()) -> None:
+        self._describe = partial(describe_command, run=run, options=options)
 
     def silence(self, wanted: bool) -> None:
         """Mute or unmute both streams of this process."""
@@ -53,7 +58,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
         """Print the command that repeats this run, and its plan."""
         console, config = stderr(), resolved.config
-        console.print(describe_command(resolved), soft_wrap=True)
+        console.print(self._describe(resolved), soft_wrap=True)
         console.print()
         title = f"{config.model}, architecture {config.arch.name}"
         console.print(PlanView(plan, title=title, sources=resolved.sources))
@@ -146,6 +151,7 @@ def _build_line(progress: Callable[[], BuildProgress | None]) -> str:
 
 def _closing_lines(result: TrainingResult) -> list[str]:
     run, step = result.run, f"{result.step:,}"
+    resume = command_line("trm", "resume", run)
     match result.outcome:
         case Outcome.ALREADY_COMPLETE:
             best = f", the best of them {result.best_step:,}" if result.best_step else ""
@@ -156,9 +162,9 @@ def _closing_lines(result: TrainingResult) -> list[str]:
         case Outcome.FINISHED:
             return [f"done: {step} steps, saved in {run}"]
         case Outcome.STOPPED_AS_ASKED:
-            return [f"Stopped at step {step}. Continue with: trm resume {run}"]
+            return [f"Stopped at step {step}. Continue with: {resume}"]
         case Outcome.INTERRUPTED:
-            return [f"Stopped after step {step}, everything saved. Continue with: trm resume {run}"]
+            return [f"Stopped after step {step}, everything saved. Continue with: {resume}"]
         case Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT:
             return ["Stopped before the first checkpoint. Run the same command to start again."]
         case Outcome.DATASET_BUILT:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trm_cli.errors import UsageError
 from trm_cli.paths import is_dir, is_file
+from trm_cli.shell import command_line
 
 FOLDER = "dataset_builders"
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -73,6 +74,11 @@ def builder_command(builder: str, flags: Sequence[str]) -> list[str]:
         f"dataset_builder {builder} is not a file, a builder of this package or a command",
         hint="a path counts from the current directory",
     )
+
+
+def typed(command: Sequence[str]) -> str:
+    """A builder's command line as it could be typed."""
+    return command_line(*("python" if word == sys.executable else word for word in command))
 
 
 def comes_from_elsewhere(command: Sequence[str]) -> bool:

@@ -9,7 +9,6 @@ import json
 import logging
 import queue
 import re
-import shlex
 import signal
 import subprocess
 import threading
@@ -24,6 +23,7 @@ from trm_cli.data.building import builder_command
 from trm_cli.data.building.builder_command import builder_environment
 from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
+from trm_cli.shell import command_line
 
 _log = logging.getLogger(__name__)
 _CONTINUES = "what was finished is kept; the same command continues"
@@ -107,7 +107,7 @@ class BuilderProcess:
             )
         except OSError as error:
             raise UsageError(f"the builder {self.command[0]} cannot be started: {error.strerror}") from error
-        _log.info("started builder %d: %s", self._process.pid, shlex.join(self.command))
+        _log.info("started builder %d: %s", self._process.pid, command_line(*self.command))
         self._open_streams = 2
         self._readers: list[threading.Thread] = []
         for stream, reader in ((self._process.stdout, self._read_output), (self._process.stderr, self._read_errors)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.errors import NO_SPACE, CheckpointError, TrmError, free_space
+from trm_cli.shell import quote
 from trm_cli.training.checkpoint.disk_space import disk_space_warning
 from trm_cli.training.checkpoint.retention import delete_oldest_spare
 from trm_cli.training.checkpoint.sharded_saving import save_sharded
@@ -154,7 +154,7 @@ class CheckpointSaver:
         saved = f"step {steps[-1]:,} is saved there" if steps else "nothing was saved yet"
         raise CheckpointError(
             f"{before} was moved to {self.store.directory} while it was being trained; {saved}, and the run ends here",
-            hint=f"trm resume {shlex.quote(str(self.store.directory))}" if steps else "`trm train` starts it again",
+            hint=f"trm resume {quote(self.store.directory)}" if steps else "`trm train` starts it again",
         )
 
     def _prune(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.errors import first_line
+from trm_cli.shell import quote
 
 #: Longest wait for Weights & Biases at the start and at the end of a run.
 WANDB_SECONDS = 20
@@ -43,7 +44,8 @@ class WandbLogger:
     ) -> None:
         """mode: of `wandb_mode`."""
         self._notify = notify
-        self._pattern = directory / "wandb" / f"*run-*-{run_id}"
+        # The parts of a run that was resumed are directories of their own, with one id.
+        self._sync = f"wandb sync {quote(directory / 'wandb')}/*run-*-{run_id}"
         os.environ.setdefault("WANDB_SILENT", "true")
         # Through the environment: versions that do not know it ignore it. Without it finishing waits for the network.
         os.environ.setdefault("WANDB_FINISH_TIMEOUT", str(WANDB_SECONDS))
@@ -87,6 +89,6 @@ class WandbLogger:
         try:
             self._run.finish()
         except TimeoutError as error:
-            raise TimeoutError(f"the upload did not finish; to complete it: wandb sync {self._pattern}") from error
+            raise TimeoutError(f"the upload did not finish; to complete it: {self._sync}") from error
         if self._offline:
-            self._notify(f"to upload this run to Weights & Biases: wandb sync {self._pattern}")
+            self._notify(f"to upload this run to Weights & Biases: {self._sync}")

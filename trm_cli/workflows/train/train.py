@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, ExitCode, TrmError, UsageError, first_line
+from trm_cli.shell import quote
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class _Training:
         if other and start.step >= plan.total_steps:
             raise UsageError(
                 f"{start.file} has done all {plan.total_steps:,} steps of this plan: there is nothing to train",
-                hint=f"instead of load_checkpoint, init_from={shlex.quote(str(start.file))} starts from its weights",
+                hint=f"instead of load_checkpoint, {quote(f'init_from={start.file}')} starts from its weights",
             )
         return start
 
