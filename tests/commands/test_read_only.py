@@ -23,6 +23,7 @@ CASES: dict[str, tuple[int, str]] = {
     "inspect-schedule run --out plan.png": (1, CANNOT),
     "inspect-dataset data --show 1 --out s.png": (1, f"s.png cannot be written: {CANNOT}"),
     "train sudoku-4x4 checkpoint_path=new data_paths=[data] device=cpu threads=1": (4, f"write to new: {CANNOT}"),
+    "train sudoku-4x4 checkpoint_path=new data_paths=[data] device=cpu --dry-run": (4, f"write to new: {CANNOT}"),
     "resume run": (4, f"cannot write to run: {CANNOT}"),
     "evaluate run": (1, CANNOT),
     "report run": (1, f"run/report.html cannot be written: {CANNOT}"),

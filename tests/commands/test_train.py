@@ -170,6 +170,29 @@ def test_two_processes_do_not_train_one_run(finished: Path) -> None:
     assert "is being trained by another process" in done.stderr
 
 
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(
+    ("lacks", "code", "told"), [("disk", 4, "no space for a checkpoint"), ("memory", 1, "at once")]
+)
+def test_dry_run_and_run_refuse_alike_and_leave_nothing(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, lacks: str, code: int, told: str, dry: bool
+) -> None:
+    if lacks == "disk":
+        monkeypatch.setattr("trm_cli.training.checkpoint.disk_space.free_bytes", lambda _: 10_000)
+    else:
+        monkeypatch.setattr("trm_cli.training.memory.check.free_memory", lambda _: 100_000)
+    done = trm_here(*words_of(finished, "refused"), *(["--dry-run"] if dry else []), cwd=finished)
+    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+    assert not (finished / "refused").exists()
+
+
+def test_a_refused_run_leaves_no_directory(finished: Path) -> None:
+    wide = ["arch.hidden_size=32", f"load_checkpoint={finished / 'whole' / 'latest.pt'}"]
+    done = trm_here(*words_of(finished, "refused"), *wide, cwd=finished)
+    assert done.returncode == 4, done.stderr
+    assert not (finished / "refused").exists()
+
+
 def test_mistakes_get_a_message_and_no_traceback(finished: Path) -> None:
     cases = {
         ("train", "sudoku-4x4", "epoch=3"): (2, "did you mean `epochs`"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from trm_cli.errors import UsageError
+from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.paths import is_dir, is_file
 
 if TYPE_CHECKING:
@@ -43,13 +43,32 @@ class Pruned:
 
 
 def list_checkpoints(named: str | None, *, verified: bool = False) -> RunCheckpoints:
-    """List the checkpoints of a run (None: the latest run). verified: check every byte. Raises CheckpointError."""
+    """List the checkpoints of a run (None: the latest run). Raises CheckpointError.
+
+    verified: check every byte, and whether the model can be loaded.
+    """
     from trm_cli.training.checkpoint.inventory import inventory
     from trm_cli.training.run.find_run import find_run
     from trm_cli.training.run.run_directory import RunDirectory
 
     directory = find_run(named)
-    return RunCheckpoints(directory, inventory(RunDirectory(directory).store(), verified=verified))
+    entries = inventory(RunDirectory(directory).store(), verified=verified)
+    return RunCheckpoints(directory, [_with_form(directory, entry) for entry in entries] if verified else entries)
+
+
+def _with_form(directory: Path, entry: Entry) -> Entry:
+    """Add to a verified entry what loading it would refuse: a right checksum says that a file is unchanged, no more."""
+    from trm_cli.training.run.trained_model import load_file
+
+    if entry.problem is not None:
+        return entry
+    try:
+        load_file(directory / entry.file)
+    except CheckpointError as error:
+        # A run that trains meanwhile may have deleted it.
+        gone = not (directory / entry.file).exists()
+        return entry if gone else replace(entry, verified=False, problem=error.message)
+    return entry
 
 
 def prune(named: str | None, notify: Notify, *, keep: int | None = None, dry_run: bool = False) -> Pruned:

@@ -383,3 +383,12 @@ def test_values_may_be_tensors_and_an_evaluation_may_go_without():
     carry = model.initial_carry(batch)
     without = model.advance(carry, batch)[1].logits
     assert torch.equal(without, model.advance(carry, batch, Values(), None)[1].logits)
+
+
+def test_a_training_step_needs_a_clock() -> None:
+    model, batch = make(), make_batch()
+    carry, draws = model.initial_carry(batch), make_draws(model, 6, 0)
+    for step in (model, model.advance):
+        with pytest.raises(ValueError, match="pass clock="):
+            step(carry, batch, draws=draws)
+        step(carry, batch)

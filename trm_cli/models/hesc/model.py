@@ -121,13 +121,15 @@ class MultimodalHesc(CanvasNetwork):
         self,
         carry: Carry,
         batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,
+        clock: Clock[Tensor | float] | None = None,
         draws: Tensor | None = None,
     ) -> tuple[Carry, HescOutputs]:
         """One supervision step. draws: uniform [B, draws_per_row] in training, None in evaluation (no row halts early).
 
-        The new carry is detached; EXPAND takes effect in the next step.
+        The new carry is detached; EXPAND takes effect in the next step. Raises ValueError for a training step without
+        a clock: a settled one would train without chance and without a price.
         """
+        clock = _clock_of(clock, draws)
         fresh = carry.halted
         carry = refresh(carry, batch, self.initial_states())
         opened = carry.extra["opened"] & ~fresh[:, None]
@@ -185,11 +187,12 @@ class MultimodalHesc(CanvasNetwork):
         self,
         carry: Carry,
         batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,
+        clock: Clock[Tensor | float] | None = None,
         draws: Tensor | None = None,
     ) -> StepResult:
         """One supervision step with its losses; in training (draws given) replay, concepts and memory move as well."""
         before = carry
+        clock = _clock_of(clock, draws)
         carry, outputs = self.advance(carry, batch, clock, draws)
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["target_kind"]
@@ -336,3 +339,12 @@ class MultimodalHesc(CanvasNetwork):
             worth = saved * (carry.halted & check.right)
             self.network.memory.write(*self._all.gather((thought.cue.detach(), thought.z_H[:, 0].detach(), worth)))
         return codes
+
+
+def _clock_of(clock: Clock[Tensor | float] | None, draws: Tensor | None) -> Clock[Tensor | float]:
+    """The clock of a step; an evaluation needs none."""
+    if clock is not None:
+        return clock
+    if draws is not None:
+        raise ValueError("a training step needs the scheduled values of its step: pass clock=")
+    return SETTLED

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import CheckpointError
+from trm_cli.paths import exists
 from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
@@ -53,7 +55,24 @@ def require_space_for_one_checkpoint(directory: Path, state: dict[str, Any], opt
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     moments = 0 if optimizer.state else 2 * sum(weight.numel() * weight.element_size() for weight in weights)
-    needed, free = checkpoint_bytes(state) + moments, free_bytes(directory)
+    _require_space(directory, directory, checkpoint_bytes(state) + moments)
+
+
+def require_writable(directory: Path, needed: int) -> None:
+    """For a dry run: refuse a directory that could not be made or written, or has no space for `needed` bytes.
+
+    Raises CheckpointError.
+    """
+    there = next(path for path in (directory, *directory.absolute().parents) if exists(path))
+    if not os.access(there, os.W_OK | os.X_OK):
+        read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise CheckpointError(f"cannot write to {directory}: {reason}", hint="choose another checkpoint_path")
+    _require_space(directory, there, needed)
+
+
+def _require_space(directory: Path, there: Path, needed: int) -> None:
+    free = free_bytes(there)
     if needed > free:
         raise CheckpointError(
             f"no space for a checkpoint in {directory}: needs at least {disk_size(needed)}, {disk_size(free)} free",

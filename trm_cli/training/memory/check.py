@@ -84,6 +84,12 @@ class MemoryCheck:
         )
 
     @property
+    def checkpoint_bytes(self) -> int:
+        """What a checkpoint holds at the least: weights, moments and the average."""
+        kept = self.model.estimate(1)
+        return kept.weights + kept.moments + kept.average
+
+    @property
     def tight(self) -> bool:
         """Whether it may not fit."""
         return self.free is not None and self.needed.total > _COMFORTABLE * self.free

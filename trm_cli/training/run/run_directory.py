@@ -31,7 +31,7 @@ class RunDirectory:
         with ExitStack() as stack:
             try:
                 with self.writing():
-                    stack.enter_context(held_directory(self.path))
+                    stack.enter_context(held_directory(self.path, tidy=True))
             except DirectoryBusy as error:
                 raise CheckpointError(
                     f"{self.path} is being trained by another process (id {error.holder})",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.errors import ConfigError, DatasetError, first_line
 from trm_cli.models.network import Network
+from trm_cli.training.checkpoint.checkpoint_format import damaged
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.find_run import find_checkpoint
 from trm_cli.training.run.readable_copies import Notify, check_copies
@@ -49,14 +51,26 @@ def load_trained(
     """
     path = find_checkpoint(named)
     check_copies(path.parent, notify)
+    found = load_file(path, forward_dtype=forward_dtype, raw=raw)
+    return replace(found, model=found.model.to(device).eval())
+
+
+def load_file(path: Path, *, forward_dtype: str = "float32", raw: bool = False) -> TrainedModel:
+    """Load the model of a checkpoint file onto the CPU.
+
+    Raises CheckpointError for a damaged one, and for one with a right checksum that holds no model.
+    """
     state, sealed = load_sealed(path)
     config, metadata = sealed.config, sealed.metadata
-    model = make_model(config, metadata, forward_dtype)
+    try:
+        model = make_model(config, metadata, forward_dtype)
+    except (DatasetError, ConfigError, MemoryError, RuntimeError) as error:
+        raise damaged(path, f"it does not say what it was trained on: {first_line(error)}") from error
     averaged = state["ema"] is not None and not raw
     with fitting():
         model.load_state_dict({**state["model"], **state["ema"]} if averaged else state["model"])
     return TrainedModel(
-        model=model.to(device).eval(),
+        model=model,
         config=config,
         metadata=metadata,
         dataset_fingerprint=sealed.fingerprint,

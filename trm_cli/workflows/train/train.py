@@ -149,6 +149,7 @@ class _Training:
     def _run(self, live: LiveBuild | None) -> TrainingResult:
         """Plan and train on a complete dataset, or on one that `live` is still building."""
         self.process_group.from_first(self._clear_the_way)
+        from trm_cli.training.checkpoint.disk_space import require_writable
         from trm_cli.training.hardware.machine import Machine
         from trm_cli.training.memory.check import MemoryCheck
         from trm_cli.training.run.datasets import Datasets
@@ -163,9 +164,10 @@ class _Training:
         observer.machine_chosen(machine, self.process_group.count)
         memory = MemoryCheck.of(config, datasets.train.metadata, machine, datasets.test, self.process_group)
         observer.memory_estimated(memory)
-        if memory.hopeless and not self.request.dry_run and machine.device.value == "cpu":
+        if memory.hopeless and machine.device.value == "cpu":
             raise memory.too_large()  # the system would kill the process, without a word
         if self.request.dry_run:
+            require_writable(self.path, memory.checkpoint_bytes)
             self._estimate_cost(plan, machine.device.value, self.process_group.count)
             self._announce_discarded()
             observer.would_start(start, plan)
