@@ -43,12 +43,12 @@ class LargeArray:
 
     @property
     def finished(self) -> bool:
-        """Whether the file has its name and size."""
+        """Return whether the file has its name and size."""
         return self.path.is_file() and self.path.stat().st_size == self.size
 
     @property
     def begun(self) -> bool:
-        """Whether an earlier process left a file to continue."""
+        """Return whether an earlier process left a file to continue."""
         return self._partial.is_file() and self._partial.stat().st_size == self.size
 
     def open(self) -> None:

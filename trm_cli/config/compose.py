@@ -43,7 +43,7 @@ class Resolved:
 
     @property
     def changes_dataset(self) -> bool:
-        """Whether the command line has settings of the dataset builder."""
+        """Return whether the command line has settings of the dataset builder."""
         return any(word.removeprefix("+").startswith(f"{_BUILDER}.") for word in self.overrides)
 
 

@@ -24,7 +24,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many of `rows` have which length: `edges` has one number more than `counts`. `unit` is what is counted."""
+    """The counts of lengths of `rows` rows: `edges` has one number more than `counts`. `unit` is what is counted."""
 
     unit: str
     rows: int
@@ -44,7 +44,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What `trm inspect-dataset` shows."""
+    """The numbers of a dataset, as `trm inspect-dataset` shows them."""
 
     path: str
     manifest: Manifest | None

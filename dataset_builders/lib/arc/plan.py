@@ -17,7 +17,7 @@ from .tasks import Pair
 
 @dataclass(frozen=True)
 class ArcPlan:
-    """What a build will write, known before anything is written.
+    """The plan of an ARC build, made before anything is written.
 
     symmetries and counts are per group; a count includes the task itself. firsts are the identifiers of the tasks.
     """

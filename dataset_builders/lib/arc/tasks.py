@@ -56,7 +56,7 @@ class Pair(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether there is an output."""
+        """Return whether there is an output."""
         return bool(self.output.cells)
 
 

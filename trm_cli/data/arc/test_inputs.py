@@ -23,7 +23,7 @@ class ArcTest:
 
 
 def has_tests(root: str | Path) -> bool:
-    """Whether a dataset has `test_puzzles.json`."""
+    """Return whether a dataset has `test_puzzles.json`."""
     return (Path(root) / TESTS_NAME).is_file()
 
 

@@ -82,7 +82,7 @@ def typed(command: Sequence[str]) -> str:
 
 
 def comes_from_elsewhere(command: Sequence[str]) -> bool:
-    """Whether the program of a builder's command line lies neither in this package nor in the working directory."""
+    """Return whether the program of a command line lies neither in this package nor in the working directory."""
     if list(command[:2]) != [sys.executable, "-m"]:
         program = Path(command[1] if command[0] == sys.executable else command[0])
     elif (_OURS / f"{command[2].removeprefix(builders_package() + '.')}.py").is_file():

@@ -122,7 +122,7 @@ class BuilderProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the builder has not ended yet."""
+        """Return whether the builder has not ended yet."""
         return self._process.poll() is None
 
     def stop(self, number: int = signal.SIGTERM) -> None:

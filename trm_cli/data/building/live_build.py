@@ -73,11 +73,11 @@ class LiveBuild:
 
     @property
     def running(self) -> bool:
-        """Whether a builder of ours is at work."""
+        """Return whether a builder of ours is at work."""
         return self._process is not None and self._process.running
 
     def waiting(self, limit: float = PATIENCE_SECONDS) -> Waiting:
-        """How a reader of this dataset waits: the builder's death or a cancelled wait ends the wait at once."""
+        """Return how a reader of this dataset waits: the builder's death or a cancelled wait ends the wait at once."""
         return Waiting(limit, lambda text: self.notice(text), self._works)
 
     def until_ready(self) -> bool:
@@ -199,7 +199,7 @@ def _is_complete(root: Path) -> bool:
 
 
 def _first_chunk_is_there(root: Path) -> bool:
-    """Whether the directory holds the plan of a stream, and the first chunk of its training split."""
+    """Return whether the directory holds the plan of a stream, and the first chunk of its training split."""
     manifest = _manifest(root)
     if manifest is None or "chunks" not in manifest.planned:
         return False

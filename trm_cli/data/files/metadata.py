@@ -181,7 +181,7 @@ def combine_metadata(parts: Sequence[DatasetMetadata], names: Sequence[str]) -> 
 
 
 def has_split(paths: Sequence[str | Path], split: str) -> bool:
-    """Whether every one of some datasets has a split."""
+    """Return whether every one of some datasets has a split."""
     return all(is_dir(Path(path) / split) for path in paths)
 
 

@@ -12,7 +12,7 @@ from trm_cli.data.puzzles.maze_text import judge_maze, maze_line, parse_maze
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is right by the rules of the puzzle alone, and why."""
+    """The verdict on an answer by the rules of the puzzle alone, with its reason."""
 
     solved: bool
     reason: str
@@ -34,7 +34,7 @@ class Sudoku:
         return "".join(sudoku_text.symbol(token) for token in tokens)
 
     def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> Verdict:
-        """Whether every rule holds and every clue is kept."""
+        """Return whether every rule holds and every clue is kept."""
         if sudoku_text.is_solution(answer, puzzle, self.box):
             return Verdict(True, "every rule holds")
         if clashes := sudoku_text.conflicts(answer, self.box):
@@ -62,7 +62,7 @@ class Maze:
         return maze_line(tokens)
 
     def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> Verdict:
-        """Whether the marked cells are a shortest way."""
+        """Return whether the marked cells are a shortest way."""
         return Verdict(*judge_maze(puzzle, answer))
 
 

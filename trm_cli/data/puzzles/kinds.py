@@ -27,7 +27,7 @@ _ANY_TOKEN = 2**31
 
 @dataclass(frozen=True)
 class Measure:
-    """How hard a row is: its cells in `column` whose token lies between `lowest` and `highest`, both included."""
+    """A measure of difficulty: the cells of a row in `column` whose token lies from `lowest` to `highest`."""
 
     column: Literal["inputs", "labels"]
     lowest: int
@@ -36,7 +36,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class PuzzleKind:
-    """What is known of a kind of puzzle.
+    """The properties of a kind of puzzle.
 
     name: the kind that `dataset.json` says. vocabulary, cells: tokens and length of a row, where all datasets of the
     kind share them. drawn: as a board of `symbols` (one a token), as a grid of colours, or as text. palette: the colour
