@@ -46,7 +46,7 @@ class NoProfile:
 
 
 class Profile(NoProfile):
-    """Measures every update of a start, and traces updates 3 to 7 of it into `directory`."""
+    """Measures every update since the process has started, and traces updates 3 to 7 of them into `directory`."""
 
     def __init__(
         self, directory: Path, device: torch.device, *, first_step: int, notify: Callable[[str], None]

@@ -20,7 +20,7 @@ from trm_cli.training.state import TrainingState
 
 
 def _untimed(phase: str) -> None:
-    """Nobody measures how long the phases of an update take."""
+    """Ignore the phases of an update, where nothing is profiled."""
 
 
 #: At this scale float16 gradients overflow although nothing was multiplied: lowering it further cannot help.

@@ -54,7 +54,7 @@ class JsonLines:
         os.fsync(self._file.fileno())
 
     def recover(self, notify: Notify) -> None:
-        """Say so where somebody has deleted, replaced or changed the file, and go on with as much as there is.
+        """Report through `notify` that the file was deleted, replaced or changed, and continue with what is left of it.
 
         A deleted or replaced file is written again from the one that is still open; what lies in its place is kept in
         `damaged_path`.

@@ -12,8 +12,9 @@ from trm_cli.training.recording.metrics_log import JsonLines
 
 @dataclass(frozen=True)
 class RunRecorders:
-    """summary: goes into every checkpoint. metrics, timings: the logs of the run; None in every process but the first,
-    which logs the same.
+    """The logs and loggers of a run, and the summary that goes into each of its checkpoints.
+
+    metrics, timings: None in every process but the first, since all would log the same.
     """
 
     summary: dict[str, Any] = field(default_factory=dict)
@@ -31,7 +32,7 @@ class RunRecorders:
             logger.write(step, {**record, **shown})
 
     def recover(self, notify: Callable[[str], None]) -> None:
-        """Say so where somebody has deleted or changed the logs meanwhile, and go on."""
+        """Report logs that were deleted or changed meanwhile, and continue them: see `JsonLines.recover`."""
         for log in (self.metrics, self.timings):
             if log is not None:
                 log.recover(notify)

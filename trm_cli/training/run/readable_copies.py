@@ -79,7 +79,7 @@ def _require_harmless(run: Path, found: Sequence[Difference], notify: Notify) ->
 
 
 def _check_identity(run: Path, newest: Sealed) -> None:
-    """Raise CheckpointError where run.json says something else than the checkpoint: nobody changes it by intention."""
+    """Raise CheckpointError where run.json differs from the checkpoint: nobody changes it on purpose."""
     if not (run / IDENTITY).is_file():
         return
     identity = read_identity(run)

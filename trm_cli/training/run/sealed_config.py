@@ -100,7 +100,7 @@ def load_sealed(path: Path) -> tuple[dict[str, Any], Sealed]:
 
 
 def newest_sealed(run: Path, *, verified: bool = True) -> Sealed | None:
-    """What the newest valid checkpoint of a run says; None where it has no checkpoint.
+    """The newest valid checkpoint of a run; None where it has no checkpoint.
 
     verified: read every byte of it. Raises CheckpointError where there are checkpoints and none of them is valid.
     """
