@@ -186,7 +186,8 @@ def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:
     except ImportError as error:
         raise DatasetError(f"{file}: parquet needs the pyarrow package", hint="pip install pyarrow") from error
     try:
-        table = parquet.ParquetFile(file)
+        # Opened here: pyarrow takes a name for an address, and refuses names that are not UTF-8.
+        table = parquet.ParquetFile(open_regular(file))
         name = field or find_field(table.schema_arrow.names, str(file))
         if name not in table.schema_arrow.names:
             raise DatasetError(f"{file}: has no column {name!r}: it has {', '.join(table.schema_arrow.names)}")
