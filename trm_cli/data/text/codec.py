@@ -9,6 +9,7 @@ from pathlib import Path
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.text.labels import BYTES, TextLabels, text_labels
+from trm_cli.data.text.tokenizer_file import read_tokenizer
 from trm_cli.errors import UsageError
 
 _SHOWN = frozenset("\n\t")
@@ -39,14 +40,7 @@ class TokenizerCodec:
     """Tokens of a tokenizer.json. Raises UsageError where it cannot be used."""
 
     def __init__(self, labels: TextLabels, path: Path) -> None:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise UsageError("--tokenizer needs the tokenizers package", hint="pip install tokenizers") from error
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the package raises bare Exceptions
-            raise UsageError(f"{path} is not a tokenizer file: {error}") from error
+        self._tokenizer = read_tokenizer(path, error=UsageError)
         if self._tokenizer.get_vocab_size() != labels.stop - labels.first:
             raise UsageError(
                 f"{path} has {self._tokenizer.get_vocab_size():,} tokens, the run was trained on "
