@@ -105,20 +105,25 @@ class TrainingState:
         for group, settings in zip(self.trunk_optimizer.param_groups, own, strict=True):
             group.update(settings)
 
-    def load_weights(self, state: dict[str, Any], *, same_rows: bool) -> int:
+    def load_weights(
+        self, state: dict[str, Any], *, same_rows: bool, zero_rows: bool = False, averaged: bool = False
+    ) -> int:
         """Load only the weights. same_rows: the puzzle table stands for the same puzzles; else rows are mapped by name.
 
-        A row without a match is initialised with the mean of all rows, as in the original code. Returns how many rows
-        were matched. Raises CheckpointError when the weights do not fit this model.
+        A row without a match begins with the mean of all rows, as in the original code, or where `zero_rows` with
+        zeros. averaged: the model takes the average as well. Returns how many rows were matched. Raises CheckpointError
+        when the weights do not fit this model.
         """
         state = migrate(state)
         weights, known = dict(state["model"]), 0
         average = state["ema"] or weights
+        if averaged:
+            weights.update(average)
         with fitting():
             if self.model.puzzle_embedding is not None and TABLE in weights and not same_rows:
                 before, now = _read(state["identifiers"]), self.identifiers
                 rows = None if before is None or now is None else before.rows_for(now)
-                moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]))
+                moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]), zero=zero_rows)
                 weights[TABLE], known = moved.table, moved.known
             self.model.load_state_dict(shard_weights(weights, self.model))
             if self.ema:

@@ -31,7 +31,6 @@ PUBLISHED: Mapping[str, PublishedKey] = {
     "arch.forward_dtype": PublishedKey("precision"),
     "evaluators": PublishedKey(same=([], None), advice="leave it out: `trm evaluate RUN` lets the answers to ARC vote"),
     "eval_save_outputs": PublishedKey(same=([], None), advice="leave it out: `trm evaluate RUN` writes the answers"),
-    "freeze_weights": PublishedKey(same=(False, None), advice="leave it out: all weights are trained"),
     "min_eval_interval": PublishedKey(same=(0, None), advice="write eval_interval=EPOCHS, which is the first as well"),
     "checkpoint_every_eval": PublishedKey(same=(True, None), advice="write checkpoint_interval=EPOCHS"),
     "arch.loss.name": PublishedKey(same=("losses@ACTLossHead",), advice=_LOSS),

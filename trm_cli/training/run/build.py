@@ -41,6 +41,8 @@ def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str)
 def make_state(config: RunConfig, model: Network, machine: Machine) -> TrainingState:
     """Make the training state before the first update: optimizers, average, gradient scaler."""
     trunk = list(model.trunk_parameters())
+    for parameter in trunk:
+        parameter.requires_grad_(not config.freeze_weights)  # without a gradient no optimizer touches it
     betas = (config.beta1, config.beta2)
     optimizer: Optimizer
     if config.optimizer == "adamw":

@@ -146,13 +146,15 @@ class StateLoader:
                 state.load_state_dict(local_state(saved, self.process_group), self.device)
                 return Start(state.step, path)
             why = f"was trained with another {', '.join(changed)}" if same_data else "was trained on other data"
-        known = state.load_weights(saved, same_rows=same_data)
+        zero = self.config.puzzle_emb_init == "zero"
+        # What does not move is what is evaluated: the average.
+        frozen = self.config.freeze_weights
+        known = state.load_weights(saved, same_rows=same_data, zero_rows=zero, averaged=frozen)
         self.notify(f"{path} {why}: only its weights are loaded, and the run starts at step 0")
         rows = 0 if state.table is None else len(state.table)
         if rows and not same_data:
-            self.notify(
-                f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start from the mean of all"
-            )
+            others = "with zeros" if zero else "from the mean of all"
+            self.notify(f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start {others}")
         return Start(0, path)
 
 
