@@ -115,6 +115,10 @@ def _run(app: typer.Typer) -> int:
 def _fail(error: TrmError) -> NoReturn:
     from trm_cli.console.panels import render_error
 
+    if error.hint and "MODEL" in error.hint:
+        from trm_cli.commands.arguments import model_meant
+
+        error.hint = error.hint.replace("MODEL", model_meant(sys.argv[1:], error.message))
     if os.environ.get("TRM_DEBUG"):
         import traceback
 

@@ -46,6 +46,10 @@ _MEANINGS = {
 }
 
 
+#: The hint where a dataset has to be built again; the program puts the name of its model in, where that is known.
+REBUILD = "build the dataset again: `trm build-dataset MODEL --rebuild`"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with what a person wrote.

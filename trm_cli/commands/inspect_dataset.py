@@ -24,7 +24,7 @@ def inspect_dataset(
     """
     from trm_cli.console.output import print_json, stdout
     from trm_cli.console.views.dataset import dataset_document, show_report
-    from trm_cli.errors import DatasetError, UsageError
+    from trm_cli.errors import REBUILD, DatasetError, UsageError
     from trm_cli.workflows.inspect import dataset
 
     if split not in ("train", "test"):
@@ -40,7 +40,7 @@ def inspect_dataset(
         raise DatasetError(
             f"{found.directory}: {len(found.damaged)} files are missing or not as they were written: "
             f"{', '.join(found.damaged[:5])}",
-            hint="build the dataset again with --rebuild",
+            hint=REBUILD,
         )
 
 

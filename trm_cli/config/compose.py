@@ -108,7 +108,7 @@ def sorted_problems(problems: Sequence[Problem]) -> list[Problem]:
 
 def _as_typed(problems: Sequence[Problem], words: Sequence[str]) -> list[Problem]:
     """Sort problems, and name the place of an override by the word as it was typed."""
-    typed = {f"override {number}": word for number, word in enumerate(words, start=1)}
+    typed = {f"override {number}": getattr(word, "typed", word) for number, word in enumerate(words, start=1)}
     return [replace(problem, where=typed.get(problem.where, problem.where)) for problem in sorted_problems(problems)]
 
 

@@ -13,9 +13,12 @@ from trm_cli.paths import exists, is_dir, is_file
 from trm_cli.schedule.make_plan import Counts, make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
+from trm_cli.shell import command_line
 from trm_cli.training.run.readable_copies import check_copies
 from trm_cli.training.run.sealed_config import load_run, load_run_plan, read_plan
 from trm_cli.training.run_files import PLAN, is_run
+
+_WITHOUT = ", or plan without it: --samples-per-epoch N"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ def plan_target(
     run = _run_directory(target)
     if run is None:
         resolved = compose(target, overrides)
-        facts, test_split = (given_facts(samples), True) if samples is not None else find_facts(resolved)
+        facts, test_split = (
+            (given_facts(samples), True) if samples is not None else find_facts(resolved, without=_WITHOUT)
+        )
         return _planned(resolved, facts, test_split=test_split)
     stored = _run_plan(run, notify)
     if not overrides and samples is None:
@@ -76,9 +81,11 @@ def given_facts(samples: str) -> DatasetCounts:
     return DatasetCounts(1, number, "as given by --samples-per-epoch")
 
 
-def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
+def find_facts(resolved: Resolved, *, without: str = "") -> tuple[Counts, bool]:
     """The counts of a dataset, from its dataset.json when it is built, else from its builder's plan; and whether there
     is a test split.
+
+    without: the end of a hint where there is no dataset.
     """
     from trm_cli.data.files.metadata import METADATA_NAME, has_split
 
@@ -92,13 +99,13 @@ def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
         counts = DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
         return counts, bool(resolved.config.data_paths_test) or has_split(paths, "test")
     entry = resolved.registry
-    without = "plan without it by --samples-per-epoch N"
+    build = command_line("trm", "build-dataset", entry.word) if entry is not None else ""
     if entry is None or len(paths) > 1:
-        raise DatasetError(f"dataset {(missing or paths)[0]} is not built", hint=f"build it, or {without}")
+        raise DatasetError(f"dataset {(missing or paths)[0]} is not built", hint=f"correct data_paths{without}")
     from trm_cli.data.building.builder_plan import planned_facts
     from trm_cli.workflows.build import BuildRequest, command_of, flags_placed
 
-    hint = f"build it (`trm build-dataset {entry.name}`), or {without}"
+    hint = f"build it (`{build}`){without}"
     with flags_placed(entry):
         planned = planned_facts(command_of(entry, BuildRequest()), hint, canvas)
     return planned, bool(resolved.config.data_paths_test) or planned.test_split

@@ -23,6 +23,7 @@ from trm_cli.errors import ExitCode, TrmError
 from trm_cli.log_level import configure_from_environment
 from trm_cli.paths import do_without_temporary_folder
 
+HINT_MARK = " \N{BLACK RIGHT-POINTING POINTER} hint: "  # between message and hint, where a program reads them
 _PROGRESS_SECONDS = 0.2
 _PLAIN_SECONDS = 5.0
 
@@ -177,6 +178,8 @@ def run_builder(
             do_without_temporary_folder()
             main(options)
     except TrmError as error:
+        if error.hint and os.environ.get("TRM_PROGRESS") == "json":
+            return _fail(parser, f"{error.message}{HINT_MARK}{error.hint}", error.exit_code)
         return _fail(parser, error.message + (f" ({error.hint})" if error.hint else ""), error.exit_code)
     except OSError as error:
         # A full disk names no file; the directory at least is known.

@@ -67,7 +67,7 @@ def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = N
         raise
     except TrmError as error:
         message = f"the dataset is not built, and its builder cannot plan it: {error.message}"
-        raise DatasetError(message, hint=hint) from error
+        raise DatasetError(message, hint=error.hint or hint) from error
     try:
         groups, mean = _training_counts(document)
         groups -= 0 if canvas_size is None else _left_out(document, canvas_size)

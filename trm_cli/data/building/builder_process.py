@@ -20,6 +20,7 @@ from types import FrameType
 from typing import IO
 
 from trm_cli.data.building import builder_command
+from trm_cli.data.building.builder_cli import HINT_MARK
 from trm_cli.data.building.builder_command import builder_environment
 from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
@@ -203,16 +204,16 @@ def error_of_exit(code: int, reason: str, stopped_by: int | None = None) -> TrmE
         return BuildStopped("the build was interrupted", ExitCode.INTERRUPTED)
     if code in (ExitCode.TERMINATED, -signal.SIGTERM) or stopped_by == signal.SIGTERM:
         return BuildStopped("the build was stopped", ExitCode.TERMINATED)
-    reason = reason or "it gave no reason"
+    reason, _, hint = (reason or "it gave no reason").partition(HINT_MARK)
     if code < 0:
         return TrmError(f"the builder was killed by signal {-code}", hint=_CONTINUES)
     if code == ExitCode.USAGE and (flag := _FLAG.match(reason)):
         return BuilderFlagError(reason, flag[1])
     if code == ExitCode.USAGE:
-        return UsageError(f"the builder did not accept its flags: {reason}")
+        return UsageError(f"the builder did not accept its flags: {reason}", hint=hint or None)
     if code == ExitCode.DATASET:
-        return DatasetError(reason)
-    return TrmError(f"the builder failed with exit code {code}: {reason}")
+        return DatasetError(reason, hint=hint or None)
+    return TrmError(f"the builder failed with exit code {code}: {reason}", hint=hint or None)
 
 
 def parse_progress(line: str) -> BuildProgress | None:

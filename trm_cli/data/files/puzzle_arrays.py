@@ -22,9 +22,7 @@ from trm_cli.data.files.array_file import IntArray, RowReader, TokenRows, read_a
 from trm_cli.data.files.checked_files import CheckedFiles
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import METADATA_NAME, TOKENS, DatasetMetadata
-from trm_cli.errors import DatasetError
-
-_REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
+from trm_cli.errors import REBUILD, DatasetError
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def check_tokens(arrays: PuzzleArrays, *, tokens: int, ignored: Collection[int])
             low, high = _range(block, apart) if block.size else (0, 0)
             if low < 0 or high >= tokens:
                 raise DatasetError(
-                    f"{arrays.where}: {name} holds {low}..{high}, the vocabulary has {tokens} tokens", hint=_REBUILD
+                    f"{arrays.where}: {name} holds {low}..{high}, the vocabulary has {tokens} tokens", hint=REBUILD
                 )
         checked.remember(rows.path.name, claim)
 
@@ -130,7 +128,7 @@ def _check_offsets(offsets: IntArray, count: int | None, end: int, where: str, n
 
 
 def _mismatch(where: str, what: str) -> DatasetError:
-    return DatasetError(f"{where}: the arrays do not fit together: {what}", hint=_REBUILD)
+    return DatasetError(f"{where}: the arrays do not fit together: {what}", hint=REBUILD)
 
 
 # ---------------------------------------------------------------- writing

@@ -21,7 +21,7 @@ from trm_cli.data.stream.plan import AUGMENTATIONS_NAME
 from trm_cli.data.stream.records import GRID, PICTURE, TEXT
 from trm_cli.data.stream.shards import RecordShard
 from trm_cli.data.stream.vocabulary import IGNORED, TEXT_TARGET, target_length
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 # The least that a reader gets to see before the cut.
 MIN_PREFIX = 16
@@ -181,7 +181,7 @@ def read_drawing(root: str | Path, metadata: DatasetMetadata) -> Drawing:
         codes = read_array(path, 2).astype(np.uint32)
         fits = codes.size and 1 + codes.size == metadata.num_puzzle_identifiers and not codes[:, 0].any()
         if not fits or codes.max() >= transforms.CODES:
-            raise DatasetError(f"{path} does not fit dataset.json", hint="build the dataset with --rebuild")
+            raise DatasetError(f"{path} does not fit dataset.json", hint=REBUILD)
     side = metadata.extra.get("picture_side", 0)
     if not isinstance(side, int) or not 0 <= side <= LARGEST_PICTURE:
         raise DatasetError(f"{root}: picture_side must be 0..{LARGEST_PICTURE}, found {side!r:.100}")

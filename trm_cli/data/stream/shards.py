@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from trm_cli.data.arc.layout import COLOURS
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.data.stream.records import GRID, PICTURE, Record
-from trm_cli.errors import DatasetError, first_line
+from trm_cli.errors import REBUILD, DatasetError, first_line
 
 _DTYPES = {
     "kind": np.uint8,
@@ -36,7 +36,6 @@ _DTYPES = {
     "payload": np.uint8,
 }
 _CHECKSUM = "checksum"
-_REBUILD = "build the dataset again with --rebuild"
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -140,20 +139,20 @@ def read_arrays(path: str | Path, *, sha256: str | None = None) -> Arrays:
             f"{path} is missing", hint="build the dataset again; it continues where it stopped"
         ) from error
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=_REBUILD) from error
+        raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=REBUILD) from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise DatasetError(f"{path} is damaged: its content is not what the manifest says", hint=_REBUILD)
+        raise DatasetError(f"{path} is damaged: its content is not what the manifest says", hint=REBUILD)
     try:
         tensors = torch.load(io.BytesIO(content), weights_only=True)
         arrays: Arrays = {name: tensors[name].numpy() for name in _DTYPES}
         stored = int(tensors[_CHECKSUM][0])
     except Exception as error:  # a damaged file goes through two parsers, which raise what they like
         reason = first_line(error) or type(error).__name__
-        raise DatasetError(f"{path} is damaged: {reason}", hint=_REBUILD) from error
+        raise DatasetError(f"{path} is damaged: {reason}", hint=REBUILD) from error
     if wrong := _find_wrong(arrays):
-        raise DatasetError(f"{path} is damaged: {wrong}", hint=_REBUILD)
+        raise DatasetError(f"{path} is damaged: {wrong}", hint=REBUILD)
     if sha256 is None and stored != _checksum(arrays):
-        raise DatasetError(f"{path} is damaged: its checksum does not match", hint=_REBUILD)
+        raise DatasetError(f"{path} is damaged: its checksum does not match", hint=REBUILD)
     return arrays
 
 

@@ -12,7 +12,7 @@ from trm_cli.data.stream.heartbeat import Beat, read_beats
 from trm_cli.data.stream.plan import ChunkPlan, chunks_from_json
 from trm_cli.data.stream.shards import RecordShard, read_shard
 from trm_cli.data.stream.waiting import Waiting
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 _CONTINUE = "run the command that builds it again; it continues where it stopped"
 
@@ -60,7 +60,7 @@ class ChunkStore:
         path = self.root / chunk.file
         shard = read_shard(path, sha256=self._manifest.files[chunk.file].sha256)
         if len(shard) != chunk.records or shard.first != chunk.first:
-            raise DatasetError(f"{path} does not hold the records that were planned", hint="build it with --rebuild")
+            raise DatasetError(f"{path} does not hold the records that were planned", hint=REBUILD)
         return shard
 
     def _wait_for(self, chunk: ChunkPlan) -> None:

@@ -23,7 +23,7 @@ def find_run(named: str | None) -> Path:
     if named is None:
         runs = known_runs()
         if not runs:
-            raise CheckpointError(f"no runs in {RUNS}/", hint="`trm train MODEL` starts one")
+            raise CheckpointError(f"no runs in {RUNS}/", hint="`trm quickstart` trains one in a few minutes")
         return runs[0]
     path = Path(named)
     candidates = [path, RUNS / named, path.parent if path.suffix == ".pt" else path]
