@@ -108,6 +108,11 @@ def _run(app: typer.Typer) -> int:
         message = visible(error.format_message())
         error.format_message = lambda: message
         rich_format_error(error)  # type: ignore[arg-type]
+        from trm_cli.commands.settings import as_setting
+        from trm_cli.console.output import note
+
+        if meant := as_setting(typer.main.get_command(app), sys.argv[1:]):
+            note(f"hint: settings are written without dashes: `{meant}`")
         return int(getattr(error, "exit_code", ExitCode.USAGE))
     return code if isinstance(code, int) else ExitCode.DONE
 
@@ -118,7 +123,9 @@ def _fail(error: TrmError) -> NoReturn:
     if error.hint and "MODEL" in error.hint:
         from trm_cli.commands.arguments import model_meant
 
-        error.hint = error.hint.replace("MODEL", model_meant(sys.argv[1:], error.message))
+        meant = model_meant(sys.argv[1:], error.message)
+        unknown = "" if meant else " (MODEL is one of `trm configs list`)"
+        error.hint = error.hint.replace("MODEL", meant or "MODEL") + unknown
     if os.environ.get("TRM_DEBUG"):
         import traceback
 

@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     DATASET = 3
     CHECKPOINT = 4
+    UNSOLVED = 5
     TERMINATED = 75
     INTERRUPTED = 130
 
@@ -41,6 +42,7 @@ _MEANINGS = {
     ExitCode.USAGE: "usage or configuration error",
     ExitCode.DATASET: "dataset missing or damaged",
     ExitCode.CHECKPOINT: "checkpoint missing, damaged or of another run",
+    ExitCode.UNSOLVED: "ran, but did not solve",
     ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP after a saved checkpoint",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C after a saved checkpoint",
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.paths import exists
 
 if TYPE_CHECKING:
@@ -20,15 +21,33 @@ Words = Annotated[
         metavar="[MODEL] [KEY=VALUE]...",
         help="A name in configs/models/ or a YAML file, then settings such as epochs=10 or arch.hidden_size=256.",
         show_default=False,
+        autocompletion=completion.model_words,
     ),
 ]
-Architecture = Annotated[str | None, typer.Option("--arch", help="Use this architecture: arch=NAME.", metavar="NAME")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps: device=NAME.", metavar="NAME")]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--arch", help="Use this architecture: arch=NAME.", metavar="NAME", autocompletion=completion.architectures
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda or mps: device=NAME.",
+        metavar="NAME",
+        autocompletion=lambda incomplete: completion.settings(["device", "="], incomplete),
+    ),
+]
 Processes = Annotated[
     int | None,
     typer.Option("--nproc-per-node", min=1, help="Train in N processes on this machine, one per GPU.", metavar="N"),
 ]
-TrainedRun = Annotated[str, typer.Argument(help="A run directory, its name in checkpoints/, or a checkpoint file.")]
+TrainedRun = Annotated[
+    str,
+    typer.Argument(
+        help="A run directory, its name in checkpoints/, or a checkpoint file.", autocompletion=completion.runs
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")]
 StopAtStep = Annotated[
@@ -87,7 +106,7 @@ def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolve
 
 
 def model_meant(words: Sequence[str], message: str) -> str:
-    """What to write for MODEL in a hint: the model on the command line, else the one whose dataset a message names."""
+    """What MODEL in a hint is: the model on the command line, else the one whose dataset a message names; or ""."""
     from trm_cli.config import registry
     from trm_cli.config.sources.yaml_loader import load_yaml
     from trm_cli.shell import quote
@@ -101,4 +120,4 @@ def model_meant(words: Sequence[str], message: str) -> str:
         directory = arguments.get("output_dir") if isinstance(arguments, dict) else None
         if isinstance(directory, str) and re.search(rf"{re.escape(directory)}(?![\w-])", message):
             return name
-    return "MODEL"
+    return ""

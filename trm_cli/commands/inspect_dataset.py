@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.commands.arguments import Json
 
 
 def inspect_dataset(
-    directory: Annotated[str, typer.Argument(metavar="DIR|MODEL", help="A dataset, or the model that it belongs to.")],
+    directory: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|MODEL", help="A dataset, or the model that it belongs to.", autocompletion=completion.models
+        ),
+    ],
     show: Annotated[int, typer.Option(min=0, help="Draw this many samples.", metavar="N")] = 0,
     split: Annotated[str, typer.Option(help="Draw from this split.", metavar="train|test")] = "train",
     out: Annotated[Path | None, typer.Option(help="Draw the samples into this picture.", metavar="FILE.png")] = None,

@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
+
 
 def report(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run or its name in checkpoints/; default: the latest.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run or its name in checkpoints/; default: the latest.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="FILE.html or FILE.png; default: RUN/report.html.", metavar="FILE")

@@ -92,6 +92,13 @@ def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:
     """Report an unknown name, with the nearest known name or all names."""
     noun = {"arch": "architecture", "models": "model"}.get(kind, "configuration")
     known = names(kind)
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")]) if is_dir(path.parent) else None
+        near = str(path.parent / near) if near else nearest(path.stem, known)
+        hint = f"did you mean `{near}`?" if near else f"those that come with trm: {', '.join(known)}"
+        what = "is a directory, not a YAML file" if is_dir(path) else "does not exist"
+        return Problem(where, f"the {noun} file {name} {what}", key=key, hint=hint)
     near = nearest(name.rsplit("/", 1)[-1].removesuffix(".yaml"), known)
     hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
     return Problem(where, f"no {noun} is called {describe(name).removeprefix('the text ')}", key=key, hint=hint)

@@ -16,7 +16,7 @@ from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.data.stream.store import ChunkStore
 from trm_cli.errors import DatasetError
-from trm_cli.paths import is_dir, is_file
+from trm_cli.paths import exists, is_dir, is_file
 
 MAX_ROWS = 20_000
 BINS = 10
@@ -81,7 +81,8 @@ def inspect(root: str | Path) -> DatasetReport:
     """
     path = Path(root)
     if not is_dir(path):
-        raise DatasetError(f"dataset {path} does not exist", hint="`trm build-dataset MODEL` builds it")
+        what = f"{path} is a file; a dataset is a directory" if exists(path) else f"dataset {path} does not exist"
+        raise DatasetError(what, hint="`trm build-dataset MODEL` builds one")
     manifest = read_manifest(path)
     reports: dict[str, SplitReport] = {}
     for split in SPLITS:

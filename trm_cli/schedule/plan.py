@@ -173,6 +173,9 @@ class TrainingPlan:
         for quantity, written in zip(self.quantities, document["quantities"], strict=True):
             for segment, entry in zip(quantity.segments, written["segments"], strict=True):
                 entry |= {"written": segment.written, "key": segment.key}
+                if segment.start_value == segment.end_value and segment.curve != "constant":
+                    # What does not change is constant, whatever curve is declared; the fingerprint knows that one.
+                    entry |= {"curve": "constant", "declared_curve": segment.curve}
         document["warnings"] = [asdict(warning) for warning in self.warnings]
         return document
 
@@ -241,7 +244,9 @@ class TrainingPlan:
 
 def read_quantity(entry: Mapping[str, Any]) -> Quantity:
     """Read a quantity of a plan's JSON document."""
-    return Quantity(entry["name"], tuple(Segment(**segment) for segment in entry["segments"]), entry["unit"])
+    declared = ({**one, "curve": one.get("declared_curve", one["curve"])} for one in entry["segments"])
+    segments = ({name: value for name, value in one.items() if name != "declared_curve"} for one in declared)
+    return Quantity(entry["name"], tuple(Segment(**one) for one in segments), entry["unit"])
 
 
 def _quantity_json(quantity: Quantity) -> dict[str, Any]:

@@ -106,8 +106,12 @@ def find_facts(resolved: Resolved, *, without: str = "") -> tuple[Counts, bool]:
     from trm_cli.workflows.build import BuildRequest, command_of, flags_placed
 
     hint = f"build it (`{build}`){without}"
-    with flags_placed(entry):
-        planned = planned_facts(command_of(entry, BuildRequest()), hint, canvas)
+    try:
+        with flags_placed(entry):
+            planned = planned_facts(command_of(entry, BuildRequest()), canvas)
+    except DatasetError as error:
+        error.hint = error.hint or hint
+        raise
     return planned, bool(resolved.config.data_paths_test) or planned.test_split
 
 

@@ -54,12 +54,12 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
     return document
 
 
-def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = None) -> DatasetFacts:
+def planned_facts(command: Sequence[str], canvas_size: int | None = None) -> DatasetFacts:
     """Return the counts of the training split that a builder would write.
 
     canvas_size: px of the model's canvas; grids of a stream that do not fit it do not count. None: a model of tokens.
 
-    Raises DatasetError, with the builder's message and `hint`, when it cannot plan.
+    Raises DatasetError, with the builder's message and hint, when it cannot plan.
     """
     try:
         document = plan_build(command)
@@ -67,7 +67,7 @@ def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = N
         raise
     except TrmError as error:
         message = f"the dataset is not built, and its builder cannot plan it: {error.message}"
-        raise DatasetError(message, hint=error.hint or hint) from error
+        raise DatasetError(message, hint=error.hint) from error
     try:
         groups, mean = _training_counts(document)
         groups -= 0 if canvas_size is None else _left_out(document, canvas_size)
@@ -75,7 +75,7 @@ def planned_facts(command: Sequence[str], hint: str, canvas_size: int | None = N
         message = (
             f"the dataset is not built, and `{typed([*command, '--plan'])}` answered with something else than counts"
         )
-        raise DatasetError(f"{message} ({error})", hint=hint) from error
+        raise DatasetError(f"{message} ({error})") from error
     test = document.get("test")
     has_test = not isinstance(test, Mapping) or test.get("total_groups") != 0
     return DatasetFacts(groups, mean, f"not built yet; planned by {typed([*command, '--plan'])}", has_test)

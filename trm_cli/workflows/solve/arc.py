@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from trm_cli.workflows.observers import SolveObserver
     from trm_cli.workflows.solve.solve import SolveRequest
 
+#: A submission has two attempts at each test input.
+ATTEMPTS = 2
 _MANY_VOTES = 64
 
 
@@ -31,6 +33,11 @@ class ArcSolution:
     checkpoint: Path
     step: int
 
+    @property
+    def solved(self) -> bool:
+        """Whether no known output was missed by both attempts."""
+        return all(one.wanted is None or one.right(ATTEMPTS) for one in self.answers)
+
 
 @dataclass(frozen=True)
 class CanvasSolution:
@@ -41,6 +48,11 @@ class CanvasSolution:
     answers: Sequence[CanvasAnswer]
     checkpoint: Path
     step: int
+
+    @property
+    def solved(self) -> bool:
+        """Whether no known output was missed."""
+        return all(one.right is not False for one in self.answers)
 
 
 def solve_by_vote(

@@ -31,6 +31,11 @@ class PuzzleSolution:
     checkpoint: Path
     step: int
 
+    @property
+    def solved(self) -> bool:
+        """Whether the last answer is right by the rules."""
+        return self.family.judge(self.puzzle, self.path[-1].answer).solved
+
 
 if TYPE_CHECKING:
     Solution = PuzzleSolution | ArcSolution | CanvasSolution
