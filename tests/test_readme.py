@@ -41,7 +41,7 @@ def test_every_trm_command_ends_well(folder: Path) -> None:
         words = shlex.split(line)[1:]
         more = SHORT if words[0] == "train" else []
         done = trm(*words, *more, cwd=folder)
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.returncode in ((0, 5) if words[0] == "solve" else (0,)), f"{line}\n{done.stderr}"
 
 
 def test_the_table_names_every_command_of_the_program_and_no_other() -> None:
