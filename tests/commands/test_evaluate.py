@@ -192,8 +192,8 @@ def test_a_screen_of_eighty_columns(trained: Path) -> None:
 
 
 MISTAKES: list[tuple[dict[str, Any], int, str]] = [
-    ({"run": "nowhere"}, 4, "nowhere does not exist"),
-    ({"run": "{run}/step_1.pt"}, 4, "does not exist"),
+    ({"run": "nowhere"}, 4, "there is no run nowhere"),
+    ({"run": "{run}/step_1.pt"}, 4, "there is no file"),
     ({"split": "dev"}, 2, "expected train or test"),
     ({"precision": "int4"}, 2, "expected one of auto, float32"),
     ({"device": "tpu"}, 2, "expected one of auto, cpu, cuda, mps"),

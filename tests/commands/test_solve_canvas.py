@@ -53,7 +53,7 @@ def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
     task = {"train": [], "test": [{"input": given.tolist(), "output": wanted.tolist()}]}
     (folder / f"{name}.json").write_text(json.dumps(task))
     done = call(folder, str(folder / f"{name}.json"), "--json")
-    assert done.exit_code == 0, done.exception
+    assert done.exit_code == 5, done.exception
     found = json.loads(done.stdout)
     assert (found["task"], found["known"]) == (name, True)
     trained = load_trained(str(folder / "run"), torch.device("cpu"))
