@@ -89,7 +89,7 @@ def test_a_complete_run_is_left_as_it_is(finished: Path) -> None:
     before = {path: path.read_bytes() for path in (finished / "whole").iterdir() if path.is_file()}
     done = trm(*words_of(finished, "whole", "epochs=20"), cwd=finished)
     assert done.returncode == 0
-    assert "is complete: 100 steps" in done.stderr
+    assert "is complete: 100 steps" in done.stdout
     (finished / "whole/.lock").write_text("")
     assert before == {path: path.read_bytes() for path in (finished / "whole").iterdir() if path.is_file()}
 

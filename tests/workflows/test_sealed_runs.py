@@ -240,6 +240,6 @@ def test_without_a_test_split_no_evaluation_is_planned_or_made(home: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "evaluations  none: the dataset has no test split" in done.stderr
     assert json.loads((home / "none/plan.json").read_text())["fingerprint"] == document["fingerprint"]
-    assert "none is complete: 30 steps" in trm_here(*words_of("none"), cwd=home).stderr
+    assert "none is complete: 30 steps" in trm_here(*words_of("none"), cwd=home).stdout
     seen = trm_here("inspect-schedule", "none", "--compare", "sudoku-4x4", cwd=home)
     assert seen.returncode == 0, seen.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -31,7 +32,7 @@ def build_dataset(
     del allow_builder  # its callback has seen to it
     from trm_cli.commands.arguments import compose_words
     from trm_cli.console.output import print_json
-    from trm_cli.console.views.build import BuildScreen, show_build_plan
+    from trm_cli.console.views.build import BuildScreen, show_build_plan, show_built
     from trm_cli.data.building.builder_plan import plan_build
     from trm_cli.workflows import build
 
@@ -46,7 +47,10 @@ def build_dataset(
             show_build_plan(entry.name, document)
         return
     request = build.BuildRequest(rebuild=rebuild, dry_run=dry_run, workers=workers, shard=shard, merge=merge)
+    started = time.monotonic()
     command = build.build_dataset(entry, request, BuildScreen())
+    if not dry_run and shard is None:
+        show_built(entry, time.monotonic() - started)
     if as_json:
         state = "not built" if dry_run else f"shard {shard}" if shard else "complete"
         output_dir = str(entry.dataset_args["output_dir"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,7 +27,10 @@ def train_here(
     numbers = {"--nproc-per-node": nproc_per_node, "--from": request.from_step, "--stop-at-step": request.stop_at_step}
     options = [word for name, value in numbers.items() if value is not None for word in (name, str(value))]
     options += ["--replan"] * (request.replan and run is not None)
-    result = run_training(resolved, request, TrainingScreen(run, options))
+    screen = TrainingScreen(run, options)
+    if os.environ.get("RANK", "0") == "0":
+        screen.announce(resolved)
+    result = run_training(resolved, request, screen)
     if result.processes > 1:
         from trm_cli.training.distributed.joining import end_process
 

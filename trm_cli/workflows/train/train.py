@@ -113,6 +113,7 @@ class _Training:
             )
         )
         if request.dataset_only:
+            self.observer.dataset_ready(self.resolved)
             return self._ended(Outcome.DATASET_BUILT)
         if live is None:
             return self._run(None)
@@ -255,6 +256,8 @@ class _Training:
             precision=run.machine.precision.value,
             plan=run.plan,
             first_step=run.state.step,
+            last_step=min(self.request.stop_at_step or run.plan.total_steps, run.plan.total_steps),
+            compiles=run.machine.compile.value != "off",
             build=partial(live_progress, live),
         )
         observing = self.observer.training(start) if self.process_group.first else nullcontext(Observer())
