@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from trm_cli.data.files.manifest import Manifest, read_manifest, split_fingerprint
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata, read_metadata
 from trm_cli.data.puzzles.dataset import open_dataset
+from trm_cli.data.puzzles.kinds import kind_of
+from trm_cli.data.stream.drawing import split_picture
 from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.data.stream.store import ChunkStore
@@ -34,12 +37,15 @@ class Histogram:
 
 @dataclass(frozen=True)
 class SplitReport:
-    """One split: its metadata, the tokens that occur, lengths by kind, and how many rows were looked at."""
+    """One split: its metadata, the tokens that occur, lengths and difficulty, how many rows were looked at, and how
+    often each label of a picture occurs.
+    """
 
     metadata: DatasetMetadata
     kinds: Mapping[str, int]
     tokens_seen: int
     histograms: tuple[Histogram, ...]
+    labels: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,7 @@ def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
     kinds = dict.fromkeys(KIND_NAMES, 0)
     lengths: dict[str, list[NDArray[np.int64]]] = {name: [] for name in KIND_NAMES}
     seen = np.zeros((len(KIND_NAMES), 256), dtype=bool)
+    labels: Counter[str] = Counter()
     for index in range(store.ready):
         shard = store.shard(index)
         sizes = shard.lengths()
@@ -129,6 +136,8 @@ def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
                 lengths[name].append(shape[:, 2] * shape[:, 3])
             else:
                 lengths[name].append(sizes[rows])
+            for row in rows.tolist() if name == "picture" else []:
+                labels[split_picture(shard, row)[1].decode("ascii", "replace")] += 1
             for row in rows[spread(len(rows), 1000)].tolist() if name != "picture" else []:
                 seen[number, np.unique(shard.payload(row))] = True
     units = {"grid": "cells of the answer", "text": "characters", "picture": "bytes"}
@@ -138,7 +147,7 @@ def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
         if len(joined := np.concatenate([np.zeros(0, np.int64), *lengths[name]]))
     ]
     present = {name: count for name, count in kinds.items() if count}
-    return SplitReport(metadata, present, int(seen.sum()), tuple(found))
+    return SplitReport(metadata, present, int(seen.sum()), tuple(found), dict(labels.most_common()))
 
 
 def _arrays(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
@@ -146,13 +155,24 @@ def _arrays(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
     places = spread(data.eval_rows, MAX_ROWS)
     seen: set[int] = set()
     lengths = []
+    measures = kind_of(metadata).difficulty
+    measured: dict[str, list[NDArray[np.integer]]] = {name: [] for name in measures}
     # Blocks of neighbours cost one read each; their starts are spread over the split.
     block = 256
     starts = spread(data.eval_count(block), max(1, len(places) // block))
     for start in starts.tolist():
         batch = data.eval_batch(start, block)
-        rows = np.asarray(batch["inputs"])[np.asarray(batch["valid"])]
+        valid = np.asarray(batch["valid"])
+        rows = np.asarray(batch["inputs"])[valid]
+        for name, measure in measures.items():
+            tokens = np.asarray(batch[measure.column])[valid]
+            measured[name].append(((tokens >= measure.lowest) & (tokens <= measure.highest)).sum(axis=1))
         seen.update(np.unique(rows).tolist())
         lengths.append((rows != metadata.pad_id).sum(axis=1))
     examples = {"example": data.eval_rows}
-    return SplitReport(data.metadata, examples, len(seen), (histogram("tokens of the input", np.concatenate(lengths)),))
+    found = [histogram("tokens of the input", np.concatenate(lengths))]
+    found += [histogram(name.replace("_", " "), np.concatenate(counts)) for name, counts in measured.items()]
+    ratings = data.puzzle_values("ratings")
+    if ratings is not None and len(ratings):
+        found.append(histogram("rating", np.asarray(ratings)))
+    return SplitReport(data.metadata, examples, len(seen), tuple(found))
