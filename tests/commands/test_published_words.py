@@ -55,6 +55,11 @@ def test_words_that_mean_what_we_have(word: str, key: str | None, value: object,
     assert found == {**config(tmp_path, "sudoku-4x4"), **({key: value} if key else {})}
 
 
+def test_a_directory_is_preferred_to_a_name(tmp_path: Path) -> None:
+    for words in (["checkpoint_path=here", "+run_name=x"], ["+run_name=x", "checkpoint_path=here"]):
+        assert config(tmp_path, "sudoku-4x4", *words)["checkpoint_path"] == "here"
+
+
 @pytest.mark.parametrize(
     ("word", "advice"),
     [

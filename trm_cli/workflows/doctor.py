@@ -15,6 +15,8 @@ from trm_cli.training.hardware.resources import Gpu, disk_bytes, gpus, memory_by
 from trm_cli.training.recording.wandb_logger import wandb_mode
 
 HUB_SECONDS = 3.0
+#: Packages of the extras of setup.cfg, and what they are for.
+EXTRAS = {"matplotlib": "plots of plans", "tensorboard": "event files", "tokenizers": "text in tokens"}
 _NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes
 _FLAGSHIP, _FLAGSHIP_BATCH = "multimodal_hesc", 32
 _HEADROOM = 1_300_000_000  # what the driver and torch take of the GPU's memory
@@ -56,6 +58,7 @@ def examine(folder: Path) -> list[Finding]:
         ("python", _python),
         ("torch", _torch),
         ("cuda", _cuda),
+        ("kernel", _kernel),
         ("cores", _cores),
         ("memory", _memory),
         ("disk", lambda: _disk(folder)),
@@ -120,6 +123,18 @@ def _cuda() -> Finding:
     return Finding("cuda", "; ".join(map(_gpu, found)), "training uses the first GPU")
 
 
+def _kernel() -> Finding:
+    """Multiply two matrices where training would: a driver that is too old, or a broken one, shows only then."""
+    import torch
+
+    device = choose_device("auto").value
+    precision = choose_precision("auto", device).value
+    ones = torch.ones(64, 64, device=device, dtype=getattr(torch, precision))
+    found = float((ones @ ones).float().mean())
+    good = found == len(ones)
+    return Finding("kernel", f"a product on {device} in {precision}", "is right" if good else f"gives {found}", good)
+
+
 def _gpu(gpu: Gpu) -> str:
     major, minor = gpu.capability
     return f"{gpu.name}, {gpu.free / 1e9:.1f} of {gpu.memory / 1e9:.1f} GB free, capability {major}.{minor}"
@@ -173,10 +188,14 @@ def _hub() -> Finding:
 
 
 def _extras() -> Finding:
-    missing = []
-    for package, use in (("matplotlib", "plots of plans"), ("tokenizers", "text tokenization")):
+    missing: list[str] = []
+    uses: list[str] = []
+    for package, use in EXTRAS.items():
         try:
             metadata.version(package)
         except metadata.PackageNotFoundError:
-            missing.append(f"{package} ({use})")
-    return Finding("extras", f"missing: {', '.join(missing)}" if missing else "all installed")
+            missing.append(package)
+            uses.append(use)
+    if not missing:
+        return Finding("extras", "all installed")
+    return Finding("extras", f"missing: {', '.join(missing)}", f"{', '.join(uses)}: pip install {' '.join(missing)}")

@@ -57,4 +57,7 @@ def parse_overrides(words: Sequence[str]) -> tuple[list[Override], list[Problem]
                 problems.append(Problem(where, f"`{plain}` is a key of the published code", key=plain, hint=ours))
             elif ours is not None:
                 overrides.append(Override(number, word, *ours))
+    if any(override.text.startswith("checkpoint_path=") for override in overrides):
+        # The published code takes a run's name for its directory only where none is named.
+        overrides = [one for one in overrides if one.text.removeprefix("+").partition("=")[0] != "run_name"]
     return overrides, problems

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import configparser
 import netrc
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.errors import first_line
@@ -28,9 +31,37 @@ def _has_wandb_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
+        # NETRC is W&B's own variable, of which the module knows nothing.
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(_host()) is not None
     except (OSError, netrc.NetrcParseError):
         return False
+
+
+def _host() -> str:
+    """The host that keys are kept for: WANDB_BASE_URL, else that of the last `wandb login --host`, else W&B's own."""
+    address = os.environ.get("WANDB_BASE_URL", "")
+    if not address:
+        settings = configparser.ConfigParser(interpolation=None)
+        folder = Path(os.environ.get("WANDB_CONFIG_DIR") or Path.home() / ".config/wandb")
+        with suppress(configparser.Error, OSError, UnicodeDecodeError):
+            settings.read([folder / "settings", Path("wandb/settings")])
+            address = settings.get("default", "base_url", fallback="")
+    return urlsplit(address or "https://api.wandb.ai").hostname or "api.wandb.ai"
+
+
+def _from_environment(config: RunConfig, directory: Path) -> dict[str, Any]:
+    """What a run is called and belongs to: W&B's own variables where the configuration says nothing else."""
+    found = os.environ.get
+    own_project = config.wandb_project != RunConfig.model_fields["wandb_project"].default
+    return {
+        "project": config.wandb_project if own_project else found("WANDB_PROJECT") or config.wandb_project,
+        "name": found("WANDB_NAME") or directory.name,
+        "entity": found("WANDB_ENTITY") or None,
+        "tags": [tag.strip() for tag in found("WANDB_TAGS", "").split(",") if tag.strip()] or None,
+        "notes": found("WANDB_NOTES") or None,
+        "group": found("WANDB_RUN_GROUP") or None,
+        "job_type": found("WANDB_JOB_TYPE") or None,
+    }
 
 
 class WandbLogger:
@@ -57,9 +88,8 @@ class WandbLogger:
         # Its many literal types say nothing about a mode that we have checked.
         start: Callable[..., Any] = partial(
             wandb.init,
-            project=config.wandb_project,
+            **_from_environment(config, directory),
             id=run_id,
-            name=directory.name,
             dir=str(directory),
             config=config.model_dump(),
             resume="allow",
