@@ -11,6 +11,13 @@ FAST := tests/schedule tests/config tests/data tests/models tests/training/optim
 	--ignore=tests/models/networks/test_parity.py --ignore=tests/models/networks/test_every_architecture.py \
 	--ignore=tests/data/building --ignore=tests/data/stream
 
+# What is imported is compiled once, whatever the environment says (images of Docker often set this).
+unexport PYTHONDONTWRITEBYTECODE
+
+# pip compiles one file after the other, tests of packages among them: half of an installation that has no downloads.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
+COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing/_internal)/' $(VENV)/lib || true
+
 .PHONY: train test test-fast test-all lint bench gpu-check docs clean
 
 train: $(RUN)
@@ -42,14 +49,16 @@ docs: $(RUN)
 $(RUN): setup.cfg setup.py pyproject.toml
 	@echo "Installing into $(VENV) (about two minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(INSTALL) .
+	@$(COMPILE)
 	@touch $@
 
 # The same install with more in it, never a second one after $(RUN): a fresh clone installs once.
 $(DEV): setup.cfg setup.py pyproject.toml
 	@echo "Installing into $(VENV), with the tools of development (about two minutes the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(INSTALL) ".[dev]"
+	@$(COMPILE)
 	@touch $(RUN) $@
 
 clean:

@@ -85,13 +85,11 @@ def build(options: argparse.Namespace) -> None:
     with open_build(
         options.output_dir, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge
     ) as directory:
-        if directory.complete:
-            print(f"{options.output_dir} is complete", file=sys.stderr)
-            return
-        # Here: --plan and messages about flags must not wait for numpy.
-        from .lib.arc.writing import write_dataset
+        if not directory.complete:
+            # Here: --plan and messages about flags must not wait for numpy.
+            from .lib.arc.writing import write_dataset
 
-        write_dataset(directory, plan, options.seed, options.workers)
+            write_dataset(directory, plan, options.seed, options.workers)
 
 
 def _say_what_is_used(source: TaskSource, splits: Splits) -> None:

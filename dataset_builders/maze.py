@@ -20,6 +20,7 @@ from trm_cli.data.building.builder_cli import (
     print_plan,
     run_builder,
     say_nothing_to_share,
+    split_counts,
 )
 from trm_cli.data.files.manifest import Manifest
 from trm_cli.errors import UsageError
@@ -66,14 +67,11 @@ def settings_from(options: argparse.Namespace) -> MazeSettings:
     min_path = options.min_path if options.min_path is not None else side * side * 11 // 90
     if min_path >= side * side - 1:
         raise UsageError(f"no maze of {side}x{side} has a path of more than {min_path} steps")
-    counts = {}
-    for name, wanted in (("train", options.train), ("test", options.test)):
-        count = _DEFAULT_COUNT if wanted is None and options.source == GENERATE else wanted
-        counts[name] = options.limit if count is None else min(count, options.limit or count)
+    train, test = split_counts(options, _DEFAULT_COUNT if options.source == GENERATE else None)
     return MazeSettings(
         side=side,
-        train=counts["train"],
-        test=counts["test"],
+        train=train,
+        test=test,
         min_path=min_path,
         unique=options.unique_path,
         loops=options.loops,

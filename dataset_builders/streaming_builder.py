@@ -177,14 +177,9 @@ def _flags(options: argparse.Namespace) -> dict[str, object]:
 def _print_plan(options: argparse.Namespace, settings: StreamSettings) -> None:
     limits = Limits()
     mixture = _mixture(options, settings, None, {}, limits)
-    train = mixture.metadata("train")
-    facts = {split: builder_cli.split_facts(mixture.count(split), 1.0, mixture.count(split)) for split in SPLITS}
     builder_cli.print_plan(
         {
-            **facts,
-            "seq_len": train.seq_len,
-            "vocab_size": train.vocab_size,
-            "num_puzzle_identifiers": train.num_puzzle_identifiers,
+            **builder_cli.plan_document({split: mixture.metadata(split) for split in SPLITS}),
             "kind": KIND,
             GRID_SIDES: {split: mixture.grid_sides(split) for split in SPLITS},
             "kinds": {split: mixture.kinds(split) for split in SPLITS},

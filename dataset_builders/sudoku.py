@@ -22,9 +22,10 @@ from trm_cli.data.building.builder_cli import (
     print_plan,
     run_builder,
     say_nothing_to_share,
+    split_counts,
 )
 from trm_cli.data.files.manifest import Manifest
-from trm_cli.errors import DatasetError, UsageError
+from trm_cli.errors import UsageError
 
 from .lib.csv_rows import add_columns_flag, column_names
 from .lib.limits import Limits, say_limits
@@ -94,15 +95,11 @@ def settings_from(options: argparse.Namespace) -> SudokuSettings:
     difficulty = (options.min_difficulty or 0, NO_LIMIT if options.max_difficulty is None else options.max_difficulty)
     if difficulty[0] > difficulty[1]:
         raise UsageError(f"--min-difficulty {difficulty[0]} is above --max-difficulty {difficulty[1]}")
-    counts = {}
-    for name in ("train", "test"):
-        wanted = getattr(options, name)
-        wanted = _DEFAULT_COUNT if wanted is None and generated else wanted
-        counts[name] = options.limit if wanted is None else min(wanted, options.limit or wanted)
+    train, test = split_counts(options, _DEFAULT_COUNT if generated else None)
     return SudokuSettings(
         box=(rows, columns),
-        train=counts["train"],
-        test=counts["test"],
+        train=train,
+        test=test,
         clues=_clue_range(options, side) if generated else (0, 0),
         difficulty=difficulty,
         num_aug=options.num_aug,
@@ -182,7 +179,7 @@ def build(options: argparse.Namespace) -> None:
     if settings.source == "generate":
         manifest = manifest_of(settings, {"kind": "generated"}, "generated, no third-party data")
         with open_build(root, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge) as work:
-            if not _already_there(work):
+            if not work.complete:
                 _generate(work, settings, options.workers)
         return
     if options.shard:
@@ -191,7 +188,7 @@ def build(options: argparse.Namespace) -> None:
     source = sudoku_source.find_source(settings.source, settings.columns)
     manifest = manifest_of(settings, source.describe(), source.licence)
     with open_build(root, manifest, rebuild=options.rebuild) as work:
-        if not _already_there(work):
+        if not work.complete:
             limits = Limits()
             train, test = sudoku_source.read_source(source, settings, limits)
             work.manifest = replace(work.manifest, planned={**work.manifest.planned, **limits.planned()})
@@ -203,10 +200,8 @@ def build(options: argparse.Namespace) -> None:
 def _generate(work: Build, settings: SudokuSettings, workers: int) -> None:
     from .lib.sudoku import generate, writing
 
-    if settings.train is None or settings.test is None:
-        raise DatasetError("generated datasets need a number of puzzles")
-    progress = Progress(settings.train + settings.test, "puzzles")
-    counts = {"test": settings.test, "train": settings.train}
+    counts = {"test": settings.test or 0, "train": settings.train or 0}
+    progress = Progress(sum(counts.values()), "puzzles")
     if work.shard is not None:
         for split, count in counts.items():
             generate.make_parts(work, settings, split, (0, count), workers, progress)
@@ -217,12 +212,6 @@ def _generate(work: Build, settings: SudokuSettings, workers: int) -> None:
         for split, count in counts.items()
     }
     writing.write_dataset(work, settings, made["train"], made["test"])
-
-
-def _already_there(work: Build) -> bool:
-    if work.complete:
-        Progress(1, "datasets").report(1, f"{work.root} is complete, nothing to do")
-    return work.complete
 
 
 def main(argv: Sequence[str] | None = None) -> int:

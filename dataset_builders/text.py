@@ -125,10 +125,8 @@ def _build(options: argparse.Namespace) -> None:
     with open_build(
         options.output_dir, manifest, rebuild=options.rebuild, shard=options.shard, merge=options.merge
     ) as work:
-        if work.complete:
-            print(f"{options.output_dir}: already complete", file=sys.stderr)
-            return
-        _write(options, corpus, work)
+        if not work.complete:
+            _write(options, corpus, work)
 
 
 def main(argv: list[str] | None = None) -> int:

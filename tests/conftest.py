@@ -26,6 +26,8 @@ os.environ["TRM_ALLOW_BUILDER"] = "1"  # builders of tests lie in folders of the
 os.environ.pop("TRM_DEBUG", None)
 os.environ.pop("TRM_LOG_LEVEL", None)
 spare_imports()
+# No test cuts the power: `failing_disk` keeps account of what was flushed, and nobody waits for the disk.
+os.fsync = os.fdatasync = os.fstat  # type: ignore[assignment]
 
 # A neighbour that is busy, or the first call of something compiled, takes longer than hypothesis allows an example.
 settings.register_profile("patient", deadline=None)
@@ -56,7 +58,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("trained")
     write_boards(folder / "data", test=60)
-    settings = ("epochs=40", "eval_interval=20", "arch.hidden_size=32", "lr=3e-3", "ema_rate=0.9", "optimizer=adamw")
+    settings = (
+        "epochs=40",
+        "eval_interval=20",
+        "checkpoint_interval=20",
+        "arch.hidden_size=32",
+        "lr=3e-3",
+        "ema_rate=0.9",
+        "optimizer=adamw",
+    )
     train(folder / "data", folder / "run", *settings)
     return folder
 

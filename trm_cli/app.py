@@ -24,6 +24,7 @@ from trm_cli.commands import register_commands  # noqa: E402
 from trm_cli.console.streams import prepare_streams  # noqa: E402
 from trm_cli.errors import ExitCode, TrmError  # noqa: E402
 from trm_cli.log_level import VARIABLE, LogLevel, configure_logging  # noqa: E402
+from trm_cli.paths import do_without_temporary_folder  # noqa: E402
 
 EXIT_CODES = "  ".join(f"{code.value} {code.meaning}." for code in ExitCode)
 
@@ -73,9 +74,10 @@ def create_app(called: str | None = None) -> typer.Typer:
 def main() -> None:
     """Run `trm` and leave with one of the documented exit codes."""
     prepare_streams()
+    do_without_temporary_folder()
     try:
         try:
-            create_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+            code = _run(create_app(sys.argv[1] if len(sys.argv) > 1 else None))
         finally:
             sys.stdout.flush()
     except TrmError as error:
@@ -86,11 +88,44 @@ def main() -> None:
         _fail(TrmError(f"{place}{error.strerror or error}", hint="TRM_DEBUG=1 in the environment shows where"))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    sys.exit(code)
+
+
+def _run(app: typer.Typer) -> int:
+    """Run the program and return its exit code; words that it refuses are printed without control characters."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        return ExitCode.FAILED
+    except Exception as error:
+        # Typer brings a click of its own, or not: its usage errors are known by what they can do.
+        if not hasattr(error, "format_message"):
+            raise
+        from typer.rich_utils import rich_format_error
+
+        from trm_cli.console.panels import visible
+
+        message = visible(error.format_message())
+        error.format_message = lambda: message
+        rich_format_error(error)  # type: ignore[arg-type]
+        from trm_cli.commands.settings import as_setting
+        from trm_cli.console.output import note
+
+        if meant := as_setting(typer.main.get_command(app), sys.argv[1:]):
+            note(f"hint: settings are written without dashes: `{meant}`")
+        return int(getattr(error, "exit_code", ExitCode.USAGE))
+    return code if isinstance(code, int) else ExitCode.DONE
 
 
 def _fail(error: TrmError) -> NoReturn:
     from trm_cli.console.panels import render_error
 
+    if error.hint and "MODEL" in error.hint:
+        from trm_cli.commands.arguments import model_meant
+
+        meant = model_meant(sys.argv[1:], error.message)
+        unknown = "" if meant else " (MODEL is one of `trm configs list`)"
+        error.hint = error.hint.replace("MODEL", meant or "MODEL") + unknown
     if os.environ.get("TRM_DEBUG"):
         import traceback
 

@@ -6,12 +6,16 @@ code.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+
+#: What a full disk, or a quota that is used up, answers.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ExitCode(IntEnum):
@@ -22,6 +26,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     DATASET = 3
     CHECKPOINT = 4
+    UNSOLVED = 5
     TERMINATED = 75
     INTERRUPTED = 130
 
@@ -37,9 +42,14 @@ _MEANINGS = {
     ExitCode.USAGE: "usage or configuration error",
     ExitCode.DATASET: "dataset missing or damaged",
     ExitCode.CHECKPOINT: "checkpoint missing, damaged or of another run",
+    ExitCode.UNSOLVED: "ran, but did not solve",
     ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP after a saved checkpoint",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C after a saved checkpoint",
 }
+
+
+#: The hint where a dataset has to be built again; the program puts the name of its model in, where that is known.
+REBUILD = "build the dataset again: `trm build-dataset MODEL --rebuild`"
 
 
 @dataclass(frozen=True)
@@ -109,12 +119,27 @@ class CheckpointError(TrmError):
 
 
 @contextmanager
-def writing(path: Path, *, hint: str) -> Iterator[None]:
-    """What the system refuses while the block writes to `path` becomes a CheckpointError."""
+def writing(path: Path, *, instead: str) -> Iterator[None]:
+    """What the system refuses while the block writes to `path` becomes a CheckpointError; `instead`: what to choose."""
     try:
         yield
     except OSError as error:
+        hint = f"{free_space(error)}choose {instead}"
         raise CheckpointError(f"cannot write to {path}: {error.strerror or error}", hint=hint) from error
+
+
+def free_space(error: OSError) -> str:
+    """The beginning of a hint: to free space, where that is what the system lacks."""
+    return "free some disk space, or " if error.errno in NO_SPACE else ""
+
+
+@contextmanager
+def reading(path: Path, *, hint: str | None = None) -> Iterator[None]:
+    """What the system refuses while the block reads `path` becomes a CheckpointError."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}", hint=hint) from error
 
 
 def first_line(error: BaseException) -> str:

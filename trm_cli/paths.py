@@ -6,6 +6,7 @@ a loop of links. To whoever asks, nothing is there; what then opens it says why 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 #: Bytes of one name in a path, on every file system in use.
@@ -34,6 +35,21 @@ def is_dir(path: str | Path) -> bool:
         return Path(path).is_dir()
     except OSError:
         return False
+
+
+def do_without_temporary_folder() -> None:
+    """On a system where nothing can be written, let libraries be imported all the same.
+
+    Some ask for the temporary folder at once and die where there is none; whoever writes there says so then.
+    """
+    usual = os.environ.get("TMPDIR", "/tmp")
+    if not os.access(usual, os.W_OK):
+        import tempfile
+
+        try:
+            tempfile.gettempdir()
+        except FileNotFoundError:
+            tempfile.tempdir = usual
 
 
 def longest_name(path: str) -> int:

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
@@ -123,25 +120,18 @@ def complete_ranges(
 
 
 def run_parallel(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, *, processes: bool = False
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[tuple[Item, Result]]:
-    """Call `function` on every item with `workers` threads, or processes, and yield (item, result) as they end.
+    """Call `function` on every item with `workers` threads, and yield (item, result) as they end.
 
-    Threads suit compiled code that releases the interpreter lock. Processes are spawned, so that `function` must be
-    importable, and end with their parent, even when it is killed.
+    Threads suit compiled code that releases the interpreter lock; for processes see `worker_pool`.
     """
     workers = min(workers, len(items))
     if workers <= 1:
         for item in items:
             yield item, function(item)
         return
-    pool: Executor
-    if processes:
-        # Spawned, not forked: a fork would inherit the lock on the directory and hold it after its parent was killed.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
-    else:
-        pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(workers)
     try:
         futures = {pool.submit(function, item): item for item in items}
         for future in as_completed(futures):
@@ -149,16 +139,3 @@ def run_parallel(
     finally:
         # Also on Ctrl-C and on an error in one item: what has not begun is not begun any more.
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """Let a worker process end when its parent does, however that ends."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

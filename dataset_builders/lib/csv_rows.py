@@ -108,6 +108,6 @@ def find_columns(where: str, names: Sequence[str], named: Mapping[str, str]) -> 
         example = " ".join(f"{name}=NAME" for name in REQUIRED if name not in places)
         raise DatasetError(
             f"{where} has no column {', '.join(missing)}: it has {', '.join(map(str.strip, names))}",
-            hint=f"name the columns: --columns {example or 'rating=NAME'}",
+            hint=f"name the columns: `--columns {example or 'rating=NAME'}`",
         )
     return places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,7 @@ def find_hub_dataset(repo: str) -> HubDataset:
     """Look a dataset up on the hub once, with a short timeout; if that fails, use the local cache only. By default the
     library retries for 23 seconds and more before it uses its cache.
     """
+    print(f"looking for {repo} on the hub ...", file=sys.stderr, flush=True)
     import datasets
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError

@@ -7,7 +7,6 @@ the size of the arrays.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from trm_cli.data.building.build_directory import Build
 from trm_cli.data.building.build_shards import require_no_gap
 from trm_cli.data.files.durable import sync_directory, write_atomically
+from trm_cli.data.files.puzzle_arrays import npy_header
 
 from .build_parts import run_parallel
 
@@ -33,10 +33,7 @@ class LargeArray:
         self._partial = path.with_name(f".{path.name}.partial")
         self._dtype = np.dtype(dtype)
         self._row_bytes = shape[1] * self._dtype.itemsize
-        header = io.BytesIO()
-        description = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(header, description)
-        self._header = header.getvalue()
+        self._header = npy_header(shape, self._dtype)
         self._descriptor = -1
 
     @property
@@ -46,12 +43,12 @@ class LargeArray:
 
     @property
     def finished(self) -> bool:
-        """Whether the file has its name and size."""
+        """Return whether the file has its name and size."""
         return self.path.is_file() and self.path.stat().st_size == self.size
 
     @property
     def begun(self) -> bool:
-        """Whether an earlier process left a file to continue."""
+        """Return whether an earlier process left a file to continue."""
         return self._partial.is_file() and self._partial.stat().st_size == self.size
 
     def open(self) -> None:

@@ -176,3 +176,4 @@ import dataset_builders.lib.maze.engine, dataset_builders.lib.sudoku.engine
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("compiled in every process") == 1, "said once"

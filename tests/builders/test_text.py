@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -220,3 +221,9 @@ def test_repeats_are_known_in_a_full_table() -> None:
     seen = DigestSet()
     assert all(seen.add(digest) for digest in digests) and len(seen) == 9_000
     assert not any(seen.add(digest) for digest in digests)
+
+
+def test_a_pipe_in_place_of_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["--output-dir", str(tmp_path / "d"), "--limit", "9", "--tokenizer", str(tmp_path / "pipe")]) == 3
+    assert "it is a pipe, not a file" in capsys.readouterr().err

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.support.streams import ROOT
 from trm_cli.app import create_app
 from trm_cli.training.hardware.resources import Gpu
 from trm_cli.workflows import doctor
+from trm_cli.workflows.inspect import model_report
+from trm_cli.workflows.inspect.model_report import ModelReport
 
-NAMES = ["python", "torch", "cuda", "cores", "memory", "disk", "wandb", "hub", "extras"]
+NAMES = ["python", "torch", "cuda", "kernel", "cores", "memory", "disk", "wandb", "hub", "extras"]
 
 
 def call(*words: str) -> Any:
@@ -35,6 +40,26 @@ def test_it_says_what_there_is_and_what_to_do() -> None:
     assert all(name in screen.stdout for name in NAMES)
     assert f"trm train {found['advice']['model']}" in screen.stdout
     assert max(map(len, screen.stdout.splitlines())) <= 100
+
+
+def test_every_extra_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = {name: value for name, value in setup["options.extras_require"].items() if name != "dev"}
+    assert set(doctor.EXTRAS) == {re.split("[<>=]", line)[0] for value in extras.values() for line in value.split()}
+
+    def version(package: str) -> str:
+        raise doctor.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    assert doctor._extras().found == "missing: matplotlib, tensorboard, tokenizers"
+    assert doctor._extras().means.endswith("pip install matplotlib tensorboard tokenizers")
+
+
+def test_a_kernel_is_launched_where_training_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._kernel() == doctor.Finding("kernel", "a product on cpu in float32", "is right")
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda left, right: left + right)
+    assert not doctor._kernel().good
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -58,19 +83,27 @@ def test_a_hub_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch,
     assert "local data" in findings["hub"].means
 
 
-@pytest.mark.parametrize(
-    ("memory", "model", "batch"),
-    [(15.8e9, "vision-unified", 32), (80e9, "vision-unified", 256), (3e9, "sudoku-4x4", None)],
-)
-def test_the_flagship_is_advised_where_it_fits(
-    monkeypatch: pytest.MonkeyPatch, memory: float, model: str, batch: int | None
-) -> None:
+def test_the_flagship_is_advised_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     from trm_cli.training.hardware.devices import Choice
 
-    gpu = Gpu("a GPU", (7, 5), int(memory), int(memory))
-    monkeypatch.setattr(doctor, "gpus", lambda: [gpu])
+    report, reports = model_report.report, []
+
+    def once(*arguments: Any) -> ModelReport:
+        """The flagship is measured once for all GPUs."""
+        if not reports:
+            reports.append(report(*arguments))
+        return reports[0]
+
+    monkeypatch.setattr(model_report, "report", once)
     monkeypatch.setattr(doctor, "choose_device", lambda wanted: Choice("cuda", ""))
     monkeypatch.setattr(doctor, "choose_precision", lambda wanted, device: Choice("float16", ""))
     monkeypatch.setattr(doctor, "choose_compile", lambda wanted, device: Choice("off", ""))
-    advice = doctor.advise()
-    assert (advice.model, advice.batch) == (model, batch)
+    for memory, model, batch in (
+        (15.8e9, "vision-unified", 32),
+        (80e9, "vision-unified", 256),
+        (3e9, "sudoku-4x4", None),
+    ):
+        gpu = Gpu("a GPU", (7, 5), int(memory), int(memory))
+        monkeypatch.setattr(doctor, "gpus", lambda gpu=gpu: [gpu])
+        advice = doctor.advise()
+        assert (advice.model, advice.batch) == (model, batch)

@@ -85,6 +85,7 @@ def test_the_document_adds_up() -> None:
     total = sum(counts.values())
     assert found["parameters"] == total
     assert {"symbols", "workspace", "tokens", "text", "answers", "puzzle table"} <= set(counts)
+    assert "mtp" not in counts
     memory = found["memory"]
     assert memory["weights"] == 4 * total
     assert memory["gradients"] * 2 == memory["moments"] == 2 * memory["average"]
@@ -94,8 +95,7 @@ def test_the_document_adds_up() -> None:
 
 
 def test_settings_batch_and_precision_change_it() -> None:
-    whole, less = (document("multimodal_hesc_mini", *QUICK, *words) for words in (["arch.enable_mtp=true"], []))
-    assert "mtp" in whole["components"] and "mtp" not in less["components"]
+    assert "mtp" in document("multimodal_hesc_mini", *QUICK, "arch.enable_mtp=true")["components"]
     small, large = (document("trm", *QUICK, "--batch-size", size, "--precision", "float32") for size in ("8", "16"))
     assert large["memory"]["activations"] == pytest.approx(2 * small["memory"]["activations"], rel=0.1)
     half = document("trm", *QUICK, "--batch-size", "16", "--precision", "float16")
@@ -104,13 +104,13 @@ def test_settings_batch_and_precision_change_it() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_told_with_one_that_would() -> None:
-    done = call("trm", "--batch-size", "4000", "--precision", "float32")
+    words = ("trm", *QUICK, "--precision", "float32", "--batch-size")
+    done = call(*words, "60000")
     assert done.exit_code == 0
     line = next(line for line in done.stdout.splitlines() if "T4" in line)
     assert "does not fit" in line and "a batch of" in line
-    found = document("trm", "--batch-size", "4000", "--precision", "float32")
-    largest = found["verdicts"][0]["largest_batch"]
-    fits = [document("trm", "--batch-size", str(rows), "--precision", "float32") for rows in (largest, largest + 5)]
+    largest = document(*words, "60000")["verdicts"][0]["largest_batch"]
+    fits = [document(*words, str(rows)) for rows in (largest, largest + 1)]
     assert [one["verdicts"][0]["fits"] for one in fits] == [True, False]
 
 
@@ -148,7 +148,7 @@ def test_a_screen_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "said"),
     [
         (["multimodal_hecs"], "did you mean `multimodal_hesc`"),
-        (["trm", "--precision", "half"], "expected float32"),
+        (["trm", "--precision", "half"], "expected one of auto, float32"),
         (["trm", "arch.num_heads=7"], "num_heads"),
         (["trm", "--data", "/nowhere"], "/nowhere does not exist"),
     ],

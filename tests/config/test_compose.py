@@ -13,7 +13,7 @@ from trm_cli.config.registry import SHIPPED
 from trm_cli.errors import ConfigError, Problem
 
 LINE = (
-    "Command: trm train vision-unified arch=multimodal_hesc data_paths=[datasets/vision_unified] "
+    "Command: trm train vision-unified arch=multimodal_hesc 'data_paths=[datasets/vision_unified]' "
     "checkpoint_path=checkpoints/multimodal-hesc"
 )
 
@@ -73,7 +73,7 @@ def test_the_command_line_repeats_the_run() -> None:
     resolved = compose("sudoku-4x4", ["arch=trm", "lr=2e-4", "wandb_project=a b", "epochs=3"])
     command = describe_command(resolved)
     assert command == (
-        "Command: trm train sudoku-4x4 arch=trm data_paths=[datasets/sudoku-4x4] "
+        "Command: trm train sudoku-4x4 arch=trm 'data_paths=[datasets/sudoku-4x4]' "
         "checkpoint_path=checkpoints/sudoku-4x4-trm lr=2e-4 'wandb_project=a b' epochs=3"
     )
     import shlex

@@ -16,7 +16,7 @@ from trm_cli.training.run.config_drift import EFFECTS
 WHERE_AND_WHEN = (
     "data_paths=[elsewhere]", "data_paths_test=[elsewhere]", "eval_interval=3", "eval_batches=2", "eval_batch_size=7",
     "log_interval=7", "checkpoint_interval=4", "checkpoint_minutes=1.5", "keep_checkpoints=9", "keep_every=5",
-    "checkpoint_path=elsewhere", "load_checkpoint=elsewhere.pt", "init_from=elsewhere.pt",
+    "checkpoint_path=elsewhere", "load_checkpoint=elsewhere.pt", "init_from=elsewhere.pt", "puzzle_emb_init=zero",
     "save_carry=false", "nonfinite_limit=8", "device=mps",
     "precision=bfloat16", "micro_batch_size=2", "activation_checkpointing=true", "compile=true", "sharding=fsdp",
     "threads=2", "wandb=offline", "wandb_project=other", "tensorboard=true", "profile=true",
@@ -29,7 +29,7 @@ CLOCK = (
     "q_temperature_anneal_ratio=0.3", "q_temperature_anneal_steps=9", "epsilon_start=0.9", "epsilon_end=0.2",
     "epsilon_anneal_ratio=0.9",
 )  # fmt: skip
-OPTIMIZER = ("beta1", "beta2", "weight_decay", "puzzle_emb_weight_decay", "grad_clip", "ema_rate")
+OPTIMIZER = ("beta1", "beta2", "weight_decay", "puzzle_emb_weight_decay", "grad_clip", "ema_rate", "freeze_weights")
 ANOTHER_RUN = ("arch", "global_batch_size", "seed", "optimizer", "ema")
 
 

@@ -34,7 +34,7 @@ def test_nothing_is_cut_off_at_any_width(width: int) -> None:
 
 def test_wide_terminals_get_one_line_for_each_boundary() -> None:
     plan = plan_of(3_200, epochs=10)
-    wide, narrow = (drawn(PlanView(plan, sources=SOURCES), width) for width in (120, 80))
+    wide, narrow = (drawn(PlanView(plan, title="", sources=SOURCES), width) for width in (120, 80))
     line = next(line for line in wide.splitlines() if line.startswith("expansion_penalty"))
     assert line.split() == [
         "expansion_penalty", "cosine", "0", "-", "500", "0.1", "->", "0.001", "expansion_anneal_ratio", "0.5",
@@ -59,7 +59,7 @@ def test_curves_fit_and_share_one_axis(width: int) -> None:
 
 def test_a_terminal_without_blocks_gets_letters() -> None:
     plan = plan_of(3_200, epochs=10)
-    for what in (SchedulePlot(plan.quantities, plan.total_steps), PlanView(plan, sources=SOURCES)):
+    for what in (SchedulePlot(plan.quantities, plan.total_steps), PlanView(plan, title="", sources=SOURCES)):
         drawn(what, 80, encoding="ascii").encode("ascii")
 
 

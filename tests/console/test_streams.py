@@ -93,6 +93,8 @@ def test_no_control_character_of_a_text_reaches_the_terminal(tmp_path: Path) -> 
         ["configs", "list"],
         ["inspect-dataset", str(data)],
         ["train", "\x1b[31mx.yaml"],
+        ["train", "--bad\u202e\x1b[31mflag"],
+        ["evaluate", "a run", "one\u202e\x1b[31mtoo many"],
     ):
         shown = trm_here(*words, cwd=tmp_path)
         for text in (shown.stdout, shown.stderr):

@@ -47,7 +47,7 @@ def test_swapped_evaluates_the_average_and_restores_the_raw_weights_to_the_bit()
         model.weight.copy_(torch.tensor([0.1, 0.3]))
     ema.update()
     raw, identity = model.weight.detach().clone(), model.weight.data_ptr()
-    with ema.swapped(model):
+    with ema.swapped():
         torch.testing.assert_close(model.weight.detach(), torch.tensor([0.55, 1.15]))
     assert torch.equal(model.weight.detach(), raw)
     assert model.weight.data_ptr() == identity
@@ -59,7 +59,7 @@ def test_swapped_restores_after_an_error() -> None:
     ema = EMA(model, 0.5)
     with torch.no_grad():
         model.weight.zero_()
-    with pytest.raises(RuntimeError, match="in the middle"), ema.swapped(model):
+    with pytest.raises(RuntimeError, match="in the middle"), ema.swapped():
         raise RuntimeError("in the middle")
     assert torch.equal(model.weight.detach(), torch.zeros(2))
 

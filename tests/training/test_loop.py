@@ -77,7 +77,7 @@ def test_evaluation_counts_each_test_puzzle_once_and_uses_the_averaged_weights(t
     last = records(tmp_path / "run", "eval")[-1]
     assert last["count"] == 16
     raw = [parameter.clone() for parameter in run.state.model.parameters()]
-    with run.state.ema.swapped(run.state.model):
+    with run.state.ema.swapped():
         again = evaluate(run.state.model, run.datasets.test.eval_batches(5), torch.device("cpu"))
     assert again.to_json() == {key: last[key] for key in again.to_json()}
     assert all(torch.equal(a, b) for a, b in zip(raw, run.state.model.parameters(), strict=True))

@@ -76,5 +76,5 @@ def test_a_run_that_is_stopped_before_its_first_update_promises_nothing(tmp_path
     line = [sys.executable, "-c", BEFORE_THE_FIRST_UPDATE, "train", "sudoku-4x4", *words]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 75, done.stderr
-    assert "Stopped before the first checkpoint" in done.stderr
+    assert "Stopped before the first checkpoint" in done.stdout
     assert "trm resume" not in done.stderr

@@ -50,7 +50,7 @@ def test_it_trains_and_shows_a_board(
         assert "trm train vision-unified" in shown.err
         assert "puzzle" in shown.out
         assert f"trm solve {run}" in shown.err
-    assert "is complete: 10 steps" in shown.err
+    assert "is complete: 10 steps" in shown.out
     output.stdout.cache_clear()
     output.stderr.cache_clear()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.paths import exists
 
 if TYPE_CHECKING:
@@ -19,15 +21,33 @@ Words = Annotated[
         metavar="[MODEL] [KEY=VALUE]...",
         help="A name in configs/models/ or a YAML file, then settings such as epochs=10 or arch.hidden_size=256.",
         show_default=False,
+        autocompletion=completion.model_words,
     ),
 ]
-Architecture = Annotated[str | None, typer.Option("--arch", help="Use this architecture: arch=NAME.", metavar="NAME")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps: device=NAME.", metavar="NAME")]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--arch", help="Use this architecture: arch=NAME.", metavar="NAME", autocompletion=completion.architectures
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda or mps: device=NAME.",
+        metavar="NAME",
+        autocompletion=lambda incomplete: completion.settings(["device", "="], incomplete),
+    ),
+]
 Processes = Annotated[
     int | None,
     typer.Option("--nproc-per-node", min=1, help="Train in N processes on this machine, one per GPU.", metavar="N"),
 ]
-TrainedRun = Annotated[str, typer.Argument(help="A run directory, its name in checkpoints/, or a checkpoint file.")]
+TrainedRun = Annotated[
+    str,
+    typer.Argument(
+        help="A run directory, its name in checkpoints/, or a checkpoint file.", autocompletion=completion.runs
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print everything, write nothing.")]
 StopAtStep = Annotated[
@@ -62,7 +82,19 @@ def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
 
 def with_options(overrides: Sequence[str], **options: str | None) -> list[str]:
     """Append the options that stand for overrides, so that an option wins over an override."""
-    return [*overrides, *(f"{key}={value}" for key, value in options.items() if value is not None)]
+    return [*overrides, *(OptionWord(key, value) for key, value in options.items() if value is not None)]
+
+
+class OptionWord(str):
+    """`key=value` for an option; `typed` is what messages call it."""
+
+    typed: str
+
+    def __new__(cls, key: str, value: str) -> OptionWord:
+        """Make the word of an option whose name ends the key."""
+        word = super().__new__(cls, f"{key}={value}")
+        word.typed = f"--{key.rpartition('.')[2].replace('_', '-')} {value}"
+        return word
 
 
 def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolved:
@@ -71,3 +103,21 @@ def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolve
 
     model, overrides = split_words(words)
     return compose(model, with_options(overrides, **options))
+
+
+def model_meant(words: Sequence[str], message: str) -> str:
+    """What MODEL in a hint is: the model on the command line, else the one whose dataset a message names; or ""."""
+    from trm_cli.config import registry
+    from trm_cli.config.sources.yaml_loader import load_yaml
+    from trm_cli.shell import quote
+
+    for word in words[1:]:
+        if "=" not in word and not word.startswith("-") and registry.find("models", word) is not None:
+            return quote(word)
+    for name in registry.names("models"):
+        path = registry.find("models", name)
+        arguments = load_yaml(path).data.get("dataset_args") if path is not None else None
+        directory = arguments.get("output_dir") if isinstance(arguments, dict) else None
+        if isinstance(directory, str) and re.search(rf"{re.escape(directory)}(?![\w-])", message):
+            return name
+    return ""

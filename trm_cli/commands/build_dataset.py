@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -16,6 +17,9 @@ def build_dataset(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command line and build nothing.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be built, and build nothing.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; the result is the same.", metavar="N")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Build at most N items of each split: dataset_args.limit=N.", metavar="N")
+    ] = None,
     shard: Annotated[str | None, typer.Option(help="Build part I of N, counted from 0.", metavar="I/N")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join the parts of all shards.")] = False,
     as_json: Json = False,
@@ -28,20 +32,25 @@ def build_dataset(
     del allow_builder  # its callback has seen to it
     from trm_cli.commands.arguments import compose_words
     from trm_cli.console.output import print_json
-    from trm_cli.console.views.build import BuildScreen, show_build_plan
+    from trm_cli.console.views.build import BuildScreen, show_build_plan, show_built
     from trm_cli.data.building.builder_plan import plan_build
     from trm_cli.workflows import build
 
-    entry = build.builder_of(compose_words(words))
+    limited = None if limit is None else str(limit)
+    entry = build.builder_of(compose_words(words, **{"dataset_args.limit": limited}))
     if plan:
-        document = plan_build(build.command_of(entry, build.BuildRequest()))
+        with build.flags_placed(entry):
+            document = plan_build(build.command_of(entry, build.BuildRequest()))
         if as_json:
             print_json({"model": entry.name, "plan": document})
         else:
             show_build_plan(entry.name, document)
         return
     request = build.BuildRequest(rebuild=rebuild, dry_run=dry_run, workers=workers, shard=shard, merge=merge)
+    started = time.monotonic()
     command = build.build_dataset(entry, request, BuildScreen())
+    if not dry_run and shard is None:
+        show_built(entry, time.monotonic() - started)
     if as_json:
         state = "not built" if dry_run else f"shard {shard}" if shard else "complete"
         output_dir = str(entry.dataset_args["output_dir"])

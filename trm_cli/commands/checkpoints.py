@@ -69,18 +69,9 @@ def import_file(
     """
     from trm_cli.console.output import note, print_result
     from trm_cli.console.views.checkpoints import imported_view
-    from trm_cli.workflows import checkpoints as workflow
+    from trm_cli.workflows.import_weights import ImportRequest, import_weights
 
-    done = workflow.import_file(
-        file,
-        note,
-        run=out,
-        architecture=arch,
-        model=model,
-        dataset=dataset,
-        identifiers=identifiers,
-        new_table=new_puzzle_table,
-    )
+    done = import_weights(ImportRequest(file, out, arch, model, dataset, identifiers, new_puzzle_table), note)
     print_result(asdict(done), imported_view(done), as_json=as_json)
 
 

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.commands.arguments import Device, Json, finite
 
 Target = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RUN|FILE]", help="A run, its name in checkpoints/, or a checkpoint; default: the latest run."
+        metavar="[RUN|FILE]",
+        help="A run, its name in checkpoints/, or a checkpoint; default: the latest run.",
+        autocompletion=completion.runs,
     ),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Supervision steps; default: as trained. More is allowed.")]

@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.commands.arguments import Json
 
 
 def inspect_dataset(
-    directory: Annotated[str, typer.Argument(metavar="DIR|MODEL", help="A dataset, or the model that it belongs to.")],
+    directory: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|MODEL", help="A dataset, or the model that it belongs to.", autocompletion=completion.models
+        ),
+    ],
     show: Annotated[int, typer.Option(min=0, help="Draw this many samples.", metavar="N")] = 0,
     split: Annotated[str, typer.Option(help="Draw from this split.", metavar="train|test")] = "train",
     out: Annotated[Path | None, typer.Option(help="Draw the samples into this picture.", metavar="FILE.png")] = None,
@@ -24,7 +30,7 @@ def inspect_dataset(
     """
     from trm_cli.console.output import print_json, stdout
     from trm_cli.console.views.dataset import dataset_document, show_report
-    from trm_cli.errors import DatasetError, UsageError
+    from trm_cli.errors import REBUILD, DatasetError, UsageError
     from trm_cli.workflows.inspect import dataset
 
     if split not in ("train", "test"):
@@ -40,7 +46,7 @@ def inspect_dataset(
         raise DatasetError(
             f"{found.directory}: {len(found.damaged)} files are missing or not as they were written: "
             f"{', '.join(found.damaged[:5])}",
-            hint="build the dataset again with --rebuild",
+            hint=REBUILD,
         )
 
 
@@ -59,6 +65,8 @@ def _draw(root: Path, split: str, count: int, out: Path | None, *, terminal: boo
 
         try:
             write_sheet(out, samples)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise TrmError(f"{out} cannot be written: {error.strerror or error}") from error
+        except ValueError as error:
             raise TrmError(f"{out} cannot be written: {error}", hint="name a file that ends in .png") from error
         note(f"wrote {out}")

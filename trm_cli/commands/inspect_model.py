@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.commands.arguments import Json
 
 
@@ -14,6 +15,7 @@ def inspect_model(
         list[str] | None,
         typer.Argument(
             metavar="[ARCH|MODEL|RUN] [KEY=VALUE]...",
+            autocompletion=completion.model_words,
             help="An architecture, a model or a run; then settings such as arch.hidden_size=256.",
             show_default=False,
         ),

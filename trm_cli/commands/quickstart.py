@@ -18,6 +18,7 @@ def quickstart() -> None:
     from trm_cli.console.answers.solution import show_solution
     from trm_cli.console.output import note
     from trm_cli.errors import ExitCode
+    from trm_cli.shell import command_line
     from trm_cli.workflows.quickstart import choose_model, solve_held_out
     from trm_cli.workflows.train.train import TrainRequest
 
@@ -27,5 +28,6 @@ def quickstart() -> None:
     if result.exit_code is ExitCode.DONE and (solution := solve_held_out(str(result.run))) is not None:
         note("\nOne of the puzzles that it has never seen, step by step (bold: given, green: just changed):\n")
         show_solution(solution, as_json=False)
-        note(f"\nTry one of your own: trm solve {result.run} {solution.family.line(solution.puzzle)}")
+        solve = command_line("trm", "solve", result.run, solution.family.line(solution.puzzle))
+        note(f"\nTry one of your own: {solve}")
     raise typer.Exit(result.exit_code)

@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
+
 
 def report(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run or its name in checkpoints/; default: the latest.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run or its name in checkpoints/; default: the latest.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="FILE.html or FILE.png; default: RUN/report.html.", metavar="FILE")
@@ -30,6 +37,7 @@ def report(
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.report.page import page, picture
     from trm_cli.errors import UsageError
+    from trm_cli.shell import command_line
     from trm_cli.training.run.find_run import find_run
     from trm_cli.workflows.report import collect
 
@@ -40,5 +48,6 @@ def report(
     record = collect(directory, evaluate, EvaluationScreen())
     content = picture(record) if path.suffix == ".png" else page(record)
     if record.evaluation is None:
-        note(f"without accuracy by difficulty and puzzles: `trm evaluate {directory}` makes them, or --evaluate 200")
+        evaluation = command_line("trm", "evaluate", directory)
+        note(f"without accuracy by difficulty and puzzles: `{evaluation}` makes them, or --evaluate 200")
     write_file(path, content)

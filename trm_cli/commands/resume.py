@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.commands.arguments import Device, DryRun, Processes, StopAtStep, Wandb
 from trm_cli.commands.builder_gate import AllowBuilder
 from trm_cli.training.signals import starting
@@ -17,6 +18,7 @@ def resume(
         list[str] | None,
         typer.Argument(
             metavar="[RUN] [KEY=VALUE]...",
+            autocompletion=completion.run_words,
             help="A run directory (default: the one changed last in checkpoints/), then settings to change.",
             show_default=False,
         ),
@@ -60,4 +62,4 @@ def resume(
         from_step=from_step,
         must_exist=True,
     )
-    train_and_exit(resumed.resolved, request, nproc_per_node)
+    train_and_exit(resumed.resolved, request, nproc_per_node, resumed.resolved.config.checkpoint_path)

@@ -24,6 +24,9 @@ AllSolutionsOf = Annotated[
 ]
 
 
+_FILE_ENDINGS = (".txt", ".json", ".csv", ".md", ".sdk", ".sdm", ".sudoku", ".maze")
+
+
 def solve(
     run: TrainedRun,
     puzzle: Puzzle = None,
@@ -36,12 +39,13 @@ def solve(
 ) -> None:
     """Solve a Sudoku, a maze or an ARC task (JSON), and show how the answer changed from step to step.
 
-    With --all-solutions-of, a line that cannot be read is named, answered by an empty line, and makes the exit code 1.
+    What is not solved ends with exit code 5. With --all-solutions-of, a line that cannot be read is named, answered by
+    an empty line, and makes it 1.
 
     [dim]Example: trm solve checkpoints/sudoku-4x4 '1... .... ..2. ...3'[/dim]
     """
     from trm_cli.console.answers.solution import SolveScreen, show_solution
-    from trm_cli.errors import UsageError
+    from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.solve import solve as workflow
 
     if all_solutions_of is not None:
@@ -60,19 +64,20 @@ def solve(
         votes=votes,
         device=device or "cpu",
     )
-    show_solution(workflow.solve(request, SolveScreen()), as_json=as_json)
+    solution = workflow.solve(request, SolveScreen())
+    show_solution(solution, as_json=as_json)
+    if not solution.solved:
+        raise typer.Exit(ExitCode.UNSOLVED)
 
 
 def _solve_lines(run: str, path: Path, steps: int | None, device: str | None, as_json: bool) -> None:
     from trm_cli.console.answers.lines import show_lines
     from trm_cli.console.output import note
-    from trm_cli.errors import ExitCode
     from trm_cli.workflows.solve.lines import solve_lines
 
     texts = _read(path).splitlines()
     solutions = solve_lines(run, texts, steps=steps, device=device or "auto", source=str(path), notify=note)
-    if not show_lines(solutions, str(path), as_json=as_json):
-        raise typer.Exit(ExitCode.FAILED)
+    raise typer.Exit(show_lines(solutions, str(path), as_json=as_json))
 
 
 def _text(puzzle: str | None) -> str:
@@ -85,7 +90,11 @@ def _text(puzzle: str | None) -> str:
                 "no puzzle is given", hint="trm solve RUN PUZZLE, or pipe one in: echo '1...' | trm solve RUN"
             )
         return _read(sys.stdin.buffer, "standard input")
-    return _read(Path(puzzle)) if is_file(puzzle) else puzzle
+    if is_file(puzzle):
+        return _read(Path(puzzle))
+    if "/" in puzzle or puzzle.lower().endswith(_FILE_ENDINGS):
+        raise UsageError(f"there is no file {puzzle}", hint="name a file, or give the puzzle itself")
+    return puzzle
 
 
 def _read(source: Path | BinaryIO, name: str | None = None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.config import registry
-from trm_cli.config.dataset_args import read_dataset_args
+from trm_cli.config.dataset_args import override_dataset_args, read_dataset_args
 from trm_cli.config.registry import RegistryEntry
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.interpolation import resolve_references
@@ -24,6 +24,8 @@ from trm_cli.config.sources.yaml_loader import Document, Key, parse_yaml
 from trm_cli.config.validate import fill_defaults, validate
 from trm_cli.errors import ConfigError, Problem, UsageError
 from trm_cli.paths import is_dir, is_file
+
+_BUILDER = "dataset_args"  # the group of keys that are flags of the dataset builder
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Resolved:
     registry: RegistryEntry | None
     sources: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+
+    @property
+    def changes_dataset(self) -> bool:
+        """Return whether the command line has settings of the dataset builder."""
+        return any(word.removeprefix("+").startswith(f"{_BUILDER}.") for word in self.overrides)
 
 
 def default_run_directory(architecture: str) -> str:
@@ -101,7 +108,7 @@ def sorted_problems(problems: Sequence[Problem]) -> list[Problem]:
 
 def _as_typed(problems: Sequence[Problem], words: Sequence[str]) -> list[Problem]:
     """Sort problems, and name the place of an override by the word as it was typed."""
-    typed = {f"override {number}": word for number, word in enumerate(words, start=1)}
+    typed = {f"override {number}": getattr(word, "typed", word) for number, word in enumerate(words, start=1)}
     return [replace(problem, where=typed.get(problem.where, problem.where)) for problem in sorted_problems(problems)]
 
 
@@ -111,7 +118,12 @@ class _Composer:
     def __init__(self, words: Sequence[str], config: str | None) -> None:
         self.words = tuple(words)
         self.config = config
-        self.overrides, self.problems = parse_overrides(words)
+        overrides, self.problems = parse_overrides(words)
+        self.overrides = [override for override in overrides if override.key[0] != _BUILDER]
+        self.builder_overrides = [override for override in overrides if override.key[0] == _BUILDER]
+        output_dir = next((o for o in reversed(self.builder_overrides) if o.key[1:] == ("output_dir",)), None)
+        if output_dir is not None and self._last(("data_paths",)) is None:  # what is built is what is read
+            self.overrides.append(replace(output_dir, key=("data_paths",), value=[output_dir.value]))
         self.tree = Tree()
 
     def run(self, model: str | None) -> Resolved | None:
@@ -196,6 +208,7 @@ class _Composer:
         dataset_args = {}
         if "dataset_args" in document.data:
             dataset_args = read_dataset_args(document, found)
+        dataset_args = override_dataset_args(dataset_args, self.builder_overrides, found)
         self.problems += found
         if found:
             return None
@@ -213,6 +226,8 @@ class _Composer:
             checkpoint_path=data.get("checkpoint_path") or default_run_directory(data["architecture"]),
             overrides=data.get("overrides") or {},
             path=document.name,
+            places={name: document.where((_BUILDER, name)).rpartition(":")[0] for name in dataset_args}
+            | {".".join(override.key[1:]): override.text for override in self.builder_overrides},
         )
 
     def _add_model(

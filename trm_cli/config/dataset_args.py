@@ -8,11 +8,13 @@ turned into the mapping first.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from trm_cli.config.sources.overrides import Override
 from trm_cli.config.sources.scalars import describe
-from trm_cli.config.sources.yaml_loader import Document, Key, dotted, parse_scalar
+from trm_cli.config.sources.yaml_loader import Document, Key, Location, dotted, parse_scalar
 from trm_cli.errors import Problem
 
 DatasetArgs = dict[str, Any]
@@ -60,6 +62,23 @@ def read_dataset_args(document: Document, problems: list[Problem]) -> DatasetArg
     elif not isinstance(output_dir, str) or not output_dir:
         reader.problem(("output_dir",), f"`output_dir` must be the path of a directory, found {describe(output_dir)}")
     return args
+
+
+def override_dataset_args(args: DatasetArgs, overrides: Sequence[Override], problems: list[Problem]) -> DatasetArgs:
+    """Return the arguments changed by `dataset_args.KEY=VALUE` words; what is wrong is added to `problems`."""
+    changed = dict(args)
+    for override in overrides:
+        key = dotted(override.key)
+        if len(override.key) != 2:
+            hint = f"write {_KEY}.KEY=VALUE, for example {_KEY}.limit=100"
+            problems.append(Problem(override.where, f"`{key}` names no argument of the builder", key=key, hint=hint))
+            continue
+        document = Document(override.where, locations={override.key: Location(override.where, 1, 1)})
+        found: list[Problem] = []
+        read = _Reader(document, found).mapping({override.key[1]: override.value})
+        problems += [replace(problem, where=override.where) for problem in found]
+        changed.update(read)
+    return changed
 
 
 class _Reader:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from trm_cli.config.compose import Resolved
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.scalars import plain_scalar
+from trm_cli.config.sources.yaml_loader import parse_scalar
+from trm_cli.shell import command_line
 
 _YAML_1_1_WORDS = ("on", "off", "yes", "no", "y", "n")  # booleans to most other readers
 _PLAIN_TEXT = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
@@ -57,19 +59,36 @@ def _is_plain(text: str) -> bool:
     return _PLAIN_TEXT.fullmatch(text) is not None and isinstance(plain_scalar(text), str)
 
 
-def describe_command(resolved: Resolved, command: str = "train") -> str:
-    """Format `Command: trm train MODEL arch=... data_paths=[...] checkpoint_path=...` for a shell."""
-    config = resolved.config
+def override(key: str, value: Any) -> str:
+    """Format `key=value` so that an override reads the value back; not quoted for a shell."""
+    if isinstance(value, list | tuple):
+        return f"{key}=[{','.join(map(scalar, value))}]"
+    try:
+        plain = isinstance(value, str) and parse_scalar(value) == value
+    except ValueError:
+        plain = False
+    return f"{key}={value if plain else scalar(value)}"
+
+
+def describe_command(resolved: Resolved, *, run: str | None = None, options: Sequence[str] = ()) -> str:
+    """Format the command that repeats a run, to be pasted: `Command: trm train MODEL arch=... 'data_paths=[...]' ...`.
+
+    run: a run that is resumed instead. options: those that were typed.
+    """
+    if run is not None:
+        changed = [word for word in resolved.overrides if _key(word) != "checkpoint_path"]  # it is where it was found
+        return f"Command: {command_line('trm', 'resume', run, *changed, *options)}"
+    config, typed = resolved.config, resolved.overrides
+    model = config.model if resolved.registry is None else resolved.registry.word
+    arch = next((word for word in reversed(typed) if _key(word) == "arch" and "={" not in word), None)
     words = [
-        f"arch={config.arch.name}",
-        f"data_paths=[{','.join(config.data_paths)}]",
-        f"checkpoint_path={config.checkpoint_path}",
+        arch or f"arch={config.arch.name}",
+        override("data_paths", config.data_paths),
+        override("checkpoint_path", config.checkpoint_path),
     ]
-    stated = ("arch", "data_paths", "checkpoint_path", "model")
-    words += [word for word in resolved.overrides if word.partition("=")[0].lstrip("+") not in stated]
-    return " ".join(["Command: trm", command, shlex.quote(config.model), *map(_quote, words)])
+    words += [word for word in typed if _key(word) not in ("data_paths", "checkpoint_path", "model") and word != arch]
+    return f"Command: {command_line('trm', 'train', model, *words, *options)}"
 
 
-def _quote(word: str) -> str:
-    """Quote like shlex.quote, but leave plain lists: without a matching file the shell leaves `[...]` alone."""
-    return word if re.fullmatch(r"[A-Za-z0-9_./=,:@%+\[\]-]+", word) else shlex.quote(word)
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+")

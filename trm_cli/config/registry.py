@@ -42,9 +42,16 @@ class RegistryEntry:
     checkpoint_path: str
     overrides: dict[str, Any] = field(default_factory=dict)
     path: str = ""
+    places: dict[str, str] = field(default_factory=dict)  # where each of dataset_args was written
+
+    @property
+    def word(self) -> str:
+        """What names it on a command line: its name where that leads to its file, else the path of the file."""
+        found = find("models", self.name)
+        return self.name if not self.path or (found is not None and shown(found) == self.path) else self.path
 
 
-_ENTRY_KEYS = tuple(one.name for one in fields(RegistryEntry) if one.name not in ("name", "path"))
+_ENTRY_KEYS = tuple(one.name for one in fields(RegistryEntry) if one.name not in ("name", "path", "places"))
 
 
 def directories(kind: str) -> list[Path]:
@@ -85,6 +92,13 @@ def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:
     """Report an unknown name, with the nearest known name or all names."""
     noun = {"arch": "architecture", "models": "model"}.get(kind, "configuration")
     known = names(kind)
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")]) if is_dir(path.parent) else None
+        near = str(path.parent / near) if near else nearest(path.stem, known)
+        hint = f"did you mean `{near}`?" if near else f"those that come with trm: {', '.join(known)}"
+        what = "is a directory, not a YAML file" if is_dir(path) else "does not exist"
+        return Problem(where, f"the {noun} file {name} {what}", key=key, hint=hint)
     near = nearest(name.rsplit("/", 1)[-1].removesuffix(".yaml"), known)
     hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
     return Problem(where, f"no {noun} is called {describe(name).removeprefix('the text ')}", key=key, hint=hint)
@@ -103,7 +117,9 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 
 def shown(path: Path) -> str:
-    """Format a path for messages: relative to the working directory where it lies below it."""
+    """Format a path for messages: relative to the working directory, or to the program's own configurations."""
+    if path.is_relative_to(SHIPPED):
+        return str(Path("configs", path.relative_to(SHIPPED)))
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):

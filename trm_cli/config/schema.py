@@ -81,6 +81,9 @@ class RunConfig(Section):
         None, "file to start from; null = continue checkpoint_path/latest.pt", resume="free"
     )
     init_from: Word | None = key(None, "file whose weights a new run takes, at step 0; null = none", resume="free")
+    puzzle_emb_init: Literal["mean", "zero"] = key(
+        "mean", "rows of puzzles that init_from does not know: the mean of the others, or zero", resume="free"
+    )
     save_carry: bool = key(True, "store the recurrent state; without it a resumed run differs", resume="free")
 
     # The optimizer.
@@ -94,6 +97,7 @@ class RunConfig(Section):
     weight_decay: float = key(0.1, "decoupled weight decay", resume="replan", ge=0, le=100)
     puzzle_emb_lr: float = key(1e-2, "learning rate of the puzzle table", resume="replan", ge=0, le=10)
     puzzle_emb_weight_decay: float = key(0.1, "weight decay of the rows that are seen", resume="replan", ge=0, le=100)
+    freeze_weights: bool = key(False, "train the puzzle table alone", resume="replan")
     grad_clip: float | None = key(None, "largest norm of the gradient of each part; null = no clipping",
                                   resume="replan", gt=0, le=1_000_000)  # fmt: skip
     nonfinite_limit: Whole = count(3, "stop after so many updates in a row that were not finite", resume="free",
@@ -148,7 +152,7 @@ class RunConfig(Section):
         return self.arch.largest_board
 
     def conflicts(self) -> list[tuple[str, str]]:
-        """Find boundaries with neither ratio nor step, two files to begin from, names that no file system can hold."""
+        """Find boundaries with neither ratio nor step, two files to begin from, nothing to train, names too long."""
         found = []
         for name in ("checkpoint_path", "load_checkpoint", "init_from", "data_paths", "data_paths_test"):
             value = getattr(self, name)
@@ -158,6 +162,10 @@ class RunConfig(Section):
                     break
         if self.init_from is not None and self.load_checkpoint is not None:
             found.append(("init_from", "takes weights alone, load_checkpoint goes on with a whole state: keep one"))
+        if self.freeze_weights and not getattr(self.arch, "puzzle_emb_ndim", 0):
+            found.append(("freeze_weights", "trains the puzzle table alone, and this architecture has none"))
+        if self.freeze_weights and self.sharding == "fsdp":
+            found.append(("freeze_weights", "leaves nothing to shard: sharding=none"))
         for steps, share in self.legacy_steps.items():
             if getattr(self, steps) is None and getattr(self, share) is None:
                 found.append((share, f"is null, and so is {steps}: one of them must say where the change ends"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from trm_cli.config.registry import nearest
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.layers import Layer, Tree
+from trm_cli.config.sources.published import hint_for
 from trm_cli.config.sources.scalars import describe
 from trm_cli.config.sources.yaml_loader import Key, dotted
 from trm_cli.errors import Problem
@@ -88,8 +90,15 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
     families = [family] if family is not None else list(FAMILIES.values())
     arch_keys = list(dict.fromkeys(key for section in families for key in section.model_fields))
     near, near_arch = nearest(name, known), None if below_arch else nearest(name, arch_keys)
-    hint = ""
-    if below_arch and name in RunConfig.model_fields:
+    hint = hint_for(dotted(key))
+    if hint:
+        pass
+    elif "." in name:
+        group, _, rest = name.partition(".")
+        hint = f"in a file it is `{group}:` and below it, indented, `{rest}: ...`"
+    elif name == "dataset_args":
+        hint = "it belongs to a model: name one before the settings"
+    elif below_arch and name in RunConfig.model_fields:
         hint = f"`{name}` is a key of the run, not of the architecture"
     elif below_arch and (others := [label for label, other in FAMILIES.items() if name in other.model_fields]):
         hint = f"only architectures of the family {' or '.join(others)} have it"
@@ -157,12 +166,14 @@ def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[
 
 def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: Any) -> Problem:
     hint = ""
-    near = nearest(found, words) if isinstance(found, str) else None
+    near = None
+    if isinstance(found, str):
+        near = next((ours for ours in _MEANT.get(found.lower(), ()) if ours in words), None) or nearest(found, words)
     if near:
         hint = f"did you mean `{near}`?"
     elif isinstance(found, str) and expected.startswith("a list"):
         hint = f"write [{found}]"
-    elif isinstance(found, str) and "number" in expected and found.replace("_", "").replace(",", "").isdigit():
+    elif isinstance(found, str) and "number" in expected and _GROUPED.fullmatch(found):
         hint = f"write {found.replace('_', '').replace(',', '')}"
     elif isinstance(found, str) and expected.startswith("true") and found.lower() in _YES_NO:
         hint = f"write {_YES_NO[found.lower()]}: in YAML 1.2 `{found}` is a string"
@@ -171,6 +182,12 @@ def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: A
     return Problem(tree.where(key), message, key=name, hint=hint)
 
 
+_GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]+(_[0-9]+)+")  # digits as people group them
+_MEANT = {
+    "gpu": ("cuda",), "nvidia": ("cuda",), "metal": ("mps",), "apple": ("mps",), "processor": ("cpu",),
+    "bf16": ("bfloat16",), "fp16": ("float16",), "half": ("float16",), "fp32": ("float32",), "full": ("float32",),
+    "adam": ("adamw",), "none": ("disabled",), "off": ("disabled",),
+}  # fmt: skip
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 

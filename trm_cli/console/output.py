@@ -52,7 +52,7 @@ def stderr() -> Console:
 
 
 def shows_colours(console: Console) -> bool:
-    """Whether a console shows colours."""
+    """Return whether a console shows colours."""
     return console.is_terminal and not console.no_color
 
 

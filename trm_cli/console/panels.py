@@ -56,8 +56,12 @@ def _line(console: Console, text: Text, indent: int) -> None:
         console.print(Padding(line, (0, 0, 0, indent)))
 
 
+def visible(text: str) -> str:
+    """Escape control characters."""
+    return CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
 def _printable(text: str, console: Console) -> str:
     """Escape control characters, and characters that the terminal's encoding lacks."""
-    visible = CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
     encoding = console.encoding or "utf-8"
-    return visible.encode(encoding, "backslashreplace").decode(encoding)
+    return visible(text).encode(encoding, "backslashreplace").decode(encoding)

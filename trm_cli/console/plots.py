@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from string import ascii_lowercase
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -28,12 +29,12 @@ def bars(values: Sequence[float], low: float, high: float, height: int, glyphs: 
     return lines
 
 
+@dataclass(frozen=True)
 class SchedulePlot:
     """A plot of every quantity of a plan over one axis of steps, with the ends of phases marked."""
 
-    def __init__(self, quantities: Sequence[Quantity], total_steps: int) -> None:
-        self.quantities = tuple(quantities)
-        self.total_steps = total_steps
+    quantities: Sequence[Quantity]
+    total_steps: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         glyphs = _ASCII if options.ascii_only else _BLOCKS

@@ -23,9 +23,9 @@ def number(value: float) -> str:
     return f"{value:,.6g}" if abs(value) < 1e5 else f"{value:,.1f}"
 
 
-def counted(amount: int, one: str, many: str | None = None) -> str:
+def counted(amount: int, noun: str) -> str:
     """Format a count with its noun: "1 step", "2,000 steps"."""
-    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+    return f"{amount:,} {noun if amount == 1 else noun + 's'}"
 
 
 def table(*headers: str, right: Sequence[int] = (), rows: Iterable[Sequence[str | Text]] = ()) -> Table:

@@ -14,21 +14,22 @@ SWAPS_SIDES = (False, True, False, True, False, False, True, True)
 INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
 
 
-def affine(symmetry: int, height: int, width: int) -> tuple[int, int, int]:
+def affine(symmetry: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
     """Where a transformed grid reads its cells: output cell (r, c) is input cell `base + r * row + c * column`.
 
-    `height` and `width` are those of the input grid, whose cells are counted row by row. Returns (base, row, column).
+    `height` and `width` are those of the input grid, whose rows are `stride` cells apart: its width, unless it is part
+    of a larger one. Returns (base, row, column). Compiled as well (`arc.kernels`).
     """
-    last_row, last_column = (height - 1) * width, width - 1
+    last_row, last_column = (height - 1) * stride, width - 1
     return (
-        (0, width, 1),
-        (last_column, -1, width),
-        (last_row + last_column, -width, -1),
-        (last_row, 1, -width),
-        (last_column, width, -1),
-        (last_row, -width, 1),
-        (0, 1, width),
-        (last_row + last_column, -1, -width),
+        (0, stride, 1),
+        (last_column, -1, stride),
+        (last_row + last_column, -stride, -1),
+        (last_row, 1, -stride),
+        (last_column, stride, -1),
+        (last_row, -stride, 1),
+        (0, 1, stride),
+        (last_row + last_column, -1, -stride),
     )[symmetry]
 
 
@@ -40,7 +41,7 @@ def shape(symmetry: int, height: int, width: int) -> tuple[int, int]:
 @lru_cache(maxsize=8192)
 def source_cells(symmetry: int, height: int, width: int) -> tuple[int, ...]:
     """Index of the input cell that every output cell reads, row by row."""
-    base, row, column = affine(symmetry, height, width)
+    base, row, column = affine(symmetry, height, width, width)
     out_height, out_width = shape(symmetry, height, width)
     return tuple(base + r * row + c * column for r in range(out_height) for c in range(out_width))
 

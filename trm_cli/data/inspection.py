@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from trm_cli.data.files.manifest import Manifest, read_manifest, split_fingerprint
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata, read_metadata
 from trm_cli.data.puzzles.dataset import open_dataset
+from trm_cli.data.puzzles.kinds import kind_of
 from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import KIND_NAMES
-from trm_cli.data.stream.shape import require_version
+from trm_cli.data.stream.shape import stream_shape
 from trm_cli.data.stream.store import ChunkStore
+from trm_cli.data.stream.vocabulary import BOARD_SIDE
 from trm_cli.errors import DatasetError
-from trm_cli.paths import is_dir, is_file
+from trm_cli.paths import exists, is_dir, is_file
 
 MAX_ROWS = 20_000
 BINS = 10
@@ -25,7 +28,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many of `rows` have which length: `edges` has one number more than `counts`. `unit` is what is counted."""
+    """The counts of lengths of `rows` rows: `edges` has one number more than `counts`. `unit` is what is counted."""
 
     unit: str
     rows: int
@@ -35,17 +38,20 @@ class Histogram:
 
 @dataclass(frozen=True)
 class SplitReport:
-    """One split: its metadata, the tokens that occur, lengths by kind, and how many rows were looked at."""
+    """One split: its metadata, the tokens that occur, lengths and difficulty, how many rows were looked at, and how
+    often each label of a picture occurs.
+    """
 
     metadata: DatasetMetadata
     kinds: Mapping[str, int]
     tokens_seen: int
     histograms: tuple[Histogram, ...]
+    labels: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What `trm inspect-dataset` shows."""
+    """The numbers of a dataset, as `trm inspect-dataset` shows them."""
 
     path: str
     manifest: Manifest | None
@@ -82,7 +88,8 @@ def inspect(root: str | Path) -> DatasetReport:
     """
     path = Path(root)
     if not is_dir(path):
-        raise DatasetError(f"dataset {path} does not exist", hint="`trm build-dataset MODEL` builds it")
+        what = f"{path} is a file; a dataset is a directory" if exists(path) else f"dataset {path} does not exist"
+        raise DatasetError(what, hint="`trm build-dataset MODEL` builds one")
     manifest = read_manifest(path)
     reports: dict[str, SplitReport] = {}
     for split in SPLITS:
@@ -91,15 +98,10 @@ def inspect(root: str | Path) -> DatasetReport:
         metadata = read_metadata(path, split)
         reports[split] = _stream(path, split, metadata) if metadata.kind == STREAM else _arrays(path, split, metadata)
     files = [file for file in path.rglob("*") if is_file(file) and not file.name.startswith(".")]
-    fingerprint = manifest.fingerprint if manifest is not None else None
-    return DatasetReport(
-        str(path),
-        manifest,
-        fingerprint or split_fingerprint(path, "train", manifest),
-        sum(file.stat().st_size for file in files),
-        len(files),
-        reports,
-    )
+    sealed = manifest.fingerprint if manifest is not None else None
+    fingerprint = sealed or split_fingerprint(path, "train", manifest)
+    size = sum(file.stat().st_size for file in files)
+    return DatasetReport(str(path), manifest, fingerprint, size, len(files), reports)
 
 
 def histogram(unit: str, lengths: NDArray[np.integer]) -> Histogram:
@@ -118,11 +120,12 @@ def spread(count: int, wanted: int) -> NDArray[np.int64]:
 
 
 def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
-    require_version(metadata, str(root))
+    shown = stream_shape(metadata, BOARD_SIDE, str(root)).labels
     store = ChunkStore(root, split)
     kinds = dict.fromkeys(KIND_NAMES, 0)
     lengths: dict[str, list[NDArray[np.int64]]] = {name: [] for name in KIND_NAMES}
     seen = np.zeros((len(KIND_NAMES), 256), dtype=bool)
+    labels: Counter[str] = Counter()
     for index in range(store.ready):
         shard = store.shard(index)
         for number, name in enumerate(KIND_NAMES):
@@ -133,6 +136,8 @@ def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
                 lengths[name].append(shape[:, 2] * shape[:, 3])
             else:
                 lengths[name].append(shard.lengths[rows])
+            counts = np.bincount(shard.label[rows]) if name == "picture" else ()
+            labels.update({_name(shown, label): int(count) for label, count in enumerate(counts) if count})
             looked_at = rows[spread(len(rows), 1000)] if name != "picture" else rows[:0]
             seen[number, np.frombuffer(b"".join(shard.payloads(looked_at)), np.uint8)] = True
     units = {"grid": "cells of the answer", "text": "bytes", "picture": "bytes"}
@@ -142,7 +147,11 @@ def _stream(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
         if len(joined := np.concatenate([np.zeros(0, np.int64), *lengths[name]]))
     ]
     present = {name: count for name, count in kinds.items() if count}
-    return SplitReport(metadata, present, int(seen.sum()), tuple(found))
+    return SplitReport(metadata, present, int(seen.sum()), tuple(found), dict(labels.most_common()))
+
+
+def _name(labels: Sequence[str], label: int) -> str:
+    return labels[label] if label < len(labels) else str(label)
 
 
 def _arrays(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
@@ -150,13 +159,24 @@ def _arrays(root: Path, split: str, metadata: DatasetMetadata) -> SplitReport:
     places = spread(data.eval_rows, MAX_ROWS)
     seen: set[int] = set()
     lengths = []
+    measures = kind_of(metadata).difficulty
+    measured: dict[str, list[NDArray[np.integer]]] = {name: [] for name in measures}
     # Blocks of neighbours cost one read each; their starts are spread over the split.
     block = 256
     starts = spread(data.eval_count(block), max(1, len(places) // block))
     for start in starts.tolist():
         batch = data.eval_batch(start, block)
-        rows = np.asarray(batch["inputs"])[np.asarray(batch["valid"])]
+        valid = np.asarray(batch["valid"])
+        rows = np.asarray(batch["inputs"])[valid]
+        for name, measure in measures.items():
+            tokens = np.asarray(batch[measure.column])[valid]
+            measured[name].append(((tokens >= measure.lowest) & (tokens <= measure.highest)).sum(axis=1))
         seen.update(np.unique(rows).tolist())
         lengths.append((rows != metadata.pad_id).sum(axis=1))
     examples = {"example": data.eval_rows}
-    return SplitReport(data.metadata, examples, len(seen), (histogram("tokens of the input", np.concatenate(lengths)),))
+    found = [histogram("tokens of the input", np.concatenate(lengths))]
+    found += [histogram(name.replace("_", " "), np.concatenate(counts)) for name, counts in measured.items()]
+    ratings = data.puzzle_values("ratings")
+    if ratings is not None and len(ratings):
+        found.append(histogram("rating", np.asarray(ratings)))
+    return SplitReport(data.metadata, examples, len(seen), tuple(found))

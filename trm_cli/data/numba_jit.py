@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import cache
+from multiprocessing import parent_process
 from typing import Any, TypeVar, cast
 
 import numba
@@ -16,7 +19,15 @@ def compiled(function: Function) -> Function:
         return cast(Function, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:
         # numba found no directory to cache in (a read-only install without a home): compile in every process.
+        _say_that_nothing_is_kept()
         return cast(Function, numba.njit(nogil=True)(function))
+
+
+@cache
+def _say_that_nothing_is_kept() -> None:
+    if parent_process() is None:
+        text = "no folder for machine code can be written, so it is compiled in every process (up to a minute)"
+        sys.stderr.write(f"{text}; NUMBA_CACHE_DIR names one\n")
 
 
 def compiled_loop(function: Any) -> Any:

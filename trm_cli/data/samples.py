@@ -81,13 +81,25 @@ def _from_stream(root: Path, split: str, count: int, shape: StreamShape) -> list
     store = ChunkStore(root, split)
     if not store.ready:
         raise DatasetError(f"{root}: no chunk of the {split} split is finished yet")
+    kinds = np.concatenate([np.asarray(store.shard(chunk).kind) for chunk in range(store.ready)])
     ends = np.cumsum([chunk.records for chunk in store.chunks[: store.ready]])
     samples: list[Sample] = []
-    for place in spread(int(ends[-1]), count).tolist():
+    for place in _of_each_kind(kinds, count):
         chunk = int(np.searchsorted(ends, place, side="right"))
         shard = store.shard(chunk)
         samples.append(_from_record(split, shard, place - store.chunks[chunk].first, shape))
     return samples
+
+
+def _of_each_kind(kinds: Cells, count: int) -> list[int]:
+    """Return `count` places of kinds [n] in order: as many of each kind as of the others, evenly spread."""
+    places: list[int] = []
+    present = np.unique(kinds).tolist()
+    for number, kind in enumerate(present):
+        of_kind = np.flatnonzero(kinds == kind)
+        share = (count - len(places)) // (len(present) - number)
+        places += of_kind[spread(len(of_kind), share)].tolist()
+    return sorted(places)
 
 
 def _from_record(split: str, shard: RecordShard, row: int, shape: StreamShape) -> Sample:

@@ -10,8 +10,8 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.files.durable import DirectoryBusy, atomic_file, held_directory
-from trm_cli.errors import TrmError
+from trm_cli.data.files.durable import atomic_file, claimed_directory
+from trm_cli.errors import TrmError, free_space
 
 Columns = dict[str, NDArray[Any]]
 
@@ -36,22 +36,15 @@ class PartialResult:
 
     path: Path
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Lock the folder for this process. Raises TrmError when another process holds it, or on a disk that fails."""
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(held_directory(self.path))
-            except DirectoryBusy as error:
-                raise TrmError(
-                    f"the same evaluation is running in another process (id {error.holder})",
-                    hint="wait for it to end, or stop it: this one then continues where it stopped",
-                ) from error
-            except OSError as error:
-                raise TrmError(
-                    f"{self.path} cannot be written: {error.strerror}", hint="name another folder with --out"
-                ) from error
-            yield
+        return claimed_directory(
+            self.path,
+            "the same evaluation is being run",
+            error=TrmError,
+            busy_hint="wait for it to end, or stop it: this one then continues where it stopped",
+            disk_hint="name another folder with --out",
+        )
 
     def read(self, batch: int) -> Columns | None:
         """Read the columns of a batch; None where there are none yet."""
@@ -71,7 +64,7 @@ class PartialResult:
         except OSError as error:
             raise TrmError(
                 f"{self._file(batch)} cannot be written: {error.strerror}",
-                hint="free some disk space and run the same command again: it continues where it stopped",
+                hint=f"{free_space(error)}name another folder with --out: what is scored stays where it is",
             ) from error
 
     def discard(self) -> None:

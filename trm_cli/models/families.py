@@ -30,12 +30,7 @@ FAMILIES: Mapping[str, type[NetworkConfig]] = dict(_found())
 
 
 def create_network(
-    config: NetworkConfig,
-    *,
-    vocab_size: int,
-    seq_len: int,
-    num_puzzle_identifiers: int,
-    forward_dtype: str = "float32",
+    config: NetworkConfig, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, forward_dtype: str = "float32"
 ) -> Network:
     """A new network; initial values come from torch's global CPU generator, so seed that first.
 

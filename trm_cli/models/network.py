@@ -23,6 +23,11 @@ from trm_cli.schedule.clock import SETTLED, Clock
 if TYPE_CHECKING:
     from trm_cli.models.all_ranks import AllRanks
 
+#: The fields of a batch by name, [B, ...] each.
+Batch = Mapping[str, Tensor]
+#: The scheduled values of a step: numbers, or 0-dim tensors where a compiled graph must not depend on them.
+StepClock = Clock[Tensor | float]
+
 
 class Network(nn.Module, ABC):
     """A recursive network under deep supervision: it refines its answers to a batch of rows step by step, until each
@@ -63,7 +68,7 @@ class Network(nn.Module, ABC):
     # --- A step ---
 
     @abstractmethod
-    def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
+    def initial_carry(self, batch: Batch) -> Carry:
         """The carry before the first step: all rows halted, everything zero; the first step takes every row in."""
 
     @abstractmethod
@@ -72,11 +77,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def advance(
-        self,
-        carry: Carry,
-        batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,
-        draws: Tensor | None = None,
+        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
     ) -> tuple[Carry, Outputs]:
         """Run one supervision step; return the carry after it, detached, and its outputs.
 
@@ -86,11 +87,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self,
-        carry: Carry,
-        batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,
-        draws: Tensor | None = None,
+        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
     ) -> StepResult:
         """`advance`, then losses and metrics on the labels of the carried rows; what is learnt without a gradient."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trm_cli.models.layers.carry import Carry
 from trm_cli.models.layers.outputs import Outputs
-from trm_cli.models.network import Network
+from trm_cli.models.network import Batch, Network
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ThinkingStep:
 
 def think(
     network: Network,
-    batch: Mapping[str, Tensor],
+    batch: Batch,
     *,
     steps: int | None = None,
     carry: Carry | None = None,

@@ -63,9 +63,7 @@ class Cadence(Sequence[int]):
 
 
 def every_epochs(interval: int, samples: Fraction, batch: int, rounding: Rounding, total: int) -> Cadence:
-    """Return the ends of every `interval` epochs, and the last step. Raises ValueError for an interval below 1."""
-    if interval < 1:
-        raise ValueError(f"An interval of {interval} epochs never ends; it must be at least 1.")
+    """Return the ends of every `interval` epochs (at least 1), and the last step."""
     if rounding == "per_epoch":
         return Cadence(Fraction(steps_per_epoch(samples, batch) * interval), total)
     # Several intervals inside one batch all end at that batch's step: every step has an end in it, so the gap is 1.

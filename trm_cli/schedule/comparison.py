@@ -21,7 +21,7 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether the plans disagree here."""
+        """Return whether the plans disagree here."""
         return self.left != self.right
 
 

@@ -9,28 +9,13 @@ from dataclasses import dataclass, field
 _DECAY = 5.0  # rate of the exponential curve: half of the way is covered after 14 % of the time
 
 
-def _linear(p: float) -> float:
-    return p
-
-
-def _cosine(p: float) -> float:
-    return (1.0 - math.cos(math.pi * p)) / 2.0
-
-
-def _exponential(p: float) -> float:
-    # Divided by its value at p = 1, so that it arrives: 1 - exp(-5) alone stops at 0.9933 and would leap the rest.
-    return math.expm1(-_DECAY * p) / math.expm1(-_DECAY)
-
-
-def _constant(p: float) -> float:  # noqa: ARG001 - every curve takes the progress
-    return 0.0
-
-
+#: From progress to the share of the way that is covered, both from 0 to 1.
 CURVES: Mapping[str, Callable[[float], float]] = {
-    "linear": _linear,
-    "cosine": _cosine,
-    "exponential": _exponential,
-    "constant": _constant,
+    "linear": lambda p: p,
+    "cosine": lambda p: (1.0 - math.cos(math.pi * p)) / 2.0,
+    # Divided by its value at p = 1, so that it arrives: 1 - exp(-5) alone stops at 0.9933 and would leap the rest.
+    "exponential": lambda p: math.expm1(-_DECAY * p) / math.expm1(-_DECAY),
+    "constant": lambda _: 0.0,
 }
 
 

@@ -53,7 +53,7 @@ class PlanWarning:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a run does at each of its updates 1 .. total_steps.
+    """The plan of a run: what it does at each of its updates 1 .. total_steps.
 
     Two plans are equal when they do the same at the same steps, wherever their numbers came from and whatever there is
     to warn about. checkpoint_minutes, between checkpoints by the wall clock, is no step and stays out of it.
@@ -127,15 +127,15 @@ class TrainingPlan:
         return {quantity.name: quantity.at(step) for quantity in self.quantities}
 
     def is_eval(self, step: int) -> bool:
-        """Whether the run evaluates after this update."""
+        """Return whether the run evaluates after this update."""
         return self.eval_steps is not None and step in self.eval_steps
 
     def is_checkpoint(self, step: int) -> bool:
-        """Whether a planned checkpoint follows this update."""
+        """Return whether a planned checkpoint follows this update."""
         return step in self.checkpoint_steps or self.is_milestone(step)
 
     def is_milestone(self, step: int) -> bool:
-        """Whether the checkpoint of this update is never deleted."""
+        """Return whether the checkpoint of this update is never deleted."""
         return self.milestones is not None and step in self.milestones
 
     def epoch_of_step(self, step: int) -> int:
@@ -173,6 +173,9 @@ class TrainingPlan:
         for quantity, written in zip(self.quantities, document["quantities"], strict=True):
             for segment, entry in zip(quantity.segments, written["segments"], strict=True):
                 entry |= {"written": segment.written, "key": segment.key}
+                if segment.start_value == segment.end_value and segment.curve != "constant":
+                    # What does not change is constant, whatever curve is declared; the fingerprint knows that one.
+                    entry |= {"curve": "constant", "declared_curve": segment.curve}
         document["warnings"] = [asdict(warning) for warning in self.warnings]
         return document
 
@@ -241,7 +244,9 @@ class TrainingPlan:
 
 def read_quantity(entry: Mapping[str, Any]) -> Quantity:
     """Read a quantity of a plan's JSON document."""
-    return Quantity(entry["name"], tuple(Segment(**segment) for segment in entry["segments"]), entry["unit"])
+    declared = ({**one, "curve": one.get("declared_curve", one["curve"])} for one in entry["segments"])
+    segments = ({name: value for name, value in one.items() if name != "declared_curve"} for one in declared)
+    return Quantity(entry["name"], tuple(Segment(**one) for one in segments), entry["unit"])
 
 
 def _quantity_json(quantity: Quantity) -> dict[str, Any]:

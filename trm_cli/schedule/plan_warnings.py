@@ -129,7 +129,7 @@ def _about_decay(quantity: Quantity, total: int) -> Iterator[PlanWarning]:
 
 
 def _says_zero(segment: Segment) -> bool:
-    """Whether the configuration sets the length of a phase to 0 on purpose."""
+    """Return whether the configuration sets the length of a phase to 0 on purpose."""
     return float(segment.written.rpartition(" ")[2]) == 0.0
 
 

@@ -104,6 +104,4 @@ def epoch_of_step(step: int, samples: Fraction | int, batch: int, rounding: Roun
     require_positive("step", step)
     if rounding == "per_epoch":
         return (step - 1) // steps_per_epoch(samples, batch)
-    if rounding == "whole_run":
-        return int((step - 1) * batch // Fraction(samples))
-    raise ValueError(f"step_rounding is {rounding!r}; it must be one of {', '.join(ROUNDINGS)}.")
+    return int((step - 1) * batch // Fraction(samples))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trm_cli.models.network import Network
 from trm_cli.training.distributed.tensor_shards import local_tensors
@@ -22,7 +22,8 @@ class EMA:
         if not 0 <= rate < 1:
             raise ValueError(f"The rate of the average must lie in [0, 1), not {rate}.")
         self.rate = rate
-        self._parameters = _named_trunk(model)
+        trunk = {id(parameter) for parameter in model.trunk_parameters()}
+        self._parameters = {name: value for name, value in model.named_parameters() if id(value) in trunk}
         self._shadow = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     @torch.no_grad()
@@ -32,16 +33,13 @@ class EMA:
         torch._foreach_lerp_(shadow, present, 1 - self.rate)
 
     @contextmanager
-    def swapped(self, model: Network) -> Iterator[None]:
-        """Within the block `model` has the averaged weights; the raw ones are restored even after an error.
+    def swapped(self) -> Iterator[None]:
+        """Within the block the model has the averaged weights; the raw ones are restored even after an error.
 
         The parameters stay the same tensors (optimizers and compiled code hold on to them); their values are exchanged
         with a copy of the raw ones, so the block may change nothing that is kept.
         """
-        live = _named_trunk(model)
-        if live.keys() != self._shadow.keys():
-            raise ValueError("The averaged weights belong to a model with other parameters.")
-        parameters, shadow = local_tensors(live.values()), local_tensors(self._shadow.values())
+        parameters, shadow = local_tensors(self._parameters.values()), local_tensors(self._shadow.values())
         with torch.no_grad():
             raw = [parameter.clone() for parameter in parameters]
         try:
@@ -69,9 +67,3 @@ class EMA:
                     f"the model {tuple(self._shadow[name].shape)}."
                 )
             self._shadow[name].copy_(value)
-
-
-def _named_trunk(model: Network) -> dict[str, nn.Parameter]:
-    """Trunk parameters by name, in the order of the model."""
-    trunk = {id(parameter) for parameter in model.trunk_parameters()}
-    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in trunk}

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trm_cli.config.schema import RunConfig
 from trm_cli.data.counter_rng import uniform
-from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.waiting import WaitCancelled
 from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
+from trm_cli.evaluation.rows import Data
 from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.saver import CheckpointSaver
 from trm_cli.training.checkpoint.store import CheckpointStore
+from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import StopAgreement
 from trm_cli.training.nonfinite import give_up
@@ -38,78 +40,41 @@ _POLL_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
-class TrainingData(Protocol):
-    """What the loop needs of a training set: the batch of an update, as a function of its number alone."""
-
-    def train_batch(self, step: int) -> dict[str, np.ndarray]:
-        """The rows of update `step` (1-based)."""
-
-
-class EvaluationData(Protocol):
-    """What the loop needs of a test set."""
-
-    metadata: DatasetMetadata
-
-    def eval_count(self, batch_size: int) -> int:
-        """How many batches hold all rows."""
-
-    def eval_batch(self, index: int, batch_size: int, rows: slice | None = None) -> dict[str, np.ndarray]:
-        """Batch `index`, or some of its rows; the last batch is padded (`valid` [B] says which rows count)."""
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """What the loop needs from the configuration, beyond the plan."""
-
-    step: StepSettings
-    nonfinite_limit: int
-    seed: int
-    log_interval: int
-    checkpoint_seconds: float | None
-    eval_batch_size: int
-    eval_batches: int | None
-    save_carry: bool
-    device: torch.device
-
-
+@dataclass
 class Loop:
-    """Runs a plan from the state's step to the end, or until it is asked to stop."""
+    """Runs a plan from the state's step to the end, or until it is asked to stop.
 
-    def __init__(
-        self,
-        *,
-        plan: TrainingPlan,
-        state: TrainingState,
-        train: TrainingData,
-        test: EvaluationData | None,
-        store: CheckpointStore,
-        recorders: RunRecorders,
-        observer: Observer,
-        settings: LoopSettings,
-        profile: NoProfile,
-        sealed: bool = True,
-    ) -> None:
-        """store is written to in the first process alone. sealed: the newest checkpoint holds the plan of this run."""
-        self.plan = plan
-        self.state = state
-        self.train = train
-        self.test = test
-        self.recorders = recorders
-        self.observer = observer
-        self.settings = settings
-        self.profile = profile
-        self.process_group = settings.step.process_group
-        self._saver = CheckpointSaver(
-            store=store,
-            state=state,
-            recorders=recorders,
-            observer=observer,
-            device=settings.device,
-            with_carry=settings.save_carry,
-            seconds=settings.checkpoint_seconds,
+    train_batch: the rows of an update, as a function of its number (1-based) alone. eval_batch_size: rows of one batch
+    of an evaluation, over all processes. store: written to in the first process alone. sealed: the newest checkpoint
+    holds the plan of this run.
+    """
+
+    config: RunConfig
+    plan: TrainingPlan
+    state: TrainingState
+    train_batch: Callable[[int], Batch]
+    test: Data | None
+    eval_batch_size: int
+    store: CheckpointStore
+    recorders: RunRecorders
+    observer: Observer
+    device: torch.device
+    process_group: ProcessGroup
+    profile: NoProfile
+    sealed: bool
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self._step_settings = StepSettings(
+            config.global_batch_size,
+            config.grad_clip,
+            config.micro_batch_size,
             process_group=self.process_group,
+            enter_phase=self.profile.enter,
         )
-        self._sealed = sealed
+        self._saver = CheckpointSaver(
+            config, self.store, self.state, self.recorders, self.observer, self.device, self.process_group
+        )
         self._logged_at = time.monotonic()
 
     def run(self, stop: StopRequest, *, last_step: int | None = None) -> ExitCode:
@@ -134,73 +99,66 @@ class Loop:
         return agreed.exit_code or ExitCode.DONE
 
     def _execute(self, pool: ThreadPoolExecutor, end: int, stop: StopAgreement) -> None:
-        if not self._sealed:
+        if not self.sealed:
             self._saver.save()  # at once: what is read of a run is what was saved with its weights
         self._finish_step(stop)  # an evaluation that the last process could not complete
         first = self.state.step + 1
-        following = pool.submit(self.train.train_batch, first) if first <= end else None
+        following = pool.submit(self.train_batch, first) if first <= end else None
         while following is not None and not stop:
             step = self.state.step + 1
             self.profile.begin(step)
             self.profile.enter("data")
             arrays = self._batch(following, stop)
             # The next batch is drawn while this one is computed; it depends on its number alone.
-            following = pool.submit(self.train.train_batch, step + 1) if step < end else None
+            following = pool.submit(self.train_batch, step + 1) if step < end else None
             self._update(step, arrays)
             self.profile.end(step)
             if step == first:
                 self._saver.check_disk_space()
             self._finish_step(stop)
 
-    def _batch(self, following: Future[dict[str, np.ndarray]], stop: StopAgreement) -> dict[str, np.ndarray]:
+    def _batch(self, following: Future[Batch], stop: StopAgreement) -> Batch:
         """Wait for the next batch; a checkpoint that is requested meanwhile is saved."""
         while not wait((following,), timeout=_POLL_SECONDS).done:
             if stop.save_wanted:
                 self._saver.save_wanted(stop)
         return following.result()
 
-    def _update(self, step: int, arrays: dict[str, np.ndarray]) -> None:
-        device = self.settings.device
-        batch = {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
+    def _update(self, step: int, arrays: Batch) -> None:
+        batch = {name: torch.from_numpy(array).to(self.device, non_blocking=True) for name, array in arrays.items()}
         draws = self._draws(step)
-        skipped = update(self.state, batch, draws, self.plan.values_at(step), self.settings.step)
+        skipped = update(self.state, batch, draws, self.plan.values_at(step), self._step_settings)
         self.profile.enter("")
         self.state.step = step
         if skipped is not None:
             self.observer.note(f"update {step:,} skipped: {skipped.reason}")
-            if skipped.fault and self.state.skipped_in_a_row >= self.settings.nonfinite_limit:
-                kept_in = self._saver.store.directory
-                values = self.plan.record_at(step)
+            if skipped.fault and self.state.skipped_in_a_row >= self.config.nonfinite_limit:
+                values, kept_in = self.plan.record_at(step), self.store.directory
                 raise give_up(self.state, skipped, batch, draws, values, kept_in, self.process_group)
-        record = self._log(step) if self._is_logged(step) else None
-        if record is None:
+        if step % self.config.log_interval == 0 or step in (1, self.plan.total_steps):
+            self._log(step)
+        else:
             self.observer.stepped(step, None, None)
 
     def _draws(self, step: int) -> Tensor:
         """All randomness of this process's rows [b, K]."""
-        total = self.settings.step.global_batch_size
-        columns = int(self.state.model.draws_per_row)
-        draws = draws_of_rows(self.settings.seed, step, self.process_group.rows(total), total, columns)
-        return torch.from_numpy(draws).to(self.settings.device, non_blocking=True)
+        total = self.config.global_batch_size
+        rows, columns = self.process_group.rows(total), self.state.model.draws_per_row
+        draws = draws_of_rows(self.config.seed, step, rows, total, columns)
+        return torch.from_numpy(draws).to(self.device, non_blocking=True)
 
-    def _is_logged(self, step: int) -> bool:
-        return step % self.settings.log_interval == 0 or step == self.plan.total_steps or step == 1
-
-    def _log(self, step: int) -> dict[str, Any]:
-        batch_size = self.settings.step.global_batch_size
+    def _log(self, step: int) -> None:
+        batch_size = self.config.global_batch_size
         averaged = drain(self.state, batch_size, self.process_group)
         record = {"kind": "train", "step": step, **averaged.means, **self.plan.record_at(step)}
         now = time.monotonic()
         speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
         self._logged_at = now
-        self.recorders.metrics.write(record)
         shares = self.profile.shares()
-        self.recorders.timings.write({"step": step, "samples_per_second": round(speed, 3), **shares})
-        for logger in self.recorders.loggers:
-            logger.write(step, {**record, "samples_per_second": speed, **shares})
+        timing = {"samples_per_second": round(speed, 3), **shares}
+        self.recorders.write(record, timing, samples_per_second=speed, **shares)
         self.observer.stepped(step, record, speed)
         _log.debug("%s", record)
-        return record
 
     def _finish_step(self, stop: StopAgreement) -> None:
         """Evaluate and save where the plan says so for the state's step (and, between, where time says so)."""
@@ -231,12 +189,14 @@ class Loop:
             # What is saved already is no reason to begin again: signals that keep coming would never let it end.
             return bool(stop) or (stop.save_wanted and not self._saver.is_saved)
 
-        with self._averaged_weights(), gathered(self.state.model, sharded=self.state.sharded):
+        model, ema = self.state.model, self.state.ema
+        averaged = nullcontext() if ema is None else ema.swapped()
+        with averaged, gathered(model, sharded=self.state.sharded):
             result = evaluate(
-                self.state.model,
+                model,
                 self._eval_batches(self.test),
-                self.settings.device,
-                micro_batch_size=self.settings.step.micro_batch_size,
+                self.device,
+                micro_batch_size=self.config.micro_batch_size,
                 between_batches=between_batches,
                 text=text_labels(self.test.metadata),
                 total=self.process_group.total,
@@ -247,27 +207,16 @@ class Loop:
             self.state.best_step = step
         self.state.evaluated_step = step
         record = {"kind": "eval", "step": step, **result.to_json()}
-        self.recorders.metrics.write(record)
-        self.recorders.timings.write({"step": step, "evaluation_seconds": round(time.monotonic() - started, 3)})
-        for logger in self.recorders.loggers:
-            logger.write(step, record)
+        self.recorders.write(record, {"evaluation_seconds": round(time.monotonic() - started, 3)})
         self.observer.evaluated(step, result, best)
         self._logged_at += time.monotonic() - started  # an evaluation is not training time
 
-    def _eval_batches(self, test: EvaluationData) -> Iterator[dict[str, np.ndarray]]:
+    def _eval_batches(self, test: Data) -> Iterator[Batch]:
         """This process's rows of each evaluation batch: as many batches in every process."""
-        size = self.settings.eval_batch_size
+        size = self.eval_batch_size
         count = test.eval_count(size)
-        for index in range(min(count, self.settings.eval_batches or count)):
+        for index in range(min(count, self.config.eval_batches or count)):
             yield test.eval_batch(index, size, self.process_group.rows(size))
-
-    @contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        if self.state.ema is None:
-            yield
-        else:
-            with self.state.ema.swapped(self.state.model):
-                yield
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +23,6 @@ PHASES = ("data", "forward", "backward", "optimizer")
 _WARM_UP = 2
 _TRACED = 5
 _ROWS = 40
-
-
-class _HostClock:
-    """Measures time on the CPU."""
-
-    def now(self) -> Any:
-        """Return the current time."""
-        return time.perf_counter()
-
-    def seconds(self, began: Any, ended: Any) -> float:
-        """The time between two moments."""
-        return float(ended - began)
-
-
-class _CudaClock:
-    """Measures time on the device with CUDA events, without synchronising until the seconds are read."""
-
-    def now(self) -> Any:
-        """Record an event at the end of the work queued so far."""
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def seconds(self, began: Any, ended: Any) -> float:
-        """The time between two moments."""
-        ended.synchronize()
-        return float(began.elapsed_time(ended)) / 1e3
 
 
 class NoProfile:
@@ -72,7 +46,7 @@ class NoProfile:
 
 
 class Profile(NoProfile):
-    """Measures every update of a start, and traces updates 3 to 7 of it into `directory`."""
+    """Measures every update since the process has started, and traces updates 3 to 7 of them into `directory`."""
 
     def __init__(
         self, directory: Path, device: torch.device, *, first_step: int, notify: Callable[[str], None]
@@ -82,13 +56,12 @@ class Profile(NoProfile):
         """
         self._directory = directory
         self._on_cuda = device.type == "cuda"
-        self._clock = _CudaClock() if self._on_cuda else _HostClock()
         self._first = first_step + _WARM_UP
         self._last = self._first + _TRACED - 1
         self._notify = notify
         self._profiler: torch.profiler.profile | None = None
         self._phase = ""
-        self._label: torch.profiler.record_function | None = None
+        self._label = ExitStack()
         self._began: Any = None
         self._spans: list[tuple[str, Any, Any]] = []
         #: The last update that the trace holds whole.
@@ -98,15 +71,15 @@ class Profile(NoProfile):
 
     def enter(self, phase: str) -> None:
         """End the present phase and begin `phase`."""
-        now = self._clock.now()
+        now: float | torch.cuda.Event = time.perf_counter()
+        if self._on_cuda:
+            now = torch.cuda.Event(enable_timing=True)
+            now.record()
         if self._phase:
             self._spans.append((self._phase, self._began, now))
-        if self._label is not None:
-            self._label.__exit__(None, None, None)
-            self._label = None
+        self._label.close()
         if phase and self._profiler is not None:
-            self._label = torch.profiler.record_function(phase)
-            self._label.__enter__()
+            self._label.enter_context(torch.profiler.record_function(phase))
         self._phase, self._began = phase, now
 
     def begin(self, step: int) -> None:
@@ -163,7 +136,9 @@ class Profile(NoProfile):
     def _collect(self) -> None:
         """Convert the recorded times into seconds."""
         for phase, began, ended in self._spans:
-            seconds = self._clock.seconds(began, ended)
+            if self._on_cuda:
+                ended.synchronize()
+            seconds = began.elapsed_time(ended) / 1e3 if self._on_cuda else ended - began
             self._since_record[phase] += seconds
             self._since_trace[phase] += seconds
         self._spans.clear()

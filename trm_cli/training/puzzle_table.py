@@ -64,12 +64,13 @@ def move_table(
     return move_rows(table, rows, count)
 
 
-def move_rows(table: Tensor, rows: NDArray[np.int64] | None, count: int) -> MovedTable:
+def move_rows(table: Tensor, rows: NDArray[np.int64] | None, count: int, *, zero: bool = False) -> MovedTable:
     """The table [M, E] as one of `count` identifiers. rows: for each its row in the table, or -1; None: none is known.
 
-    An identifier without a row begins with the mean of all rows, as in the original code.
+    An identifier without a row begins with the mean of all rows, as in the original code, or where `zero` with zeros.
     """
-    moved = table.mean(0, keepdim=True).repeat(count, 1)
+    mean = table.mean(0, keepdim=True)
+    moved = (torch.zeros_like(mean) if zero else mean).repeat(count, 1)
     if rows is None:
         return MovedTable(moved, known=0, unused=len(table))
     known = torch.from_numpy(rows >= 0)

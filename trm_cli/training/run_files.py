@@ -39,10 +39,6 @@ def read_identity(run: Path) -> dict[str, Any]:
     path = run / IDENTITY
     try:
         identity = read_json(path, error=CheckpointError)
-        return {
-            "run": str(identity["run"]),
-            "dataset": dict(identity["dataset"]),
-            "threads": int(identity["threads"]),
-        }
+        return {"run": str(identity["run"]), "dataset": dict(identity["dataset"]), "threads": int(identity["threads"])}
     except (CheckpointError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is missing or damaged: not a valid run directory") from error

@@ -12,10 +12,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 
-from trm_cli.ending_signals import ending_signals
+from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import ExitCode
 
 #: A live panel hides the cursor, and a process that exits at once would not show it again.
@@ -33,13 +33,8 @@ def starting() -> Iterator[None]:
         del number, frame
         raise SystemExit(ExitCode.TERMINATED)
 
-    previous = {number: signal.signal(number, end) for number in ending_signals()}
-    previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    try:
+    with handled(end, *ending_signals()), handled(signal.SIG_IGN, signal.SIGUSR1):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class StopRequest:
@@ -52,22 +47,18 @@ class StopRequest:
         #: The run has failed: a reader that still waits for data should give up.
         self.failed = False
         self._interrupted = False
-        self._previous: dict[int, object] = {}
+        self._handlers = ExitStack()
 
     def __bool__(self) -> bool:
         """True once the run should save and stop."""
         return self.exit_code is not None
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, *ending_signals(), signal.SIGUSR1):
-            self._previous[number] = signal.signal(number, self._receive)
+        self._handlers.enter_context(handled(self._receive, signal.SIGINT, *ending_signals(), signal.SIGUSR1))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+    def __exit__(self, *error: object) -> None:
+        self._handlers.close()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame

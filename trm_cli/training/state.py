@@ -21,6 +21,9 @@ from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.puzzle_table import TABLE, move_rows
 from trm_cli.training.state_migration import STATE_FORMAT, migrate
 
+#: The fields that are numbers, and stand in a checkpoint as they are.
+_NUMBERS = ("step", "evaluated_step", "best_step", "best_score", "skipped", "skipped_in_a_row")
+
 
 @dataclass
 class TrainingState:
@@ -65,12 +68,7 @@ class TrainingState:
         """Plain nested dicts of tensors, numbers and strings, loadable with `weights_only=True`."""
         return {
             "format": STATE_FORMAT,
-            "step": self.step,
-            "evaluated_step": self.evaluated_step,
-            "best_step": self.best_step,
-            "best_score": self.best_score,
-            "skipped": self.skipped,
-            "skipped_in_a_row": self.skipped_in_a_row,
+            **{name: getattr(self, name) for name in _NUMBERS},
             "model": self.model.state_dict(),
             "trunk_optimizer": self.trunk_optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
@@ -93,14 +91,10 @@ class TrainingState:
             if self.scaler and state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
         saved = state["carry"]
-        self.carry = None if saved is None else Carry.from_state_dict(saved).to(device, self.model.dtype)
+        self.carry = None if saved is None else Carry(**saved).to(device, self.model.dtype)
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
-        self.step = state["step"]
-        self.evaluated_step = state["evaluated_step"]
-        self.best_step = state["best_step"]
-        self.best_score = state["best_score"]
-        self.skipped = state["skipped"]
-        self.skipped_in_a_row = state["skipped_in_a_row"]
+        for name in _NUMBERS:
+            setattr(self, name, state[name])
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
         """Load the moments; weight decay and betas stay as this run is configured."""
@@ -111,20 +105,25 @@ class TrainingState:
         for group, settings in zip(self.trunk_optimizer.param_groups, own, strict=True):
             group.update(settings)
 
-    def load_weights(self, state: dict[str, Any], *, same_rows: bool) -> int:
+    def load_weights(
+        self, state: dict[str, Any], *, same_rows: bool, zero_rows: bool = False, averaged: bool = False
+    ) -> int:
         """Load only the weights. same_rows: the puzzle table stands for the same puzzles; else rows are mapped by name.
 
-        A row without a match is initialised with the mean of all rows, as in the original code. Returns how many rows
-        were matched. Raises CheckpointError when the weights do not fit this model.
+        A row without a match begins with the mean of all rows, as in the original code, or where `zero_rows` with
+        zeros. averaged: the model takes the average as well. Returns how many rows were matched. Raises CheckpointError
+        when the weights do not fit this model.
         """
         state = migrate(state)
         weights, known = dict(state["model"]), 0
         average = state["ema"] or weights
+        if averaged:
+            weights.update(average)
         with fitting():
             if self.model.puzzle_embedding is not None and TABLE in weights and not same_rows:
                 before, now = _read(state["identifiers"]), self.identifiers
                 rows = None if before is None or now is None else before.rows_for(now)
-                moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]))
+                moved = move_rows(weights[TABLE], rows, len(self.model.state_dict()[TABLE]), zero=zero_rows)
                 weights[TABLE], known = moved.table, moved.known
             self.model.load_state_dict(shard_weights(weights, self.model))
             if self.ema:

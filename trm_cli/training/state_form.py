@@ -41,7 +41,7 @@ def require_state_fits(
     """
     problems = chain(
         _other_tensors("model", saved["model"], state.model.state_dict()),
-        _other_average(saved["ema"], state),
+        () if state.ema is None else _other_tensors("ema", saved["ema"], state.ema.state_dict()),
         _in_optimizer(saved["trunk_optimizer"], state),
         _in_scaler(saved["scaler"], state),
         _in_carry(saved["carry"], state, batch, rows),
@@ -156,30 +156,19 @@ def _other_tensors(name: str, saved: Any, own: Mapping[str, Any]) -> Iterator[st
             yield f"`{name}.{key}` holds {found.dtype}, expected {value.dtype}"
 
 
-def _other_average(saved: Any, state: TrainingState) -> Iterator[str]:
-    if state.ema is not None:
-        yield from _other_tensors("ema", saved, state.ema.state_dict())
-
-
 def _in_optimizer(saved: Mapping[str, Any], state: TrainingState) -> Iterator[str]:
-    moments, groups, own = saved.get("state"), saved.get("param_groups"), state.trunk_optimizer.param_groups
-    if not isinstance(moments, dict) or not isinstance(groups, list) or len(groups) != len(own):
-        yield "`trunk_optimizer` has other groups"
+    moments, groups = saved.get("state"), saved.get("param_groups")
+    own = [group["params"] for group in state.trunk_optimizer.state_dict()["param_groups"]]
+    if not isinstance(moments, dict) or not isinstance(groups, list):
+        yield "`trunk_optimizer` has no moments or no groups"
         return
-    numbers = []
-    for group, expected in zip(groups, own, strict=True):
-        listed = group.get("params") if isinstance(group, dict) else None
-        if not isinstance(listed, list) or len(listed) != len(expected["params"]):
-            yield "`trunk_optimizer` has a group of other parameters"
-            return
-        numbers += listed
+    if [_listed(group) for group in groups] != own:
+        yield "`trunk_optimizer` has other groups of parameters"
+        return
     parameters = state.trunk_parameters()
-    if numbers != list(range(len(parameters))):
-        yield "`trunk_optimizer` numbers its parameters otherwise"
-        return
     for number, entry in moments.items():
         name = f"trunk_optimizer.state.{_short(number)}"
-        if number not in numbers or not isinstance(entry, dict) or entry.keys() != _MOMENTS:
+        if number not in range(len(parameters)) or not isinstance(entry, dict) or entry.keys() != _MOMENTS:
             yield f"`{name}` is {_short(entry)}"
             continue
         own_moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameters[number])
@@ -218,6 +207,12 @@ def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], row
             yield f"`carry.data.{name}` holds numbers outside 0 .. {limit - 1}"
     if not _is_within(saved["steps"], 0, state.model.halt_max_steps + 1):
         yield f"`carry.steps` holds numbers outside 0 .. {state.model.halt_max_steps}"
+
+
+def _listed(group: Any) -> list[int] | None:
+    """The numbers of the parameters in a group of an optimizer; None where it lists none."""
+    numbers = group.get("params") if isinstance(group, dict) else None
+    return numbers if isinstance(numbers, list) and all(type(number) is int for number in numbers) else None
 
 
 def _is_tensor(value: Any) -> bool:

@@ -6,7 +6,6 @@ Format 2 added `identifiers` (what each row of the puzzle table stands for) and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from trm_cli.errors import CheckpointError
@@ -27,20 +26,14 @@ def migrate(state: dict[str, Any]) -> dict[str, Any]:
             f"the checkpoint has format {version}; this version of trm reads formats up to {STATE_FORMAT}",
             hint="it was written by a newer version of trm: update trm",
         )
-    for older in range(version, STATE_FORMAT):
-        try:
-            state = {**_STEPS[older](state), "format": older + 1}
-        except KeyError as error:
-            raise CheckpointError(f"a checkpoint of format {older} without {error}") from error
-    return state
+    try:
+        return state if version == STATE_FORMAT else _from_1(state)
+    except KeyError as error:
+        raise CheckpointError(f"a checkpoint of format {version} without {error}") from error
 
 
-def _to_2(state: dict[str, Any]) -> dict[str, Any]:
+def _from_1(state: dict[str, Any]) -> dict[str, Any]:
     """1 -> 2: names of the rows were not recorded (the next checkpoint does), and no update was skipped."""
     kept = {name: value for name, value in state.items() if name != "best_exact_accuracy"}
     added = {"identifiers": None, "skipped": 0, "skipped_in_a_row": 0, "best_score": state["best_exact_accuracy"]}
-    return {**kept, **added}
-
-
-#: Format -> its migration to the next one.
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _to_2}
+    return {**kept, **added, "format": 2}

@@ -20,7 +20,7 @@ from trm_cli.training.state import TrainingState
 
 
 def _untimed(phase: str) -> None:
-    """Nobody measures how long the phases of an update take."""
+    """Ignore the phases of an update, where nothing is profiled."""
 
 
 #: At this scale float16 gradients overflow although nothing was multiplied: lowering it further cannot help.
@@ -30,14 +30,13 @@ _SMALLEST_SCALE = 1.0
 class StepSettings(NamedTuple):
     """What an update needs from the configuration.
 
-    micro_batch_size: rows that a process computes at once, None = all of its. judge: decides whether an update is
-    finite; each process has to be content. enter_phase: hears when forward, backward and optimizer begin.
+    micro_batch_size: rows that a process computes at once, None = all of its. enter_phase: called with the name of
+    each phase (forward, backward, optimizer) as it begins.
     """
 
     global_batch_size: int
     grad_clip: float | None
     micro_batch_size: int | None = None
-    judge: Callable[[Tensor, Tensor], Finite] = finite
     process_group: ProcessGroup = SINGLE_PROCESS
     enter_phase: Callable[[str], None] = _untimed
 
@@ -54,19 +53,19 @@ class Skipped(NamedTuple):
 
 
 class _Computed(NamedTuple):
-    """Forward and backward of all rows. sums: by the name under which `drain` finds them; unsound: bool [B]."""
+    """Forward and backward of all rows, from the carry `before` to `carry`.
 
+    sums: by the name under which `drain` finds them; unsound: bool [B].
+    """
+
+    before: Carry
     carry: Carry
     sums: dict[str, Tensor]
     unsound: Tensor
 
 
 def update(
-    state: TrainingState,
-    batch: dict[str, Tensor],
-    draws: Tensor,
-    clock: Clock[float],
-    settings: StepSettings,
+    state: TrainingState, batch: dict[str, Tensor], draws: Tensor, clock: Clock[float], settings: StepSettings
 ) -> Skipped | None:
     """Advance `state` by one update; returns why no weight changed where its numbers were not finite.
 
@@ -82,12 +81,11 @@ def update(
     state.model.train()
     if state.carry is None:
         state.carry = state.model.initial_carry(batch)
-    before = state.carry
     computed = _compute(state, batch, draws, on_device(clock, draws.device), settings)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
     settings.enter_phase("optimizer")
     norms = _norms(state, settings.process_group)
-    verdict = agreed(settings.judge(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
+    verdict = agreed(finite(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
     state.carry = computed.carry
     _accumulate(state.sums, "updates", torch.ones((), device=norms.device))
     if verdict.loss:
@@ -98,7 +96,7 @@ def update(
     if verdict.loss and verdict.gradients:
         _apply(state, norms, clock, settings.grad_clip)
     else:
-        skipped = _skip(state, computed, norms, verdict, before, settings.process_group)
+        skipped = _skip(state, computed, norms, verdict, settings.process_group)
     state.trunk_optimizer.zero_grad(set_to_none=True)
     if state.puzzle_optimizer is not None:
         state.puzzle_optimizer.zero_grad()
@@ -130,7 +128,7 @@ def _compute(
         for name, value in _sums(result).items():
             _accumulate(sums, name, value)
         del result, loss  # before the next slice is computed: it holds the logits
-    return _Computed(join_carries(carries), sums, torch.cat(unsound))
+    return _Computed(state.carry, join_carries(carries), sums, torch.cat(unsound))
 
 
 def _slices(rows: int, size: int | None) -> Iterator[slice]:
@@ -190,12 +188,7 @@ def _apply(state: TrainingState, norms: Tensor, clock: Clock[float], grad_clip: 
 
 
 def _skip(
-    state: TrainingState,
-    computed: _Computed,
-    norms: Tensor,
-    verdict: Finite,
-    before: Carry,
-    process_group: ProcessGroup,
+    state: TrainingState, computed: _Computed, norms: Tensor, verdict: Finite, process_group: ProcessGroup
 ) -> Skipped:
     """Leave weights, moments and average as they are; a scale that can fall falls, everything else is a fault."""
     state.skipped += 1
@@ -207,13 +200,14 @@ def _skip(
         lower = scale * state.scaler.get_backoff_factor() if verdict.loss else scale
         _set_scale(state.scaler, lower, overflowed=verdict.loss)
         if verdict.loss and scale > _SMALLEST_SCALE:
-            return Skipped(f"{reason} in float16 at scale {scale:g}, which falls to {lower:g}", before, fault=False)
+            reason += f" in float16 at scale {scale:g}, which falls to {lower:g}"
+            return Skipped(reason, computed.before, fault=False)
         reason += f" although nothing scales it up (scale {scale:g})"
     state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     state.skipped_in_a_row += 1
     if not verdict.loss:
         reason = f"the loss is {process_group.total([float(computed.sums['loss/loss'])])[0]}"
-    return Skipped(reason, before, fault=True)
+    return Skipped(reason, computed.before, fault=True)
 
 
 def _set_scale(scaler: torch.amp.GradScaler, scale: float, *, overflowed: bool) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.data.building.builder_command import builder_command
-from trm_cli.data.building.builder_process import run_build
-from trm_cli.errors import UsageError
+from trm_cli.data.building.builder_process import BuilderFlagError, run_build
+from trm_cli.errors import TrmError, UsageError
+from trm_cli.shell import command_line
 from trm_cli.workflows.observers import BuildObserver
 
 if TYPE_CHECKING:
@@ -50,6 +54,37 @@ def command_of(entry: RegistryEntry, request: BuildRequest) -> list[str]:
     return builder_command(entry.dataset_builder, [*builder_flags(entry.dataset_args), *request.flags])
 
 
+@contextmanager
+def flags_placed(entry: RegistryEntry) -> Iterator[None]:
+    """Name the place of a flag that the builder refuses, while the block runs it."""
+    try:
+        yield
+    except TrmError as error:
+        error.hint = error.hint and _as_typed_here(error.hint, entry)
+        place = entry.places.get(error.name) if isinstance(error, BuilderFlagError) else None
+        if place is not None:
+            raise UsageError(f"{place}: {error.message}", hint=error.hint) from error
+        raise
+
+
+_FLAG = re.compile(r"(`?)--([a-z][a-z-]*)((?: [A-Z0-9]\S*| [a-z]+=\S+)*)")
+_OWN_OPTIONS = ("rebuild", "workers", "shard", "merge", "limit")
+
+
+def _as_typed_here(hint: str, entry: RegistryEntry) -> str:
+    """A builder's hint with its flags as `trm` takes them: `--train 5` is dataset_args.train=5."""
+    build = command_line("trm", "build-dataset", entry.word)
+
+    def ours(found: re.Match[str]) -> str:
+        mark, name, values = found[1], found[2], found[3].split()
+        if name in _OWN_OPTIONS:
+            return f"{mark or '`'}{build} --{' '.join([name, *values])}{'' if mark else '`'}"
+        value = values[0] if len(values) == 1 else f"[{', '.join(values)}]" if values else "VALUE"
+        return f"{mark}dataset_args.{name.replace('-', '_')}={value}"
+
+    return _FLAG.sub(ours, hint)
+
+
 def build_dataset(
     entry: RegistryEntry, request: BuildRequest | None = None, observer: BuildObserver | None = None
 ) -> list[str]:
@@ -62,6 +97,6 @@ def build_dataset(
     if request.dry_run:
         observer.build_command(command)
     else:
-        with observer.building(entry.title) as watching:
+        with flags_placed(entry), observer.building(entry.title) as watching:
             run_build(command, watching.build_progress, watching.build_line)
     return command

@@ -1,14 +1,14 @@
-"""List, verify, prune, consolidate, import and export checkpoints."""
+"""List, verify, prune, consolidate and export checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from trm_cli.errors import UsageError
+from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.paths import is_dir, is_file
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from trm_cli.training.checkpoint.inventory import Entry
     from trm_cli.training.checkpoint.retention import Decision
     from trm_cli.training.transfer.exporting import Exported
-    from trm_cli.training.transfer.importing import Imported
 
 Notify = Callable[[str], None]
 
@@ -44,13 +43,32 @@ class Pruned:
 
 
 def list_checkpoints(named: str | None, *, verified: bool = False) -> RunCheckpoints:
-    """List the checkpoints of a run (None: the latest run). verified: check every byte. Raises CheckpointError."""
+    """List the checkpoints of a run (None: the latest run). Raises CheckpointError.
+
+    verified: check every byte, and whether the model can be loaded.
+    """
     from trm_cli.training.checkpoint.inventory import inventory
     from trm_cli.training.run.find_run import find_run
     from trm_cli.training.run.run_directory import RunDirectory
 
     directory = find_run(named)
-    return RunCheckpoints(directory, inventory(RunDirectory(directory).store(), verified=verified))
+    entries = inventory(RunDirectory(directory).store(), verified=verified)
+    return RunCheckpoints(directory, [_with_form(directory, entry) for entry in entries] if verified else entries)
+
+
+def _with_form(directory: Path, entry: Entry) -> Entry:
+    """Add to a verified entry what loading it would refuse: a right checksum says that a file is unchanged, no more."""
+    from trm_cli.training.run.trained_model import load_file
+
+    if entry.problem is not None:
+        return entry
+    try:
+        load_file(directory / entry.file)
+    except CheckpointError as error:
+        # A run that trains meanwhile may have deleted it.
+        gone = not (directory / entry.file).exists()
+        return entry if gone else replace(entry, verified=False, problem=error.message)
+    return entry
 
 
 def prune(named: str | None, notify: Notify, *, keep: int | None = None, dry_run: bool = False) -> Pruned:
@@ -93,33 +111,6 @@ def consolidate(named: str | None, notify: Notify, *, step: int | None = None, o
         return consolidation.consolidate(store, chosen, out)
 
 
-def import_file(
-    file: Path,
-    notify: Notify,
-    *,
-    run: Path | None = None,
-    architecture: str | None = None,
-    model: str | None = None,
-    dataset: Path | None = None,
-    identifiers: Path | None = None,
-    new_table: bool = False,
-) -> Imported:
-    """Import weights of the original TRM or HRM code as a run; `run` is its directory, else it is named after the file.
-
-    Either architecture and dataset or model is required. identifiers, new_table: see `move_table`. Raises TrmError.
-    """
-    if model is None and (architecture is None or dataset is None):
-        raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
-    from trm_cli.training.hardware.torch_runtime import prepare_threads
-
-    prepare_threads()  # before torch is imported
-    from trm_cli.training.transfer.importing import ImportRequest, import_weights
-
-    notify(f"reading {file}")
-    target = run or Path("checkpoints") / f"imported-{file.name.removesuffix('.safetensors').removesuffix('.pt')}"
-    return import_weights(ImportRequest(file, target, architecture, model, dataset, identifiers, new_table), notify)
-
-
 def export_run(
     named: str | None,
     out: Path,
@@ -137,15 +128,17 @@ def export_run(
     """
     from trm_cli.training.run.find_run import find_checkpoint
     from trm_cli.training.run.readable_copies import check_copies
+    from trm_cli.training.run.sealed_config import load_sealed
     from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 
     _require_outside_of_runs(out, files=".pt")
     checkpoint = find_checkpoint(named)
     check_copies(checkpoint.parent, notify)
     notify(f"reading {checkpoint}")
+    state, sealed = load_sealed(checkpoint)
     if identifiers is not None:  # first: without its names a table is of no use
-        notify(f"{identifiers}: the names of {write_identifiers(named, identifiers):,} rows")
-    return export_weights(named, out, form, averaged=averaged, compiled=compiled)
+        notify(f"{identifiers}: the names of {write_identifiers(state, sealed, identifiers):,} rows")
+    return export_weights(state, sealed, out, form, averaged=averaged, compiled=compiled)
 
 
 def _require_outside_of_runs(out: Path, files: str = "") -> None:

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from trm_cli.training.hardware.devices import (
-    available_cores,
-    choose_compile,
-    choose_device,
-    choose_precision,
-)
+from trm_cli.training.hardware.devices import available_cores, choose_compile, choose_device, choose_precision
 from trm_cli.training.hardware.resources import Gpu, disk_bytes, gpus, memory_bytes
 from trm_cli.training.recording.wandb_logger import wandb_mode
 
 HUB_SECONDS = 3.0
+#: Packages of the extras of setup.cfg, and what they are for.
+EXTRAS = {"matplotlib": "plots of plans", "tensorboard": "event files", "tokenizers": "text in tokens"}
 _NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes
 _FLAGSHIP, _FLAGSHIP_BATCH = "multimodal_hesc", 32
 _HEADROOM = 1_300_000_000  # what the driver and torch take of the GPU's memory
@@ -49,16 +46,24 @@ class Advice:
 
 def examine(folder: Path) -> list[Finding]:
     """Run all checks, in the order in which they are shown; `folder` is where runs would be written."""
-    hub = _Background(_hub)  # the slowest check runs beside the others
+    answers: list[Finding] = []
+    hub = threading.Thread(target=lambda: answers.append(_guarded("hub", _hub)), daemon=True)
+    hub.start()  # the slowest check runs beside the others
+
+    def hub_answer() -> Finding:
+        hub.join(HUB_SECONDS)
+        return answers[0] if answers else Finding("hub", "no answer", _OFFLINE)
+
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         ("torch", _torch),
         ("cuda", _cuda),
+        ("kernel", _kernel),
         ("cores", _cores),
         ("memory", _memory),
         ("disk", lambda: _disk(folder)),
         ("wandb", _wandb),
-        ("hub", hub.result),
+        ("hub", hub_answer),
         ("extras", _extras),
     ]
     return [_guarded(name, check) for name, check in checks]
@@ -90,20 +95,6 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
         return Finding(name, f"check failed: {type(error).__name__}: {error}", good=False)
 
 
-class _Background:
-    """A check in its own thread, whose result is read later; after a timeout it is given up."""
-
-    def __init__(self, check: Callable[[], Finding]) -> None:
-        self._found: Finding | None = None
-        self._thread = threading.Thread(target=lambda: setattr(self, "_found", _guarded("hub", check)), daemon=True)
-        self._thread.start()
-
-    def result(self) -> Finding:
-        """The finding, or that there is none."""
-        self._thread.join(HUB_SECONDS)
-        return self._found or Finding("hub", "no answer", _OFFLINE)
-
-
 _OFFLINE = "only built-in and local data; hub: sources and TinyStories need it"
 
 
@@ -132,6 +123,18 @@ def _cuda() -> Finding:
     return Finding("cuda", "; ".join(map(_gpu, found)), "training uses the first GPU")
 
 
+def _kernel() -> Finding:
+    """Multiply two matrices where training would: a driver that is too old, or a broken one, shows only then."""
+    import torch
+
+    device = choose_device("auto").value
+    precision = choose_precision("auto", device).value
+    ones = torch.ones(64, 64, device=device, dtype=getattr(torch, precision))
+    found = float((ones @ ones).float().mean())
+    good = found == len(ones)
+    return Finding("kernel", f"a product on {device} in {precision}", "is right" if good else f"gives {found}", good)
+
+
 def _gpu(gpu: Gpu) -> str:
     major, minor = gpu.capability
     return f"{gpu.name}, {gpu.free / 1e9:.1f} of {gpu.memory / 1e9:.1f} GB free, capability {major}.{minor}"
@@ -143,8 +146,6 @@ def _cores() -> Finding:
 
 def _memory() -> Finding:
     size = memory_bytes()
-    if size is None:
-        return Finding("memory", "unknown")
     return Finding("memory", f"{size / 1e9:.1f} GB", "" if size > 4e9 else "low: use small networks", size > 2e9)
 
 
@@ -187,10 +188,14 @@ def _hub() -> Finding:
 
 
 def _extras() -> Finding:
-    missing = []
-    for package, use in (("matplotlib", "plots of plans"), ("tokenizers", "text tokenization")):
+    missing: list[str] = []
+    uses: list[str] = []
+    for package, use in EXTRAS.items():
         try:
             metadata.version(package)
         except metadata.PackageNotFoundError:
-            missing.append(f"{package} ({use})")
-    return Finding("extras", f"missing: {', '.join(missing)}" if missing else "all installed")
+            missing.append(package)
+            uses.append(use)
+    if not missing:
+        return Finding("extras", "all installed")
+    return Finding("extras", f"missing: {', '.join(missing)}", f"{', '.join(uses)}: pip install {' '.join(missing)}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.errors import CheckpointError, DatasetError, UsageError
+from trm_cli.errors import DatasetError, UsageError, reading
 from trm_cli.paths import is_dir
 
 if TYPE_CHECKING:
@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
     import torch
 
-    from trm_cli.config.schema import RunConfig
     from trm_cli.evaluation.protocol import Protocol
     from trm_cli.evaluation.rows import Data
     from trm_cli.training.run.trained_model import TrainedModel
-
-_PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -69,15 +66,15 @@ class Subject:
         import torch
 
         from trm_cli import __version__
+        from trm_cli.data.files.durable import sha256_file
 
         trained, data = self.trained, self.data
+        hint = "the run continues and keeps its newest checkpoints only: try again, or name best.pt"
+        with reading(trained.checkpoint, hint=hint):
+            digest = sha256_file(trained.checkpoint)
         return {
             "model": {"name": trained.config.model, "architecture": trained.config.arch.name},
-            "checkpoint": {
-                "step": trained.step,
-                "weights": trained.weights,
-                "sha256": _digest(trained.checkpoint),
-            },
+            "checkpoint": {"step": trained.step, "weights": trained.weights, "sha256": digest},
             "dataset": {"split": data.split, "fingerprint": data.fingerprint, "kind": data.metadata.kind},
             "protocol": {
                 **self.protocol.to_json(),
@@ -90,16 +87,6 @@ class Subject:
             },
             "versions": {"trm": __version__, "torch": torch.__version__},
         }
-
-
-def _digest(checkpoint: Path) -> str:
-    from trm_cli.data.files.durable import sha256_file
-
-    try:
-        return sha256_file(checkpoint)
-    except OSError as error:
-        hint = "the run continues and keeps its newest checkpoints only: try again, or name best.pt"
-        raise CheckpointError(f"{checkpoint} cannot be read: {error.strerror}", hint=hint) from error
 
 
 def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject:
@@ -118,7 +105,8 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     from trm_cli.training.run.sealed_config import sealed_config
     from trm_cli.training.run.trained_model import load_trained
 
-    _check_words(wanted)
+    if wanted.split not in ("train", "test"):
+        raise UsageError(f"--split is {wanted.split!r}; expected train or test")
     if wanted.predictions is not None:
         check_format(wanted.predictions)
     run = find_run(wanted.run)
@@ -130,8 +118,8 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
         str(checkpoint), torch.device(device), forward_dtype=precision, raw=wanted.raw, notify=notify
     )
     set_threads(trained.threads)  # as the run computed
-    paths = [str(path) for path in wanted.data] or _own_paths(config, wanted.split)
-    data = open_data(paths, wanted.split, board_side=config.board_side)
+    own = (wanted.split == "test" and config.data_paths_test) or config.data_paths
+    data = open_data([str(path) for path in wanted.data or own], wanted.split, board_side=config.board_side)
     _check_fits(trained, data, notify, own=not wanted.data)
     _check_policy(wanted, trained)
     return Subject(
@@ -144,15 +132,6 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
         precision=precision,
         batch_size=wanted.batch_size or eval_batch_limit(config),
     )
-
-
-def _check_words(wanted: EvaluationRequest) -> None:
-    if wanted.split not in ("train", "test"):
-        raise UsageError(f"--split is {wanted.split!r}; expected train or test")
-    if wanted.precision not in (None, *_PRECISIONS):
-        raise UsageError(f"--precision is {wanted.precision!r}; expected {', '.join(_PRECISIONS)}")
-    if wanted.device not in (None, "auto", "cpu", "cuda", "mps"):
-        raise UsageError(f"--device is {wanted.device!r}; expected auto, cpu, cuda or mps")
 
 
 def _check_policy(wanted: EvaluationRequest, trained: TrainedModel) -> None:
@@ -177,10 +156,6 @@ def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
     )
 
 
-def _own_paths(config: RunConfig, split: str) -> list[str]:
-    return list(config.data_paths_test or config.data_paths) if split == "test" else list(config.data_paths)
-
-
 def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None], *, own: bool) -> None:
     """Refuse data that the model cannot read, or would read as something else."""
     known, found = trained.metadata, data.metadata
@@ -192,8 +167,7 @@ def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None]
                 f"{getattr(known, key)}",
                 hint="name a dataset of the same kind and size with --data",
             )
-    same = _train_fingerprint(data) == trained.dataset_fingerprint
-    if same:
+    if _train_fingerprint(data) == trained.dataset_fingerprint:
         return
     table = trained.model.puzzle_embedding
     if table is not None and found.num_puzzle_identifiers > 1:

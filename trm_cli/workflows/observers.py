@@ -46,7 +46,11 @@ class BuildObserver:
 
 @dataclass(frozen=True)
 class TrainingStart:
-    """Describes the training loop that is about to run. build: returns the progress of a background build, if any."""
+    """Describes the training loop that is about to run.
+
+    last_step: where it stops. compiles: whether its first update compiles the network. build: returns the progress of a
+    background build, if any.
+    """
 
     model: str
     architecture: str
@@ -54,6 +58,8 @@ class TrainingStart:
     precision: str
     plan: TrainingPlan
     first_step: int
+    last_step: int
+    compiles: bool
     build: Callable[[], BuildProgress | None]
 
 
@@ -97,6 +103,9 @@ class TrainingObserver(Observer, BuildObserver):
 
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
         """The plan is computed."""
+
+    def dataset_ready(self, resolved: Resolved) -> None:
+        """The dataset is complete, and training was not asked for."""
 
     def data_notes(self, notes: Sequence[str]) -> None:
         """Remarks on the training data, such as samples that do not fit the model."""

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose
-from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.paths import exists, is_dir, is_file
 from trm_cli.schedule.make_plan import Counts, make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
+from trm_cli.shell import command_line
 from trm_cli.training.run.readable_copies import check_copies
-from trm_cli.training.run.sealed_config import load_run, load_run_plan
-from trm_cli.training.run_files import is_run
+from trm_cli.training.run.sealed_config import load_run, load_run_plan, read_plan
+from trm_cli.training.run_files import PLAN, is_run
 
-PLAN_NAME = "plan.json"
+_WITHOUT = ", or plan without it: --samples-per-epoch N"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ def plan_target(
     run = _run_directory(target)
     if run is None:
         resolved = compose(target, overrides)
-        facts, test_split = (given_facts(samples), True) if samples is not None else find_facts(resolved)
+        facts, test_split = (
+            (given_facts(samples), True) if samples is not None else find_facts(resolved, without=_WITHOUT)
+        )
         return _planned(resolved, facts, test_split=test_split)
     stored = _run_plan(run, notify)
     if not overrides and samples is None:
@@ -69,22 +71,6 @@ def _run_plan(run: Path, notify: Callable[[str], None]) -> TrainingPlan:
     return read_plan(run)
 
 
-def read_plan(run: Path) -> TrainingPlan:
-    """The plan that a run directory keeps. Raises UsageError when there is none, or none that can be used."""
-    path, hint = run / PLAN_NAME, "name the model instead of the run"
-    if not exists(path):
-        raise UsageError(
-            f"{run} holds no run: {PLAN_NAME} is missing", hint="name a model, a YAML file or a run directory"
-        )
-    document = read_json(path, error=UsageError, hint=hint)
-    try:
-        if not isinstance(document, dict):
-            raise ValueError(f"it holds {type(document).__name__}, not an object")
-        return TrainingPlan.from_json(document)
-    except ValueError as error:
-        raise UsageError(f"{path} cannot be used: {error}", hint=hint) from error
-
-
 def given_facts(samples: str) -> DatasetCounts:
     """Counts from --samples-per-epoch."""
     try:
@@ -95,34 +81,38 @@ def given_facts(samples: str) -> DatasetCounts:
     return DatasetCounts(1, number, "as given by --samples-per-epoch")
 
 
-def find_facts(resolved: Resolved) -> tuple[Counts, bool]:
+def find_facts(resolved: Resolved, *, without: str = "") -> tuple[Counts, bool]:
     """The counts of a dataset, from its dataset.json when it is built, else from its builder's plan; and whether there
     is a test split.
+
+    without: the end of a hint where there is no dataset.
     """
     from trm_cli.data.files.metadata import METADATA_NAME, has_split
 
-    test_paths = resolved.config.data_paths_test
-
     paths, board_side = resolved.config.data_paths, resolved.config.board_side
     missing = [path for path in paths if not is_file(Path(path) / "train" / METADATA_NAME)]
-    if not missing:
+    if not missing and not resolved.changes_dataset:
         from trm_cli.data.stream.plan import facts_on_board
 
         facts = facts_on_board(paths, board_side)
         files = ", ".join(f"{path}/train/{METADATA_NAME}" for path in paths)
         counts = DatasetCounts(facts.total_groups, facts.mean_puzzle_examples, f"counted in {files}")
-        return counts, bool(test_paths) or has_split(paths, "test")
+        return counts, bool(resolved.config.data_paths_test) or has_split(paths, "test")
     entry = resolved.registry
-    without = "plan without it by --samples-per-epoch N"
+    build = command_line("trm", "build-dataset", entry.word) if entry is not None else ""
     if entry is None or len(paths) > 1:
-        raise DatasetError(f"dataset {missing[0]} is not built", hint=f"build it, or {without}")
+        raise DatasetError(f"dataset {(missing or paths)[0]} is not built", hint=f"correct data_paths{without}")
     from trm_cli.data.building.builder_plan import planned_facts
-    from trm_cli.workflows.build import BuildRequest, command_of
+    from trm_cli.workflows.build import BuildRequest, command_of, flags_placed
 
-    planned = planned_facts(
-        command_of(entry, BuildRequest()), f"build it (`trm build-dataset {entry.name}`), or {without}", board_side
-    )
-    return planned, bool(test_paths) or planned.test_split
+    hint = f"build it (`{build}`){without}"
+    try:
+        with flags_placed(entry):
+            planned = planned_facts(command_of(entry, BuildRequest()), board_side)
+    except DatasetError as error:
+        error.hint = error.hint or hint
+        raise
+    return planned, bool(resolved.config.data_paths_test) or planned.test_split
 
 
 def _planned(resolved: Resolved, facts: Counts, run: Path | None = None, *, test_split: bool) -> Planned:
@@ -130,11 +120,10 @@ def _planned(resolved: Resolved, facts: Counts, run: Path | None = None, *, test
         plan = make_plan(resolved.config, facts, test_split=test_split)
     except ValueError as error:
         raise UsageError(f"these settings make no plan: {error}") from error
-    architecture = resolved.config.arch.name
     if run is not None:
         return Planned(plan, run.name, f"run {run}, changed", resolved.sources)
     name = resolved.registry.name if resolved.registry else resolved.config.model
-    return Planned(plan, name, f"{name}, architecture {architecture}", resolved.sources)
+    return Planned(plan, name, f"{name}, architecture {resolved.config.arch.name}", resolved.sources)
 
 
 def _run_directory(target: str | None) -> Path | None:
@@ -144,6 +133,6 @@ def _run_directory(target: str | None) -> Path | None:
     path = Path(target)
     if path.suffix == ".pt" and is_file(path):
         return path.parent
-    if is_dir(path) and (is_run(path) or exists(path / PLAN_NAME) or registry.find("models", target) is None):
+    if is_dir(path) and (is_run(path) or exists(path / PLAN) or registry.find("models", target) is None):
         return path
     return None

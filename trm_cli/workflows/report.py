@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_cli.errors import CheckpointError
+from trm_cli.errors import CheckpointError, reading
 from trm_cli.paths import exists
 
 if TYPE_CHECKING:
@@ -50,19 +50,17 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
     """Read a run directory. evaluate: puzzles to evaluate where no evaluation is stored. Raises TrmError."""
     from trm_cli.config.dump import dump_config
     from trm_cli.training.run.readable_copies import check_copies
-    from trm_cli.training.run.run_directory import RunDirectory
     from trm_cli.training.run.sealed_config import load_run, load_run_plan
-    from trm_cli.training.run_files import PLAN, read_identity
+    from trm_cli.training.run_files import METRICS, PLAN, TIMINGS, read_identity
     from trm_cli.workflows.evaluate import stored_evaluation
 
-    run = RunDirectory(directory)
     check_copies(directory, observer.note if observer is not None else lambda _: None)
     resolved = load_run(directory)
-    identity = read_identity(run.path)
+    identity = read_identity(directory)
     plan = load_run_plan(directory)
     if plan is None:
         raise CheckpointError(f"{directory / PLAN} is missing or damaged: not a valid run directory")
-    metrics, timings = _records(run.metrics_path), _records(run.timings_path)
+    metrics, timings = _records(directory / METRICS), _records(directory / TIMINGS)
     evaluation = stored_evaluation(directory)
     if evaluation is None and evaluate is not None:
         from trm_cli.workflows.evaluate import run_evaluation
@@ -85,7 +83,5 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
 def _records(path: Path) -> list[dict[str, Any]]:
     from trm_cli.training.recording.metrics_log import read_records
 
-    try:
+    with reading(path):
         return read_records(path) if exists(path) else []
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from trm_cli.data.arc.layout import SEQ_LEN, VOCAB_SIZE
-from trm_cli.data.building.builder_cli import split_facts
+from trm_cli.data.arc.layout import PAD, SEQ_LEN, VOCAB_SIZE
+from trm_cli.data.building.builder_cli import plan_document
+from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 
 from .splits import Group, Splits
 from .symmetry import TaskSymmetry, task_symmetry
+from .tasks import Pair
 
 
 @dataclass(frozen=True)
 class ArcPlan:
-    """What a build will write, known before anything is written.
+    """The plan of an ARC build, made before anything is written.
 
     symmetries and counts are per group; a count includes the task itself. firsts are the identifiers of the tasks.
     """
@@ -37,29 +39,33 @@ class ArcPlan:
 
     def members(self, split: str) -> list[int]:
         """The groups that have pairs in a split, in order."""
-        return [index for index, group in enumerate(self.groups) if self.pairs_of(index, split)]
+        return [index for index in range(len(self.groups)) if self.pairs_of(index, split)]
 
-    def pairs_of(self, index: int, split: str) -> int:
-        """How many pairs a group has in a split."""
+    def pairs_of(self, index: int, split: str) -> tuple[Pair, ...]:
+        """The pairs that a group has in a split."""
         group = self.groups[index]
-        return len(group.train if split == "train" else group.test)
+        return group.train if split == "train" else group.test
 
-    def facts(self, split: str) -> dict[str, float]:
-        """total_groups, mean_puzzle_examples (pairs per group: what an epoch visits) and total_puzzles of a split."""
+    def metadata(self, split: str, augmentation: dict[str, object] | None = None) -> DatasetMetadata:
+        """The metadata of a split; its mean_puzzle_examples are pairs per group: what an epoch visits."""
         members = self.members(split)
-        pairs = sum(self.pairs_of(index, split) for index in members)
-        puzzles = sum(self.counts[index] for index in members) if self.materialize else len(members)
-        return split_facts(len(members), pairs / len(members), puzzles)
+        pairs = sum(len(self.pairs_of(index, split)) for index in members)
+        return DatasetMetadata(
+            pad_id=PAD,
+            ignore_label_id=PAD,
+            vocab_size=VOCAB_SIZE,
+            seq_len=SEQ_LEN,
+            num_puzzle_identifiers=self.identifiers,
+            total_groups=len(members),
+            mean_puzzle_examples=pairs / len(members),
+            total_puzzles=sum(self.counts[index] for index in members) if self.materialize else len(members),
+            kind="arc",
+            augmentation=augmentation,
+        )
 
     def to_json(self) -> dict[str, object]:
         """The answer to --plan."""
-        return {
-            "train": self.facts("train"),
-            "test": self.facts("test"),
-            "seq_len": SEQ_LEN,
-            "vocab_size": VOCAB_SIZE,
-            "num_puzzle_identifiers": self.identifiers,
-        }
+        return plan_document({split: self.metadata(split) for split in SPLITS})
 
 
 def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool) -> ArcPlan:

@@ -52,7 +52,7 @@ class Overlap:
 
     @property
     def published(self) -> bool:
-        """Whether the published data has this overlap itself."""
+        """Return whether the published data has this overlap itself."""
         return (self.test_id, self.partner) in PUBLISHED_OVERLAPS
 
 
@@ -140,7 +140,7 @@ def _by_canonical_key(pairs: Iterable[tuple[str, str, Pair]]) -> dict[Hashable, 
 
 
 def _invariant(pair: Pair) -> Hashable:
-    """What symmetries and colour changes leave alone; cheap, so that few canonical keys have to be computed."""
+    """Compute what symmetries and colour changes leave alone; cheap, so that few canonical keys have to be computed."""
     return tuple(_grid_invariant(grid) for grid in pair)
 
 

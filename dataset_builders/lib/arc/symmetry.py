@@ -38,7 +38,7 @@ class PairPattern:
 
 @dataclass(frozen=True)
 class TaskSymmetry:
-    """What decides whether two augmentations of a task differ.
+    """The symmetry of a task, which decides whether two of its augmentations differ.
 
     colours: the colours of 1..9 that the task shows, ascending. stabiliser: (symmetry, where each of `colours` goes).
     """

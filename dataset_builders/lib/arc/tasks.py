@@ -56,7 +56,7 @@ class Pair(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether there is an output."""
+        """Return whether there is an output."""
         return bool(self.output.cells)
 
 
@@ -198,7 +198,7 @@ def _choose(
     if missing:
         raise DatasetError(
             f"{directory}: no {kind} for the subset {missing[0]!r}: there is {', '.join(available)}",
-            hint=f"--subsets {' '.join(name for name in chosen if name in available) or next(iter(available))}",
+            hint="name those that are there: --subsets NAME",
         )
     return chosen, () if subsets else tuple(name for name in available if name not in chosen)
 

@@ -16,9 +16,9 @@ from trm_cli.data.arc.test_inputs import TESTS_NAME
 from trm_cli.data.augmentation.arc import ArcVariants
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.building.build_directory import Build
-from trm_cli.data.building.builder_cli import Progress
+from trm_cli.data.building.builder_cli import Progress, split_facts
 from trm_cli.data.files.durable import atomic_file, write_atomically
-from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
+from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.files.puzzle_arrays import array_path, write_npy, write_split
 
 from ..build_parts import Arrays, complete_parts
@@ -70,7 +70,7 @@ def write_dataset(build: Build, plan: ArcPlan, seed: int, workers: int) -> None:
             names += _write_index(build, plan, base, split)
         else:
             names += _write_tasks(build, plan, base, split, seed)
-    build.finish(names, {split: plan.facts(split) for split in SPLITS})
+    build.finish(names, {split: split_facts(plan.metadata(split)) for split in SPLITS})
 
 
 def _choose_parts(build: Build, plan: ArcPlan, seed: int, workers: int) -> list[Codes]:
@@ -95,34 +95,14 @@ def _choose(plan: ArcPlan, seed: int, tasks: range) -> Codes:
 
 def _base_split(plan: ArcPlan, split: str) -> _BaseSplit:
     members = plan.members(split)
-    pairs = [
-        pair
-        for index in members
-        for pair in (plan.groups[index].train if split == "train" else plan.groups[index].test)
-    ]
-    sizes = [plan.pairs_of(index, split) for index in members]
+    pairs = [pair for index in members for pair in plan.pairs_of(index, split)]
+    sizes = [len(plan.pairs_of(index, split)) for index in members]
     return _BaseSplit(
         inputs=encoding.encode_grids([pair.input for pair in pairs]),
         labels=encoding.encode_grids([pair.output for pair in pairs]),
         firsts=np.array([plan.firsts[index] for index in members], dtype=np.int64),
         counts=np.array([plan.counts[index] for index in members], dtype=np.int64),
         starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-    )
-
-
-def _metadata(plan: ArcPlan, split: str, augmentation: dict[str, object] | None) -> DatasetMetadata:
-    facts = plan.facts(split)
-    return DatasetMetadata(
-        pad_id=layout.PAD,
-        ignore_label_id=layout.PAD,
-        vocab_size=layout.VOCAB_SIZE,
-        seq_len=layout.SEQ_LEN,
-        num_puzzle_identifiers=plan.identifiers,
-        total_groups=int(facts["total_groups"]),
-        mean_puzzle_examples=facts["mean_puzzle_examples"],
-        total_puzzles=int(facts["total_puzzles"]),
-        kind="arc",
-        augmentation=augmentation,
     )
 
 
@@ -139,7 +119,7 @@ def _write_tasks(build: Build, plan: ArcPlan, base: _BaseSplit, split: str, seed
         "group_indices": np.arange(len(base.firsts) + 1, dtype=np.int32),
         "variant_counts": base.counts.astype(np.int32),
     }
-    return write_split(build.root, split, _metadata(plan, split, augmentation), arrays)
+    return write_split(build.root, split, plan.metadata(split, augmentation), arrays)
 
 
 # ---------------------------------------------------------------- every augmentation written out
@@ -191,7 +171,7 @@ def _write_index(build: Build, plan: ArcPlan, base: _BaseSplit, split: str) -> l
         "puzzle_indices": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32),
         "group_indices": group_starts.astype(np.int32),
     }
-    return write_split(build.root, split, _metadata(plan, split, None), arrays, written=("inputs", "labels"))
+    return write_split(build.root, split, plan.metadata(split), arrays, written=("inputs", "labels"))
 
 
 # ---------------------------------------------------------------- files at the root

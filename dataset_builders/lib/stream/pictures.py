@@ -108,6 +108,8 @@ def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:
         rows = list(csv.reader(decode(table.read_bytes()).splitlines()))
     except UnicodeDecodeError as error:
         raise DatasetError(f"{table}: not UTF-8 text (byte {error.start})") from error
+    except (OSError, csv.Error) as error:
+        raise DatasetError(f"{table} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if rows and rows[0][:2] == ["file", "label"]:
         rows = [[], *rows[1:]]
     labelled = []

@@ -77,7 +77,10 @@ def find_source(text: str, columns: Mapping[str, str]) -> SudokuSource:
     elif is_file(path):
         files = {"both": path}
     else:
-        raise DatasetError(f"{path} does not exist", hint="--source is 'generate', a CSV file, a directory or hub:REPO")
+        raise DatasetError(
+            f"{path} does not exist",
+            hint="name a CSV file, a directory with train.csv and test.csv, hub:REPO, or generate",
+        )
     return SudokuSource(files, None, "as the source states", columns)
 
 
@@ -154,7 +157,7 @@ def _digits(texts: list[str], side: int, where: Where, column: str, *, blanks: b
             box = round(len(text) ** 0.25)
             raise DatasetError(
                 f"{where(index)}: {column} has {len(text)} characters, a {side}x{side} board {cells}",
-                hint=f"--box {box} {box} reads boards of {len(text)} cells"
+                hint=f"`--box {box} {box}` reads boards of {len(text)} cells"
                 if box > 1 and box**4 == len(text)
                 else None,
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trm_cli.data.files.metadata import SPLITS
+from trm_cli.data.text.tokenizer_file import read_tokenizer
 from trm_cli.errors import DatasetError
 
 from ..digest_set import DigestSet
@@ -89,14 +90,7 @@ def make_encoder(path: Path | None) -> tuple[Encoder, int, str]:
     """Return what turns a document into its tokens and end mark, how many tokens there are, and `array`'s typecode."""
     if path is None:
         return encode_bytes, BYTES, "B"
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise DatasetError("--tokenizer needs the tokenizers package", hint="pip install tokenizers") from error
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the package raises bare Exceptions
-        raise DatasetError(f"{path}: not a tokenizer file: {error}") from error
+    tokenizer = read_tokenizer(path, error=DatasetError)
     size = tokenizer.get_vocab_size()
     typecode = "B" if size + FIRST_TOKEN <= 1 << 8 else "H" if size + FIRST_TOKEN <= 1 << 16 else "i"
 

@@ -186,17 +186,19 @@ def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:
     except ImportError as error:
         raise DatasetError(f"{file}: parquet needs the pyarrow package", hint="pip install pyarrow") from error
     try:
-        table = parquet.ParquetFile(file)
-        name = field or find_field(table.schema_arrow.names, str(file))
-        if name not in table.schema_arrow.names:
-            raise DatasetError(f"{file}: has no column {name!r}: it has {', '.join(table.schema_arrow.names)}")
-        number = 0
-        for batch in table.iter_batches(_PARQUET_ROWS, columns=[name]):
-            for text in batch.column(0).to_pylist():
-                number += 1
-                if not isinstance(text, str):
-                    raise DatasetError(f"{file}, row {number}: the column {name!r} holds no text")
-                yield TextDocument(f"{file}, row {number}", text)
+        # Opened here: pyarrow takes a name for an address, and refuses names that are not UTF-8.
+        with open_regular(file) as stream:
+            table = parquet.ParquetFile(stream)
+            name = field or find_field(table.schema_arrow.names, str(file))
+            if name not in table.schema_arrow.names:
+                raise DatasetError(f"{file}: has no column {name!r}: it has {', '.join(table.schema_arrow.names)}")
+            number = 0
+            for batch in table.iter_batches(_PARQUET_ROWS, columns=[name]):
+                for text in batch.column(0).to_pylist():
+                    number += 1
+                    if not isinstance(text, str):
+                        raise DatasetError(f"{file}, row {number}: the column {name!r} holds no text")
+                    yield TextDocument(f"{file}, row {number}", text)
     except (OSError, pyarrow.ArrowException) as error:
         raise DatasetError(f"{file}: damaged parquet: {str(error).splitlines()[0]}") from error
 

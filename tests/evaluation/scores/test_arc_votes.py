@@ -142,6 +142,12 @@ def test_candidates_are_ranked_by_votes_and_then_by_mean_probability(augmented: 
     assert ranked([(worse, 0.0), (wrong, 0.0)])[0] == ranked([(worse, 0.0)])[0]
 
 
+def test_an_empty_grid_is_handed_in_as_the_original_does(augmented: Augmented) -> None:
+    results = count_votes(augmented.vote([np.zeros_like(answer) for answer in augmented.answers]), augmented.tests)
+    assert not any(one.found(1000) for one in results)
+    assert all(one == {"attempt_1": [], "attempt_2": []} for task in submission(results).values() for one in task)
+
+
 def test_a_task_without_a_vote_is_handed_in_and_not_scored_where_it_was_not_evaluated(augmented: Augmented) -> None:
     blank = ArcTest("silent", ((np.array([[1]]), None), (np.array([[2]]), np.array([[3]]))))
     tests = [augmented.tests[0], blank, *augmented.tests[1:]]

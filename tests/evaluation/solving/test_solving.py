@@ -292,7 +292,7 @@ def test_a_file_of_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert f"{file}:3: this puzzle has 2 cells" in shown.err
     assert "2 puzzles: " in shown.err
     file.write_text("1.....3..2.....4\n")
-    assert trm("solve", run, "--all-solutions-of", file, "--json", "--device", "cpu") == 0
+    assert trm("solve", run, "--all-solutions-of", file, "--json", "--device", "cpu") == 5
     document = json.loads(capsys.readouterr().out)
     assert (document["puzzles"], document["unreadable"]) == (1, [])
     assert document["answers"][0]["answer"] == lines[0]
@@ -309,11 +309,11 @@ def test_a_maze_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     run = _train_a_step(tmp_path / "data", tmp_path / "run")
     text = "S.....\n######\n......\n......\n......\n.....G"
     capsys.readouterr()
-    assert trm("solve", run, text) == 0
+    assert trm("solve", run, text) == 5
     shown = capsys.readouterr().out
     assert "######" in shown
     assert "not solved: " in shown
-    assert trm("solve", run, text, "--json") == 0
+    assert trm("solve", run, text, "--json") == 5
     document = json.loads(capsys.readouterr().out)
     assert (document["puzzle"], document["solved"]) == (text.replace("\n", ""), False)
 
@@ -322,11 +322,11 @@ def test_an_arc_task_on_the_screen(tasks: Path, tmp_path: Path, capsys: pytest.C
     table = ["arch.puzzle_emb_ndim=8", "arch.puzzle_emb_len=1", "arch.mlp_t=false", "arch.pos_encodings=rope"]
     run = _train_a_step(tasks / "drawn", tmp_path / "run", *table)
     capsys.readouterr()
-    assert trm("solve", run, tasks / "mirror.json", "--votes", "3", "--json") == 0
+    assert trm("solve", run, tasks / "mirror.json", "--votes", "3", "--json") == 5
     document = json.loads(capsys.readouterr().out)
     assert (document["task"], document["augmentations"]) == ("mirror", 3)
     assert len(document["tests"][0]["steps"]) == 2
-    assert trm("solve", run, tasks / "mirror.json", "--votes", "2") == 0
+    assert trm("solve", run, tasks / "mirror.json", "--votes", "2") == 5
     shown = capsys.readouterr()
     assert "attempt 1: " in shown.out
     assert "task mirror: 1 test input under 2 augmentations" in shown.err

@@ -225,7 +225,7 @@ def test_a_saved_run_continues_to_the_bit():
     resumed = Run(make(seed=99))
     resumed.model.load_state_dict(weights)
     resumed.optimizer.load_state_dict(moments)
-    resumed.carry = Carry.from_state_dict(carry)
+    resumed.carry = Carry(**carry)
     for k in range(4, 8):
         assert torch.equal(straight.step(k).loss, resumed.step(k).loss)
     final = resumed.model.state_dict()
@@ -305,3 +305,12 @@ def test_sampled_text_follows_the_draws_and_goes_on_beyond_its_window():
     assert one != list(model.continue_text([100], 40, 24, Sampling(2.0), 1 - draws))
     with pytest.raises(ValueError, match="draws"):
         list(model.continue_text([100], 2, 24, Sampling(1.0)))
+
+
+def test_a_training_step_needs_a_clock() -> None:
+    model, batch = make(), make_batch()
+    carry, draws = model.initial_carry(batch), make_draws(model, 6, 0)
+    for step in (model, model.advance):
+        with pytest.raises(ValueError, match="pass clock="):
+            step(carry, batch, draws=draws)
+        step(carry, batch)

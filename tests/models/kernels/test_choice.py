@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import runpy
 from dataclasses import replace
 
 import pytest
 import torch
 
+from tests.support.kernels import without_kernels
 from tests.support.networks import CASES, make_batch
-from trm_cli.models.kernels import attention, cache, gated_mlp, norm, products
-from trm_cli.models.kernels.choice import computed_by, enabled, without_kernels
+from trm_cli.models.kernels import attention, cache, choice, gated_mlp, norm, products
+from trm_cli.models.kernels.choice import computed_by, enabled
 from trm_cli.schedule.clock import SETTLED
 
 torch.set_num_threads(1)
@@ -76,11 +75,12 @@ def test_a_formula_is_computed_by_its_kernel_where_that_is_asked_for() -> None:
     assert formula(1) == 1
 
 
-@pytest.mark.parametrize(("value", "expected"), [("off", "False"), ("OFF", "False"), ("on", "True"), (None, "True")])
-def test_an_environment_variable_turns_them_off(value: str | None, expected: str) -> None:
-    environment = {name: text for name, text in os.environ.items() if name != "TRM_KERNELS"}
+@pytest.mark.parametrize(("value", "expected"), [("off", False), ("OFF", False), ("on", True), (None, True)])
+def test_an_environment_variable_turns_them_off(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, expected: bool
+) -> None:
+    monkeypatch.delenv("TRM_KERNELS", raising=False)
     if value is not None:
-        environment["TRM_KERNELS"] = value
-    code = "from trm_cli.models.kernels import choice; print(choice.enabled())"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == expected
+        monkeypatch.setenv("TRM_KERNELS", value)
+    read_anew = runpy.run_path(str(choice.__file__))
+    assert read_anew["enabled"]() is expected

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional
 
+from tests.support.kernels import without_kernels
 from trm_cli.models.kernels import cache
 from trm_cli.models.kernels.attention import SplitHeads, softmax_attention
-from trm_cli.models.kernels.choice import without_kernels
 from trm_cli.models.kernels.gated_mlp import SwiGLU, TokenSwiGLU
 from trm_cli.models.kernels.norm import AddRMSNorm
 from trm_cli.models.layers.attention import attention

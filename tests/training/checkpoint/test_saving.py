@@ -21,7 +21,7 @@ from tests.support.runs import Recorder, differing, prepare, records, train
 from trm_cli.errors import CheckpointError, TrmError
 from trm_cli.training.checkpoint import disk_space
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
-from trm_cli.training.checkpoint.giving_way import delete_oldest_spare
+from trm_cli.training.checkpoint.retention import delete_oldest_spare
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.recording.metrics_log import JsonLines
 from trm_cli.training.run.datasets import TrainBatches

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.runs import prepare, train
 from trm_cli.errors import CheckpointError
+from trm_cli.training.run.find_run import find_checkpoint
+from trm_cli.training.run.sealed_config import load_sealed
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.transfer.exporting import export_weights
 
@@ -28,6 +30,7 @@ def test_a_run_directory(tmp_path: Path, dataset: Path) -> None:
 def test_the_file_of_an_export(tmp_path: Path, dataset: Path) -> None:
     train(dataset, tmp_path / "run", stop_at_step=5)
     forms: tuple[Literal["safetensors", "original"], ...] = ("safetensors", "original")
+    loaded = load_sealed(find_checkpoint(str(tmp_path / "run")))
     for form in forms:
         with pytest.raises(CheckpointError, match="cannot write to /dev/null/weights"):
-            export_weights(str(tmp_path / "run"), Path("/dev/null/weights"), form)
+            export_weights(*loaded, Path("/dev/null/weights"), form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
@@ -125,3 +126,26 @@ def _resume(data: Path, run: Path) -> None:
     from tests.support.runs import prepare
 
     prepare(data, run, "arch.puzzle_emb_ndim=16")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _, about: about["dataset"]["metadata"].update(vocab_size="many"),
+        lambda _, about: about["dataset"]["metadata"].pop("seq_len"),
+        lambda _, about: about["dataset"]["metadata"].update(vocab_size=9),
+        lambda state, _: state["model"].pop("q_head.bias"),
+        lambda state, _: state.update(model=None),
+    ],
+)
+def test_what_cannot_be_loaded_is_no_valid_checkpoint(run: Path, change: Any) -> None:
+    rewrite(run, change)
+    newest = CheckpointStore(run).path(10)
+    read = trm_here("evaluate", str(newest), cwd=run.parent)
+    assert read.returncode == 4, read.stderr
+    assert "step_00000010.pt" in read.stderr or "does not fit this model" in read.stderr
+    shown = trm_here("checkpoints", "verify", str(run), "--json", cwd=run.parent)
+    assert shown.returncode == 4
+    valid = {one["step"]: one["problem"] for one in json.loads(shown.stdout)["checkpoints"]}
+    assert valid[5] is None
+    assert valid[10]

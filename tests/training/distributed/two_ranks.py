@@ -16,6 +16,7 @@ from tests.training.distributed.sharded_ranks import BATCH, made, sharded_half_p
 from trm_cli.console.output import silence
 from trm_cli.errors import TrmError
 from trm_cli.schedule.clock import Clock
+from trm_cli.training import step
 from trm_cli.training.distributed.config_agreement import require_same_weights_on_all_ranks
 from trm_cli.training.distributed.full_state import gather_state, gather_weights, local_state, total_sums
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
@@ -132,14 +133,8 @@ def an_update_that_one_process_refuses(process_group: ProcessGroup) -> None:
     batch = {**rows, "puzzle_identifiers": torch.zeros(4, dtype=torch.int64)}
     clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
     for refuses in (True, False):
-        judge = (lambda loss, norms: Finite(process_group.first, True)) if refuses else finite
-        skipped = update(
-            state,
-            batch,
-            torch.rand(4, 2),
-            clock,
-            StepSettings(BATCH, None, judge=judge, process_group=process_group),
-        )
+        step.finite = (lambda loss, norms: Finite(process_group.first, True)) if refuses else finite
+        skipped = update(state, batch, torch.rand(4, 2), clock, StepSettings(BATCH, None, process_group=process_group))
         assert (skipped is not None) is refuses
         assert (differing(before, state.model.state_dict()) == []) is refuses
     assert (state.skipped, state.skipped_in_a_row) == (1, 0)

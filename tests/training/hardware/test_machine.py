@@ -13,7 +13,7 @@ import torch
 from trm_cli.config.compose import compose
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.hardware import devices
-from trm_cli.training.hardware.devices import choose_compile, choose_precision, choose_tf32
+from trm_cli.training.hardware.devices import choose_compile, choose_precision
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.run_files import CONFIG, IDENTITY
 
@@ -42,7 +42,6 @@ def test_a_card_gets_what_it_computes_in(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     assert choose_precision("auto", "cuda").value == precision
     assert choose_compile("auto", "cuda").value == compiled
-    assert choose_tf32("cuda").value == "off"
     assert choose_precision("float32", "cuda") == choose_precision("float32", "cpu")
     assert (choose_compile(True, "cuda").value, choose_compile(False, "cuda").value) == ("on", "off")
 
@@ -50,7 +49,7 @@ def test_a_card_gets_what_it_computes_in(
 @pytest.mark.usefixtures("tools")
 def test_a_processor_computes_in_float32_and_compiles_nothing_unasked() -> None:
     assert (choose_precision("auto", "cpu").value, choose_compile("auto", "cpu").value) == ("float32", "off")
-    assert (choose_compile(True, "cpu").value, choose_tf32("cpu").value) == ("on", "off")
+    assert choose_compile(True, "cpu").value == "on"
 
 
 @pytest.mark.parametrize("wanted", ["auto", True])

@@ -17,6 +17,7 @@ from benchmarks.memory import run_of
 from tests.support.runs import prepare, train
 from trm_cli.errors import TrmError
 from trm_cli.training import loop
+from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.memory import check as check_module
 from trm_cli.training.memory.check import MemoryCheck
 from trm_cli.training.signals import StopRequest
@@ -72,8 +73,10 @@ def test_a_device_that_refuses_what_the_estimate_allowed_gets_fewer_rows() -> No
 def test_processes_on_a_machine_share_the_memory_of_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of("trm attention", 8, "float32", *SMALL)
     monkeypatch.setattr(check_module, "free_memory", lambda device: 12_000)
+    group = ProcessGroup()
+    group.count, group.local_count = 4, 3
     alone = MemoryCheck.of(run.config, run.metadata, run.machine, test=None)
-    shared = MemoryCheck.of(run.config, run.metadata, run.machine, test=None, processes=4, neighbours=3)
+    shared = MemoryCheck.of(run.config, run.metadata, run.machine, test=None, process_group=group)
     assert (alone.free, shared.free) == (12_000, 4_000)
     assert (alone.rows, shared.rows) == (8, 2)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.support.runs import prepare, records, train
+from trm_cli.config.compose import compose
 from trm_cli.training.recording.loggers import GuardedLogger
 from trm_cli.training.recording.wandb_logger import WandbLogger, wandb_mode
 from trm_cli.training.run_files import read_identity
@@ -74,20 +75,64 @@ def test_the_mode_is_decided_without_asking(
     assert wandb_mode(wanted) == mode
 
 
+@pytest.mark.parametrize(
+    ("environment", "settings", "mode"),
+    [
+        ({}, "", "offline"),
+        ({"WANDB_BASE_URL": "https://wandb.example.org:8443/"}, "", "online"),
+        ({}, "[default]\nbase_url = https://wandb.example.org\n", "online"),
+        ({"WANDB_BASE_URL": "https://api.wandb.ai"}, "[default]\nbase_url = https://wandb.example.org\n", "offline"),
+        ({}, "no settings", "offline"),
+    ],
+)
+def test_the_key_of_the_host_in_use_counts(
+    environment: dict[str, str], settings: str, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), **environment}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "netrc").write_text(f"machine wandb.example.org login user password {'x' * 40}\n")
+    (tmp_path / ".config/wandb").mkdir(parents=True)
+    (tmp_path / ".config/wandb/settings").write_text(settings)
+    assert wandb_mode("auto") == mode
+
+
+def test_its_own_variables_name_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def init(mode: str, **arguments: Any) -> Service:
+        asked.append(arguments)
+        return Service()
+
+    monkeypatch.setitem(sys.modules, "wandb", Service)  # type: ignore[arg-type]
+    monkeypatch.setattr(Service, "init", init)
+    named = {"PROJECT": "p", "NAME": "n", "ENTITY": "e", "TAGS": "a, b", "NOTES": "why", "RUN_GROUP": "g"}
+    for name in named:
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    monkeypatch.delenv("WANDB_JOB_TYPE", raising=False)
+    config = compose(None, ["arch=trm"]).config
+    WandbLogger(config, "offline", "abc123", tmp_path / "run", print)
+    for name, value in named.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    WandbLogger(config, "offline", "abc123", tmp_path / "run", print)
+    WandbLogger(compose(None, ["arch=trm", "wandb_project=mine"]).config, "offline", "abc123", tmp_path / "run", print)
+    keys = ("project", "name", "entity", "tags", "notes", "group")
+    assert [[one[key] for key in keys] for one in asked] == [
+        ["trm", "run", None, None, None, None],
+        ["p", "n", "e", ["a", "b"], "why", "g"],
+        ["mine", "n", "e", ["a", "b"], "why", "g"],
+    ]
+
+
 @pytest.mark.slow
 def test_wandb_writes_an_offline_run_without_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     told: list[str] = []
-    logger = WandbLogger(
-        mode="offline",
-        project="trm",
-        run_id="abc123",
-        name="run",
-        directory=tmp_path,
-        config={"a": 1},
-        notify=told.append,
-    )
+    config = compose(None, ["arch=trm"]).config
+    logger = WandbLogger(config, "offline", "abc123", tmp_path, told.append)
     logger.write(1, {"kind": "train", "step": 1, "loss": 2.0})
     logger.close()
     (run,) = (tmp_path / "wandb").glob("offline-run-*-abc123")

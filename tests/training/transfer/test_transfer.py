@@ -6,6 +6,7 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,10 +34,11 @@ from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.run.datasets import Datasets
 from trm_cli.training.run.run import Run
+from trm_cli.training.run.sealed_config import Sealed, load_sealed
 from trm_cli.training.run.trained_model import load_trained
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.transfer.exporting import export_weights, write_identifiers
-from trm_cli.training.transfer.importing import Imported, ImportRequest, import_weights
+from trm_cli.workflows.import_weights import Imported, ImportRequest, import_weights
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -56,6 +58,11 @@ def bring(folder: Path, state: object, kind: str = "attention", **more: object) 
     torch.save(state, file)
     wanted = ImportRequest(file, folder / "run", str(write_architecture(folder, kind)), dataset=folder / "data")
     return import_weights(replace(wanted, **{"identifiers": folder / "data", **more}), lambda _: None)  # type: ignore[arg-type]
+
+
+def loaded(done: Imported) -> tuple[dict[str, Any], Sealed]:
+    """The checkpoint of an imported run."""
+    return load_sealed(Path(done.checkpoint))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,28 +98,28 @@ def test_import_then_export_gives_the_same_names_and_tensors(data: Path, tmp_pat
     done = bring(tmp_path, state, kind)
     for averaged in (True, False):
         out = tmp_path / f"back_{averaged}"
-        export_weights(done.run, out, "original", averaged=averaged)
+        export_weights(*loaded(done), out, "original", averaged=averaged)
         back = torch.load(out, weights_only=True)
         assert back.keys() == state.keys()
         assert [name for name in state if differing(back[name], state[name])] == []
-    export_weights(done.run, tmp_path / "plain", "original", compiled=False)
+    export_weights(*loaded(done), tmp_path / "plain", "original", compiled=False)
     assert torch.load(tmp_path / "plain").keys() == {name.removeprefix("_orig_mod.") for name in state}
 
 
 def test_the_names_of_the_rows_leave_with_them(data: Path, tmp_path: Path) -> None:
     done = bring(tmp_path, state_dict("attention", len(NAMES)))
-    assert write_identifiers(done.run, tmp_path / "names.json") == len(NAMES)
+    assert write_identifiers(*loaded(done), tmp_path / "names.json") == len(NAMES)
     assert json.loads((tmp_path / "names.json").read_text()) == list(NAMES)
     (data / "identifiers.json").write_text(json.dumps(NAMES[:2]))
     with pytest.raises(CheckpointError, match=r"has 5 rows, .* names 2 identifiers"):
-        write_identifiers(done.run, tmp_path / "names.json")
+        write_identifiers(*loaded(done), tmp_path / "names.json")
 
 
 def test_a_network_that_computed_in_float32_keeps_its_initial_states(data: Path, tmp_path: Path) -> None:
     state = state_dict("attention", len(NAMES))
     state = {name: torch.randn(16) if name.endswith("_init") else value for name, value in state.items()}
     done = bring(tmp_path, state)
-    export_weights(done.run, tmp_path / "back", "original")
+    export_weights(*loaded(done), tmp_path / "back", "original")
     back = torch.load(tmp_path / "back", weights_only=True)
     assert [name for name in state if differing(back[name], state[name])] == []
 
@@ -247,7 +254,7 @@ def test_safetensors_say_what_they_are_and_come_back(data: Path, tmp_path: Path)
     done = bring(tmp_path, state_dict("attention", len(NAMES)))
     raw = load_checkpoint(Path(done.checkpoint))[0]["model"]
     out = tmp_path / "weights.safetensors"
-    assert export_weights(done.run, out, "safetensors").weights == "ema"
+    assert export_weights(*loaded(done), out, "safetensors").weights == "ema"
     with safe_open(out, framework="pt") as file:
         about = file.metadata()
         assert set(file.keys()) == set(raw)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from trm_cli.config.sources.scalars import as_yaml
 from trm_cli.config.sources.yaml_loader import Key, dotted
 from trm_cli.errors import Problem
 
@@ -50,9 +51,7 @@ def _expand(text: str, root: dict[str, Any], chain: tuple[str, ...]) -> Any:
         value = _lookup(match[1].strip(), root, chain)
         if isinstance(value, dict | list | tuple):
             raise _Unresolved(f"`{match[0]}` is not a single value and cannot stand inside a string")
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return "null" if value is None else str(value)
+        return as_yaml(value)
 
     expanded = _REFERENCE.sub(insert, text)
     if "${" in expanded:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trm_cli.config.sources.published import translate
 from trm_cli.config.sources.yaml_loader import parse_scalar
 from trm_cli.errors import Problem
 
@@ -48,7 +49,15 @@ def parse_overrides(words: Sequence[str]) -> tuple[list[Override], list[Problem]
             problems.append(Problem(where, message, key=plain))
         else:
             try:
-                overrides.append(Override(number, word, tuple(plain.split(".")), parse_scalar(text)))
+                ours = translate(tuple(plain.split(".")), parse_scalar(text))
             except ValueError as error:
                 problems.append(Problem(where, f"`{plain}`: {error}", key=plain))
+                continue
+            if isinstance(ours, str):
+                problems.append(Problem(where, f"`{plain}` is a key of the published code", key=plain, hint=ours))
+            elif ours is not None:
+                overrides.append(Override(number, word, *ours))
+    if any(override.text.startswith("checkpoint_path=") for override in overrides):
+        # The published code takes a run's name for its directory only where none is named.
+        overrides = [one for one in overrides if one.text.removeprefix("+").partition("=")[0] != "run_name"]
     return overrides, problems

@@ -48,16 +48,21 @@ def plain_scalar(text: str) -> Any:
     return text
 
 
-def describe(value: Any) -> str:
-    """Describe a value for an error message."""
+def as_yaml(value: Any) -> str:
+    """Format a value as YAML has it, for people: strings without quotes."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(as_yaml(item) for item in value)}]"
+    return str(value)
+
+
+def describe(value: Any) -> str:
+    """Describe a value for an error message."""
     if isinstance(value, str):
         return f'the string "{value}"' if len(value) <= 60 else f'the string "{value[:57]}..."'
-    if isinstance(value, int | float):
-        return f"{value}"
     if isinstance(value, dict):
         return "a mapping"
-    return "a list"
+    return as_yaml(value) if value is None or isinstance(value, int | float) else "a list"

@@ -10,13 +10,11 @@ from rich.text import Text
 
 from trm_cli.console.answers.steps import MOST_SHOWN, about_model, answered_grids, answered_input, not_shown
 from trm_cli.console.tables import counted
+from trm_cli.workflows.solve.arc import ATTEMPTS
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.solving.arc import InputAnswer
     from trm_cli.workflows.solve.arc import ArcSolution
-
-#: A submission has two attempts at each test input.
-ATTEMPTS = 2
 
 
 def arc_screen(solution: ArcSolution) -> Group:

@@ -8,6 +8,7 @@ from trm_cli.console.answers.steps import about_model
 from trm_cli.console.output import note, print_json, write_piece
 from trm_cli.console.progress import counting
 from trm_cli.console.tables import counted
+from trm_cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from trm_cli.data.puzzles.families import TextFamily
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from trm_cli.workflows.solve.lines import LineSolutions
 
 
-def show_lines(solutions: LineSolutions, source: str, *, as_json: bool) -> bool:
+def show_lines(solutions: LineSolutions, source: str, *, as_json: bool) -> ExitCode:
     """Print an answer for each line of `source` on stdout (or one document at the end), an empty line where a line
-    cannot be read; returns whether all could be."""
+    cannot be read; returns whether all could be read and were solved."""
     from trm_cli.evaluation.solving.lines import Answer
 
     answers: list[dict[str, Any]] = []
@@ -41,7 +42,7 @@ def show_lines(solutions: LineSolutions, source: str, *, as_json: bool) -> bool:
     note(f"{counted(len(answers), 'puzzle')}: {solved:,} solved{share}")
     if unreadable:
         note(f"{counted(len(unreadable), 'line')} could not be read")
-    return not unreadable
+    return ExitCode.FAILED if unreadable else ExitCode.DONE if solved == len(answers) else ExitCode.UNSOLVED
 
 
 def _entry(answer: Answer, family: TextFamily) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def puzzle_screen(solution: PuzzleSolution) -> Group:
         verdict = Text(f"solved: {found.reason}; unchanged since step {step} of {path[-1].step}", "bold")
     else:
         verdict = Text(f"not solved: {found.reason} after {path[-1].step} steps", "bold red")
-    return Group(side_by_side(pictures), verdict)
+    remark = family.remark(puzzle)
+    return Group(side_by_side(pictures), verdict, *([Text(remark, "yellow")] if remark else []))
 
 
 def _board(family: Sudoku | Maze, puzzle: Sequence[int], before: Sequence[int], answer: Sequence[int]) -> Text:
@@ -59,6 +60,7 @@ def puzzle_document(solution: PuzzleSolution) -> dict[str, Any]:
         **about_model(solution.checkpoint, solution.step),
         "puzzle": family.line(puzzle),
         "answer": family.line(last),
-        "solved": family.judge(puzzle, last).solved,
+        "solved": solution.solved,
+        "remark": family.remark(puzzle) or None,
         "steps": [{"step": step, "answer": family.line(one), "q_halt": sure} for step, one, sure in solution.path],
     }

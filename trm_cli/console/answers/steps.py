@@ -64,7 +64,7 @@ def not_shown(inputs: int) -> list[Text]:
 
 def about_model(checkpoint: Path, step: int) -> dict[str, Any]:
     """The first keys of each document: which checkpoint answered."""
-    return {"checkpoint": str(checkpoint), "trained_steps": step}
+    return {"checkpoint": str(checkpoint), "checkpoint_step": step}
 
 
 def answered_input(

@@ -82,19 +82,11 @@ def numbers(plan: TrainingPlan) -> str:
     """Format the values as csv: a header, then a line for each step (for some of them where the run is long)."""
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
-    names = [quantity.name for quantity in plan.quantities]
-    rows.writerow(["step", "epoch", *names, "evaluate", "checkpoint"])
+    rows.writerow(["step", "epoch", *(quantity.name for quantity in plan.quantities), "evaluate", "checkpoint"])
     for step in sampled_steps(plan, _MOST_ROWS):
-        values = plan.record_at(step)
-        rows.writerow(
-            [
-                step,
-                plan.epoch_of_step(step),
-                *(repr(values[name]) for name in names),
-                int(plan.is_eval(step)),
-                int(plan.is_checkpoint(step)),
-            ]
-        )
+        values = [repr(value) for value in plan.record_at(step).values()]
+        events = [int(plan.is_eval(step)), int(plan.is_checkpoint(step))]
+        rows.writerow([step, plan.epoch_of_step(step), *values, *events])
     return written.getvalue()
 
 
@@ -119,12 +111,8 @@ def _draw(figure: Figure, plan: TrainingPlan, title: str) -> None:
     last.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     last.set_xlabel(f"update (of {plan.total_steps:,}; {plan.steps_per_epoch:,} an epoch)")
     samples = number(float(plan.samples_per_epoch))
-    figure.suptitle(
-        f"{title}\n{samples} samples x {plan.epochs:,} epochs, batch {plan.global_batch_size:,}",
-        x=0.01,
-        horizontalalignment="left",
-        fontsize=10,
-    )
+    subtitle = f"{samples} samples x {plan.epochs:,} epochs, batch {plan.global_batch_size:,}"
+    figure.suptitle(f"{title}\n{subtitle}", x=0.01, horizontalalignment="left", fontsize=10)
 
 
 def band(axis: Axes, quantity: Quantity, steps: Sequence[int], colour: str, total: int) -> None:

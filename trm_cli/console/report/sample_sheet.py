@@ -22,26 +22,33 @@ _BOARD_CELL = 22
 _PICTURE_ZOOM = 3
 _GAP = 28
 _MARGIN = 16
+_TITLE = 22
 _WIDTH = 720
 _TEXT_COLUMNS = 96
 _INK, _PAPER, _LINE, _ANSWER = (30, 30, 30), (255, 255, 255), (200, 200, 200), (0, 116, 60)
 
 
 def write_sheet(path: Path, samples: Sequence[Sample]) -> None:
-    """Draw samples one below the other and save them as `path`, whose ending says the format. Raises OSError."""
+    """Draw samples in rows as wide as a page and save them as `path`, whose ending says the format. Raises OSError."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(14)
-    panels = [(sample.title, _panel(sample, font)) for sample in samples]
-    width = max([_WIDTH, *(panel.width + 2 * _MARGIN for _, panel in panels)])
-    height = _MARGIN + sum(panel.height + 22 + _MARGIN for _, panel in panels)
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    placed: list[tuple[int, int, str, Image.Image]] = []
+    left = top = _MARGIN
+    row_height = width = 0
+    for sample in samples:
+        panel = _panel(sample, font)
+        wide = max(panel.width, int(font.getlength(sample.title)))
+        if left > _MARGIN and left + wide + _MARGIN > _WIDTH:
+            left, top, row_height = _MARGIN, top + row_height + _MARGIN, 0
+        placed.append((left, top, sample.title, panel))
+        left += wide + _GAP
+        width, row_height = max(width, left - _GAP + _MARGIN), max(row_height, panel.height + _TITLE)
+    sheet = Image.new("RGB", (max(width, 1), top + row_height + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    top = _MARGIN
-    for title, panel in panels:
-        draw.text((_MARGIN, top), title, fill=_INK, font=font)
-        sheet.paste(panel, (_MARGIN, top + 22))
-        top += panel.height + 22 + _MARGIN
+    for left, top, title, panel in placed:
+        draw.text((left, top), title, fill=_INK, font=font)
+        sheet.paste(panel, (left, top + _TITLE))
     sheet.save(path)
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
-from trm_cli.console.output import stderr, stdout
+from trm_cli.console.output import note, stderr, stdout
 from trm_cli.console.progress import transient_bar
 from trm_cli.console.tables import table
+from trm_cli.data.building.builder_command import typed
 from trm_cli.data.building.builder_process import BuildProgress
+from trm_cli.shell import command_line
+from trm_cli.units import duration
 from trm_cli.workflows.observers import BuildObserver
+
+if TYPE_CHECKING:
+    from trm_cli.config.registry import RegistryEntry
 
 _COUNTS = ("total_groups", "mean_puzzle_examples", "total_puzzles")
 
 
 def show_command(command: Sequence[str]) -> None:
     """Print a builder's command line as it could be typed, on stderr."""
-    words = ["python" if word == sys.executable else word for word in command]
-    stderr().print(Text.assemble(("Command: ", "dim"), shlex.join(words)), soft_wrap=True)
+    stderr().print(Text.assemble(("Command: ", "dim"), typed(command)), soft_wrap=True)
 
 
 class BuildScreen(BuildObserver):
@@ -36,14 +41,30 @@ class BuildScreen(BuildObserver):
         return BuildView(title)
 
 
+def show_built(entry: RegistryEntry, seconds: float) -> None:
+    """Print what was built, where it lies, how long that took, and the next command."""
+    from trm_cli.data.files.metadata import has_split, read_metadata
+
+    root = str(entry.dataset_args["output_dir"])
+    counts = [
+        f"{split} {read_metadata(root, split).total_groups:,}"
+        for split in ("train", "test")
+        if has_split([root], split)
+    ]
+    note(f"{root} is complete: groups {', '.join(counts)}; {duration(seconds)}")
+    note(f"Next: {command_line('trm', 'train', entry.word)}, or {command_line('trm', 'inspect-dataset', root)}")
+
+
 class BuildView(BuildObserver):
     """A progress bar on a terminal; elsewhere a line for each note and for every tenth of the work."""
 
     def __init__(self, title: str) -> None:
         self._console = stderr()
-        name, unit = (TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[unit]}"))
-        times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-        self._bar = transient_bar(name, BarColumn(), MofNCompleteColumn(), unit, *times)
+        # Whole in 80 columns: of all parts only the title may be cut.
+        name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=20))
+        unit = TextColumn("{task.fields[unit]}", markup=False, table_column=Column(no_wrap=True))
+        times = (TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(compact=True))
+        self._bar = transient_bar(name, BarColumn(10), MofNCompleteColumn(), unit, *times)
         self._task = self._bar.add_task(title, total=None, unit="")
         self._tenth = -1
 

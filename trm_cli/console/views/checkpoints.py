@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
+from trm_cli.shell import command_line
 from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from trm_cli.training.checkpoint.inventory import Entry
     from trm_cli.training.checkpoint.retention import Decision
     from trm_cli.training.transfer.exporting import Exported
-    from trm_cli.training.transfer.importing import Imported
+    from trm_cli.workflows.import_weights import Imported
 
 
 def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
@@ -58,9 +59,8 @@ def imported_view(done: Imported) -> Group:
         parts += [f"{done.unused_rows:,} of the file's rows unused"] * bool(done.unused_rows)
         rows.append(("puzzle table", "; ".join(parts)))
     rows += [("dataset", done.dataset), ("run", done.run)]
-    return Group(
-        facts(rows), Text(f"\nNext: trm solve {done.run} PUZZLE, or trm resume {done.run} to train it further")
-    )
+    solve, resume = (command_line("trm", command, done.run) for command in ("solve", "resume"))
+    return Group(facts(rows), Text(f"\nNext: {solve} PUZZLE, or {resume} to train it further"))
 
 
 def exported_view(done: Exported) -> Table:

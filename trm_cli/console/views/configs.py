@@ -11,23 +11,13 @@ from rich.text import Text
 
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.config.dump import describe_command, flat_values
+from trm_cli.config.sources.scalars import as_yaml
 from trm_cli.console.tables import facts, table
 
 if TYPE_CHECKING:
     from trm_cli.config.catalogue import ArchitectureLine, ModelLine
     from trm_cli.config.compose import Resolved
     from trm_cli.config.reference import KeyFacts
-
-
-def spelt(value: Any) -> str:
-    """Format a value as YAML."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(spelt(item) for item in value)}]"
-    return str(value)
 
 
 def config_screen(resolved: Resolved) -> RenderableType:
@@ -74,7 +64,7 @@ def _config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Tabl
     for key, value in values.items():
         source = sources.get(key, "default")
         style = "dim" if source == "default" else "bold" if source.startswith("override") else ""
-        made.add_row(Text(key, style), Text(spelt(value), style), Text(_short(source), "dim"))
+        made.add_row(Text(key, style), Text(as_yaml(value), style), Text(_short(source), "dim"))
     return made
 
 
@@ -86,7 +76,7 @@ def _short(source: str) -> str:
 
 def key_table(keys: Sequence[KeyFacts]) -> Table:
     """Show one line for each key; on resume a change is free, needs --replan, or makes another run (fatal)."""
-    shown = [(one.key, spelt(one.default), one.expects, one.resume, one.meaning + _families(one)) for one in keys]
+    shown = [(one.key, as_yaml(one.default), one.expects, one.resume, one.meaning + _families(one)) for one in keys]
     return table("key", "default", "expects", "resume", "meaning", rows=shown)
 
 
@@ -102,13 +92,7 @@ def key_page(keys: Sequence[KeyFacts]) -> str:
         "another run (`fatal`).\n\n| key | default | expects | unit | resume | meaning |\n|---|---|---|---|---|---|",
     ]
     for one in keys:
-        cells = (
-            f"`{one.key}`{_families(one)}",
-            f"`{spelt(one.default)}`",
-            one.expects,
-            one.unit,
-            one.resume,
-            one.meaning,
-        )
+        key, default = f"`{one.key}`{_families(one)}", f"`{as_yaml(one.default)}`"
+        cells = (key, default, one.expects, one.unit, one.resume, one.meaning)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"

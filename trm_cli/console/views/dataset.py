@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trm_cli.workflows.inspect.dataset import DatasetInspection
 
 _BAR_CELLS = 30
+_LABELS = 12  # that are shown with their counts
 
 
 def show_report(console: Console, found: DatasetInspection) -> None:
@@ -28,8 +29,13 @@ def show_report(console: Console, found: DatasetInspection) -> None:
     _show_splits(console, report.splits)
     _show_sources(console, report)
     for name, split in report.splits.items():
+        if split.labels:
+            console.print(Text.assemble((f"labels of {name}: ", "bold"), _most(split.labels)))
+            console.print()
         for histogram in split.histograms:
             _show_histogram(console, name, histogram)
+    if found.unverified:
+        console.print("not verified: there is no manifest.json to compare with (a dataset of another program)")
     if found.damaged == []:
         console.print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are intact")
 
@@ -70,6 +76,7 @@ def dataset_document(found: DatasetInspection) -> dict[str, object]:
                 "rows": dict(split.kinds),
                 "tokens_seen": split.tokens_seen,
                 "lengths": [asdict(histogram) for histogram in split.histograms],
+                "labels": dict(split.labels),
             }
             for name, split in report.splits.items()
         },
@@ -105,7 +112,11 @@ def _show_sources(console: Console, report: DatasetReport) -> None:
 
 
 def _show_histogram(console: Console, split: str, histogram: Histogram) -> None:
-    console.print(Text(f"{histogram.unit}, {histogram.rows:,} rows of {split}", "bold"))
+    title = f"{histogram.unit}, {histogram.rows:,} rows of {split}"
+    if len(histogram.counts) == 1 and histogram.edges[1] - histogram.edges[0] == 1:  # one bar would say no more
+        console.print(Text.assemble((title, "bold"), f": all {histogram.edges[0]:,}"))
+        return
+    console.print(Text(title, "bold"))
     most = max(histogram.counts)
     width = len(f"{histogram.edges[-1]:,}")
     for low, high, count in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False):
@@ -113,6 +124,12 @@ def _show_histogram(console: Console, split: str, histogram: Histogram) -> None:
         span = f"{low:>{width},}" if high - low == 1 else f"{low:>{width},} to {high - 1:>{width},}"
         console.print(Text.assemble(f"  {span}  ", (bar.ljust(_BAR_CELLS), "cyan"), f"  {count:,}"))
     console.print()
+
+
+def _most(labels: Mapping[str, int]) -> str:
+    """Format the commonest labels, and how many others there are."""
+    shown = [f"{label} {count:,}" for label, count in list(labels.items())[:_LABELS]]
+    return ", ".join(shown) + (f", and {len(labels) - _LABELS:,} others" if len(labels) > _LABELS else "")
 
 
 def _pairs(values: Mapping[str, object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HEADERS = ("quantity", "curve", "steps", "value", "written as", "from")
 
 
+@dataclass(frozen=True)
 class PlanView:
     """Header, boundaries, evaluations, checkpoints and warnings of a plan; it takes the width that it is given.
 
@@ -30,10 +32,9 @@ class PlanView:
     stands ("configs/cfg_pretrain.yaml:12"), as the config loader remembers it.
     """
 
-    def __init__(self, plan: TrainingPlan, *, title: str = "", sources: Mapping[str, str] | None = None) -> None:
-        self.plan = plan
-        self.title = title
-        self.sources = sources or {}
+    plan: TrainingPlan
+    title: str
+    sources: Mapping[str, str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._header()
@@ -47,9 +48,7 @@ class PlanView:
 
     def _header(self) -> Table:
         plan = self.plan
-        header = facts()
-        if self.title:
-            header.add_row("run", self.title)
+        header = facts([("run", self.title)])
         data = Text(f"{number(float(plan.samples_per_epoch))} samples an epoch, batch {plan.global_batch_size:,}")
         if plan.facts.source:
             data.append(f"\n{plan.facts.source}", style="dim")
@@ -71,10 +70,8 @@ class PlanView:
         rows = [self._row(quantity, segment) for quantity in self.plan.quantities for segment in quantity.segments]
         shown = _HEADERS if any(row[-1] for row in rows) else _HEADERS[:-1]
         if width_of([shown, *(row[: len(shown)] for row in rows)]) <= width:
-            drawn = table(*shown)
+            drawn = table(*shown, rows=(row[: len(shown)] for row in rows))
             drawn.columns[-1].style = "dim"
-            for row in rows:
-                drawn.add_row(*row[: len(shown)])
             return drawn
         return Group(*_two_lines_each(rows))
 
@@ -91,28 +88,26 @@ class PlanView:
 
     def _cadences(self) -> Table:
         plan = self.plan
-        cadences = facts()
         without = "none: the dataset has no test split"
         evaluated = without if plan.eval_steps is None else _cadence(plan.eval_steps, plan.eval_interval)
-        cadences.add_row("evaluations", evaluated)
         if plan.checkpoint_steps == plan.eval_steps:
             saved = "after the same steps"
         else:
             saved = _cadence(plan.checkpoint_steps, plan.checkpoint_interval)
         if plan.checkpoint_minutes is not None:
             saved += f"; by the clock, every {plan.checkpoint_minutes:g} minutes"
-        cadences.add_row("checkpoints", saved)
+        cadences = facts([("evaluations", evaluated), ("checkpoints", saved)])
         if plan.milestones is not None:
             cadences.add_row("kept for good", _cadence(plan.milestones, plan.keep_every or 0))
         return cadences
 
 
-def warning_lines(plan: TrainingPlan, sources: Mapping[str, str] | None = None) -> Group:
+def warning_lines(plan: TrainingPlan, sources: Mapping[str, str]) -> Group:
     """Show each warning on a line, with the place of its key."""
     lines = []
     for remark in plan.warnings:
         style = "bold yellow" if remark.level == "warning" else "bold cyan"
-        place = (sources or {}).get(remark.key, "")
+        place = sources.get(remark.key, "")
         where = f" ({place})" if place else ""
         lines.append(Text.assemble((f"{remark.level}: ", style), remark.message.removesuffix("."), where))
     return Group(*lines)

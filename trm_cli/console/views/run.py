@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.config.dump import describe_command
-from trm_cli.console.output import note, silence, stderr
+from trm_cli.console.output import note, silence, stderr, stdout
 from trm_cli.console.views.build import BuildScreen
 from trm_cli.console.views.plan import PlanView
 from trm_cli.console.views.training import TrainingView
+from trm_cli.shell import command_line
 from trm_cli.units import duration, memory_size
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
@@ -36,7 +39,11 @@ _DRY_RUN = {
 
 
 class TrainingScreen(BuildScreen, TrainingObserver):
-    """Shows a training on stderr."""
+    """Shows a training on stderr. run, options: for the printed command, the run that is resumed, and typed options."""
+
+    def __init__(self, run: str | None = None, options: Sequence[str] = ()) -> None:
+        self._describe = partial(describe_command, run=run, options=options)
+        self._started = time.monotonic()
 
     def silence(self, wanted: bool) -> None:
         """Mute or unmute both streams of this process."""
@@ -50,10 +57,13 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         """Print what `--fresh` has deleted."""
         note(f"--fresh: deleted {files} files of the run in {run}")
 
+    def announce(self, resolved: Resolved) -> None:
+        """Print the command that repeats this run; at once, since loading torch takes seconds."""
+        stderr().print(self._describe(resolved), soft_wrap=True)
+
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
-        """Print the command that repeats this run, and its plan."""
+        """Print the plan."""
         console, config = stderr(), resolved.config
-        console.print(describe_command(resolved), soft_wrap=True)
         console.print()
         title = f"{config.model}, architecture {config.arch.name}"
         console.print(PlanView(plan, title=title, sources=resolved.sources))
@@ -123,7 +133,9 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         """Return the view of the training loop."""
         return TrainingView(
             title=f"{start.model}  {start.architecture}  {start.device} {start.precision}",
-            total_steps=start.plan.total_steps,
+            total_steps=start.last_step,
+            planned_steps=start.plan.total_steps,
+            compiles=start.compiles,
             first_step=start.first_step,
             scheduled=list(start.plan.record_at(0)),
             data=lambda: _build_line(start.build),
@@ -131,8 +143,16 @@ class TrainingScreen(BuildScreen, TrainingObserver):
 
     def ended(self, result: TrainingResult) -> None:
         """Print how it ended, and the next command."""
-        for line in _closing_lines(result):
-            note(line)
+        for line in _closing_lines(result, time.monotonic() - self._started):
+            stdout().print(line, soft_wrap=True)
+
+    def dataset_ready(self, resolved: Resolved) -> None:
+        """Print that the dataset is complete, and the command that trains on it."""
+        paths = ", ".join(resolved.config.data_paths)
+        train = self._describe(resolved).removeprefix("Command: ")
+        stdout().print(
+            f"{paths}: complete after {duration(time.monotonic() - self._started)}. Next: {train}", soft_wrap=True
+        )
 
 
 def _build_line(progress: Callable[[], BuildProgress | None]) -> str:
@@ -144,21 +164,23 @@ def _build_line(progress: Callable[[], BuildProgress | None]) -> str:
     return f"dataset {now.done / total:.0%} built ({now.done:,} of {total:,} {now.unit})"
 
 
-def _closing_lines(result: TrainingResult) -> list[str]:
+def _closing_lines(result: TrainingResult, seconds: float) -> list[str]:
     run, step = result.run, f"{result.step:,}"
+    resume, evaluate = (command_line("trm", command, run) for command in ("resume", "evaluate"))
     match result.outcome:
         case Outcome.ALREADY_COMPLETE:
             best = f", the best of them {result.best_step:,}" if result.best_step else ""
             return [
                 f"{run} is complete: {result.total_steps:,} steps{best}",
-                "--fresh to restart, `trm resume --extend-epochs N` to continue",
+                f"Next: {evaluate}; {resume} --extend-epochs N continues, --fresh restarts",
             ]
         case Outcome.FINISHED:
-            return [f"done: {step} steps, saved in {run}"]
+            best = f", the best of them {result.best_step:,}" if result.best_step else ""
+            return [f"done: {step} steps{best}, saved in {run} after {duration(seconds)}. Next: {evaluate}"]
         case Outcome.STOPPED_AS_ASKED:
-            return [f"Stopped at step {step}. Continue with: trm resume {run}"]
+            return [f"Stopped at step {step}. Continue with: {resume}"]
         case Outcome.INTERRUPTED:
-            return [f"Stopped after step {step}, everything saved. Continue with: trm resume {run}"]
+            return [f"Stopped after step {step}, everything saved. Continue with: {resume}"]
         case Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT:
             return ["Stopped before the first checkpoint. Run the same command to start again."]
         case Outcome.DATASET_BUILT:

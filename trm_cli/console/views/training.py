@@ -24,8 +24,9 @@ _IN_WORDS = ("step", "loss", "exact_accuracy", "accuracy", "q_halt_accuracy", "t
 class TrainingView(Observer):
     """Shows a run on stderr; the loop's observer.
 
-    title: what is trained, in one line. scheduled: the plan's quantities, in their order. data: how far the dataset is
-    while it is still being built, else "".
+    title: what is trained, in one line. total_steps: where it stops, planned_steps: the end of the plan. compiles:
+    whether the first update compiles the network. scheduled: the plan's quantities, in their order. data: how far the
+    dataset is while it is still being built, else "".
     """
 
     def __init__(
@@ -35,11 +36,14 @@ class TrainingView(Observer):
         total_steps: int,
         first_step: int,
         scheduled: Sequence[str],
+        planned_steps: int | None = None,
+        compiles: bool = False,
         data: Callable[[], str] = lambda: "",
     ) -> None:
         self._console = stderr()
         self._title = title
         self._total = total_steps
+        self._planned = planned_steps or total_steps
         self._first = first_step
         self._scheduled = list(scheduled)
         self._data = data
@@ -47,8 +51,9 @@ class TrainingView(Observer):
         self._step = first_step
         self._record: dict[str, Any] = {}
         self._speed: float | None = None
-        self._status = ""
+        self._status = "the first update compiles the network, which takes a minute" if compiles else ""
         self._evaluation = ""
+        self._shares: dict[str, str] = {}  # the last that were known: rows end their puzzles in some updates only
         self._started = time.monotonic()
         self._last_line = 0.0
         self._live = Live(get_renderable=self._panel, console=self._console, refresh_per_second=4, transient=True)
@@ -56,6 +61,8 @@ class TrainingView(Observer):
     def __enter__(self) -> TrainingView:
         if self._console.is_terminal:
             self._live.start()
+        elif self._status:
+            self.note(self._status)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -71,6 +78,8 @@ class TrainingView(Observer):
         self._data_state = self._data()
         if record is not None:
             self._record = record
+            shares = {name: record.get(name) for name in ("exact_accuracy", "accuracy", "q_halt_accuracy")}
+            self._shares |= {name: f"{value:.1%}" for name, value in shares.items() if value is not None}
             self._speed = samples_per_second
         if self._record:
             self._now_and_then(self._line)
@@ -114,7 +123,7 @@ class TrainingView(Observer):
         return (time.monotonic() - self._started) / done * (self._total - self._step)
 
     def _line(self) -> str:
-        parts = [f"step {self._step:>8,}/{self._total:,}", f"loss {_loss(self._record)}"]
+        parts = [f"step {self._step:>8,}/{self._planned:,}", f"loss {_loss(self._record)}"]
         if (exact := self._record.get("exact_accuracy")) is not None:
             parts.append(f"exact {exact:6.1%}")
         if (bits := self._record.get("text_bits")) is not None:
@@ -134,9 +143,10 @@ class TrainingView(Observer):
         head.add_column(justify="right")
         left = self._seconds_left
         elapsed, eta = duration(time.monotonic() - self._started), "?" if left is None else duration(left)
+        stops = "" if self._total == self._planned else f" of {self._planned:,}"
         head.add_row(
             ProgressBar(total=self._total, completed=self._step, width=None),
-            f"{self._step:,}/{self._total:,}  {self._step / self._total:.0%}  elapsed {elapsed}, ETA {eta}",
+            f"{self._step:,}/{self._total:,}{stops}  {self._step / self._total:.0%}  elapsed {elapsed}, ETA {eta}",
         )
         rows: list[RenderableType] = [Text(self._title, style="bold"), head]
         if self._record:
@@ -156,8 +166,7 @@ class TrainingView(Observer):
     def _numbers(self) -> list[tuple[str, str]]:
         numbers = [("loss", _loss(self._record))]
         for name, label in (("exact_accuracy", "exact"), ("accuracy", "token"), ("q_halt_accuracy", "halt")):
-            value = self._record.get(name)
-            numbers.append((label, "-" if value is None else f"{value:.1%}"))
+            numbers.append((label, self._shares.get(name, "-")))
         if (bits := self._record.get("text_bits")) is not None:
             numbers.append(("text", f"{bits:.2f} bits"))
         if (steps := self._record.get("steps")) is not None:

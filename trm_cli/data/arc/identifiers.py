@@ -19,13 +19,12 @@ from trm_cli.data.arc import layout, transforms
 from trm_cli.data.arc.layout import CODES_NAME
 from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.json_file import read_json
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 IDENTIFIERS_NAME = "identifiers.json"
 TASKS_FORMAT = "arc-tasks"
 BLANK_NAME = "<blank>"
 NO_TASK = -1
-_REBUILD = "build the dataset again with --rebuild"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def read_identifiers(root: str | Path) -> ArcIdentifiers:
     Names of puzzles other than ARC's are kept as they are.
     """
     path = Path(root) / IDENTIFIERS_NAME if Path(root).is_dir() else Path(root)
-    document = read_json(path, hint=_REBUILD)
+    document = read_json(path, hint=REBUILD)
     try:
         if isinstance(document, list):
             return _from_names(document)
@@ -71,7 +70,7 @@ def read_identifiers(root: str | Path) -> ArcIdentifiers:
             raise ValueError(f"expected a list of names or the format {TASKS_FORMAT!r}")
         return _from_tasks(document["tasks"], read_array(path.parent / CODES_NAME, 1))
     except (AttributeError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
+        raise DatasetError(f"{path} is damaged: {error}", hint=REBUILD) from error
 
 
 def _from_tasks(entries: Sequence[dict[str, object]], codes: NDArray[np.integer]) -> ArcIdentifiers:

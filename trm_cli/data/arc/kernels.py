@@ -1,41 +1,16 @@
-"""Loops over ARC rows, compiled by numba: transform encoded pairs, crop predictions, undo augmentations."""
+"""Loops over ARC rows, compiled by numba: transform encoded grids, crop predictions, undo augmentations."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from trm_cli.data import dihedral
-from trm_cli.data.arc.layout import COLOUR_OFFSET, COLOURS, EOS, SIDE
+from trm_cli.data.arc.layout import COLOUR_OFFSET, COLOURS, EOS, PAD, SIDE
 from trm_cli.data.numba_jit import compiled
 
 _INVERSE = np.array(dihedral.INVERSE, dtype=np.uint8)
-
-
-@compiled
-def _affine(symmetry: int, height: int, width: int, stride: int) -> tuple[int, int, int]:
-    """`dihedral.affine` for a grid whose rows are `stride` cells apart."""
-    last_row, last_column = (height - 1) * stride, width - 1
-    if symmetry == 0:
-        return 0, stride, 1
-    if symmetry == 1:
-        return last_column, -1, stride
-    if symmetry == 2:
-        return last_row + last_column, -stride, -1
-    if symmetry == 3:
-        return last_row, 1, -stride
-    if symmetry == 4:
-        return last_column, stride, -1
-    if symmetry == 5:
-        return last_row, -stride, 1
-    if symmetry == 6:
-        return 0, 1, stride
-    return last_row + last_column, -1, -stride
-
-
-@compiled
-def _swaps(symmetry: int) -> bool:
-    """Whether the symmetry exchanges height and width."""
-    return symmetry in (1, 3, 6, 7)
+_SWAPS = np.array(dihedral.SWAPS_SIDES)
+_affine = compiled(dihedral.affine)
 
 
 @compiled
@@ -57,15 +32,13 @@ def grid_sides(rows: np.ndarray, sides: np.ndarray) -> None:
 
 
 @compiled
-def _write(
-    source: np.ndarray, symmetry: int, colour_map: np.ndarray, top: int, left: int, target: np.ndarray, pad: int
-) -> None:
+def _write(source: np.ndarray, symmetry: int, colour_map: np.ndarray, top: int, left: int, target: np.ndarray) -> None:
     """Write one transformed, recoloured, shifted grid with its end marks into `target` [900]."""
     height, width = _sides(source)
     base, row_step, column_step = _affine(symmetry, height, width, SIDE)
-    if _swaps(symmetry):
+    if _SWAPS[symmetry]:
         height, width = width, height
-    target[:] = pad
+    target[:] = PAD
     for r in range(height):
         read, write = base + r * row_step, (top + r) * SIDE + left
         for c in range(width):
@@ -80,27 +53,15 @@ def _write(
 
 
 @compiled
-def augment_pairs(
-    base_inputs: np.ndarray,
-    base_labels: np.ndarray,
-    rows: np.ndarray,
-    symmetries: np.ndarray,
-    permutations: np.ndarray,
-    offsets: np.ndarray,
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    input_pad: int,
-    label_pad: int,
+def augment_grids(
+    stored: np.ndarray, symmetries: np.ndarray, permutations: np.ndarray, offsets: np.ndarray, augmented: np.ndarray
 ) -> None:
-    """Write the augmented pairs `rows` [B] of the base rows uint8 [N, 900] into `inputs` and `labels` [B, 900].
+    """Write the augmentations of encoded rows [N, 900] into `augmented` [N, 900].
 
-    symmetries [B], permutations [B, 10] (new colour of every colour), offsets [B, 2] (rows down, columns right).
+    symmetries [N], permutations [N, 10] (new colour of every colour), offsets [N, 2] (rows down, columns right).
     """
-    for index in range(rows.shape[0]):
-        row, symmetry, colours = rows[index], symmetries[index], permutations[index]
-        top, left = offsets[index, 0], offsets[index, 1]
-        _write(base_inputs[row], symmetry, colours, top, left, inputs[index], input_pad)
-        _write(base_labels[row], symmetry, colours, top, left, labels[index], label_pad)
+    for i in range(stored.shape[0]):
+        _write(stored[i], symmetries[i], permutations[i], offsets[i, 0], offsets[i, 1], augmented[i])
 
 
 @compiled
@@ -138,7 +99,7 @@ def invert_grids(
             inverse[permutations[index, colour]] = colour
         symmetry = _INVERSE[symmetries[index]]
         base, row_step, column_step = _affine(symmetry, height, width, SIDE)
-        if _swaps(symmetry):
+        if _SWAPS[symmetry]:
             height, width = width, height
         for r in range(height):
             for c in range(width):

@@ -9,7 +9,7 @@ import numpy as np
 
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.files.json_file import read_json
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 TESTS_NAME = "test_puzzles.json"
 
@@ -23,19 +23,18 @@ class ArcTest:
 
 
 def has_tests(root: str | Path) -> bool:
-    """Whether a dataset has `test_puzzles.json`."""
+    """Return whether a dataset has `test_puzzles.json`."""
     return (Path(root) / TESTS_NAME).is_file()
 
 
 def read_tests(root: str | Path) -> list[ArcTest]:
     """All tasks that have test inputs, in the order of the file. Raises DatasetError."""
     path = Path(root) / TESTS_NAME
-    hint = "build the dataset again with --rebuild"
-    document = read_json(path, hint=hint)
+    document = read_json(path, hint=REBUILD)
     try:
         return [ArcTest(str(task), tuple(_pair(pair) for pair in entry["test"])) for task, entry in document.items()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path} is damaged: {error}", hint=hint) from error
+        raise DatasetError(f"{path} is damaged: {error}", hint=REBUILD) from error
 
 
 def _pair(pair: dict[str, list[list[int]]]) -> tuple[Grid, Grid | None]:

@@ -61,18 +61,9 @@ def parse_name(name: str) -> tuple[str, Transform]:
 
 def augment_grid(grid: Bytes, transform: Transform) -> Bytes:
     """One grid [H, W] of colours 0..9, transformed."""
-    return _transform(np.asarray(transform.permutation, dtype=np.uint8)[grid], transform.symmetry)
-
-
-def invert_grid(grid: Bytes, transform: Transform) -> Bytes:
-    """Undo `augment_grid`, exactly."""
-    inverse = np.argsort(np.asarray(transform.permutation)).astype(np.uint8)
-    return inverse[_transform(grid, dihedral.INVERSE[transform.symmetry])]
-
-
-def _transform(grid: Bytes, symmetry: int) -> Bytes:
-    cells = np.asarray(dihedral.source_cells(symmetry, *grid.shape), dtype=np.int64)
-    return grid.reshape(-1)[cells].reshape(dihedral.shape(symmetry, *grid.shape))
+    recoloured = np.asarray(transform.permutation, dtype=np.uint8)[grid]
+    cells = np.asarray(dihedral.source_cells(transform.symmetry, *grid.shape), dtype=np.int64)
+    return recoloured.reshape(-1)[cells].reshape(dihedral.shape(transform.symmetry, *grid.shape))
 
 
 # Codes: an augmentation as one integer below 8 * 9!, four bytes in a file instead of a name of thirty.

@@ -60,19 +60,8 @@ class ArcVariants:
             sides = np.where(_SWAPS[symmetries][:, None], sides[:, ::-1], sides)
             offsets = self._offsets(draw, identifiers, sides)
         inputs, labels = np.empty_like(stored_inputs), np.empty_like(stored_labels)
-        rows = np.arange(len(identifiers))
-        kernels.augment_pairs(
-            stored_inputs,
-            stored_labels,
-            rows,
-            symmetries,
-            permutations,
-            offsets,
-            inputs,
-            labels,
-            layout.PAD,
-            layout.PAD,
-        )
+        kernels.augment_grids(stored_inputs, symmetries, permutations, offsets, inputs)
+        kernels.augment_grids(stored_labels, symmetries, permutations, offsets, labels)
         return inputs, labels, identifiers
 
     def _offsets(self, draw: Draw, identifiers: Index, sides: Index) -> Index:

@@ -36,7 +36,7 @@ class Draw:
 
 
 class Augmentation(Protocol):
-    """What a kind of augmentation offers.
+    """The interface of an augmentation.
 
     tokens: it reads tables of so many tokens, None where a token's value does not matter to it. identifiers: how many
     puzzle identifiers it knows, None where it leaves them as they are.

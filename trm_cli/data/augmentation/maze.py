@@ -50,8 +50,3 @@ def symmetry_cells(seq_len: int) -> NDArray[np.intp]:
 def transform(rows: IntArray, cells: NDArray[np.intp], symmetries: Index) -> IntArray:
     """Boards [b, N * N], each under its symmetry [b]."""
     return np.take_along_axis(rows, cells[symmetries], axis=1)
-
-
-def invert(rows: IntArray, cells: NDArray[np.intp], symmetries: Index) -> IntArray:
-    """Undo `transform`, exactly."""
-    return transform(rows, cells, np.asarray(dihedral.INVERSE)[symmetries])

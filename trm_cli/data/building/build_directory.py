@@ -22,6 +22,7 @@ from trm_cli.data.files.manifest import (
     seal,
     write_manifest,
 )
+from trm_cli.data.files.metadata import SPLITS
 from trm_cli.errors import DatasetError
 from trm_cli.paths import exists
 
@@ -76,24 +77,22 @@ def open_build(
     rebuild: bool,
     shard: BuildShard | None = None,
     merge: bool = False,
-    products: Sequence[str] = ("train", "test"),
 ) -> Iterator[Build]:
     """Hold `root` and begin, continue or recognise as complete the build that `manifest` describes.
 
-    `products` are the directories below root that --rebuild removes. With a `shard` other shards may work beside this
-    one, and the block may only make parts. Raises DatasetError when another process builds
-    there, when the directory holds a build with other flags, or when it holds a dataset that no builder of this project
-    wrote (which --rebuild does not remove either).
+    With a `shard` other shards may work beside this one, and the block may only make parts. Raises DatasetError when
+    another process builds there, when the directory holds a build with other flags, or when it holds a dataset that no
+    builder of this project wrote (which --rebuild does not remove either).
     """
     with hold(root, root / PARTS_NAME, shard) as let_others_in:
-        if not exists(root / MANIFEST_NAME) and any(exists(root / split) for split in ("train", "test")):
+        if not exists(root / MANIFEST_NAME) and any(exists(root / split) for split in SPLITS):
             raise DatasetError(
                 f"{root} holds a dataset of another program; it is not overwritten", hint="choose another --output-dir"
             )
         if rebuild:
-            _start_again(root, manifest, products)
+            _start_again(root, manifest)
         existing = read_manifest(root)
-        if existing is None or _nothing_lost(root, existing, products):
+        if existing is None or _nothing_lost(root, existing):
             write_manifest(root, manifest)
             existing = manifest
         _require_same(root, existing, manifest)
@@ -103,27 +102,28 @@ def open_build(
             check_complete(root, existing)
             # Left behind when the process was killed after sealing.
             shutil.rmtree(build.parts, ignore_errors=True)
+            print(f"{root} is complete, nothing to do", file=sys.stderr)
         else:
             build.parts.mkdir(exist_ok=True)
             let_others_in()
         yield build
 
 
-def _start_again(root: Path, manifest: Manifest, products: Sequence[str]) -> None:
+def _start_again(root: Path, manifest: Manifest) -> None:
     """Remove a previous build, so that a kill in between leaves nothing that looks complete or has other flags."""
     # Before the new manifest: parts of other flags under the new manifest would be taken for its own.
     shutil.rmtree(root / PARTS_NAME, ignore_errors=True)
     # Before the products: until they are gone the manifest must not call them complete.
     write_manifest(root, manifest)
-    for name in products:
-        shutil.rmtree(root / name, ignore_errors=True)
+    for split in SPLITS:
+        shutil.rmtree(root / split, ignore_errors=True)
 
 
-def _nothing_lost(root: Path, existing: Manifest, products: Sequence[str]) -> bool:
+def _nothing_lost(root: Path, existing: Manifest) -> bool:
     """Return whether an unfinished build has finished nothing yet (wrong flags, say), so that any other may begin."""
     parts = root / PARTS_NAME
     leftovers = [path for path in parts.glob("*") if not path.name.startswith("shard_")]
-    leftovers += [root / name for name in products if exists(root / name)]
+    leftovers += [root / split for split in SPLITS if exists(root / split)]
     return existing.state != "complete" and not leftovers and not shards_at_work(parts)
 
 

@@ -6,9 +6,9 @@ Standard library only, so that `--plan` answers without numpy.
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,12 @@ from typing import NoReturn
 
 from trm_cli.collector import spare_imports
 from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.ending_signals import ending_signals
+from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import ExitCode, TrmError
 from trm_cli.log_level import configure_from_environment
+from trm_cli.paths import do_without_temporary_folder
 
+HINT_MARK = " \N{BLACK RIGHT-POINTING POINTER} hint: "  # between message and hint, where a program reads them
 _PROGRESS_SECONDS = 0.2
 _PLAIN_SECONDS = 5.0
 
@@ -30,7 +32,11 @@ class _Parser(argparse.ArgumentParser):
     """Argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message} (see --help)\n")
+        known = list(self._option_string_actions)
+        words = message.removeprefix("unrecognized arguments: ").split() if "unrecognized" in message else []
+        near = [match for word in words for match in difflib.get_close_matches(word, known, n=1)]
+        meant = f": did you mean {near[0]}?" if near else ""
+        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}{meant} (see --help)\n")
 
 
 def common_parser(package: str | None, name: str, description: str, example: str) -> argparse.ArgumentParser:
@@ -63,31 +69,39 @@ def usable_cpus() -> int:
 
 def positive(text: str) -> int:
     """Read a flag's positive integer."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, found {text}")
-    return value
+    return _whole(text, 1)
 
 
 def not_negative(text: str) -> int:
     """Read a flag's integer of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, found {text}")
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, found {text!r}") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, found {text}")
     return value
 
 
-def split_facts(groups: int, mean_examples: float, puzzles: int) -> dict[str, float]:
+def split_counts(options: argparse.Namespace, default: int | None) -> tuple[int | None, int | None]:
+    """Return --train and --test (`default` where they are not given), at most --limit; None: all that there are."""
+    wanted = [default if count is None else count for count in (options.train, options.test)]
+    train, test = (options.limit if count is None else min(count, options.limit or count) for count in wanted)
+    return train, test
+
+
+def split_facts(metadata: DatasetMetadata) -> dict[str, float]:
     """Return one split's entry of the plan."""
-    return {"total_groups": groups, "mean_puzzle_examples": mean_examples, "total_puzzles": puzzles}
+    return {key: getattr(metadata, key) for key in ("total_groups", "mean_puzzle_examples", "total_puzzles")}
 
 
 def plan_document(described: Mapping[str, DatasetMetadata]) -> dict[str, object]:
     """Return the plan of splits whose metadata is known before they are built."""
-    facts = {
-        split: split_facts(one.total_groups, one.mean_puzzle_examples, one.total_puzzles)
-        for split, one in described.items()
-    }
+    facts = {split: split_facts(metadata) for split, metadata in described.items()}
     sizes = ("seq_len", "vocab_size", "num_puzzle_identifiers")
     return {**facts, **{key: getattr(described["train"], key) for key in sizes}}
 
@@ -158,11 +172,14 @@ def run_builder(
     if options.shard and (options.merge or options.rebuild):
         parser.error("--shard stands alone: first every shard, then one --merge; --rebuild goes before the shards")
     spare_imports()
-    previous = {number: signal.signal(number, _request_stop) for number in ending_signals()}
     try:
-        configure_from_environment()
-        main(options)
+        with handled(_request_stop, *ending_signals()):
+            configure_from_environment()
+            do_without_temporary_folder()
+            main(options)
     except TrmError as error:
+        if error.hint and os.environ.get("TRM_PROGRESS") == "json":
+            return _fail(parser, f"{error.message}{HINT_MARK}{error.hint}", error.exit_code)
         return _fail(parser, error.message + (f" ({error.hint})" if error.hint else ""), error.exit_code)
     except OSError as error:
         # A full disk names no file; the directory at least is known.
@@ -172,9 +189,6 @@ def run_builder(
         return _fail(parser, "interrupted; the same command continues", ExitCode.INTERRUPTED)
     except _StopRequest:
         return _fail(parser, "stopped; the same command continues", ExitCode.TERMINATED)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     return ExitCode.DONE
 
 

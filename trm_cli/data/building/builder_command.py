@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trm_cli.errors import UsageError
 from trm_cli.paths import is_dir, is_file
+from trm_cli.shell import command_line
 
 FOLDER = "dataset_builders"
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -75,8 +76,13 @@ def builder_command(builder: str, flags: Sequence[str]) -> list[str]:
     )
 
 
+def typed(command: Sequence[str]) -> str:
+    """A builder's command line as it could be typed."""
+    return command_line(*("python" if word == sys.executable else word for word in command))
+
+
 def comes_from_elsewhere(command: Sequence[str]) -> bool:
-    """Whether the program of a builder's command line lies neither in this package nor in the working directory."""
+    """Return whether the program of a command line lies neither in this package nor in the working directory."""
     if list(command[:2]) != [sys.executable, "-m"]:
         program = Path(command[1] if command[0] == sys.executable else command[0])
     elif (_OURS / f"{command[2].removeprefix(builders_package() + '.')}.py").is_file():

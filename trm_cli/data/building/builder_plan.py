@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from trm_cli.data.building import builder_command
-from trm_cli.data.building.builder_command import builder_environment
-from trm_cli.data.building.builder_process import error_of_exit, parse_progress
+from trm_cli.data.building.builder_command import builder_environment, typed
+from trm_cli.data.building.builder_process import BuilderFlagError, error_of_exit, parse_progress
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import DatasetFacts
 from trm_cli.data.stream.plan import GRID_SIDES, too_large
@@ -38,7 +37,7 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
     except OSError as error:
         raise UsageError(f"the builder {command[0]} cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
-        raise DatasetError(f"{_shown(command)} gave no answer in {_PATIENCE} seconds") from error
+        raise DatasetError(f"{typed([*command, '--plan'])} gave no answer in {_PATIENCE} seconds") from error
     if answer.returncode:
         said = answer.stderr.strip().splitlines()
         raise error_of_exit(answer.returncode, said[-1].rpartition(": error: ")[2] if said else "")
@@ -46,36 +45,40 @@ def plan_build(command: Sequence[str]) -> dict[str, object]:
     try:
         document = parse_json("\n".join(lines), "its answer")
     except DatasetError as error:
-        raise DatasetError(f"{_shown(command)} did not print one JSON object: {error}") from error
+        raise DatasetError(f"{typed([*command, '--plan'])} did not print one JSON object: {error}") from error
     if not isinstance(document, dict):
-        raise DatasetError(f"{_shown(command)} printed {type(document).__name__} where an object was expected")
+        raise DatasetError(
+            f"{typed([*command, '--plan'])} printed {type(document).__name__} where an object was expected"
+        )
     return document
 
 
-def planned_facts(command: Sequence[str], hint: str, board_side: int | None = None) -> DatasetFacts:
+def planned_facts(command: Sequence[str], board_side: int | None = None) -> DatasetFacts:
     """Return the counts of the training split that a builder would write.
 
     board_side: cells along one side of the largest grid that the model takes; larger ones of a stream do not count.
     None: a model of tokens.
 
-    Raises DatasetError, with the builder's message and `hint`, when it cannot plan.
+    Raises DatasetError, with the builder's message and hint, when it cannot plan.
     """
     try:
         document = plan_build(command)
-    except builder_command.BuilderNotAllowed:
+    except (builder_command.BuilderNotAllowed, BuilderFlagError):
         raise
     except TrmError as error:
         message = f"the dataset is not built, and its builder cannot plan it: {error.message}"
-        raise DatasetError(message, hint=hint) from error
+        raise DatasetError(message, hint=error.hint) from error
     try:
         groups, mean = _training_counts(document)
         groups -= 0 if board_side is None else _left_out(document, board_side)
     except (ValueError, KeyError, TypeError) as error:
-        message = f"the dataset is not built, and `{_shown(command)}` answered with something else than counts"
-        raise DatasetError(f"{message} ({error})", hint=hint) from error
+        message = (
+            f"the dataset is not built, and `{typed([*command, '--plan'])}` answered with something else than counts"
+        )
+        raise DatasetError(f"{message} ({error})") from error
     test = document.get("test")
     has_test = not isinstance(test, Mapping) or test.get("total_groups") != 0
-    return DatasetFacts(groups, mean, f"not built yet; planned by {_shown(command)}", has_test)
+    return DatasetFacts(groups, mean, f"not built yet; planned by {typed([*command, '--plan'])}", has_test)
 
 
 def _training_counts(document: Mapping[str, object]) -> tuple[int, float]:
@@ -96,4 +99,4 @@ def _left_out(document: Mapping[str, object], board_side: int) -> int:
 
 
 def _shown(command: Sequence[str]) -> str:
-    return shlex.join(["python", *command[1:], "--plan"])
+    return typed([*command, "--plan"])

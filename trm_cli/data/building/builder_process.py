@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import queue
-import shlex
+import re
 import signal
 import subprocess
 import threading
@@ -20,13 +20,16 @@ from types import FrameType
 from typing import IO
 
 from trm_cli.data.building import builder_command
+from trm_cli.data.building.builder_cli import HINT_MARK
 from trm_cli.data.building.builder_command import builder_environment
-from trm_cli.ending_signals import ending_signals
+from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
+from trm_cli.shell import command_line
 
 _log = logging.getLogger(__name__)
 _CONTINUES = "what was finished is kept; the same command continues"
 _POLL_SECONDS = 0.2
+_FLAG = re.compile(r"(?:unrecognized arguments:|argument) (--[A-Za-z][A-Za-z0-9_-]*)")  # of argparse
 _LAST_WORDS_SECONDS = 2.0
 
 
@@ -36,6 +39,21 @@ class BuildStopped(TrmError):
     def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message, hint=_CONTINUES)
         self.exit_code = code
+
+
+class BuilderFlagError(UsageError):
+    """The builder did not accept one of its flags, or its value."""
+
+    def __init__(self, reason: str, flag: str) -> None:
+        reason, _, meant = reason.removesuffix(" (see --help)").partition(": did you mean ")
+        unknown = reason.startswith("unrecognized")
+        hint = f"did you mean `dataset_args.{_key_of(meant.rstrip('?'))}`?" if meant else None
+        super().__init__(f"the builder knows no {flag}" if unknown else f"the builder says: {reason}", hint=hint)
+        self.name = _key_of(flag)  # in `dataset_args`
+
+
+def _key_of(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,7 @@ class BuilderProcess:
             )
         except OSError as error:
             raise UsageError(f"the builder {self.command[0]} cannot be started: {error.strerror}") from error
-        _log.info("started builder %d: %s", self._process.pid, shlex.join(self.command))
+        _log.info("started builder %d: %s", self._process.pid, command_line(*self.command))
         self._open_streams = 2
         self._readers: list[threading.Thread] = []
         for stream, reader in ((self._process.stdout, self._read_output), (self._process.stderr, self._read_errors)):
@@ -105,7 +123,7 @@ class BuilderProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the builder has not ended yet."""
+        """Return whether the builder has not ended yet."""
         return self._process.poll() is None
 
     def stop(self, number: int = signal.SIGTERM) -> None:
@@ -114,11 +132,11 @@ class BuilderProcess:
         if self.running:
             self._process.send_signal(number)
 
-    def events(self) -> Iterator[BuildProgress | str]:
-        """Yield the builder's reports since the last call, without waiting."""
-        while True:
+    def events(self, patience: float = 0.0) -> Iterator[BuildProgress | str]:
+        """Yield the builder's reports since the last call; patience: seconds to wait for each."""
+        while self._open_streams:
             try:
-                event = self._events.get_nowait()
+                event = self._events.get(timeout=patience)
             except queue.Empty:
                 return
             if event is None:
@@ -138,16 +156,11 @@ class BuilderProcess:
     ) -> None:
         """Forward the builder's output until it ends. Raises TrmError when it failed."""
         while self._open_streams:
-            try:
-                event = self._events.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if event is None:
-                self._open_streams -= 1
-            elif isinstance(event, BuildProgress):
-                on_progress(event)
-            else:
-                on_line(event)
+            for event in self.events(_POLL_SECONDS):
+                if isinstance(event, BuildProgress):
+                    on_progress(event)
+                else:
+                    on_line(event)
         self._process.wait()
         _log.info("builder %d ended with exit code %d", self._process.pid, self._process.returncode)
         self.require_success()
@@ -191,14 +204,16 @@ def error_of_exit(code: int, reason: str, stopped_by: int | None = None) -> TrmE
         return BuildStopped("the build was interrupted", ExitCode.INTERRUPTED)
     if code in (ExitCode.TERMINATED, -signal.SIGTERM) or stopped_by == signal.SIGTERM:
         return BuildStopped("the build was stopped", ExitCode.TERMINATED)
-    reason = reason or "it gave no reason"
+    reason, _, hint = (reason or "it gave no reason").partition(HINT_MARK)
     if code < 0:
         return TrmError(f"the builder was killed by signal {-code}", hint=_CONTINUES)
+    if code == ExitCode.USAGE and (flag := _FLAG.match(reason)):
+        return BuilderFlagError(reason, flag[1])
     if code == ExitCode.USAGE:
-        return UsageError(f"the builder did not accept its flags: {reason}")
+        return UsageError(f"the builder did not accept its flags: {reason}", hint=hint or None)
     if code == ExitCode.DATASET:
-        return DatasetError(reason)
-    return TrmError(f"the builder failed with exit code {code}: {reason}")
+        return DatasetError(reason, hint=hint or None)
+    return TrmError(f"the builder failed with exit code {code}: {reason}", hint=hint or None)
 
 
 def parse_progress(line: str) -> BuildProgress | None:
@@ -224,9 +239,5 @@ def forwarded_signals(process: BuilderProcess) -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # signature of a signal handler
         process.stop(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, *ending_signals())}
-    try:
+    with handled(forward, signal.SIGINT, *ending_signals()):
         yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

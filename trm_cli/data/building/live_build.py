@@ -73,11 +73,11 @@ class LiveBuild:
 
     @property
     def running(self) -> bool:
-        """Whether a builder of ours is at work."""
+        """Return whether a builder of ours is at work."""
         return self._process is not None and self._process.running
 
     def waiting(self, limit: float = PATIENCE_SECONDS) -> Waiting:
-        """How a reader of this dataset waits: the builder's death or a cancelled wait ends the wait at once."""
+        """Return how a reader of this dataset waits: the builder's death or a cancelled wait ends the wait at once."""
         return Waiting(limit, lambda text: self.notice(text), self._works)
 
     def until_ready(self) -> bool:
@@ -85,23 +85,22 @@ class LiveBuild:
 
         SIGINT and SIGTERM are passed on to the builder. Raises the builder's error.
         """
-        with nullcontext() if self._process is None else forwarded_signals(self._process):
-            while self.look():
-                # A report says that the builder has accepted what it found; before that a plan may be one of old.
-                if self.progress is not None and _first_chunk_is_there(self.root):
-                    return True
-                self._pause("its first chunk")
-        if self.failure is not None:
-            raise self.failure
-        return False
+        # A report says that the builder has accepted what it found; before that a plan may be one of old.
+        return self._until(lambda: self.progress is not None and _first_chunk_is_there(self.root), "its first chunk")
 
     def until_complete(self) -> None:
         """Return when the build is complete. SIGINT and SIGTERM are passed on to the builder. Raises its error."""
+        self._until(lambda: False, "the end of its build")
+
+    def _until(self, ready: Callable[[], bool], awaited: str) -> bool:
         with nullcontext() if self._process is None else forwarded_signals(self._process):
             while self.look():
-                self._pause("the end of its build")
+                if ready():
+                    return True
+                self._pause(awaited)
         if self.failure is not None:
             raise self.failure
+        return False
 
     def look(self) -> bool:
         """Forward the builder's output since the last call; return False when it has ended (`failure` says how)."""
@@ -200,7 +199,7 @@ def _is_complete(root: Path) -> bool:
 
 
 def _first_chunk_is_there(root: Path) -> bool:
-    """Whether the directory holds the plan of a stream, and the first chunk of its training split."""
+    """Return whether the directory holds the plan of a stream, and the first chunk of its training split."""
     manifest = _manifest(root)
     if manifest is None or "chunks" not in manifest.planned:
         return False

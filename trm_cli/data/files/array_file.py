@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.files.regular_file import open_regular
-from trm_cli.errors import DatasetError, first_line
+from trm_cli.errors import REBUILD, DatasetError, first_line
 
 IntArray = NDArray[np.integer]
 #: Arrays of up to this size are read once and kept; of larger ones each batch reads its rows.
 KEPT_BYTES = 64 << 20
 _HEADER_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 20
-_REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
 
 
 class RowReader:
@@ -37,15 +36,15 @@ class RowReader:
         try:
             file = open_regular(path)
         except FileNotFoundError as error:
-            raise DatasetError(f"{path} is missing", hint=_REBUILD) from error
+            raise DatasetError(f"{path} is missing", hint=REBUILD) from error
         except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=_REBUILD) from error
+            raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=REBUILD) from error
         weakref.finalize(self, file.close)
         self._descriptor = file.fileno()
         self._state = self._current_state()
         self.shape, fortran, self.dtype, self._start = self._read_header()
         if self.dtype.kind not in "iu" or len(self.shape) != dimensions:
-            raise DatasetError(f"{path} must hold integers in {dimensions} dimension(s)", hint=_REBUILD)
+            raise DatasetError(f"{path} must hold integers in {dimensions} dimension(s)", hint=REBUILD)
         self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         expected, found = self._start + math.prod(self.shape) * self.dtype.itemsize, self._state[0]
         if min(self.shape) < 0 or expected != found:
@@ -113,7 +112,7 @@ class RowReader:
         try:
             return os.pread(self._descriptor, size, offset)
         except OSError as error:
-            raise DatasetError(f"{self.path} cannot be read: {error.strerror}", hint=_REBUILD) from error
+            raise DatasetError(f"{self.path} cannot be read: {error.strerror}", hint=REBUILD) from error
 
     def _read_header(self) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
         """Shape, whether columns come first, type, and where the content begins."""
@@ -132,10 +131,10 @@ class RowReader:
         return status.st_size, status.st_mtime_ns
 
     def _damaged(self, reason: str) -> DatasetError:
-        return DatasetError(f"{self.path} is damaged: {reason}", hint=_REBUILD)
+        return DatasetError(f"{self.path} is damaged: {reason}", hint=REBUILD)
 
     def _changed(self) -> DatasetError:
-        return DatasetError(f"{self.path} was changed while it was in use", hint=_REBUILD)
+        return DatasetError(f"{self.path} was changed while it was in use", hint=REBUILD)
 
 
 class TokenRows:
@@ -147,7 +146,7 @@ class TokenRows:
     def __init__(self, tokens: RowReader, length: int, shift: int) -> None:
         """Raises DatasetError for an array of other than whole rows and one token more."""
         if len(tokens) < length + 1 or (len(tokens) - 1) % length:
-            raise DatasetError(f"{tokens.path} does not hold whole rows of {length} tokens", hint=_REBUILD)
+            raise DatasetError(f"{tokens.path} does not hold whole rows of {length} tokens", hint=REBUILD)
         self.path = tokens.path
         self.shape = ((len(tokens) - 1) // length, length)
         self._tokens = tokens

@@ -1,4 +1,4 @@
-"""What was found right in the large files of a dataset, so that they are read through once and not at every start."""
+"""Remember which checks the large files of a dataset have passed, so that they are read once and not at every start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CheckedFiles:
         self._states: dict[str, tuple[int, int, int] | None] = {}  # of files as they were before they were checked
 
     def has_passed(self, name: str, check: str) -> bool:
-        """Whether this very file has passed `check`; ask before it is read."""
+        """Return whether this very file has passed `check`; ask before it is read."""
         state = self._states[name] = self._state(name)
         return state is not None and self._read().get(f"{name}: {check}") == list(state)
 

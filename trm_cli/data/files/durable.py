@@ -7,11 +7,12 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from trm_cli.errors import DatasetError, TrmError
+from trm_cli.paths import exists
 
 LOCK_NAME = ".lock"
 #: Set in the environment: a file system that has no locks is used without one.
@@ -19,6 +20,8 @@ NO_LOCK = "TRM_NO_LOCK"
 #: What a file system answers that has no locks, or cannot flush a directory.
 _UNSUPPORTED = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}
 _BLOCK_BYTES = 1 << 20
+#: Other processes that may remove the lock's file just before this one has locked it.
+_TRIES = 20
 
 
 @contextmanager
@@ -88,53 +91,98 @@ class DirectoryBusy(Exception):
 
 
 @contextmanager
-def held_directory(path: str | Path) -> Iterator[None]:
-    """Hold a directory for one process; it is created when missing.
+def held_directory(path: str | Path, *, tidy: bool = False) -> Iterator[None]:
+    """Hold a directory for one process; it is created when missing. tidy: removed again if nothing was written there.
 
     The lock is the kernel's (`flock`): it ends with the process, however that ends, so that a lock left behind by a
-    killed process blocks nobody. The file itself stays, because removing it would let two processes hold locks on two
-    files of the same name. Raises DirectoryBusy when another process holds it, OSError when it cannot be written, and
-    TrmError where the file system has no locks, unless TRM_NO_LOCK is set: then nothing keeps a second process away.
+    killed process blocks nobody. Raises DirectoryBusy when another process holds it, OSError when it cannot be written,
+    and TrmError where the file system has no locks, unless TRM_NO_LOCK is set: then nothing keeps a second one away.
     """
     directory = Path(path)
-    directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
+    remove = tidy and not exists(directory)
+    descriptor = _open_lock(directory)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise DirectoryBusy(directory, holder) from error
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-            if os.environ.get(NO_LOCK, "") in ("", "0"):
-                raise TrmError(
-                    f"{directory} cannot be locked against a second process: its file system has no locks "
-                    f"({error.strerror})",
-                    hint=f"choose a folder on another disk; or, where no second process uses it, set {NO_LOCK}=1",
-                ) from error
-        # Only for the message above; the lock does not depend on it.
+        # Only for the message of others; the lock does not depend on it.
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         yield
     finally:
+        if remove:
+            _remove_unused(descriptor, directory)
         os.close(descriptor)
 
 
+def _open_lock(directory: Path) -> int:
+    """Lock the directory's file and return its descriptor."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
+            try:
+                _lock(descriptor, directory)
+                if _is_locked_by(descriptor, directory):
+                    return os.dup(descriptor)  # the same lock
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:  # removed in between by who held it, see `_remove_unused`
+            if not tries_left:
+                raise
+    raise DirectoryBusy(directory, "unknown")
+
+
+def _is_locked_by(descriptor: int, directory: Path) -> bool:
+    """Whether the file that is open is the lock of the directory, and not a removed one."""
+    return os.path.samestat(os.fstat(descriptor), (directory / LOCK_NAME).stat())
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        raise DirectoryBusy(directory, holder) from error
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        if os.environ.get(NO_LOCK, "") in ("", "0"):
+            raise TrmError(
+                f"{directory} cannot be locked against a second process: its file system has no locks "
+                f"({error.strerror})",
+                hint=f"choose a folder on another disk; or, where no second process uses it, set {NO_LOCK}=1",
+            ) from error
+
+
+def _remove_unused(descriptor: int, directory: Path) -> None:
+    """Remove a directory that holds nothing but this process's lock: the work was refused."""
+    with suppress(OSError):
+        if [path.name for path in directory.iterdir()] == [LOCK_NAME] and _is_locked_by(descriptor, directory):
+            (directory / LOCK_NAME).unlink()
+            directory.rmdir()
+
+
 @contextmanager
-def locked_directory(path: str | Path) -> Iterator[None]:
-    """Hold a directory for one builder. Raises DatasetError when another process builds it or it cannot be written."""
+def claimed_directory(
+    path: str | Path, work: str, *, error: type[TrmError], busy_hint: str, disk_hint: str
+) -> Iterator[None]:
+    """Hold a directory for `work` ("the dataset is being built"). Raises `error` where another process does that work
+    there, or where the directory cannot be written.
+    """
     with ExitStack() as held:
         try:
             held.enter_context(held_directory(path))
-        except DirectoryBusy as error:
-            raise DatasetError(
-                f"{error.directory} is being built by another process (id {error.holder})",
-                hint="wait for it to end, stop it, or choose another --output-dir",
-            ) from error
-        except OSError as error:
-            raise DatasetError(
-                f"cannot write to {path}: {error.strerror}", hint="choose another --output-dir"
-            ) from error
+        except DirectoryBusy as reason:
+            raise error(f"{work} by another process (id {reason.holder})", hint=busy_hint) from reason
+        except OSError as reason:
+            raise error(f"cannot write to {path}: {reason.strerror}", hint=disk_hint) from reason
         yield
+
+
+def locked_directory(path: str | Path) -> AbstractContextManager[None]:
+    """Hold a directory for one builder. Raises DatasetError when another process builds it or it cannot be written."""
+    return claimed_directory(
+        path,
+        f"{path} is being built",
+        error=DatasetError,
+        busy_hint="wait for it to end, stop it, or choose another --output-dir",
+        disk_hint="choose another --output-dir",
+    )

@@ -15,14 +15,13 @@ from trm_cli.data.files.durable import sha256_file, write_atomically
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.metadata import FORMAT_VERSION
 from trm_cli.data.files.regular_file import require_regular
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 MANIFEST_NAME = "manifest.json"
 _SAMPLED_ABOVE = 64 << 20
 _SAMPLE_BYTES = 1 << 20
 _SAMPLES = 64
 _READERS = 2
-_REBUILD = "build the dataset again with --rebuild"
 
 
 #: What a reader relies on, beside the list of files.
@@ -102,21 +101,21 @@ def read_manifest(root: str | Path) -> Manifest | None:
     path = Path(root) / MANIFEST_NAME
     if not os.path.lexists(path):
         return None
-    raw = read_json(path, hint=_REBUILD)
+    raw = read_json(path, hint=REBUILD)
     try:
         records = {
             name: FileRecord(int(record["size"]), str(record["sha256"])) for name, record in raw["files"].items()
         }
         manifest = Manifest(**{**raw, "files": records})
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DatasetError(f"{path} is damaged: {error}", hint=_REBUILD) from error
+        raise DatasetError(f"{path} is damaged: {error}", hint=REBUILD) from error
     for key, kind in _TYPES.items():
         value = getattr(manifest, key)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise DatasetError(f"{path} is damaged: {key} is {value!r:.100}", hint=_REBUILD)
+            raise DatasetError(f"{path} is damaged: {key} is {value!r:.100}", hint=REBUILD)
     for name in records:
         if not name or Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
-            raise DatasetError(f"{path} is damaged: {name!r:.100} is no file of the dataset", hint=_REBUILD)
+            raise DatasetError(f"{path} is damaged: {name!r:.100} is no file of the dataset", hint=REBUILD)
     if manifest.format_version > FORMAT_VERSION:
         raise DatasetError(
             f"{path} was written by a newer trm (format version {manifest.format_version})", hint="update trm"
@@ -159,7 +158,7 @@ def check_complete(root: str | Path, manifest: Manifest) -> None:
         size = path.stat().st_size if path.is_file() else None
         if size != record.size:
             found = "is missing" if size is None else f"has {size} bytes where the manifest says {record.size}"
-            raise DatasetError(f"{path} {found}", hint=_REBUILD)
+            raise DatasetError(f"{path} {found}", hint=REBUILD)
 
 
 def check_contents(root: str | Path, split: str, manifest: Manifest) -> None:
@@ -181,7 +180,7 @@ def check_contents(root: str | Path, split: str, manifest: Manifest) -> None:
             raise DatasetError(
                 f"{Path(root) / name} is damaged: its SHA-256 begins with {sha256[:12]}, the manifest says "
                 f"{expected[:12]}",
-                hint=_REBUILD,
+                hint=REBUILD,
             )
         checked.remember(name, expected)
 
@@ -191,7 +190,7 @@ def _digest(path: Path) -> str:
         require_regular(path)
         return sha256_file(path)
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=_REBUILD) from error
+        raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=REBUILD) from error
 
 
 def verify(root: str | Path) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from trm_cli.data.files.json_file import read_json
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 from trm_cli.paths import exists, is_dir
 
 FORMAT_VERSION = 1
@@ -84,7 +84,7 @@ _COUNTS = {
     "total_puzzles": (1, 1 << 48),
 }
 _MOST_EXAMPLES = 1 << 31
-_REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`), or correct data_paths"
+_REBUILD = f"{REBUILD}, or correct data_paths"
 
 
 def read_metadata(directory: str | Path, split: str) -> DatasetMetadata:
@@ -181,7 +181,7 @@ def combine_metadata(parts: Sequence[DatasetMetadata], names: Sequence[str]) -> 
 
 
 def has_split(paths: Sequence[str | Path], split: str) -> bool:
-    """Whether every one of some datasets has a split."""
+    """Return whether every one of some datasets has a split."""
     return all(is_dir(Path(path) / split) for path in paths)
 
 

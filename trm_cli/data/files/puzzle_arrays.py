@@ -8,10 +8,12 @@ an identifier, and every label is the token after its input.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,9 +22,7 @@ from trm_cli.data.files.array_file import IntArray, RowReader, TokenRows, read_a
 from trm_cli.data.files.checked_files import CheckedFiles
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import METADATA_NAME, TOKENS, DatasetMetadata
-from trm_cli.errors import DatasetError
-
-_REBUILD = "build the dataset again (`trm build-dataset MODEL --rebuild`)"
+from trm_cli.errors import REBUILD, DatasetError
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def check_tokens(arrays: PuzzleArrays, *, tokens: int, ignored: Collection[int])
             low, high = _range(block, apart) if block.size else (0, 0)
             if low < 0 or high >= tokens:
                 raise DatasetError(
-                    f"{arrays.where}: {name} holds {low}..{high}, the vocabulary has {tokens} tokens", hint=_REBUILD
+                    f"{arrays.where}: {name} holds {low}..{high}, the vocabulary has {tokens} tokens", hint=REBUILD
                 )
         checked.remember(rows.path.name, claim)
 
@@ -128,22 +128,29 @@ def _check_offsets(offsets: IntArray, count: int | None, end: int, where: str, n
 
 
 def _mismatch(where: str, what: str) -> DatasetError:
-    return DatasetError(f"{where}: the arrays do not fit together: {what}", hint=_REBUILD)
+    return DatasetError(f"{where}: the arrays do not fit together: {what}", hint=REBUILD)
 
 
 # ---------------------------------------------------------------- writing
 
 
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the header of a .npy file; the rows follow."""
+    header = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, description)
+    return header.getvalue()
+
+
 class NpyWriter:
     """Receives rows of an array whose final shape is known from the start."""
 
-    def __init__(self, stream, shape: tuple[int, ...], dtype: DTypeLike) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._stream = stream
         self._shape = shape
         self._dtype = np.dtype(dtype)
         self.rows = 0
-        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(npy_header(shape, self._dtype))
 
     def append(self, rows: NDArray[np.generic]) -> None:
         """Write rows [n, ...]."""

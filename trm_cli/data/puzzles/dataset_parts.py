@@ -16,7 +16,7 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import PuzzleArrays, check_tokens, read_puzzle_arrays
 from trm_cli.data.puzzles.epoch_order import GroupTable, Index
 from trm_cli.data.puzzles.kinds import create_augmentation
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 IGNORED_LABEL = -100
 
@@ -72,7 +72,7 @@ def _check_augmentation(
         raise DatasetError(
             f"{where}: dataset.json says num_puzzle_identifiers {metadata.num_puzzle_identifiers}, the augmentations "
             f"are of {known}",
-            hint="build the dataset again with --rebuild",
+            hint=REBUILD,
         )
 
 
@@ -105,7 +105,7 @@ def _group_means(arrays: PuzzleArrays) -> NDArray[np.float64]:
 def _contradicted(where: str, key: str, stated: object, counted: object) -> DatasetError:
     return DatasetError(
         f"{where}: dataset.json says {key} {stated}, the arrays hold {counted}",
-        hint=f"correct {key} there, or build the dataset again with --rebuild",
+        hint=f"correct {key} there, or {REBUILD}",
     )
 
 

@@ -27,7 +27,7 @@ _ANY_TOKEN = 2**31
 
 @dataclass(frozen=True)
 class Measure:
-    """How hard a row is: its cells in `column` whose token lies between `lowest` and `highest`, both included."""
+    """A measure of difficulty: the cells of a row in `column` whose token lies from `lowest` to `highest`."""
 
     column: Literal["inputs", "labels"]
     lowest: int
@@ -36,7 +36,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class PuzzleKind:
-    """What is known of a kind of puzzle.
+    """The properties of a kind of puzzle.
 
     name: the kind that `dataset.json` says. vocabulary, cells: tokens and length of a row, where all datasets of the
     kind share them. drawn: as a board of `symbols` (one a token), as a grid of colours, or as text. palette: the colour
@@ -60,6 +60,11 @@ class PuzzleKind:
     note: str = ""
 
 
+def _colours(text: str) -> tuple[Rgb, ...]:
+    """Read colours as they are written in CSS."""
+    return tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, text.split()))
+
+
 def _sudoku(metadata: DatasetMetadata) -> Sudoku | None:
     box = sudoku_text.box_of(metadata)
     return None if box is None else Sudoku(box, metadata.seq_len)
@@ -75,18 +80,7 @@ ARC = PuzzleKind(
     cells=layout.SEQ_LEN,
     drawn="grid",
     # The ten colours in which ARC tasks are usually shown.
-    palette=(
-        (0, 0, 0),
-        (0, 116, 217),
-        (255, 65, 54),
-        (46, 204, 64),
-        (255, 220, 0),
-        (170, 170, 170),
-        (240, 18, 190),
-        (255, 133, 27),
-        (127, 219, 255),
-        (135, 12, 37),
-    ),
+    palette=_colours("000000 0074d9 ff4136 2ecc40 ffdc00 aaaaaa f012be ff851b 7fdbff 870c25"),
     augmentation="trm_cli.data.augmentation.arc:ArcAugmentation",
     votes=True,
     recognised=lambda metadata: (metadata.vocab_size, metadata.seq_len) == (layout.VOCAB_SIZE, layout.SEQ_LEN),
@@ -104,7 +98,7 @@ MAZE = PuzzleKind(
     vocabulary=maze_text.VOCAB_SIZE,
     symbols=maze_text.CHARACTERS,
     # Padding, wall, way, start, goal, path.
-    palette=((255, 255, 255), (51, 55, 61), (244, 244, 242), (27, 120, 55), (178, 24, 43), (240, 162, 2)),
+    palette=_colours("ffffff 33373d f4f4f2 1b7837 b2182b f0a202"),
     augmentation="trm_cli.data.augmentation.maze:MazeAugmentation",
     difficulty={"path_length": Measure("labels", lowest=maze_text.WAY, highest=maze_text.WAY)},
     typed=lambda metadata: Maze(metadata.seq_len),

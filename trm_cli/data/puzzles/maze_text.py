@@ -61,7 +61,7 @@ def maze_line(tokens: Sequence[int]) -> str:
 
 
 def judge_maze(puzzle: Sequence[int], answer: Sequence[int]) -> tuple[bool, str]:
-    """Whether the cells marked in `answer` are a shortest way from start to goal, and what is wrong if not."""
+    """Return whether the cells marked in `answer` are a shortest way from start to goal, and what is wrong if not."""
     side = math.isqrt(len(puzzle))
     changed = sum(
         given != (FREE if said == WAY and given == FREE else said) for given, said in zip(puzzle, answer, strict=True)

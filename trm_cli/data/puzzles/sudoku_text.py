@@ -81,7 +81,7 @@ def conflicts(tokens: Sequence[int], box: tuple[int, int]) -> list[int]:
 
 
 def is_solution(answer: Sequence[int], puzzle: Sequence[int], box: tuple[int, int]) -> bool:
-    """Whether `answer` is full, keeps every clue of `puzzle`, and breaks no rule."""
+    """Return whether `answer` is full, keeps every clue of `puzzle`, and breaks no rule."""
     side = box[0] * box[1]
     full = all(2 <= token <= side + 1 for token in answer)
     keeps = all(clue in (1, token) for clue, token in zip(puzzle, answer, strict=True))
@@ -117,5 +117,5 @@ def box_of(metadata: DatasetMetadata) -> tuple[int, int] | None:
 
 
 def symbol(token: int) -> str:
-    """How a token looks on a board."""
+    """Return the character of a token on a board."""
     return DIGITS[token - 2] if token >= 2 else "."

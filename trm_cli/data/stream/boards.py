@@ -7,6 +7,7 @@ colours, and end marks on the row below the answer and the column to its right, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,9 @@ class Grids:
         base, down, right = (np.zeros(len(self.starts), np.int64) for _ in range(3))
         for symmetry in range(dihedral.COUNT):
             rows = np.flatnonzero(symmetries == symmetry)
-            base[rows], down[rows], right[rows] = dihedral.affine(symmetry, self.heights[rows], self.widths[rows])  # type: ignore[arg-type]  # the formulas hold for arrays
+            height: Any = self.heights[rows]  # the formulas hold for arrays as well
+            width: Any = self.widths[rows]
+            base[rows], down[rows], right[rows] = dihedral.affine(symmetry, height, width, width)
         swap = _SWAPS[symmetries]
         heights, widths = np.where(swap, self.widths, self.heights), np.where(swap, self.heights, self.widths)
         row, column = np.arange(side)[:, None], np.arange(side)

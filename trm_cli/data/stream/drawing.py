@@ -22,7 +22,7 @@ from trm_cli.data.stream.records import BEGINS, ENDS, GRID, OVERLAPS, PICTURE, T
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.data.stream.shard_file import RecordShard
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_LABEL, IGNORED, PAD, START
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _gather(found: Sequence[tuple[RecordShard, Index, Index]], kind: int) -> _Ro
 def _pairs(content: Bytes, starts: Index, shapes: Index) -> tuple[Grids, Grids]:
     """Inputs and outputs of grid records whose payloads begin at starts [n]; shapes [n, 4]. Raises DatasetError."""
     if content.max(initial=0) >= COLOURS:
-        raise DatasetError(f"a grid holds a colour above {COLOURS - 1}", hint="build the dataset again with --rebuild")
+        raise DatasetError(f"a grid holds a colour above {COLOURS - 1}", hint=REBUILD)
     height, width, out_height, out_width = shapes.T
     return Grids(content, starts, height, width), Grids(content, starts + height * width, out_height, out_width)
 
@@ -230,6 +230,6 @@ def read_drawing(root: str | Path, metadata: DatasetMetadata, shape: StreamShape
         codes = read_array(path, 2).astype(np.uint32)
         fits = codes.size and 1 + codes.size == metadata.num_puzzle_identifiers and not codes[:, 0].any()
         if not fits or codes.max() >= transforms.CODES:
-            raise DatasetError(f"{path} does not fit dataset.json", hint="build the dataset with --rebuild")
+            raise DatasetError(f"{path} does not fit dataset.json", hint=REBUILD)
     wanted = shape.side > 0 and shape.demonstrations > 0
     return Drawing(shape, codes, Demonstrations(root, shape.side) if wanted else None)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trm_cli.data.files.metadata import DatasetFacts, DatasetMetadata, read_facts, read_metadata
 from trm_cli.data.stream.shape import require_version
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 KIND = "stream"
 FOLDER = "stream_checkpoints"
@@ -24,7 +24,6 @@ DEMONSTRATIONS_NAME = "demonstrations.pt"
 BATCHES_PER_CHUNK = 100
 GRID_SIDES = "grid_sides"
 _MOST_RECORDS = 1 << 31
-_REBUILD = "build the dataset again with --rebuild"
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def chunks_to_json(chunks: Sequence[ChunkPlan]) -> list[dict[str, object]]:
 def chunks_from_json(value: object, where: str) -> tuple[ChunkPlan, ...]:
     """Read the list back. Raises DatasetError."""
     if not isinstance(value, list):
-        raise DatasetError(f"{where}: planned chunks are missing", hint=_REBUILD)
+        raise DatasetError(f"{where}: planned chunks are missing", hint=REBUILD)
     try:
         chunks = tuple(
             ChunkPlan(
@@ -117,14 +116,14 @@ def chunks_from_json(value: object, where: str) -> tuple[ChunkPlan, ...]:
             for item in value
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DatasetError(f"{where}: planned chunks are damaged: {error}", hint=_REBUILD) from error
+        raise DatasetError(f"{where}: planned chunks are damaged: {error}", hint=REBUILD) from error
     following: dict[str, tuple[int, int]] = {}
     for chunk in chunks:
         grids = chunk.grid_sides.values()
         if (chunk.number, chunk.first) != following.get(chunk.split, (0, 0)) or not 0 < chunk.records < _MOST_RECORDS:
-            raise DatasetError(f"{where}: planned chunk {chunk.number} does not follow the others", hint=_REBUILD)
+            raise DatasetError(f"{where}: planned chunk {chunk.number} does not follow the others", hint=REBUILD)
         if min(grids, default=0) < 0 or sum(grids) > chunk.records:
-            raise DatasetError(f"{where}: chunk {chunk.number} counts its grids wrongly", hint=_REBUILD)
+            raise DatasetError(f"{where}: chunk {chunk.number} counts its grids wrongly", hint=REBUILD)
         following[chunk.split] = (chunk.number + 1, chunk.first + chunk.records)
     return chunks
 

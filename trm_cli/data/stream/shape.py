@@ -8,14 +8,13 @@ from typing import TypeGuard
 
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.stream.vocabulary import BOARD_SIDE, FIRST_LABEL
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 #: Format of shards and batches; another one cannot be read.
 STREAM_VERSION = 2
 # Bounds of what a dataset may say of itself.
 LARGEST_WINDOW, MOST_LABELS, MOST_PAIRS = 1 << 14, 1 << 15, 64
 SMALLEST_PICTURE, LARGEST_PICTURE = 8, 224
-_REBUILD = "build the dataset again with --rebuild"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def stream_shape(metadata: DatasetMetadata, board_side: int, source: str) -> Str
     extra = metadata.extra
 
     def wrong(key: str) -> DatasetError:
-        return DatasetError(f"{source}: dataset.json says {key} {extra.get(key)!r:.100}", hint=_REBUILD)
+        return DatasetError(f"{source}: dataset.json says {key} {extra.get(key)!r:.100}", hint=REBUILD)
 
     def whole(key: str, most: int) -> int:
         value = extra.get(key, 0)
@@ -121,5 +120,5 @@ def require_version(metadata: DatasetMetadata, source: str) -> None:
         raise DatasetError(
             f"{source} is a stream dataset of format {version!r:.20}, and this version of trm reads format "
             f"{STREAM_VERSION}",
-            hint=_REBUILD,
+            hint=REBUILD,
         )

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.data.stream.records import GRID, PICTURE, TEXT
-from trm_cli.errors import DatasetError, first_line
+from trm_cli.errors import REBUILD, DatasetError, first_line
 
 DTYPES = {
     "header": np.int64,
@@ -38,7 +38,6 @@ DTYPES = {
     "payload": np.uint8,
 }
 _TENSORS = {**DTYPES, "checksum": np.int64}
-_REBUILD = "build the dataset again with --rebuild"
 _CONTINUE = "build the dataset again; it continues where it stopped"
 _BLOCK_BYTES = 1 << 20
 _NAME = re.compile(r"[^/]+/data/(\d+)")
@@ -56,7 +55,7 @@ class ShardFile:
         except FileNotFoundError as error:
             raise DatasetError(f"{path} is missing", hint=_CONTINUE) from error
         except OSError as error:
-            raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=_REBUILD) from error
+            raise DatasetError(f"{path} cannot be read: {error.strerror}", hint=REBUILD) from error
         self._close = weakref.finalize(self, file.close)
         self._descriptor = file.fileno()
         self.state = self._current_state()
@@ -103,7 +102,7 @@ class ShardFile:
             ):
                 content += more
         except OSError as error:
-            raise DatasetError(f"{self.path} cannot be read: {error.strerror}", hint=_REBUILD) from error
+            raise DatasetError(f"{self.path} cannot be read: {error.strerror}", hint=REBUILD) from error
         if len(content) < size:
             raise self.changed()
         return content
@@ -115,11 +114,11 @@ class ShardFile:
 
     def damaged(self, reason: str) -> DatasetError:
         """Return the error that says so."""
-        return DatasetError(f"{self.path} is damaged: {reason}", hint=_REBUILD)
+        return DatasetError(f"{self.path} is damaged: {reason}", hint=REBUILD)
 
     def changed(self) -> DatasetError:
         """Return the error that says so."""
-        return DatasetError(f"{self.path} was changed while it was in use", hint=_REBUILD)
+        return DatasetError(f"{self.path} was changed while it was in use", hint=REBUILD)
 
     def _find_tensors(self, entries: Sequence[zipfile.ZipInfo]) -> dict[str, tuple[int, int]]:
         """Where each tensor begins, and its size in bytes."""

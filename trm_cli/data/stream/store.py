@@ -13,7 +13,7 @@ from trm_cli.data.stream.heartbeat import Beat, read_beats
 from trm_cli.data.stream.plan import ChunkPlan, chunks_from_json
 from trm_cli.data.stream.shard_file import RecordShard, ShardFile
 from trm_cli.data.stream.waiting import Waiting
-from trm_cli.errors import DatasetError
+from trm_cli.errors import REBUILD, DatasetError
 
 # Files that are open at a time, each with an index of some 25 bytes a record.
 _OPEN_SHARDS = 8
@@ -66,9 +66,7 @@ class ChunkStore:
             self._verified[index] = file.state
         shard = RecordShard(file)
         if len(shard) != chunk.records or shard.first != chunk.first:
-            raise DatasetError(
-                f"{file.path} does not hold the records that were planned", hint="build it with --rebuild"
-            )
+            raise DatasetError(f"{file.path} does not hold the records that were planned", hint=REBUILD)
         return shard
 
     def _verify(self, file: ShardFile, name: str) -> None:

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
-from typing import Protocol
 
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.text.labels import BYTES, TextLabels, text_labels
+from trm_cli.data.text.tokenizer_file import read_tokenizer
 from trm_cli.errors import UsageError
 
 _SHOWN = frozenset("\n\t")
-
-
-class TextCodec(Protocol):
-    """Encoding of text in one dataset."""
-
-    labels: TextLabels
-
-    def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text."""
-
-    def piece(self, token: int) -> str:
-        """Return what one more token adds to the text; empty while a character is incomplete."""
 
 
 class ByteCodec:
@@ -45,14 +33,7 @@ class TokenizerCodec:
     """Tokens of a tokenizer.json. Raises UsageError where it cannot be used."""
 
     def __init__(self, labels: TextLabels, path: Path) -> None:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise UsageError("--tokenizer needs the tokenizers package", hint="pip install tokenizers") from error
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the package raises bare Exceptions
-            raise UsageError(f"{path} is not a tokenizer file: {error}") from error
+        self._tokenizer = read_tokenizer(path, error=UsageError)
         if self._tokenizer.get_vocab_size() != labels.stop - labels.first:
             raise UsageError(
                 f"{path} has {self._tokenizer.get_vocab_size():,} tokens, the run was trained on "
@@ -71,6 +52,9 @@ class TokenizerCodec:
         before = self._tokenizer.decode(self._written)
         self._written.append(token - self.labels.first)
         return str(self._tokenizer.decode(self._written)).removeprefix(before)
+
+
+TextCodec = ByteCodec | TokenizerCodec
 
 
 def text_codec(metadata: DatasetMetadata, tokenizer: Path | None) -> TextCodec:

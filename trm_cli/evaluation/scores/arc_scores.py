@@ -49,11 +49,13 @@ def arc_scores(results: Sequence[VotedInput], rows: Mapping[str, Share]) -> dict
 
 
 def submission(results: Sequence[VotedInput]) -> dict[str, list[dict[str, list[list[int]]]]]:
-    """Make a submission: two attempts for every test input of every task; a single candidate is submitted twice."""
+    """Make a submission: two attempts for every test input of every task; a single candidate is submitted twice.
+
+    A row whose first cell is no colour has voted for an empty grid, which pass@k counts and is handed in as well.
+    """
     document: dict[str, list[dict[str, list[list[int]]]]] = {}
     for result in results:
-        # A row whose first cell is no colour voted for an empty grid, which cannot be handed in.
-        grids = [grid_of(key).tolist() for key in result.ranked if len(key) > 2][:ATTEMPTS]
+        grids = [grid_of(key).tolist() for key in result.ranked[:ATTEMPTS]]
         grids += [grids[0] if grids else NO_ANSWER] * (ATTEMPTS - len(grids))
         attempts = {f"attempt_{number}": grid for number, grid in enumerate(grids, start=1)}
         document.setdefault(result.task, []).append(attempts)

@@ -95,7 +95,7 @@ class VotedInput:
     answer: GridKey | None
 
     def found(self, k: int) -> bool:
-        """Whether the answer is among the first k candidates."""
+        """Return whether the answer is among the first k candidates."""
         return self.answer in self.ranked[:k]
 
 

@@ -34,7 +34,7 @@ def wilson(hits: float, count: int, z: float = Z_95) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Share:
-    """How many of `count` rows hit; where rows hit in part (token accuracy), `hits` is the sum of their parts."""
+    """The hits among `count` rows; where rows hit in part (token accuracy), `hits` is the sum of their parts."""
 
     hits: float
     count: int

@@ -34,7 +34,7 @@ class InputAnswer:
     wanted: Grid | None
 
     def right(self, attempts: int) -> bool | None:
-        """Whether one of the first candidates is the output; None where that is unknown."""
+        """Return whether one of the first candidates is the output; None where that is unknown."""
         if self.wanted is None:
             return None
         return any(np.array_equal(one.grid, self.wanted) for one in self.candidates[:attempts])

@@ -39,7 +39,7 @@ class DemonstratedAnswer:
 
     @property
     def right(self) -> bool | None:
-        """Whether the answer is right; None where that is unknown."""
+        """Return whether the answer is right; None where that is unknown."""
         if self.wanted is None:
             return None
         return np.array_equal(self.answer, self.wanted)

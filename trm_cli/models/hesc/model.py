@@ -127,14 +127,16 @@ class MultimodalHesc(CapsuleNetwork):
         self,
         carry: Carry,
         batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,
+        clock: Clock[Tensor | float] | None = None,
         draws: Tensor | None = None,
     ) -> tuple[Carry, HescOutputs]:
         """One supervision step. draws: uniform [B, draws_per_row] in training, None in evaluation (no row halts early).
 
-        The new carry is detached; EXPAND takes effect in the next step.
+        The new carry is detached; EXPAND takes effect in the next step. Raises ValueError for a training step without
+        a clock: a settled one would train without chance and without a price.
         """
         config = self.config
+        clock = _clock_of(clock, draws)
         carry = refresh(carry, batch, self.initial_states())
         fresh, kind = carry.steps == 0, carry.data["kind"]
         opened = carry.extra["opened"] & ~fresh[:, None]
@@ -186,11 +188,12 @@ class MultimodalHesc(CapsuleNetwork):
         self,
         carry: Carry,
         batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,
+        clock: Clock[Tensor | float] | None = None,
         draws: Tensor | None = None,
     ) -> StepResult:
         """One supervision step with its losses; in training (draws given) replay and usual detail move as well."""
         before = carry
+        clock = _clock_of(clock, draws)
         carry, outputs = self.advance(carry, batch, clock, draws)
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["kind"]
@@ -332,3 +335,12 @@ class MultimodalHesc(CapsuleNetwork):
         checksum, detail = self.network.recursion.workspace.checksum, thought.details
         if checksum is not None and detail is not None:
             checksum.follow(*self._all.gather((detail,)))
+
+
+def _clock_of(clock: Clock[Tensor | float] | None, draws: Tensor | None) -> Clock[Tensor | float]:
+    """The clock of a step; an evaluation needs none."""
+    if clock is not None:
+        return clock
+    if draws is not None:
+        raise ValueError("a training step needs the scheduled values of its step: pass clock=")
+    return SETTLED

@@ -6,8 +6,7 @@ Kernels are used unless the environment variable TRM_KERNELS is `off`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -22,17 +21,6 @@ _enabled = os.environ.get("TRM_KERNELS", "on").lower() != "off"
 def enabled() -> bool:
     """Whether kernels may be used."""
     return _enabled
-
-
-@contextmanager
-def without_kernels() -> Iterator[None]:
-    """Within the block the plain formulas compute everything."""
-    global _enabled
-    before, _enabled = _enabled, False
-    try:
-        yield
-    finally:
-        _enabled = before
 
 
 def always() -> bool:

@@ -33,14 +33,9 @@ def by_onednn(x: Tensor, multiplications: int) -> bool:
     return worth and _HAS_ONEDNN and cache.on_processor(x) and choice.enabled()
 
 
-def _computed_by_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether `product(x, weight)` is; without contents it is only accounted for as if it were."""
-    return x.device.type == "cpu" and by_onednn(x, x.numel() * len(weight))
-
-
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """`x @ weight.T`: [n, k] and [m, k] give [n, m]."""
-    if _computed_by_onednn(x, weight):
+    if by_onednn(x, x.numel() * len(weight)):
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return result
     return torch.mm(x, weight.T)
@@ -50,7 +45,7 @@ def add_product(total: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
     """`total + x @ weight.T`, rounded once; total None is zero."""
     if total is None:
         return product(x, weight)
-    if _computed_by_onednn(x, weight):
+    if by_onednn(x, x.numel() * len(weight)):
         result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, total, weight, None, "add")
         return result
     return torch.addmm(total, x, weight.T)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -37,12 +36,12 @@ def run_block(h: Tensor, weights: BlockWeights, rope: Rope | None, num_heads: in
     return add_rms_norm(h, swiglu(h, weights.gate_up, weights.down))
 
 
-class Block(nn.Module, ABC):
-    """Owner of the master weights of one block."""
+class Block(nn.Module):
+    """Owner of the master weights of one block, in the order of `BlockWeights`."""
 
-    @abstractmethod
     def cast(self, dtype: torch.dtype) -> BlockWeights:
         """Copies in `dtype` through which gradients reach the master weights."""
+        return BlockWeights(*(weight.to(dtype) for weight in self.parameters()))
 
 
 class AttentionBlock(Block):
@@ -57,10 +56,6 @@ class AttentionBlock(Block):
         self.gate_up = linear_parameter(2 * width, hidden_size)
         self.down = linear_parameter(hidden_size, width)
 
-    def cast(self, dtype: torch.dtype) -> BlockWeights:
-        """See `Block`."""
-        return BlockWeights(self.qkv.to(dtype), self.out.to(dtype), self.gate_up.to(dtype), self.down.to(dtype))
-
 
 class TokenMLPBlock(Block):
     """Master weights of a block with an MLP over tokens. State: `token_gate_up`, `token_down`, `gate_up`, `down`."""
@@ -73,8 +68,3 @@ class TokenMLPBlock(Block):
         self.token_down = linear_parameter(length, token_width)
         self.gate_up = linear_parameter(2 * width, hidden_size)
         self.down = linear_parameter(hidden_size, width)
-
-    def cast(self, dtype: torch.dtype) -> BlockWeights:
-        """See `Block`."""
-        mix_in, mix_out = self.token_gate_up.to(dtype), self.token_down.to(dtype)
-        return BlockWeights(mix_in, mix_out, self.gate_up.to(dtype), self.down.to(dtype))

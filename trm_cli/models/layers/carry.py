@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,8 @@ class Carry:
     extra: dict[str, Tensor] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain nested dicts of tensors."""
-        return {
-            "z": dict(self.z),
-            "steps": self.steps,
-            "halted": self.halted,
-            "data": dict(self.data),
-            "extra": dict(self.extra),
-        }
-
-    @classmethod
-    def from_state_dict(cls, state: Mapping[str, Any]) -> Carry:
-        """The inverse of `state_dict`."""
-        return cls(
-            z=dict(state["z"]),
-            steps=state["steps"],
-            halted=state["halted"],
-            data=dict(state["data"]),
-            extra=dict(state["extra"]),
-        )
+        """Plain nested dicts of tensors, of which `Carry(**state)` is one again."""
+        return dict(vars(self))
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Carry:
         """A copy on another device, with states of another type: a run may continue in another precision."""
@@ -75,25 +59,14 @@ class Carry:
         return replace(self, z=cleared(self.z), extra=cleared(self.extra), halted=self.halted | rows)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Carry:
-        groups = {
-            name: {key: change(value) for key, value in mapping.items()}
-            for name, mapping in (("z", self.z), ("data", self.data), ("extra", self.extra))
-        }
-        return Carry(steps=change(self.steps), halted=change(self.halted), **groups)
+        return Carry(**tree_map(change, self.state_dict()))
 
 
 def join_carries(parts: Sequence[Carry]) -> Carry:
     """One carry of all the rows, in order; the inverse of `Carry.rows`."""
     if len(parts) == 1:
         return parts[0]
-    first = parts[0]
-    return Carry(
-        z={name: torch.cat([part.z[name] for part in parts]) for name in first.z},
-        steps=torch.cat([part.steps for part in parts]),
-        halted=torch.cat([part.halted for part in parts]),
-        data={name: torch.cat([part.data[name] for part in parts]) for name in first.data},
-        extra={name: torch.cat([part.extra[name] for part in parts]) for name in first.extra},
-    )
+    return Carry(**tree_map(lambda *rows: torch.cat(rows), *(part.state_dict() for part in parts)))
 
 
 def empty_carry(batch: Mapping[str, Tensor], z: dict[str, Tensor]) -> Carry:

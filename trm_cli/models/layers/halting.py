@@ -18,12 +18,7 @@ def exploration_floor(draws: Tensor, probability: float, halt_max_steps: int) ->
 
 
 def decide_halt(
-    steps: Tensor,
-    wants_halt: Tensor,
-    draws: Tensor | None,
-    *,
-    halt_max_steps: int,
-    exploration_probability: float,
+    steps: Tensor, wants_halt: Tensor, draws: Tensor | None, *, halt_max_steps: int, exploration_probability: float
 ) -> Tensor:
     """Return which rows halt after this step, bool [B]. steps: int32 [B], this one included; wants_halt: bool [B].
 

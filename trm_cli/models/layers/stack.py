@@ -50,8 +50,6 @@ class Stack(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        if not mlp_t and hidden_size // num_heads == 0:
-            raise ValueError(f"num_heads {num_heads} is more than hidden_size {hidden_size}: a head would be empty.")
         self.num_heads = 0 if mlp_t else num_heads
         self.causal = causal
         self.layers = nn.ModuleList(

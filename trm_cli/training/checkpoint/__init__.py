@@ -6,7 +6,7 @@ checkpoint_io      read, verify and delete one checkpoint, with its shards
 checkpoint_format  the bytes of a file: a torch archive, a summary, a SHA-256
 sharded_saving     the shards of a run in several processes that keep the weights in shards
 disk_space         whether a checkpoint will fit
-inventory, retention, consolidation   list, prune and convert: `trm checkpoints`
+inventory, retention, consolidation   list, prune (also on a full disk) and convert: `trm checkpoints`
 
 How a checkpoint travels:
   saved                 training/loop -> saver -> store (-> sharded_saving -> store) -> checkpoint_format

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular, require_regular
-from trm_cli.errors import CheckpointError, first_line
+from trm_cli.errors import CheckpointError, first_line, reading
 from trm_cli.training.checkpoint.pointers import follow
 
 MARK = b"trm-checkpoint:"
@@ -152,11 +152,8 @@ class _WatchedFile:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open a checkpoint, or what a pointer names, for reading; what the system refuses becomes a CheckpointError."""
-    try:
-        with open_regular(follow(path)) as file:
-            yield file
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    with reading(path), open_regular(follow(path)) as file:
+        yield file
 
 
 def _summary(file: BinaryIO, path: Path) -> dict[str, Any]:

@@ -49,7 +49,11 @@ def load_checkpoint(path: Path, *, assembled: bool = True) -> tuple[dict[str, An
     """
     state, summary = load_file(path)
     _with_shards_checked(summary, path, verified=True)
-    return _assembled(with_shards(state, summary, path)) if assembled else state, summary
+    if assembled and "parts" in summary:
+        from torch.utils._pytree import tree_map_only
+
+        state = tree_map_only(TensorShards, lambda shards: shards[:], with_shards(state, summary, path))
+    return state, summary
 
 
 def with_shards(state: dict[str, Any], summary: dict[str, Any], index: Path) -> dict[str, Any]:
@@ -153,12 +157,3 @@ def _merged(shared: dict[str, Any], shards: list[dict[str, Any]]) -> dict[str, A
         item, own = shared[name], [shard[name] for shard in shards]
         merged[name] = _merged(item, own) if isinstance(item, dict) else TensorShards(own, item)
     return merged
-
-
-def _assembled(value: Any) -> Any:
-    """A state with a plain tensor in the place of every `TensorShards`."""
-    if isinstance(value, TensorShards):
-        return value[:]
-    if isinstance(value, dict):
-        return {name: _assembled(item) for name, item in value.items()}
-    return value

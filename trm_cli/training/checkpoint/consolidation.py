@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_format import read_file_summary, save_file
@@ -55,8 +56,9 @@ def consolidate(store: CheckpointStore, step: int, out: Path | None) -> Consolid
             target.parent.mkdir(parents=True, exist_ok=True)
             require_free_bytes(target.parent, 2 * sum(listed.sizes if listed else (path.stat().st_size,)))
             with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=target.parent) as scratch:
-                numbers = iter(range(1 << 62))
-                full = _on_disk(with_shards(state, summary, path), Path(scratch), numbers)
+                files = (f"{scratch}/{number}" for number in itertools.count())
+                sharded = with_shards(state, summary, path)
+                full = tree_map_only(TensorShards, lambda shards: _on_disk(shards, next(files)), sharded)
                 save_file(target, full, {name: value for name, value in summary.items() if name != "parts"})
         if out is None:
             store.delete_unlisted_shards()
@@ -66,16 +68,11 @@ def consolidate(store: CheckpointStore, step: int, out: Path | None) -> Consolid
     return Consolidated(str(target), step, len(listed.sizes) if listed else 1, size)
 
 
-def _on_disk(value: Any, folder: Path, numbers: Iterator[int]) -> Any:
-    """A state with every `TensorShards` assembled in a file of its own, as a memory-mapped tensor."""
-    if isinstance(value, dict):
-        return {name: _on_disk(item, folder, numbers) for name, item in value.items()}
-    if not isinstance(value, TensorShards):
-        return value
-    size = value.shape.numel()
+def _on_disk(shards: TensorShards, file: str) -> Tensor:
+    """The shards assembled in a file of their own, as a memory-mapped tensor."""
+    size = shards.shape.numel()
     if not size:
-        return value[:]
-    file = str(folder / str(next(numbers)))
-    target = torch.from_file(file, shared=True, size=size, dtype=value.dtype).view(value.shape)
-    value.copy_to(target)
+        return shards[:]
+    target = torch.from_file(file, shared=True, size=size, dtype=shards.dtype).view(shards.shape)
+    shards.copy_to(target)
     return target

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import CheckpointError
+from trm_cli.paths import exists
 from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.optim import Optimizer
 
 #: A tensor's entry in the archive, twice its header (once before the data, once in the directory), aligned to 64 bytes.
@@ -23,9 +23,12 @@ _FIXED_BYTES = 1 << 16
 
 def checkpoint_bytes(state: Any) -> int:
     """An upper estimate of the size in bytes of a state of nested dicts, lists and tensors on disk, shards included."""
-    from trm_cli.training.distributed.tensor_shards import is_sharded  # here, as in `_tensors`
+    from torch import Tensor  # here, so that listing files does not wait for it
+    from torch.utils._pytree import tree_iter
 
-    tensors = list(_tensors(state))
+    from trm_cli.training.distributed.tensor_shards import is_sharded
+
+    tensors = [leaf for leaf in tree_iter(state) if isinstance(leaf, Tensor)]
     unsharded = [tensor.untyped_storage() for tensor in tensors if not is_sharded(tensor)]
     sizes = {storage.data_ptr(): storage.nbytes() for storage in unsharded}
     # The shards of all processes lie on one disk.
@@ -35,13 +38,7 @@ def checkpoint_bytes(state: Any) -> int:
 
 def free_bytes(directory: Path) -> int:
     """Bytes that this user may still write where `directory` lies."""
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize
-
-
-def require_disk_space(directory: Path, state: dict[str, Any]) -> None:
-    """Raise OSError (ENOSPC), with both numbers, where a checkpoint of `state` does not fit."""
-    require_free_bytes(directory, checkpoint_bytes(state))
+    return shutil.disk_usage(directory).free
 
 
 def require_free_bytes(directory: Path, needed: int) -> None:
@@ -58,7 +55,24 @@ def require_space_for_one_checkpoint(directory: Path, state: dict[str, Any], opt
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     moments = 0 if optimizer.state else 2 * sum(weight.numel() * weight.element_size() for weight in weights)
-    needed, free = checkpoint_bytes(state) + moments, free_bytes(directory)
+    _require_space(directory, directory, checkpoint_bytes(state) + moments)
+
+
+def require_writable(directory: Path, needed: int) -> None:
+    """For a dry run: refuse a directory that could not be made or written, or has no space for `needed` bytes.
+
+    Raises CheckpointError.
+    """
+    there = next(path for path in (directory, *directory.absolute().parents) if exists(path))
+    if not os.access(there, os.W_OK | os.X_OK):
+        read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise CheckpointError(f"cannot write to {directory}: {reason}", hint="choose another checkpoint_path")
+    _require_space(directory, there, needed)
+
+
+def _require_space(directory: Path, there: Path, needed: int) -> None:
+    free = free_bytes(there)
     if needed > free:
         raise CheckpointError(
             f"no space for a checkpoint in {directory}: needs at least {disk_size(needed)}, {disk_size(free)} free",
@@ -75,16 +89,3 @@ def disk_space_warning(directory: Path, state: dict[str, Any], *, files: int) ->
         f"disk space in {directory} for {free // needed:,} checkpoints of {disk_size(needed)}; the run keeps up to "
         f"{files} at once: free some space, or lower keep_checkpoints"
     )
-
-
-def _tensors(state: Any) -> Iterator[Tensor]:
-    from torch import Tensor  # here, so that listing files does not wait for it
-
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from _tensors(value)
-    elif isinstance(state, list | tuple):
-        for value in state:
-            yield from _tensors(value)

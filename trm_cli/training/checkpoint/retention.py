@@ -1,13 +1,14 @@
-"""Decide which checkpoints of a run are kept, with a reason for each, then delete the others."""
+"""Decide which checkpoints of a run are kept, and delete the others: on request, or because the disk is full."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
 
+from trm_cli.data.files.durable import sync_directory
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint
-from trm_cli.training.checkpoint.inventory import Entry, inventory
+from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint, verify_checkpoint
+from trm_cli.training.checkpoint.inventory import inventory
 from trm_cli.training.checkpoint.store import CheckpointStore
 
 
@@ -37,35 +38,57 @@ def decide(store: CheckpointStore, *, keep: int, milestones: Container[int]) -> 
             hint="`trm checkpoints verify` shows the fault of each",
         )
     newest = valid[-keep:]
-    return [_decide(entry, newest, milestones) for entry in entries]
-
-
-def _decide(entry: Entry, newest: list[int], milestones: Container[int]) -> Decision:
-    reasons = [
-        reason
-        for reason, holds in (
-            ("best", entry.best),
-            ("latest", entry.latest),
-            ("the newest valid one" if len(newest) == 1 else f"one of the newest {len(newest)}", entry.step in newest),
-            ("kept for good (keep_every)", entry.problem is None and entry.step in milestones),
-            ("of another run", entry.foreign),
-        )
-        if holds
-    ]
-    reason = ", ".join(reasons) or ("damaged" if entry.problem else "older than those that are kept")
-    return Decision(entry.file, entry.step, entry.bytes, bool(reasons), reason)
+    among_newest = "the newest valid" if len(newest) == 1 else f"one of the newest {len(newest)}"
+    decisions = []
+    for entry in entries:
+        reasons = {
+            "best": entry.best,
+            "latest": entry.latest,
+            among_newest: entry.step in newest,
+            "kept for good (keep_every)": entry.problem is None and entry.step in milestones,
+            "of another run": entry.foreign,
+        }
+        kept = ", ".join(reason for reason, holds in reasons.items() if holds)
+        otherwise = "damaged" if entry.problem else "older than those that are kept"
+        decisions.append(Decision(entry.file, entry.step, entry.bytes, bool(kept), kept or otherwise))
+    return decisions
 
 
 def prune_checkpoints(store: CheckpointStore, decisions: list[Decision]) -> int:
     """Delete what is not kept; returns the bytes freed. Raises CheckpointError where the disk fails."""
-    freed = 0
-    for decision in decisions:
-        if decision.keep:
-            continue
+    gone = [decision for decision in decisions if not decision.keep]
+    for decision in gone:
         path = store.path(decision.step)
         try:
             delete_checkpoint(path)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be deleted: {error.strerror or error}") from error
-        freed += decision.bytes
-    return freed
+    return sum(decision.bytes for decision in gone)
+
+
+def delete_oldest_spare(store: CheckpointStore, kept: Container[int]) -> int | None:
+    """Delete the oldest spare checkpoint of a run, for a newer one; returns its step, None where there is none.
+
+    Spare is what is older than the newest valid one and neither the best, nor a milestone, nor in `kept`, nor of
+    another run. Raises OSError where the disk fails.
+    """
+    spare = [
+        entry.step
+        for entry in inventory(store, verified=False)
+        if not (entry.best or entry.foreign or entry.step in kept or entry.step in store.milestones)
+    ]
+    newest = next((step for step in reversed(store.steps()) if _is_valid(store, step)), 0) if spare else 0
+    for step in spare:
+        if step < newest:
+            delete_checkpoint(store.path(step))
+            sync_directory(store.directory)
+            return step
+    return None
+
+
+def _is_valid(store: CheckpointStore, step: int) -> bool:
+    try:
+        store.require_own(store.path(step), step, verify_checkpoint(store.path(step)))
+    except CheckpointError:
+        return False
+    return True

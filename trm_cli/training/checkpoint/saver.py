@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import shlex
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from trm_cli.errors import CheckpointError, TrmError
+from trm_cli.config.schema import RunConfig
+from trm_cli.errors import NO_SPACE, CheckpointError, TrmError, free_space
+from trm_cli.shell import quote
 from trm_cli.training.checkpoint.disk_space import disk_space_warning
-from trm_cli.training.checkpoint.giving_way import delete_oldest_spare
+from trm_cli.training.checkpoint.retention import delete_oldest_spare
 from trm_cli.training.checkpoint.sharded_saving import save_sharded
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.full_state import gather_state
@@ -23,39 +24,26 @@ from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.state import TrainingState
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
-
+@dataclass
 class CheckpointSaver:
-    """Writes the checkpoints of one run, and knows which state is saved already.
+    """Writes the checkpoints of one run, and knows which state is saved already."""
 
-    seconds: save at least this often by wall time; None: never by wall time.
-    """
+    config: RunConfig
+    store: CheckpointStore
+    state: TrainingState
+    recorders: RunRecorders
+    observer: Observer
+    device: torch.device
+    process_group: ProcessGroup
 
-    def __init__(
-        self,
-        *,
-        store: CheckpointStore,
-        state: TrainingState,
-        recorders: RunRecorders,
-        observer: Observer,
-        device: torch.device,
-        with_carry: bool,
-        seconds: float | None,
-        process_group: ProcessGroup,
-    ) -> None:
-        self.store = store
-        self.state = state
-        self.recorders = recorders
-        self.observer = observer
-        self.device = device
-        self.with_carry = with_carry
-        self.seconds = seconds
-        self.process_group = process_group
+    def __post_init__(self) -> None:
         #: (step, evaluated_step) of the newest checkpoint: an evaluation changes what there is to save as well.
-        self._saved = (state.step, state.evaluated_step)
+        self._saved = (self.state.step, self.state.evaluated_step)
         self._saved_at = time.monotonic()
         self._failures = 0
+        #: Why the last attempt failed.
+        self._problem: OSError | None = None
         #: The best step so far could not be written; the next checkpoint takes its name.
         self._best_pending = False
         #: Why `latest.pt` or `best.pt` does not name what it should; None: both do.
@@ -69,7 +57,8 @@ class CheckpointSaver:
     @property
     def is_due(self) -> bool:
         """Whether an unplanned checkpoint is due: by wall time, or because the last one failed."""
-        overdue = self.seconds is not None and time.monotonic() - self._saved_at > self.seconds
+        minutes = self.config.checkpoint_minutes
+        overdue = minutes is not None and time.monotonic() - self._saved_at > 60 * minutes
         return overdue or self._failures > 0
 
     def save(self) -> None:
@@ -83,12 +72,13 @@ class CheckpointSaver:
         step = self.state.step
         best_step = self.state.best_step
         best = self._best_pending or best_step == step
-        problem = self._write(step, best=best)
-        if problem is not None:
+        self._problem = self._write(step, best=best)
+        if self._problem is not None:
             self._best_pending = best
             # The run is worth more than one file: older checkpoints are kept, and every step retries.
             if self._failures == 0:
-                self.observer.note(f"could not save step {step:,} ({problem}); retrying after every step")
+                reason = self._problem.strerror or self._problem
+                self.observer.note(f"could not save step {step:,} ({reason}); retrying after every step")
             self._failures += 1
             return
         if self._failures:
@@ -103,15 +93,15 @@ class CheckpointSaver:
         if self.process_group.first:
             self._prune()
 
-    def _write(self, step: int, *, best: bool) -> str | None:
-        """Write a checkpoint, together with the other processes; returns the reason where that failed."""
+    def _write(self, step: int, *, best: bool) -> OSError | None:
+        """Write a checkpoint, together with the other processes; returns the error where that failed."""
         while True:
             try:
                 problem = self._write_once(step, best=best)
             except OSError as error:
-                if error.errno in _NO_SPACE and self._made_room(step):
+                if error.errno in NO_SPACE and self._made_room(step):
                     continue
-                return str(error.strerror or error)
+                return error
             if problem is not None and self._unpointed is None:
                 self.observer.note(f"step {step:,} is saved, but {problem}; older checkpoints stay until it is")
             self._unpointed = problem
@@ -140,7 +130,7 @@ class CheckpointSaver:
             self._require_in_place()  # the other processes write to where it was
         if not moved:
             self.recorders.recover(self.observer.note)
-        self.recorders.metrics.sync()
+        self.recorders.sync()
 
     def _made_room(self, step: int) -> bool:
         """Whether an older checkpoint could be deleted from a full disk."""
@@ -164,7 +154,7 @@ class CheckpointSaver:
         saved = f"step {steps[-1]:,} is saved there" if steps else "nothing was saved yet"
         raise CheckpointError(
             f"{before} was moved to {self.store.directory} while it was being trained; {saved}, and the run ends here",
-            hint=f"trm resume {shlex.quote(str(self.store.directory))}" if steps else "`trm train` starts it again",
+            hint=f"trm resume {quote(self.store.directory)}" if steps else "`trm train` starts it again",
         )
 
     def _prune(self) -> None:
@@ -190,9 +180,10 @@ class CheckpointSaver:
         if not self.is_saved:
             self.save()
         if not self.is_saved:
+            problem = self._problem or OSError()
             raise TrmError(
-                f"could not save the last checkpoint, of step {self.state.step:,}",
-                hint=f"free some disk space; `trm resume` then continues after step {self._saved[0]:,}",
+                f"could not save the last checkpoint, of step {self.state.step:,}: {problem.strerror or problem}",
+                hint=f"{free_space(problem)}mend the disk; `trm resume` continues after step {self._saved[0]:,}",
             )
         self._require_in_place()
         self.recorders.recover(self.observer.note)
@@ -208,4 +199,4 @@ class CheckpointSaver:
                 self.observer.note(warning)
 
     def _state_dict(self) -> dict[str, Any]:
-        return self.state.state_dict(with_carry=self.with_carry)
+        return self.state.state_dict(with_carry=self.config.save_carry)

@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from trm_cli.training.checkpoint.checkpoint_io import (
     shard_folder,
     shard_path,
 )
-from trm_cli.training.checkpoint.disk_space import require_disk_space, require_free_bytes
+from trm_cli.training.checkpoint.disk_space import checkpoint_bytes, require_free_bytes
 from trm_cli.training.checkpoint.pinned_directory import PinnedDirectory
 from trm_cli.training.checkpoint.pointers import STEP_FILE, pointed_step, write_pointer
 from trm_cli.training.run_files import BEST, DISCARDED, LATEST
@@ -36,21 +37,19 @@ _TEMPORARY_FILES = (".step_*.pt.tmp", ".latest.pt*.tmp", ".best.pt*.tmp")
 SCRATCH = ".consolidating-"
 
 
+@dataclass
 class CheckpointStore:
-    """The checkpoint files of one run directory."""
+    """The checkpoint files of one run directory.
 
-    def __init__(
-        self, directory: Path, *, keep: int = 1, milestones: Container[int] = (), run: str | None = None
-    ) -> None:
-        """keep: how many of the newest checkpoints stay, at least 1; the best one stays as well, and `milestones`.
+    keep: how many of the newest checkpoints stay, at least 1; the best one stays as well, and `milestones`. run: the id
+    of the run that owns the directory; checkpoints of another one are refused. None: unknown.
+    """
 
-        run: the id of the run that owns the directory; checkpoints of another one are refused. None: unknown.
-        """
-        self.directory = directory
-        self.keep = max(1, keep)
-        self.milestones = milestones
-        self.run = run
-        self._pinned: PinnedDirectory | None = None
+    directory: Path
+    keep: int = 1
+    milestones: Container[int] = ()
+    run: str | None = None
+    _pinned: PinnedDirectory | None = field(default=None, init=False)
 
     @contextmanager
     def pinned(self) -> Iterator[None]:
@@ -98,7 +97,7 @@ class CheckpointStore:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._delete_temporary_files()
-        require_disk_space(self.directory, state)
+        require_free_bytes(self.directory, checkpoint_bytes(state))
         return self._commit(step, state, summary, best=best)
 
     def begin_shards(self, step: int, size: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from trm_cli.training.distributed.config_agreement import require_same_weights_on_all_ranks
 from trm_cli.training.distributed.process_group import ProcessGroup
@@ -42,8 +43,9 @@ def gather_state(state: dict[str, Any], process_group: ProcessGroup) -> dict[str
 
 def gather_carry(carry: dict[str, Any], process_group: ProcessGroup) -> dict[str, Any]:
     """The carry of the whole batch, in the order of its rows, on the CPU."""
-    everything = iter(process_group.gather(_leaves(carry)))
-    return dict(_mapped(carry, lambda _: next(everything).cpu()))
+    tensors, structure = tree_flatten(carry)
+    gathered = [tensor.cpu() for tensor in process_group.gather(tensors)]
+    return dict(tree_unflatten(gathered, structure))
 
 
 def gather_weights(weights: dict[str, Tensor], process_group: ProcessGroup) -> dict[str, Tensor]:
@@ -71,7 +73,7 @@ def local_state(state: dict[str, Any], process_group: ProcessGroup) -> dict[str,
     """This process's rows of a gathered state, whatever number of processes wrote it."""
     carry = state["carry"]
     if carry is not None and process_group.count > 1:
-        carry = _mapped(carry, lambda tensor: tensor[process_group.rows(len(tensor))].clone())
+        carry = tree_map(lambda tensor: tensor[process_group.rows(len(tensor))].clone(), carry)
     return {
         **state,
         "carry": carry,
@@ -93,15 +95,3 @@ def _own_sum(name: str, value: Tensor, process_group: ProcessGroup) -> Tensor:
     if not _is_over_rows(name):
         return parts[0].clone()
     return parts.sum() if process_group.first else torch.zeros_like(parts[0])
-
-
-def _leaves(carry: dict[str, Any]) -> list[Tensor]:
-    found: list[Tensor] = []
-    _mapped(carry, lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    return found
-
-
-def _mapped(value: Any, change: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _mapped(item, change) for name, item in value.items()}
-    return change(value)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from trm_cli.ending_signals import ending_signals
+from trm_cli.ending_signals import ending_signals, handled
 from trm_cli.errors import ExitCode, UsageError
 from trm_cli.training.distributed.process_group import check_divides
 
@@ -83,23 +83,20 @@ def launch(command: Sequence[str], count: int, notify: Callable[[str], None]) ->
         for process in processes:
             process.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, *ending_signals(), signal.SIGUSR1)}
-    try:
-        for rank in range(count):
-            processes.append(_start(command, rank, count, port, writer))
-        codes = _watch(processes)
-        os.write(writer, b"\n")  # an empty reason where there is none: the pipe is never waited for
-        reason = os.read(reader, 65_536).decode(errors="replace").splitlines()[0]
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-        for process in processes:
-            process.wait()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        os.close(reader)
-        os.close(writer)
+    with handled(forward, signal.SIGINT, *ending_signals(), signal.SIGUSR1):
+        try:
+            for rank in range(count):
+                processes.append(_start(command, rank, count, port, writer))
+            codes = _watch(processes)
+            os.write(writer, b"\n")  # an empty reason where there is none: the pipe is never waited for
+            reason = os.read(reader, 65_536).decode(errors="replace").splitlines()[0]
+        finally:
+            for process in processes:
+                process.kill()  # does nothing to one that has ended
+            for process in processes:
+                process.wait()
+            os.close(reader)
+            os.close(writer)
     return _exit_status(codes, received, reason, notify)
 
 

@@ -72,7 +72,9 @@ def shard_state(state: dict[str, Any], model: nn.Module, trunk: list[nn.Paramete
     average = None if state["ema"] is None else shard_weights(state["ema"], model)
     optimizer = state["trunk_optimizer"]
     moments = {
-        index: {name: _shard_moment(value, trunk[index]) for name, value in entry.items()}
+        index: {
+            name: shard_like(value, trunk[index]) if hasattr(value, "shape") else value for name, value in entry.items()
+        }
         for index, entry in optimizer["state"].items()
     }
     weights = shard_weights(state["model"], model)
@@ -83,7 +85,3 @@ def shard_weights(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Ten
     """Shard full weights by name, each as that of `model` is."""
     now = model.state_dict()
     return {name: shard_like(value, now[name]) if name in now else value for name, value in weights.items()}
-
-
-def _shard_moment(value: Any, parameter: nn.Parameter) -> Any:
-    return shard_like(value, parameter) if hasattr(value, "shape") else value

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from trm_cli.errors import TrmError, first_line
 from trm_cli.training.distributed.process_group import ProcessGroup
@@ -108,15 +109,21 @@ class TorchProcessGroup(ProcessGroup):
 
     def state_from_first(self, make: Callable[[], Any]) -> Any:
         """See `ProcessGroup`."""
-        tensors: list[Tensor] = []
-        skeleton = self.from_first(lambda: _replace_tensors(make(), tensors))
+        value: Any = None
+
+        def without_contents() -> Any:
+            nonlocal value
+            value = tree_map_only(Tensor, Tensor.contiguous, make())
+            return tree_map_only(Tensor, lambda tensor: tensor.to("meta"), value)
+
+        empty = self.from_first(without_contents)
         if not self.first:
-            tensors = [torch.empty(part.shape, dtype=part.dtype) for part in _slots(skeleton)]
+            value = tree_map_only(Tensor, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype), empty)
         with contact():
-            for tensor in tensors:
-                if tensor.numel():
-                    dist.broadcast(tensor.reshape(-1).view(torch.uint8), src=0)
-        return _restore_tensors(skeleton, iter(tensors))
+            for leaf in tree_leaves(value):
+                if isinstance(leaf, Tensor) and leaf.numel():
+                    dist.broadcast(leaf.view(-1).view(torch.uint8), src=0)
+        return value
 
     def claim_failure(self) -> bool | None:
         """Whether this is the first process that fails: the one that reports its error.
@@ -134,40 +141,3 @@ class TorchProcessGroup(ProcessGroup):
         with contact():
             self.largest([0])  # none leaves while another one still has something to exchange
             dist.destroy_process_group()
-
-
-class _TensorSlot:
-    """The place of a tensor in a state."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
-
-
-def _replace_tensors(value: Any, tensors: list[Tensor]) -> Any:
-    """`value` with a slot for each tensor; the tensors, contiguous, are appended to `tensors`."""
-    if isinstance(value, Tensor):
-        tensors.append(value.contiguous())
-        return _TensorSlot(value)
-    if isinstance(value, dict):
-        return {key: _replace_tensors(item, tensors) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_replace_tensors(item, tensors) for item in value)
-    return value
-
-
-def _slots(value: Any) -> Iterator[_TensorSlot]:
-    if isinstance(value, _TensorSlot):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _slots(item)
-
-
-def _restore_tensors(value: Any, tensors: Iterator[Tensor]) -> Any:
-    if isinstance(value, _TensorSlot):
-        return next(tensors)
-    if isinstance(value, dict):
-        return {key: _restore_tensors(item, tensors) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_restore_tensors(item, tensors) for item in value)
-    return value

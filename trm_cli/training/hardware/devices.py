@@ -32,6 +32,7 @@ def available_cores() -> int:
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def cores_in_words() -> str:
@@ -58,9 +59,14 @@ def choose_device(wanted: str) -> Choice:
 
 
 def choose_precision(wanted: str, device: str) -> Choice:
-    """`auto`: bfloat16 where the chip computes in it, float16 on older CUDA GPUs, float32 on the CPU."""
+    """`auto`: bfloat16 where the chip computes in it, float16 on older CUDA GPUs, float32 on the CPU.
+
+    Raises UsageError for anything but a precision.
+    """
     import torch
 
+    if wanted not in PRECISIONS:
+        raise UsageError(f"precision={wanted}: expected one of {', '.join(PRECISIONS)}")
     if wanted != "auto":
         return Choice(wanted, "as configured")
     if device != "cuda":
@@ -71,11 +77,8 @@ def choose_precision(wanted: str, device: str) -> Choice:
     return Choice("float16", "this GPU has no native bfloat16")
 
 
-def choose_tf32(device: str) -> Choice:
-    """Off: float32 on CUDA means full precision; bfloat16 is faster than TF32 and half as large."""
-    if device != "cuda":
-        return Choice("off", "for CUDA devices only")
-    return Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is faster")
+#: Whether float32 products may use TF32: float32 means full precision; bfloat16 is faster than TF32 and half as large.
+TF32 = Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is faster")
 
 
 def choose_compile(wanted: bool | str, device: str) -> Choice:

@@ -11,15 +11,15 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.hardware.devices import (
+    TF32,
     Choice,
     choose_compile,
     choose_device,
     choose_precision,
-    choose_tf32,
     choose_threads,
     keep_threads,
 )
-from trm_cli.training.hardware.torch_runtime import keep_freed_memory, set_tf32, set_threads
+from trm_cli.training.hardware.torch_runtime import forbid_tf32, keep_freed_memory, set_threads
 from trm_cli.training.run_files import is_run, read_identity
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Machine:
     precision: Choice
     compile: Choice
     threads: Choice
-    tf32: Choice
+    tf32: Choice = TF32
 
     @classmethod
     def choose(cls, config: RunConfig, seq_len: int, process_group: ProcessGroup = SINGLE_PROCESS) -> Machine:
@@ -47,7 +47,7 @@ class Machine:
             choice = getattr(machine, field.name)
             _log.info("%s %s: %s", field.name, choice.value, choice.reason)
         set_threads(int(machine.threads.value))
-        set_tf32(machine.tf32.value != "off")
+        forbid_tf32()
         if machine.device.value == "cpu":
             keep_freed_memory()
         return machine
@@ -56,23 +56,17 @@ class Machine:
     def _choose(cls, config: RunConfig, seq_len: int, process_group: ProcessGroup) -> Machine:
         device = choose_device(config.device)
         run = Path(config.checkpoint_path)
-        pinned = read_identity(run)["threads"] if is_run(run) and config.threads == "auto" else None
-        threads = (
-            keep_threads(int(pinned), processes=process_group.local_count)
-            if pinned
-            else choose_threads(
-                config.threads,
-                rows=config.global_batch_size // process_group.count * seq_len,
-                width=config.arch.hidden_size,
-                processes=process_group.local_count,
-            )
-        )
+        processes = process_group.local_count
+        if config.threads == "auto" and is_run(run):
+            threads = keep_threads(read_identity(run)["threads"], processes=processes)
+        else:
+            rows = config.global_batch_size // process_group.count * seq_len
+            threads = choose_threads(config.threads, rows=rows, width=config.arch.hidden_size, processes=processes)
         return cls(
             device=device,
             precision=choose_precision(config.precision, device.value),
             compile=choose_compile(config.compile, device.value),
             threads=threads,
-            tf32=choose_tf32(device.value),
         )
 
     @property

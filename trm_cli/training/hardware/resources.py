@@ -24,17 +24,19 @@ class Gpu:
     free: int
 
 
-def memory_bytes() -> int | None:
+def memory_bytes() -> int:
     """Return the memory that this process may use: the machine's, or a container's limit."""
-    limits = []
-    if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    limits = [_physical_memory()]
     for name in _CGROUP_LIMITS:
         try:
             limits.append(int(Path(name).read_text().strip()))
         except (OSError, ValueError):  # no such control group, or "max"
             continue
-    return min(limits) if limits else None
+    return min(limits)
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -55,8 +57,8 @@ def free_host_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
         if "MemAvailable" in fields:
             found.append(1024 * int(fields["MemAvailable"].split()[0]))
-    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    else:
+        found.append(_physical_memory())
     limit, used = group / "memory.max", group / "memory.current"
     if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdigit():
         found.append(int(text) - int(used.read_text()) + _idle_cache(group / "memory.stat"))

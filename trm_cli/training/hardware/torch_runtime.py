@@ -40,11 +40,11 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def set_tf32(allowed: bool) -> None:
-    """Whether float32 products may use TF32. Set in every process, so that no environment variable decides it."""
+def forbid_tf32() -> None:
+    """Compute float32 products in full precision. Set in every process, so that no environment variable decides it."""
     import torch
 
-    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.set_float32_matmul_precision("highest")
 
 
 def keep_freed_memory() -> None:

@@ -9,6 +9,7 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import TrmError
+from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.resources import free_memory
 from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memory, most_rows
@@ -41,12 +42,11 @@ class MemoryCheck:
         config: RunConfig,
         metadata: DatasetMetadata,
         machine: Machine,
-        *,
         test: Dataset | None,
-        processes: int = 1,
-        neighbours: int = 1,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> MemoryCheck:
-        """Measure a run of `processes`; of these, `neighbours` on this machine share the memory of its CPU."""
+        """Measure a process of a run. Those on one machine share the memory of its CPU."""
+        processes, neighbours = process_group.count, process_group.local_count
         device = machine.device.value
         free = free_memory(machine.torch_device)
         return cls(
@@ -82,6 +82,12 @@ class MemoryCheck:
             evaluated=self.evaluated if evaluated is None else evaluated,
             shards=self.processes if self.config.sharding == "fsdp" else 1,
         )
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """What a checkpoint holds at the least: weights, moments and the average."""
+        kept = self.model.estimate(1)
+        return kept.weights + kept.moments + kept.average
 
     @property
     def tight(self) -> bool:

@@ -10,8 +10,8 @@ Formula of the published training (not the variant with a factor 1.27 and both c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,24 +41,13 @@ class AdamATan2(EagerOptimizer):
             raise ValueError(f"Both betas must lie in [0, 1), not {betas}.")
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self) -> None:  # type: ignore[override]  # without a closure, which nothing here has
         """Update every parameter that has a gradient, with the present `lr` of its group."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         for group in self.param_groups:
             # Parameters that missed a gradient once have a lower step count: each count is a pass of its own.
             for step, parameters in self._by_step(group["params"]).items():
                 self._update(parameters, group, step)
-        return loss
 
     def _by_step(self, parameters: list[nn.Parameter]) -> dict[int, list[nn.Parameter]]:
         """Parameters with a gradient by the number of this update, with their state made where it is missing."""
@@ -70,9 +59,7 @@ class AdamATan2(EagerOptimizer):
                 raise ValueError("AdamATan2 takes dense gradients; a sparse table belongs to SignSGD.")
             state = self.state[parameter]
             if not state:
-                state["step"] = 0
-                state["exp_avg"] = torch.zeros_like(parameter)
-                state["exp_avg_sq"] = torch.zeros_like(parameter)
+                state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
             state["step"] += 1
             passes.setdefault(state["step"], []).append(parameter)
         return passes

@@ -50,7 +50,7 @@ class GuardedLogger:
 
 
 def open_loggers(
-    config: RunConfig, *, directory: Path, run_id: str, first_step: int, notify: Callable[[str], None]
+    config: RunConfig, directory: Path, run_id: str, first_step: int, notify: Callable[[str], None]
 ) -> list[GuardedLogger]:
     """Open the loggers that are configured. first_step: the first update that will be logged."""
     loggers = []
@@ -58,16 +58,9 @@ def open_loggers(
     if mode != "disabled":
         if mode == "online":
             notify(f"connecting to Weights & Biases, for at most {WANDB_SECONDS} s (skip with wandb=offline)")
-        arguments: dict[str, Any] = {
-            "mode": mode,
-            "project": config.wandb_project,
-            "run_id": run_id,
-            "name": directory.name,
-            "directory": directory,
-            "config": config.model_dump(),
-            "notify": notify,
-        }
-        loggers.append(GuardedLogger("Weights & Biases", lambda: WandbLogger(**arguments), notify))
+        loggers.append(
+            GuardedLogger("Weights & Biases", lambda: WandbLogger(config, mode, run_id, directory, notify), notify)
+        )
     if config.tensorboard:
         events = directory / "tensorboard"
         loggers.append(GuardedLogger("TensorBoard", lambda: TensorBoardLogger(events, first_step=first_step), notify))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trm_cli.data.files.durable import atomic_file
+from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular, require_regular
 from trm_cli.errors import DatasetError
@@ -54,7 +54,7 @@ class JsonLines:
         os.fsync(self._file.fileno())
 
     def recover(self, notify: Notify) -> None:
-        """Say so where somebody has deleted, replaced or changed the file, and go on with as much as there is.
+        """Report through `notify` that the file was deleted, replaced or changed, and continue with what is left of it.
 
         A deleted or replaced file is written again from the one that is still open; what lies in its place is kept in
         `damaged_path`.
@@ -101,22 +101,6 @@ class JsonLines:
         self._file.close()
 
 
-class NullLog:
-    """A log that discards its records: of every process but the first, which logs the same."""
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Discard a record."""
-
-    def sync(self) -> None:
-        """Do nothing: there are no records."""
-
-    def recover(self, notify: Notify) -> None:
-        """Do nothing: there is no file."""
-
-    def close(self) -> None:
-        """Do nothing: no file is open."""
-
-
 def continue_log(path: Path, *, step: int, evaluated_step: int, notify: Notify, logged_step: int = 0) -> JsonLines:
     """Open a log and truncate it to where a resumed run continues.
 
@@ -141,11 +125,11 @@ def truncate_after(path: Path, *, step: int, evaluated_step: int, logged_step: i
     """
     if not path.exists():
         return 0, 0
-    position = end = last = 0
+    last = 0
+    kept: list[bytes] = []
     damaged: list[bytes] = []
-    unreadable: list[bytes] = []
+    unreadable: list[bytes] = []  # since the last good line
     for line in _lines(path):
-        position += len(line)
         record = _parse(line)
         if record is None:
             unreadable.append(line)
@@ -155,14 +139,15 @@ def truncate_after(path: Path, *, step: int, evaluated_step: int, logged_step: i
             break
         last = last if evaluation else record["step"]
         damaged += unreadable
-        end, unreadable = position, []
+        unreadable = []
+        kept.append(line)
     if last < logged_step:
         damaged += unreadable
     if damaged:
         _keep_beside(path, b"".join(line if line.endswith(b"\n") else line + b"\n" for line in damaged))
-        _keep_good(path, end)
+        write_atomically(path, b"".join(kept))
     else:
-        os.truncate(path, end)
+        os.truncate(path, sum(map(len, kept)))
     return len(damaged), last
 
 
@@ -186,18 +171,6 @@ def _keep_beside(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _keep_good(path: Path, end: int) -> None:
-    """Write a log again with the good ones of its first `end` bytes."""
-    position = 0
-    with atomic_file(path) as file:
-        for line in _lines(path):
-            position += len(line)
-            if position > end:
-                break
-            if _parse(line) is not None:
-                file.write(line)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

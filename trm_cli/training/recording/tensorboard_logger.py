@@ -20,18 +20,10 @@ class TensorBoardLogger:
 
     def write(self, step: int, record: dict[str, Any]) -> None:
         """Add every number of the record as a scalar under its kind: train/loss, eval/exact_accuracy."""
-        for name, value in _numbers(record).items():
-            self._writer.add_scalar(name, value, step)
+        for key, value in record.items():
+            if key not in ("kind", "step") and isinstance(value, int | float):
+                self._writer.add_scalar(f"{record['kind']}/{key}", value, step)
 
     def close(self) -> None:
         """Write what is pending."""
         self._writer.close()
-
-
-def _numbers(record: dict[str, Any]) -> dict[str, float]:
-    kind = record["kind"]
-    return {
-        f"{kind}/{key}": value
-        for key, value in record.items()
-        if key not in ("kind", "step") and isinstance(value, int | float)
-    }

@@ -1,4 +1,4 @@
-"""Make the model of a configuration, the training state before the first update, and the settings of the loop."""
+"""Make the model of a configuration and the training state before the first update."""
 
 from __future__ import annotations
 
@@ -16,15 +16,11 @@ from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import gradient_groups
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.torch_runtime import set_seed
-from trm_cli.training.loop import LoopSettings
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.optimizers.sign_sgd import SignSGD
-from trm_cli.training.profiling import NoProfile
 from trm_cli.training.puzzle_table import TABLE
-from trm_cli.training.run.datasets import Datasets, eval_batch_size
 from trm_cli.training.state import TrainingState
-from trm_cli.training.step import StepSettings
 
 
 def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str) -> Network:
@@ -45,6 +41,8 @@ def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str)
 def make_state(config: RunConfig, model: Network, machine: Machine) -> TrainingState:
     """Make the training state before the first update: optimizers, average, gradient scaler."""
     trunk = list(model.trunk_parameters())
+    for parameter in trunk:
+        parameter.requires_grad_(not config.freeze_weights)  # without a gradient no optimizer touches it
     betas = (config.beta1, config.beta2)
     optimizer: Optimizer
     if config.optimizer == "adamw":
@@ -74,27 +72,3 @@ def prepare_model(model: Network, config: RunConfig, machine: Machine, process_g
     if sharded:
         shard(model, count=process_group.count, device_type=machine.device.value, precision=machine.precision.value)
     return sharded
-
-
-def make_loop_settings(
-    config: RunConfig, datasets: Datasets, machine: Machine, process_group: ProcessGroup, profile: NoProfile
-) -> LoopSettings:
-    """Take from the configuration what the loop needs beyond the plan."""
-    minutes = config.checkpoint_minutes
-    return LoopSettings(
-        step=StepSettings(
-            config.global_batch_size,
-            config.grad_clip,
-            config.micro_batch_size,
-            process_group=process_group,
-            enter_phase=profile.enter,
-        ),
-        nonfinite_limit=config.nonfinite_limit,
-        seed=config.seed,
-        log_interval=config.log_interval,
-        checkpoint_seconds=None if minutes is None else 60 * minutes,
-        eval_batch_size=eval_batch_size(config, datasets.test, process_group.count),
-        eval_batches=config.eval_batches,
-        save_carry=config.save_carry,
-        device=machine.torch_device,
-    )

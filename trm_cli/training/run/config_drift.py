@@ -31,11 +31,6 @@ class Difference:
     now: Any
     resume: Resume
 
-    @property
-    def effect(self) -> str:
-        """What the change means, in words."""
-        return EFFECTS[self.resume]
-
 
 def differences(before: RunConfig, now: RunConfig) -> list[Difference]:
     """Every key that differs, the most severe first."""
@@ -45,7 +40,7 @@ def differences(before: RunConfig, now: RunConfig) -> list[Difference]:
 
 def table(found: Sequence[Difference], header: tuple[str, str, str, str]) -> str:
     """Format the differences as an aligned table, in which values are written as in a configuration."""
-    rows = [header, *((one.key, scalar(one.before), scalar(one.now), one.effect) for one in found)]
+    rows = [header, *((one.key, scalar(one.before), scalar(one.now), EFFECTS[one.resume]) for one in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])

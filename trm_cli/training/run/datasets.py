@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import has_split
 from trm_cli.data.opening import open_data
-from trm_cli.data.puzzles.dataset import BatchOrder, PuzzleDataset
+from trm_cli.data.puzzles.dataset import Batch, BatchOrder, PuzzleDataset
 from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.data.stream.waiting import Waiting
@@ -35,8 +33,7 @@ class Datasets:
 
         waiting: how to wait for the chunks of a stream dataset that is still being built.
         """
-        board_side = config.board_side
-        train = open_data(config.data_paths, "train", board_side=board_side, waiting=waiting)
+        train = open_data(config.data_paths, "train", board_side=config.board_side, waiting=waiting)
         return cls(train, open_test(config, waiting))
 
     def plan(self, config: RunConfig) -> TrainingPlan:
@@ -79,17 +76,17 @@ def eval_batch_size(config: RunConfig, test: Dataset | None, processes: int = 1)
     return min(rows, eval_batch_limit(config))
 
 
+@dataclass(frozen=True)
 class TrainBatches:
     """The training batches of a run: the dataset, the order in which the run draws, and the rows of this process."""
 
-    def __init__(
-        self, dataset: Dataset, plan: TrainingPlan, seed: int, process_group: ProcessGroup = SINGLE_PROCESS
-    ) -> None:
-        self._dataset = dataset
-        self._rows = process_group.rows(plan.global_batch_size)
-        self._order = BatchOrder(plan.global_batch_size, plan.steps_per_epoch, plan.step_rounding)
-        self._seed = seed
+    dataset: Dataset
+    plan: TrainingPlan
+    seed: int
+    process_group: ProcessGroup = SINGLE_PROCESS
 
-    def train_batch(self, step: int) -> dict[str, np.ndarray]:
+    def train_batch(self, step: int) -> Batch:
         """The rows of update `step`."""
-        return self._dataset.train_batch(step, self._order, self._seed, self._rows)
+        plan = self.plan
+        order = BatchOrder(plan.global_batch_size, plan.steps_per_epoch, plan.step_rounding)
+        return self.dataset.train_batch(step, order, self.seed, self.process_group.rows(plan.global_batch_size))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import exists, is_dir
+from trm_cli.shell import command_line
 from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import BEST, CONFIG, LATEST, is_run
@@ -23,19 +24,20 @@ def find_run(named: str | None) -> Path:
     if named is None:
         runs = known_runs()
         if not runs:
-            raise CheckpointError(f"no runs in {RUNS}/", hint="`trm train MODEL` starts one")
+            raise CheckpointError(f"no runs in {RUNS}/", hint="`trm quickstart` trains one in a few minutes")
         return runs[0]
     path = Path(named)
     candidates = [path, RUNS / named, path.parent if path.suffix == ".pt" else path]
     for candidate in candidates:
         if is_run(candidate):
             return candidate
-    if is_dir(path):
-        raise CheckpointError(f"{path} is not a run directory: it has no {CONFIG}")
     known = ", ".join(str(run) for run in known_runs()[:5])
-    raise CheckpointError(
-        f"{named} does not exist", hint=f"runs here: {known}" if known else "`trm train` starts a run"
-    )
+    hint = f"runs here: {known}" if known else "`trm quickstart` trains one in a few minutes"
+    if is_dir(path):
+        raise CheckpointError(f"{path} is not a run directory: it has no {CONFIG}", hint=hint)
+    if exists(path):
+        raise CheckpointError(f"{path} is a file; a run is a directory, a checkpoint a .pt file", hint=hint)
+    raise CheckpointError(f"there is no run {named}", hint=hint)
 
 
 def find_checkpoint(named: str | None) -> Path:
@@ -43,7 +45,8 @@ def find_checkpoint(named: str | None) -> Path:
     if named is not None and Path(named).suffix == ".pt":
         path = Path(named)
         if not os.path.lexists(path):
-            raise CheckpointError(f"{path} does not exist")
+            listed = f"`{command_line('trm', 'checkpoints', 'list', path.parent)}` lists those that there are"
+            raise CheckpointError(f"there is no file {path}", hint=listed if is_run(path.parent) else None)
         return follow(path)
     run = find_run(named)
     store = CheckpointStore(run)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.puzzles.dataset import PuzzleDataset
@@ -42,7 +41,7 @@ class Start:
 
 
 def find_start(config: RunConfig, data: Data | None, *, from_step: int | None = None, fresh: bool = False) -> Start:
-    """Find the checkpoint from which a run will start, as `load_initial_state` does, without loading it.
+    """Find the checkpoint from which a run will start, as `StateLoader` does, without loading it.
 
     data None: not built yet, so that it cannot be compared. fresh: the run's own checkpoints do not count.
     Raises CheckpointError.
@@ -67,111 +66,101 @@ def find_start(config: RunConfig, data: Data | None, *, from_step: int | None = 
     return Start(int(other.summary.get("step", 0)) if goes_on else 0, other.checkpoint)
 
 
-def load_initial_state(
-    state: TrainingState,
-    store: CheckpointStore,
-    data: Data,
-    device: torch.device,
-    *,
-    config: RunConfig,
-    from_step: int | None,
-    notify: Callable[[str], None],
-    process_group: ProcessGroup,
-) -> Start:
-    """Load the checkpoint that the run starts from into `state`.
+@dataclass(frozen=True)
+class StateLoader:
+    """Loads the checkpoint that a run starts from into its `state`."""
 
-    from_step: this checkpoint of the run instead of its newest valid one. A run without checkpoints starts from
-    `config.load_checkpoint`, which is continued exactly where data and settings allow that, else its weights are
-    loaded alone; or from the weights of `config.init_from`. The first process reads the files, for all of them; each
-    reads its own rows of a sharded checkpoint. Raises CheckpointError for a file that is damaged, of another run, or
-    of another dataset.
-    """
-    assembled = not state.sharded
-    batch = {name: torch.as_tensor(field).to(device) for name, field in data.blank(1).items()}
+    config: RunConfig
+    state: TrainingState
+    store: CheckpointStore
+    data: Data
+    device: torch.device
+    notify: Callable[[str], None]
+    process_group: ProcessGroup
 
-    def check(saved: dict[str, Any], summary: dict[str, Any], path: Path) -> None:
-        whole = well_formed(with_shards(saved, summary, path) if state.sharded else saved, summary, path)
-        require_state_fits(whole, state, batch=batch, rows=config.global_batch_size, where=path)
+    def load(self, from_step: int | None) -> Start:
+        """Load the newest valid checkpoint of the run, or that of `from_step`.
 
-    def own() -> _Loaded | None:
+        A run without checkpoints starts from `config.load_checkpoint`, which is continued exactly where data and
+        settings allow that, else its weights are loaded alone; or from the weights of `config.init_from`. The first
+        process reads the files, for all of them; each reads its own rows of a sharded checkpoint. Raises
+        CheckpointError for a file that is damaged, of another run, or of another dataset.
+        """
+        if loaded := self._on_all_ranks(lambda: self._own(from_step)):
+            return self._continue_own(*loaded)
+        if loaded := self._on_all_ranks(self._other):
+            return self._start_from_another_run(*loaded)
+        return Start(0)
+
+    def _own(self, from_step: int | None) -> _Loaded | None:
+        assembled = not self.state.sharded
         if from_step is None:
-            return store.load_newest(notify, assembled=assembled, check=check)
-        store.require_step(from_step)
-        found = store.load(from_step, assembled=assembled)
-        check(*found)
+            return self.store.load_newest(self.notify, assembled=assembled, check=self._check)
+        self.store.require_step(from_step)
+        found = self.store.load(from_step, assembled=assembled)
+        self._check(*found)
         return found
 
-    def other() -> _Loaded | None:
-        path = config.load_checkpoint or config.init_from
-        return None if path is None else (*load_checkpoint(Path(path), assembled=assembled), Path(path))
+    def _other(self) -> _Loaded | None:
+        path = self.config.load_checkpoint or self.config.init_from
+        return None if path is None else (*load_checkpoint(Path(path), assembled=not self.state.sharded), Path(path))
 
-    if loaded := _on_all_ranks(own, state, process_group):
+    def _check(self, saved: dict[str, Any], summary: dict[str, Any], path: Path) -> None:
+        """Raise CheckpointError unless the run can continue from a checkpoint as `_own` reads it."""
+        whole = with_shards(saved, summary, path) if self.state.sharded else saved
+        self._require_fits(well_formed(whole, summary, path), path)
+
+    def _require_fits(self, saved: dict[str, Any], path: Path) -> None:
+        batch = {name: torch.as_tensor(field).to(self.device) for name, field in self.data.blank(1).items()}
+        require_state_fits(saved, self.state, batch=batch, rows=self.config.global_batch_size, where=path)
+
+    def _on_all_ranks(self, load: Callable[[], _Loaded | None]) -> _Loaded | None:
+        """Call `load` in the first process, for all; of a sharded state each process adds the shards, which it maps."""
+        loaded: _Loaded | None = self.process_group.state_from_first(load)
+        if loaded is None or not self.state.sharded:
+            return loaded
         saved, summary, path = loaded
-        sealed = Sealed(path, summary)
-        _require_same_data(sealed, data)
-        state.load_state_dict(local_state(saved, process_group), device)
+        return with_shards(saved, summary, path), summary, path
+
+    def _continue_own(self, saved: dict[str, Any], summary: dict[str, Any], path: Path) -> Start:
+        sealed, state = Sealed(path, summary), self.state
+        _require_same_data(sealed, self.data)
+        state.load_state_dict(local_state(saved, self.process_group), self.device)
         if state.step and state.carry is None:
-            notify(f"{path} has no carry (save_carry=false): continuing with new rows, not bit-identically")
+            self.notify(f"{path} has no carry (save_carry=false): continuing with new rows, not bit-identically")
         before = sealed.config
         for key in ("load_checkpoint", "init_from"):
-            if (file := getattr(config, key)) not in (None, getattr(before, key)):
-                notify(f"{key}={file} is not used: {store.directory} has checkpoints of its own")
-        return Start(state.step, path, any(one.resume == "replan" for one in differences(before, config)))
-    if loaded := _on_all_ranks(other, state, process_group):
-        return _start_from_another_run(loaded, state, data, device, batch, config, notify, process_group)
-    return Start(0)
+            if (file := getattr(self.config, key)) not in (None, getattr(before, key)):
+                self.notify(f"{key}={file} is not used: {self.store.directory} has checkpoints of its own")
+        return Start(state.step, path, any(one.resume == "replan" for one in differences(before, self.config)))
 
-
-def _start_from_another_run(
-    loaded: _Loaded,
-    state: TrainingState,
-    data: Data,
-    device: torch.device,
-    batch: Mapping[str, Tensor],
-    config: RunConfig,
-    notify: Callable[[str], None],
-    process_group: ProcessGroup,
-) -> Start:
-    """Continue the run of `load_checkpoint` exactly where data and settings allow it, else load weights alone.
-
-    batch: one row with the fields of the run's data.
-    """
-    saved, summary, path = loaded
-    saved = well_formed(saved, summary, path)
-    sealed = Sealed(path, summary)
-    same_data, weights_alone = sealed.fingerprint == data.fingerprint, "only its weights are loaded"
-    if config.init_from is None:
-        changed = _another_run(sealed, config)
-        if same_data and not changed:
-            require_state_fits(saved, state, batch=batch, rows=config.global_batch_size, where=path)
-            state.load_state_dict(local_state(saved, process_group), device)
-            return Start(state.step, path)
-        trained = f"with another {', '.join(changed)}" if same_data else "on other data"
-        weights_alone = f"was trained {trained}: {weights_alone}"
-    else:
-        weights_alone = f"is where the run begins: {weights_alone}"
-    known = state.load_weights(saved, same_rows=same_data)
-    notify(f"{path} {weights_alone}, and the run starts at step 0")
-    rows = 0 if state.table is None else len(state.table)
-    if rows and not same_data:
-        notify(f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start from the mean of all")
-    return Start(0, path)
+    def _start_from_another_run(self, saved: dict[str, Any], summary: dict[str, Any], path: Path) -> Start:
+        """Continue the run of `load_checkpoint` exactly where data and settings allow it, else load weights alone."""
+        saved, sealed, state = well_formed(saved, summary, path), Sealed(path, summary), self.state
+        same_data = sealed.fingerprint == self.data.fingerprint
+        why = "is where the run begins"
+        if self.config.init_from is None:
+            changed = _another_run(sealed, self.config)
+            if same_data and not changed:
+                self._require_fits(saved, path)
+                state.load_state_dict(local_state(saved, self.process_group), self.device)
+                return Start(state.step, path)
+            why = f"was trained with another {', '.join(changed)}" if same_data else "was trained on other data"
+        zero = self.config.puzzle_emb_init == "zero"
+        # What does not move is what is evaluated: the average.
+        frozen = self.config.freeze_weights
+        known = state.load_weights(saved, same_rows=same_data, zero_rows=zero, averaged=frozen)
+        self.notify(f"{path} {why}: only its weights are loaded, and the run starts at step 0")
+        rows = 0 if state.table is None else len(state.table)
+        if rows and not same_data:
+            others = "with zeros" if zero else "from the mean of all"
+            self.notify(f"puzzle table: {known:,} of {rows:,} rows matched by name; the others start {others}")
+        return Start(0, path)
 
 
 def _another_run(before: Sealed, config: RunConfig) -> list[str]:
     """The keys by which `config` makes another run than the one that is sealed."""
     return [one.key for one in differences(before.config, config) if one.resume == "fatal"]
-
-
-def _on_all_ranks(
-    load: Callable[[], _Loaded | None], state: TrainingState, process_group: ProcessGroup
-) -> _Loaded | None:
-    """Call `load` in the first process, for all; of a sharded state each process adds the shards, which it maps."""
-    loaded: _Loaded | None = process_group.state_from_first(load)
-    if loaded is None or not state.sharded:
-        return loaded
-    saved, summary, path = loaded
-    return with_shards(saved, summary, path), summary, path
 
 
 def _require_same_data(sealed: Sealed, data: Data) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from trm_cli.config.compose import Resolved, load_run_config
-from trm_cli.config.dump import scalar
+from trm_cli.config.dump import override, scalar
 from trm_cli.errors import CheckpointError, ConfigError, TrmError
+from trm_cli.shell import command_line, quote
 from trm_cli.training.run.config_drift import Difference, differences, table
 from trm_cli.training.run.sealed_config import Sealed, newest_sealed, stored_plan
 from trm_cli.training.run_files import CONFIG, IDENTITY, PLAN, read_identity
@@ -61,25 +61,25 @@ def _settled(difference: Difference, used: Resolved | None) -> bool:
 def _require_harmless(run: Path, found: Sequence[Difference], notify: Notify) -> None:
     if all(one.resume == "free" for one in found):
         for one in found:
-            word = shlex.join(["trm", "resume", str(run), f"{one.key}={scalar(one.now)}"])
+            word = command_line("trm", "resume", run, override(one.key, one.now))
             notify(
                 f"{run / CONFIG} says {one.key}={scalar(one.now)}, the run has {one.key}={scalar(one.before)}, which "
                 f"is used; `{word}` would change it"
             )
         return
-    words = shlex.join(f"{one.key}={scalar(one.now)}" for one in found)
+    words = command_line(*(override(one.key, one.now) for one in found))
     if any(one.resume == "fatal" for one in found):
         change = f"another run has these settings: `trm train MODEL {words} checkpoint_path=checkpoints/NAME`"
     else:
-        change = f"`trm resume {shlex.quote(str(run))} {words} --replan` makes the change"
+        change = f"`trm resume {quote(run)} {words} --replan` makes the change"
     raise CheckpointError(
         f"{run / CONFIG} was changed after the run was saved\n{table(found, ('key', 'sealed', CONFIG, 'effect'))}",
-        hint=f"{change}; `rm {shlex.quote(str(run / CONFIG))}` keeps what is sealed",
+        hint=f"{change}; `rm {quote(run / CONFIG)}` keeps what is sealed",
     )
 
 
 def _check_identity(run: Path, newest: Sealed) -> None:
-    """Raise CheckpointError where run.json says something else than the checkpoint: nobody changes it by intention."""
+    """Raise CheckpointError where run.json differs from the checkpoint: nobody changes it on purpose."""
     if not (run / IDENTITY).is_file():
         return
     identity = read_identity(run)

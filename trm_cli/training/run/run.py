@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,12 @@ from trm_cli.training.profiling import NoProfile, Profile
 from trm_cli.training.recording.loggers import open_loggers
 from trm_cli.training.recording.metrics_log import continue_log
 from trm_cli.training.recording.observer import Observer
-from trm_cli.training.recording.recorders import NO_RECORDERS, RunRecorders
-from trm_cli.training.run.build import make_loop_settings, make_model, make_state, prepare_model
-from trm_cli.training.run.datasets import Datasets, TrainBatches
-from trm_cli.training.run.initial_state import Start, discard_newer, load_initial_state
+from trm_cli.training.recording.recorders import RunRecorders
+from trm_cli.training.run.build import make_model, make_state, prepare_model
+from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_size
+from trm_cli.training.run.initial_state import Start, StateLoader, discard_newer
 from trm_cli.training.run.run_directory import RunDirectory
-from trm_cli.training.run_files import DISCARDED, PROFILE
+from trm_cli.training.run_files import DISCARDED, METRICS, PROFILE, TIMINGS
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
 
@@ -80,33 +82,15 @@ class Run:
         plan = datasets.plan(config)
         directory = RunDirectory(Path(config.checkpoint_path))
         store = directory.store(keep=config.keep_checkpoints, milestones=plan.milestones)
-        start = load_initial_state(
-            state,
-            store,
-            datasets.train,
-            machine.torch_device,
-            config=config,
-            from_step=from_step,
-            notify=notify,
-            process_group=process_group,
-        )
+        loader = StateLoader(config, state, store, datasets.train, machine.torch_device, notify, process_group)
+        start = loader.load(from_step)
         if start.file is not None and from_step is None and process_group.first:
             try:
                 store.point_best(state.best_step)
             except OSError as error:
                 notify(f"best.pt could not be switched to step {state.best_step:,} ({error.strerror or error})")
         return cls(
-            config=config,
-            config_text=config_text,
-            plan=plan,
-            datasets=datasets,
-            machine=machine,
-            directory=directory,
-            store=store,
-            state=state,
-            start=start,
-            from_step=from_step,
-            process_group=process_group,
+            config, config_text, plan, datasets, machine, directory, store, state, start, from_step, process_group
         )
 
     @property
@@ -121,58 +105,44 @@ class Run:
         The caller has locked the directory since before `prepare`: what that has read must still be true.
         """
         if not self.process_group.first:
-            return self._loop(observer, stop, stop_at_step, NO_RECORDERS)
-        with self.directory.writing():
-            if self.from_step is not None and (
-                newer := discard_newer(self.store, self.state, self.directory.metrics_path)
-            ):
-                observer.note(f"moved {len(newer)} newer checkpoints to {self.directory.path / DISCARDED}")
-            self.directory.path.mkdir(parents=True, exist_ok=True)
-            require_space_for_one_checkpoint(self.directory.path, self.state.state_dict(), self.state.trunk_optimizer)
-            identity = self.directory.begin(
-                config=self.config_text,
-                plan=self.plan.to_json(),
-                dataset=self.datasets.identity(),
-                threads=int(self.machine.threads.value),
-            )
-            steps = {"step": self.state.step, "evaluated_step": self.state.evaluated_step}
-            metrics = continue_log(
-                self.directory.metrics_path, **steps, notify=observer.note, logged_step=self._logged_step()
-            )
-            try:
-                timings = continue_log(self.directory.timings_path, **steps, notify=observer.note)
-            except OSError:
-                metrics.close()
-                raise
-        loggers = open_loggers(
-            self.config,
-            directory=self.directory.path,
-            run_id=identity["run"],
-            first_step=self.state.step + 1,
-            notify=observer.note,
-        )
-        recorders = RunRecorders(self.summary(identity), metrics, timings, loggers)
-        try:
+            return self._loop(observer, stop, stop_at_step, RunRecorders())
+        path, state = self.directory.path, self.state
+        with ExitStack() as opened:
+            with self.directory.writing():
+                if self.from_step is not None and (newer := discard_newer(self.store, state, path / METRICS)):
+                    observer.note(f"moved {len(newer)} newer checkpoints to {path / DISCARDED}")
+                path.mkdir(parents=True, exist_ok=True)
+                require_space_for_one_checkpoint(path, state.state_dict(), state.trunk_optimizer)
+                summary = self.begin()
+                follow = partial(
+                    continue_log, step=state.step, evaluated_step=state.evaluated_step, notify=observer.note
+                )
+                metrics = opened.enter_context(closing(follow(path / METRICS, logged_step=self._logged_step())))
+                timings = opened.enter_context(closing(follow(path / TIMINGS)))
+            loggers = open_loggers(self.config, path, summary["run"], state.step + 1, observer.note)
+            for logger in loggers:
+                opened.callback(logger.close)
             with self.store.pinned():
-                return self._loop(observer, stop, stop_at_step, recorders)
-        finally:
-            recorders.close()
+                return self._loop(observer, stop, stop_at_step, RunRecorders(summary, metrics, timings, loggers))
 
     def _loop(
         self, observer: Observer, stop: StopRequest, stop_at_step: int | None, recorders: RunRecorders
     ) -> ExitCode:
-        profile = self._profile(observer)
+        datasets, profile = self.datasets, self._profile(observer)
         loop = Loop(
+            config=self.config,
             plan=self.plan,
             state=self.state,
-            train=TrainBatches(self.datasets.train, self.plan, self.config.seed, self.process_group),
-            test=self.datasets.test,
+            train_batch=TrainBatches(datasets.train, self.plan, self.config.seed, self.process_group).train_batch,
+            test=datasets.test,
+            eval_batch_size=eval_batch_size(self.config, datasets.test, self.process_group.count),
             store=self.store,
             recorders=recorders,
             observer=observer,
-            settings=make_loop_settings(self.config, self.datasets, self.machine, self.process_group, profile),
-            sealed=not self.start.replanned,
+            device=self.machine.torch_device,
+            process_group=self.process_group,
             profile=profile,
+            sealed=not self.start.replanned,
         )
         try:
             return loop.run(stop, last_step=stop_at_step)
@@ -191,8 +161,14 @@ class Run:
         folder = self.directory.path / PROFILE
         return Profile(folder, self.machine.torch_device, first_step=self.state.step + 1, notify=observer.note)
 
-    def summary(self, identity: dict[str, Any]) -> dict[str, Any]:
-        """The summary that goes into every checkpoint of the run."""
+    def begin(self) -> dict[str, Any]:
+        """Write configuration, plan and identity to the directory; returns the summary of every checkpoint to come."""
+        identity = self.directory.begin(
+            config=self.config_text,
+            plan=self.plan.to_json(),
+            dataset=self.datasets.identity(),
+            threads=int(self.machine.threads.value),
+        )
         return {
             **identity,
             "config": self.config_text,

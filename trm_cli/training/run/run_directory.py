@@ -16,7 +16,7 @@ from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError, writing
 from trm_cli.paths import exists
 from trm_cli.training.checkpoint.store import CheckpointStore
-from trm_cli.training.run_files import CONFIG, IDENTITY, METRICS, PLAN, TIMINGS, is_run, read_identity
+from trm_cli.training.run_files import CONFIG, IDENTITY, PLAN, read_identity
 
 
 @dataclass(frozen=True)
@@ -25,32 +25,13 @@ class RunDirectory:
 
     path: Path
 
-    @property
-    def config_path(self) -> Path:
-        """The resolved configuration of the run."""
-        return self.path / CONFIG
-
-    @property
-    def metrics_path(self) -> Path:
-        """The deterministic record of the run."""
-        return self.path / METRICS
-
-    @property
-    def timings_path(self) -> Path:
-        """How fast the run went."""
-        return self.path / TIMINGS
-
-    def exists(self) -> bool:
-        """Whether a run was started here."""
-        return is_run(self.path)
-
     @contextmanager
     def held(self) -> Iterator[None]:
         """Lock the run against other processes. Raises CheckpointError when another one trains it."""
         with ExitStack() as stack:
             try:
                 with self.writing():
-                    stack.enter_context(held_directory(self.path))
+                    stack.enter_context(held_directory(self.path, tidy=True))
             except DirectoryBusy as error:
                 raise CheckpointError(
                     f"{self.path} is being trained by another process (id {error.holder})",
@@ -60,7 +41,7 @@ class RunDirectory:
 
     def writing(self) -> AbstractContextManager[None]:
         """Within the block an OSError of the disk becomes a CheckpointError."""
-        return writing(self.path, hint="free some disk space, or choose another checkpoint_path")
+        return writing(self.path, instead="another checkpoint_path")
 
     def store(self, *, keep: int = 1, milestones: Container[int] | None = None) -> CheckpointStore:
         """The checkpoint store of this run. Raises CheckpointError where run.json is damaged."""
@@ -87,7 +68,7 @@ class RunDirectory:
             write_atomically(self.path / IDENTITY, _json(new))
         write_atomically(self.path / PLAN, _json(plan))
         # config.yaml last: its presence marks the run directory as complete.
-        write_atomically(self.config_path, config.encode())
+        write_atomically(self.path / CONFIG, config.encode())
         return read_identity(self.path)
 
     def elsewhere(self, paths: Sequence[str]) -> list[str] | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +18,16 @@ from typing import Any
 from trm_cli.config.compose import Resolved, load_run_config, read_run_config
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.json_file import read_json
-from trm_cli.data.files.metadata import parse_metadata
-from trm_cli.errors import CheckpointError, ConfigError, DatasetError
+from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
+from trm_cli.errors import CheckpointError, ConfigError, DatasetError, UsageError, reading
+from trm_cli.paths import exists
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.training.checkpoint.checkpoint_format import damaged, read_file_summary, verify_file
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import PLAN, read_identity
+from trm_cli.training.state_form import well_formed
 
 # The first form of the capsule network had this key; the second has other weights and reads other data.
 _FIRST_FORM = re.compile(r"^\s+canvas_size\s*:", re.MULTILINE)
@@ -57,7 +60,7 @@ def sealed_config(summary: dict[str, Any], checkpoint: Path, overrides: Sequence
 
 @dataclass(frozen=True)
 class Sealed:
-    """The newest valid checkpoint of a run, and its summary."""
+    """A valid checkpoint and its summary."""
 
     checkpoint: Path
     summary: dict[str, Any]
@@ -70,7 +73,14 @@ class Sealed:
     @property
     def fingerprint(self) -> str:
         """Which data it was trained on. Raises CheckpointError."""
-        return str(self._dataset()["fingerprint"])
+        with self._telling_its_data():
+            return str(self.summary["dataset"]["fingerprint"])
+
+    @property
+    def metadata(self) -> DatasetMetadata:
+        """The metadata of that data. Raises CheckpointError."""
+        with self._telling_its_data():
+            return parse_metadata(self.summary["dataset"]["metadata"], str(self.checkpoint))
 
     def plan(self, stored: TrainingPlan | None) -> TrainingPlan:
         """The sealed plan: `stored` where it is that one, else planned again from what is sealed.
@@ -80,24 +90,28 @@ class Sealed:
         sealed = self.summary.get("plan")
         if stored is not None and stored.fingerprint() == sealed:
             return stored
-        config = self.config
-        try:
-            metadata = parse_metadata(self._dataset()["metadata"], str(self.checkpoint))
-            counts = DatasetCounts(metadata.total_groups, metadata.mean_puzzle_examples, f"sealed in {self.checkpoint}")
+        config, metadata = self.config, self.metadata
+        counts = DatasetCounts(metadata.total_groups, metadata.mean_puzzle_examples, f"sealed in {self.checkpoint}")
+        with self._telling_its_data():
             plans = [make_plan(config, counts, test_split=test_split) for test_split in (True, False)]
-        except (ValueError, KeyError, DatasetError) as error:
-            raise damaged(self.checkpoint, "it does not say what it was trained on") from error
         return next((plan for plan in plans if plan.fingerprint() == sealed), plans[0])
 
-    def _dataset(self) -> dict[str, Any]:
-        dataset = self.summary.get("dataset")
-        if not isinstance(dataset, dict) or "fingerprint" not in dataset:
-            raise damaged(self.checkpoint, "it does not say what it was trained on")
-        return dataset
+    @contextmanager
+    def _telling_its_data(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, DatasetError) as error:
+            raise damaged(self.checkpoint, "it does not say what it was trained on") from error
+
+
+def load_sealed(path: Path) -> tuple[dict[str, Any], Sealed]:
+    """The state of a checkpoint, in the present format, and what is sealed with it. Raises CheckpointError."""
+    state, summary = load_checkpoint(path)
+    return well_formed(state, summary, path), Sealed(path, summary)
 
 
 def newest_sealed(run: Path, *, verified: bool = True) -> Sealed | None:
-    """What the newest valid checkpoint of a run says; None where it has no checkpoint.
+    """The newest valid checkpoint of a run; None where it has no checkpoint.
 
     verified: read every byte of it. Raises CheckpointError where there are checkpoints and none of them is valid.
     """
@@ -127,10 +141,8 @@ def newest_sealed(run: Path, *, verified: bool = True) -> Sealed | None:
 
 def _verified(path: Path) -> dict[str, Any]:
     """The summary of a file whose every byte is verified, once in a process."""
-    try:
+    with reading(path):
         stat = path.stat()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     return _verified_as(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
@@ -156,7 +168,20 @@ def load_run_plan(run: Path) -> TrainingPlan | None:
 
 def stored_plan(run: Path) -> TrainingPlan | None:
     """The plan in plan.json, None where it is not valid."""
+    with suppress(UsageError):
+        return read_plan(run)
+    return None
+
+
+def read_plan(run: Path) -> TrainingPlan:
+    """The plan in plan.json. Raises UsageError where there is none, or none that can be used."""
+    path, hint = run / PLAN, "name the model instead of the run"
+    if not exists(path):
+        raise UsageError(f"{run} holds no run: {PLAN} is missing", hint="name a model, a YAML file or a run directory")
+    document = read_json(path, error=UsageError, hint=hint)
     try:
-        return TrainingPlan.from_json(read_json(run / PLAN, error=CheckpointError))
-    except (CheckpointError, ValueError, AttributeError):
-        return None
+        if not isinstance(document, dict):
+            raise ValueError(f"it holds {type(document).__name__}, not an object")
+        return TrainingPlan.from_json(document)
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be used: {error}", hint=hint) from error

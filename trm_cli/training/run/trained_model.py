@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
-from trm_cli.errors import CheckpointError
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.errors import ConfigError, DatasetError, first_line
 from trm_cli.models.network import Network
-from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.training.checkpoint.checkpoint_format import damaged
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.find_run import find_checkpoint
 from trm_cli.training.run.readable_copies import Notify, check_copies
-from trm_cli.training.run.sealed_config import sealed_config
+from trm_cli.training.run.sealed_config import load_sealed
 from trm_cli.training.state import fitting
-from trm_cli.training.state_form import well_formed
 
 
 @dataclass(frozen=True)
@@ -52,25 +51,31 @@ def load_trained(
     """
     path = find_checkpoint(named)
     check_copies(path.parent, notify)
-    state, summary = load_checkpoint(path)
-    state = well_formed(state, summary, path)
-    config = sealed_config(summary, path).config
+    found = load_file(path, forward_dtype=forward_dtype, raw=raw)
+    return replace(found, model=found.model.to(device).eval())
+
+
+def load_file(path: Path, *, forward_dtype: str = "float32", raw: bool = False) -> TrainedModel:
+    """Load the model of a checkpoint file onto the CPU.
+
+    Raises CheckpointError for a damaged one, and for one with a right checksum that holds no model.
+    """
+    state, sealed = load_sealed(path)
+    config, metadata = sealed.config, sealed.metadata
     try:
-        dataset = dict(summary["dataset"])
-        metadata, threads = parse_metadata(dataset["metadata"], str(path)), int(summary["threads"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not say what it was trained on") from error
-    model = make_model(config, metadata, forward_dtype)
+        model = make_model(config, metadata, forward_dtype)
+    except (DatasetError, ConfigError, MemoryError, RuntimeError) as error:
+        raise damaged(path, f"it does not say what it was trained on: {first_line(error)}") from error
     averaged = state["ema"] is not None and not raw
     with fitting():
         model.load_state_dict({**state["model"], **state["ema"]} if averaged else state["model"])
     return TrainedModel(
-        model=model.to(device).eval(),
+        model=model,
         config=config,
         metadata=metadata,
-        dataset_fingerprint=dataset["fingerprint"],
+        dataset_fingerprint=sealed.fingerprint,
         checkpoint=path,
         step=state["step"],
         weights="ema" if averaged else "raw",
-        threads=threads,
+        threads=sealed.summary["threads"],
     )

@@ -1,7 +1,6 @@
-"""Import weights of other programs as a run, and export the weights of a run.
+"""Read weights of other programs, and export the weights of a run. `workflows.import_weights` makes a run of a file.
 
-importing          make a run from a file of weights
-foreign_weights    read such a file and translate its names
+foreign_weights    read a file of weights of another program and translate its names
 weight_names       the names in the original TRM and HRM code, and ours
 compatibility      check that weights fit a model
 exporting          write weights as safetensors or in the original's names

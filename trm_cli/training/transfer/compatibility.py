@@ -10,9 +10,9 @@ from trm_cli.config import registry
 from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.errors import CheckpointError, ConfigError
-from trm_cli.models.families import create_network
+from trm_cli.errors import CheckpointError, ConfigError, UsageError
 from trm_cli.training.puzzle_table import TABLE
+from trm_cli.training.run.build import make_model
 from trm_cli.training.transfer.foreign_weights import ForeignWeights
 
 Shapes = Mapping[str, Sequence[int]]
@@ -32,14 +32,9 @@ _MEANINGS = {
 
 
 def expected_shapes(config: RunConfig, metadata: DatasetMetadata) -> dict[str, list[int]]:
-    """The name and shape of every tensor of a model; costs no memory. Raises ValueError for impossible settings."""
+    """The name and shape of every tensor of a model; costs no memory. Raises UsageError for impossible settings."""
     with torch.device("meta"):
-        model = create_network(
-            config.arch,
-            vocab_size=metadata.vocab_size,
-            seq_len=metadata.seq_len,
-            num_puzzle_identifiers=metadata.num_puzzle_identifiers,
-        )
+        model = make_model(config, metadata, "float32")
     return {name: list(value.shape) for name, value in model.state_dict().items()}
 
 
@@ -94,5 +89,5 @@ def _is_compatible(found: Shapes, name: str, metadata: DatasetMetadata) -> bool:
     try:
         config = compose(None, [f"arch={name}"]).config
         return config.board_side is None and not _differences(found, expected_shapes(config, metadata))
-    except (ConfigError, ValueError):
+    except (ConfigError, UsageError):
         return False

@@ -16,11 +16,8 @@ from trm_cli.config.schema import RunConfig
 from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import CheckpointError, UsageError, writing
-from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.puzzle_table import TABLE
-from trm_cli.training.run.find_run import find_checkpoint
-from trm_cli.training.run.sealed_config import sealed_config
-from trm_cli.training.state_form import well_formed
+from trm_cli.training.run.sealed_config import Sealed
 from trm_cli.training.transfer.weight_names import COMPILED, WRAPPERS, is_initial_state, original_name
 
 Format = Literal["safetensors", "original"]
@@ -41,18 +38,21 @@ class Exported:
 
 
 def export_weights(
-    named: str | None, out: Path, form: Format, *, averaged: bool | None = None, compiled: bool = True
+    state: dict[str, Any],
+    sealed: Sealed,
+    out: Path,
+    form: Format,
+    *,
+    averaged: bool | None = None,
+    compiled: bool = True,
 ) -> Exported:
-    """Write the weights of a run's best (else newest) checkpoint, or of the checkpoint file that is named.
+    """Write the weights of a loaded checkpoint to `out`.
 
     averaged: the averaged weights or the raw ones; None: averaged where the run has them. compiled: put the prefix of
     torch.compile before original names, as that code saves and loads them.
     Raises CheckpointError and UsageError.
     """
-    path = find_checkpoint(named)
-    state, summary = load_checkpoint(path)
-    state = well_formed(state, summary, path)
-    config = sealed_config(summary, path).config
+    path, config = sealed.checkpoint, sealed.config
     if averaged and state["ema"] is None:
         raise CheckpointError(f"{path} has no averaged weights: the run was trained with ema=false", hint="--raw")
     use_average = state["ema"] is not None if averaged is None else averaged
@@ -63,26 +63,23 @@ def export_weights(
         with _new_file(out) as file:
             torch.save(tensors, file)
     else:
-        data = _safetensors(tensors, _metadata(config, summary, weights))
+        data = _safetensors(tensors, _metadata(config, sealed.summary, weights))
         with _new_file(out) as file:
             file.write(data)
     return Exported(str(out), form, str(path), int(state["step"]), weights, len(tensors), out.stat().st_size)
 
 
-def write_identifiers(named: str | None, out: Path) -> int:
+def write_identifiers(state: dict[str, Any], sealed: Sealed, out: Path) -> int:
     """Write the names of the table's rows as the original code's `identifiers.json`; returns how many.
 
     Raises CheckpointError where the run's dataset does not have one name for each row.
     """
-    path = find_checkpoint(named)
-    state, summary = load_checkpoint(path)
-    state = well_formed(state, summary, path)
-    dataset = sealed_config(summary, path).config.data_paths[0]
+    dataset = sealed.config.data_paths[0]
     names = read_identifiers(dataset)
     rows = len(state["model"][TABLE]) if TABLE in state["model"] else 0
     if rows != len(names):
         raise CheckpointError(
-            f"the puzzle table of {path} has {rows:,} rows, {dataset} names {len(names):,} identifiers"
+            f"the puzzle table of {sealed.checkpoint} has {rows:,} rows, {dataset} names {len(names):,} identifiers"
         )
     listed = [names.name(row) for row in range(rows)]
     with _new_file(out) as file:
@@ -93,7 +90,7 @@ def write_identifiers(named: str | None, out: Path) -> int:
 @contextmanager
 def _new_file(out: Path) -> Iterator[BinaryIO]:
     """Open a file that appears complete or not at all. Raises CheckpointError where it cannot be written."""
-    with writing(out, hint="choose another file, or free some disk space"):
+    with writing(out, instead="another file"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(out) as file:
             yield file

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetInspection:
-    """A report on a dataset. damaged: files that are missing or modified; None where they were not checked."""
+    """A report on a dataset. damaged: files that are missing or modified; None where they were not checked.
+
+    unverified: they should have been, and there is no manifest to compare with.
+    """
 
     directory: Path
     report: DatasetReport
     damaged: list[str] | None
+    unverified: bool = False
 
 
 def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
@@ -27,7 +31,9 @@ def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
     from trm_cli.data.inspection import inspect
 
     directory = _directory(name)
-    return DatasetInspection(directory, inspect(directory), find_damaged(directory) if verify else None)
+    report = inspect(directory)
+    can_verify = verify and report.manifest is not None
+    return DatasetInspection(directory, report, find_damaged(directory) if can_verify else None, verify > can_verify)
 
 
 def _directory(name: str) -> Path:

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import UsageError
-
 if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
     from trm_cli.workflows.inspect.model_report import ModelReport, Rows
-
-_PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,6 @@ def inspect_model(
     batch_size, precision None: as configured, and as training would choose it here. data: a dataset from which the
     sizes of rows are taken. Raises UsageError, ConfigError or DatasetError.
     """
-    if precision is not None and precision not in _PRECISIONS:
-        raise UsageError(f"--precision is {precision!r}; expected {', '.join(_PRECISIONS)}")
     name, config = _config(named, overrides, notify)
     from trm_cli.training.hardware.devices import choose_device, choose_precision
     from trm_cli.training.hardware.torch_runtime import prepare_threads
@@ -67,7 +61,7 @@ def inspect_model(
 
     rows, batch = rows_of(config, data), batch_size or config.global_batch_size
     device = choose_device(config.device).value
-    made = report(config, rows, batch, precision or choose_precision(config.precision, device).value, device)
+    made = report(config, rows, batch, choose_precision(precision or config.precision, device).value, device)
     return ModelInspection(name, made, _verdicts(config, rows, made, device, precision))
 
 
@@ -104,6 +98,6 @@ def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, ask
     if device == "cuda":
         gpu = gpus()[0]
         verdicts.append(judge(f"this {gpu.name}", made, gpu.memory))
-    elif (memory := memory_bytes()) is not None:
-        verdicts.append(judge("this machine", made, memory))
+    else:
+        verdicts.append(judge("this machine", made, memory_bytes()))
     return verdicts

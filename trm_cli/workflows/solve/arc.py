@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.solving.arc import InputAnswer
     from trm_cli.training.run.trained_model import TrainedModel
     from trm_cli.workflows.observers import SolveObserver
+    from trm_cli.workflows.solve.solve import SolveRequest
 
+#: A submission has two attempts at each test input.
+ATTEMPTS = 2
 _MANY_VOTES = 64
 
 
@@ -29,27 +32,25 @@ class ArcSolution:
     checkpoint: Path
     step: int
 
+    @property
+    def solved(self) -> bool:
+        """Whether no known output was missed by both attempts."""
+        return all(one.wanted is None or one.right(ATTEMPTS) for one in self.answers)
 
-def solve(
-    trained: TrainedModel,
-    text: str,
-    device: torch.device,
-    observer: SolveObserver,
-    *,
-    task: str | None,
-    votes: int | None,
-    steps: int | None,
+
+def solve_by_vote(
+    trained: TrainedModel, request: SolveRequest, device: torch.device, observer: SolveObserver
 ) -> ArcSolution:
-    """Find the task in the training data, and vote. Raises UsageError where it is not there."""
+    """Find the task in the training data of a token network, and vote. Raises UsageError where it is not there."""
     from trm_cli.data.arc.identifiers import read_identifiers
     from trm_cli.data.arc.task import find_task, parse_arc_task
     from trm_cli.evaluation.solving.arc import solve_task, variants_of
 
-    wanted = parse_arc_task(text, task)
+    wanted = parse_arc_task(request.text, request.task)
     root = _dataset(trained)
     identifiers = read_identifiers(root)
-    name = task or find_task(wanted, root, identifiers)
-    variants = variants_of(name or "", identifiers, votes)
+    name = request.task or find_task(wanted, root, identifiers)
+    variants = variants_of(name or "", identifiers, request.votes)
     if name is None or not len(variants):
         said = f"no task called {name}" if name is not None else "no task with these demonstrations"
         raise UsageError(
@@ -62,7 +63,14 @@ def solve(
     batch_size = 64 if device.type == "cuda" else 4
     with observer.counting(len(variants) * len(wanted.tests), "augmented inputs") as advance:
         answers = solve_task(
-            trained.model, identifiers, wanted, variants, device, steps=steps, batch_size=batch_size, progress=advance
+            trained.model,
+            identifiers,
+            wanted,
+            variants,
+            device,
+            steps=request.steps,
+            batch_size=batch_size,
+            progress=advance,
         )
     return ArcSolution(name, len(variants), answers, trained.checkpoint, trained.step)
 

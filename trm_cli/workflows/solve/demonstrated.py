@@ -27,6 +27,11 @@ class DemonstratedSolution:
     checkpoint: Path
     step: int
 
+    @property
+    def solved(self) -> bool:
+        """Whether no known output was missed."""
+        return all(one.right is not False for one in self.answers)
+
 
 def solve(
     trained: TrainedModel,

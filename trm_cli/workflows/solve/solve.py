@@ -32,6 +32,11 @@ class PuzzleSolution:
     checkpoint: Path
     step: int
 
+    @property
+    def solved(self) -> bool:
+        """Whether the last answer is right by the rules."""
+        return self.family.judge(self.puzzle, self.path[-1].answer).solved
+
 
 if TYPE_CHECKING:
     Solution = PuzzleSolution | ArcSolution | DemonstratedSolution
@@ -58,21 +63,13 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
     """Load the model and solve one puzzle. Raises TrmError."""
     observer = observer or SolveObserver()
     trained, device = load(request.run, request.device, observer.note)
+    from trm_cli.workflows.solve.arc import solve_by_vote
+
     if trained.config.board_side is not None:
         return _from_demonstrations(request, trained, device, observer)
     family = puzzle_family(trained, request.run)
     if family is None:
-        from trm_cli.workflows.solve import arc
-
-        return arc.solve(
-            trained,
-            request.text,
-            device,
-            observer,
-            task=request.task,
-            votes=request.votes,
-            steps=request.steps,
-        )
+        return solve_by_vote(trained, request, device, observer)
     if request.task is not None or request.votes is not None:
         raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
     return solve_puzzle(trained, family.parse(request.text), family, device, steps=request.steps)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_cli.config.compose import Resolved
+from trm_cli.config.dump import override
 from trm_cli.errors import UsageError
+from trm_cli.shell import command_line
 from trm_cli.training.run.find_run import find_run
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run.sealed_config import load_run
@@ -34,12 +36,12 @@ def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step:
     if named is not None and Path(named).suffix == ".pt" and from_step is None:
         raise UsageError(
             f"{named} is a checkpoint of {run}; a run continues from its newest checkpoint",
-            hint=f"trm resume {run} --from STEP continues from an older one",
+            hint=f"{command_line('trm', 'resume', run)} --from STEP continues from an older one",
         )
     moved = _moved_data(run, overrides)
     words = [f"{key}={json.dumps(paths)}" for key, paths in moved.items()]
     # The run is where it was found, wherever it was when it was started.
-    return ResumedRun(load_run(run, [*words, *overrides, f"checkpoint_path={Path(run)}"]), moved)
+    return ResumedRun(load_run(run, [*words, *overrides, override("checkpoint_path", str(Path(run)))]), moved)
 
 
 def _moved_data(run: Path, overrides: Sequence[str]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import DatasetError
 from trm_cli.paths import exists
-from trm_cli.workflows.build import BuildRequest, build_dataset, command_of
+from trm_cli.workflows.build import BuildRequest, build_dataset, command_of, flags_placed
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
@@ -43,7 +43,7 @@ def ensure_dataset(
     dataset is complete.
     """
     missing = missing_paths(resolved)
-    if not missing and not rebuild:
+    if not missing and not rebuild and not resolved.changes_dataset:
         return None
     entry = _builder_of(resolved)
     if entry is None:
@@ -52,7 +52,7 @@ def ensure_dataset(
             hint="name the model (`trm build-dataset MODEL`), or correct data_paths",
         )
     request = BuildRequest(rebuild=rebuild)
-    if incremental:
+    if incremental and (missing or rebuild):
         return _begin(entry, request, observer)
     build_dataset(entry, request, observer)
     return None
@@ -76,7 +76,7 @@ def _begin(entry: RegistryEntry, request: BuildRequest, observer: TrainingObserv
 
     command = command_of(entry, request)
     root = str(entry.dataset_args["output_dir"])
-    with observer.building(entry.title) as watching:
+    with flags_placed(entry), observer.building(entry.title) as watching:
         live = LiveBuild(root, command, watching.build_progress, watching.build_line)
         if live.process_id is None:
             observer.note(f"{root} is being built by another process: training begins when its first chunk is there")

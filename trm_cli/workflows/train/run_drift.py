@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, ConfigError
+from trm_cli.shell import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +36,13 @@ def check_drift(resolved: Resolved, notify: Callable[[str], None], *, replan: bo
     grave = [difference for difference in found if difference.resume != "free"]
     if all(difference.resume == "replan" for difference in grave) and (replan or not grave):
         return
+    model = resolved.config.model if resolved.registry is None else resolved.registry.word
+    compare = command_line("trm", "inspect-schedule", model, *resolved.overrides, "--compare", run)
     raise CheckpointError(
         f"the run in {run} used other settings\n{table(found, ('key', 'run', 'now', 'effect'))}",
         hint=(
             "a run directory of its own (checkpoint_path=checkpoints/NAME), or --fresh to give this one up"
             if any(difference.resume == "fatal" for difference in found)
-            else f"add --replan to accept the new plan (compare first: trm inspect-schedule --compare {run})"
+            else f"add --replan to accept the new plan (compare first: {compare})"
         ),
     )

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import ExitCode, TrmError, first_line
+from trm_cli.errors import CheckpointError, ExitCode, TrmError, UsageError, first_line
+from trm_cli.shell import quote
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
 if TYPE_CHECKING:
@@ -93,12 +94,16 @@ class _Training:
     def result(self) -> TrainingResult:
         """Build, plan and train."""
         from trm_cli.workflows.train.run_dataset import end_build, ensure_dataset, missing_paths
+        from trm_cli.workflows.train.run_drift import check_drift
 
         request = self.request
         if not request.dataset_only and not request.fresh:
-            self.process_group.from_first(self._check_drift)  # before anything is built
+            check = partial(check_drift, self.resolved, self.observer.note, replan=request.replan)
+            self.process_group.from_first(check)  # before anything is built
         if request.dry_run:
-            without_data = self.process_group.from_first(lambda: bool(missing_paths(self.resolved)))
+            without_data = self.process_group.from_first(
+                lambda: bool(missing_paths(self.resolved)) or self.resolved.changes_dataset
+            )
             return self._planned_without_dataset() if without_data else self._run(None)
         # Several processes train on a dataset that is complete: a builder beside them could stop only one of them.
         incremental = request.incremental and not request.dataset_only and self.process_group.count == 1
@@ -108,6 +113,7 @@ class _Training:
             )
         )
         if request.dataset_only:
+            self.observer.dataset_ready(self.resolved)
             return self._ended(Outcome.DATASET_BUILT)
         if live is None:
             return self._run(None)
@@ -144,7 +150,9 @@ class _Training:
     def _run(self, live: LiveBuild | None) -> TrainingResult:
         """Plan and train on a complete dataset, or on one that `live` is still building."""
         self.process_group.from_first(self._clear_the_way)
+        from trm_cli.training.checkpoint.disk_space import require_writable
         from trm_cli.training.hardware.machine import Machine
+        from trm_cli.training.memory.check import MemoryCheck
         from trm_cli.training.run.datasets import Datasets
 
         config, observer = self.resolved.config, self.observer
@@ -155,11 +163,12 @@ class _Training:
         observer.data_notes(datasets.train.notes)
         machine = Machine.choose(config, datasets.train.metadata.seq_len, self.process_group)
         observer.machine_chosen(machine, self.process_group.count)
-        memory = self._check_memory(datasets, machine)
+        memory = MemoryCheck.of(config, datasets.train.metadata, machine, datasets.test, self.process_group)
         observer.memory_estimated(memory)
-        if memory.hopeless and not self.request.dry_run and machine.device.value == "cpu":
+        if memory.hopeless and machine.device.value == "cpu":
             raise memory.too_large()  # the system would kill the process, without a word
         if self.request.dry_run:
+            require_writable(self.path, memory.checkpoint_bytes)
             self._estimate_cost(plan, machine.device.value, self.process_group.count)
             self._announce_discarded()
             observer.would_start(start, plan)
@@ -173,32 +182,26 @@ class _Training:
         if self.request.fresh and not self.request.dry_run and (deleted := clear_run(self.path)):
             self.observer.deleted(self.path, deleted)
 
-    def _check_drift(self) -> None:
-        """Check that the settings still fit the run."""
-        from trm_cli.workflows.train.run_drift import check_drift
-
-        check_drift(self.resolved, self.observer.note, replan=self.request.replan)
-
     def _find_start(self, datasets: Datasets | None, plan: TrainingPlan) -> Start:
-        """Find where the run starts, before anything is written. datasets None: they are not built."""
-        from trm_cli.workflows.train.start import require_start
+        """Find where the run starts; a dry run and a real one ask the same. datasets None: they are not built.
 
-        config, data = self.resolved.config, None if datasets is None else datasets.train
-        from_step, fresh, must_exist = self.request.from_step, self.request.fresh, self.request.must_exist
-        return require_start(config, data, plan, from_step=from_step, fresh=fresh, must_exist=must_exist)
+        Raises CheckpointError for a checkpoint that cannot be used or is required and missing, UsageError where a file
+        of another run leaves nothing to do.
+        """
+        from trm_cli.training.run.initial_state import find_start
 
-    def _check_memory(self, datasets: Datasets, machine: Machine) -> MemoryCheck:
-        """What this process needs of its device's memory, and what is free."""
-        from trm_cli.training.memory.check import MemoryCheck
-
-        return MemoryCheck.of(
-            self.resolved.config,
-            datasets.train.metadata,
-            machine,
-            test=datasets.test,
-            processes=self.process_group.count,
-            neighbours=self.process_group.local_count,
-        )
+        data = None if datasets is None else datasets.train
+        request = self.request
+        start = find_start(self.resolved.config, data, from_step=request.from_step, fresh=request.fresh)
+        if request.must_exist and start.file is None:
+            raise CheckpointError(f"{self.path} has no checkpoint to continue from", hint="`trm train` starts it")
+        other = start.file is not None and start.file.resolve().parent != self.path.resolve()
+        if other and start.step >= plan.total_steps:
+            raise UsageError(
+                f"{start.file} has done all {plan.total_steps:,} steps of this plan: there is nothing to train",
+                hint=f"instead of load_checkpoint, {quote(f'init_from={start.file}')} starts from its weights",
+            )
+        return start
 
     def _estimate_cost(self, plan: TrainingPlan, device: str, processes: int) -> None:
         from trm_cli.workflows.train.cpu_cost import processor_cost
@@ -236,19 +239,11 @@ class _Training:
             if run.complete:
                 return self._ended(Outcome.ALREADY_COMPLETE, run=run)
             self._estimate_cost(run.plan, machine.device.value, group.count)
-            return self._train(run, memory, live) if group.first else self._train_beside(run, memory)
-
-    def _train_beside(self, run: Run, memory: MemoryCheck) -> TrainingResult:
-        """Train in a process of rank above 0, which reports nothing."""
-        from trm_cli.training.recording.observer import Observer
-        from trm_cli.training.signals import StopRequest
-
-        with StopRequest() as stop:
-            code = _train_within_memory(run, memory, Observer(), stop, self.request.stop_at_step)
-        return TrainingResult(Outcome.FINISHED, self.path, code, run.state.step, run.plan.total_steps)
+            return self._train(run, memory, live)
 
     def _train(self, run: Run, memory: MemoryCheck, live: LiveBuild | None) -> TrainingResult:
-        """Train in the process of rank 0, which reports for all."""
+        """Train; the process of rank 0 reports for all."""
+        from trm_cli.training.recording.observer import Observer
         from trm_cli.training.signals import StopRequest
         from trm_cli.workflows.train.run_dataset import live_progress
 
@@ -261,9 +256,12 @@ class _Training:
             precision=run.machine.precision.value,
             plan=run.plan,
             first_step=run.state.step,
+            last_step=min(self.request.stop_at_step or run.plan.total_steps, run.plan.total_steps),
+            compiles=run.machine.compile.value != "off",
             build=partial(live_progress, live),
         )
-        with StopRequest() as stop, self.observer.training(start) as watching:
+        observing = self.observer.training(start) if self.process_group.first else nullcontext(Observer())
+        with StopRequest() as stop, observing as watching:
             if live is not None:
                 live.on_line, live.notice = watching.note, watching.waiting
                 live.cancelled = lambda: bool(stop) or stop.failed

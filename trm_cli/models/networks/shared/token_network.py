@@ -26,10 +26,10 @@ from trm_cli.models.layers.initialization import embedding_parameter, linear_par
 from trm_cli.models.layers.outputs import Outputs, StepResult
 from trm_cli.models.layers.rotary import Rope, rope_tables
 from trm_cli.models.layers.stack import Stack
-from trm_cli.models.network import Network
+from trm_cli.models.network import Batch, Network, StepClock
 from trm_cli.models.networks.shared.token_config import TokenConfig
 from trm_cli.models.numerics import widen
-from trm_cli.schedule.clock import SETTLED, Clock
+from trm_cli.schedule.clock import SETTLED
 
 States = dict[str, Tensor]
 
@@ -137,7 +137,7 @@ class TokenNetwork(Network):
     def _stacks(self) -> dict[str, Stack]:
         return {name: module for name, module in self.named_children() if isinstance(module, Stack)}
 
-    def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
+    def initial_carry(self, batch: Batch) -> Carry:
         """See `Network`."""
         inputs = batch["inputs"]
         shape = (inputs.shape[0], self.positions, self.config.hidden_size)
@@ -146,13 +146,10 @@ class TokenNetwork(Network):
         )
 
     def advance(
-        self,
-        carry: Carry,
-        batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,  # noqa: ARG002 - nothing here is scheduled
-        draws: Tensor | None = None,
+        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
     ) -> tuple[Carry, Outputs]:
-        """See `Network`."""
+        """See `Network`. Nothing here is scheduled."""
+        del clock
         carry = refresh(carry, batch, self.initial_states())
         # Weights are cast once, for all calls of the step.
         stacks = {
@@ -180,11 +177,7 @@ class TokenNetwork(Network):
         return replace(carry, z=z, steps=steps, halted=halted), outputs
 
     def forward(
-        self,
-        carry: Carry,
-        batch: Mapping[str, Tensor],
-        clock: Clock[Tensor | float] = SETTLED,
-        draws: Tensor | None = None,
+        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
     ) -> StepResult:
         """See `Network`."""
         carry, outputs = self.advance(carry, batch, clock, draws)
