@@ -64,9 +64,28 @@ def call(folder: Path, sample: str, *words: str, run: str = "run", out: str = "x
     return CliRunner().invoke(create_app(), given)
 
 
-@pytest.mark.parametrize("sample", ["0", "5", "11", "17", "TASK", "Once upon a time"])
+def picture_file(folder: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "picture.png")
+    return folder / "picture.png"
+
+
+def test_a_picture_is_given_labels_with_probabilities(folder: Path) -> None:
+    words = ["classify", str(folder / "run"), str(picture_file(folder)), "--top", "3", "--device", "cpu"]
+    done = CliRunner().invoke(create_app(), [*words, "--json"])
+    assert done.exit_code == 0, done.exception
+    ((one,),) = (json.loads(done.stdout)["pictures"],)
+    shares = [label["probability"] for label in one["labels"]]
+    assert len(shares) == 3 and shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1
+    assert one["labels"][0]["label"] in CliRunner().invoke(create_app(), words).stdout
+    error = CliRunner().invoke(create_app(), ["classify", str(folder / "puzzles"), "x.png"]).exception
+    assert isinstance(error, UsageError) and "not on pictures" in str(error)
+
+
+@pytest.mark.parametrize("sample", ["0", "5", "11", "17", "TASK", "PICTURE", "Once upon a time"])
 def test_a_picture_is_written(folder: Path, sample: str) -> None:
-    done = call(folder, str(folder / "task.json") if sample == "TASK" else sample)
+    files = {"TASK": folder / "task.json", "PICTURE": picture_file(folder)}
+    done = call(folder, str(files.get(sample, sample)))
     assert done.exit_code == 0, done.exception
     with Image.open(folder / "x.png") as picture:
         assert picture.format == "PNG"

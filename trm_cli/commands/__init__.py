@@ -26,6 +26,7 @@ _ORDER = (
     "report",
     "solve",
     "generate",
+    "classify",
     "show_capsules",
     "checkpoints",
     "configs",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from trm_cli.training.run.trained_model import TrainedModel
 
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+
+
 @dataclass(frozen=True)
 class CapsuleTrace:
     """The trace of one sample.
@@ -57,7 +60,7 @@ def trace_capsules(
     device: str = "cpu",
     notify: Callable[[str], None] = lambda _: None,
 ) -> CapsuleTrace:
-    """Solve a sample: a row of the split by its number, a test pair of an ARC task by its file, or a text to continue.
+    """Solve a sample: a row of the split by its number, a test pair of an ARC task or a picture by its file, or a text.
 
     notify: receives messages for the user. Raises TrmError.
     """
@@ -118,6 +121,13 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
 
         data = require_stream(open_data(config.data_paths, split, board_side=config.board_side))
         return _Asked(f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)))
+    if is_file(sample) and Path(sample).suffix.lower() in _PICTURES:
+        from trm_cli.data.stream.picture_file import read_picture
+        from trm_cli.data.stream.rows import picture_row
+
+        if shape.picture is None:
+            raise UsageError("the run's dataset has no pictures")
+        return _Asked(f"picture {Path(sample).name}", picture_row(shape, read_picture(sample, *shape.picture)))
     if sample.endswith(".json") or is_file(sample):
         try:
             task, name = parse_arc_task(decode(Path(sample).read_bytes())), Path(sample).stem

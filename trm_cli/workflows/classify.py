@@ -1,0 +1,80 @@
+"""Name what is on pictures with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_cli.errors import UsageError
+from trm_cli.workflows.trained_model import load
+
+if TYPE_CHECKING:
+    from trm_cli.training.run.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A picture with its likeliest labels, each with its probability, the likeliest first."""
+
+    picture: str
+    labels: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a checkpoint says of some pictures."""
+
+    pictures: Sequence[Classified]
+    checkpoint: Path
+    step: int
+
+
+def classify(
+    run: str,
+    pictures: Sequence[str],
+    *,
+    top: int = 5,
+    device: str = "auto",
+    notify: Callable[[str], None] = lambda _: None,
+) -> Classification:
+    """Classify picture files of any size; they are shaped as the pictures of the run's dataset were.
+
+    notify: receives messages for the user. Raises TrmError.
+    """
+    trained, where = load(run, device, notify)
+    import torch
+
+    from trm_cli.data.stream.picture_file import read_picture
+    from trm_cli.data.stream.rows import picture_row
+    from trm_cli.data.stream.shape import stream_shape
+    from trm_cli.data.stream.vocabulary import FIRST_LABEL
+    from trm_cli.models.thinking import think
+
+    side = _board_side(trained, run)
+    shape = stream_shape(trained.metadata, side, "the run's dataset")
+    if shape.picture is None:
+        raise UsageError(f"the dataset of {run} has no pictures", hint="`trm inspect-dataset` shows what it holds")
+    channels, size = shape.picture
+    found = []
+    for name in pictures:
+        row = picture_row(shape, read_picture(name, channels, size))
+        batch = {field: torch.as_tensor(value).to(where) for field, value in row.items()}
+        for step in think(trained.model, batch):
+            outputs = step.outputs
+        law = outputs.logits[0, 0, FIRST_LABEL:].float().softmax(-1)
+        best = law.topk(min(top, len(shape.labels)))
+        labels = [(shape.labels[i], float(p)) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+        found.append(Classified(name, labels))
+    return Classification(found, trained.checkpoint, trained.step)
+
+
+def _board_side(trained: TrainedModel, run: str) -> int:
+    side = trained.config.board_side
+    if side is None:
+        raise UsageError(
+            f"{run} was trained on rows of tokens, not on pictures",
+            hint="runs of vision-unified and vision-optimized classify pictures",
+        )
+    return side
