@@ -24,6 +24,9 @@ def show_capsules(
 
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """
+    from trm_cli.commands.arguments import expect_run
+
+    expect_run(run)
     from trm_cli.console.output import note, write_file
     from trm_cli.console.report.capsule_sheet import draw_sheet
     from trm_cli.errors import UsageError
