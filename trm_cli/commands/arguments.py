@@ -105,6 +105,19 @@ def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolve
     return compose(model, with_options(overrides, **options))
 
 
+def expect_run(run: str | None) -> None:
+    """Find the checkpoint that is named before torch is loaded, which takes seconds; a terminal is told of these.
+
+    Raises CheckpointError.
+    """
+    from trm_cli.console.output import note, stderr
+    from trm_cli.training.run.find_run import find_checkpoint
+
+    found = find_checkpoint(run)
+    if stderr().is_terminal:
+        note(f"loading {found} ...")
+
+
 def model_meant(words: Sequence[str], message: str) -> str:
     """What MODEL in a hint is: the model on the command line, else the one whose dataset a message names; or ""."""
     from trm_cli.config import registry

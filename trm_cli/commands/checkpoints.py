@@ -98,6 +98,7 @@ def export_run(
 
     [dim]Example: trm checkpoints export checkpoints/sudoku-4x4 --out sudoku.safetensors[/dim]
     """
+    from trm_cli.commands.arguments import expect_run
     from trm_cli.console.output import note, print_result
     from trm_cli.console.views.checkpoints import exported_view
     from trm_cli.errors import UsageError
@@ -105,6 +106,7 @@ def export_run(
 
     if out is None:
         raise UsageError("no output file is given", hint="--out FILE")
+    expect_run(run)
     done = workflow.export_run(run, out, form.value, note, averaged=ema, compiled=compiled, identifiers=identifiers)
     print_result(asdict(done), exported_view(done), as_json=as_json)
 

@@ -75,6 +75,9 @@ def evaluate(
 
     [dim]Example: trm evaluate checkpoints/sudoku-4x4 --restarts 8[/dim]
     """
+    from trm_cli.commands.arguments import expect_run
+
+    expect_run(run)
     from trm_cli.console.output import note, print_result
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.views.evaluation import evaluation_screen

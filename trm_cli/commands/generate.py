@@ -36,6 +36,9 @@ def generate(
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
+    from trm_cli.commands.arguments import expect_run
+
+    expect_run(run)
     from trm_cli.console.answers.steps import about_model
     from trm_cli.console.output import note, print_json, write_piece
     from trm_cli.workflows import generate as writing

@@ -14,9 +14,7 @@ def show_capsules(
     run: TrainedRun,
     sample: Annotated[
         str,
-        typer.Argument(
-            help="A row of the dataset by its number, the file of an ARC task or a picture, or a text."
-        ),
+        typer.Argument(help="A row of the dataset by its number, the file of an ARC task or a picture, or a text."),
     ],
     out: Annotated[Path, typer.Option(help="Draw into this picture.", metavar="FILE.png")],
     split: Annotated[str, typer.Option(help="Which rows a number means.", metavar="train|test")] = "test",
@@ -27,6 +25,9 @@ def show_capsules(
 
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """
+    from trm_cli.commands.arguments import expect_run
+
+    expect_run(run)
     from trm_cli.console.output import note, write_file
     from trm_cli.console.report.capsule_sheet import draw_sheet
     from trm_cli.errors import UsageError

@@ -44,6 +44,9 @@ def solve(
 
     [dim]Example: trm solve checkpoints/sudoku-4x4 '1... .... ..2. ...3'[/dim]
     """
+    from trm_cli.commands.arguments import expect_run
+
+    expect_run(run)
     from trm_cli.console.answers.solution import SolveScreen, show_solution
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.solve import solve as workflow

@@ -19,8 +19,7 @@ from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.data.stream.shape import stream_shape
 from trm_cli.data.stream.store import ChunkStore
 from trm_cli.data.stream.vocabulary import BOARD_SIDE
-from trm_cli.errors import DatasetError
-from trm_cli.paths import exists, is_dir, is_file
+from trm_cli.paths import is_dir, is_file
 
 MAX_ROWS = 20_000
 BINS = 10
@@ -84,12 +83,9 @@ class DatasetReport:
 def inspect(root: str | Path) -> DatasetReport:
     """Read a dataset's numbers. Lengths and tokens are counted over at most MAX_ROWS rows, spread evenly.
 
-    Raises DatasetError where there is no dataset, or where it is damaged.
+    Raises DatasetError where it is damaged.
     """
     path = Path(root)
-    if not is_dir(path):
-        what = f"{path} is a file; a dataset is a directory" if exists(path) else f"dataset {path} does not exist"
-        raise DatasetError(what, hint="`trm build-dataset MODEL` builds one")
     manifest = read_manifest(path)
     reports: dict[str, SplitReport] = {}
     for split in SPLITS:

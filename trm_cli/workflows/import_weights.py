@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.paths import is_dir
+from trm_cli.paths import exists, is_dir
 
 if TYPE_CHECKING:
     from trm_cli.training.run.run import Run
@@ -55,6 +55,8 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
     """
     if request.model is None and (request.architecture is None or request.dataset is None):
         raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
+    if not exists(request.file):
+        raise CheckpointError(f"{request.file} does not exist")
     from trm_cli.training.hardware.torch_runtime import prepare_threads
 
     prepare_threads()  # before torch is imported

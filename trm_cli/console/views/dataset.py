@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from trm_cli.console.tables import counted, facts, number, table
-from trm_cli.data.inspection import DatasetReport, Histogram, SplitReport
 from trm_cli.data.stream.shares import share_line
 from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
+    from trm_cli.data.inspection import DatasetReport, Histogram, SplitReport
     from trm_cli.workflows.inspect.dataset import DatasetInspection
 
 _BAR_CELLS = 30

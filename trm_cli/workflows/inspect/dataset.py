@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.paths import is_dir
+from trm_cli.errors import DatasetError
+from trm_cli.paths import exists, is_dir
 
 if TYPE_CHECKING:
     from trm_cli.data.inspection import DatasetReport
@@ -27,10 +28,14 @@ class DatasetInspection:
 
 def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
     """Inspect a dataset, named by its directory or by its model. verify: check every file. Raises TrmError."""
+    directory = _directory(name)
+    if not is_dir(directory):  # before anything that takes seconds to load
+        is_file = exists(directory)
+        what = f"{directory} is a file; a dataset is a directory" if is_file else f"dataset {directory} does not exist"
+        raise DatasetError(what, hint="`trm build-dataset MODEL` builds one")
     from trm_cli.data.files.manifest import verify as find_damaged
     from trm_cli.data.inspection import inspect
 
-    directory = _directory(name)
     report = inspect(directory)
     can_verify = verify and report.manifest is not None
     return DatasetInspection(directory, report, find_damaged(directory) if can_verify else None, verify > can_verify)
