@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 class SolveRequest:
     """The options of a solution.
 
-    run: a run or a checkpoint file. text: the puzzle. file_name: the stem of its file. steps: supervision steps, None:
-    as trained. task, votes: for ARC, the name of the task and the number of augmentations that vote.
+    run: a run or a checkpoint file. text: the puzzle. file: where it was read, if anywhere. steps: supervision steps,
+    None: as trained. task, votes: for ARC, the name of the task and the number of augmentations that vote.
     """
 
     run: str
     text: str
-    file_name: str | None = None
+    file: Path | None = None
     steps: int | None = None
     task: str | None = None
     votes: int | None = None
