@@ -28,7 +28,7 @@ def test_the_small_flagship_trains_to_its_end(tmp_path: Path) -> None:
     cost = re.search(r"^cost .* at least (.*) per update, (.*) for ([\d,]+) updates *$", done.stderr, re.MULTILINE)
     assert cost is not None and cost.start() < done.stderr.index("step  ")
     steps = int(cost[3].replace(",", ""))
-    assert f"done: {steps} steps" in done.stderr
+    assert f"done: {steps} steps" in done.stdout
     logged = records(tmp_path / "run", "train")
     assert [record["step"] for record in logged] == list(range(1, steps + 1))
     (judged,) = records(tmp_path / "run", "eval")
