@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trm_cli.units import disk_size, duration, memory_size
+from trm_cli.units import disk_size, duration, memory_size, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,12 @@ def test_sizes_on_disk(size: float, shown: str) -> None:
 )
 def test_sizes_in_memory(size: float, shown: str) -> None:
     assert memory_size(size) == shown
+
+
+def test_seconds_are_read_back() -> None:
+    assert [seconds_of(text) for text in ("11h", "10m", "90s", "1h30m", "0.5h", "2min")] == [
+        39_600, 600, 90, 5_400, 1_800, 120,
+    ]  # fmt: skip
+    for wrong in ("", "10", "soon", "0s", "1m1h", "-5m", "9" * 400 + "h"):
+        with pytest.raises(ValueError, match="is not a time"):
+            seconds_of(wrong)

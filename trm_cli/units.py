@@ -1,6 +1,20 @@
-"""Format seconds and bytes for people. Standard library only; every layer may import it."""
+"""Format seconds and bytes for people, and read seconds back. Standard library only; every layer may import it."""
 
 from __future__ import annotations
+
+import re
+
+_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def seconds_of(text: str) -> float:
+    """Read 11h, 10m, 90s or 1h30m. ValueError for anything else, and for no time at all."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    parts = [float(part or 0) for part in found.groups()] if found else [0.0]
+    seconds = sum(amount * unit for amount, unit in zip(parts, (3600, 60, 1), strict=False))
+    if not 0 < seconds < 1e9:
+        raise ValueError(f"{text!r} is not a time such as 11h, 10m, 90s or 1h30m")
+    return seconds
 
 
 def duration(seconds: float) -> str:

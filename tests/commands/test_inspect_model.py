@@ -128,7 +128,7 @@ def test_it_says_what_a_dry_run_says(words: tuple[str, ...], tmp_path: Path, dat
     inspected = document(*named)["memory"]["total"]
     run = ["train", *named, f"checkpoint_path={tmp_path / 'run'}", "threads=1", "wandb=disabled", "--dry-run"]
     done = CliRunner().invoke(create_app(), run)
-    assert done.exit_code == 0 and f"needs {memory_size(inspected)} (" in done.stderr
+    assert done.exit_code == 0 and f"needs {memory_size(inspected)} (" in done.stdout
 
 
 def test_a_screen_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:

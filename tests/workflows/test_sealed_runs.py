@@ -139,7 +139,7 @@ def test_a_new_plan_is_made_by_the_words_of_the_hint_and_sealed_at_once(home: Pa
     assert "epochs: 9\n" in summary["config"]
     after = trm_here("resume", "run", "--dry-run", cwd=home)
     assert after.returncode == 0, after.stderr
-    assert "would continue at step 12 of 45, from run/step_00000012.pt" in after.stderr
+    assert "would continue at step 12 of 45, from run/step_00000012.pt" in after.stdout
     # The best checkpoint is older than the new plan, and none the worse for it.
     assert "epochs: 6\n" in read_file_summary((home / "run/best.pt").resolve())["config"]
     solved = trm_here("solve", "run", "1... .... ..2. ...3", cwd=home)
@@ -204,11 +204,11 @@ def test_a_dry_run_refuses_what_the_run_refuses_and_says_where_it_would_start(ho
         for dry in ((), ("--dry-run",)):
             done = trm_here(*words_of("run", *words, *dry), cwd=home)
             assert (done.returncode, part in done.stderr) == (4, True), done.stderr
-    assert "would start at step 0 of 30" in trm_here(*words_of("new", "--dry-run"), cwd=home).stderr
+    assert "would start at step 0 of 30" in trm_here(*words_of("new", "--dry-run"), cwd=home).stdout
     fresh = trm_here(*words_of("run", "seed=5", "--fresh", "--dry-run"), cwd=home)
-    assert (fresh.returncode, "would start at step 0 of 30" in fresh.stderr) == (0, True), fresh.stderr
+    assert (fresh.returncode, "would start at step 0 of 30" in fresh.stdout) == (0, True), fresh.stderr
     older = trm_here("resume", "run", "--from", "5", "--dry-run", cwd=home)
-    assert "would continue at step 5 of 30, from run/step_00000005.pt" in older.stderr
+    assert "would continue at step 5 of 30, from run/step_00000005.pt" in older.stdout
     assert before == sorted(home.rglob("*"))
 
 

@@ -23,12 +23,12 @@ def test_the_small_flagship_trains_to_its_end(tmp_path: Path) -> None:
     few = ["epochs=1", "eval_interval=1", "global_batch_size=16", "threads=1", "checkpoint_path=run"]
     done = trm(*line, *few, cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "" and "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr
     assert "SAMPLE stories" in done.stderr, "a stand-in is told"
     cost = re.search(r"^cost .* at least (.*) per update, (.*) for ([\d,]+) updates *$", done.stderr, re.MULTILINE)
     assert cost is not None and cost.start() < done.stderr.index("step  ")
     steps = int(cost[3].replace(",", ""))
-    assert f"done: {steps} steps" in done.stderr
+    assert f"done: {steps} steps" in done.stdout
     logged = records(tmp_path / "run", "train")
     assert [record["step"] for record in logged] == list(range(1, steps + 1))
     (judged,) = records(tmp_path / "run", "eval")

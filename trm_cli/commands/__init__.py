@@ -25,6 +25,7 @@ _ORDER = (
     "evaluate",
     "report",
     "solve",
+    "adapt",
     "generate",
     "classify",
     "show_capsules",

@@ -27,7 +27,7 @@ def train_here(
     numbers = {"--nproc-per-node": nproc_per_node, "--from": request.from_step, "--stop-at-step": request.stop_at_step}
     options = [word for name, value in numbers.items() if value is not None for word in (name, str(value))]
     options += ["--replan"] * (request.replan and run is not None)
-    screen = TrainingScreen(run, options)
+    screen = TrainingScreen(run, options, dry_run=request.dry_run)
     if os.environ.get("RANK", "0") == "0":
         screen.announce(resolved)
     result = run_training(resolved, request, screen)

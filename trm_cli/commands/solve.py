@@ -61,7 +61,7 @@ def solve(
     request = workflow.SolveRequest(
         run=run,
         text=_text(puzzle),
-        file_name=Path(puzzle).stem if puzzle is not None and puzzle.endswith(".json") else None,
+        file=Path(puzzle) if puzzle is not None and is_file(puzzle) else None,
         steps=steps,
         task=task,
         votes=votes,

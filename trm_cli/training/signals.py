@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -38,16 +38,25 @@ def starting() -> Iterator[None]:
 
 
 class StopRequest:
-    """A context manager that records the first SIGINT, SIGTERM or SIGHUP, and every SIGUSR1, as a request."""
+    """A context manager that records the first SIGINT, SIGTERM or SIGHUP, and every SIGUSR1, as a request.
 
-    def __init__(self) -> None:
-        self.exit_code: ExitCode | None = None
+    stop_when: asked at every step of a run of one process; where it is true the run saves and stops, done.
+    """
+
+    def __init__(self, stop_when: Callable[[], bool] = lambda: False) -> None:
+        self._received: ExitCode | None = None
+        self._stop_when = stop_when
         #: A checkpoint is requested; reset by whoever has tried to write it.
         self.save_wanted = False
         #: The run has failed: a reader that still waits for data should give up.
         self.failed = False
         self._interrupted = False
         self._handlers = ExitStack()
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        """The exit code of the run, once it should end; None before."""
+        return ExitCode.DONE if self._received is None and self._stop_when() else self._received
 
     def __bool__(self) -> bool:
         """True once the run should save and stop."""
@@ -66,11 +75,11 @@ class StopRequest:
             self.save_wanted = True
             return
         if number in (signal.SIGTERM, signal.SIGHUP):
-            self.exit_code = ExitCode.TERMINATED
+            self._received = ExitCode.TERMINATED
             return
         if self._interrupted:
             if sys.stderr.isatty():
                 os.write(sys.stderr.fileno(), _SHOW_CURSOR)
             os._exit(ExitCode.INTERRUPTED)
         self._interrupted = True
-        self.exit_code = ExitCode.INTERRUPTED
+        self._received = ExitCode.INTERRUPTED

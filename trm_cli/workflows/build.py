@@ -77,6 +77,8 @@ def _as_typed_here(hint: str, entry: RegistryEntry) -> str:
 
     def ours(found: re.Match[str]) -> str:
         mark, name, values = found[1], found[2], found[3].split()
+        if name == "allow-builder":  # an option of every command that starts a builder
+            return found[0]
         if name in _OWN_OPTIONS:
             return f"{mark or '`'}{build} --{' '.join([name, *values])}{'' if mark else '`'}"
         value = values[0] if len(values) == 1 else f"[{', '.join(values)}]" if values else "VALUE"

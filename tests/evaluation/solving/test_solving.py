@@ -332,6 +332,11 @@ def test_an_arc_task_on_the_screen(tasks: Path, tmp_path: Path, capsys: pytest.C
     assert "task mirror: 1 test input under 2 augmentations" in shown.err
     stranger = '{"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}'
     assert trm("solve", run, stranger) == 2
-    assert "no task with these demonstrations" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "no task with these demonstrations" in told
+    assert f"trm adapt {run} TASK.json --budget 10m" in " ".join(told.split())
+    (tmp_path / "new task.json").write_text(stranger)
+    assert trm("solve", run, tmp_path / "new task.json") == 2
+    assert "/new task.json' --budget 10m" in " ".join(capsys.readouterr().err.split())
     assert trm("solve", run, tasks / "mirror.json", "--task", "nothing") == 2
     assert trm("solve", run, "--all-solutions-of", tasks / "mirror.json") == 2

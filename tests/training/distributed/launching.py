@@ -49,7 +49,7 @@ def processes(parent: int) -> list[int]:
 def running(folder: Path, run: str, *more: str, updates: int) -> Iterator[subprocess.Popen[str]]:
     """A run in two processes that has logged at least so many updates."""
     line = [sys.executable, "-m", "trm_cli", *words(folder, run, "--nproc-per-node", "2", *more)]
-    launcher = subprocess.Popen(line, env=environment(), stderr=subprocess.PIPE, text=True)
+    launcher = subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = folder / run / "metrics.jsonl"
     try:
         while launcher.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < updates):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trm_cli.training.run.initial_state import Start
     from trm_cli.workflows.train.cpu_cost import Cost
 
+_LONG = 86_400.0  # seconds on a processor that nobody waits for
 _DRY_RUN = {
     Outcome.PLANNED: "dry run: nothing was written",
     Outcome.PLANNED_WITHOUT_DATASET: (
@@ -39,11 +40,15 @@ _DRY_RUN = {
 
 
 class TrainingScreen(BuildScreen, TrainingObserver):
-    """Shows a training on stderr. run, options: for the printed command, the run that is resumed, and typed options."""
+    """Shows a training on stderr, its end and a dry run on stdout.
 
-    def __init__(self, run: str | None = None, options: Sequence[str] = ()) -> None:
+    run, options: for the printed command, the run that is resumed, and typed options.
+    """
+
+    def __init__(self, run: str | None = None, options: Sequence[str] = (), *, dry_run: bool = False) -> None:
         self._describe = partial(describe_command, run=run, options=options)
         self._started = time.monotonic()
+        self._console = stdout() if dry_run else stderr()  # what a dry run finds is its result
 
     def silence(self, wanted: bool) -> None:
         """Mute or unmute both streams of this process."""
@@ -63,7 +68,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
 
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
         """Print the plan."""
-        console, config = stderr(), resolved.config
+        console, config = self._console, resolved.config
         console.print()
         title = f"{config.model}, architecture {config.arch.name}"
         console.print(PlanView(plan, title=title, sources=resolved.sources))
@@ -72,7 +77,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
     def data_notes(self, notes: Sequence[str]) -> None:
         """Print remarks on the training data."""
         for text in notes:
-            stderr().print(Text.assemble(("data       ", ""), (text, "yellow")), soft_wrap=True)
+            self._console.print(Text.assemble(("data       ", ""), (text, "yellow")), soft_wrap=True)
 
     def machine_chosen(self, machine: Machine, processes: int) -> None:
         """Print device, precision, compilation and threads, each with its reason."""
@@ -83,7 +88,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         for name in names if machine.device.value == "cuda" else [name for name in names if name != "tf32"]:
             choice = getattr(machine, name)
             table.add_row(name, choice.value, Text(choice.reason, style="dim"))
-        stderr().print(table)
+        self._console.print(table)
 
     def memory_estimated(self, check: MemoryCheck) -> None:
         """Print the estimated memory of a run, part by part, and what is free."""
@@ -98,7 +103,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
             table.add_row("", Text(f"does not fit: {check.advice()}", style="red"))
         elif check.tight:
             table.add_row("", Text(f"may not fit: {check.advice()}", style="yellow"))
-        stderr().print(table)
+        self._console.print(table)
 
     def cost_estimated(self, cost: Cost) -> None:
         """Print the minimum training time on this CPU."""
@@ -106,10 +111,15 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         if cost.seconds_per_update < 10:
             per_update = f"{cost.seconds_per_update:.2g} s"
         table = Table.grid(padding=(0, 2))
-        table.add_row("cost  ", f"at least {per_update} per update, {all_updates} for {cost.updates:,} updates")
+        least = f"at least {per_update} per update, {all_updates} for {cost.updates:,} updates"
+        slow = cost.seconds > _LONG
+        table.add_row("cost  ", Text(least, style="yellow" if slow else ""))
+        if slow:
+            advice = "warning: too long for a processor: use a GPU, or the model that `trm doctor` recommends"
+            table.add_row("", Text(advice, style="yellow"))
         rate = f"measured {cost.rate / 1e9:.0f} GFLOP/s"
         table.add_row("", Text(f"{cost.operations / 1e9:,.0f} GFLOP per update; {rate}", style="dim"))
-        stderr().print(table)
+        self._console.print(table)
 
     def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
         """Print which checkpoints are set aside."""
@@ -123,7 +133,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         word = "continue" if start.step else "start"
         file = "" if start.file is None else f", from {start.file}"
         nothing = ": it is complete" if start.step >= plan.total_steps else ""
-        note(f"would {word} at step {start.step:,} of {plan.total_steps:,}{file}{nothing}")
+        self._console.print(f"would {word} at step {start.step:,} of {plan.total_steps:,}{file}{nothing}")
 
     def continuing(self, run: Path, step: int) -> None:
         """Print where the run continues."""

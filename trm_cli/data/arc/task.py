@@ -46,10 +46,10 @@ def parse_arc_task(text: str, name: str | None = None) -> ArcTask:
         raise UsageError("this JSON is not an ARC task", hint=hint)
     shown = document.get("train", [])
     demonstrations = [
-        (_grid(pair, "input", f"train {i}"), _grid(pair, "output", f"train {i}")) for i, pair in enumerate(shown, 1)
+        (grid_in(pair, "input", f"train {i}"), grid_in(pair, "output", f"train {i}")) for i, pair in enumerate(shown, 1)
     ]
     tests = [
-        (_grid(pair, "input", f"test {i}"), _grid(pair, "output", f"test {i}") if _has_output(pair) else None)
+        (grid_in(pair, "input", f"test {i}"), grid_in(pair, "output", f"test {i}") if _has_output(pair) else None)
         for i, pair in enumerate(document["test"], 1)
     ]
     return ArcTask(tuple(demonstrations), tuple(tests))
@@ -59,7 +59,8 @@ def _has_output(pair: Any) -> bool:
     return isinstance(pair, dict) and pair.get("output") is not None
 
 
-def _grid(pair: Any, side: str, where: str) -> Grid:
+def grid_in(pair: Any, side: str, where: str) -> Grid:
+    """Read the grid of one side of a pair, [H, W]. Raises UsageError where there is none that ARC allows."""
     rows = pair.get(side) if isinstance(pair, dict) else None
     right = (
         isinstance(rows, list)

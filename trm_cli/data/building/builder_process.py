@@ -29,7 +29,7 @@ from trm_cli.shell import command_line
 _log = logging.getLogger(__name__)
 _CONTINUES = "what was finished is kept; the same command continues"
 _POLL_SECONDS = 0.2
-_FLAG = re.compile(r"(?:unrecognized arguments:|argument) (--[A-Za-z][A-Za-z0-9_-]*)")  # of argparse
+_FLAG = re.compile(r"(?:unrecognized arguments: |argument )?(--[A-Za-z][A-Za-z0-9_-]*)")  # of argparse
 _LAST_WORDS_SECONDS = 2.0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, UsageError
+from trm_cli.shell import command_line
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +56,9 @@ def solve_by_vote(
         said = f"no task called {name}" if name is not None else "no task with these demonstrations"
         raise UsageError(
             f"{root}, which the model was trained on, has {said}: the puzzle table has no row for it",
-            hint="a model learns a task from its demonstrations: build a dataset that holds it (trm build-dataset) "
-            "and train on it; --task NAME names one of the dataset's own",
+            hint="learn it from its demonstrations, and answer: "
+            f"{command_line('trm', 'adapt', request.run, request.file or 'TASK.json', '--budget', '10m')}; "
+            "--task NAME names one of the dataset's own",
         )
     slow = device.type == "cpu" and len(variants) > _MANY_VOTES
     observer.arc_task_found(name, len(wanted.tests), len(variants), slow=slow)

@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 class SolveRequest:
     """The options of a solution.
 
-    run: a run or a checkpoint file. text: the puzzle. file_name: the stem of its file. steps: supervision steps, None:
-    as trained. task, votes: for ARC, the name of the task and the number of augmentations that vote.
+    run: a run or a checkpoint file. text: the puzzle. file: where it was read, if anywhere. steps: supervision steps,
+    None: as trained. task, votes: for ARC, the name of the task and the number of augmentations that vote.
     """
 
     run: str
     text: str
-    file_name: str | None = None
+    file: Path | None = None
     steps: int | None = None
     task: str | None = None
     votes: int | None = None
@@ -108,5 +108,7 @@ def _from_demonstrations(
 
     if request.votes is not None:
         raise UsageError("--votes is for networks of tokens; this one answers from demonstrations")
-    task = request.task or request.file_name
+    task = request.task
+    if task is None and request.file is not None and request.file.suffix == ".json":
+        task = request.file.stem
     return demonstrated.solve(trained, request.text, device, observer, task=task, steps=request.steps)

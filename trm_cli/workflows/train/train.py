@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,15 +33,16 @@ class TrainRequest:
     """The options of a training run.
 
     dry_run: plan, write nothing. fresh: delete the run's files first. replan: accept settings that change the schedule.
-    stop_at_step: stop early, with the same schedule. from_step: continue from this checkpoint, move newer ones aside.
-    dataset_only: build the dataset, do not train. rebuild_dataset: build it again. incremental: begin training while
-    the dataset is being built. must_exist: require a checkpoint to continue from.
+    stop_at_step: stop early, with the same schedule; stop_when: where it is true after a step. from_step: continue from
+    this checkpoint, move newer ones aside. dataset_only: build the dataset, do not train. rebuild_dataset: build it
+    again. incremental: begin training while the dataset is built. must_exist: require a checkpoint to continue from.
     """
 
     dry_run: bool = False
     fresh: bool = False
     replan: bool = False
     stop_at_step: int | None = None
+    stop_when: Callable[[], bool] = lambda: False
     from_step: int | None = None
     dataset_only: bool = False
     rebuild_dataset: bool = False
@@ -265,7 +267,7 @@ class _Training:
             build=partial(live_progress, live),
         )
         observing = self.observer.training(start) if self.process_group.first else nullcontext(Observer())
-        with StopRequest() as stop, observing as watching:
+        with StopRequest(self.request.stop_when) as stop, observing as watching:
             if live is not None:
                 live.on_line, live.notice = watching.note, watching.waiting
                 live.cancelled = lambda: bool(stop) or stop.failed

@@ -1,0 +1,83 @@
+"""`trm adapt`: learn new ARC tasks from their demonstrations, vote, and write a submission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trm_cli.commands.arguments import Device, DryRun, Json, TrainedRun
+from trm_cli.training.signals import starting
+
+Tasks = Annotated[Path, typer.Argument(help="A challenges file, a folder of one JSON a task, or one task.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings such as lr=1e-4, arch.H_cycles=4 or freeze_weights=true.",
+        show_default=False,
+    ),
+]
+Budget = Annotated[
+    str | None, typer.Option(help="All the time it may take, voting included: 11h, 10m, 1h30m.", metavar="TIME")
+]
+Updates = Annotated[int | None, typer.Option(min=1, help="Learn for N updates instead.", metavar="N")]
+Augmentations = Annotated[int, typer.Option(min=0, help="Augmentations of each task, to learn and to vote with.")]
+Votes = Annotated[int | None, typer.Option(min=1, help="At most N votes for each test input; default: all.")]
+Rows = Annotated[str, typer.Option(help="With which row a new task begins.", metavar="mean|zero")]
+Out = Annotated[Path | None, typer.Option(help="Write the submission here, too.", metavar="FILE")]
+
+
+@starting()
+def adapt(
+    run: TrainedRun,
+    tasks: Tasks,
+    words: Words = None,
+    budget: Budget = None,
+    updates: Updates = None,
+    augmentations: Augmentations = 128,
+    votes: Votes = None,
+    rows: Rows = "mean",
+    out: Out = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Learn new ARC tasks from their demonstrations, and write two attempts for each test input.
+
+    It works in a run of its own, checkpoints/RUN-adapt-TASKS; RUN is only read. Killed, the same line continues.
+
+    [dim]Example: trm adapt checkpoints/arc-1 arc-agi_test_challenges.json --budget 11h --out submission.json[/dim]
+    """
+    from trm_cli.commands.arguments import with_options
+    from trm_cli.console.output import print_result
+    from trm_cli.console.views.adapt import AdaptScreen, adapt_screen
+    from trm_cli.workflows.adapt.adapt import adapt as workflow
+    from trm_cli.workflows.adapt.request import AdaptRequest
+
+    request = AdaptRequest(
+        run=run,
+        tasks=tasks,
+        updates=updates,
+        budget=_seconds(budget),
+        augmentations=augmentations,
+        votes=votes,
+        rows=rows,
+        words=tuple(with_options(words or (), device=device)),
+        out=out,
+        dry_run=dry_run,
+    )
+    result = workflow(request, AdaptScreen())
+    if not dry_run or as_json:
+        print_result(result.document, adapt_screen(result.document), as_json=as_json)
+    raise typer.Exit(result.exit_code)
+
+
+def _seconds(budget: str | None) -> float | None:
+    from trm_cli.units import seconds_of
+
+    try:
+        return None if budget is None else seconds_of(budget)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--budget") from error

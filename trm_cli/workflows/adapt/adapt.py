@@ -1,0 +1,259 @@
+"""Adapt a trained model to new ARC tasks: plan, build, train, vote, write the submission. Killed, it goes on.
+
+A submission lies there from the beginning on, with the right number of attempts, and is replaced as soon as there are
+votes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.errors import DatasetError, ExitCode, UsageError
+from trm_cli.workflows.adapt import directory as files
+from trm_cli.workflows.adapt.directory import AdaptDirectory, find_directory, write_document
+from trm_cli.workflows.adapt.probe import end_of, probe
+from trm_cli.workflows.adapt.request import AdaptObserver, AdaptPlan, AdaptRequest, AdaptResult
+from trm_cli.workflows.adapt.settings import Source, check_words, find_source, training_words
+from trm_cli.workflows.adapt.stopwatch import Stopwatch, read_seconds
+from trm_cli.workflows.adapt.submission import scores, voted_inputs
+
+if TYPE_CHECKING:
+    from trm_cli.data.arc.challenges import Challenges
+    from trm_cli.workflows.adapt.voting import Vote
+
+#: More updates than a budget is expected to allow: it is the time that ends the training.
+_SPARE = 1.25
+_QUICK_SECONDS = 4.0
+
+
+def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> AdaptResult:
+    """Learn the tasks of `request.tasks` from their demonstrations, vote, and write two attempts for each test input.
+
+    The source's run is only read. The same request continues where an earlier one ended; a complete one is not
+    repeated. Raises TrmError.
+    """
+    from trm_cli.training.hardware.torch_runtime import prepare_threads
+
+    prepare_threads()  # before torch is imported
+    from trm_cli.data.arc.challenges import read_challenges
+    from trm_cli.data.files.durable import sha256_file
+    from trm_cli.training.run.find_run import RUNS
+
+    observer = observer or AdaptObserver()
+    _check(request)
+    source = find_source(request.run)
+    settings = check_words(source, request.words).config
+    challenges = read_challenges(request.tasks)
+    purpose = {
+        "weights": sha256_file(source.sealed.checkpoint),
+        "tasks": challenges.digest,
+        "settings": {name: getattr(request, name) for name in ("updates", "budget", "augmentations", "votes", "rows")}
+        | {"words": list(request.words)},
+    }
+    home = find_directory(RUNS, source.name, challenges.name, purpose)
+    step, used = int(source.sealed.summary.get("step", 0)), read_seconds(home.path / files.CLOCK)
+    observer.adapting(
+        AdaptPlan(request, home.path, source.sealed.checkpoint, step, challenges, home.begun, seconds_used=used)
+    )
+    if request.dry_run:
+        return AdaptResult({"run": str(home.path), "tasks": len(challenges.tasks)})
+    if not home.begun:
+        home.write(files.PURPOSE, purpose)
+    with Stopwatch(home.path / files.CLOCK) as clock:
+        return _Adaptation(request, observer, source, challenges, home, clock, settings.device).result()
+
+
+def _check(request: AdaptRequest) -> None:
+    if (request.updates is None) == (request.budget is None):
+        raise UsageError("how long may it learn?", hint="either --updates N, or --budget 11h (90s, 10m, 1h30m)")
+    if request.rows not in ("mean", "zero"):
+        raise UsageError(f"--rows is {request.rows!r}; expected mean or zero")
+
+
+@dataclass(frozen=True)
+class _Adaptation:
+    """One call of `adapt`, in the directory that it has found."""
+
+    request: AdaptRequest
+    observer: AdaptObserver
+    source: Source
+    challenges: Challenges
+    home: AdaptDirectory
+    clock: Stopwatch
+    device: str
+
+    @property
+    def data(self) -> Path:
+        """The dataset of the new tasks."""
+        return self.home.path / files.DATA
+
+    @property
+    def _submission(self) -> str:
+        return str(self.request.out or self.home.path / files.SUBMISSION)
+
+    def result(self) -> AdaptResult:
+        """Do what is not done yet."""
+        if done := self.home.read(files.RESULT):
+            self._hand_out()
+            return AdaptResult({**done, "submission": self._submission})
+        if not (self.home.path / files.SUBMISSION).is_file():
+            self._submit(None)
+        self._hand_out()
+        if not self.challenges.usable:
+            faults = self.challenges.tasks[0].faults
+            raise DatasetError(
+                f"none of the {len(self.challenges.tasks)} tasks of {self.request.tasks} can be learned: {faults[0]}",
+                hint=f"a submission without answers is in {self.home.path / files.SUBMISSION}",
+            )
+        self._build()
+        self._divide_budget()
+        code = ExitCode.DONE if self.home.read(files.PROGRESS).get("trained") else self._train()
+        if code is not ExitCode.DONE:
+            return self._ended(self._quick_vote() if code is ExitCode.TERMINATED else None, code)
+        return self._vote()
+
+    def _build(self) -> None:
+        """Write the usable tasks as a challenges file and build their dataset, unless that is done."""
+        from trm_cli.data.building.builder_command import builder_command
+        from trm_cli.data.building.builder_process import run_build
+        from trm_cli.data.files.manifest import check_complete, read_manifest
+
+        try:
+            if (manifest := read_manifest(self.data)) is not None:
+                check_complete(self.data, manifest)
+                return
+        except DatasetError:
+            pass
+        tasks = self.home.path / files.TASKS
+        write_document(tasks / "arc-agi_adapt_challenges.json", self.challenges.to_json())
+        flags = ["--source", str(tasks), "--subsets", "adapt", "--output-dir", str(self.data)]
+        flags += ["--num-aug", str(self.request.augmentations), "--allow-overlap"]
+        command = builder_command("dataset_builders/arc.py", flags)
+        with self.observer.building(f"{len(self.challenges.usable)} new tasks") as watching:
+            run_build(command, watching.build_progress, watching.build_line)
+
+    def _words(self, updates: int, run: Path) -> list[str]:
+        from trm_cli.data.files.metadata import read_metadata
+
+        samples: Fraction = read_metadata(self.data, "train").samples_per_epoch
+        return training_words(
+            self.source, self.request, run=run, data=self.data, samples_per_epoch=samples, updates=updates
+        )
+
+    def _divide_budget(self) -> None:
+        """Decide how many updates there are; with a budget, from what an update and a vote take here."""
+        budget = self.request.budget
+        if "updates" in self.home.read(files.PROGRESS):
+            return
+        if budget is None:
+            self.home.note(updates=self.request.updates)
+            return
+        folder = self.home.path / files.PROBE
+        found = probe(self._words(1_000, folder), self.source, folder, device=self.device, budget=budget)
+        voting = found.vote_seconds(self._rows(), budget)
+        train_until = end_of(budget) - voting
+        learning = max(0.0, train_until - self.clock.seconds())
+        updates = max(1, int(learning / max(found.update, 1e-6)))
+        self.observer.probed(found, updates, learning, voting)
+        self.home.note(updates=int(updates * _SPARE) + 1, train_until=train_until, probe=found.to_json())
+
+    def _rows(self) -> int:
+        """How many rows vote."""
+        from trm_cli.data.puzzles.dataset import open_dataset
+        from trm_cli.evaluation.rows import select
+
+        return len(select(open_dataset([self.data], "test"), None, self.request.votes))
+
+    def _train(self) -> ExitCode:
+        """Train, or continue; returns the exit code of the signal that ended it, else DONE."""
+        from trm_cli.workflows.train.train import TrainRequest, run_training
+
+        progress = self.home.read(files.PROGRESS)
+        updates, until = int(progress["updates"]), progress.get("train_until")
+        words = self._words(updates, self.home.path)
+        request = TrainRequest(
+            stop_at_step=updates,
+            incremental=False,
+            stop_when=lambda: until is not None and self.clock.seconds() >= until,
+        )
+        result = run_training(self.source.settings(words), request, self.observer)
+        self.home.note(trained=result.exit_code is ExitCode.DONE, step=result.step)
+        return result.exit_code
+
+    def _quick_vote(self) -> Vote | None:
+        """Answer the plain tasks within a few seconds, because the process was told to end; a second signal ends it."""
+        until = self.clock.seconds() + _QUICK_SECONDS
+        return self._cast(1, lambda: self.clock.seconds() >= until) if self._learned else None
+
+    @property
+    def _learned(self) -> bool:
+        return bool(self.home.read(files.PROGRESS).get("step"))
+
+    def _cast(self, votes: int | None, enough: Callable[[], bool]) -> Vote:
+        from trm_cli.workflows.adapt.voting import vote
+
+        folder = self.home.path / files.VOTES
+        return vote(self.home.path, folder, votes=votes, device=self.device, enough=enough, observer=self.observer)
+
+    def _vote(self) -> AdaptResult:
+        from trm_cli.training.signals import StopRequest
+
+        if not self._learned:
+            return self._ended(None, ExitCode.DONE)  # the budget did not last for one update
+        with StopRequest(self._budget_is_over()) as stop:
+            cast = self._cast(self.request.votes, lambda: bool(stop))
+            stopped = ExitCode.DONE if cast.complete else stop.exit_code or ExitCode.DONE
+        return self._ended(cast, stopped)
+
+    def _budget_is_over(self) -> Callable[[], bool]:
+        budget = self.request.budget
+        return lambda: budget is not None and self.clock.seconds() >= end_of(budget)
+
+    def _ended(self, cast: Vote | None, code: ExitCode) -> AdaptResult:
+        """Write the submission of what is known, and, unless a signal has ended it, the result."""
+        if cast is not None:
+            self._submit(cast)
+        self._hand_out()
+        document = self._document(cast)
+        if code is ExitCode.DONE:
+            self.home.write(files.RESULT, document)
+            shutil.rmtree(self.home.path / files.VOTES, ignore_errors=True)
+        return AdaptResult(document, code)
+
+    def _submit(self, cast: Vote | None) -> None:
+        from trm_cli.evaluation.scores.arc_scores import submission
+
+        voted = voted_inputs(self.challenges, None if cast is None else cast.ballot)
+        self.home.write(files.SUBMISSION, submission(voted))
+
+    def _hand_out(self) -> None:
+        """Copy the submission to where it is wanted."""
+        if self.request.out is not None:
+            write_document(self.request.out, self.home.read(files.SUBMISSION))
+
+    def _document(self, cast: Vote | None) -> dict[str, Any]:
+        progress = self.home.read(files.PROGRESS)
+        voted = voted_inputs(self.challenges, None if cast is None else cast.ballot)
+        answered = sum(bool(one.ranked) for one in voted)
+        return {
+            "run": str(self.home.path),
+            "submission": self._submission,
+            "source": {"checkpoint": str(self.source.sealed.checkpoint), **self._source_step()},
+            "tasks": len(self.challenges.tasks),
+            "damaged": {task.name: list(task.faults) for task in self.challenges.tasks if task.faults},
+            "test_inputs": len(voted),
+            "answered": answered,
+            "updates": int(progress.get("step") or 0),
+            "votes": 0 if cast is None else cast.rows,
+            "all_votes": cast is not None and cast.complete,
+            "scores": scores(voted) if cast is not None else None,
+            "seconds": round(self.clock.seconds(), 1),
+        }
+
+    def _source_step(self) -> dict[str, int]:
+        return {"step": int(self.source.sealed.summary.get("step", 0))}

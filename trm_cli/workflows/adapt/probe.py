@@ -1,0 +1,110 @@
+"""Measure how long an update and a vote take here, and divide a time budget between learning and voting."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trm_cli.training.recording.observer import Observer
+from trm_cli.workflows.adapt.request import AdaptObserver
+from trm_cli.workflows.observers import TrainingStart
+
+UPDATES = 4
+_BATCHES = 2
+_MOST_OF_BUDGET = 0.15
+#: What voting gets beyond what was measured, and at most of the budget.
+_MARGIN, _MOST_VOTING = 1.3, 0.35
+#: Where all of it ends, as a share of the budget, and the seconds that writing and ending take at least.
+_END, _LAST_SECONDS = 0.95, 3.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Seconds of an update, of a vote of one row, and of loading a model to vote with."""
+
+    update: float
+    vote: float
+    loading: float
+
+    def to_json(self) -> dict[str, float]:
+        """Plain data, for the progress of the run."""
+        return asdict(self)
+
+    def vote_seconds(self, rows: int, budget: float) -> float:
+        """Seconds of a budget that voting on `rows` rows gets."""
+        return min(_MARGIN * (self.loading + rows * self.vote), _MOST_VOTING * budget)
+
+
+def end_of(budget: float) -> float:
+    """The second of a budget at which the submission is written."""
+    return max(0.0, min(_END * budget, budget - _LAST_SECONDS))
+
+
+@dataclass(frozen=True)
+class _Timed(Observer):
+    """Notes when each update is done."""
+
+    times: list[float]
+
+    def stepped(self, step: int, record: dict[str, Any] | None, samples_per_second: float | None) -> None:
+        """An update is done."""
+        del step, record, samples_per_second
+        self.times.append(time.monotonic())
+
+
+class _Quiet(AdaptObserver):
+    """Shows nothing, and notes when each update, and each batch of votes, is done."""
+
+    def __init__(self) -> None:
+        self.updates: list[float] = []
+        self.batches: list[tuple[float, int]] = []
+
+    @contextmanager
+    def training(self, start: TrainingStart) -> Iterator[Observer]:
+        """Time the updates."""
+        del start
+        self.updates.append(time.monotonic())
+        yield _Timed(self.updates)
+
+    @contextmanager
+    def voting(self, rows: int) -> Iterator[Any]:
+        """Time the batches."""
+        del rows
+        self.batches.append((time.monotonic(), 0))
+        yield self._voted
+
+    def _voted(self, done: int, found: bool) -> None:
+        del found
+        self.batches.append((time.monotonic(), done))
+
+
+def probe(words: list[str], source: Any, folder: Path, *, device: str, budget: float) -> Probe:
+    """Train a few updates and cast a few votes in `folder`, which is deleted. Raises TrmError.
+
+    The first update and the first batch are slower than the rest: they count only where they are the only ones.
+    """
+    from trm_cli.workflows.adapt.voting import vote
+    from trm_cli.workflows.train.train import TrainRequest, run_training
+
+    shutil.rmtree(folder, ignore_errors=True)
+    quiet, started = _Quiet(), time.monotonic()
+    over = started + _MOST_OF_BUDGET * budget
+    request = TrainRequest(stop_at_step=UPDATES, incremental=False, stop_when=lambda: time.monotonic() > over)
+    result = run_training(source.settings(words), request, quiet)
+    if not result.step:  # not one update fits: there is nothing to divide
+        return Probe(budget, budget, budget)
+    loading = time.monotonic()
+    vote(folder, folder, votes=None, device=device, enough=lambda: len(quiet.batches) > _BATCHES, observer=quiet)
+    shutil.rmtree(folder, ignore_errors=True)
+    (before, rows), (after, more) = quiet.batches[-2:]
+    spans = [later - earlier for earlier, later in zip(quiet.updates, quiet.updates[1:], strict=False)]
+    return Probe(
+        update=sorted(spans[1:] or spans)[len(spans[1:] or spans) // 2],
+        vote=(after - before) / max(1, more - rows),
+        loading=quiet.batches[0][0] - loading,
+    )

@@ -1,0 +1,78 @@
+"""What `adapt` is asked for, what it reports on the way, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trm_cli.errors import ExitCode
+from trm_cli.workflows.observers import TrainingObserver
+
+if TYPE_CHECKING:
+    from trm_cli.data.arc.challenges import Challenges
+    from trm_cli.workflows.adapt.probe import Probe
+
+
+@dataclass(frozen=True)
+class AdaptRequest:
+    """The options of an adaptation.
+
+    run: a run or a checkpoint file. tasks: a challenges file, a folder of one JSON a task, or one task. updates, or
+    budget in seconds: how long it learns. augmentations: of each task. votes: for each test input, None: all. rows:
+    mean or zero, with which a task begins. words: settings of the training, `key=value`. out: a copy of the submission.
+    """
+
+    run: str
+    tasks: Path
+    updates: int | None = None
+    budget: float | None = None
+    augmentations: int = 128
+    votes: int | None = None
+    rows: str = "mean"
+    words: tuple[str, ...] = ()
+    out: Path | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class AdaptPlan:
+    """What will be done, before anything is. continued: an earlier call has begun it. seconds_used: of the budget."""
+
+    request: AdaptRequest
+    run: Path
+    source: Path
+    source_step: int
+    challenges: Challenges
+    continued: bool
+    seconds_used: float
+
+
+@dataclass(frozen=True)
+class AdaptResult:
+    """The result: its document, and the exit code of a signal that ended it early."""
+
+    document: dict[str, Any]
+    exit_code: ExitCode = ExitCode.DONE
+
+
+class AdaptObserver(TrainingObserver):
+    """Receives the events of `adapt`: these, and between them those of a build and of a training."""
+
+    def adapting(self, plan: AdaptPlan) -> None:
+        """The plan is made."""
+
+    def probed(self, probe: Probe, updates: int, train_seconds: float, vote_seconds: float) -> None:
+        """The speed is measured, and the rest of the budget divided."""
+
+    def voting(self, rows: int) -> AbstractContextManager[Callable[[int, bool], None]]:
+        """Return a function that is called, within the block, with the number of answered rows, and with whether they
+        were answered before."""
+        del rows
+        return nullcontext(_ignore)
+
+
+def _ignore(done: int, found: bool) -> None:
+    del done, found

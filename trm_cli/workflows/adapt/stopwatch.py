@@ -1,0 +1,60 @@
+"""Count the seconds that the processes of one adaptation have used, together: a killed one counts as well."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+from trm_cli.data.files.json_file import read_json
+from trm_cli.errors import DatasetError
+
+#: A process that is killed loses at most this much of its count.
+_TICK_SECONDS = 0.5
+
+
+class Stopwatch:
+    """A context manager that goes on from the seconds in a file, and notes them there while it runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = read_seconds(path)
+        self._started = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="stopwatch", daemon=True)
+
+    def seconds(self) -> float:
+        """Seconds used so far, by this process and those before it."""
+        return self._before + time.monotonic() - self._started
+
+    def __enter__(self) -> Stopwatch:
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._write()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(_TICK_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        """Renamed, so that it is there whole; not synchronised: only a process is expected to die."""
+        beside = self._path.with_name(self._path.name + ".new")
+        try:
+            beside.write_text(json.dumps({"seconds": round(self.seconds(), 3)}))
+            beside.replace(self._path)
+        except OSError:
+            return  # a full disk is reported by what needs it more
+
+
+def read_seconds(path: Path) -> float:
+    """The seconds in the file of a stopwatch; 0 where there is none."""
+    try:
+        return float(read_json(path)["seconds"])
+    except (DatasetError, KeyError, TypeError, ValueError):
+        return 0.0
