@@ -14,9 +14,7 @@ def show_capsules(
     run: TrainedRun,
     sample: Annotated[
         str,
-        typer.Argument(
-            help="A row of the dataset by its number, the file of an ARC task or a picture, or a text."
-        ),
+        typer.Argument(help="A row of the dataset by its number, the file of an ARC task or a picture, or a text."),
     ],
     out: Annotated[Path, typer.Option(help="Draw into this picture.", metavar="FILE.png")],
     split: Annotated[str, typer.Option(help="Which rows a number means.", metavar="train|test")] = "test",

@@ -6,7 +6,6 @@ are buffers, demonstrations are in the carry: both continue the run exactly.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,9 +17,9 @@ from torch.func import functional_call
 from trm_cli.models.all_ranks import AllRanks, OnlyRank
 from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleTrace
 from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
-from trm_cli.models.hesc import components, inference, losses, metrics, q_control
+from trm_cli.models.hesc import components, experience, inference, losses, metrics, q_control
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import EOS, FIELDS, Kind
+from trm_cli.models.hesc.kinds import FIELDS, Kind, blank
 from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
@@ -254,18 +253,7 @@ class MultimodalHesc(CapsuleNetwork):
 
     def blank_batch(self, rows: int, device: torch.device | str) -> dict[str, Tensor]:
         """See `Network`; grids where a label is long enough for one, else text; no pictures, no demonstrations."""
-        side = math.isqrt(self.seq_len)
-        batch = {
-            "kind": torch.zeros(rows, dtype=torch.int32, device=device),
-            "target": torch.full((rows, self.seq_len), EOS, dtype=torch.int32, device=device),
-            "puzzle_identifiers": torch.zeros(rows, dtype=torch.int32, device=device),
-        }
-        if side**2 == self.seq_len and side <= self.config.board_side:
-            batch["cells"] = torch.zeros(rows, self.seq_len, dtype=torch.uint8, device=device)
-            batch["size"] = torch.full((rows, 4), side, dtype=torch.uint8, device=device)
-        else:
-            batch["text"] = torch.zeros(rows, self.seq_len, dtype=torch.int32, device=device)
-        return batch
+        return blank(rows, self.seq_len, self.config.board_side, device)
 
     def components(self, measured: Measured, rows: int) -> list[Component]:
         """See `Network`."""
@@ -283,32 +271,9 @@ class MultimodalHesc(CapsuleNetwork):
         return replace(carry, extra=extra)
 
     def _experience(self, before: Carry, after: Carry, outputs: HescOutputs) -> None:
-        """Store what the rows did: the step that led here, where the row is still the same puzzle, and a HALT now.
-
-        A row that was reset in this step has no past: its last transition was stored, as terminal, when it halted.
-        """
+        """Store what the rows did, those of all processes in one order."""
         assert self.replay is not None and outputs.valid is not None
-        old, new, valid = before.extra, after.extra, outputs.valid
-        gain = new["accuracy"] - old["accuracy"]
-        led_here = Transition(
-            state=old["q_state"],
-            action=old["action"],
-            reward=(old["reward"] + gain).clamp(-1, 1),
-            halt_reward=old["halt_reward"],
-            next_state=new["q_state"],
-            next_valid=valid,
-            terminal=torch.zeros_like(before.halted),
-        )
-        ended = Transition(
-            state=new["q_state"],
-            action=new["action"],
-            reward=new["halt_reward"],
-            halt_reward=new["halt_reward"],
-            next_state=new["q_state"],
-            next_valid=valid,
-            terminal=torch.ones_like(before.halted),
-        )
-        for transition, keep in ((led_here, ~before.halted & old["learns"]), (ended, after.halted & new["learns"])):
+        for transition, keep in experience.transitions(before, after, outputs.valid):
             *fields, keep = self._all.gather((*transition, keep))
             self.replay.push(Transition(*fields), keep)
 
