@@ -201,9 +201,10 @@ class MultimodalHesc(CapsuleNetwork):
             if draws is not None:
                 self._experience(before, carry, outputs)
                 terms["td_loss"] = self._td_term(clock, draws)
+        loss = torch.stack(tuple(terms.values())).sum()
         if draws is not None:
             self._follow(thought)
-        loss = torch.stack(tuple(terms.values())).sum()
+            loss = loss + self._nothing_of_every_parameter()
         detached = {name: term.detach() for name, term in terms.items()}
         sums = metrics.of_halted(thought, check, kind, carry.steps, carry.halted, outputs.opened)
         sums |= metrics.of_all(outputs.action)
@@ -291,6 +292,11 @@ class MultimodalHesc(CapsuleNetwork):
         )
         weight = config.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
+
+    def _nothing_of_every_parameter(self) -> Tensor:
+        """Zero, through every parameter: those of kinds that a batch lacks have a gradient too, the same in all processes."""
+        whole = (weight for weight in self.trunk_parameters() if not hasattr(weight, "placements"))
+        return 0.0 * torch.stack([weight.reshape(-1)[0] for weight in whole]).sum()
 
     def _follow(self, thought: NetworkPass) -> None:
         """Move what the children of a capsule always say."""
