@@ -170,7 +170,7 @@ def test_torchrun_starts_the_same_run(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_capsules_learn_from_the_rows_of_both_processes(tmp_path: Path, canvases: Path) -> None:
-    """Replay and the balance of paths are about a whole batch, whoever computes its rows, and of whatever kinds they are."""
+    """Replay and the balance of paths are about a whole batch, whoever computes its rows, whatever their kinds."""
     settings = (*HESC, "dqn_warmup_ratio=0.1", "epochs=1", "global_batch_size=16")
     train(canvases, tmp_path / "one", *settings, arch="multimodal_hesc_mini")
     paths = [f"data_paths=[{canvases}]", f"checkpoint_path={tmp_path / 'two'}"]

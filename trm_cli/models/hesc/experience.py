@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.replay import Transition
 from trm_cli.models.layers.carry import Carry
 
@@ -37,3 +42,11 @@ def transitions(before: Carry, after: Carry, valid: Tensor) -> tuple[tuple[Trans
         terminal=torch.ones_like(before.halted),
     )
     return (led_here, ~before.halted & old["learns"]), (ended, after.halted & new["learns"])
+
+
+def rewarded(config: HescConfig, carry: Carry, check: AnswerCheck) -> Carry:
+    """The carry with what a HALT would have paid now, and how right the answer is. A text chooses nothing."""
+    pay = torch.where(check.right, config.reward_correct, config.reward_incorrect)
+    learns = check.has_label & (carry.data["kind"] != Kind.TEXT)
+    extra = carry.extra | {"halt_reward": pay, "accuracy": check.share.float(), "learns": learns}
+    return replace(carry, extra=extra)

@@ -20,7 +20,6 @@ from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
 from trm_cli.models.hesc import components, experience, inference, losses, metrics, q_control
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.kinds import FIELDS, Kind, blank
-from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.q_control import Action, QNetwork
@@ -96,7 +95,9 @@ class MultimodalHesc(CapsuleNetwork):
             "z_H": (config.num_slots, config.hidden_size),
             "pairs": (pairs, config.hidden_size),
         }
-        z = {name: torch.zeros(rows, *shape, dtype=self.dtype, device=device) for name, shape in shapes.items()}
+        z = {
+            name: torch.zeros(rows, *size, dtype=self.dtype, device=device) for name, size in shapes.items() if size[0]
+        }
         extra = {"opened": torch.zeros(rows, config.num_capsules, dtype=torch.bool, device=device)}
         if self.q_network is not None:
             extra["q_state"] = torch.zeros(rows, self.q_network.state_size, device=device)
@@ -138,9 +139,8 @@ class MultimodalHesc(CapsuleNetwork):
         fresh, kind = carry.steps == 0, carry.data["kind"]
         opened = carry.extra["opened"] & ~fresh[:, None]
         done = (kind == Kind.TEXT) & (carry.steps >= config.text_steps)
-        thought = self._think(
-            carry, Carried(carry.z["z_L"], carry.z["z_H"], carry.z["pairs"], opened, fresh, done), draws
-        )
+        pairs = carry.z.get("pairs", carry.z["z_H"][:, :0])
+        thought = self._think(carry, Carried(carry.z["z_L"], carry.z["z_H"], pairs, opened, fresh, done), draws)
         steps = carry.steps + 1
         with torch.no_grad():
             valid = q_control.valid_actions(config, steps, opened, kind)
@@ -156,8 +156,8 @@ class MultimodalHesc(CapsuleNetwork):
             extra["opened"] = after
             if q is not None:
                 extra |= self._price(action, (after & ~opened).sum(1), clock)
-        z = {"z_L": thought.tokens.detach(), "z_H": thought.slots.detach(), "pairs": thought.pairs.detach()}
-        z = {name: state.to(self.dtype) for name, state in z.items()}
+        states = {"z_L": thought.tokens, "z_H": thought.slots, "pairs": thought.pairs}
+        z = {name: states[name].detach().to(self.dtype) for name in carry.z}
         halted = action == Action.HALT
         return replace(carry, z=z, steps=steps, halted=halted, extra=extra), HescOutputs(
             logits=thought.scores,
@@ -188,7 +188,7 @@ class MultimodalHesc(CapsuleNetwork):
         clock: Clock[Tensor | float] = SETTLED,
         draws: Tensor | None = None,
     ) -> StepResult:
-        """One supervision step with its losses; in training (draws given) replay and usual detail move as well."""
+        """One supervision step with its losses; in training (draws given) replay and usual detail move too."""
         before = carry
         carry, outputs = self.advance(carry, batch, clock, draws)
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
@@ -197,7 +197,7 @@ class MultimodalHesc(CapsuleNetwork):
         all_ranks = OnlyRank() if draws is None else self._all
         terms = losses.loss_terms(self.config, thought, check, target, all_ranks)
         if self.q_network is not None:
-            carry = self._remember_check(carry, check)
+            carry = experience.rewarded(self.config, carry, check)
             if draws is not None:
                 self._experience(before, carry, outputs)
                 terms["td_loss"] = self._td_term(clock, draws)
@@ -262,15 +262,6 @@ class MultimodalHesc(CapsuleNetwork):
 
     # --- What is learnt from what happened ---
 
-    def _remember_check(self, carry: Carry, check: AnswerCheck) -> Carry:
-        pay = torch.where(check.right, self.config.reward_correct, self.config.reward_incorrect)
-        extra = carry.extra | {
-            "halt_reward": pay,
-            "accuracy": check.share.float(),
-            "learns": check.has_label & (carry.data["kind"] != Kind.TEXT),
-        }
-        return replace(carry, extra=extra)
-
     def _experience(self, before: Carry, after: Carry, outputs: HescOutputs) -> None:
         """Store what the rows did, those of all processes in one order."""
         assert self.replay is not None and outputs.valid is not None
@@ -294,7 +285,7 @@ class MultimodalHesc(CapsuleNetwork):
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
 
     def _nothing_of_every_parameter(self) -> Tensor:
-        """Zero, through every parameter: those of kinds that a batch lacks have a gradient too, the same in all processes."""
+        """Zero, through every parameter: those of kinds that a batch lacks have a gradient too, in every process."""
         whole = (weight for weight in self.trunk_parameters() if not hasattr(weight, "placements"))
         return 0.0 * torch.stack([weight.reshape(-1)[0] for weight in whole]).sum()
 
