@@ -28,7 +28,10 @@ from pathlib import Path
 from typing import Any
 
 #: Parts that the smallest capsule model leaves out unless they are asked for.
-EVERY_PART = tuple(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp"))
+EVERY_PART = (
+    *(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp")),
+    "arch.text_workspace=true",
+)
 
 
 def build_boards(folder: Path) -> None:

@@ -36,7 +36,9 @@ NARROW_CAPSULES = (
     " arch.H_cycles=2 arch.L_cycles=1 arch.q_hidden_dim=32 arch.replay_capacity=128 arch.replay_min_size=16"
     " micro_batch_size=null"
 )
-EVERY_PART = " ".join(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp"))
+EVERY_PART = "arch.text_workspace=true " + " ".join(
+    f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp")
+)
 
 
 @dataclass(frozen=True)

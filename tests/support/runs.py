@@ -31,7 +31,10 @@ TINY_RUN = (
     "optimizer=adam_atan2",
 )
 #: What the smaller capsule models leave out unless they are asked for.
-EVERY_PART = tuple(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp"))
+EVERY_PART = (
+    *(f"arch.enable_{part}=true" for part in ("latent_planning", "dqn", "expansion", "mtp")),
+    "arch.text_workspace=true",
+)
 #: Everything that multimodal_hesc carries from step to step, small: replay, target network, demonstrations, planner.
 HESC = (
     *EVERY_PART,

@@ -1,6 +1,6 @@
 """Gather the rows of all ranks, for what a model learns from a whole batch instead of row by row.
 
-A model that computes some rows of a batch asks here for all of them. What it then keeps (replay, memory, concepts) is
+A model that computes some rows of a batch asks here for all of them. What it then keeps (replay, usual details) is
 the same in every process, as if one of them had computed the batch.
 """
 

@@ -11,6 +11,7 @@ from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.thinking import think
 
 VARIANTS = {
+    "without a workspace": {"text_workspace": False, "enable_latent_planning": False},
     "as it is": {},
     "many steps": {"text_steps": 3, "H_cycles": 1, "L_cycles": 2},
     "no planner": {"enable_latent_planning": False},

@@ -20,7 +20,7 @@ _MEMORY = {
     "gradients": "",
     "moments": "two per trained weight, of the optimizer",
     "average": "moving average of the weights, for evaluation",
-    "state": "buffers: replay, memory, concepts, tables",
+    "state": "buffers: replay, tables",
     "carry": "states kept between updates, in and out",
     "activations": "forward and backward pass",
     "evaluation": "more than an update needs, for evaluations",

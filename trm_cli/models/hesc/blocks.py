@@ -12,6 +12,8 @@ from trm_cli.models.layers.initialization import linear_parameter, truncated_nor
 from trm_cli.models.layers.norm import add_rms_norm
 from trm_cli.models.layers.rotary import rotate
 
+#: Deviation of the weights with which a byte first mixes the bytes before it.
+_BYTES_BEFORE = 0.2
 #: Bytes before a byte, itself included, that a block mixes without attention.
 _TAPS = 4
 
@@ -103,7 +105,8 @@ class TokenBlock(nn.Module):
         self.query_lean, self.key_lean = nn.Parameter(start.clone()), nn.Parameter(start.clone())
         self.causal = causal
         taps = (width, 1, _TAPS) if causal else (width, 1, 3, 3)
-        self.neighbours = nn.Parameter(torch.zeros(taps))
+        # A board's start at nothing: at a tenth they drown the mirrored place. A text's cannot be too early.
+        self.neighbours = nn.Parameter(truncated_normal_(torch.empty(taps), _BYTES_BEFORE if causal else 0.0))
         self.mlp = SwiGLU(width, expansion)
 
     def _mix_neighbours(self, h: Tensor, inside: Tensor | None) -> Tensor:
@@ -120,13 +123,19 @@ class TokenBlock(nn.Module):
     def forward(
         self, h: Tensor, rotation: Rotation, slots: Tensor, mask: Tensor | None, inside: Tensor | None
     ) -> Tensor:
-        """H [B, L, D], slots [B, S, D], mask bool broadcast to [B, H, L, L + S], inside bool [B, L] -> [B, L, D]."""
+        """H [B, L, D], slots [B, S, D], mask bool broadcast to [B, H, L, L + S], inside bool [B, L] -> [B, L, D].
+
+        mask None: all of them, of a causal block those that are not later.
+        """
         q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
         q = rotate(q + self.query_lean, *rotation.query)
         k = rotate(k + self.key_lean, *rotation.key)
-        slot_k, slot_v = self.attention.keys_values(slots)
-        k, v = torch.cat((k, slot_k * self.content.to(k.dtype)), 2), torch.cat((v, slot_v), 2)
-        mixed = self.attention.merge(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        if slots.shape[1]:
+            slot_k, slot_v = self.attention.keys_values(slots)
+            k, v = torch.cat((k, slot_k * self.content.to(k.dtype)), 2), torch.cat((v, slot_v), 2)
+        causal = self.causal and mask is None
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        mixed = self.attention.merge(mixed)
         h = add_rms_norm(h, mixed + self._mix_neighbours(h, inside))
         return add_rms_norm(h, self.mlp(h))
 

@@ -30,6 +30,7 @@ class HescConfig(NetworkConfig):
     rope_theta: float = key(10_000.0, "base of the rotary frequencies of text", resume="fatal", gt=0, le=1e12)
     halt_max_steps: Whole = key(16, "most supervision steps that a grid or a picture gets", resume="fatal",
                                 unit="steps", ge=1, le=10_000)  # fmt: skip
+    text_workspace: bool = key(True, "texts have capsules, which sum up what was said earlier", resume="fatal")
     text_steps: Whole = count(2, "supervision steps of a text", resume="fatal", unit="steps")
     puzzle_emb_ndim: Whole = key(1024, "learned numbers for each puzzle identifier: hidden_size, or 0 = none",
                                  resume="fatal", ge=0, le=1_048_576)  # fmt: skip
@@ -138,9 +139,13 @@ class HescConfig(NetworkConfig):
     def conflicts(self) -> list[tuple[str, str]]:
         """Sizes that do not divide each other."""
         found = []
-        for name, width in (("hidden_size", self.hidden_size), ("token_size", self.token_size)):
-            if width % (4 * self.num_heads):
-                found.append(("num_heads", f"{self.num_heads} heads do not divide {name} {width} into multiples of 4"))
+        widths = {"hidden_size": self.hidden_size, "token_size": self.token_size}
+        uneven = [f"{name} {width}" for name, width in widths.items() if width % (4 * self.num_heads)]
+        if uneven:
+            of = " and ".join(uneven)
+            found.append(("num_heads", f"{self.num_heads} heads do not divide {of} into multiples of 4"))
+        if self.enable_latent_planning and not self.text_workspace:
+            found.append(("text_workspace", "thoughts about a text need its workspace: it is on where the planner is"))
         if self.picture_size % self.patch_size:
             found.append(("patch_size", f"{self.patch_size} does not divide picture_size {self.picture_size}"))
         if self.puzzle_emb_ndim not in (0, self.hidden_size):

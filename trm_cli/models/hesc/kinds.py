@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
@@ -57,3 +58,20 @@ def groups(data: Mapping[str, Tensor]) -> Iterator[tuple[Kind, Tensor]]:
         rows = belongs.nonzero()[:, 0]
         if len(rows):
             yield kind, rows
+
+
+def blank(rows: int, length: int, board_side: int, device: torch.device | str) -> dict[str, Tensor]:
+    """A batch in which every place is asked for its end: grids where the `length` of a label is that of a board, else
+    text."""
+    side = math.isqrt(length)
+    batch = {
+        "kind": torch.zeros(rows, dtype=torch.int32, device=device),
+        "target": torch.full((rows, length), EOS, dtype=torch.int32, device=device),
+        "puzzle_identifiers": torch.zeros(rows, dtype=torch.int32, device=device),
+    }
+    if side**2 == length and side <= board_side:
+        batch["cells"] = torch.zeros(rows, length, dtype=torch.uint8, device=device)
+        batch["size"] = torch.full((rows, 4), side, dtype=torch.uint8, device=device)
+    else:
+        batch["text"] = torch.zeros(rows, length, dtype=torch.int32, device=device)
+    return batch

@@ -6,7 +6,6 @@ are buffers, demonstrations are in the carry: both continue the run exactly.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,10 +17,9 @@ from torch.func import functional_call
 from trm_cli.models.all_ranks import AllRanks, OnlyRank
 from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleTrace
 from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
-from trm_cli.models.hesc import components, inference, losses, metrics, q_control
+from trm_cli.models.hesc import components, experience, inference, losses, metrics, q_control
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import EOS, FIELDS, Kind
-from trm_cli.models.hesc.losses import AnswerCheck
+from trm_cli.models.hesc.kinds import FIELDS, Kind, blank
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.q_control import Action, QNetwork
@@ -97,7 +95,9 @@ class MultimodalHesc(CapsuleNetwork):
             "z_H": (config.num_slots, config.hidden_size),
             "pairs": (pairs, config.hidden_size),
         }
-        z = {name: torch.zeros(rows, *shape, dtype=self.dtype, device=device) for name, shape in shapes.items()}
+        z = {
+            name: torch.zeros(rows, *size, dtype=self.dtype, device=device) for name, size in shapes.items() if size[0]
+        }
         extra = {"opened": torch.zeros(rows, config.num_capsules, dtype=torch.bool, device=device)}
         if self.q_network is not None:
             extra["q_state"] = torch.zeros(rows, self.q_network.state_size, device=device)
@@ -141,9 +141,8 @@ class MultimodalHesc(CapsuleNetwork):
         fresh, kind = carry.steps == 0, carry.data["kind"]
         opened = carry.extra["opened"] & ~fresh[:, None]
         done = (kind == Kind.TEXT) & (carry.steps >= config.text_steps)
-        thought = self._think(
-            carry, Carried(carry.z["z_L"], carry.z["z_H"], carry.z["pairs"], opened, fresh, done), draws
-        )
+        pairs = carry.z.get("pairs", carry.z["z_H"][:, :0])
+        thought = self._think(carry, Carried(carry.z["z_L"], carry.z["z_H"], pairs, opened, fresh, done), draws)
         steps = carry.steps + 1
         with torch.no_grad():
             valid = q_control.valid_actions(config, steps, opened, kind)
@@ -159,8 +158,8 @@ class MultimodalHesc(CapsuleNetwork):
             extra["opened"] = after
             if q is not None:
                 extra |= self._price(action, (after & ~opened).sum(1), clock)
-        z = {"z_L": thought.tokens.detach(), "z_H": thought.slots.detach(), "pairs": thought.pairs.detach()}
-        z = {name: state.to(self.dtype) for name, state in z.items()}
+        states = {"z_L": thought.tokens, "z_H": thought.slots, "pairs": thought.pairs}
+        z = {name: states[name].detach().to(self.dtype) for name in carry.z}
         halted = action == Action.HALT
         return replace(carry, z=z, steps=steps, halted=halted, extra=extra), HescOutputs(
             logits=thought.scores,
@@ -191,7 +190,7 @@ class MultimodalHesc(CapsuleNetwork):
         clock: Clock[Tensor | float] | None = None,
         draws: Tensor | None = None,
     ) -> StepResult:
-        """One supervision step with its losses; in training (draws given) replay and usual detail move as well."""
+        """One supervision step with its losses; in training (draws given) replay and usual detail move too."""
         before = carry
         clock = _clock_of(clock, draws)
         carry, outputs = self.advance(carry, batch, clock, draws)
@@ -201,13 +200,14 @@ class MultimodalHesc(CapsuleNetwork):
         all_ranks = OnlyRank() if draws is None else self._all
         terms = losses.loss_terms(self.config, thought, check, target, all_ranks)
         if self.q_network is not None:
-            carry = self._remember_check(carry, check)
+            carry = experience.rewarded(self.config, carry, check)
             if draws is not None:
                 self._experience(before, carry, outputs)
                 terms["td_loss"] = self._td_term(clock, draws)
+        loss = torch.stack(tuple(terms.values())).sum()
         if draws is not None:
             self._follow(thought)
-        loss = torch.stack(tuple(terms.values())).sum()
+            loss = loss + self._nothing_of_every_parameter()
         detached = {name: term.detach() for name, term in terms.items()}
         sums = metrics.of_halted(thought, check, kind, carry.steps, carry.halted, outputs.opened)
         sums |= metrics.of_all(outputs.action)
@@ -257,18 +257,7 @@ class MultimodalHesc(CapsuleNetwork):
 
     def blank_batch(self, rows: int, device: torch.device | str) -> dict[str, Tensor]:
         """See `Network`; grids where a label is long enough for one, else text; no pictures, no demonstrations."""
-        side = math.isqrt(self.seq_len)
-        batch = {
-            "kind": torch.zeros(rows, dtype=torch.int32, device=device),
-            "target": torch.full((rows, self.seq_len), EOS, dtype=torch.int32, device=device),
-            "puzzle_identifiers": torch.zeros(rows, dtype=torch.int32, device=device),
-        }
-        if side**2 == self.seq_len and side <= self.config.board_side:
-            batch["cells"] = torch.zeros(rows, self.seq_len, dtype=torch.uint8, device=device)
-            batch["size"] = torch.full((rows, 4), side, dtype=torch.uint8, device=device)
-        else:
-            batch["text"] = torch.zeros(rows, self.seq_len, dtype=torch.int32, device=device)
-        return batch
+        return blank(rows, self.seq_len, self.config.board_side, device)
 
     def components(self, measured: Measured, rows: int) -> list[Component]:
         """See `Network`."""
@@ -276,42 +265,10 @@ class MultimodalHesc(CapsuleNetwork):
 
     # --- What is learnt from what happened ---
 
-    def _remember_check(self, carry: Carry, check: AnswerCheck) -> Carry:
-        pay = torch.where(check.right, self.config.reward_correct, self.config.reward_incorrect)
-        extra = carry.extra | {
-            "halt_reward": pay,
-            "accuracy": check.share.float(),
-            "learns": check.has_label & (carry.data["kind"] != Kind.TEXT),
-        }
-        return replace(carry, extra=extra)
-
     def _experience(self, before: Carry, after: Carry, outputs: HescOutputs) -> None:
-        """Store what the rows did: the step that led here, where the row is still the same puzzle, and a HALT now.
-
-        A row that was reset in this step has no past: its last transition was stored, as terminal, when it halted.
-        """
+        """Store what the rows did, those of all processes in one order."""
         assert self.replay is not None and outputs.valid is not None
-        old, new, valid = before.extra, after.extra, outputs.valid
-        gain = new["accuracy"] - old["accuracy"]
-        led_here = Transition(
-            state=old["q_state"],
-            action=old["action"],
-            reward=(old["reward"] + gain).clamp(-1, 1),
-            halt_reward=old["halt_reward"],
-            next_state=new["q_state"],
-            next_valid=valid,
-            terminal=torch.zeros_like(before.halted),
-        )
-        ended = Transition(
-            state=new["q_state"],
-            action=new["action"],
-            reward=new["halt_reward"],
-            halt_reward=new["halt_reward"],
-            next_state=new["q_state"],
-            next_valid=valid,
-            terminal=torch.ones_like(before.halted),
-        )
-        for transition, keep in ((led_here, ~before.halted & old["learns"]), (ended, after.halted & new["learns"])):
+        for transition, keep in experience.transitions(before, after, outputs.valid):
             *fields, keep = self._all.gather((*transition, keep))
             self.replay.push(Transition(*fields), keep)
 
@@ -329,6 +286,11 @@ class MultimodalHesc(CapsuleNetwork):
         )
         weight = config.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
+
+    def _nothing_of_every_parameter(self) -> Tensor:
+        """Zero, through every parameter: those of kinds that a batch lacks have a gradient too, in every process."""
+        whole = (weight for weight in self.trunk_parameters() if not hasattr(weight, "placements"))
+        return 0.0 * torch.stack([weight.reshape(-1)[0] for weight in whole]).sum()
 
     def _follow(self, thought: NetworkPass) -> None:
         """Move what the children of a capsule always say."""

@@ -6,7 +6,6 @@ All is causal: nothing at place i depends on a symbol later than the one it is g
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import Linear, TokenBlock
@@ -36,8 +35,7 @@ class FurtherTokens(nn.Module):
             if length < 1:
                 break
             h = rms_norm(hidden[:, :length] + join(symbols[:, depth:]))
-            mask = torch.ones(length, length, dtype=torch.bool, device=h.device).tril()
             rotation = text_rotation(length, self.head_dim, self.theta, h.device)
-            hidden = block(h, rotation, h[:, :0], mask, None)
+            hidden = block(h, rotation, h[:, :0], None, None)
             states.append(hidden)
         return states

@@ -20,6 +20,7 @@ from trm_cli.models.hesc.passes import FORBIDDEN, Carried, KindPass, NetworkPass
 from trm_cli.models.hesc.recursion import Recursion, States
 from trm_cli.models.hesc.symbols import Symbols, Tokens
 from trm_cli.models.hesc.visibility import visibility
+from trm_cli.models.hesc.workspace import Looked, Lost
 from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 
@@ -113,6 +114,7 @@ class HescNetwork(nn.Module):
         states = States(before, carried.slots)
         thought = self.recursion(states, tokens, injection, carried.pairs, seen, draw)
         after, slots = thought.states
+        maps, lost = self._seen(thought.looked, len(rows), count)
         answers = self._answer_states(after, slots, kind)
         scores = self._scores(answers, kind)
         halting = self.halt_head(torch.cat((slots[:, 0], _mean(after, tokens.inside)), 1))[:, 0].float()
@@ -126,13 +128,23 @@ class HescNetwork(nn.Module):
             slots=slots,
             scores=scores,
             q_halt=halting,
-            residual=thought.looked.residual,
-            detail=thought.looked.detail,
-            maps=widened(thought.looked.maps.mT, board).mT if board else thought.looked.maps,
+            residual=lost.residual,
+            detail=lost.detail,
+            maps=widened(maps.mT, board).mT if board else maps,
             plan=thought.plan,
             further=further,
             inside=None if kind == Kind.PICTURE else tokens.inside,
         )
+
+    def _seen(self, looked: Looked | None, rows: int, tokens: int) -> tuple[Tensor, Lost]:
+        """Where capsules looked, [b, K, N], and what sketches lost. Where the workspace did not look the detail is no
+        number, which nobody follows."""
+        if looked is not None:
+            return looked.read.maps, self.recursion.workspace.lost(looked.read)
+        config, device = self.config, self.halt_head.weight.device
+        maps = torch.zeros(rows, config.num_capsules, tokens, device=device)
+        detail = torch.full((rows, config.num_capsules, config.checksum_dim), torch.nan, device=device)
+        return maps, Lost(maps[:, :, 0], detail if config.enable_expansion else None)
 
     def _as_it_was(self, kind: Kind, rows: Tensor, carried: Carried, places: int) -> KindPass:
         """A row that is done says again what it said: its states stay."""

@@ -38,7 +38,7 @@ class TokenStack(nn.Module):
             for _ in range(layers)
         )
 
-    def forward(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None) -> Tensor:
         """H [B, N, d], slots [B, S, d], mask bool [B, 1, 1 or N, N + S] -> [B, N, d]."""
         h = h + tokens.injection
         for block in self.blocks:
@@ -54,10 +54,11 @@ class States(NamedTuple):
 
 
 class Thought(NamedTuple):
-    """What the last cycle said: the states, what the workspace saw in the tokens before them, and the plan."""
+    """What the last cycle said: the states, what the workspace saw in the tokens before them, and the plan; None where
+    there is none."""
 
     states: States
-    looked: Looked
+    looked: Looked | None
     plan: Plan | None
 
 
@@ -69,6 +70,7 @@ class Recursion(nn.Module):
     def __init__(self, config: HescConfig) -> None:
         super().__init__()
         self.H_cycles, self.L_cycles = config.H_cycles, config.L_cycles
+        self.text_workspace = config.text_workspace
         #: Trade a second forward pass of each call with a gradient for the memory of its activations.
         self.recompute = False
         self.workspace = Workspace(config)
@@ -83,7 +85,7 @@ class Recursion(nn.Module):
         self.board.compile(**options)
         self.text.compile(**options)
 
-    def pass_over(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor) -> Tensor:
+    def pass_over(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None) -> Tensor:
         """One pass over the tokens: h [B, N, d], slots [B, S, d] -> [B, N, d]."""
         stack = self.text if tokens.kind == Kind.TEXT else self.board
         result: Tensor = self._call(stack, h, tokens, slots, mask)
@@ -99,6 +101,11 @@ class Recursion(nn.Module):
     def _cycle(
         self, states: States, tokens: Tokens, injection: Tensor, pairs: Tensor, seen: Visibility, draw: Tensor | None
     ) -> Thought:
+        if tokens.kind == Kind.TEXT and not self.text_workspace:
+            h, nothing = states.tokens, states.tokens[:, :0]
+            for _ in range(self.L_cycles):
+                h = self.pass_over(h, tokens, nothing, None)
+            return Thought(States(h, states.slots), None, None)
         read = rms_norm(states.tokens + tokens.injection)
         looked: Looked = self._call(self.workspace, states.slots, injection, read, pairs, seen.reading, seen.slots)
         shown, plan = [looked.slots, pairs], None

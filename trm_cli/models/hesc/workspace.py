@@ -86,10 +86,16 @@ class Checksum(nn.Module):
 
 
 class Looked(NamedTuple):
-    """slots [B, S, D]: the workspace after an update; maps [B, K, N]; residual [B, K]; detail [B, K, c] or None."""
+    """slots [B, S, D]: the workspace after an update; read: what capsules and children have read for it."""
 
     slots: Tensor
-    maps: Tensor
+    read: Reading
+
+
+class Lost(NamedTuple):
+    """residual float32 [B, K]: what sketches have lost of their children; detail [B, K, c], or None without children:
+    what it is measured by."""
+
     residual: Tensor
     detail: Tensor | None
 
@@ -127,11 +133,14 @@ class Workspace(nn.Module):
         slots = rms_norm(slots + injection)
         read = self.reader(slots[:, self.registers :], tokens, reading)
         slots = torch.cat((slots[:, : self.registers], rms_norm(slots[:, self.registers :] + read.slots)), 1)
-        residual, detail = read.maps.new_zeros(read.maps.shape[:2]), None
-        if self.checksum is not None:
-            sketches, children = read.slots.split((self.capsules, read.slots.shape[1] - self.capsules), 1)
-            detail = self.checksum.detail(children.unflatten(1, (self.capsules, -1)))
-            residual = self.checksum(sketches, detail)
         for block in self.blocks:
             slots = block(slots, context, seen)
-        return Looked(slots, read.maps, residual, detail)
+        return Looked(slots, read)
+
+    def lost(self, read: Reading) -> Lost:
+        """Compare sketches with children. Not in `forward`, computed again when the usual detail has moved."""
+        if self.checksum is None:
+            return Lost(read.maps.new_zeros(read.maps.shape[:2]), None)
+        sketches, children = read.slots.split((self.capsules, read.slots.shape[1] - self.capsules), 1)
+        detail = self.checksum.detail(children.unflatten(1, (self.capsules, -1)))
+        return Lost(self.checksum(sketches, detail), detail)

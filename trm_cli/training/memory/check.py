@@ -124,7 +124,7 @@ class MemoryCheck:
         also = "" if self.config.activation_checkpointing else ", or activation_checkpointing=true"
         if not rows:
             return f"not even one row at a time fits: choose a smaller global_batch_size or arch.hidden_size{also}"
-        # Replay, concepts and memory of the capsule network learn slice by slice.
+        # The replay of the capsule network grows slice by slice.
         same = "the same" if self.config.arch.learns_row_by_row else "nearly the same"
         return f"micro_batch_size={rows} fits by the estimate and learns {same}{also}"
 
