@@ -25,6 +25,10 @@ Budget = Annotated[
 Updates = Annotated[int | None, typer.Option(min=1, help="Learn for N updates instead.", metavar="N")]
 Augmentations = Annotated[int, typer.Option(min=0, help="Augmentations of each task, to learn and to vote with.")]
 Votes = Annotated[int | None, typer.Option(min=1, help="At most N votes for each test input; default: all.")]
+LeaveOut = Annotated[
+    int,
+    typer.Option(min=0, help="Of N tasks, test on one demonstration during the training instead of learning it."),
+]
 Rows = Annotated[str, typer.Option(help="With which row a new task begins.", metavar="mean|zero")]
 Out = Annotated[Path | None, typer.Option(help="Write the submission here, too.", metavar="FILE")]
 
@@ -38,6 +42,7 @@ def adapt(
     updates: Updates = None,
     augmentations: Augmentations = 128,
     votes: Votes = None,
+    leave_out: LeaveOut = 0,
     rows: Rows = "mean",
     out: Out = None,
     device: Device = None,
@@ -63,6 +68,7 @@ def adapt(
         budget=_seconds(budget),
         augmentations=augmentations,
         votes=votes,
+        leave_out=leave_out,
         rows=rows,
         words=tuple(with_options(words or (), device=device)),
         out=out,

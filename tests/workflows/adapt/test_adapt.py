@@ -104,6 +104,21 @@ def test_one_task_a_folder_and_known_outputs(home: Path) -> None:
     assert not (home / "checkpoints/source-adapt-a").exists()
 
 
+def test_demonstrations_that_are_left_out_are_tested_and_change_no_plan(home: Path) -> None:
+    tasks = {name: {**task(rule), "train": pairs(rule, 3)} for name, rule in NEW.items()}
+    write_challenges(home / "spared_challenges.json", tasks)
+    line = ("adapt", "source", "spared_challenges.json", "--updates", 3, *QUICK, "--leave-out", 1, "--json")
+    done = trm(*line, cwd=home)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {step: one["count"] for step, one in document["left_out"].items()} == {"1": 1, "2": 1, "3": 1}
+    assert document["updates"] == 3 and document["test_inputs"] == 2
+    assert done.stderr.count("of 1 left-out demonstration right") == 3 and done.stderr.count("memory ") == 1
+    built = json.loads((home / document["run"] / "tasks/arc-agi_adapt_challenges.json").read_text())
+    assert [(len(one["train"]), len(one["test"])) for one in built.values()] == [(2, 2), (3, 1)]
+    assert built["mirror"]["test"][1] == tasks["mirror"]["train"][2]
+
+
 @pytest.mark.parametrize(
     ("words", "said", "code"),
     [

@@ -18,7 +18,10 @@ from trm_cli.workflows.observers import TrainingResult
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
+    from trm_cli.evaluation.scores.intervals import Share
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.hardware.machine import Machine
+    from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.workflows.adapt.probe import Probe
     from trm_cli.workflows.adapt.request import AdaptPlan
 
@@ -27,6 +30,10 @@ _LISTED = 5
 
 class AdaptScreen(TrainingScreen, AdaptObserver):
     """Shows an adaptation on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = False
 
     def adapting(self, plan: AdaptPlan) -> None:
         """Print the plan."""
@@ -64,6 +71,21 @@ class AdaptScreen(TrainingScreen, AdaptObserver):
             f"measured: {probe.update:.3g} s an update, {probe.vote:.3g} s a vote; {duration(train_seconds)} for about "
             f"{counted(updates, 'update')}, {duration(vote_seconds)} for voting"
         )
+
+    def left_out(self, step: int, right: Share) -> None:
+        """Print how many of the demonstrations that are not learned are right."""
+        note(f"update {step:,}: {right.hits:,.0f} of {counted(right.count, 'left-out demonstration')} right")
+
+    def machine_chosen(self, machine: Machine, processes: int) -> None:
+        """Print the machine once: the training is entered anew after each test."""
+        if not self._told:
+            super().machine_chosen(machine, processes)
+
+    def memory_estimated(self, check: MemoryCheck) -> None:
+        """Print the memory once."""
+        if not self._told:
+            super().memory_estimated(check)
+        self._told = True
 
     def voting(self, rows: int) -> AbstractContextManager[Callable[[int, bool], None]]:
         """Show the progress of the votes."""
