@@ -127,7 +127,7 @@ def test_a_new_plan_that_is_accepted_is_carried_out(finished: Path) -> None:
     before = records(run, "train")
     done = trm("resume", str(run), "epochs=22", "lr=0.25", "lr_min_ratio=1", "--replan", cwd=finished)
     assert done.returncode == 0, done.stderr
-    assert "done: 110 steps" in done.stderr
+    assert "done: 110 steps" in done.stdout
     after = records(run, "train")
     assert after[: len(before)] == before
     assert [record["lr"] for record in after[len(before) :]] == [0.25] * 10
