@@ -119,6 +119,21 @@ def test_demonstrations_that_are_left_out_are_tested_and_change_no_plan(home: Pa
     assert built["mirror"]["test"][1] == tasks["mirror"]["train"][2]
 
 
+def test_it_begins_from_exported_weights(home: Path) -> None:
+    assert trm("checkpoints", "export", "source", "--out", "small.safetensors", cwd=home).returncode == 0
+    write_challenges(home / "few_challenges.json")
+    line = ("few_challenges.json", "--updates", 1, *QUICK, "--json")
+    done = trm("adapt", "small.safetensors", *line, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "small.safetensors is where the run begins" in done.stderr
+    document = json.loads(done.stdout)
+    assert (document["run"], document["answered"]) == ("checkpoints/small-adapt-few", 2)
+    (home / "cut.safetensors").write_bytes((home / "small.safetensors").read_bytes()[:-9])
+    for file, said in (("cut", "is damaged"), ("gone", "no file gone.safetensors")):
+        refused = trm("adapt", f"{file}.safetensors", *line, cwd=home)
+        assert refused.returncode == 4 and said in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said", "code"),
     [
