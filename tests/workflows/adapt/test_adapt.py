@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from tests.support.arc_tasks import NEW, pairs, task, write_challenges, write_source
+from tests.support.boards import write_boards
 from tests.support.commands import trm
+from tests.support.runs import train
 from tests.support.streams import environment
 
 QUICK = ("--augmentations", "2")
@@ -151,6 +153,14 @@ def test_what_is_refused_leaves_nothing_behind(words: tuple[object, ...], said: 
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
     assert not (home / "checkpoints/source-adapt-new").exists()
+
+
+def test_a_run_on_other_puzzles_is_refused(tmp_path: Path) -> None:
+    train(write_boards(tmp_path / "data"), tmp_path / "checkpoints/boards", stop_at_step=1)
+    write_challenges(tmp_path / "new_challenges.json")
+    done = trm("adapt", "boards", "new_challenges.json", "--updates", 1, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "was trained on sudoku rows, not on ARC tasks" in done.stderr
 
 
 def test_no_task_that_can_be_learned_is_an_error_with_a_submission(home: Path) -> None:

@@ -12,7 +12,7 @@ from trm_cli.console.output import note, stderr
 from trm_cli.console.progress import EvaluationScreen
 from trm_cli.console.tables import counted, facts
 from trm_cli.console.views.run import TrainingScreen
-from trm_cli.units import duration
+from trm_cli.units import disk_size, duration
 from trm_cli.workflows.adapt.request import AdaptObserver
 from trm_cli.workflows.observers import TrainingResult
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
+    from trm_cli.workflows.adapt.bundle import Bundle
     from trm_cli.workflows.adapt.probe import Probe
     from trm_cli.workflows.adapt.request import AdaptPlan
 
@@ -109,6 +110,18 @@ def adapt_screen(document: Mapping[str, Any]) -> Table:
         share = f"pass@1 {scored['pass_1']:.1%}, pass@2 {scored['pass_2']:.1%}"
         rows.insert(2, ("right", f"{share} of {counted(scored['tasks'], 'task')} with known outputs"))
     return facts(rows)
+
+
+def bundle_screen(bundle: Bundle) -> Table:
+    """What lies in a bundle."""
+    return facts(
+        [
+            ("bundle", f"{bundle.folder}, {disk_size(bundle.bytes)}"),
+            ("program", bundle.wheel),
+            ("weights", f"weights.safetensors, step {bundle.step:,}"),
+            ("notebook", "notebook.ipynb installs from this folder and adapts to arc-agi_test_challenges.json"),
+        ]
+    )
 
 
 def _begin(rows: str) -> str:
