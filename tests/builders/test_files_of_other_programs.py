@@ -191,3 +191,23 @@ def test_one_text_alone_is_told_how_to_be_divided(tmp_path: Path, capsys: pytest
     assert "put <|endoftext|> between the parts" in capsys.readouterr().err
     (tmp_path / "book.txt").write_text("<|endoftext|>".join(f"Chapter {n}. " * 40 for n in range(12)))
     assert text.main(flags) == 0
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_labels_of_pictures_and_models(encoding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    from dataset_builders import streaming_builder
+    from trm_cli.config.compose import compose
+    from trm_cli.config.registry import SHIPPED
+
+    (tmp_path / "p").mkdir()
+    for number in range(30):
+        Image.fromarray(np.full((8, 8, 3), number * 8, np.uint8)).save(tmp_path / f"p/{number}.png")
+    lines = ["file,label", *(f"{number}.png,cat" for number in range(30)), "", " "]
+    (tmp_path / "p/labels.csv").write_bytes(encoded("\r\n".join(lines), encoding))
+    flags = ["--sources", f"images:{tmp_path}/p", "stories", "--limits", "stories=300", "--workers", "1"]
+    assert streaming_builder.main(["--output-dir", str(tmp_path / "d"), *flags]) == 0, capsys.readouterr().err
+    model = (SHIPPED / "models/sudoku-4x4.yaml").read_text().replace("\n", "\r\n")
+    (tmp_path / "mine.yaml").write_bytes(encoded(model, encoding))
+    assert compose(str(tmp_path / "mine.yaml")).config.epochs == compose("sudoku-4x4").config.epochs

@@ -10,7 +10,10 @@ import typer
 from trm_cli.commands.arguments import Device, DryRun, Json, TrainedRun
 from trm_cli.training.signals import starting
 
-Tasks = Annotated[Path, typer.Argument(help="A challenges file, a folder of one JSON a task, or one task.")]
+Tasks = Annotated[
+    Path | None,
+    typer.Argument(help="A challenges file, a folder of one JSON a task, or one task.", show_default=False),
+]
 Words = Annotated[
     list[str] | None,
     typer.Argument(
@@ -25,21 +28,31 @@ Budget = Annotated[
 Updates = Annotated[int | None, typer.Option(min=1, help="Learn for N updates instead.", metavar="N")]
 Augmentations = Annotated[int, typer.Option(min=0, help="Augmentations of each task, to learn and to vote with.")]
 Votes = Annotated[int | None, typer.Option(min=1, help="At most N votes for each test input; default: all.")]
+LeaveOut = Annotated[
+    int,
+    typer.Option(min=0, help="Of N tasks, test on one demonstration during the training instead of learning it."),
+]
 Rows = Annotated[str, typer.Option(help="With which row a new task begins.", metavar="mean|zero")]
+BundleFolder = Annotated[
+    Path | None,
+    typer.Option("--bundle", help="Write a folder to adapt RUN without network instead: no TASKS.", metavar="DIR"),
+]
 Out = Annotated[Path | None, typer.Option(help="Write the submission here, too.", metavar="FILE")]
 
 
 @starting()
 def adapt(
     run: TrainedRun,
-    tasks: Tasks,
+    tasks: Tasks = None,
     words: Words = None,
     budget: Budget = None,
     updates: Updates = None,
     augmentations: Augmentations = 128,
     votes: Votes = None,
+    leave_out: LeaveOut = 0,
     rows: Rows = "mean",
     out: Out = None,
+    bundle: BundleFolder = None,
     device: Device = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -50,24 +63,38 @@ def adapt(
 
     [dim]Example: trm adapt checkpoints/arc-1 arc-agi_test_challenges.json --budget 11h --out submission.json[/dim]
     """
+    from dataclasses import asdict
+
     from trm_cli.commands.arguments import with_options
     from trm_cli.console.output import print_result
-    from trm_cli.console.views.adapt import AdaptScreen, adapt_screen
+    from trm_cli.console.views.adapt import AdaptScreen, adapt_screen, bundle_screen
+    from trm_cli.errors import UsageError
     from trm_cli.workflows.adapt.adapt import adapt as workflow
     from trm_cli.workflows.adapt.request import AdaptRequest
 
+    if bundle is not None and tasks is not None and "=" in tasks.name:  # there are no tasks: it is the first setting
+        tasks, words = None, [str(tasks), *(words or ())]
+    if (bundle is None) == (tasks is None):
+        raise UsageError("name the tasks: trm adapt RUN TASKS" if bundle is None else "a bundle has no TASKS yet")
     request = AdaptRequest(
         run=run,
-        tasks=tasks,
+        tasks=tasks or Path(),
         updates=updates,
         budget=_seconds(budget),
         augmentations=augmentations,
         votes=votes,
+        leave_out=leave_out,
         rows=rows,
         words=tuple(with_options(words or (), device=device)),
         out=out,
         dry_run=dry_run,
     )
+    if bundle is not None:
+        from trm_cli.workflows.adapt.bundle import write_bundle
+
+        made = write_bundle(request, bundle)
+        print_result(asdict(made), bundle_screen(made), as_json=as_json)
+        return
     result = workflow(request, AdaptScreen())
     if not dry_run or as_json:
         print_result(result.document, adapt_screen(result.document), as_json=as_json)

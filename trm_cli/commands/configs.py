@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trm_cli.commands import completion
 from trm_cli.commands.arguments import Architecture, Json, Words
 
 Names = Annotated[
@@ -64,6 +66,46 @@ def validate(names: Names = None, as_json: Json = False) -> None:
     if problems:
         raise ConfigError(problems)
     stdout().print(f"{counted(len(checked), 'configuration')} checked, no problem: {', '.join(checked)}")
+
+
+@configs.command("copy")
+def copy(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model.", autocompletion=completion.models)],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The copy; default: MODEL.yaml here.")] = None,
+) -> None:
+    """Copy the file of a model, to be edited.
+
+    [dim]Example: trm configs copy sudoku-4x4 mine.yaml[/dim]
+    """
+    from trm_cli.config import registry
+    from trm_cli.console.output import stdout, write_file
+    from trm_cli.errors import ConfigError, UsageError
+    from trm_cli.paths import exists
+    from trm_cli.shell import command_line
+
+    source = registry.find("models", model)
+    if source is None:
+        raise ConfigError([registry.not_found("models", model, "MODEL")])
+    target = file or Path(source.name)
+    if exists(target):
+        raise UsageError(
+            f"{target} exists already", hint=f"name another: {command_line('trm', 'configs', 'copy', model)} FILE"
+        )
+    write_file(target, source.read_bytes())
+    stdout().print(f"Next: edit {target}, then {command_line('trm', 'train', target)}", soft_wrap=True)
+
+
+@configs.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of model files, for editors that complete keys and mark mistakes.
+
+    [dim]Example: trm configs schema[/dim]
+    """
+    import json
+
+    from trm_cli.config.json_schema import model_schema
+
+    typer.echo(json.dumps(model_schema(), indent=2))
 
 
 @configs.command("keys")

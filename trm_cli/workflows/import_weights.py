@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.paths import exists, is_dir
+from trm_cli.paths import is_dir
 
 if TYPE_CHECKING:
     from trm_cli.training.run.run import Run
@@ -55,7 +56,7 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
     """
     if request.model is None and (request.architecture is None or request.dataset is None):
         raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
-    if not exists(request.file):
+    if not os.path.lexists(request.file):  # a link in a circle is told when it is read
         raise CheckpointError(f"{request.file} does not exist")
     from trm_cli.training.hardware.torch_runtime import prepare_threads
 

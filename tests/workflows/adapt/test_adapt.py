@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from tests.support.arc_tasks import NEW, pairs, task, write_challenges, write_source
+from tests.support.boards import write_boards
 from tests.support.commands import trm
+from tests.support.runs import train
 from tests.support.streams import environment
 
 QUICK = ("--augmentations", "2")
@@ -104,6 +106,36 @@ def test_one_task_a_folder_and_known_outputs(home: Path) -> None:
     assert not (home / "checkpoints/source-adapt-a").exists()
 
 
+def test_demonstrations_that_are_left_out_are_tested_and_change_no_plan(home: Path) -> None:
+    tasks = {name: {**task(rule), "train": pairs(rule, 3)} for name, rule in NEW.items()}
+    write_challenges(home / "spared_challenges.json", tasks)
+    line = ("adapt", "source", "spared_challenges.json", "--updates", 3, *QUICK, "--leave-out", 1, "--json")
+    done = trm(*line, cwd=home)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {step: one["count"] for step, one in document["left_out"].items()} == {"1": 1, "2": 1, "3": 1}
+    assert document["updates"] == 3 and document["test_inputs"] == 2
+    assert done.stderr.count("of 1 left-out demonstration right") == 3 and done.stderr.count("memory ") == 1
+    built = json.loads((home / document["run"] / "tasks/arc-agi_adapt_challenges.json").read_text())
+    assert [(len(one["train"]), len(one["test"])) for one in built.values()] == [(2, 2), (3, 1)]
+    assert built["mirror"]["test"][1] == tasks["mirror"]["train"][2]
+
+
+def test_it_begins_from_exported_weights(home: Path) -> None:
+    assert trm("checkpoints", "export", "source", "--out", "small.safetensors", cwd=home).returncode == 0
+    write_challenges(home / "few_challenges.json")
+    line = ("few_challenges.json", "--updates", 1, *QUICK, "--json")
+    done = trm("adapt", "small.safetensors", *line, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "small.safetensors is where the run begins" in done.stderr
+    document = json.loads(done.stdout)
+    assert (document["run"], document["answered"]) == ("checkpoints/small-adapt-few", 2)
+    (home / "cut.safetensors").write_bytes((home / "small.safetensors").read_bytes()[:-9])
+    for file, said in (("cut", "is damaged"), ("gone", "no file gone.safetensors")):
+        refused = trm("adapt", f"{file}.safetensors", *line, cwd=home)
+        assert refused.returncode == 4 and said in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said", "code"),
     [
@@ -121,6 +153,14 @@ def test_what_is_refused_leaves_nothing_behind(words: tuple[object, ...], said: 
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
     assert not (home / "checkpoints/source-adapt-new").exists()
+
+
+def test_a_run_on_other_puzzles_is_refused(tmp_path: Path) -> None:
+    train(write_boards(tmp_path / "data"), tmp_path / "checkpoints/boards", stop_at_step=1)
+    write_challenges(tmp_path / "new_challenges.json")
+    done = trm("adapt", "boards", "new_challenges.json", "--updates", 1, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "was trained on sudoku rows, not on ARC tasks" in done.stderr
 
 
 def test_no_task_that_can_be_learned_is_an_error_with_a_submission(home: Path) -> None:

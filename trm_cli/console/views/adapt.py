@@ -12,13 +12,17 @@ from trm_cli.console.output import note, stderr
 from trm_cli.console.progress import EvaluationScreen
 from trm_cli.console.tables import counted, facts
 from trm_cli.console.views.run import TrainingScreen
-from trm_cli.units import duration
+from trm_cli.units import disk_size, duration
 from trm_cli.workflows.adapt.request import AdaptObserver
 from trm_cli.workflows.observers import TrainingResult
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
+    from trm_cli.evaluation.scores.intervals import Share
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.hardware.machine import Machine
+    from trm_cli.training.memory.check import MemoryCheck
+    from trm_cli.workflows.adapt.bundle import Bundle
     from trm_cli.workflows.adapt.probe import Probe
     from trm_cli.workflows.adapt.request import AdaptPlan
 
@@ -27,6 +31,10 @@ _LISTED = 5
 
 class AdaptScreen(TrainingScreen, AdaptObserver):
     """Shows an adaptation on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = False
 
     def adapting(self, plan: AdaptPlan) -> None:
         """Print the plan."""
@@ -65,6 +73,21 @@ class AdaptScreen(TrainingScreen, AdaptObserver):
             f"{counted(updates, 'update')}, {duration(vote_seconds)} for voting"
         )
 
+    def left_out(self, step: int, right: Share) -> None:
+        """Print how many of the demonstrations that are not learned are right."""
+        note(f"update {step:,}: {right.hits:,.0f} of {counted(right.count, 'left-out demonstration')} right")
+
+    def machine_chosen(self, machine: Machine, processes: int) -> None:
+        """Print the machine once: the training is entered anew after each test."""
+        if not self._told:
+            super().machine_chosen(machine, processes)
+
+    def memory_estimated(self, check: MemoryCheck) -> None:
+        """Print the memory once."""
+        if not self._told:
+            super().memory_estimated(check)
+        self._told = True
+
     def voting(self, rows: int) -> AbstractContextManager[Callable[[int, bool], None]]:
         """Show the progress of the votes."""
         return EvaluationScreen().scoring("voting", rows)
@@ -87,6 +110,18 @@ def adapt_screen(document: Mapping[str, Any]) -> Table:
         share = f"pass@1 {scored['pass_1']:.1%}, pass@2 {scored['pass_2']:.1%}"
         rows.insert(2, ("right", f"{share} of {counted(scored['tasks'], 'task')} with known outputs"))
     return facts(rows)
+
+
+def bundle_screen(bundle: Bundle) -> Table:
+    """What lies in a bundle."""
+    return facts(
+        [
+            ("bundle", f"{bundle.folder}, {disk_size(bundle.bytes)}"),
+            ("program", bundle.wheel),
+            ("weights", f"weights.safetensors, step {bundle.step:,}"),
+            ("notebook", "notebook.ipynb installs from this folder and adapts to arc-agi_test_challenges.json"),
+        ]
+    )
 
 
 def _begin(rows: str) -> str:

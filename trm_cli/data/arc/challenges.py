@@ -18,6 +18,8 @@ from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.paths import is_dir, is_file
 
+#: Demonstrations of a task that can spare one.
+_FEWEST_LEFT_OUT_OF = 3
 _CHALLENGES, _SOLUTIONS = "_challenges.json", "_solutions.json"
 
 
@@ -39,10 +41,15 @@ class Challenge:
         """Whether there is something to learn from and something to answer."""
         return bool(self.demonstrations) and any(grid is not None for grid in self.inputs)
 
-    def to_json(self) -> dict[str, Any]:
-        """What is learned from: demonstrations and test inputs, without what cannot be read."""
+    def to_json(self, *, leave_out: bool = False) -> dict[str, Any]:
+        """What is learned from: demonstrations and test inputs, without what cannot be read.
+
+        leave_out: the last demonstration is one more test input, whose output is known.
+        """
         shown = [{"input": given.tolist(), "output": wanted.tolist()} for given, wanted in self.demonstrations]
-        return {"train": shown, "test": [{"input": grid.tolist()} for grid in self.inputs if grid is not None]}
+        learned = shown[:-1] if leave_out else shown
+        asked = [{"input": grid.tolist()} for grid in self.inputs if grid is not None]
+        return {"train": learned, "test": [*asked, *shown[len(learned) :]]}
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,11 @@ class Challenges:
         """The tasks that can be learned and answered."""
         return tuple(task for task in self.tasks if task.usable)
 
-    def to_json(self) -> dict[str, Any]:
-        """The usable tasks in the form of a challenges file."""
-        return {task.name: task.to_json() for task in self.usable}
+    def to_json(self, *, leave_out: int = 0) -> dict[str, Any]:
+        """The usable tasks in the form of a challenges file; of so many of them one demonstration is not learned."""
+        able = [task.name for task in self.usable if len(task.demonstrations) >= _FEWEST_LEFT_OUT_OF]
+        spared = able[:leave_out]
+        return {task.name: task.to_json(leave_out=task.name in spared) for task in self.usable}
 
 
 def read_challenges(path: Path) -> Challenges:

@@ -24,6 +24,7 @@ from trm_cli.training.checkpoint.checkpoint_format import (
     read_file_summary,
     verify_file,
 )
+from trm_cli.training.checkpoint.exported_weights import exported_summary, is_exported, load_exported
 from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.distributed.tensor_shards import TensorShards
 
@@ -33,11 +34,15 @@ def read_summary(path: Path) -> dict[str, Any]:
 
     Raises CheckpointError for a file that is not a complete checkpoint, and for a shard that is missing or another one.
     """
+    if is_exported(path):
+        return exported_summary(path)
     return _with_shards_checked(read_file_summary(path), path, verified=False)
 
 
 def verify_checkpoint(path: Path) -> dict[str, Any]:
     """Check every byte of a checkpoint and of its shards, and return its summary. Raises CheckpointError."""
+    if is_exported(path):
+        return load_exported(path)[1]
     return _with_shards_checked(verify_file(path), path, verified=True)
 
 
@@ -47,6 +52,8 @@ def load_checkpoint(path: Path, *, assembled: bool = True) -> tuple[dict[str, An
     assembled: with the tensors of its shards, where it has some; otherwise `with_shards` adds them to the state.
     Raises CheckpointError.
     """
+    if is_exported(path):
+        return load_exported(path)
     state, summary = load_file(path)
     _with_shards_checked(summary, path, verified=True)
     if assembled and "parts" in summary:

@@ -9,6 +9,7 @@ from pathlib import Path
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import exists, is_dir
 from trm_cli.shell import command_line
+from trm_cli.training.checkpoint.exported_weights import SUFFIX
 from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import BEST, CONFIG, LATEST, is_run
@@ -42,7 +43,7 @@ def find_run(named: str | None) -> Path:
 
 def find_checkpoint(named: str | None) -> Path:
     """Find a checkpoint file: the one that is named, or the best (else the newest) of a run. Raises CheckpointError."""
-    if named is not None and Path(named).suffix == ".pt":
+    if named is not None and Path(named).suffix in (".pt", SUFFIX):
         path = Path(named)
         if not os.path.lexists(path):
             listed = f"`{command_line('trm', 'checkpoints', 'list', path.parent)}` lists those that there are"

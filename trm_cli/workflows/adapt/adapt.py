@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: More updates than a budget is expected to allow: it is the time that ends the training.
 _SPARE = 1.25
 _QUICK_SECONDS = 4.0
+#: How often the demonstrations that are left out are tested.
+_TESTS = 8
 
 
 def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> AdaptResult:
@@ -52,7 +54,10 @@ def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> Adapt
     purpose = {
         "weights": sha256_file(source.sealed.checkpoint),
         "tasks": challenges.digest,
-        "settings": {name: getattr(request, name) for name in ("updates", "budget", "augmentations", "votes", "rows")}
+        "settings": {
+            name: getattr(request, name)
+            for name in ("updates", "budget", "augmentations", "votes", "leave_out", "rows")
+        }
         | {"words": list(request.words)},
     }
     home = find_directory(RUNS, source.name, challenges.name, purpose)
@@ -130,7 +135,9 @@ class _Adaptation:
         except DatasetError:
             pass
         tasks = self.home.path / files.TASKS
-        write_document(tasks / "arc-agi_adapt_challenges.json", self.challenges.to_json())
+        write_document(
+            tasks / "arc-agi_adapt_challenges.json", self.challenges.to_json(leave_out=self.request.leave_out)
+        )
         flags = ["--source", str(tasks), "--subsets", "adapt", "--output-dir", str(self.data)]
         flags += ["--num-aug", str(self.request.augmentations), "--allow-overlap"]
         command = builder_command("dataset_builders/arc.py", flags)
@@ -175,15 +182,37 @@ class _Adaptation:
 
         progress = self.home.read(files.PROGRESS)
         updates, until = int(progress["updates"]), progress.get("train_until")
-        words = self._words(updates, self.home.path)
-        request = TrainRequest(
-            stop_at_step=updates,
-            incremental=False,
-            stop_when=lambda: until is not None and self.clock.seconds() >= until,
-        )
-        result = run_training(self.source.settings(words), request, self.observer)
-        self.home.note(trained=result.exit_code is ExitCode.DONE, step=result.step)
+        resolved = self.source.settings(self._words(updates, self.home.path))
+
+        def time_is_up() -> bool:
+            return until is not None and self.clock.seconds() >= until
+
+        for stop_at_step in self._stops(updates):
+            request = TrainRequest(stop_at_step=stop_at_step, incremental=False, stop_when=time_is_up)
+            result = run_training(resolved, request, self.observer)
+            ended = result.step >= updates or time_is_up()
+            self.home.note(trained=result.exit_code is ExitCode.DONE and ended, step=result.step)
+            if result.step and self.request.leave_out and result.exit_code is ExitCode.DONE:
+                self._test_left_out(result.step)
+            if ended or result.exit_code is not ExitCode.DONE:
+                break
         return result.exit_code
+
+    def _stops(self, updates: int) -> list[int]:
+        """After which updates the demonstrations that are left out are tested; the last of all updates in any case."""
+        step = int(self.home.read(files.PROGRESS).get("step") or 0)
+        shares = range(1, _TESTS + 1) if self.request.leave_out else [_TESTS]
+        stops = sorted({max(1, updates * share // _TESTS) for share in shares})
+        return [stop for stop in stops if stop > step] or stops[-1:]
+
+    def _test_left_out(self, step: int) -> None:
+        from trm_cli.workflows.adapt.voting import score_left_out
+
+        right = score_left_out(self.home.path, device=self.device, observer=self.observer)
+        if right.count:
+            self.observer.left_out(step, right)
+            known = self.home.read(files.PROGRESS).get("left_out", {})
+            self.home.note(left_out={**known, str(step): right.to_json()})
 
     def _quick_vote(self) -> Vote | None:
         """Answer the plain tasks within a few seconds, because the process was told to end; a second signal ends it."""
@@ -249,6 +278,7 @@ class _Adaptation:
             "test_inputs": len(voted),
             "answered": answered,
             "updates": int(progress.get("step") or 0),
+            "left_out": progress.get("left_out", {}),
             "votes": 0 if cast is None else cast.rows,
             "all_votes": cast is not None and cast.complete,
             "scores": scores(voted) if cast is not None else None,

@@ -13,6 +13,7 @@ from trm_cli.workflows.observers import TrainingObserver
 
 if TYPE_CHECKING:
     from trm_cli.data.arc.challenges import Challenges
+    from trm_cli.evaluation.scores.intervals import Share
     from trm_cli.workflows.adapt.probe import Probe
 
 
@@ -21,8 +22,9 @@ class AdaptRequest:
     """The options of an adaptation.
 
     run: a run or a checkpoint file. tasks: a challenges file, a folder of one JSON a task, or one task. updates, or
-    budget in seconds: how long it learns. augmentations: of each task. votes: for each test input, None: all. rows:
-    mean or zero, with which a task begins. words: settings of the training, `key=value`. out: a copy of the submission.
+    budget in seconds: how long it learns. augmentations: of each task. votes: for each test input, None: all.
+    leave_out: of so many tasks one demonstration is not learned, but tested on. rows: mean or zero, with which a task
+    begins. words: settings of the training, `key=value`. out: a copy of the submission.
     """
 
     run: str
@@ -31,6 +33,7 @@ class AdaptRequest:
     budget: float | None = None
     augmentations: int = 128
     votes: int | None = None
+    leave_out: int = 0
     rows: str = "mean"
     words: tuple[str, ...] = ()
     out: Path | None = None
@@ -66,6 +69,9 @@ class AdaptObserver(TrainingObserver):
 
     def probed(self, probe: Probe, updates: int, train_seconds: float, vote_seconds: float) -> None:
         """The speed is measured, and the rest of the budget divided."""
+
+    def left_out(self, step: int, right: Share) -> None:
+        """The demonstrations that are not learned were tested after this update."""
 
     def voting(self, rows: int) -> AbstractContextManager[Callable[[int, bool], None]]:
         """Return a function that is called, within the block, with the number of answered rows, and with whether they

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trm_cli.evaluation.evaluator import Evaluation
-    from trm_cli.evaluation.rows import Data
+    from trm_cli.evaluation.rows import Data, Scorer
     from trm_cli.evaluation.scores.arc_votes import Ballot
+    from trm_cli.evaluation.scores.intervals import Share
     from trm_cli.workflows.adapt.request import AdaptObserver
+    from trm_cli.workflows.evaluation_subject import Subject
 
 _BATCH = {"cuda": 256}
 _BATCH_ELSEWHERE = 32
@@ -47,16 +49,10 @@ def vote(
     """
     from trm_cli.evaluation.evaluator import Evaluation
     from trm_cli.evaluation.partial_results import PartialResult, digest
-    from trm_cli.evaluation.rows import Scorer, select
-    from trm_cli.training.hardware.devices import choose_device
-    from trm_cli.training.run_files import LATEST
-    from trm_cli.workflows.evaluation_subject import EvaluationRequest, prepare
+    from trm_cli.evaluation.rows import select
 
-    chosen = choose_device(device).value
-    size = _BATCH.get(chosen, _BATCH_ELSEWHERE)
-    wanted = EvaluationRequest(run=str(run / LATEST), votes=votes, batch_size=size, device=chosen)
-    subject = prepare(wanted, observer.note)
-    scorer = Scorer(subject.trained.model, subject.data, subject.device, subject.protocol, True, None)
+    subject, scorer = _load(run, votes, device, observer)
+    size = subject.batch_size
     places = _plain_first(subject.data, select(subject.data, None, votes))
     partial = PartialResult(folder / digest(subject.facts()))
     evaluation = Evaluation(scorer, places, size, padded=False, partial=partial)
@@ -70,6 +66,38 @@ def vote(
         with suppress(_Enough):
             evaluation.run(report)
         return _count(evaluation)
+
+
+def score_left_out(run: Path, *, device: str, observer: AdaptObserver) -> Share:
+    """How many of the test inputs with a known output the newest weights of `run` answer, without augmentation."""
+    import numpy as np
+    import torch
+
+    from trm_cli.evaluation.rows import select
+    from trm_cli.evaluation.scores.accuracy import IGNORED
+    from trm_cli.evaluation.scores.intervals import Share
+
+    subject, scorer = _load(run, 1, device, observer)
+    places, size = select(subject.data, None, 1), subject.batch_size
+    known = np.array([bool((row != IGNORED).any()) for row in subject.data.eval_at(places)["labels"]])
+    asked, hits = places[known], 0
+    with torch.inference_mode():
+        for first in range(0, len(asked), size):
+            hits += int(scorer.score(asked[first : first + size], 0)["right"].sum())
+    return Share(hits, len(asked))
+
+
+def _load(run: Path, votes: int | None, device: str, observer: AdaptObserver) -> tuple[Subject, Scorer]:
+    from trm_cli.evaluation.rows import Scorer
+    from trm_cli.training.hardware.devices import choose_device
+    from trm_cli.training.run_files import LATEST
+    from trm_cli.workflows.evaluation_subject import EvaluationRequest, prepare
+
+    chosen = choose_device(device).value
+    size = _BATCH.get(chosen, _BATCH_ELSEWHERE)
+    wanted = EvaluationRequest(run=str(run / LATEST), votes=votes, batch_size=size, device=chosen)
+    subject = prepare(wanted, observer.note)
+    return subject, Scorer(subject.trained.model, subject.data, subject.device, subject.protocol, True, None)
 
 
 def _plain_first(data: Data, places: NDArray[np.int64]) -> NDArray[np.int64]:

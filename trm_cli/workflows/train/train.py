@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, ExitCode, TrmError, UsageError, first_line
-from trm_cli.paths import exists
 from trm_cli.shell import quote
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
@@ -67,7 +67,7 @@ def run_training(
     from trm_cli.training.hardware.torch_runtime import prepare_threads
 
     for path in (resolved.config.load_checkpoint, resolved.config.init_from):
-        if path is not None and not exists(path):  # before anything that takes seconds to load
+        if path is not None and not os.path.lexists(path):  # before anything that takes seconds to load
             raise CheckpointError(f"{path} cannot be read: there is no such file")
     prepare_threads()  # before torch is imported
     config, observer = resolved.config, observer or TrainingObserver()

@@ -1,0 +1,65 @@
+"""Read weights that `trm checkpoints export` wrote as safetensors, in the form of a checkpoint at their step.
+
+They have neither moments nor a carry: enough to use the model, or to begin a run with (`init_from`). The rows of a
+puzzle table have no names there, so that all of them stand for unknown puzzles on other data.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trm_cli.errors import CheckpointError
+from trm_cli.paths import is_file
+
+SUFFIX = ".safetensors"
+_FACTS = ("run", "trm", "config")
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file is one of these, by its name."""
+    return path.suffix == SUFFIX
+
+
+def exported_summary(path: Path) -> dict[str, Any]:
+    """What a checkpoint's summary says, from the metadata of the file. Raises CheckpointError."""
+    facts = _read(path, tensors=False)[1]
+    try:
+        known = {name: facts[name] for name in _FACTS}
+        return {**known, "step": int(facts["step"]), "dataset": json.loads(facts["dataset"]), "threads": 1}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} does not say with which settings it was trained",
+            hint="trm checkpoints import FILE --arch NAME --dataset DIR makes a run of weights of other programs",
+        ) from error
+
+
+def load_exported(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights as the state of a run that has only them, and the summary. Raises CheckpointError."""
+    from trm_cli.training.state_migration import STATE_FORMAT
+
+    summary = exported_summary(path)
+    tensors, facts = _read(path, tensors=True)
+    try:
+        tied = dict(json.loads(facts.get("tied", "{}")))
+        model = {**tensors, **{name: tensors[first] for name, first in tied.items()}}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: its list of tied weights cannot be read") from error
+    counts = dict.fromkeys(("evaluated_step", "best_step", "skipped", "skipped_in_a_row"), 0)
+    nothing = dict.fromkeys(("ema", "scaler", "carry", "identifiers"))
+    state = {"format": STATE_FORMAT, "step": summary["step"], "best_score": -1.0, **counts, **nothing}
+    return {**state, "model": model, "trunk_optimizer": {}, "sums": {}}, summary
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """Tensors by name (none unless wanted), and the metadata."""
+    if not is_file(path):
+        raise CheckpointError(f"{path} does not exist")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()} if tensors else {}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}", hint="export the weights again") from error
