@@ -94,6 +94,6 @@ class Stack(nn.Module):
         return self.compute(h, weights, rope, self.num_heads, self.causal)
 
 
-def _own_copy(function: FunctionType) -> FunctionType:
+def _own_copy(function: Any) -> FunctionType:
     """The same function with code of its own: the compiler counts, and limits, the graphs of each piece of code."""
     return FunctionType(function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__)
