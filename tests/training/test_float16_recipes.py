@@ -19,6 +19,7 @@ from trm_cli.config.schema import RunConfig
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.step import StepSettings, drain, update
 
@@ -58,7 +59,7 @@ def test_a_recipe_with_a_puzzle_table_trains_in_float16(name: str) -> None:
     state = make_state(config, make_model(config, metadata, "float16"), machine)
     plan = make_plan(config, DatasetCounts(ROWS, 1.0, "made up"))
     assert state.table is not None and state.scaler is not None
-    state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**28)  # the first updates overflow, whatever the sizes
+    state.scaler = LossScale("cpu", init_scale=2.0**28)  # the first updates overflow, whatever the sizes
     settings = StepSettings(ROWS, config.grad_clip, config.micro_batch_size)
     losses: list[float] = []
     for step in range(1, UPDATES + 1):

@@ -26,8 +26,8 @@ def test_the_optimizer_steps_as_often_as_planned(
     rounding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = []
-    original = AdamATan2.step
-    monkeypatch.setattr(AdamATan2, "step", lambda self: (counted.append(1), original(self))[1])
+    original = AdamATan2.step_where
+    monkeypatch.setattr(AdamATan2, "step_where", lambda self, where: (counted.append(1), original(self, where))[1])
     data = write_boards(tmp_path / "data", train=43)
     run = train(data, tmp_path / "run", f"step_rounding={rounding}")
     assert len(counted) == run.plan.total_steps == {"per_epoch": 5 * 6, "whole_run": 43 * 6 // 8}[rounding]

@@ -17,11 +17,12 @@ from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.passes import Carried, NetworkPass
 from trm_cli.models.layers.carry import Carry
 from trm_cli.training.step import StepSettings, drain, update
+from trm_cli.training.sums import RunningSums
 
 
 def sums(**values: float) -> SimpleNamespace:
     tensors = {name.replace("__", "/"): torch.tensor(value) for name, value in values.items()}
-    return SimpleNamespace(sums=tensors, step=7)
+    return SimpleNamespace(sums=RunningSums(tensors), step=7)
 
 
 def test_each_sum_is_divided_by_what_it_was_summed_over() -> None:

@@ -119,7 +119,7 @@ def test_what_a_free_key_says_is_told_with_the_words_that_make_it_so(home: Path)
             continue  # these take longer, or are for other networks
         done = trm_here(*words, cwd=home)
         assert done.returncode in (0, 5), done.stderr
-        assert "says log_interval=4, the run has log_interval=1, which is used" in done.stderr
+        assert "says log_interval=4, the run has log_interval=auto, which is used" in done.stderr
     word = re.search(r"`trm (resume [^`]+)` would change it", done.stderr)
     assert word is not None
     assert trm(*shlex.split(word[1]), cwd=home).returncode == 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trm_cli.keys import Section, Whole, Word, Words, count, key, ratio
+from trm_cli.keys import MAX_COUNT, Section, Whole, Word, Words, count, key, ratio
 from trm_cli.models.families import FAMILIES
 from trm_cli.models.network_config import NetworkConfig
 from trm_cli.paths import LONGEST_NAME, longest_name
@@ -25,6 +25,7 @@ else:
     Arch = Annotated[reduce(or_, FAMILIES.values()), Field(discriminator="family")]
 
 Curve = Literal["linear", "cosine", "exponential"]
+Interval = Annotated[Whole, Field(ge=1, le=MAX_COUNT)]
 Threads = Annotated[Whole, Field(ge=1, le=4_096)]
 
 
@@ -66,7 +67,10 @@ class RunConfig(Section):
         None, "rows of one evaluation batch, over all processes; null = global_batch_size, or 256 where that is more",
         resume="free", unit="rows", ge=1, le=1_048_576,
     )  # fmt: skip
-    log_interval: Whole = count(1, "write metrics every so many steps", resume="free", unit="steps")
+    log_interval: Interval | Literal["auto"] = key(
+        "auto", "write metrics every so many steps; auto = each, on a GPU 10: reading them waits for it", resume="free",
+        unit="steps",
+    )  # fmt: skip
     checkpoint_interval: Whole | None = count(
         None, "save every so many epochs; null = eval_interval", resume="free", unit="epochs"
     )
@@ -115,7 +119,7 @@ class RunConfig(Section):
         resume="free", unit="rows", ge=1, le=1_048_576,
     )  # fmt: skip
     activation_checkpointing: bool = key(False, "compute activations twice instead of keeping them", resume="free")
-    compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on recent CUDA devices", resume="free")
+    compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on CUDA devices", resume="free")
     sharding: Literal["none", "fsdp"] = key(
         "none", "fsdp = each of several processes keeps a part of weights, moments and average", resume="free"
     )

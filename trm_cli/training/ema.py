@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trm_cli.models.network import Network
+from trm_cli.training.changed_only_where import changed_only_where
 from trm_cli.training.distributed.tensor_shards import local_tensors
 
 
@@ -27,10 +28,11 @@ class EMA:
         self._shadow = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Update the average with the present weights: once per optimizer step."""
+    def update(self, where: Tensor | None = None) -> None:
+        """Update the average with the present weights: once per optimizer step. where: 0-dim bool; false: it stays."""
         shadow, present = local_tensors(self._shadow.values()), local_tensors(self._parameters.values())
-        torch._foreach_lerp_(shadow, present, 1 - self.rate)
+        with changed_only_where(where, shadow):
+            torch._foreach_lerp_(shadow, present, 1 - self.rate)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +12,6 @@ from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGr
 from trm_cli.training.distributed.tensor_shards import is_sharded, local_tensors
 
 Groups = Mapping[str, Sequence[nn.Parameter]]
-
-
-class Finite(NamedTuple):
-    """Whether the loss, and whether every gradient, is a finite number."""
-
-    loss: bool
-    gradients: bool
 
 
 def gradient_groups(model: Network) -> dict[str, list[nn.Parameter]]:
@@ -51,20 +43,16 @@ def clip_gradients(groups: Groups, norms: Tensor, limit: float) -> None:
             torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
 
 
-def finite(loss: Tensor, norms: Tensor) -> Finite:
-    """Check the loss (0-dim) and the gradient norms [G] of an update, after any reduction over processes.
-
-    This waits for the device: whether weights may change has to be known before they do. Both answers come in one
-    transfer.
-    """
-    loss_is, gradients_are = torch.stack((loss.isfinite(), norms.isfinite().all())).tolist()
-    return Finite(loss_is, gradients_are)
+def finite(loss: Tensor, norms: Tensor) -> Tensor:
+    """Whether the loss (0-dim), and whether all gradient norms [G], are finite: bool [2], on the device."""
+    return torch.stack((loss.isfinite(), norms.isfinite().all()))
 
 
-def agreed(verdict: Finite, process_group: ProcessGroup) -> Finite:
-    """Combine the verdicts of all processes: the loss of each is that of its own rows."""
-    loss_is_not, gradients_are_not = process_group.largest([not verdict.loss, not verdict.gradients])
-    return Finite(not loss_is_not, not gradients_are_not)
+def agreed(sound: Tensor, process_group: ProcessGroup) -> Tensor:
+    """Combine the verdicts bool [2] of all processes, on their devices: the loss of each is that of its own rows."""
+    bad = (~sound).float()
+    process_group.sum_([bad])
+    return bad == 0
 
 
 def _gradients(group: Sequence[nn.Parameter]) -> list[Tensor]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.counter_rng import uniform
@@ -21,22 +20,28 @@ from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.rows import Data
 from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
+from trm_cli.schedule.clock import Clock
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.saver import CheckpointSaver
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import StopAgreement
+from trm_cli.training.hardware.upload import computes_apart, to_device
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.profiling import NoProfile
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
-from trm_cli.training.step import StepSettings, drain, update
+from trm_cli.training.step import Skipped, StepSettings, drain, settle, update
 
 #: How often a run that waits for data polls for a requested checkpoint.
 _POLL_SECONDS = 0.5
+#: What is copied to the device together with the fields of a batch.
+_DRAWS, _CLOCK = " draws", " clock"
+#: Updates of a record where reading one waits for the device.
+_LOGGED_TOGETHER = 10
 _log = logging.getLogger(__name__)
 
 
@@ -71,10 +76,20 @@ class Loop:
             config.micro_batch_size,
             process_group=self.process_group,
             enter_phase=self.profile.enter,
+            read_later=computes_apart(self.device),
+            on_skip=self._skipped,
         )
         self._saver = CheckpointSaver(
-            config, self.store, self.state, self.recorders, self.observer, self.device, self.process_group
+            config,
+            self.store,
+            self.state,
+            self.recorders,
+            self.observer,
+            self.device,
+            self.process_group,
+            settle=self._settle,
         )
+        self._log_interval = log_interval(config.log_interval, self.device)
         self._logged_at = time.monotonic()
 
     def run(self, stop: StopRequest, *, last_step: int | None = None) -> ExitCode:
@@ -125,27 +140,34 @@ class Loop:
         return following.result()
 
     def _update(self, step: int, arrays: Batch) -> None:
-        batch = {name: torch.from_numpy(array).to(self.device, non_blocking=True) for name, array in arrays.items()}
-        draws = self._draws(step)
-        skipped = update(self.state, batch, draws, self.plan.values_at(step), self._step_settings)
+        clock = self.plan.values_at(step)
+        scheduled = np.array(clock.numbers(), dtype=np.float32)
+        batch = to_device({**arrays, _DRAWS: self._draws(step), _CLOCK: scheduled}, self.device)
+        draws, numbers = batch.pop(_DRAWS), batch.pop(_CLOCK)
+        update(self.state, batch, draws, clock, self._step_settings, Clock(*numbers.unbind()))
         self.profile.enter("")
         self.state.step = step
-        if skipped is not None:
-            self.observer.note(f"update {step:,} skipped: {skipped.reason}")
-            if skipped.fault and self.state.skipped_in_a_row >= self.config.nonfinite_limit:
-                values, kept_in = self.plan.record_at(step), self.store.directory
-                raise give_up(self.state, skipped, batch, draws, values, kept_in, self.process_group)
-        if step % self.config.log_interval == 0 or step in (1, self.plan.total_steps):
+        if step % self._log_interval == 0 or step in (1, self.plan.total_steps):
             self._log(step)
         else:
             self.observer.stepped(step, None, None)
 
-    def _draws(self, step: int) -> Tensor:
+    def _settle(self) -> None:
+        """Read the verdict of the last update, before the state is used otherwise than by the next one."""
+        settle(self.state, self._step_settings)
+
+    def _skipped(self, skipped: Skipped) -> None:
+        """Note a skipped update. Raises TrmError after too many in a row."""
+        self.observer.note(f"update {skipped.step:,} skipped: {skipped.reason}")
+        if skipped.fault and self.state.skipped_in_a_row >= self.config.nonfinite_limit:
+            values, kept_in = self.plan.record_at(skipped.step), self.store.directory
+            raise give_up(self.state, skipped, values, kept_in, self.process_group)
+
+    def _draws(self, step: int) -> np.ndarray:
         """All randomness of this process's rows [b, K]."""
         total = self.config.global_batch_size
         rows, columns = self.process_group.rows(total), self.state.model.draws_per_row
-        draws = draws_of_rows(self.config.seed, step, rows, total, columns)
-        return torch.from_numpy(draws).to(self.device, non_blocking=True)
+        return draws_of_rows(self.config.seed, step, rows, total, columns)
 
     def _log(self, step: int) -> None:
         batch_size = self.config.global_batch_size
@@ -182,6 +204,7 @@ class Loop:
     def _evaluate(self, step: int, stop: StopAgreement) -> None:
         assert self.test is not None
         started = time.monotonic()
+        self._settle()
 
         def between_batches(rows: int) -> bool:
             self.observer.evaluating(rows)
@@ -217,6 +240,13 @@ class Loop:
         count = test.eval_count(size)
         for index in range(min(count, self.config.eval_batches or count)):
             yield test.eval_batch(index, size, self.process_group.rows(size))
+
+
+def log_interval(wanted: int | str, device: torch.device) -> int:
+    """How many updates a record stands for. `auto`: one, where reading it costs nothing, else ten."""
+    if isinstance(wanted, int):
+        return wanted
+    return _LOGGED_TOGETHER if computes_apart(device) else 1
 
 
 @contextmanager

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import TrmError
 from trm_cli.training.checkpoint.checkpoint_format import write_archive
@@ -21,34 +19,32 @@ from trm_cli.training.step import Skipped
 def give_up(
     state: TrainingState,
     skipped: Skipped,
-    batch: Mapping[str, Tensor],
-    draws: Tensor,
     values: Mapping[str, float],
     directory: Path,
     process_group: ProcessGroup,
 ) -> TrmError:
-    """Write the inputs of the last update to `directory`; returns the error that ends the run.
+    """Write the inputs of a skipped update to `directory`; returns the error that ends the run.
 
     All processes call it, each with its rows; the first one writes those of all. The file is a plain dictionary,
     its tensors on the CPU: `step`, `reason`, `batch`, `carry` (before the update), `draws`, `values` (the clock) and
     `model` (the weights, which the update did not change, unsharded in a sharded run as well).
     """
-    *rows, draws = (tensor.cpu() for tensor in process_group.gather((*batch.values(), draws)))
+    *rows, draws = (tensor.cpu().clone() for tensor in process_group.gather((*skipped.batch.values(), skipped.draws)))
     contents = {
-        "step": state.step,
+        "step": skipped.step,
         "reason": skipped.reason,
-        "batch": dict(zip(batch, rows, strict=True)),
+        "batch": dict(zip(skipped.batch, rows, strict=True)),
         "carry": gather_carry(skipped.before.state_dict(), process_group),
         "draws": draws,
         "values": dict(values),
         "model": gather_weights(state.model.state_dict(), process_group),
     }
-    path = directory / NONFINITE.replace("*", f"{state.step:08d}")
+    path = directory / NONFINITE.replace("*", f"{skipped.step:08d}")
     kept = process_group.from_first(lambda: _keep(contents, path))
     count = state.skipped_in_a_row
     updates = "the last update was" if count == 1 else f"{count} updates in a row were"
     return TrmError(
-        f"{updates} skipped; at update {state.step:,} {skipped.reason}\n{kept}",
+        f"{updates} skipped; at update {skipped.step:,} {skipped.reason}\n{kept}",
         hint="continue from the last checkpoint with a smaller lr, grad_clip=1.0, or precision=float32",
     )
 

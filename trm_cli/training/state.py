@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError, first_line
@@ -17,9 +16,13 @@ from trm_cli.models.layers.carry import Carry
 from trm_cli.models.network import Network
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
 from trm_cli.training.ema import EMA
+from trm_cli.training.loss_scale import LossScale
+from trm_cli.training.optimizers.eager import EagerOptimizer
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.puzzle_table import TABLE, move_rows
 from trm_cli.training.state_migration import STATE_FORMAT, migrate
+from trm_cli.training.sums import RunningSums
+from trm_cli.training.verdict import Verdict
 
 #: The fields that are numbers, and stand in a checkpoint as they are.
 _NUMBERS = ("step", "evaluated_step", "best_step", "best_score", "skipped", "skipped_in_a_row")
@@ -30,14 +33,14 @@ class TrainingState:
     """The state of a run after `step` updates. Everything else is a function of config, dataset and step."""
 
     model: Network
-    trunk_optimizer: Optimizer
+    trunk_optimizer: EagerOptimizer
     #: Sign-SGD has no state of its own: the table is part of the model.
     puzzle_optimizer: SignSGD | None
     ema: EMA | None
     #: Parameter groups of the trunk whose gradients are measured and clipped each by itself.
     groups: dict[str, list[nn.Parameter]]
     #: Needed by float16 alone: small gradients would underflow unscaled.
-    scaler: torch.amp.GradScaler | None = None
+    scaler: LossScale | None = None
     #: Whether each process holds only a shard of the trunk (FSDP2).
     sharded: bool = False
     carry: Carry | None = None
@@ -51,7 +54,9 @@ class TrainingState:
     skipped: int = 0
     skipped_in_a_row: int = 0
     #: Sums of metrics since the last logged record: part of the state, or a resumed run would log other numbers.
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    sums: RunningSums = field(default_factory=RunningSums)
+    #: That of the last update, while it has not been read. What is saved has none: see `step.settle`.
+    verdict: Verdict | None = None
     #: What the rows of the puzzle table stand for; None without a table, or where unknown.
     identifiers: IdentifierMap | None = None
 
@@ -74,7 +79,7 @@ class TrainingState:
             "ema": self.ema.state_dict() if self.ema else None,
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "carry": self.carry.state_dict() if self.carry is not None and with_carry else None,
-            "sums": self.sums,
+            "sums": dict(self.sums),
             "identifiers": _plain(self.identifiers),
         }
 
@@ -92,7 +97,7 @@ class TrainingState:
                 self.scaler.load_state_dict(state["scaler"])
         saved = state["carry"]
         self.carry = None if saved is None else Carry(**saved).to(device, self.model.dtype)
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.sums = RunningSums({name: value.to(device) for name, value in state["sums"].items()})
         for name in _NUMBERS:
             setattr(self, name, state[name])
 

@@ -108,7 +108,7 @@ def _in_groups(state: Mapping[str, Any]) -> Iterator[str]:
         yield from (
             f"`{name}.{_short(key)}` is {_short(item)}, expected a tensor"
             for key, item in value.items()
-            if not isinstance(key, str) or not _is_tensor(item)
+            if not isinstance(key, str) or not _is_tensor(item) or _stores_less_than_it_shows(item)
         )
     unknown = [name for name in state["ema"] or () if name not in state["model"]]
     if unknown:
@@ -213,6 +213,13 @@ def _listed(group: Any) -> list[int] | None:
     """The numbers of the parameters in a group of an optimizer; None where it lists none."""
     numbers = group.get("params") if isinstance(group, dict) else None
     return numbers if isinstance(numbers, list) and all(type(number) is int for number in numbers) else None
+
+
+def _stores_less_than_it_shows(value: Any) -> bool:
+    """A few numbers that are repeated, which a copy would have to write out: no weight is saved like this."""
+    from torch import Tensor
+
+    return isinstance(value, Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes()
 
 
 def _is_tensor(value: Any) -> bool:

@@ -1,4 +1,8 @@
-"""One update: forward over the carry, backward, clip, step the optimizers, move the EMA."""
+"""One update: forward over the carry, backward, clip, step the optimizers, move the EMA.
+
+Nothing here waits for a device: what depends on whether an update's numbers are finite is decided there, and the host
+reads the verdict when the passes of the next update are under way. A processor is read at once.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +19,42 @@ from trm_cli.schedule.clock import Clock
 from trm_cli.training.distributed.full_state import total_sums
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from trm_cli.training.gradients import Finite, agreed, clip_gradients, finite, gradient_norms
+from trm_cli.training.gradients import agreed, clip_gradients, finite, gradient_norms
+from trm_cli.training.loss_scale import SMALLEST_SCALE
 from trm_cli.training.state import TrainingState
+from trm_cli.training.sums import RunningSums, stacked
+from trm_cli.training.verdict import Verdict
+
+
+class Skipped(NamedTuple):
+    """An update that changed no weight because its numbers were not finite.
+
+    before, batch, draws: what it was computed from. fault: no smaller scale of float16 gradients could mend it.
+    """
+
+    step: int
+    reason: str
+    before: Carry
+    batch: dict[str, Tensor]
+    draws: Tensor
+    fault: bool
 
 
 def _untimed(phase: str) -> None:
     """Ignore the phases of an update, where nothing is profiled."""
 
 
-#: At this scale float16 gradients overflow although nothing was multiplied: lowering it further cannot help.
-_SMALLEST_SCALE = 1.0
+def _unheard(skipped: Skipped) -> None:
+    """Ignore skipped updates."""
 
 
 class StepSettings(NamedTuple):
     """What an update needs from the configuration.
 
     micro_batch_size: rows that a process computes at once, None = all of its. enter_phase: called with the name of
-    each phase (forward, backward, optimizer) as it begins.
+    each phase (forward, backward, optimizer) as it begins. read_later: the verdict of an update is read in the next one
+    (or by `settle`), where reading it is a wait. on_skip: called with each skipped update when its verdict is read;
+    what it raises ends the update before it changes a weight.
     """
 
     global_batch_size: int
@@ -39,40 +62,37 @@ class StepSettings(NamedTuple):
     micro_batch_size: int | None = None
     process_group: ProcessGroup = SINGLE_PROCESS
     enter_phase: Callable[[str], None] = _untimed
-
-
-class Skipped(NamedTuple):
-    """An update that changed no weight because its numbers were not finite. before: the carry that it started from.
-
-    fault: nothing that a smaller scale of float16 gradients could mend.
-    """
-
-    reason: str
-    before: Carry
-    fault: bool
+    read_later: bool = False
+    on_skip: Callable[[Skipped], None] = _unheard
 
 
 class _Computed(NamedTuple):
     """Forward and backward of all rows, from the carry `before` to `carry`.
 
-    sums: by the name under which `drain` finds them; unsound: bool [B].
+    names, sums [M]: of loss, terms and metrics, under which `drain` finds them; unsound: bool [B].
     """
 
     before: Carry
     carry: Carry
-    sums: dict[str, Tensor]
+    names: tuple[str, ...]
+    sums: Tensor
     unsound: Tensor
 
 
 def update(
-    state: TrainingState, batch: dict[str, Tensor], draws: Tensor, clock: Clock[float], settings: StepSettings
+    state: TrainingState,
+    batch: dict[str, Tensor],
+    draws: Tensor,
+    clock: Clock[float],
+    settings: StepSettings,
+    scheduled: Clock[Tensor] | None = None,
 ) -> Skipped | None:
-    """Advance `state` by one update; returns why no weight changed where its numbers were not finite.
+    """Advance `state` by one update; returns why no weight changed where its numbers were not finite, if read already.
 
     batch: the rows of this process, which fill halted slots. draws: uniform numbers [B, K] that stand for all
     randomness of this step.
     clock: the scheduled values of this step. The optimizers read the exact numbers, the network 0-dim tensors on the
-    device, so that a compiled graph is never rebuilt.
+    device (`scheduled`, made here by default), so that a compiled graph is never rebuilt.
 
     A skipped update still counts as one, so that the schedule does not shift. Where loss or states were not finite, the
     rows at fault start anew. A float16 gradient that overflowed at a scale that can still fall is no fault: nothing
@@ -81,32 +101,67 @@ def update(
     state.model.train()
     if state.carry is None:
         state.carry = state.model.initial_carry(batch)
-    computed = _compute(state, batch, draws, on_device(clock, draws.device), settings)
+    computed = _compute(state, batch, draws, scheduled or on_device(clock, draws.device), settings)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
     settings.enter_phase("optimizer")
+    settle(state, settings)  # the update before, whose verdict has arrived by now
     norms = _norms(state, settings.process_group)
-    verdict = agreed(finite(computed.sums["loss/loss"], _with_table(state, norms)), settings.process_group)
+    later = settings.read_later and _has_moments(state)
+    sound = agreed(finite(computed.sums[0], _with_table(state, norms)), settings.process_group)
+    scale = norms.new_ones(()) if state.scaler is None else state.scaler.current()
+    state.verdict = verdict = Verdict.of(
+        state.step + 1, sound, (computed.sums[0], scale, norms), (computed.before, batch, draws), counted=later
+    )
     state.carry = computed.carry
-    _accumulate(state.sums, "updates", torch.ones((), device=norms.device))
-    if verdict.loss:
-        _accumulate(state.sums, "scored", torch.ones((), device=norms.device))
-        for name, value in computed.sums.items():
-            _accumulate(state.sums, name, value)
-    skipped = None
-    if verdict.loss and verdict.gradients:
-        _apply(state, norms, clock, settings.grad_clip)
-    else:
-        skipped = _skip(state, computed, norms, verdict, settings.process_group)
+    _add_up(state, computed, norms, verdict)
+    skipped = None if later else settle(state, settings)
+    if skipped is None:
+        _apply(state, norms, clock, settings.grad_clip, sound.all() if later else None)
+    if later or skipped is not None:
+        _restart(state, computed, verdict, scale)
+    if state.scaler is not None:
+        state.scaler.judge(verdict.loss, verdict.gradients)
     state.trunk_optimizer.zero_grad(set_to_none=True)
     if state.puzzle_optimizer is not None:
         state.puzzle_optimizer.zero_grad()
     return skipped
 
 
+def settle(state: TrainingState, settings: StepSettings) -> Skipped | None:
+    """Read the verdict of the last update, unless it has been: count it, and tell `on_skip` where it was skipped.
+
+    To be called before the state is saved or evaluated.
+    """
+    verdict, state.verdict = state.verdict, None
+    if verdict is None:
+        return None
+    found = verdict.read()
+    if found.loss_is_finite and found.gradients_are_finite:
+        state.skipped_in_a_row = 0
+        return None
+    if verdict.counted:
+        state.trunk_optimizer.take_back()
+    state.skipped += 1
+    parts = [name for name, norm in zip(state.groups, found.norms, strict=True) if not math.isfinite(norm)]
+    reason = f"the gradient of {', '.join(parts) or 'the puzzle table'} is not finite"
+    fault = True
+    if not found.loss_is_finite:
+        reason = f"the loss is {settings.process_group.total([found.loss])[0]}"
+    elif state.scaler is not None and found.scale > SMALLEST_SCALE:
+        lower = found.scale * state.scaler.get_backoff_factor()
+        reason += f" in float16 at scale {found.scale:g}, which falls to {lower:g}"
+        fault = False
+    elif state.scaler is not None:
+        reason += f" although nothing scales it up (scale {found.scale:g})"
+    state.skipped_in_a_row += fault
+    skipped = Skipped(verdict.step, reason, verdict.before, verdict.batch, verdict.draws, fault)
+    settings.on_skip(skipped)
+    return skipped
+
+
 def on_device(clock: Clock[float], device: torch.device) -> Clock[Tensor]:
     """The clock as 0-dim float32 tensors: one copy to the device, then views."""
-    numbers = torch.tensor(clock.numbers(), dtype=torch.float32).to(device, non_blocking=True)
-    return Clock(*numbers.unbind())
+    return Clock(*torch.tensor(clock.numbers(), dtype=torch.float32, device=device).unbind())
 
 
 def _compute(
@@ -115,7 +170,7 @@ def _compute(
     """Forward and backward, slice by slice; gradients add up in the parameters."""
     assert state.carry is not None
     carries, unsound = [], []
-    sums: dict[str, Tensor] = {}
+    sums = RunningSums()
     for rows in _slices(draws.shape[0], settings.micro_batch_size):
         part = {name: value[rows] for name, value in batch.items()}
         settings.enter_phase("forward")
@@ -125,10 +180,10 @@ def _compute(
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
         carries.append(result.carry)
         unsound.append(_unsound(result))
-        for name, value in _sums(result).items():
-            _accumulate(sums, name, value)
-        del result, loss  # before the next slice is computed: it holds the logits
-    return _Computed(state.carry, join_carries(carries), sums, torch.cat(unsound))
+        found = _sums(result)
+        sums.add(tuple(found), stacked(tuple(found.values())))
+        del result, loss, found  # before the next slice is computed: it holds the logits
+    return _Computed(state.carry, join_carries(carries), sums.names, sums.vector(), torch.cat(unsound))
 
 
 def _slices(rows: int, size: int | None) -> Iterator[slice]:
@@ -165,56 +220,48 @@ def _with_table(state: TrainingState, norms: Tensor) -> Tensor:
     return torch.cat((norms, torch.linalg.vector_norm(entries)[None].to(norms.dtype)))
 
 
-def _apply(state: TrainingState, norms: Tensor, clock: Clock[float], grad_clip: float | None) -> None:
-    """One step of each optimizer with the learning rates of the clock, then of the average."""
+def _has_moments(state: TrainingState) -> bool:
+    """Whether this update makes no new moments, which could not be taken back."""
+    known = state.trunk_optimizer.state
+    return not state.sharded and all(p in known for p in state.trunk_parameters() if p.grad is not None)
+
+
+def _apply(
+    state: TrainingState, norms: Tensor, clock: Clock[float], grad_clip: float | None, where: Tensor | None
+) -> None:
+    """One step of each optimizer with the learning rates of the clock, then of the average.
+
+    where: 0-dim bool on the device; where it is false nothing changes.
+    """
     if grad_clip is not None:
         clip_gradients(state.groups, norms, grad_clip)
     optimizer = state.trunk_optimizer
     for group in optimizer.param_groups:
         group["lr"] = clock.lr
-    optimizer.step()
-    if state.scaler is not None:
-        state.scaler.update()
+    optimizer.step_where(where)
     if state.puzzle_optimizer is not None:
         # The sign of a gradient does not depend on its scale, so it needs no unscaling.
-        state.puzzle_optimizer.step(lr=clock.puzzle_emb_lr)
+        state.puzzle_optimizer.step(clock.puzzle_emb_lr, where)
     if state.ema is not None:
-        state.ema.update()
-    state.skipped_in_a_row = 0
-    _accumulate(state.sums, "applied", torch.ones((), device=norms.device))
-    for name, norm in zip(state.groups, norms.unbind(), strict=True):
-        label = "grad_norm" if len(state.groups) == 1 else f"grad_norm_{name}"
-        _accumulate(state.sums, f"applied/{label}", norm)
+        state.ema.update(where)
 
 
-def _skip(
-    state: TrainingState, computed: _Computed, norms: Tensor, verdict: Finite, process_group: ProcessGroup
-) -> Skipped:
-    """Leave weights, moments and average as they are; a scale that can fall falls, everything else is a fault."""
-    state.skipped += 1
-    parts = [name for name, norm in zip(state.groups, norms.tolist(), strict=True) if not math.isfinite(norm)]
-    reason = f"the gradient of {', '.join(parts) or 'the puzzle table'} is not finite"
+def _restart(state: TrainingState, computed: _Computed, verdict: Verdict, scale: Tensor) -> None:
+    """Let the rows at fault start anew, where there is a fault: on the device alone."""
+    fault = ~(verdict.loss & verdict.gradients)
     if state.scaler is not None:
-        scale = state.scaler.get_scale()
-        # A loss that is not finite says nothing about the scale of the gradients.
-        lower = scale * state.scaler.get_backoff_factor() if verdict.loss else scale
-        _set_scale(state.scaler, lower, overflowed=verdict.loss)
-        if verdict.loss and scale > _SMALLEST_SCALE:
-            reason += f" in float16 at scale {scale:g}, which falls to {lower:g}"
-            return Skipped(reason, computed.before, fault=False)
-        reason += f" although nothing scales it up (scale {scale:g})"
-    state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
-    state.skipped_in_a_row += 1
-    if not verdict.loss:
-        reason = f"the loss is {process_group.total([float(computed.sums['loss/loss'])])[0]}"
-    return Skipped(reason, computed.before, fault=True)
+        fault = fault & (~verdict.loss | (scale <= SMALLEST_SCALE))
+    state.carry = computed.carry.restarted((computed.unsound | computed.carry.unsound()) & fault)
 
 
-def _set_scale(scaler: torch.amp.GradScaler, scale: float, *, overflowed: bool) -> None:
-    """The scale of the next update: the scaler saw the trunk's gradients alone, and not those of the puzzle table."""
-    scaler.update(scale)
-    if overflowed:  # it grows again after so many updates without one
-        scaler.load_state_dict({**scaler.state_dict(), "_growth_tracker": 0})
+def _add_up(state: TrainingState, computed: _Computed, norms: Tensor, verdict: Verdict) -> None:
+    """Add the metrics of an update to the sums: of a finite loss, and norms of an update that changes the weights."""
+    labels = ["grad_norm"] if len(state.groups) == 1 else [f"grad_norm_{name}" for name in state.groups]
+    names = ("updates", "scored", *computed.names, "applied", *(f"applied/{label}" for label in labels))
+    one = torch.ones(1, device=norms.device)
+    scored = torch.where(verdict.loss, torch.cat((one, computed.sums)), 0.0)
+    applied = torch.where(verdict.loss & verdict.gradients, torch.cat((one, norms.detach().float())), 0.0)
+    state.sums.add(names, torch.cat((one, scored, applied)))
 
 
 class Averaged(NamedTuple):
@@ -231,14 +278,15 @@ def drain(state: TrainingState, global_batch_size: int, process_group: ProcessGr
     of that group, and the name of the group is how many these were per update; norms are over the updates that changed
     the weights. None where there is nothing to average. `skipped` counts the updates that changed no weight.
     """
-    names = list(state.sums)
-    numbers = torch.stack([state.sums[name].double() for name in names]).tolist()
-    state.sums = {}
-    sums = total_sums(dict(zip(names, numbers, strict=True)), process_group)
+    sums = total_sums(state.sums.numbers(), process_group)
+    state.sums = RunningSums()
     updates, scored, applied = (int(sums.pop(name, 0)) for name in ("updates", "scored", "applied"))
+    # What nothing was added to, because no loss or no gradient was finite, has no mean.
+    sums = {name: value for name, value in sums.items() if (applied if name.startswith("applied/") else scored)}
     means: dict[str, float | None] = {"halted": None, "loss": None, "skipped": updates - applied}
     share: dict[str, float] = {"loss": scored * global_batch_size, "applied": applied}
-    for group, count in [(name.removesuffix("/count"), sums.pop(name)) for name in names if name.endswith("/count")]:
+    for name in [name for name in sums if name.endswith("/count")]:
+        group, count = name.removesuffix("/count"), sums.pop(name)
         share[group], means[group] = count, _mean(count, scored)
     for name, value in sums.items():
         group, _, metric = name.partition("/")
@@ -248,8 +296,3 @@ def drain(state: TrainingState, global_batch_size: int, process_group: ProcessGr
 
 def _mean(total: float, count: float) -> float | None:
     return total / count if count else None
-
-
-def _accumulate(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
-    value = value.detach().float()
-    sums[name] = sums[name] + value if name in sums else value

@@ -54,6 +54,8 @@ CHANGES = {
     "model, more": lambda s, _: s["model"].update(more=torch.zeros(2)),
     "model, less": lambda s, _: s["model"].pop("q_head.bias"),
     "model, shape": lambda s, _: s["model"].update({"q_head.bias": torch.zeros(3)}),
+    "model, repeated": lambda s, _: s["model"].update({"q_head.bias": torch.zeros(1).expand(1 << 40)}),
+    "ema, repeated": lambda s, _: s["ema"].update({"q_head.bias": torch.zeros(1).expand(1 << 40)}),
     "ema, none": lambda s, _: s.update(ema=None),
     "moments, shape": lambda s, _: s["trunk_optimizer"]["state"][0].update(exp_avg=torch.zeros(3)),
     "moments, step": lambda s, _: s["trunk_optimizer"]["state"][0].update(step=NAN),
@@ -149,3 +151,11 @@ def test_what_cannot_be_loaded_is_no_valid_checkpoint(run: Path, change: Any) ->
     valid = {one["step"]: one["problem"] for one in json.loads(shown.stdout)["checkpoints"]}
     assert valid[5] is None
     assert valid[10]
+
+
+def test_weights_that_are_few_numbers_repeated_are_not_written_out(run: Path) -> None:
+    rewrite(run, CHANGES["ema, repeated"])
+    file = CheckpointStore(run).path(10)
+    done = trm_here("checkpoints", "export", str(file), "--out", str(run / "w.safetensors"), cwd=run.parent)
+    assert done.returncode == 4, done.stderr
+    assert "q_head.bias" in done.stderr

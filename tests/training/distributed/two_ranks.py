@@ -22,7 +22,7 @@ from trm_cli.training.distributed.full_state import gather_state, gather_weights
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
 from trm_cli.training.distributed.joining import end_process, join_process_group
 from trm_cli.training.distributed.process_group import ProcessGroup
-from trm_cli.training.gradients import Finite, finite
+from trm_cli.training.gradients import finite
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.step import StepSettings, update
 
@@ -133,7 +133,7 @@ def an_update_that_one_process_refuses(process_group: ProcessGroup) -> None:
     batch = {**rows, "puzzle_identifiers": torch.zeros(4, dtype=torch.int64)}
     clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
     for refuses in (True, False):
-        step.finite = (lambda loss, norms: Finite(process_group.first, True)) if refuses else finite
+        step.finite = (lambda loss, norms: torch.tensor([process_group.first, True])) if refuses else finite
         skipped = update(state, batch, torch.rand(4, 2), clock, StepSettings(BATCH, None, process_group=process_group))
         assert (skipped is not None) is refuses
         assert (differing(before, state.model.state_dict()) == []) is refuses

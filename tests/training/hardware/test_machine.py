@@ -32,7 +32,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 @pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize(
     ("capability", "precision", "compiled"),
-    [((7, 5), "float16", "off"), ((8, 0), "bfloat16", "on"), ((9, 0), "bfloat16", "on")],
+    [((6, 1), "float16", "off"), ((7, 5), "float16", "on"), ((8, 0), "bfloat16", "on"), ((9, 0), "bfloat16", "on")],
 )
 def test_a_card_gets_what_it_computes_in(
     capability: tuple[int, int], precision: str, compiled: str, monkeypatch: pytest.MonkeyPatch
@@ -43,7 +43,9 @@ def test_a_card_gets_what_it_computes_in(
     assert choose_precision("auto", "cuda").value == precision
     assert choose_compile("auto", "cuda").value == compiled
     assert choose_precision("float32", "cuda") == choose_precision("float32", "cpu")
-    assert (choose_compile(True, "cuda").value, choose_compile(False, "cuda").value) == ("on", "off")
+    assert (choose_compile(True, "cuda").value, choose_compile(False, "cuda").value) == (compiled, "off")
+    if compiled == "off":
+        assert choose_compile(True, "cuda").reason == "triton needs capability 7.0 or later, this GPU has 6.1"
 
 
 @pytest.mark.usefixtures("tools")

@@ -99,11 +99,11 @@ class _Sums:
         self.rows += int(rows.sum())
         self.exact += int(((right == tokens) & rows).sum())
         self.sure += int((sure & rows).sum())
-        self.token_fraction += float((right / tokens.clamp(min=1))[rows].double().sum())
+        self.token_fraction += float((right / tokens.clamp(min=1))[rows].cpu().double().sum())
 
     def add_text(self, rows: Tensor, nats: Tensor, labels: Tensor, bytes_: Tensor) -> None:
         """Nats float [B, L], 0 where nothing is asked, labels [B, L], and which of them are bytes, bool [B, L]."""
-        self.nats += float(nats[rows].double().sum())
+        self.nats += float(nats[rows].cpu().double().sum())  # not every device has float64
         self.tokens += int((labels[rows] != IGNORED).sum())
         self.bytes += int(bytes_[rows].sum())
 

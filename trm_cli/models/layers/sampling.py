@@ -33,12 +33,13 @@ class Sampling:
             return scores.argmax(-1)
         if draw is None:
             raise ValueError("Sampling at a temperature needs draws.")
-        scores = scores.double() / self.temperature
+        device = scores.device
+        scores = scores.cpu().double() / self.temperature  # not every device has float64
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             least = scores.topk(self.top_k, dim=-1).values[:, -1:]
             scores = scores.masked_fill(scores < least, -torch.inf)
         law = scores.softmax(-1)
-        token = (draw.double()[:, None] >= law.cumsum(-1)).sum(-1)
+        token = (draw.cpu().double()[:, None] >= law.cumsum(-1)).sum(-1)
         # Where rounding leaves a rest above the last sum, the last token that can be takes it.
         last = scores.shape[-1] - 1 - (law > 0).flip(-1).int().argmax(-1)
-        return torch.minimum(token, last)
+        return torch.minimum(token, last).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ class CheckpointSaver:
     observer: Observer
     device: torch.device
     process_group: ProcessGroup
+    #: Called before the state is saved: what of it is still under way is finished. Raises what ends the run instead.
+    settle: Callable[[], None]
 
     def __post_init__(self) -> None:
         #: (step, evaluated_step) of the newest checkpoint: an evaluation changes what there is to save as well.
@@ -68,6 +71,7 @@ class CheckpointSaver:
         CheckpointError where the directory of the run was moved, with the place of what was saved, or deleted.
         """
         started = time.monotonic()
+        self.settle()
         synchronise(self.device)
         step = self.state.step
         best_step = self.state.best_step

@@ -34,7 +34,7 @@ def reduce_gradients(
     # FSDP has summed the gradients of sharded parameters.
     dense = [parameter for parameter in parameters if parameter.grad is not None and not is_sharded(parameter)]
     sparse = None if table is None else table.grad
-    most = _most_rows(dense, sparse, process_group)
+    least, most = _rows_of_a_process(dense, sparse, process_group)
     buckets = [(bucket, torch.cat([p.grad.reshape(-1) for p in bucket])) for bucket in _buckets(dense)]  # type: ignore[union-attr]
     process_group.sum_([flat for _, flat in buckets])
     for bucket, flat in buckets:
@@ -42,23 +42,26 @@ def reduce_gradients(
         for parameter, part in zip(bucket, parts, strict=True):
             parameter.grad = part.view_as(parameter)
     if table is not None and sparse is not None:
-        table.grad = _gather_rows(sparse, most, process_group)
+        table.grad = _gather_rows(sparse, least, most, process_group)
 
 
-def _most_rows(dense: list[nn.Parameter], sparse: Tensor | None, process_group: ProcessGroup) -> int:
-    """The most rows that the sparse gradient of a process has, once it is certain that all have the same gradients.
+def _rows_of_a_process(
+    dense: list[nn.Parameter], sparse: Tensor | None, process_group: ProcessGroup
+) -> tuple[int, int]:
+    """The least and the most rows that the sparse gradient of a process has, once it is certain that all have the same
+    gradients.
 
     Other sizes would be summed wrongly, or deadlock.
     """
     rows = 0 if sparse is None else sparse._nnz()
     same = [len(dense), sum(parameter.numel() for parameter in dense), int(sparse is not None)]
-    most, *found = process_group.largest([rows, *same, *(-number for number in same)])
+    least, most, *found = process_group.largest([-rows, rows, *same, *(-number for number in same)])
     if found != [*same, *(-number for number in same)]:
         raise TrmError("the processes of this run have gradients of different parameters", hint="please report this")
-    return most
+    return -least, most
 
 
-def _gather_rows(gradient: Tensor, most: int, process_group: ProcessGroup) -> Tensor:
+def _gather_rows(gradient: Tensor, least: int, most: int, process_group: ProcessGroup) -> Tensor:
     """The rows of all processes' sparse gradients of a table [N, E], one after the other, not yet added up.
 
     In one process the rows of a batch stand in the same order, so that the sums of equal ids have the same bits.
@@ -70,7 +73,8 @@ def _gather_rows(gradient: Tensor, most: int, process_group: ProcessGroup) -> Te
         ids, rows = torch.cat((ids, ids.new_zeros(missing))), torch.cat((rows, rows.new_zeros(missing, rows.shape[1])))
         counted = torch.cat((counted, counted.new_zeros(missing)))
     ids, rows, counted = process_group.gather((ids, rows, counted))
-    ids, rows = ids[counted], rows[counted]
+    if least < most:  # only then, since the device would be waited for
+        ids, rows = ids[counted], rows[counted]
     return torch.sparse_coo_tensor(ids[None], rows, gradient.shape, check_invariants=False)
 
 

@@ -82,10 +82,9 @@ TF32 = Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is
 
 
 def choose_compile(wanted: bool | str, device: str) -> Choice:
-    """`auto`: compile on CUDA devices of capability 8.0 and later, where it is worth a minute of warm-up.
+    """`auto`: compile on CUDA devices, where it is worth a minute of warm-up.
 
-    Triton supports 7.0 and later; compile=true tries it there. Nothing is compiled where a tool is missing that
-    torch.compile calls.
+    Nothing is compiled where a tool is missing that torch.compile calls, or on a device that triton does not support.
     """
     import torch
 
@@ -93,12 +92,18 @@ def choose_compile(wanted: bool | str, device: str) -> Choice:
         return Choice("off", "as configured")
     if wanted != "auto":
         reason = "as configured"
-    elif device == "cuda" and torch.cuda.get_device_capability() >= (8, 0):
+    elif device == "cuda":
         reason = "the first steps take about a minute, later ones are faster"
     else:
         return Choice("off", "little to gain on this device; compile=true to try it")
+    if device == "cuda" and (capability := torch.cuda.get_device_capability()) < _OLDEST_OF_TRITON:
+        return Choice("off", f"triton needs capability 7.0 or later, this GPU has {capability[0]}.{capability[1]}")
     missing = _missing_compiler(device)
     return Choice("on", reason) if missing is None else Choice("off", f"torch.compile needs {missing}")
+
+
+#: The capability of the oldest CUDA devices that triton compiles for.
+_OLDEST_OF_TRITON = (7, 0)
 
 
 def _missing_compiler(device: str) -> str | None:

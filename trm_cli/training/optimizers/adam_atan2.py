@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from trm_cli.training.changed_only_where import changed_only_where
 from trm_cli.training.distributed.tensor_shards import local_tensors
 from trm_cli.training.optimizers.eager import EagerOptimizer
 
@@ -40,14 +41,31 @@ class AdamATan2(EagerOptimizer):
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"Both betas must lie in [0, 1), not {betas}.")
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        #: The parameters of the last step.
+        self._stepped: list[nn.Parameter] = []
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # without a closure, which nothing here has
         """Update every parameter that has a gradient, with the present `lr` of its group."""
+        self.step_where(None)
+
+    @torch.no_grad()
+    def step_where(self, condition: Tensor | None) -> None:
+        """See `EagerOptimizer`."""
+        self._stepped = []
         for group in self.param_groups:
             # Parameters that missed a gradient once have a lower step count: each count is a pass of its own.
             for step, parameters in self._by_step(group["params"]).items():
-                self._update(parameters, group, step)
+                self._stepped += parameters
+                moments = [self.state[p][name] for name in ("exp_avg", "exp_avg_sq") for p in parameters]
+                with changed_only_where(condition, local_tensors((*parameters, *moments))):
+                    self._update(parameters, group, step)
+
+    def take_back(self) -> None:
+        """See `EagerOptimizer`."""
+        for parameter in self._stepped:
+            self.state[parameter]["step"] -= 1
+        self._stepped = []
 
     def _by_step(self, parameters: list[nn.Parameter]) -> dict[int, list[nn.Parameter]]:
         """Parameters with a gradient by the number of this update, with their state made where it is missing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class SignSGD:
@@ -19,21 +19,31 @@ class SignSGD:
         self.weight_decay = weight_decay
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
+    def step(self, lr: float, where: Tensor | None = None) -> None:
         """Apply the gradient of the table, [N, E] sparse; without a gradient nothing happens.
 
-        A row that was seen decays even when its gradient is zero (sign 0).
+        A row that was seen decays even when its gradient is zero (sign 0). where: 0-dim bool; false: nothing changes.
         """
         gradient = self.table.grad
         if gradient is None:
             return
         if not gradient.is_sparse:
             raise ValueError("SignSGD needs the sparse gradient of an embedding: a dense one would let all rows decay.")
-        gradient = gradient.coalesce()  # equal ids become one row that holds their sum
-        rows, total = gradient.indices()[0], gradient.values()
-        moved = self.table[rows].mul_(1 - lr * self.weight_decay).sub_(total.sign(), alpha=lr)
-        self.table.index_copy_(0, rows, moved)
+        rows, total = _summed(gradient._indices()[0], gradient._values())
+        before = self.table[rows]
+        moved = (before * (1 - lr * self.weight_decay)).sub_(total.sign(), alpha=lr)
+        self.table.index_copy_(0, rows, moved if where is None else torch.where(where, moved, before))
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self.table.grad = None
+
+
+def _summed(ids: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The ids [n] in order, and for each the sum of the values [n, E] of all that equal it, once for every one of them.
+
+    How many different ids there are is nobody's business, so that nothing waits for the device to count them.
+    """
+    ids, order = ids.sort(stable=True)
+    group = torch.cat((ids.new_zeros(1), (ids[1:] != ids[:-1]).cumsum(0)))
+    return ids, torch.zeros_like(values).index_add_(0, group, values[order])[group]

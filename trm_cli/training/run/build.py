@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-from torch.optim import Optimizer
-
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import UsageError
@@ -16,8 +13,9 @@ from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import gradient_groups
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.torch_runtime import set_seed
+from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
-from trm_cli.training.optimizers.eager import AdamW
+from trm_cli.training.optimizers.eager import AdamW, EagerOptimizer
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.state import TrainingState
@@ -44,7 +42,7 @@ def make_state(config: RunConfig, model: Network, machine: Machine) -> TrainingS
     for parameter in trunk:
         parameter.requires_grad_(not config.freeze_weights)  # without a gradient no optimizer touches it
     betas = (config.beta1, config.beta2)
-    optimizer: Optimizer
+    optimizer: EagerOptimizer
     if config.optimizer == "adamw":
         optimizer = AdamW(trunk, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True)
     else:
@@ -56,7 +54,7 @@ def make_state(config: RunConfig, model: Network, machine: Machine) -> TrainingS
         puzzle_optimizer=None if table is None else SignSGD(table, weight_decay=config.puzzle_emb_weight_decay),
         ema=EMA(model, config.ema_rate) if config.ema else None,
         groups=gradient_groups(model),
-        scaler=torch.amp.GradScaler(machine.device.value) if machine.precision.value == "float16" else None,
+        scaler=LossScale(machine.device.value) if machine.precision.value == "float16" else None,
     )
 
 
