@@ -75,13 +75,8 @@ def test_float16_with_a_scaler_skips_few_updates(
         update(self, *arguments)
         scales.append(self.get_scale())
 
-<<<<<<< HEAD
-    monkeypatch.setattr(torch.amp.GradScaler, "update", watched)
-    mini = ("arch.hidden_size=128", "arch.num_heads=4", "arch.L_layers=2", "arch.text_layers=2")
-=======
     monkeypatch.setattr(LossScale, "judge", watched)
-    mini = ("arch.hidden_size=128", "arch.num_heads=4", "arch.L_layers=2", "arch.encoder_layers=2")
->>>>>>> main
+    mini = ("arch.hidden_size=128", "arch.num_heads=4", "arch.L_layers=2", "arch.text_layers=2")
     mini += ("arch.halt_max_steps=4", "arch.puzzle_emb_ndim=128", "arch.q_hidden_dim=256", "arch.replay_min_size=64")
     overrides = ("precision=float16", "global_batch_size=4", "epochs=2", "eval_interval=2", "lr=1e-3", *mini)
     run, recorder = prepare(canvases, tmp_path / "run", *overrides, arch="multimodal_hesc_mini")
