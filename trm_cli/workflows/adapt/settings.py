@@ -52,8 +52,8 @@ def find_source(named: str) -> Source:
     config = sealed.config
     if config.canvas_size is not None:
         raise UsageError(
-            f"{checkpoint} reads a canvas: it answers from the demonstrations, without training",
-            hint="trm solve RUN TASK.json",
+            f"{checkpoint} reads a canvas: adapt is for networks of tokens with a puzzle table",
+            hint="trm solve RUN TASK.json answers with what it knows",
         )
     if not kind_of(sealed.metadata).votes:
         raise UsageError(
