@@ -57,8 +57,8 @@ def use_deterministic_kernels(wanted: bool) -> None:
 
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted)
-    torch.backends.cudnn.benchmark = False
+    if torch.are_deterministic_algorithms_enabled() != wanted:  # it loads the compiler, for a second
+        torch.use_deterministic_algorithms(wanted)
 
 
 def keep_freed_memory() -> None:
