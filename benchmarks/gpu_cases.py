@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from benchmarks.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose
@@ -21,6 +19,7 @@ from trm_cli.models.network import Network
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.hardware.upload import computes_apart, to_device
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.state import TrainingState
@@ -114,20 +113,19 @@ class Updates:
         self.state: TrainingState = make_state(task.config, model_of(task), task.machine)
         self._task = task
         self._rows = random_rows(case, task.config.global_batch_size)
-        self._settings = StepSettings(task.config.global_batch_size, task.config.grad_clip)
+        later = computes_apart(task.machine.torch_device)
+        self._settings = StepSettings(task.config.global_batch_size, task.config.grad_clip, read_later=later)
 
     def next(self) -> None:
         """One update."""
         step = self.state.step + 1
-        batch = {name: self._copied(array) for name, array in self._rows.items()}
         rows = self._settings.global_batch_size
         columns = int(self.state.model.draws_per_row)
-        draws = self._copied(draws_of_rows(0, step, slice(0, rows), rows, columns))
+        arrays = {**self._rows, " draws": draws_of_rows(0, step, slice(0, rows), rows, columns)}
+        batch = to_device(arrays, self._task.machine.torch_device)
+        draws = batch.pop(" draws")
         update(self.state, batch, draws, self._task.plan.values_at(step), self._settings)
         self.state.step = step
-
-    def _copied(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self._task.machine.torch_device, non_blocking=True)
 
 
 def flops(task: MadeUpRun, case: Case) -> float:

@@ -1,10 +1,13 @@
 """Check TRM on a CUDA machine: parity with the CPU, then speed and memory of updates. `make gpu-check`.
 
-    python -m benchmarks.gpu_check [--batch 768] [--steps 20] [--modes eager compiled] [--out FILE] [KEY=VALUE]...
+    python -m benchmarks.gpu_check [--quick] [--batch 768] [--steps 20] [--modes eager compiled] [--out FILE]
+                                   [KEY=VALUE]...
 
-Prints a table and writes JSON, anew after every case: a case that fails, for want of memory say, is an entry like the
-others. Without a CUDA device it says so and ends with 0. `--device cpu` tries the program itself, at the size of the
-settings that follow (arch.hidden_size=16 ...).
+First things first: an update of each network, parity, a real training that is stopped and goes on, two runs beside each
+other, then speed. Prints a table and writes JSON, anew after every case: a case that fails, for want of memory say, or
+takes longer than its share, is an entry like the others; what there is no time left for is named in `not_run`.
+Without a CUDA device it says so and ends with 0. `--device cpu` tries the program itself, at the size of the settings
+that follow (arch.hidden_size=16 ...).
 """
 
 from __future__ import annotations
@@ -12,16 +15,21 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 
 from benchmarks.gpu_cases import CASES, Case, Updates, Way, flops, task_of
 from benchmarks.gpu_parity import parity
+from benchmarks.gpu_runs import differences, train_and_go_on
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.errors import TrmError
 from trm_cli.training.hardware.devices import synchronise
@@ -36,6 +44,9 @@ AIMS: tuple[tuple[str, str | None, float], ...] = (
     ("peak_gib", "capsules", 14e9 / 2**30),  # a T4 in float16
 )
 _WARM_UP = 3
+KINDS = ("updates", "parity", "training", "reproducibility", "speed")
+#: A case is not begun with less than this left.
+_LEAST_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,68 +55,129 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA device here: nothing to check")
         return 0
+    ends = time.monotonic() + options.seconds
     report: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if options.device == "cuda" else options.device,
         "torch": torch.__version__,
         "batch": options.batch,
         "matmul_tflops": {name: matmul_rate(options.device, name) for name in PRECISIONS},
-        "parity": [],
-        "speed": [],
+        **{kind: [] for kind in KINDS},
         "aims": [],
+        "not_run": [],
     }
     print(f"{report['device']}, torch {torch.__version__}; products reach, in TFLOP/s: ", end="")
     print(", ".join(f"{rate:.3g} {name}" for name, rate in report["matmul_tflops"].items()))
-    for kind, entry in _entries(options, report["matmul_tflops"]):
-        report[kind].append(entry)
+    _write(options.out, report)
+    for job in _jobs(options, report["matmul_tflops"]):
+        left = ends - time.monotonic()
+        if left < _LEAST_SECONDS:
+            report["not_run"].append(f"{job.kind}: {job.name}, {job.way.precision}, {mode_of(job.way)}")
+        else:
+            entry = attempt(job, min(left, job.seconds))
+            report[job.kind].append(entry)
+            print(_line(job.kind, entry), flush=True)
         report["aims"] = aims(report["speed"])
-        write_atomically(options.out, (json.dumps(report, indent=2) + "\n").encode())
-        print(_line(kind, entry), flush=True)
-    print(f"written to {options.out}")
-    return int(any("error" in one or not one.get("agrees", True) for one in (*report["parity"], *report["speed"])))
+        _write(options.out, report)
+    print(f"{len(report['not_run'])} cases were not run; written to {options.out}")
+    return int(any("error" in one or not one.get("agrees", True) for kind in KINDS for one in report[kind]))
+
+
+def _write(path: Path, report: dict[str, Any]) -> None:
+    write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=768, help="rows on 9x9 boards; 30x30 takes 1/8, canvases 1/24")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--quick", action="store_true", help="end within 90 seconds")
+    parser.add_argument("--seconds", type=float, default=None, help="end within so many; default 330, --quick 85")
     parser.add_argument("--modes", nargs="+", choices=("eager", "compiled"), default=["eager", "compiled"])
     parser.add_argument("--out", type=Path, default=Path("gpu_check.json"))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="settings that stand above those of the cases")
-    return parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+    options.seconds = options.seconds or (85 if options.quick else 330)
+    return options
 
 
-def _entries(options: argparse.Namespace, rates: dict[str, float]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Parity of everything first: a figure of a wrong kernel is worth nothing."""
-    ways = [
-        Way(options.device, precision, mode == "compiled", tuple(options.words))
-        for precision in PRECISIONS
-        for mode in options.modes
-    ]
+class Job(NamedTuple):
+    """One case: what of the report it belongs to, and the most seconds that it may take."""
+
+    kind: str
+    name: str
+    way: Way
+    seconds: float
+    work: Callable[[], dict[str, Any]]
+
+
+def _jobs(options: argparse.Namespace, rates: dict[str, float]) -> Iterator[Job]:
+    """What tells most comes first; a figure of a wrong kernel is worth nothing."""
+    words = tuple(options.words)
+
+    def ways(mode: str) -> list[Way]:
+        return [Way(options.device, precision, mode == "compiled", words) for precision in PRECISIONS]
+
+    def rows_of(case: Case) -> int:
+        return max(1, int(options.batch) // case.share)
+
+    first = Way(options.device, PRECISIONS[0], False, words)
     for name, case in CASES.items():
-        for way in ways:
-            yield "parity", attempt(name, way, lambda: parity(case, way))  # noqa: B023
-    for name, case in CASES.items():
-        for way in ways:
-            rows = max(1, options.batch // case.share)
-            found = attempt(name, way, lambda: measure(case, way, rows, options.steps, rates))  # noqa: B023
-            yield "speed", {"batch": rows, **found}
+        yield Job("updates", name, first, 20, partial(measure, case, first, min(8, rows_of(case)), 1, rates))
+    for mode in options.modes:
+        for name, case in CASES.items():
+            for way in ways(mode):
+                yield Job("parity", name, way, 40, partial(parity, case, way))
+        if mode == options.modes[0]:
+            seconds = min(75.0, options.seconds / 4)
+            yield Job("training", "sudoku-4x4", first, 2 * seconds, partial(train_and_go_on, first, seconds))
+            for name, case in CASES.items():
+                yield Job("reproducibility", name, first, 20, partial(differences, case, first, min(8, rows_of(case))))
+    for mode in options.modes:
+        for name, case in CASES.items():
+            for way in ways(mode):
+                work = partial(measure, case, way, rows_of(case), options.steps, rates)
+                yield Job("speed", name, way, 40, work)
 
 
-def attempt(name: str, way: Way, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return the result of `work`, or why it failed, so that the other cases still run."""
-    about = {"case": name, "precision": way.precision, "compiled": way.compiled}
+def attempt(job: Job, seconds: float) -> dict[str, Any]:
+    """Return the result of a job, or why it failed or was stopped, so that the other cases still run."""
+    about = {"case": job.name, "precision": job.way.precision, "compiled": job.way.compiled}
     torch.compiler.reset()
+    started = time.monotonic()
     try:
-        return {**about, **work()}
-    except (RuntimeError, TrmError) as error:  # what kernels, compilers and drivers raise is a finding
+        with at_most(seconds):
+            found = job.work()
+        return {**about, **found, "seconds": round(time.monotonic() - started, 2)}
+    except (RuntimeError, OSError, TrmError) as error:  # what kernels, compilers and drivers raise is a finding
         full = isinstance(error, RuntimeError) and is_out_of_memory(error)
         message = (str(error).splitlines() or [""])[0]
         return {**about, "error": "out of memory" if full else type(error).__name__, "message": message[:300]}
     finally:
         gc.collect()
-        if way.device == "cuda":
+        if job.way.device == "cuda":
             torch.cuda.empty_cache()
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the block after so many seconds, as soon as Python runs again."""
+
+    def late(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - signature of a signal handler
+        raise TimeoutError(f"stopped after {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def mode_of(way: Way) -> str:
+    """In a word."""
+    return "compiled" if way.compiled else "eager"
 
 
 def measure(case: Case, way: Way, rows: int, steps: int, rates: dict[str, float]) -> dict[str, Any]:
@@ -124,6 +196,7 @@ def measure(case: Case, way: Way, rows: int, steps: int, rates: dict[str, float]
     synchronise(device)
     rate = steps / (time.perf_counter() - started)
     return {
+        "batch": rows,
         "steps_per_second": rate,
         "samples_per_second": rate * rows,
         "share_of_matmul": rate * flops(task, case) / (1e12 * rates[way.precision]),
@@ -145,10 +218,15 @@ def aims(speed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _line(kind: str, entry: dict[str, Any]) -> str:
-    mode = "compiled" if entry["compiled"] else "eager"
-    start = f"{entry['case']:16} {entry['precision']:8} {mode:8} "
+    start = f"{entry['case']:16} {entry['precision']:8} {'compiled' if entry['compiled'] else 'eager':8} "
     if "error" in entry:
-        return f"{start} {kind}: {entry['error']}: {entry['message']}"
+        return f"{start} {kind}: {entry['error']}: {entry['message']}"[:118]
+    if kind == "training":
+        accuracy = entry["exact_accuracy"]
+        reached = "nothing evaluated" if accuracy is None else f"exact accuracy {accuracy:.1%}"
+        return f"{start} {entry['steps']} steps, {reached}; went on after a stop: {entry['agrees']}"
+    if kind == "reproducibility":
+        return f"{start} {len(entry['differs'])} of {entry['parts']} parts differ between two runs"
     if kind == "parity":
         differences = "  ".join(
             f"{name} {entry[key]:.1e}"

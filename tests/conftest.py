@@ -34,6 +34,18 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a card where there is none."""
+    needing = [item for item in items if item.get_closest_marker("requires_cuda")]
+    if not needing:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in needing:
+            item.add_marker(pytest.mark.skip(reason="no CUDA card here"))
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     """Small Sudoku boards in the array layout."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import gpu_check, gpu_parity
+from benchmarks import gpu_check, gpu_parity, gpu_runs
 from benchmarks.gpu_cases import CASES, Case, Updates
 from benchmarks.gpu_parity import StepValues, compared
 from benchmarks.made_up import MadeUpRun
@@ -18,6 +19,9 @@ TOY = (
     "arch.hidden_size=16", "arch.num_heads=2", "arch.puzzle_emb_ndim=16", "arch.puzzle_emb_len=1", "arch.H_cycles=2",
     "arch.L_cycles=1", "arch.L_layers=1", "threads=1",
 )  # fmt: skip
+
+
+TRAINED = {"exit_codes": [75, 0], "steps": 9, "exact_accuracy": 0.5, "agrees": True}
 
 
 def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
@@ -37,10 +41,11 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
 
     monkeypatch.setattr(gpu_check, "CASES", {"sudoku mlp": CASES["sudoku mlp"]})
     monkeypatch.setattr(gpu_check, "Updates", Small)
+    monkeypatch.setattr(gpu_check, "train_and_go_on", lambda way, seconds: TRAINED)
     line = ["--device", "cpu", "--batch", "4", "--steps", "1", "--modes", "eager", "--out", str(out), *TOY]
     assert gpu_check.main(line) == 1
     report = json.loads(out.read_text())
-    assert lengths == [0, 1, 2], "a report is there before the next case begins"
+    assert lengths == [0, 0, 1, 2], "a report is there before the next case begins"
     assert [one["agrees"] for one in report["parity"]] == [True] * 3
     by_precision = {one["precision"]: one for one in report["speed"]}
     assert by_precision["float16"]["error"] == "out of memory"
@@ -56,6 +61,7 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
 def test_capsules_on_canvases_are_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "CASES", {"capsules": CASES["capsules"]})
     monkeypatch.setattr(gpu_check, "PRECISIONS", ("float32",))
+    monkeypatch.setattr(gpu_check, "train_and_go_on", lambda way, seconds: TRAINED)
     toy = ("arch.hidden_size=32", "arch.num_heads=2", "arch.puzzle_emb_ndim=32", "arch.encoder_layers=1", *TOY[4:])
     line = ["--device", "cpu", "--batch", "48", "--steps", "1", "--modes", "eager", "--out", str(tmp_path / "c.json")]
     assert gpu_check.main([*line, *toy]) == 0
@@ -81,3 +87,45 @@ def test_without_a_card_there_is_nothing_to_check(tmp_path: Path, capsys: pytest
     assert gpu_check.main(["--out", str(tmp_path / "check.json")]) == 0
     assert "nothing to check" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_what_there_is_no_time_for_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_check, "CASES", {"sudoku mlp": CASES["sudoku mlp"]})
+    out = tmp_path / "check.json"
+    gpu_check.main(["--device", "cpu", "--batch", "4", "--steps", "1", "--seconds", "0.001", "--out", str(out), *TOY])
+    report = json.loads(out.read_text())
+    assert [report[kind] for kind in gpu_check.KINDS] == [[]] * 5
+    assert report["not_run"][0] == "updates: sudoku mlp, bfloat16, eager" and len(report["not_run"]) == 15
+
+
+def test_a_case_that_takes_too_long_is_stopped() -> None:
+    def slow() -> dict[str, Any]:
+        time.sleep(20)
+        return {}
+
+    way = gpu_check.Way("cpu", "float32", False)
+    entry = gpu_check.attempt(gpu_check.Job("speed", "slow", way, 0.1, slow), 0.1)
+    assert (entry["error"], entry["message"]) == ("TimeoutError", "stopped after 0 s")
+
+
+def test_two_runs_on_a_processor_are_the_same_and_a_difference_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    way = gpu_check.Way("cpu", "float32", False, TOY)
+    found = gpu_runs.differences(CASES["sudoku attention"], way, 4)
+    assert found["differs"] == [] and found["parts"] > 30
+    shifts = iter((0.0, 1.0))
+    original = gpu_runs._state_after_updates
+
+    def other(case: Case, way: gpu_check.Way, count: int) -> dict[str, torch.Tensor]:
+        state = original(case, way, count)
+        state[next(name for name in state if "lm_head" in name)].add_(next(shifts))
+        return state
+
+    monkeypatch.setattr(gpu_runs, "_state_after_updates", other)
+    assert len(gpu_runs.differences(CASES["sudoku attention"], way, 4)["differs"]) == 1
+
+
+@pytest.mark.slow
+def test_a_training_is_stopped_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    way = gpu_check.Way("cpu", "float32", False, ("threads=1", "checkpoint_minutes=0.01"))
+    found = gpu_runs.train_and_go_on(way, 90)
+    assert found["agrees"] and found["steps"] > 20

@@ -19,6 +19,7 @@ WHERE_AND_WHEN = (
     "checkpoint_path=elsewhere", "load_checkpoint=elsewhere.pt", "init_from=elsewhere.pt", "puzzle_emb_init=zero",
     "save_carry=false", "nonfinite_limit=8", "device=mps",
     "precision=bfloat16", "micro_batch_size=2", "activation_checkpointing=true", "compile=true", "sharding=fsdp",
+    "deterministic=true",
     "threads=2", "wandb=offline", "wandb_project=other", "tensorboard=true", "profile=true",
 )  # fmt: skip
 CLOCK = (

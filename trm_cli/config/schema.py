@@ -120,6 +120,9 @@ class RunConfig(Section):
     )  # fmt: skip
     activation_checkpointing: bool = key(False, "compute activations twice instead of keeping them", resume="free")
     compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on CUDA devices", resume="free")
+    deterministic: bool = key(
+        False, "on CUDA: kernels of torch whose sums are the same in every run; slower", resume="free"
+    )
     sharding: Literal["none", "fsdp"] = key(
         "none", "fsdp = each of several processes keeps a part of weights, moments and average", resume="free"
     )

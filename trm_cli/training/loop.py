@@ -27,6 +27,7 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import StopAgreement
+from trm_cli.training.hardware.resources import measured_memory
 from trm_cli.training.hardware.upload import computes_apart, to_device
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.profiling import NoProfile
@@ -35,6 +36,7 @@ from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
 from trm_cli.training.step import Skipped, StepSettings, drain, settle, update
+from trm_cli.units import memory_size
 
 #: How often a run that waits for data polls for a requested checkpoint.
 _POLL_SECONDS = 0.5
@@ -130,6 +132,7 @@ class Loop:
             self.profile.end(step)
             if step == first:
                 self._saver.check_disk_space()
+                self._tell_memory()
             self._finish_step(stop)
 
     def _batch(self, following: Future[Batch], stop: StopAgreement) -> Batch:
@@ -151,6 +154,14 @@ class Loop:
             self._log(step)
         else:
             self.observer.stepped(step, None, None)
+
+    def _tell_memory(self) -> None:
+        """Say what the first update of this start has really taken, where a device knows: the estimate is one."""
+        measured = measured_memory(self.device)
+        if measured is None or not self.process_group.first:
+            return
+        taken, reserved, total = map(memory_size, measured)
+        self.observer.note(f"memory, measured: an update takes {taken} at most, {reserved} of {total} are reserved")
 
     def _settle(self) -> None:
         """Read the verdict of the last update, before the state is used otherwise than by the next one."""

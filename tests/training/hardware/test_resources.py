@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trm_cli.training.hardware.resources import free_host_memory
+import pytest
+import torch
+
+from tests.support.runs import prepare
+from trm_cli.training import loop
+from trm_cli.training.hardware.resources import free_host_memory, measured_memory
+from trm_cli.training.signals import StopRequest
 
 
 def test_what_is_free_is_the_smaller_of_machine_and_container(tmp_path: Path) -> None:
@@ -18,3 +24,18 @@ def test_what_is_free_is_the_smaller_of_machine_and_container(tmp_path: Path) ->
     assert free_host_memory(meminfo, tmp_path) == 4000
     (tmp_path / "memory.stat").write_text("anon 200\nfile 800\ninactive_file 700\nactive_file 100\n")
     assert free_host_memory(meminfo, tmp_path) == 4700, "files that are merely kept in memory give way"
+
+
+def test_a_card_tells_what_an_update_has_taken(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {"max_memory_allocated": 3 * 2**30, "max_memory_reserved": 4 * 2**30, "mem_get_info": (0, 15 * 2**30)}
+    for name, number in numbers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, number=number: number)
+    assert measured_memory(torch.device("cpu")) is None
+    told = measured_memory(torch.device("cuda"))
+    assert told == (3 * 2**30, 4 * 2**30, 15 * 2**30)
+    monkeypatch.setattr(loop, "measured_memory", lambda device: told)
+    run, recorder = prepare(dataset, tmp_path / "run")
+    with StopRequest() as stop:
+        run.train(recorder, stop, stop_at_step=2)
+    memory = [note for note in recorder.notes if note.startswith("memory, measured")]
+    assert memory == ["memory, measured: an update takes 3.0 GiB at most, 4.0 GiB of 15.0 GiB are reserved"]

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
+
+from trm_cli.config.compose import compose
+from trm_cli.training.hardware.devices import Choice
+from trm_cli.training.hardware.machine import Machine
 
 FAULTS_OF_THE_LAST_BLOCK = """
 import resource, sys
@@ -31,3 +38,22 @@ def faults(word: str) -> int:
 def test_freed_memory_is_used_again() -> None:
     assert faults("keep") < 100
     assert faults("default") > 1000  # 64 MiB in pages of 4 KiB are 16,384
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "used"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+)
+def test_deterministic_kernels_are_asked_for_on_cuda_alone(
+    device: str, wanted: bool, used: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    choices = {"device": Choice(device, ""), "precision": Choice("float32", ""), "compile": Choice("off", "")}
+    chosen = Machine(**choices, threads=Choice("1", ""))
+    monkeypatch.setattr(Machine, "_choose", classmethod(lambda cls, *arguments: chosen))
+    try:
+        config = compose("sudoku-4x4", [f"deterministic={wanted}".lower(), f"checkpoint_path={tmp_path}"]).config
+        Machine.choose(config, 16)
+        assert torch.are_deterministic_algorithms_enabled() is used
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if used else None)
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -20,6 +20,7 @@ from tests.support.boards import write_boards
 from tests.support.commands import trm
 from tests.support.runs import train
 from tests.support.streams import environment
+from trm_cli.data.files.durable import held_directory
 
 QUICK = ("--augmentations", "2")
 
@@ -184,7 +185,7 @@ def test_a_budget_is_divided_and_kept(home: Path) -> None:
 Reached = Callable[[Path], bool]
 #: Moments of an adaptation, by what lies in its run.
 MOMENTS: dict[str, Reached] = {
-    "build": lambda run: (run / "tasks").is_dir(),
+    "build": lambda run: any((run / "tasks").glob("*.json")),
     "training": lambda run: (run / "metrics.jsonl").is_file() and (run / "metrics.jsonl").read_text().count("\n") > 2,
     "voting": lambda run: any((run / "votes").glob("*/batch-*")),
 }
@@ -226,3 +227,25 @@ def test_sigterm_in_training_leaves_the_answers_so_far(home: Path) -> None:
     assert interrupt(home, line, run, MOMENTS["training"], signal.SIGTERM) == 75
     assert not any(map(empty, submitted(run / "submission.json")["mirror"]))
     assert not (run / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_sigterm_in_the_vote_leaves_the_votes_so_far_and_the_rest_follows(home: Path) -> None:
+    write_challenges(home / "voted_challenges.json", {name: task(rule, 40) for name, rule in NEW.items()})
+    run = home / "checkpoints/source-adapt-voted"
+    line = ["adapt", "source", "voted_challenges.json", "--updates", "2", *QUICK]
+    assert interrupt(home, line, run, MOMENTS["voting"], signal.SIGTERM) == 75
+    answered = [not empty(one) for attempts in submitted(run / "submission.json").values() for one in attempts]
+    assert any(answered) and not (run / "result.json").exists()
+    done = trm(*line, "--json", cwd=home)
+    assert done.returncode == 0 and json.loads(done.stdout)["votes"] == 2 * 40 * 3
+    assert not (run / "votes").exists()
+
+
+def test_two_at_once_are_refused(home: Path) -> None:
+    write_challenges(home / "busy_challenges.json")
+    line = ("adapt", "source", "busy_challenges.json", "--updates", 1, "--augmentations", 0)
+    assert trm(*line, cwd=home).returncode == 0
+    with held_directory(home / "checkpoints/source-adapt-busy/tasks"):
+        done = trm(*line, cwd=home)
+    assert done.returncode == 4 and f"by another process (id {os.getpid()})" in done.stderr

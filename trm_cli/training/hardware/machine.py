@@ -19,7 +19,12 @@ from trm_cli.training.hardware.devices import (
     choose_threads,
     keep_threads,
 )
-from trm_cli.training.hardware.torch_runtime import forbid_tf32, keep_freed_memory, set_threads
+from trm_cli.training.hardware.torch_runtime import (
+    forbid_tf32,
+    keep_freed_memory,
+    set_threads,
+    use_deterministic_kernels,
+)
 from trm_cli.training.run_files import is_run, read_identity
 
 _log = logging.getLogger(__name__)
@@ -48,6 +53,7 @@ class Machine:
             _log.info("%s %s: %s", field.name, choice.value, choice.reason)
         set_threads(int(machine.threads.value))
         forbid_tf32()
+        use_deterministic_kernels(config.deterministic and machine.device.value == "cuda")
         if machine.device.value == "cpu":
             keep_freed_memory()
         return machine

@@ -39,6 +39,16 @@ def _physical_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def measured_memory(device: torch.device) -> tuple[int, int, int] | None:
+    """Bytes that tensors took at most, that torch has reserved, and that a CUDA device has; None on other devices."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    total = int(torch.cuda.mem_get_info(device)[1])
+    return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device), total
+
+
 def free_memory(device: torch.device) -> int | None:
     """Return the free bytes on a device; None where unknown."""
     if device.type == "cuda":

@@ -47,6 +47,20 @@ def forbid_tf32() -> None:
     torch.set_float32_matmul_precision("highest")
 
 
+def use_deterministic_kernels(wanted: bool) -> None:
+    """On CUDA, compute with kernels that add up in the same order every time, or with the fastest.
+
+    Where torch has no such kernel it raises RuntimeError, which names the operation. Call it before the first product:
+    cuBLAS reads its setting when it is first used.
+    """
+    import torch
+
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if torch.are_deterministic_algorithms_enabled() != wanted:  # it loads the compiler, for a second
+        torch.use_deterministic_algorithms(wanted)
+
+
 def keep_freed_memory() -> None:
     """Let glibc reuse freed memory instead of returning it to the system, where the C library is glibc.
 

@@ -69,7 +69,7 @@ def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> Adapt
         return AdaptResult({"run": str(home.path), "tasks": len(challenges.tasks)})
     if not home.begun:
         home.write(files.PURPOSE, purpose)
-    with Stopwatch(home.path / files.CLOCK) as clock:
+    with home.held(), Stopwatch(home.path / files.CLOCK) as clock:
         return _Adaptation(request, observer, source, challenges, home, clock, settings.device).result()
 
 

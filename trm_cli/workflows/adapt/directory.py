@@ -7,15 +7,15 @@ is the submission so far and `result.json` the result.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from trm_cli.data.files.durable import write_atomically
+from trm_cli.data.files.durable import claimed_directory, write_atomically
 from trm_cli.data.files.json_file import read_json
-from trm_cli.errors import DatasetError, writing
+from trm_cli.errors import CheckpointError, DatasetError, writing
 
 PURPOSE, PROGRESS, CLOCK = "adapt.json", "progress.json", "clock.json"
 SUBMISSION, RESULT = "submission.json", "result.json"
@@ -32,6 +32,16 @@ class AdaptDirectory:
     def begun(self) -> bool:
         """Whether an earlier call has begun this adaptation."""
         return (self.path / PURPOSE).is_file()
+
+    def held(self) -> AbstractContextManager[None]:
+        """Lock it for this process. Raises CheckpointError while another process works here."""
+        return claimed_directory(
+            self.path / TASKS,  # the training locks the directory itself
+            f"{self.path} is being worked in",
+            error=CheckpointError,
+            busy_hint="wait for it to end, or stop it: this one then continues where it stopped",
+            disk_hint="adapt works in checkpoints/ of the working directory",
+        )
 
     def read(self, name: str) -> dict[str, Any]:
         """Read one of its documents; empty where there is none."""

@@ -52,8 +52,8 @@ def find_source(named: str) -> Source:
     config = sealed.config
     if config.board_side is not None:
         raise UsageError(
-            f"{checkpoint} answers from the demonstrations of a task, without training",
-            hint="trm solve RUN TASK.json",
+            f"{checkpoint} answers from demonstrations: adapt is for networks of tokens with a puzzle table",
+            hint="trm solve RUN TASK.json answers without training",
         )
     if not kind_of(sealed.metadata).votes:
         raise UsageError(

@@ -97,7 +97,9 @@ def _load(run: Path, votes: int | None, device: str, observer: AdaptObserver) ->
     size = _BATCH.get(chosen, _BATCH_ELSEWHERE)
     wanted = EvaluationRequest(run=str(run / LATEST), votes=votes, batch_size=size, device=chosen)
     subject = prepare(wanted, observer.note)
-    return subject, Scorer(subject.trained.model, subject.data, subject.device, subject.protocol, True, None)
+    trained, least = subject.trained, subject.trained.config.micro_batch_size
+    scorer = Scorer(trained.model, subject.data, subject.device, subject.protocol, True, None, micro_batch_size=least)
+    return subject, scorer
 
 
 def _plain_first(data: Data, places: NDArray[np.int64]) -> NDArray[np.int64]:
