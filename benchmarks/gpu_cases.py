@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from benchmarks.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose

@@ -88,7 +88,7 @@ def _write(path: Path, report: dict[str, Any]) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=768, help="rows on 9x9 boards; 30x30 takes 1/8, canvases 1/24")
+    parser.add_argument("--batch", type=int, default=768, help="rows on 9x9 boards; 30x30 takes 1/8, capsules 1/24")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="end within 90 seconds")
     parser.add_argument("--seconds", type=float, default=None, help="end within so many; default 330, --quick 85")
