@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.arc_tasks import NEW, pairs, task, write_challenges, write_source
@@ -170,6 +171,18 @@ def test_no_task_that_can_be_learned_is_an_error_with_a_submission(home: Path) -
     assert done.returncode == 3
     assert "none of the 1 tasks" in done.stderr
     assert [empty(one) for one in submitted(home / "bad.json")["x"]] == [True, True]
+
+
+@pytest.mark.slow
+def test_a_task_that_it_has_never_seen_is_answered(home: Path) -> None:
+    shown, asked = (pairs(lambda grid: np.full_like(grid, 3), count, seed=count) for count in (3, 2))
+    write_challenges(home / "fill.json", {"train": shown, "test": asked})
+    words = ("lr=2e-2", "puzzle_emb_lr=0.1", "global_batch_size=8", "arch.halt_max_steps=2", "--augmentations", 0)
+    before, after = (
+        json.loads(trm("adapt", "source", "fill.json", "--updates", count, *words, "--json", cwd=home).stdout)["scores"]
+        for count in (1, 80)
+    )
+    assert (before["pass_2"], after["pass_2"], after["solved"]) == (0, 1, ["fill"])
 
 
 @pytest.mark.slow
