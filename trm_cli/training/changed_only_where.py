@@ -15,8 +15,10 @@ def changed_only_where(condition: Tensor | None, tensors: Sequence[Tensor]) -> I
 
     Costs a copy of them meanwhile. None: there is no condition, and nothing is copied.
     """
-    kept = [] if condition is None else [tensor.clone() for tensor in tensors]
+    if condition is None or not tensors:
+        yield
+        return
+    kept = torch._foreach_mul(list(tensors), 1.0)  # copies of all of them, in one kernel
     yield
-    if condition is not None:
-        for tensor, before in zip(tensors, kept, strict=True):
-            torch.where(condition, tensor, before, out=tensor)
+    for tensor, before in zip(tensors, kept, strict=True):
+        torch.where(condition, tensor, before, out=tensor)
