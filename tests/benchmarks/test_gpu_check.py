@@ -58,11 +58,11 @@ def test_a_case_without_memory_is_an_entry_and_each_case_is_written_at_once(
 
 
 @pytest.mark.slow
-def test_capsules_on_canvases_are_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capsules_are_a_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "CASES", {"capsules": CASES["capsules"]})
     monkeypatch.setattr(gpu_check, "PRECISIONS", ("float32",))
     monkeypatch.setattr(gpu_check, "train_and_go_on", lambda way, seconds: TRAINED)
-    toy = ("arch.hidden_size=32", "arch.num_heads=2", "arch.puzzle_emb_ndim=32", "arch.encoder_layers=1", *TOY[4:])
+    toy = ("arch.hidden_size=32", "arch.num_heads=2", "arch.puzzle_emb_ndim=32", "arch.text_layers=1", *TOY[4:])
     line = ["--device", "cpu", "--batch", "48", "--steps", "1", "--modes", "eager", "--out", str(tmp_path / "c.json")]
     assert gpu_check.main([*line, *toy]) == 0
     (row,) = json.loads((tmp_path / "c.json").read_text())["speed"]

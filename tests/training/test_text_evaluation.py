@@ -87,7 +87,8 @@ def test_text_decides_between_equal_puzzles_alone() -> None:
     better_text = replace(result, bits_per_byte=2.0)
     better_puzzles = replace(result, exact_accuracy=0.50001, bits_per_byte=20.0)
     assert result.score < better_text.score < better_puzzles.score
-    assert scored(slice(0, 2), None).score == 0.5
+    # Among equal exact accuracies the cells decide, a millionth each.
+    assert scored(slice(0, 2), None).score == pytest.approx(0.5 + 0.875e-6, abs=1e-12)
 
 
 def test_the_screen_says_what_was_judged() -> None:

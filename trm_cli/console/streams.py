@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import sys
 from contextlib import suppress
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from trm_cli.errors import TrmError
 
@@ -16,15 +18,18 @@ _SIZES = range(20, 10_001)
 
 
 class _Output(io.TextIOWrapper):
-    """stdout; a full disk under it is an error with one message, and a reader that left (`| head`) a silent end."""
+    """stdout; a full disk under it is an error with one message, and a reader that left (`| head`) a silent end.
+
+    A terminal that is gone takes nothing any more, and the command ends as it would have ended.
+    """
 
     def write(self, text: str) -> int:
         try:
-            return (
-                0 if text == "" else super().write(text)
-            )  # click tries a stream by writing nothing, and hides the answer
+            # click tries a stream by writing nothing, and hides the answer
+            return 0 if text == "" else super().write(text)
         except OSError as error:
             self._lost(error)
+            return len(text)
 
     def flush(self) -> None:
         try:
@@ -32,9 +37,12 @@ class _Output(io.TextIOWrapper):
         except OSError as error:
             self._lost(error)
 
-    def _lost(self, error: OSError) -> NoReturn:
+    def _lost(self, error: OSError) -> None:
+        is_terminal = stat.S_ISCHR(os.fstat(self.fileno()).st_mode)
         # What is still in the buffers would make the interpreter end with a status of its own, 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        if is_terminal and error.errno == errno.EIO:
+            return
         if isinstance(error, BrokenPipeError):
             raise SystemExit(_READER_LEFT) from error
         raise TrmError(f"stdout cannot be written: {error.strerror or error}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -232,12 +231,10 @@ def test_an_early_end_stops_the_builder_and_a_whole_run_lets_it_finish(folder: P
     assert manifest is not None and manifest.state == "complete"
 
 
-def test_a_dry_run_of_the_full_model_says_what_it_costs_here(tmp_path: Path) -> None:
+def test_a_dry_run_of_the_full_model_plans_its_dataset_and_writes_nothing(tmp_path: Path) -> None:
     done = trm("train", "vision-unified", "--dry-run", "--device", "cpu", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr
-    found = re.search(r"cost .* at least (\S+ \w+) per update, (.*) for ([\d,]+) updates *\n", done.stdout)
-    assert found is not None and f"{found[3]} updates" in done.stdout and " d " in found[2], done.stderr
-    assert "warning: too long for a processor" in done.stdout
+    assert "not built yet; planned by" in done.stdout
     assert not (tmp_path / "datasets").exists()
 
 

@@ -77,7 +77,8 @@ class Elsewhere(ProcessGroup):
 def test_what_one_process_is_asked_for_all_know_after_a_poll_and_none_before() -> None:
     stop = StopRequest()
     asked = StopAgreement(stop, Elsewhere(0, 0, 0, 0))
-    stop.exit_code, stop.save_wanted = ExitCode.TERMINATED, True
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        stop._receive(number, None)
     assert (bool(asked), asked.save_wanted) == (False, False)
     asked.poll()
     assert (asked.exit_code, asked.save_wanted, asked.due) == (ExitCode.TERMINATED, True, False)
