@@ -83,7 +83,7 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
     19: ("a target network that never moved", (
         "models/hesc/test_control.py::test_the_target_moves_by_tau",
         # These see that nothing calls it.
-        "training/test_update.py::test_slices_of_the_capsule_model_learn_and_fill_its_memories",
+        "training/test_update.py::test_slices_of_the_capsule_model_learn_and_fill_its_replay",
         "training/test_exact_resume.py::test_a_continued_capsule_run_equals_an_uninterrupted_one",
     )),
     20: ("transitions across two episodes", (

