@@ -189,6 +189,8 @@ def _in_scaler(saved: Any, state: TrainingState) -> Iterator[str]:
 
 
 def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], rows: int) -> Iterator[str]:
+    from trm_cli.models.layers.losses import IGNORED_LABEL
+
     if saved is None:
         return
     expected = state.model.initial_carry(batch).state_dict()
@@ -200,10 +202,15 @@ def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], row
         theirs = saved[group] if isinstance(value, dict) else {group: saved[group]}
         meant = {name: one.expand(rows, *one.shape[1:]) for name, one in own.items()}
         yield from _other_tensors(f"carry.{group}", theirs, meant)
-    table = state.table
-    limits = {"inputs": state.model.vocab_size, "puzzle_identifiers": None if table is None else len(table)}
-    for name, limit in limits.items():
-        if limit is not None and name in saved["data"] and not _is_within(saved["data"][name], 0, limit):
+    table, words, labels = state.table, state.model.vocab_size, state.model.label_field
+    limits = {"puzzle_identifiers": None if table is None else len(table), "kind": 3, "cells": 11}
+    for name, limit in {**limits, "inputs": words, "text": words, labels: words}.items():
+        if limit is None or name not in saved["data"]:
+            continue
+        numbers = saved["data"][name]
+        if name == labels:
+            numbers = numbers[numbers != IGNORED_LABEL]
+        if not _is_within(numbers, 0, limit):
             yield f"`carry.data.{name}` holds numbers outside 0 .. {limit - 1}"
     if not _is_within(saved["steps"], 0, state.model.halt_max_steps + 1):
         yield f"`carry.steps` holds numbers outside 0 .. {state.model.halt_max_steps}"

@@ -66,6 +66,8 @@ CHANGES = {
     ),
     "carry, puzzles": lambda s, _: s["carry"]["data"]["puzzle_identifiers"].fill_(99),
     "carry, tokens": lambda s, _: s["carry"]["data"]["inputs"].fill_(-3),
+    "carry, labels": lambda s, _: s["carry"]["data"]["labels"].fill_(1_000_000),
+    "step, no number": lambda s, _: s.update(step=torch.tensor([])),
     "scaler, left out": lambda s, _: s.pop("scaler"),
     "sums": lambda s, _: s["sums"].update(updates="many"),
     "identifiers": lambda s, _: s.update(identifiers={"names": 3}),

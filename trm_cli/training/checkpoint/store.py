@@ -145,7 +145,7 @@ class CheckpointStore:
         path = self.path(step)
         state, summary = load_checkpoint(path, assembled=assembled)
         self.require_own(path, step, summary)
-        if state.get("step") != step:
+        if type(state.get("step")) is not int or state["step"] != step:
             raise CheckpointError(f"{path} is damaged: it holds step {state.get('step')}")
         return state, summary, path
 
