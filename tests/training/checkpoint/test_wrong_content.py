@@ -14,7 +14,7 @@ import torch
 
 from tests.support.boards import write_boards
 from tests.support.commands import trm_here
-from tests.support.runs import train
+from tests.support.runs import TINY_RUN, train
 from tests.support.wrong_content import write_wrong, wrong_states
 from trm_cli.errors import TrmError
 from trm_cli.training.checkpoint.checkpoint_format import save_file
@@ -161,3 +161,13 @@ def test_weights_that_are_few_numbers_repeated_are_not_written_out(run: Path) ->
     done = trm_here("checkpoints", "export", str(file), "--out", str(run / "w.safetensors"), cwd=run.parent)
     assert done.returncode == 4, done.stderr
     assert "q_head.bias" in done.stderr
+
+
+def test_a_summary_whose_step_is_no_number_starts_no_run(run: Path) -> None:
+    rewrite(run, lambda _, summary: summary.update(step=NAN))
+    file, data = CheckpointStore(run).path(10), run.parent / "data"
+    words = [f"data_paths=[{write_boards(data, identifiers=3)}]", *TINY_RUN, "arch.puzzle_emb_ndim=16"]
+    words += [f"checkpoint_path={run.parent / 'other'}", f"load_checkpoint={file}"]
+    done = trm_here("train", "sudoku-4x4", "arch=trm_quickstart", *words, cwd=run.parent)
+    assert done.returncode == 4, done.stderr
+    assert "does not say how many updates" in " ".join(done.stderr.split())

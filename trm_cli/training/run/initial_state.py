@@ -56,14 +56,14 @@ def find_start(config: RunConfig, data: Data | None, *, from_step: int | None = 
         if newest := own if from_step is not None else newest_sealed(run):
             if data is not None:
                 _require_same_data(newest, data)
-            return Start(int(newest.summary["step"]), newest.checkpoint)
+            return Start(newest.step, newest.checkpoint)
     named = config.load_checkpoint or config.init_from
     if named is None:
         return Start(0)
     other = Sealed(Path(named), verify_checkpoint(Path(named)))
     exact = config.init_from is None and (data is None or other.fingerprint == data.fingerprint)
     goes_on = exact and not _another_run(other, config)
-    return Start(int(other.summary.get("step", 0)) if goes_on else 0, other.checkpoint)
+    return Start(other.step if goes_on else 0, other.checkpoint)
 
 
 @dataclass(frozen=True)

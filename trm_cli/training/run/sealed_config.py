@@ -71,6 +71,14 @@ class Sealed:
         return sealed_config(self.summary, self.checkpoint).config
 
     @property
+    def step(self) -> int:
+        """The updates that it has seen. Raises CheckpointError."""
+        step = self.summary.get("step")
+        if type(step) is not int or step < 0:
+            raise damaged(self.checkpoint, "it does not say how many updates it has seen")
+        return step
+
+    @property
     def fingerprint(self) -> str:
         """Which data it was trained on. Raises CheckpointError."""
         with self._telling_its_data():
