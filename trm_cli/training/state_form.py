@@ -209,6 +209,7 @@ def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], row
             continue
         numbers = saved["data"][name]
         if name == labels:
+            numbers = numbers[:]  # of shards in files the rows are read here
             numbers = numbers[numbers != IGNORED_LABEL]
         if not _is_within(numbers, 0, limit):
             yield f"`carry.data.{name}` holds numbers outside 0 .. {limit - 1}"
