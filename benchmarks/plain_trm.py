@@ -77,7 +77,7 @@ def _round(z_H: Tensor, z_L: Tensor, x: Tensor, model: TokenNetwork) -> tuple[Te
 def plain_loss(model: Network, z_H: Tensor, z_L: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """(loss, new z_H, new z_L) of one supervision step from the states [B, L, D]."""
     assert isinstance(model, TokenNetwork)
-    x, config = model._embed(batch), _config(model)
+    x, config = model.embed(batch), _config(model)
     with torch.no_grad():
         for _ in range(config.H_cycles - 1):
             z_H, z_L = _round(z_H, z_L, x, model)

@@ -16,6 +16,7 @@ from tests.support.boards import write_boards
 from tests.support.runs import HESC, train
 from trm_cli.app import create_app
 from trm_cli.data.text.codec import shown
+from trm_cli.data.text.stop_texts import StopTexts
 from trm_cli.errors import UsageError
 from trm_cli.models.layers.sampling import Sampling
 
@@ -111,7 +112,59 @@ def test_sampling_follows_its_law() -> None:
     assert shares(Sampling(1.0, top_k=2)) == pytest.approx(two.tolist(), abs=0.03)
     assert shares(Sampling(0.0)) == [0, 1, 0, 0]
     assert Sampling(1.0).choose(scores[:1], torch.tensor([1.0])).item() == 3
+    # Of the shares 0.09, 0.67, 0, 0.24 the two largest have 0.7 together; the largest alone has 0.6.
+    assert shares(Sampling(1.0, top_p=0.7)) == pytest.approx(two.tolist(), abs=0.03)
+    assert shares(Sampling(1.0, top_p=0.6)) == [0, 1, 0, 0]
+    assert shares(Sampling(1.0, top_p=1.0)) == pytest.approx(scores[0].softmax(-1).tolist(), abs=0.03)
     with pytest.raises(ValueError, match="draws"):
         Sampling(1.0).choose(scores, None)
     with pytest.raises(ValueError, match="temperature"):
         Sampling(-1.0)
+
+
+def refused(*words: str) -> str:
+    done = call("nowhere", *words)
+    assert done.exit_code == 2
+    return " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1"])
+def test_a_temperature_that_is_none_is_refused(value: str) -> None:
+    assert "Invalid value for '--temperature'" in refused("--temperature", value)
+
+
+@pytest.mark.parametrize("value", ["0", "1.1", "-0.5", "nan"])
+def test_a_share_that_is_none_is_refused(value: str) -> None:
+    assert "Invalid value for '--top-p'" in refused("--top-p", value)
+
+
+def test_a_stop_text_ends_the_text_and_is_not_shown(runs: dict[str, Path]) -> None:
+    words = (runs["stream"], "--prompt", "One day", "--max-new", "40", "--temperature", "3", "--json")
+    free = json.loads(call(*words).stdout)["text"]
+    stop = next(free[place : place + 2] for place in range(3, len(free)) if free[place : place + 2].isprintable())
+    held = json.loads(call(*words, "--stop", "never said by anybody", "--stop", stop).stdout)
+    assert held["stopped_at"] == stop and held["text"] == free[: free.index(stop)]
+    assert stop not in call(*words[:-1], "--stop", stop).stdout.removeprefix("One day")
+    error = call(runs["stream"], "--stop", "").exception
+    assert isinstance(error, UsageError) and "at least one character" in str(error)
+
+
+def test_what_may_begin_a_stop_text_is_held_back() -> None:
+    stop = StopTexts(["\n\n", "End."])
+    assert [stop.add(piece) for piece in ("a", "\n", "b E", "n", "x", "En", "d", ". more")] == [
+        "a", "", "\nb ", "", "Enx", "", "", "",
+    ]  # fmt: skip
+    assert stop.found == "End."
+    other = StopTexts(["ab"])
+    assert (other.add("xa"), other.found, other.rest()) == ("x", None, "a")
+
+
+def test_a_prompt_longer_than_the_window_is_read_from_its_end_and_said(runs: dict[str, Path]) -> None:
+    for kind, window in (("tokens", 32), ("stream", 64)):
+        prompt = "The cat sat on the mat. " * 5
+        words = (runs[kind], "--max-new", "9", "--temperature", "2", "--json")
+        long, end = (call(*words, "--prompt", text) for text in (prompt, prompt[-window // 2 :]))
+        assert f"of the {len(prompt)} of the prompt it reads the last {window // 2}" in " ".join(long.stderr.split())
+        assert "reads" not in end.stderr
+        if kind == "tokens":  # in a stream the shorter prompt is a beginning
+            assert json.loads(long.stdout)["tokens"] == json.loads(end.stdout)["tokens"]

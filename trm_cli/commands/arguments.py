@@ -63,6 +63,13 @@ def finite(value: float) -> float:
     return value
 
 
+def share(value: float | None) -> float | None:
+    """Refuse what is no share above 0, up to 1."""
+    if value is not None and not 0 < value <= 1:
+        raise typer.BadParameter(f"{value} is not in the range 0<x<=1.")
+    return value
+
+
 def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     """Split `[MODEL|RUN] [KEY=VALUE ...]` into the word that is no override (or names a file) and the overrides.
 

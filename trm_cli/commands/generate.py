@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, Json, TrainedRun, finite
+from trm_cli.commands.arguments import Device, Json, TrainedRun, finite, share
 
 Prompt = Annotated[str, typer.Option(help="The text that is continued; empty: a document from its beginning.")]
 MaxNew = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many tokens.", metavar="N")]
 Temperature = Annotated[float, typer.Option(min=0.0, callback=finite, help="0 takes the likeliest token.", metavar="T")]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        callback=share, help="Only the likeliest tokens that have the share P of the law together.", metavar="P"
+    ),
+]
+Stop = Annotated[list[str] | None, typer.Option(help="Stop before this text; may be given again.", metavar="TEXT")]
 TopK = Annotated[int | None, typer.Option(min=1, help="Only the K likeliest tokens.", metavar="K")]
 Seed = Annotated[int, typer.Option(help="The same seed writes the same text.", metavar="S")]
 Steps = Annotated[
@@ -26,13 +33,15 @@ def generate(
     max_new: MaxNew = 256,
     temperature: Temperature = 0.7,
     top_k: TopK = None,
+    top_p: TopP = None,
+    stop: Stop = None,
     seed: Seed = 0,
     steps: Steps = None,
     tokenizer: Tokenizer = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Generate text after a prompt, until the model ends its document or --max-new tokens are written.
+    """Generate text after a prompt, until the model ends its document, --stop or --max-new tokens.
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
@@ -44,13 +53,15 @@ def generate(
     from trm_cli.workflows import generate as writing
 
     request = writing.GenerateRequest(
-        run, prompt, max_new, temperature, top_k, seed, steps, tokenizer, device or "auto"
-    )
+        run=run, prompt=prompt, max_new=max_new, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
+        stop=tuple(stop or ()), steps=steps, tokenizer=tokenizer, device=device or "auto",
+    )  # fmt: skip
     if not as_json:
         writing.generate(request, write_piece, notify=note)
         write_piece("\n")
         return
     made = writing.generate(request, notify=note)
     said = {"prompt": prompt, "text": made.text, "tokens": made.tokens, "ended": made.ended}
-    law = {"temperature": temperature, "top_k": top_k, "seed": seed}
+    said["stopped_at"] = made.stopped_at
+    law = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     print_json({**about_model(made.checkpoint, made.step), **said, **law})

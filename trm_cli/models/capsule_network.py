@@ -1,14 +1,13 @@
-"""Define the interface of networks with capsules: write text, and trace where the capsules attend."""
+"""Define the interface of networks with capsules: trace where the capsules attend."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from trm_cli.models.layers.sampling import Sampling
 from trm_cli.models.network import Network
 
 
@@ -46,20 +45,3 @@ class CapsuleNetwork(Network):
     @abstractmethod
     def trace(self, batch: Mapping[str, Tensor]) -> CapsuleTrace:
         """What is looked at, opened, planned and wanted in every step of an evaluation of rows of one kind."""
-
-    @abstractmethod
-    def continue_text(
-        self,
-        prompt: Sequence[int],
-        count: int,
-        window: int,
-        sampling: Sampling,
-        draws: Tensor | None = None,
-        *,
-        speakable: Tensor | None = None,
-    ) -> Iterator[int]:
-        """Continue a text of tokens by up to `count`, each yielded as soon as it is chosen.
-
-        window: places of a text in training. draws: uniform [count]; speakable bool [V]: the tokens that may be chosen.
-        The end mark does not stop it. Raises ValueError where draws are missing.
-        """

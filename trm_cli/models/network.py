@@ -22,6 +22,7 @@ from trm_cli.schedule.clock import SETTLED, Clock
 
 if TYPE_CHECKING:
     from trm_cli.models.all_ranks import AllRanks
+    from trm_cli.models.text_reader import TextReader
 
 #: The fields of a batch by name, [B, ...] each.
 Batch = Mapping[str, Tensor]
@@ -113,6 +114,13 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
         """Return the negative log-likelihood of each label [B, S] in nats: float32 [B, S], 0 where it is ignored."""
+
+    def text_reader(self, window: int, steps: int | None = None) -> TextReader:
+        """What reads a text of at most `window` tokens at once and tells what follows. steps: supervision steps, where
+        a text has no number of its own; default halt_max_steps. Raises ValueError where the network looks ahead.
+        """
+        del window, steps
+        raise ValueError("The network looks ahead (causal: false): it cannot write what it has not seen.")
 
     # --- What trains it ---
 

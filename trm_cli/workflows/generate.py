@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ class GenerateRequest:
     """The options of a generation.
 
     run: a run or a checkpoint file. prompt: the text to continue. max_new: the largest number of new tokens.
-    temperature: 0 for greedy decoding. top_k: sample from the k most likely tokens only. steps: supervision steps per
-    token, None: as trained. tokenizer: the tokenizer file of a run on tokens.
+    temperature: 0 for greedy decoding. top_k: sample from the k most likely tokens only; top_p: from the fewest most
+    likely ones that have this share of the law. stop: texts that end it. steps: supervision steps per token, None: as
+    trained. tokenizer: the tokenizer file of a run on tokens.
     """
 
     run: str
@@ -24,7 +25,9 @@ class GenerateRequest:
     max_new: int = 256
     temperature: float = 0.7
     top_k: int | None = None
+    top_p: float | None = None
     seed: int = 0
+    stop: Sequence[str] = ()
     steps: int | None = None
     tokenizer: Path | None = None
     device: str = "auto"
@@ -32,11 +35,13 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """The text after the prompt. ended: the model has written its end token."""
+    """The text after the prompt. ended: the model has written its end token; stopped_at: the stop text that followed,
+    None where none did. tokens: all that were chosen, those of the stop text too."""
 
     text: str
     tokens: list[int]
     ended: bool
+    stopped_at: str | None
     checkpoint: Path
     step: int
 
@@ -50,32 +55,53 @@ def generate(
 
     notify: receives messages for the user. Raises TrmError.
     """
-    trained, device = load(request.run, request.device, notify)
+    from trm_cli.data.text.stop_texts import StopTexts
+
+    try:
+        stop = StopTexts(request.stop)
+    except ValueError as error:
+        raise UsageError(f"--stop: {error}") from error
+    trained, _ = load(request.run, request.device, notify)
     from trm_cli.data.stream.vocabulary import EOS
     from trm_cli.data.text.codec import shown, text_codec
     from trm_cli.evaluation.samples.text_generation import TextRequest, write
     from trm_cli.models.layers.sampling import Sampling
 
     codec = text_codec(trained.metadata, request.tokenizer)
-    law = Sampling(request.temperature, request.top_k)
+    law = Sampling(request.temperature, request.top_k, request.top_p)
     text_request = TextRequest(codec.encode(request.prompt), request.max_new, law, request.seed)
-    on_text(shown(request.prompt))
     window = trained.metadata.extra.get("text_window")
+    window = window if isinstance(window, int) else trained.metadata.seq_len
+    if note := _left_unread(len(text_request.prompt), window):
+        notify(note)
     tokens: list[int] = []
     pieces: list[str] = []
+
+    def say(piece: str) -> None:
+        pieces.append(piece)
+        on_text(shown(piece))
+
     try:
-        for token in write(
-            trained.model,
-            codec.labels,
-            text_request,
-            device,
-            request.steps,
-            window if isinstance(window, int) else None,
-        ):
+        writing = write(trained.model, codec.labels, text_request, request.steps, window)
+        on_text(shown(request.prompt))
+        for token in writing:
             tokens.append(token)
             if token != EOS:
-                pieces.append(codec.piece(token))
-                on_text(shown(pieces[-1]))
+                say(stop.add(codec.piece(token)))
+            if stop.found is not None:
+                break
     except ValueError as error:
         raise UsageError(str(error), hint="text is written by networks with `causal: true`") from error
-    return GeneratedText("".join(pieces), tokens, tokens[-1:] == [EOS], trained.checkpoint, trained.step)
+    say(stop.rest())
+    ended = tokens[-1:] == [EOS]
+    return GeneratedText("".join(pieces), tokens, ended, stop.found, trained.checkpoint, trained.step)
+
+
+def _left_unread(prompt: int, window: int) -> str:
+    """A note on a prompt of so many tokens that is longer than what is read at once; "" where it is not."""
+    from trm_cli.models.text_reader import kept_of_long_text
+
+    if prompt <= window:
+        return ""
+    kept = kept_of_long_text(window)
+    return f"the model reads {window:,} tokens at once: of the {prompt:,} of the prompt it reads the last {kept:,}"

@@ -12,7 +12,6 @@ from trm_cli.models.hesc import components
 from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.q_control import Action
 from trm_cli.models.layers.carry import Carry
-from trm_cli.models.layers.sampling import Sampling
 from trm_cli.models.thinking import think
 from trm_cli.training.step import on_device
 
@@ -292,25 +291,6 @@ def test_a_trace_shows_every_step():
     assert torch.equal(traces[-1].answer, model.answer(last.outputs))
     assert (traces[0].maps.sum(-1) <= 1 + 1e-5).all() and (traces[0].maps.sum((1, 2)) > 0).all()
     torch.testing.assert_close(traces[0].path_shares.sum(-1), torch.ones(6))
-
-
-def test_written_text_is_what_the_causal_reading_says():
-    model = make().eval()
-    written = list(model.continue_text([100, 101, 102], 8, 24, Sampling(0.0)))
-    batch = make_batch(rows=1, kinds=(Kind.TEXT,), pairs=0)
-    batch["text"][0, 1:12] = torch.tensor([100, 101, 102, *written], dtype=torch.int32)
-    *_, last = think(model, batch)
-    said = model.answer(last.outputs)[0, 3:11].tolist()
-    assert said == written
-
-
-def test_sampled_text_follows_the_draws_and_goes_on_beyond_its_window():
-    model, draws = make().eval(), torch.rand(40, generator=torch.Generator().manual_seed(0))
-    one, same = (list(model.continue_text([100], 40, 24, Sampling(2.0), draws)) for _ in range(2))
-    assert one == same and len(one) == 40
-    assert one != list(model.continue_text([100], 40, 24, Sampling(2.0), 1 - draws))
-    with pytest.raises(ValueError, match="draws"):
-        list(model.continue_text([100], 2, 24, Sampling(1.0)))
 
 
 def test_a_training_step_needs_a_clock() -> None:

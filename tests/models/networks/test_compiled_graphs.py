@@ -88,7 +88,7 @@ def test_each_stack_has_graphs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
 
 def originals(model: TokenNetwork) -> list[Any]:
     """The functions that were given to the compiler."""
-    return [one.compute.__closure__[0].cell_contents._torchdynamo_orig_callable for one in model._stacks().values()]  # type: ignore[attr-defined]
+    return [one.compute.__closure__[0].cell_contents._torchdynamo_orig_callable for one in model.stacks().values()]  # type: ignore[attr-defined]
 
 
 def test_compiling_sets_nothing_for_the_whole_process() -> None:

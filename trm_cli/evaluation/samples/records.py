@@ -41,11 +41,7 @@ def continued_row(network: CapsuleNetwork, text: str, shape: StreamShape) -> Bat
     codec = ByteCodec(TextLabels(FIRST_BYTE, FIRST_CONTROL, True))
     prompt = codec.encode(text)[-shape.text_window // 2 :]
     request = TextRequest(prompt, shape.text_window - len(prompt) - 1, Sampling(), seed=0)
-    written = [
-        token
-        for token in write(network, codec.labels, request, network.device, window=shape.text_window)
-        if token != EOS
-    ]
+    written = [token for token in write(network, codec.labels, request, window=shape.text_window) if token != EOS]
     row = text_row(shape, bytes(token - FIRST_BYTE for token in (*prompt, *written)))
     row["target"][0, len(prompt) : len(prompt) + len(written)] = written
     return row

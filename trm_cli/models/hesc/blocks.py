@@ -103,7 +103,7 @@ class TokenBlock(nn.Module):
         self.register_buffer("content", content.float(), persistent=False)
         start = torch.where(content, 0.0, lean).repeat(num_heads, 1, 1)
         self.query_lean, self.key_lean = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-        self.causal = causal
+        self.causal, self.taps = causal, _TAPS
         taps = (width, 1, _TAPS) if causal else (width, 1, 3, 3)
         # A board's start at nothing: at a tenth they drown the mirrored place. A text's cannot be too early.
         self.neighbours = nn.Parameter(truncated_normal_(torch.empty(taps), _BYTES_BEFORE if causal else 0.0))
@@ -120,6 +120,15 @@ class TokenBlock(nn.Module):
         image = board.transpose(1, 2).unflatten(2, (side, side))
         return functional.conv2d(image, self.neighbours, padding=1, groups=channels).flatten(2).transpose(1, 2)
 
+    def keys_values(self, h: Tensor, rotation: Rotation, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """H [B, L, D], slots [B, S, D] -> keys and values [B, H, L + S, head width]."""
+        k, v = self.attention.keys_values(h)
+        k = rotate(k + self.key_lean, *rotation.key)
+        if slots.shape[1]:
+            slot_k, slot_v = self.attention.keys_values(slots)
+            k, v = torch.cat((k, slot_k * self.content.to(k.dtype)), 2), torch.cat((v, slot_v), 2)
+        return k, v
+
     def forward(
         self, h: Tensor, rotation: Rotation, slots: Tensor, mask: Tensor | None, inside: Tensor | None
     ) -> Tensor:
@@ -127,16 +136,22 @@ class TokenBlock(nn.Module):
 
         mask None: all of them, of a causal block those that are not later.
         """
-        q, (k, v) = self.attention.queries(h), self.attention.keys_values(h)
-        q = rotate(q + self.query_lean, *rotation.query)
-        k = rotate(k + self.key_lean, *rotation.key)
-        if slots.shape[1]:
-            slot_k, slot_v = self.attention.keys_values(slots)
-            k, v = torch.cat((k, slot_k * self.content.to(k.dtype)), 2), torch.cat((v, slot_v), 2)
+        q = rotate(self.attention.queries(h) + self.query_lean, *rotation.query)
+        k, v = self.keys_values(h, rotation, slots)
         causal = self.causal and mask is None
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        mixed = self.attention.merge(mixed)
-        h = add_rms_norm(h, mixed + self._mix_neighbours(h, inside))
+        return self._added(h, mixed, self._mix_neighbours(h, inside))
+
+    def next_place(self, h: Tensor, rotation: Rotation, keys: Tensor, values: Tensor, before: Tensor) -> Tensor:
+        """One more place of a text: h [B, 1, D], keys and values [B, H, L, head width] of all that it may look at, its
+        own included, before [B, taps - 1, D] -> [B, 1, D]."""
+        q = rotate(self.attention.queries(h) + self.query_lean, *rotation.query)
+        mixed = functional.scaled_dot_product_attention(q, keys, values)
+        near = (torch.cat((before, h), 1) * self.neighbours[:, 0].T).sum(1, keepdim=True)
+        return self._added(h, mixed, near)
+
+    def _added(self, h: Tensor, mixed: Tensor, near: Tensor) -> Tensor:
+        h = add_rms_norm(h, self.attention.merge(mixed) + near)
         return add_rms_norm(h, self.mlp(h))
 
 

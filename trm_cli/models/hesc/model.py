@@ -6,7 +6,7 @@ are buffers, demonstrations are in the carry: both continue the run exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,17 +17,18 @@ from torch.func import functional_call
 from trm_cli.models.all_ranks import AllRanks, OnlyRank
 from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleTrace
 from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
-from trm_cli.models.hesc import components, experience, inference, losses, metrics, q_control
+from trm_cli.models.hesc import capsule_trace, components, experience, losses, metrics, q_control
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.kinds import FIELDS, Kind, blank
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.q_control import Action, QNetwork
 from trm_cli.models.hesc.replay import ReplayBuffer, Transition
+from trm_cli.models.hesc.text_reader import HescReader
 from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.models.layers.losses import softmax_cross_entropy
 from trm_cli.models.layers.outputs import Outputs, StepResult
-from trm_cli.models.layers.sampling import Sampling
+from trm_cli.models.text_reader import TextReader
 from trm_cli.schedule.clock import SETTLED, Clock
 
 # What the first draws of a row decide; the rest choose what is replayed.
@@ -238,20 +239,12 @@ class MultimodalHesc(CapsuleNetwork):
 
     def trace(self, batch: Mapping[str, Tensor]) -> CapsuleTrace:
         """See `CapsuleNetwork`."""
-        return inference.trace(self, batch, (self.config.capsule_rows, self.config.capsule_columns))
+        return capsule_trace.trace(self, batch, (self.config.capsule_rows, self.config.capsule_columns))
 
-    def continue_text(
-        self,
-        prompt: Sequence[int],
-        count: int,
-        window: int,
-        sampling: Sampling,
-        draws: Tensor | None = None,
-        *,
-        speakable: Tensor | None = None,
-    ) -> Iterator[int]:
-        """See `CapsuleNetwork`."""
-        return inference.continue_text(self, prompt, count, window, sampling, draws, speakable=speakable)
+    def text_reader(self, window: int, steps: int | None = None) -> TextReader:
+        """See `Network`; a text takes its own number of steps, `text_steps`."""
+        del steps
+        return HescReader(self, window)
 
     # --- What it costs ---
 

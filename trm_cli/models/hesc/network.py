@@ -116,11 +116,11 @@ class HescNetwork(nn.Module):
         after, slots = thought.states
         maps, lost = self._seen(thought.looked, len(rows), count)
         answers = self._answer_states(after, slots, kind)
-        scores = self._scores(answers, kind)
+        scores = self.scores(answers, kind)
         halting = self.halt_head(torch.cat((slots[:, 0], _mean(after, tokens.inside)), 1))[:, 0].float()
         further: tuple[Tensor, ...] = ()
         if self.mtp is not None and kind == Kind.TEXT and self.training:
-            further = tuple(self._scores(h, kind) for h in self.mtp(after, tokens.injection))
+            further = tuple(self.scores(h, kind) for h in self.mtp(after, tokens.injection))
         return KindPass(
             kind=kind,
             rows=rows,
@@ -151,7 +151,7 @@ class HescNetwork(nn.Module):
         own = carried.rows(rows)
         zero = own.tokens.new_zeros(len(rows), dtype=torch.float32)
         residual = zero[:, None].expand(-1, self.config.num_capsules)
-        scores = self._scores(own.tokens[:, :places], kind)
+        scores = self.scores(own.tokens[:, :places], kind)
         return KindPass(kind, rows, own.tokens, own.slots, scores, zero, residual, None, None, None, (), None)
 
     def _tokens(self, kind: Kind, data: Mapping[str, Tensor]) -> tuple[Tokens, int]:
@@ -173,7 +173,7 @@ class HescNetwork(nn.Module):
             return tokens
         return rms_norm(rms_norm(tokens.mean(1, keepdim=True)) + self.to_class(slots[:, :1]))
 
-    def _scores(self, hidden: Tensor, kind: Kind) -> Tensor:
+    def scores(self, hidden: Tensor, kind: Kind) -> Tensor:
         """[b, T, d] of unit size -> the scores of the words from `kinds.WORDS[kind]`: [b, T, W] float32."""
         first, stop = kinds.WORDS[kind]
         scores = self.symbols.logits(hidden, first, stop)

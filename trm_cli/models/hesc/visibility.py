@@ -86,8 +86,13 @@ def _reading(config: HescConfig, parts: Tensor) -> Tensor:
 
 def _thinking_end(config: HescConfig, window: int) -> int:
     """Thoughts about a text know its first half: the capsules that end there, rounded down."""
+    return capsule_length(config, window) * (config.num_capsules // 2)
+
+
+def capsule_length(config: HescConfig, window: int) -> int:
+    """Places of a text of so many that a capsule reads: its children have equal parts of them."""
     m, count = config.children_per_capsule, config.num_capsules
-    return -(-window // (m * count)) * m * (count // 2)
+    return -(-window // (m * count)) * m
 
 
 def _ends(config: HescConfig, window: int, paths: int, pair_slots: int, device: torch.device) -> Tensor:

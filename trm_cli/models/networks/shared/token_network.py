@@ -28,7 +28,9 @@ from trm_cli.models.layers.rotary import Rope, rope_tables
 from trm_cli.models.layers.stack import Stack
 from trm_cli.models.network import Batch, Network, StepClock
 from trm_cli.models.networks.shared.token_config import TokenConfig
+from trm_cli.models.networks.shared.token_reader import TokenReader
 from trm_cli.models.numerics import widen
+from trm_cli.models.text_reader import TextReader
 from trm_cli.schedule.clock import SETTLED
 
 States = dict[str, Tensor]
@@ -126,15 +128,16 @@ class TokenNetwork(Network):
 
     def recompute_activations(self) -> None:
         """See `Network`: here the input of each call of a stack is kept."""
-        for stack in self._stacks().values():
+        for stack in self.stacks().values():
             stack.recompute = True
 
     def compile_stacks(self, **options: Any) -> None:
         """See `Network`."""
-        for stack in self._stacks().values():
+        for stack in self.stacks().values():
             stack.compile_compute(**options)
 
-    def _stacks(self) -> dict[str, Stack]:
+    def stacks(self) -> dict[str, Stack]:
+        """The stacks of the family by name."""
         return {name: module for name, module in self.named_children() if isinstance(module, Stack)}
 
     def initial_carry(self, batch: Batch) -> Carry:
@@ -154,10 +157,10 @@ class TokenNetwork(Network):
         # Weights are cast once, for all calls of the step.
         stacks = {
             name: partial(stack, weights=stack.cast(self.dtype), rope=self.rope)
-            for name, stack in self._stacks().items()
+            for name, stack in self.stacks().items()
         }
         head = self.lm_head.to(self.dtype)
-        x = self._embed(carry.data)
+        x = self.embed(carry.data)
         config = self.config
         z = config.think(carry.z, x, stacks, torch.no_grad)
         outputs = self._read(z[config.answer_state], head)
@@ -203,6 +206,12 @@ class TokenNetwork(Network):
         """See `Network`: the law is the stablemax."""
         return losses.stablemax_cross_entropy(outputs.logits, labels)
 
+    def text_reader(self, window: int, steps: int | None = None) -> TextReader:
+        """See `Network`."""
+        if not self.config.predicts_next_token:
+            return super().text_reader(window, steps)
+        return TokenReader(self, window, steps or self.halt_max_steps)
+
     def blank_batch(self, rows: int, device: torch.device | str) -> dict[str, Tensor]:
         """See `Network`."""
         tokens = torch.zeros(rows, self.seq_len, dtype=torch.int32, device=device)
@@ -237,7 +246,7 @@ class TokenNetwork(Network):
             return None
         return Rope(self.rope_cos, self.rope_sin)
 
-    def _embed(self, data: Mapping[str, Tensor]) -> Tensor:
+    def embed(self, data: Mapping[str, Tensor]) -> Tensor:
         """X [B, L, D]: puzzle tokens then grid tokens, scaled by sqrt(D).
 
         Tables are read in float32 and the result is cast: the gradients of many equal tokens then add up in float32.
