@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing/_internal)/' $(VENV)/lib || true
 
-.PHONY: train test test-fast test-all lint bench gpu-check docs clean
+.PHONY: train test test-fast test-all lint bench gpu-check docs schemas clean
 
 train: $(RUN)
 	@$(BIN)/python -m trm_cli quickstart
@@ -44,6 +44,11 @@ gpu-check: $(RUN)
 
 docs: $(RUN)
 	@$(BIN)/python -m trm_cli configs keys --markdown > docs/keys.md
+
+# What the shipped YAML files name for editors.
+schemas: $(RUN)
+	@mkdir -p configs/schemas
+	@for kind in model architecture defaults; do $(BIN)/python -m trm_cli configs schema $$kind > configs/schemas/$$kind.json; done
 
 # One install with the capped torch requirement in it, so that no other package decides which torch is taken.
 $(RUN): setup.cfg setup.py pyproject.toml

@@ -61,7 +61,7 @@ def test_it_installs_one_name(site: Path) -> None:
     names = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
     assert names - {"bin", "__pycache__"} == {"trm_cli"}
     assert (site / "trm_cli" / "py.typed").is_file()
-    shipped = {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.yaml")}
+    shipped = {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.*")}
     installed = site / "trm_cli" / "_configs"
     assert {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()} == shipped
     modules = {

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.support.commands import trm_here
-from trm_cli.config import registry
 from trm_cli.config.compose import compose
-from trm_cli.config.sources.yaml_loader import load_yaml
+from trm_cli.config.json_schema import MARK, SCHEMAS
+from trm_cli.config.registry import SHIPPED
+from trm_cli.config.sources.yaml_loader import parse_yaml
 
 
 def test_a_copy_is_the_model_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,30 +31,67 @@ def test_a_copy_is_the_model_under_another_name(tmp_path: Path, monkeypatch: pyt
     assert "did you mean `sudoku-4x4`" in trm_here("configs", "copy", "sudoku-4x5", cwd=tmp_path).stderr
 
 
-def allows(schema: dict[str, Any], whole: dict[str, Any], value: Any) -> bool:
-    """Whether a value fits a schema, as far as keys go."""
-    if "$ref" in schema:
-        schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
-    if "anyOf" in schema and isinstance(value, dict):
-        return any(allows(one, whole, value) for one in schema["anyOf"])
-    if not isinstance(value, dict) or "properties" not in schema:
-        return True
-    known = schema["properties"]
-    if schema.get("additionalProperties") is False and not set(value) <= set(known):
-        return False
-    return all(allows(known[name], whole, inner) for name, inner in value.items() if name in known)
+def schema(kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((SHIPPED / f"schemas/{kind}.json").read_text())
+    return found
 
 
-def test_the_schema_allows_what_is_shipped_and_no_mistakes(tmp_path: Path) -> None:
-    schema = json.loads(trm_here("configs", "schema", cwd=tmp_path).stdout)
-    for name in registry.names("models"):
-        path = registry.find("models", name)
-        assert path is not None
-        document = load_yaml(path).data
-        assert set(schema["required"]) <= set(document)
-        assert allows(schema, schema, document), name
-    good = {"overrides": {"epochs": 3, "arch": {"hidden_size": 8}}}
-    assert allows(schema, schema, good)
-    for wrong in ({"epochs": 3}, {"overrides": {"epoch": 3}}, {"overrides": {"arch": {"hidden": 8}}}):
-        assert not allows(schema, schema, wrong)
-    assert schema["properties"]["overrides"]["properties"]["epochs"]["minimum"] == 1
+def mistakes(file: Path, change: tuple[str, str] = ("", "")) -> list[str]:
+    """What the schema that a file names says of it, after a replacement in its text."""
+    [line] = [line for line in file.read_text().splitlines() if line.startswith(MARK)]
+    text = file.read_text().replace(*change) if change[0] else file.read_text()
+    assert not change[0] or text != file.read_text()
+    validator = Draft202012Validator(json.loads((file.parent / line.removeprefix(MARK)).read_text()))
+    parsed = parse_yaml(text, str(file))
+    assert not parsed.problems
+    return [error.message for error in validator.iter_errors(parsed.data)]
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_the_shipped_schema_is_that_of_the_program(kind: str, tmp_path: Path) -> None:
+    """After a change of the keys: `make schemas`."""
+    made = SCHEMAS[kind]()
+    Draft202012Validator.check_schema(made)
+    assert schema(kind) == made == json.loads(trm_here("configs", "schema", kind, cwd=tmp_path).stdout)
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.rglob("*.yaml")), ids=lambda file: file.stem)
+def test_every_shipped_file_names_a_schema_that_accepts_it(file: Path) -> None:
+    assert mistakes(file) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("models/sudoku-4x4", ("  epochs:", "  epoch:")),
+        ("models/sudoku-4x4", ("  epochs: 28", "  epochs: 0")),
+        ("models/sudoku-4x4", ("  optimizer: adamw", "  optimizer: adam")),
+        ("models/sudoku-4x4", ("overrides:", "override:")),
+        ("models/sudoku-4x4", ("architecture:", "arch:")),
+        ("models/unified-mini", ("overrides:", "overrides:\n  arch: {hidden: 8}")),
+        ("arch/trm", ("hidden_size:", "hidden:")),
+        ("arch/trm", ("num_heads: 8", "num_heads: 0")),
+        ("arch/trm", ("family: trm", "family: trn")),
+        ("arch/hrm", ("H_cycles:", "h_cycles:")),
+        ("cfg_pretrain", ("seed: 0", "sed: 0")),
+        ("cfg_pretrain", ("log_interval: auto", "log_interval: often")),
+    ],
+)
+def test_a_schema_marks_mistakes(file: str, change: tuple[str, str]) -> None:
+    assert mistakes(SHIPPED / f"{file}.yaml", change)
+
+
+def test_a_copy_names_the_schema_by_its_place(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere/my model.yaml"
+    target.parent.mkdir()
+    assert trm_here("configs", "copy", "sudoku-4x4", str(target), cwd=tmp_path).returncode == 0
+    [line] = [line for line in target.read_text().splitlines() if line.startswith(MARK)]
+    assert Path(unquote(urlsplit(line.removeprefix(MARK)).path)) == SHIPPED / "schemas/model.json"
+    # A copy of the copy, and a file without the mark, stay as they are.
+    assert trm_here("configs", "copy", str(target), "again.yaml", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "again.yaml").read_bytes() == target.read_bytes()
+
+
+def test_a_schema_of_nothing_is_refused(tmp_path: Path) -> None:
+    done = trm_here("configs", "schema", "modell", cwd=tmp_path)
+    assert (done.returncode, "expected one of model, architecture, defaults" in done.stderr) == (2, True)

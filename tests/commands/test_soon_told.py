@@ -32,6 +32,9 @@ CODE = "import sys; sys.modules['torch'] = None; from trm_cli.app import main; m
         (4, "evaluate", "no runs in checkpoints/"),
         (4, "generate nowhere", "there is no run nowhere"),
         (4, "show-capsules nowhere 1 --out a.png", "there is no run nowhere"),
+        (4, "classify nowhere a.png", "there is no run nowhere"),
+        (4, "adapt nowhere tasks.json --updates 3", "there is no run nowhere"),
+        (2, "train sudoku-4x4 --device mps", "Apple's GPUs are in Macs alone"),
         (4, "checkpoints export nowhere --out a", "there is no run nowhere"),
         (4, "checkpoints list nowhere", "there is no run nowhere"),
         (4, "checkpoints import nofile --arch trm --dataset data", "nofile does not exist"),
@@ -47,3 +50,17 @@ def test_no_torch_is_needed_for_it(code: int, words: str, said: str, tmp_path: P
         cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, said in " ".join(done.stderr.split())) == (code, True), done.stderr
+
+
+@pytest.mark.parametrize("words", ["train sudoku-4x4 --dry-run", "train sudoku-4x4 device=cuda"])
+def test_a_card_that_is_not_there_is_told_without_torch(words: str, tmp_path: Path) -> None:
+    """By the files of its driver, which this process does not see."""
+    line = [*words.split(), "device=cuda"]
+    code = f"from trm_cli.training.hardware import devices; devices._DRIVERS = ('none',); {CODE}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line],
+        cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, "there is no CUDA device here" in done.stderr) == (2, True), done.stderr
+    assert "`trm doctor` says what torch sees" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -65,7 +65,7 @@ def adapt(
     """
     from dataclasses import asdict
 
-    from trm_cli.commands.arguments import with_options
+    from trm_cli.commands.arguments import expect_run, with_options
     from trm_cli.console.output import print_result
     from trm_cli.console.views.adapt import AdaptScreen, adapt_screen, bundle_screen
     from trm_cli.errors import UsageError
@@ -76,6 +76,7 @@ def adapt(
         tasks, words = None, [str(tasks), *(words or ())]
     if (bundle is None) == (tasks is None):
         raise UsageError("name the tasks: trm adapt RUN TASKS" if bundle is None else "a bundle has no TASKS yet")
+    expect_run(run, device)
     request = AdaptRequest(
         run=run,
         tasks=tasks or Path(),

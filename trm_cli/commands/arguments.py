@@ -112,15 +112,17 @@ def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolve
     return compose(model, with_options(overrides, **options))
 
 
-def expect_run(run: str | None) -> None:
-    """Find the checkpoint that is named before torch is loaded, which takes seconds; a terminal is told of these.
+def expect_run(run: str | None, device: str | None = None) -> None:
+    """Find what is named before torch is loaded, which takes seconds; a terminal is told of these.
 
-    Raises CheckpointError.
+    Raises CheckpointError where there is no such run, UsageError where there is no such device.
     """
     from trm_cli.console.output import note, stderr
+    from trm_cli.training.hardware.devices import expect_device
     from trm_cli.training.run.find_run import find_checkpoint
 
     found = find_checkpoint(run)
+    expect_device(device or "auto")
     if stderr().is_terminal:
         note(f"loading {found} ...")
 

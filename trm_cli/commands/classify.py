@@ -17,6 +17,9 @@ def classify(run: TrainedRun, pictures: Pictures, top: Top = 5, device: Device =
 
     [dim]Example: trm classify checkpoints/pictures cat.png[/dim]
     """
+    from trm_cli.commands.arguments import expect_run
+
+    expect_run(run, device)
     from trm_cli.console.answers.labels import labels_document, labels_screen
     from trm_cli.console.output import note, print_result
     from trm_cli.workflows.classify import classify as classified

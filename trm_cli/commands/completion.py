@@ -20,6 +20,13 @@ def architectures(incomplete: str) -> list[str]:
     return _begins(incomplete, registry.names("arch"))
 
 
+def schema_kinds(incomplete: str) -> list[str]:
+    """The kinds of files that have a schema."""
+    from trm_cli.config.json_schema import SCHEMAS
+
+    return _begins(incomplete, list(SCHEMAS))
+
+
 def runs(incomplete: str) -> list[str]:
     """The runs in checkpoints/, by their paths."""
     from trm_cli.training.run.find_run import known_runs

@@ -78,6 +78,7 @@ def copy(
     [dim]Example: trm configs copy sudoku-4x4 mine.yaml[/dim]
     """
     from trm_cli.config import registry
+    from trm_cli.config.json_schema import naming_schema
     from trm_cli.console.output import stdout, write_file
     from trm_cli.errors import ConfigError, UsageError
     from trm_cli.paths import exists
@@ -91,21 +92,31 @@ def copy(
         raise UsageError(
             f"{target} exists already", hint=f"name another: {command_line('trm', 'configs', 'copy', model)} FILE"
         )
-    write_file(target, source.read_bytes())
+    write_file(target, naming_schema(source.read_bytes(), registry.SHIPPED / "schemas/model.json"))
     stdout().print(f"Next: edit {target}, then {command_line('trm', 'train', target)}", soft_wrap=True)
 
 
 @configs.command("schema")
-def schema() -> None:
-    """Print the JSON Schema of model files, for editors that complete keys and mark mistakes.
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="[KIND]", help="model, architecture or defaults.", autocompletion=completion.schema_kinds
+        ),
+    ] = "model",
+) -> None:
+    """Print the JSON Schema of model files (or of another kind), for editors that complete keys and mark mistakes.
 
-    [dim]Example: trm configs schema[/dim]
+    [dim]Example: trm configs schema architecture[/dim]
     """
     import json
 
-    from trm_cli.config.json_schema import model_schema
+    from trm_cli.config.json_schema import SCHEMAS
+    from trm_cli.errors import UsageError
 
-    typer.echo(json.dumps(model_schema(), indent=2))
+    if kind not in SCHEMAS:
+        raise UsageError(f"there is no schema of `{kind}`", hint=f"expected one of {', '.join(SCHEMAS)}")
+    typer.echo(json.dumps(SCHEMAS[kind](), indent=2))
 
 
 @configs.command("keys")

@@ -77,7 +77,7 @@ def evaluate(
     """
     from trm_cli.commands.arguments import expect_run
 
-    expect_run(run)
+    expect_run(run, device)
     from trm_cli.console.output import note, print_result
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.views.evaluation import evaluation_screen

@@ -47,7 +47,7 @@ def generate(
     """
     from trm_cli.commands.arguments import expect_run
 
-    expect_run(run)
+    expect_run(run, device)
     from trm_cli.console.answers.steps import about_model
     from trm_cli.console.output import note, print_json, write_piece
     from trm_cli.workflows import generate as writing

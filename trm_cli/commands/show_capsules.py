@@ -27,7 +27,7 @@ def show_capsules(
     """
     from trm_cli.commands.arguments import expect_run
 
-    expect_run(run)
+    expect_run(run, device)
     from trm_cli.console.output import note, write_file
     from trm_cli.console.report.capsule_sheet import draw_sheet
     from trm_cli.errors import UsageError

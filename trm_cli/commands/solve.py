@@ -46,7 +46,7 @@ def solve(
     """
     from trm_cli.commands.arguments import expect_run
 
-    expect_run(run)
+    expect_run(run, device)
     from trm_cli.console.answers.solution import SolveScreen, show_solution
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.solve import solve as workflow

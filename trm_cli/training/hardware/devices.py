@@ -41,20 +41,36 @@ def cores_in_words() -> str:
     return f"{count} core{'s' * (count != 1)}"
 
 
-def choose_device(wanted: str) -> Choice:
-    """`auto`: CUDA where there is one, else the CPU; mps only on request. Raises UsageError for what is not here."""
-    import torch
+#: Where Linux shows the driver of a GPU: NVIDIA's, that of WSL, of Jetson boards, and AMD's, which torch calls cuda too.
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/dxg", "/dev/nvmap", "/dev/kfd")
 
+
+def expect_device(wanted: str) -> None:
+    """Refuse a device that this system cannot have; without torch, which takes seconds to load. Raises UsageError."""
     if wanted not in DEVICES:
         raise UsageError(f"device={wanted}: expected one of {', '.join(DEVICES)}")
+    if wanted == "cuda" and sys.platform == "linux" and not any(map(os.path.exists, _DRIVERS)):
+        raise UsageError(f"device=cuda, but there is no CUDA device here: no driver ({_DRIVERS[0]})", hint=_ELSE)
+    if wanted == "mps" and sys.platform != "darwin":
+        raise UsageError("device=mps, but Apple's GPUs are in Macs alone", hint=_ELSE)
+
+
+_ELSE = "leave it out, or use device=cpu; `trm doctor` says what torch sees"
+
+
+def choose_device(wanted: str) -> Choice:
+    """`auto`: CUDA where there is one, else the CPU; mps only on request. Raises UsageError for what is not here."""
+    expect_device(wanted)
+    import torch
+
     if wanted == "auto":
         if torch.cuda.is_available():
             return Choice("cuda", torch.cuda.get_device_name())
         return Choice("cpu", f"no CUDA device here; {cores_in_words()}")
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device=cuda, but torch sees no CUDA device here", hint="`trm doctor` says what torch sees")
+        raise UsageError("device=cuda, but torch sees no CUDA device here", hint=_ELSE)
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device=mps, but torch sees no Apple GPU here", hint="use device=cpu")
+        raise UsageError("device=mps, but torch sees no Apple GPU here", hint=_ELSE)
     return Choice(wanted, "as configured")
 
 

@@ -64,8 +64,10 @@ def run_training(
     Raises TrmError.
     """
     from trm_cli.training.distributed.joining import join_process_group
+    from trm_cli.training.hardware.devices import expect_device
     from trm_cli.training.hardware.torch_runtime import prepare_threads
 
+    expect_device(resolved.config.device)
     for path in (resolved.config.load_checkpoint, resolved.config.init_from):
         if path is not None and not os.path.lexists(path):  # before anything that takes seconds to load
             raise CheckpointError(f"{path} cannot be read: there is no such file")
