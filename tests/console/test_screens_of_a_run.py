@@ -56,7 +56,7 @@ def test_the_bar_of_a_build_is_whole(terminal: io.StringIO) -> None:
     with build.BuildView("TRM Vision-Unified (All Modalities)") as made:
         made.build_progress(BuildProgress(1_234, 123_456, "records"))
         made._bar.refresh()
-    line = next(line for line in terminal.getvalue().splitlines() if "1234/123456" in line)
+    line = next(line for line in terminal.getvalue().splitlines() if "1,234/123,456" in line)
     for word in ("TRM Vision", "records", "elapsed", "ETA"):
         assert word in line, line
 

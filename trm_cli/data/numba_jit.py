@@ -9,6 +9,7 @@ from multiprocessing import parent_process
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import event
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -25,9 +26,31 @@ def compiled(function: Function) -> Function:
 
 @cache
 def _say_that_nothing_is_kept() -> None:
+    event.unregister("numba:compile", _LISTENER)
     if parent_process() is None:
         text = "no folder for machine code can be written, so it is compiled in every process (up to a minute)"
         sys.stderr.write(f"{text}; NUMBA_CACHE_DIR names one\n")
+
+
+class _FirstCompilation(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Says once that something is compiled, which takes seconds; what is found in the cache is not compiled."""
+
+    def on_start(self, event: object) -> None:
+        """Print the line. event: of numba, which calls this."""
+        _say_that_it_compiles()
+
+    def on_end(self, event: object) -> None:
+        """Nothing."""
+
+
+@cache
+def _say_that_it_compiles() -> None:
+    if parent_process() is None:
+        sys.stderr.write("compiling for this processor: some ten seconds, the first time only\n")
+
+
+_LISTENER = _FirstCompilation()
+event.register("numba:compile", _LISTENER)
 
 
 def compiled_loop(function: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -64,8 +64,9 @@ class BuildView(BuildObserver):
         name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=20))
         unit = TextColumn("{task.fields[unit]}", markup=False, table_column=Column(no_wrap=True))
         times = (TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(compact=True))
-        self._bar = transient_bar(name, BarColumn(10), MofNCompleteColumn(), unit, *times)
-        self._task = self._bar.add_task(title, total=None, unit="")
+        count = TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True))
+        self._bar = transient_bar(name, BarColumn(10), count, unit, *times)
+        self._task = self._bar.add_task(title, total=None, count="", unit="starting")
         self._tenth = -1
 
     def __enter__(self) -> BuildView:
@@ -77,7 +78,8 @@ class BuildView(BuildObserver):
 
     def build_progress(self, report: BuildProgress) -> None:
         """Update the progress bar."""
-        self._bar.update(self._task, completed=report.done, total=report.total, unit=report.unit)
+        count = f"{report.done:,}/{report.total:,}"
+        self._bar.update(self._task, completed=report.done, total=report.total, count=count, unit=report.unit)
         tenth = 10 * report.done // max(1, report.total)
         if not self._console.is_terminal and (report.note or tenth > self._tenth):
             note = f": {report.note}" if report.note else ""

@@ -52,7 +52,6 @@ class TrainingView(Observer):
         self._record: dict[str, Any] = {}
         self._speed: float | None = None
         self._status = "the first update compiles the network, which takes a minute" if compiles else ""
-        self._evaluation = ""
         self._shares: dict[str, str] = {}  # the last that were known: rows end their puzzles in some updates only
         self._started = time.monotonic()
         self._last_line = 0.0
@@ -92,7 +91,6 @@ class TrainingView(Observer):
         """Print the result of an evaluation; it stays on the screen."""
         for line in evaluation_lines(step, result, best):
             self.note(line)
-        self._evaluation = line
 
     def saved(self, _step: int, path: Path, seconds: float) -> None:
         """Note that a checkpoint is durable."""
@@ -155,7 +153,7 @@ class TrainingView(Observer):
             rows.append(Text(_listed(self._record, self._scheduled), style="dim"))
         if self._data_state:
             rows.append(Text(self._data_state, style="dim"))
-        rows.append(Text(self._status or self._evaluation, style="dim"))
+        rows.append(Text(self._status, style="dim"))
         return Group(*rows)
 
     def _others(self) -> list[str]:
