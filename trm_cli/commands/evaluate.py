@@ -82,6 +82,8 @@ def evaluate(
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.views.evaluation import evaluation_screen
     from trm_cli.errors import ExitCode
+    from trm_cli.shell import command_line
+    from trm_cli.training.run_files import is_run
     from trm_cli.workflows.evaluate import run_evaluation
     from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
@@ -100,3 +102,5 @@ def evaluate(
     print_result(shown, evaluation_screen(document), as_json=as_json)
     for path in written:
         note(f"wrote {path}")
+    if out is None and is_run(Path(document["run"])):
+        note(f"Next: {command_line('trm', 'report', document['run'])}")

@@ -22,6 +22,8 @@ NONFINITE = "nonfinite-*.pt"
 PROFILE = "profile"
 PROFILE_TRACE = "trace.json.gz"
 PROFILE_OPERATORS = "operators.txt"
+#: The folder of `trm evaluate`: below it a folder for each evaluation.
+EVALUATIONS = "evaluations"
 #: Links to the newest and to the best checkpoint.
 LATEST = "latest.pt"
 BEST = "best.pt"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, TrmError
+from trm_cli.training.run_files import EVALUATIONS
 from trm_cli.workflows.evaluation_subject import EvaluationRequest, Subject, prepare
 from trm_cli.workflows.observers import EvaluationObserver
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.evaluator import Evaluation
     from trm_cli.evaluation.partial_results import Columns, PartialResult
 
-FOLDER = "evaluations"
 RESULT = "result.json"
 SUBMISSION = "submission.json"
 PARTIAL = "partial"
@@ -36,7 +36,7 @@ def run_evaluation(
     subject = prepare(wanted, observer.note)
     facts = subject.facts()
     key = digest(facts)
-    folder = (wanted.out or subject.run / FOLDER) / f"step-{subject.trained.step}-{wanted.split}-{key[:8]}"
+    folder = (wanted.out or subject.run / EVALUATIONS) / f"step-{subject.trained.step}-{wanted.split}-{key[:8]}"
     if not wanted.again and wanted.predictions is None and (stored := _stored(folder / RESULT, key)) is not None:
         observer.note(f"this evaluation was made before ({folder / RESULT}); --again repeats it")
         return stored, []
@@ -66,7 +66,7 @@ def stored_evaluation(run: Path) -> dict[str, Any] | None:
     """Return the most complete stored evaluation of a run, or None: full test set, published protocol, the newest."""
     found = [
         (_plainness(document), path.stat().st_mtime, document)
-        for path in (run / FOLDER).glob(f"*/{RESULT}")
+        for path in (run / EVALUATIONS).glob(f"*/{RESULT}")
         if (document := _stored(path, None)) is not None
     ]
     return max(found, key=lambda entry: entry[:2])[2] if found else None

@@ -18,8 +18,12 @@ def test_it_deletes_the_files_of_the_run_and_keeps_the_others(tmp_path: Path, da
     (run / "notes" / "mine.txt").write_text("precious")
     (run / "step_of_mine.pt").write_text("precious")
     train(dataset, run, stop_at_step=10)
-    assert clear_run(run) > 5
-    assert sorted(path.name for path in run.iterdir()) == [LOCK_NAME, "notes", "step_of_mine.pt"]
+    for name in ("step-10-test-0123abcd/result.json", "step-9-test-0123abcd/result.json", "mine/notes.txt"):
+        (run / "evaluations" / name).parent.mkdir(parents=True)
+        (run / "evaluations" / name).write_text("{}")
+    assert clear_run(run) > 7
+    assert sorted(path.name for path in run.iterdir()) == [LOCK_NAME, "evaluations", "notes", "step_of_mine.pt"]
+    assert [path.name for path in (run / "evaluations").rglob("*")] == ["mine", "notes.txt"]
     assert (run / "notes" / "mine.txt").read_text() == "precious"
     assert train(dataset, run, stop_at_step=1).start.file is None
 

@@ -32,6 +32,8 @@ h1 { font-size: 1.7rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.4rem 0 .
 .card b { display: block; font-size: 1.45rem; line-height: 1.3; color: #2166ac; font-variant-numeric: tabular-nums; }
 .card span { color: #444; font-size: .85rem; }
 .card i { display: block; color: #777; font-size: .8rem; font-style: normal; }
+/* Below 43rem letters would be too small to read: the figures keep that width, and are moved sideways. */
+.figure { overflow-x: auto; } .figure svg { min-width: 43rem; }
 svg { width: 100%; height: auto; display: block; } svg text { font-family: system-ui, sans-serif !important; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 td { padding: .18rem 1.4rem .18rem 0; vertical-align: top; } td:first-child { color: #666; white-space: nowrap; }
@@ -66,7 +68,7 @@ def page(run: RunRecord) -> bytes:
     ]
     for panel in _panels(run, samples=None):
         note = f"<p class=note>{escape(panel.note)}</p>" if panel.note else ""
-        parts.append(f"<h2>{escape(panel.title)}</h2>{note}{_svg(panel)}")
+        parts.append(f"<h2>{escape(panel.title)}</h2>{note}<div class=figure tabindex=0>{_svg(panel)}</div>")
     rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}" for name, value in run_facts(run))
     parts.append(f"<h2>The run</h2><table>{rows}</table>")
     parts.append(f"<h2>Configuration</h2><details><summary>every resolved value</summary><pre>{escape(run.config)}")

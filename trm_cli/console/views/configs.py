@@ -76,8 +76,13 @@ def _short(source: str) -> str:
 
 def key_table(keys: Sequence[KeyFacts]) -> Table:
     """Show one line for each key; on resume a change is free, needs --replan, or makes another run (fatal)."""
-    shown = [(one.key, as_yaml(one.default), one.expects, one.resume, one.meaning + _families(one)) for one in keys]
-    return table("key", "default", "expects", "resume", "meaning", rows=shown)
+    made = table("key", "default", "resume", "meaning, what it expects")
+    made.columns[0].no_wrap = made.columns[2].no_wrap = True
+    made.columns[1].max_width = 14
+    for one in keys:
+        meaning = Text.assemble(one.meaning + _families(one), ("\n" + one.expects, "dim"))
+        made.add_row(one.key, as_yaml(one.default), one.resume, meaning)
+    return made
 
 
 def _families(one: KeyFacts) -> str:

@@ -48,7 +48,7 @@ class PlanView:
 
     def _header(self) -> Table:
         plan = self.plan
-        header = facts([("run", self.title)])
+        header = facts([("run", self.title.removeprefix("run "))])
         data = Text(f"{number(float(plan.samples_per_epoch))} samples an epoch, batch {plan.global_batch_size:,}")
         if plan.facts.source:
             data.append(f"\n{plan.facts.source}", style="dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -10,6 +11,7 @@ from trm_cli.training.run_files import (
     BEST,
     CONFIG,
     DAMAGED_LINES,
+    EVALUATIONS,
     IDENTITY,
     LATEST,
     METRICS,
@@ -38,8 +40,14 @@ def clear_run(directory: Path) -> int:
         files += [store.path(step) for step in store.steps()] + sorted(
             [*directory.glob(NONFINITE), *directory.glob(DAMAGED_LINES)]
         )
+        # Evaluations of weights that are gone: a report would show them as those of the next run.
+        folders = [*(directory / EVALUATIONS).glob("step-*-*")]
+        files += [folder / name for folder in folders for name in ("result.json", "submission.json")]
         present = [path for path in files if path.is_symlink() or path.exists()]
         for path in present:
             path.unlink()
+        for folder in folders:
+            with suppress(OSError):  # something else lies there
+                folder.rmdir()
         store.delete_unlisted_shards()  # no checkpoint lists them any more
     return len(present)
