@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import atexit
 import io
+import itertools
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+from tests.support.command_server import RUNS
 from tests.support.streams import environment
 from trm_cli.app import main
 
@@ -29,29 +36,107 @@ def _server() -> subprocess.Popen[str]:
     return server
 
 
-def trm(
-    *words: object,
-    cwd: Path | None = None,
-    umask: int = -1,
-    text: str = "",
-    env: dict[str, str] | None = None,
-    **extra: str,
-) -> subprocess.CompletedProcess[str]:
-    """Run `trm` to its end in a process of its own, forked from one that has torch loaded.
+@cache
+def _files() -> Iterator[list[Path]]:
+    """Files for the streams of one process after the other, in a folder that is deleted at the end."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return ([Path(folder, f"{number}.{name}") for name in ("in", "out", "err")] for number in itertools.count())
 
-    env: all of its environment (default: that of this process), extra: variables beside it.
-    """
-    server, line = _server(), [str(word) for word in words]
+
+def _ask(**request: Any) -> int:
+    server = _server()
     assert server.stdin is not None and server.stdout is not None
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder, name) for name in ("in", "out", "err")]
-        for path, content in zip(files, (text, "", ""), strict=True):
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return int(server.stdout.readline())
+
+
+class Process:
+    """`python words` in a process of its own, forked from one that has torch loaded; used like a Popen.
+
+    env: all of its environment (default: that of this process), extra: variables beside it. Output goes to files.
+    """
+
+    def __init__(
+        self,
+        *words: object,
+        cwd: Path | None = None,
+        umask: int = -1,
+        text: str = "",
+        env: dict[str, str] | None = None,
+        **extra: str,
+    ) -> None:
+        self.args = [str(word) for word in words]
+        self.returncode: int | None = None
+        self._files = next(_files())
+        for path, content in zip(self._files, (text, "", ""), strict=True):
             path.write_text(content)
-        request = {"words": line, "cwd": str(cwd or Path.cwd()), "umask": umask, "files": [str(path) for path in files]}
-        server.stdin.write(json.dumps(request | {"env": (environment() if env is None else env) | extra}) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(line, code, files[1].read_text(), files[2].read_text())
+        self.pid = _ask(
+            words=self.args,
+            cwd=str(cwd or Path.cwd()),
+            umask=umask,
+            files=[str(path) for path in self._files],
+            env=(environment() if env is None else env) | extra,
+        )
+
+    def poll(self, flags: int = os.WNOHANG) -> int | None:
+        """The exit code, -N for signal N; None while it runs."""
+        if self.returncode is None:
+            answer = _ask(wait=self.pid, flags=flags)
+            self.returncode = None if answer == RUNS else answer
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, when it has ended. Raises TimeoutExpired after so many seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll(0 if end is None else os.WNOHANG)) is None:
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            time.sleep(0.005)
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it has written to standard output and to standard error, when it has ended."""
+        self.wait(timeout)
+        return self.output(), self.errors()
+
+    def output(self) -> str:
+        """What it has written to standard output so far."""
+        return self._files[1].read_text()
+
+    def errors(self) -> str:
+        """What it has written to standard error so far."""
+        return self._files[2].read_text()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to a process that runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.wait()
+
+
+def python(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run `python words` to its end, as Process does."""
+    process = Process(*words, **how)
+    output, errors = process.communicate()
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def trm(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run `trm words` to its end, as Process does."""
+    return python("-m", "trm_cli", *words, **how)
 
 
 def trm_here(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

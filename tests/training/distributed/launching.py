@@ -38,6 +38,15 @@ def trm(*line: str) -> subprocess.CompletedProcess[str]:
     return commands.trm(*line)
 
 
+def two_processes(script: Path, *line: object) -> subprocess.CompletedProcess[str]:
+    """Launch a Python file in two processes."""
+    command = [sys.executable, str(script), *map(str, line)]
+    launcher = (
+        f"import sys\nfrom trm_cli.training.distributed.launcher import launch\nsys.exit(launch({command!r}, 2, print))"
+    )
+    return commands.python("-c", launcher)
+
+
 def processes(parent: int) -> list[int]:
     """The processes that a launcher has started, in the order of their ranks."""
     return [
@@ -46,10 +55,9 @@ def processes(parent: int) -> list[int]:
 
 
 @contextmanager
-def running(folder: Path, run: str, *more: str, updates: int) -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, run: str, *more: str, updates: int) -> Iterator[commands.Process]:
     """A run in two processes that has logged at least so many updates."""
-    line = [sys.executable, "-m", "trm_cli", *words(folder, run, "--nproc-per-node", "2", *more)]
-    launcher = subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    launcher = commands.Process("-m", "trm_cli", *words(folder, run, "--nproc-per-node", "2", *more))
     metrics = folder / run / "metrics.jsonl"
     try:
         while launcher.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < updates):

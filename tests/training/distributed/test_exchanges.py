@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.boards import write_boards
-from tests.training.distributed.launching import ROOT
+from tests.training.distributed.launching import ROOT, two_processes
 from trm_cli.config.compose import compose
 from trm_cli.errors import ExitCode, UsageError
 from trm_cli.training.distributed.joining import RankInfo, read_rank_info
@@ -23,9 +23,9 @@ from trm_cli.training.run.datasets import Datasets, TrainBatches
 from trm_cli.training.signals import StopRequest
 
 
-def test_every_exchange_between_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    assert launch([sys.executable, str(ROOT / "tests/training/distributed/two_ranks.py"), str(tmp_path)], 2, print) == 0
+def test_every_exchange_between_two_processes(tmp_path: Path) -> None:
+    done = two_processes(ROOT / "tests/training/distributed/two_ranks.py", tmp_path)
+    assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rank 0", "rank 1", "run"]
     assert (tmp_path / "rank 1").read_text() == "2 2"
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.boards import write_boards
-from tests.training.distributed.launching import ROOT, environment, words
+from tests.support.commands import Process, python
+from tests.training.distributed.launching import ROOT, words
 from trm_cli.training.checkpoint.store import CheckpointStore
 
 
@@ -26,8 +25,7 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 )
 def test_a_failure_is_told_once(how: str, code: int, said: str, tmp_path: Path) -> None:
     write_boards(tmp_path / "data", identifiers=5)
-    line = [sys.executable, str(ROOT / "tests/training/distributed/failing_rank.py"), how, *words(tmp_path, "run")]
-    done = subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=120)
+    done = python(ROOT / "tests/training/distributed/failing_rank.py", how, *words(tmp_path, "run"))
     assert done.returncode == code, done.stderr
     (told,) = [line for line in done.stderr.splitlines() if re.match(r".*\w*[eE]rror: ", line)]
     assert said in told
@@ -44,9 +42,7 @@ def test_processes_with_different_configurations_do_not_begin(tmp_path: Path) ->
     ranks = []
     for rank, seed in enumerate(("seed=1", "seed=2")):
         place = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        line = [sys.executable, "-m", "trm_cli", *words(tmp_path, "run", seed)]
-        process = subprocess.Popen(line, env={**environment(), **place}, stderr=subprocess.PIPE, text=True)
-        ranks.append(process)
+        ranks.append(Process("-m", "trm_cli", *words(tmp_path, "run", seed), **place))
     said = [process.communicate(timeout=120)[1] for process in ranks]
     assert [process.returncode for process in ranks] == [2, 2], said
     assert "different configurations: seed" in "".join(said)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.support.boards import write_boards
 from tests.support.runs import differing, prepare, records, train
-from tests.training.distributed.launching import ROOT, RUN, environment, trm, words
+from tests.training.distributed.launching import ROOT, RUN, trm, two_processes, words
 from trm_cli.app import create_app
 from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint, load_checkpoint, shard_folder
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -83,13 +82,8 @@ def test_a_sharded_run_is_saved_in_parts_that_make_one_checkpoint(folder: Path) 
 
 def killed(folder: Path, run: str, place: str, rank: int, step: int) -> subprocess.CompletedProcess[str]:
     """Start or go on with a run whose process `rank` is killed while it saves `step`."""
-    script = str(ROOT / "tests/training/distributed/killed_save.py")
-    line = [sys.executable, script, place, str(rank), str(step), *words(folder, run, *SHARDED)]
-    launcher = (
-        f"import sys\nfrom trm_cli.training.distributed.launcher import launch\nsys.exit(launch({line!r}, 2, print))"
-    )
-    command = [sys.executable, "-c", launcher]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+    script = ROOT / "tests/training/distributed/killed_save.py"
+    return two_processes(script, place, rank, step, *words(folder, run, *SHARDED))
 
 
 def test_a_process_that_is_killed_during_a_save_leaves_the_older_checkpoint(folder: Path) -> None:
