@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,10 +26,6 @@ from trm_cli.workflows.evaluate import run_evaluation
 from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "trm_cli", *map(str, words)]
 
 
 def trm(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -155,13 +149,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(trained: Path, tmp_path: Path)
     ]
     whole = trm(*words, tmp_path / "whole", cwd=trained)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(
-        command(*words, tmp_path / "killed"),
-        cwd=trained,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = commands.Process("-m", "trm_cli", *words, tmp_path / "killed", cwd=trained)
     while process.poll() is None and len(list((tmp_path / "killed").glob("*/partial/batch-*.npz"))) < 8:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.boards import write_boards
-from tests.support.commands import trm, trm_here
+from tests.support.commands import Process, trm, trm_here
 from tests.support.runs import TINY_RUN, differing, records
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
@@ -23,10 +20,6 @@ from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 pytestmark = pytest.mark.xdist_group("train command")
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "trm_cli", *words]
 
 
 def words_of(folder: Path, run: str, *more: str) -> list[str]:
@@ -65,10 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_stopped_process_is_continued_to_the_same_bits(finished: Path, number: signal.Signals, code: int) -> None:
     run = f"stopped-{number.name}"
-    line = command(*words_of(finished, run, "epochs=20"))
-    process = subprocess.Popen(
-        line, cwd=finished, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
-    )
+    process = Process("-m", "trm_cli", *words_of(finished, run, "epochs=20"), cwd=finished)
     metrics = finished / run / "metrics.jsonl"
     while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < 25):
         time.sleep(0.01)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import trm
+from tests.support.commands import Process, trm
 from tests.support.held_builder import until
 from tests.support.runs import differing
-from tests.support.streams import environment
 from trm_cli.data.stream.heartbeat import read_beats
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
@@ -52,9 +49,8 @@ main()
 """
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    line = [sys.executable, "-c", TRAINER, "train", "held"]
-    return subprocess.Popen(line, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True)
+def start(folder: Path) -> Process:
+    return Process("-c", TRAINER, "train", "held", cwd=folder)
 
 
 @pytest.mark.slow

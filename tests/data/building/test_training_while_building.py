@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.commands import trm
+from tests.support.commands import Process, trm
 from tests.support.held_builder import until
 from tests.support.runs import records
 from tests.support.streams import environment
@@ -182,10 +182,7 @@ def test_training_beside_a_build_that_dies_is_stopped_and_continued(folder: Path
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
 )
 def test_a_signal_while_training_waits_saves_and_stops_the_builder(folder: Path, number: int, code: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trm_cli", "train", "held"],
-        cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = Process("-m", "trm_cli", "train", "held", cwd=folder)
     timings = folder / "run" / "timings.jsonl"
     until(lambda: timings.exists() and timings.read_text().count("\n") >= 10)
     (builder,) = (beat.pid for beat in read_beats(folder / "data"))
@@ -218,10 +215,7 @@ def test_an_early_end_stops_the_builder_and_a_whole_run_lets_it_finish(folder: P
     assert early.returncode == 0 and "stopped the builder of data" in early.stderr, early.stderr
     for name in ("go", "hold the seal"):
         (folder / name).touch()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trm_cli", "resume", "run"],
-        cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = Process("-m", "trm_cli", "resume", "run", cwd=folder)
     until(lambda: records(folder / "run", "eval"))
     (folder / "hold the seal").unlink()
     _, errors = process.communicate(timeout=60)

@@ -15,7 +15,8 @@ from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.network import Network
 from trm_cli.models.network_config import NetworkConfig
 
-LENGTH, ROWS = 64, 4
+#: Rows and positions: of capsules one row of each kind and the smallest boards that have several parts.
+ROWS, LENGTH, CAPSULE_ROWS, SIDE = 2, 16, 4, 8
 STEPS = 6
 LARGE = ("multimodal_hesc", "multimodal_hesc_base", "trm_unified", "vision_optimized")
 
@@ -33,12 +34,13 @@ def build(name: str) -> Network:
     if "replay_min_size" in type(arch).model_fields:
         # Else the Q-network learns later than in the first steps.
         arch = arch.model_copy(update={"replay_min_size": 2})
-    return create_network(arch, vocab_size=VOCABULARY, seq_len=LENGTH, num_puzzle_identifiers=3)
+    length = SIDE**2 if arch.family == "hesc" else LENGTH
+    return create_network(arch, vocab_size=VOCABULARY, seq_len=length, num_puzzle_identifiers=3)
 
 
 def batch_for(model: Network) -> dict[str, Tensor]:
     if isinstance(model, MultimodalHesc):
-        return make_batch(rows=ROWS, side=8)
+        return make_batch(rows=CAPSULE_ROWS, side=SIDE)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(0, VOCABULARY, (2, ROWS, LENGTH), generator=generator, dtype=torch.int32)
     identifiers = torch.arange(ROWS, dtype=torch.int32) % 3
@@ -52,15 +54,16 @@ def test_a_training_step(name: str) -> None:
     # Defects 2 and 3: some presets crashed in their first step, and half of the parameters never got a gradient.
     model = build(name)
     batch = batch_for(model)
+    rows = len(next(iter(batch.values())))
     optimizer = torch.optim.SGD(list(model.trunk_parameters()), lr=1e-4)
     carry, silent = model.initial_carry(batch), {key for key, _ in model.named_parameters()}
     for step in range(STEPS):
-        draws = make_draws(model, ROWS, step)  # type: ignore[arg-type]
+        draws = make_draws(model, rows, step)  # type: ignore[arg-type]
         draws[:, 3:4] = 0.0  # rows of multimodal_hesc follow one path each
         result = model(carry, batch, Values(), draws)
         carry = result.carry
         optimizer.zero_grad()
-        (result.loss / ROWS).backward()
+        (result.loss / rows).backward()
         for key, parameter in model.named_parameters():
             if parameter.grad is not None:
                 gradient = parameter.grad.to_dense()
@@ -70,7 +73,7 @@ def test_a_training_step(name: str) -> None:
         optimizer.step()
         assert result.loss.isfinite()
         assert torch.stack(list(result.terms.values())).sum().item() == pytest.approx(result.loss.item(), rel=1e-5)
-        assert model.answer(result.outputs).shape == (ROWS, LENGTH)
+        assert model.answer(result.outputs).shape == (rows, model.seq_len)
         if step and not silent:
             break
     assert silent == set()

@@ -14,7 +14,7 @@ from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.step import StepSettings, update
 
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
-MINI = ("arch.replay_capacity=64", *EVERY_PART)
+MINI = ("arch.hidden_size=64", "arch.token_size=64", "arch.puzzle_emb_ndim=64", "arch.replay_capacity=64", *EVERY_PART)
 
 
 def measured(run: MadeUpRun) -> MemoryModel:
@@ -54,7 +54,7 @@ CASES = [
 def test_the_estimate_is_near_to_what_an_update_allocates(
     name: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_of(name, 12, *words)
+    run = run_of(name, 8, *words)
     allocated = really_allocated(run)
     for computed in (1 << 20, 0):  # really, and on the meta device
         monkeypatch.setattr(estimate_module, "_COMPUTED", computed)

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +16,8 @@ import pytest
 
 from tests.support.arc_tasks import NEW, pairs, task, write_challenges, write_source
 from tests.support.boards import write_boards
-from tests.support.commands import trm
+from tests.support.commands import Process, trm
 from tests.support.runs import train
-from tests.support.streams import environment
 from trm_cli.data.files.durable import held_directory
 
 QUICK = ("--augmentations", "2")
@@ -206,9 +203,7 @@ MOMENTS: dict[str, Reached] = {
 
 def interrupt(home: Path, line: list[str], run: Path, reached: Reached, number: int) -> int:
     """Run a command in a process of its own, and send it a signal once its run has come so far."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "trm_cli", *line], cwd=home, env=environment(), stderr=subprocess.DEVNULL
-    ) as process:
+    with Process("-m", "trm_cli", *line, cwd=home) as process:
         while process.poll() is None and not reached(run):
             time.sleep(0.02)
         os.kill(process.pid, number)
