@@ -35,8 +35,8 @@ def _say_that_nothing_is_kept() -> None:
 class _FirstCompilation(event.Listener):  # type: ignore[misc]  # numba has no types
     """Says once that something is compiled, which takes seconds; what is found in the cache is not compiled."""
 
-    def on_start(self, event: object) -> None:
-        """Print the line. event: of numba, which calls this."""
+    def on_start(self, event: object) -> None:  # noqa: ARG002  # numba passes it
+        """Print the line."""
         _say_that_it_compiles()
 
     def on_end(self, event: object) -> None:

@@ -41,7 +41,7 @@ def cores_in_words() -> str:
     return f"{count} core{'s' * (count != 1)}"
 
 
-#: Where Linux shows the driver of a GPU: NVIDIA's, that of WSL, of Jetson boards, and AMD's, which torch calls cuda too.
+#: Where Linux shows the driver of a GPU: NVIDIA's, WSL's, that of Jetson boards, and AMD's, which torch calls cuda too.
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/dxg", "/dev/nvmap", "/dev/kfd")
 
 

@@ -38,7 +38,7 @@ def _has_wandb_key() -> bool:
 
 
 def _host() -> str:
-    """The host that keys are kept for: WANDB_BASE_URL, else that of the last `wandb login --host`, else W&B's own."""
+    """The host, and its port, that keys are kept for: WANDB_BASE_URL, else that of `wandb login --host`, else W&B's."""
     address = os.environ.get("WANDB_BASE_URL", "")
     if not address:
         settings = configparser.ConfigParser(interpolation=None)
@@ -46,7 +46,7 @@ def _host() -> str:
         with suppress(configparser.Error, OSError, UnicodeDecodeError):
             settings.read([folder / "settings", Path("wandb/settings")])
             address = settings.get("default", "base_url", fallback="")
-    return urlsplit(address or "https://api.wandb.ai").hostname or "api.wandb.ai"
+    return urlsplit(address or "https://api.wandb.ai").netloc or "api.wandb.ai"
 
 
 def _from_environment(config: RunConfig, directory: Path) -> dict[str, Any]:
@@ -105,14 +105,15 @@ class WandbLogger:
             wandb.teardown()  # its service still holds the id of the run that could not be opened
             self._run = start(mode=mode)
         self._offline = mode == "offline"
-        # W&B drops records whose own step is below the last one it saw; our step is a metric of its own.
         self._run.define_metric("*", step_metric="step")
 
     def write(self, step: int, record: dict[str, Any]) -> None:
         """Log the record under its kind: train/loss, eval/exact_accuracy."""
         kind = record["kind"]
         flat = {f"{kind}/{key}": value for key, value in record.items() if key not in ("kind", "step")}
-        self._run.log({"step": step, **flat})
+        # Its own step is ours, so that parts that were written offline follow each other. It drops what lies below its
+        # last one, as after the return to an earlier checkpoint: there it counts on, and `step` says where we are.
+        self._run.log({"step": step, **flat}, step=step if step >= self._run.step else None)
 
     def close(self) -> None:
         """Finish the W&B run."""
