@@ -26,13 +26,13 @@ def compiled(function: Function) -> Function:
 
 @cache
 def _say_that_nothing_is_kept() -> None:
-    event.unregister("numba:compile", _LISTENER)
+    event.unregister("numba:compile", _LISTENER)  # type: ignore[no-untyped-call]  # numba has no types
     if parent_process() is None:
         text = "no folder for machine code can be written, so it is compiled in every process (up to a minute)"
         sys.stderr.write(f"{text}; NUMBA_CACHE_DIR names one\n")
 
 
-class _FirstCompilation(event.Listener):  # type: ignore[misc]  # numba has no types
+class _FirstCompilation(event.Listener):
     """Says once that something is compiled, which takes seconds; what is found in the cache is not compiled."""
 
     def on_start(self, event: object) -> None:  # noqa: ARG002  # numba passes it
@@ -50,7 +50,7 @@ def _say_that_it_compiles() -> None:
 
 
 _LISTENER = _FirstCompilation()
-event.register("numba:compile", _LISTENER)
+event.register("numba:compile", _LISTENER)  # type: ignore[no-untyped-call]
 
 
 def compiled_loop(function: Any) -> Any:
