@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-from trm_cli.training import loop
+from trm_cli.training import feeding, loop
 from trm_cli.training.hardware.upload import packed
 
 #: Operations whose result, or its shape, the host has to know.
@@ -97,8 +97,19 @@ def _by_mask(args: Any) -> bool:
 
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loop treat the processor as a device that computes apart from the host."""
-    monkeypatch.setattr(loop, "computes_apart", lambda device: True)
-    monkeypatch.setattr(loop, "to_device", lambda arrays, device: packed(tensors(arrays), device))
+    for module in (loop, feeding):
+        monkeypatch.setattr(module, "computes_apart", lambda device: True)
+    monkeypatch.setattr(feeding, "to_device", lambda arrays, device: packed(tensors(arrays), device))
+    original = feeding.Feeder._layouts
+
+    def of_the_host(self: feeding.Feeder, fields: Any, rows: int) -> Any:
+        with (
+            _disable_current_modes(),
+            torch._C.DisableTorchFunction(),
+        ):  # it has tensors of host memory alone, and what `Arriving` brings
+            return original(self, fields, rows)
+
+    monkeypatch.setattr(feeding.Feeder, "_layouts", of_the_host)
 
 
 def tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -80,8 +80,8 @@ def test_without_a_finite_loss_there_is_no_mean() -> None:
 class Metered(MultimodalHesc):
     """Says what is asked of grids, and of texts every byte alike."""
 
-    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None) -> NetworkPass:
-        thought, target = super()._think(carry, carried, draws), carry.data["target"]
+    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None, layout: Any) -> NetworkPass:
+        thought, target = super()._think(carry, carried, draws, layout), carry.data["target"]
         parts = []
         for part in thought.parts:
             sure = nn.functional.one_hot(part.labels(target).clamp_min(0), part.scores.shape[-1]) * 100.0

@@ -76,19 +76,43 @@ class Network(nn.Module, ABC):
     def initial_states(self) -> dict[str, Tensor]:
         """What each carried state starts from: [D] by name."""
 
+    def outline(self, fields: Batch) -> dict[str, Tensor]:
+        """What the shapes of a step follow from, of rows in host memory: [B, ...] by name; nothing where they are
+        always the same.
+        """
+        del fields
+        return {}
+
+    def layout(self, known: Mapping[str, Tensor], steps: Tensor) -> Any:
+        """What `advance` has to know of rows so that it asks the device nothing: a tree of tensors and numbers.
+
+        known: their `outline`; steps int [B]: those done on the present puzzle before this one, 0 for a row that is
+        taken in. All in host memory.
+        """
+
     @abstractmethod
     def advance(
-        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
+        self,
+        carry: Carry,
+        batch: Batch,
+        clock: StepClock = SETTLED,
+        draws: Tensor | None = None,
+        layout: Any = None,
     ) -> tuple[Carry, Outputs]:
         """Run one supervision step; return the carry after it, detached, and its outputs.
 
         Halted rows take the incoming row of the batch first. draws: uniform [B, draws_per_row] in training; None in
-        evaluation, where every row goes to halt_max_steps.
+        evaluation, where every row goes to halt_max_steps. layout: of these rows, on the device; None: they are asked.
         """
 
     @abstractmethod
     def forward(
-        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
+        self,
+        carry: Carry,
+        batch: Batch,
+        clock: StepClock = SETTLED,
+        draws: Tensor | None = None,
+        layout: Any = None,
     ) -> StepResult:
         """`advance`, then losses and metrics on the labels of the carried rows; what is learnt without a gradient."""
 

@@ -20,15 +20,15 @@ from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.rows import Data
 from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
-from trm_cli.schedule.clock import Clock
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.checkpoint.saver import CheckpointSaver
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import StopAgreement
+from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.resources import measured_memory
-from trm_cli.training.hardware.upload import computes_apart, to_device
+from trm_cli.training.hardware.upload import computes_apart
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.profiling import NoProfile
 from trm_cli.training.recording.observer import Observer
@@ -40,8 +40,6 @@ from trm_cli.units import memory_size
 
 #: How often a run that waits for data polls for a requested checkpoint.
 _POLL_SECONDS = 0.5
-#: What is copied to the device together with the fields of a batch.
-_DRAWS, _CLOCK = " draws", " clock"
 #: Updates of a record where reading one waits for the device.
 _LOGGED_TOGETHER = 10
 _log = logging.getLogger(__name__)
@@ -81,6 +79,7 @@ class Loop:
             read_later=computes_apart(self.device),
             on_skip=self._skipped,
         )
+        self._feeder = Feeder(self.state, self.device, config.micro_batch_size)
         self._saver = CheckpointSaver(
             config,
             self.store,
@@ -144,10 +143,8 @@ class Loop:
 
     def _update(self, step: int, arrays: Batch) -> None:
         clock = self.plan.values_at(step)
-        scheduled = np.array(clock.numbers(), dtype=np.float32)
-        batch = to_device({**arrays, _DRAWS: self._draws(step), _CLOCK: scheduled}, self.device)
-        draws, numbers = batch.pop(_DRAWS), batch.pop(_CLOCK)
-        update(self.state, batch, draws, clock, self._step_settings, Clock(*numbers.unbind()))
+        fed = self._feeder.feed(arrays, self._draws(step), clock)
+        update(self.state, fed.batch, fed.draws, clock, self._step_settings, fed.clock, fed.layouts)
         self.profile.enter("")
         self.state.step = step
         if step % self._log_interval == 0 or step in (1, self.plan.total_steps):

@@ -16,6 +16,7 @@ from trm_cli.models.layers.carry import Carry
 from trm_cli.models.network import Network
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
 from trm_cli.training.ema import EMA
+from trm_cli.training.hardware.arriving import Arriving
 from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.optimizers.eager import EagerOptimizer
 from trm_cli.training.optimizers.sign_sgd import SignSGD
@@ -57,6 +58,8 @@ class TrainingState:
     sums: RunningSums = field(default_factory=RunningSums)
     #: That of the last update, while it has not been read. What is saved has none: see `step.settle`.
     verdict: Verdict | None = None
+    #: Which rows halted in the last update, slice by slice, on their way to the host; None where it can ask.
+    halted: tuple[Arriving, ...] | None = None
     #: What the rows of the puzzle table stand for; None without a table, or where unknown.
     identifiers: IdentifierMap | None = None
 

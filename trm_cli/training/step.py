@@ -7,8 +7,8 @@ reads the verdict when the passes of the next update are under way. A processor 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from trm_cli.training.distributed.full_state import total_sums
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.gradients import agreed, clip_gradients, finite, gradient_norms
+from trm_cli.training.hardware.arriving import Arriving
 from trm_cli.training.loss_scale import SMALLEST_SCALE
 from trm_cli.training.state import TrainingState
 from trm_cli.training.sums import RunningSums, stacked
@@ -69,7 +70,8 @@ class StepSettings(NamedTuple):
 class _Computed(NamedTuple):
     """Forward and backward of all rows, from the carry `before` to `carry`.
 
-    names, sums [M]: of loss, terms and metrics, under which `drain` finds them; unsound: bool [B].
+    names, sums [M]: of loss, terms and metrics, under which `drain` finds them; unsound: bool [B], whose answer is not
+    finite; halted: on its way to the host, where the update is read later.
     """
 
     before: Carry
@@ -77,6 +79,7 @@ class _Computed(NamedTuple):
     names: tuple[str, ...]
     sums: Tensor
     unsound: Tensor
+    halted: tuple[Arriving, ...] | None
 
 
 def update(
@@ -86,6 +89,7 @@ def update(
     clock: Clock[float],
     settings: StepSettings,
     scheduled: Clock[Tensor] | None = None,
+    layouts: Sequence[Any] | None = None,
 ) -> Skipped | None:
     """Advance `state` by one update; returns why no weight changed where its numbers were not finite, if read already.
 
@@ -93,15 +97,15 @@ def update(
     randomness of this step.
     clock: the scheduled values of this step. The optimizers read the exact numbers, the network 0-dim tensors on the
     device (`scheduled`, made here by default), so that a compiled graph is never rebuilt.
+    layouts: of the rows that are computed at once, where the device is not to be asked (`feeding`).
 
-    A skipped update still counts as one, so that the schedule does not shift. Where loss or states were not finite, the
-    rows at fault start anew. A float16 gradient that overflowed at a scale that can still fall is no fault: nothing
-    but the scale changes.
+    A skipped update still counts as one, so that the schedule does not shift. Rows whose answers or states are not
+    finite start anew. A float16 gradient that overflowed at a scale that can still fall is no fault.
     """
     state.model.train()
     if state.carry is None:
         state.carry = state.model.initial_carry(batch)
-    computed = _compute(state, batch, draws, scheduled or on_device(clock, draws.device), settings)
+    computed = _compute(state, batch, draws, scheduled or on_device(clock, draws.device), settings, layouts)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
     settings.enter_phase("optimizer")
     settle(state, settings)  # the update before, whose verdict has arrived by now
@@ -112,13 +116,13 @@ def update(
     state.verdict = verdict = Verdict.of(
         state.step + 1, sound, (computed.sums[0], scale, norms), (computed.before, batch, draws), counted=later
     )
-    state.carry = computed.carry
+    state.carry, state.halted = computed.carry, computed.halted
     _add_up(state, computed, norms, verdict)
     skipped = None if later else settle(state, settings)
     if skipped is None:
         _apply(state, norms, clock, settings.grad_clip, sound.all() if later else None)
-    if later or skipped is not None:
-        _restart(state, computed, verdict, scale)
+    if not settings.read_later and (skipped is not None or bool(computed.unsound.any())):
+        state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     if state.scaler is not None:
         state.scaler.judge(verdict.loss, verdict.gradients)
     state.trunk_optimizer.zero_grad(set_to_none=True)
@@ -165,28 +169,40 @@ def on_device(clock: Clock[float], device: torch.device) -> Clock[Tensor]:
 
 
 def _compute(
-    state: TrainingState, batch: dict[str, Tensor], draws: Tensor, clock: Clock[Tensor], settings: StepSettings
+    state: TrainingState,
+    batch: dict[str, Tensor],
+    draws: Tensor,
+    clock: Clock[Tensor],
+    settings: StepSettings,
+    layouts: Sequence[Any] | None,
 ) -> _Computed:
     """Forward and backward, slice by slice; gradients add up in the parameters."""
     assert state.carry is not None
-    carries, unsound = [], []
+    carries, unsound, halted = [], [], []
     sums = RunningSums()
-    for rows in _slices(draws.shape[0], settings.micro_batch_size):
+    for number, rows in enumerate(slices(draws.shape[0], settings.micro_batch_size)):
         part = {name: value[rows] for name, value in batch.items()}
         settings.enter_phase("forward")
-        result: StepResult = state.model(state.carry.rows(rows), part, clock, draws[rows])
+        layout = None if layouts is None else layouts[number]
+        result: StepResult = state.model(state.carry.rows(rows), part, clock, draws[rows], layout)
+        carry, faulty = result.carry, _unsound(result)
+        if settings.read_later:
+            carry = carry.restarted(faulty | carry.unsound())
+            halted.append(Arriving.of(carry.halted))  # it arrives while the backward pass is under way
         loss = result.loss / settings.global_batch_size
         settings.enter_phase("backward")
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
-        carries.append(result.carry)
-        unsound.append(_unsound(result))
+        carries.append(carry)
+        unsound.append(faulty)
         found = _sums(result)
         sums.add(tuple(found), stacked(tuple(found.values())))
         del result, loss, found  # before the next slice is computed: it holds the logits
-    return _Computed(state.carry, join_carries(carries), sums.names, sums.vector(), torch.cat(unsound))
+    arriving = tuple(halted) if settings.read_later else None
+    return _Computed(state.carry, join_carries(carries), sums.names, sums.vector(), torch.cat(unsound), arriving)
 
 
-def _slices(rows: int, size: int | None) -> Iterator[slice]:
+def slices(rows: int, size: int | None) -> Iterator[slice]:
+    """The rows that are computed at once, `size` of them or fewer."""
     size = size or rows
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
@@ -244,14 +260,6 @@ def _apply(
         state.puzzle_optimizer.step(clock.puzzle_emb_lr, where)
     if state.ema is not None:
         state.ema.update(where)
-
-
-def _restart(state: TrainingState, computed: _Computed, verdict: Verdict, scale: Tensor) -> None:
-    """Let the rows at fault start anew, where there is a fault: on the device alone."""
-    fault = ~(verdict.loss & verdict.gradients)
-    if state.scaler is not None:
-        fault = fault & (~verdict.loss | (scale <= SMALLEST_SCALE))
-    state.carry = computed.carry.restarted((computed.unsound | computed.carry.unsound()) & fault)
 
 
 def _add_up(state: TrainingState, computed: _Computed, norms: Tensor, verdict: Verdict) -> None:

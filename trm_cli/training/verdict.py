@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trm_cli.models.layers.carry import Carry
+from trm_cli.training.hardware.arriving import Arriving
 
 
 class Found(NamedTuple):
@@ -37,8 +38,7 @@ class Verdict:
     batch: dict[str, Tensor]
     draws: Tensor
     counted: bool
-    _numbers: Tensor
-    _copied: torch.cuda.Event | None
+    _numbers: Arriving
 
     @classmethod
     def of(
@@ -53,22 +53,9 @@ class Verdict:
         """finite: bool [2], loss and gradients; numbers: the loss, the scale and the norms [G]. Starts their copy."""
         loss, gradients = finite.unbind()
         together = torch.cat([finite.float(), *(value.detach().float().reshape(-1) for value in numbers)])
-        return cls(step, loss, gradients, *computed_from, counted, *_to_host(together))
+        return cls(step, loss, gradients, *computed_from, counted, Arriving.of(together))
 
     def read(self) -> Found:
         """Wait until the device has got there; after another update was launched, it has."""
-        if self._copied is not None:
-            self._copied.synchronize()
-        loss_is, gradients_are, loss, scale, *norms = self._numbers.tolist()
+        loss_is, gradients_are, loss, scale, *norms = self._numbers.read().tolist()
         return Found(bool(loss_is), bool(gradients_are), loss, scale, norms)
-
-
-def _to_host(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """A copy that is under way to pinned memory, and the event after it; elsewhere the numbers as they are."""
-    if numbers.device.type != "cuda":
-        return numbers, None
-    host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
-    host.copy_(numbers, non_blocking=True)
-    copied = torch.cuda.Event()
-    copied.record()
-    return host, copied

@@ -24,6 +24,15 @@ def needed_side(*marked: Tensor) -> int:
     return int(lines.max()) + 1 if len(lines) else 1
 
 
+def needed_sides(marked: Tensor) -> Tensor:
+    """The smallest side, at least 1, that holds the marked cells of each board: bool [..., n * n] -> int64 [...]."""
+    side = side_of(marked)
+    boards = marked.unflatten(-1, (side, side))
+    lines = boards.any(-1) | boards.any(-2)
+    last: Tensor = (lines * torch.arange(1, side + 1, device=marked.device)).amax(-1)
+    return last.clamp_min(1)
+
+
 def asked_side(cells: Tensor, target: Tensor, ignored: int) -> int:
     """The side that inputs uint8 [B, side * side] and labels int [B, side * side] need: all of it where a grid has no
     labels, since its answer may be of any size.

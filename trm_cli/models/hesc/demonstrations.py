@@ -6,7 +6,6 @@ blocks once, when its row is taken in; the slots that read it stay in the carry.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import Attention
@@ -28,16 +27,3 @@ class PairReader(nn.Module):
         questions = rms_norm(self.questions).expand(len(tokens), -1, -1)
         mask = inside[:, None, None] | ~inside.any(1)[:, None, None, None]
         return rms_norm(questions + self.attention(questions, tokens, mask))
-
-
-def used_pairs(sizes: Tensor) -> Tensor:
-    """Sizes [B, k, 4] -> which demonstrations exist: bool [B, k]."""
-    return sizes.sum(-1) > 0
-
-
-def cropped(pairs: Tensor, sizes: Tensor, side: int) -> Tensor:
-    """Boards uint8 [P, 2, side * side] and sizes [P, 4] -> the boards on the smallest square that holds them all."""
-    if pairs.is_meta:
-        return pairs
-    need = max(1, int(sizes.max())) if len(sizes) else 1
-    return torch.unflatten(pairs, 2, (side, side))[:, :, :need, :need].flatten(2)

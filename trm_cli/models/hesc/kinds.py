@@ -46,18 +46,27 @@ def groups(data: Mapping[str, Tensor]) -> Iterator[tuple[Kind, Tensor]]:
     on the meta device, where nothing tells them apart.
     """
     kinds = data["kind"]
-    present = [kind for kind in Kind if FIELDS[kind] in data]
+    present = _present(data)
     if kinds.is_meta:
         yield present[0], torch.arange(kinds.shape[0], device=kinds.device)
         return
+    belongs = normalised(data)
     for kind in present:
-        belongs = kinds == kind
-        if kind == present[0]:
-            for other in set(Kind) - set(present):
-                belongs = belongs | (kinds == other)
-        rows = belongs.nonzero()[:, 0]
+        rows = (belongs == kind).nonzero()[:, 0]
         if len(rows):
             yield kind, rows
+
+
+def normalised(data: Mapping[str, Tensor]) -> Tensor:
+    """The kind as which each row counts, [B]: that of `groups`."""
+    kinds, present = data["kind"], _present(data)
+    for other in set(Kind) - set(present):
+        kinds = kinds.masked_fill(kinds == other, int(present[0]))
+    return kinds
+
+
+def _present(data: Mapping[str, Tensor]) -> list[Kind]:
+    return [kind for kind in Kind if FIELDS[kind] in data]
 
 
 def blank(rows: int, length: int, board_side: int, device: torch.device | str) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
 from trm_cli.models.hesc import capsule_trace, components, experience, losses, metrics, q_control
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.kinds import FIELDS, Kind, blank
+from trm_cli.models.hesc.layout import Layout, layout_from, outline
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.q_control import Action, QNetwork
@@ -51,7 +52,7 @@ class MultimodalHesc(CapsuleNetwork):
         self, config: HescConfig, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, forward_dtype: str
     ) -> None:
         super().__init__(config, vocab_size=vocab_size, seq_len=seq_len, forward_dtype=forward_dtype)
-        self.network = HescNetwork(config, vocab_size)
+        self.network = HescNetwork(config, vocab_size, seq_len)
         self.puzzle_embedding = self.new_puzzle_table(num_puzzle_identifiers)
         self.q_network: QNetwork | None = None
         self.replay: ReplayBuffer | None = None
@@ -110,13 +111,21 @@ class MultimodalHesc(CapsuleNetwork):
 
     # --- One step ---
 
-    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None) -> NetworkPass:
+    def outline(self, fields: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `Network`."""
+        return outline(fields)
+
+    def layout(self, known: Mapping[str, Tensor], steps: Tensor) -> Layout:
+        """See `Network`."""
+        return layout_from(self.config, known, steps)
+
+    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None, layout: Layout | None) -> NetworkPass:
         """Run the network in the activation type; master weights are cast once, recursive calls share the copies."""
         puzzle = None
         if self.puzzle_embedding is not None:
             puzzle = self.puzzle_embedding(carry.data["puzzle_identifiers"].long())
         draw = None if draws is None else draws[:, _PLANNER_DRAW]
-        arguments = (carry.data, carried, puzzle, draw)
+        arguments = (carry.data, carried, puzzle, draw, layout)
         if self.dtype == torch.float32:
             thought: NetworkPass = self.network(*arguments)
             return thought
@@ -130,6 +139,7 @@ class MultimodalHesc(CapsuleNetwork):
         batch: Mapping[str, Tensor],
         clock: Clock[Tensor | float] | None = None,
         draws: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> tuple[Carry, HescOutputs]:
         """One supervision step. draws: uniform [B, draws_per_row] in training, None in evaluation (no row halts early).
 
@@ -143,7 +153,8 @@ class MultimodalHesc(CapsuleNetwork):
         opened = carry.extra["opened"] & ~fresh[:, None]
         done = (kind == Kind.TEXT) & (carry.steps >= config.text_steps)
         pairs = carry.z.get("pairs", carry.z["z_H"][:, :0])
-        thought = self._think(carry, Carried(carry.z["z_L"], carry.z["z_H"], pairs, opened, fresh, done), draws)
+        carried = Carried(carry.z["z_L"], carry.z["z_H"], pairs, opened, fresh, done)
+        thought = self._think(carry, carried, draws, layout)
         steps = carry.steps + 1
         with torch.no_grad():
             valid = q_control.valid_actions(config, steps, opened, kind)
@@ -190,11 +201,12 @@ class MultimodalHesc(CapsuleNetwork):
         batch: Mapping[str, Tensor],
         clock: Clock[Tensor | float] | None = None,
         draws: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> StepResult:
         """One supervision step with its losses; in training (draws given) replay and usual detail move too."""
         before = carry
         clock = _clock_of(clock, draws)
-        carry, outputs = self.advance(carry, batch, clock, draws)
+        carry, outputs = self.advance(carry, batch, clock, draws, layout)
         assert outputs.thought is not None and outputs.opened is not None and outputs.action is not None
         thought, target, kind = outputs.thought, carry.data["target"], carry.data["kind"]
         check = losses.check_answers(thought, target)
@@ -274,9 +286,7 @@ class MultimodalHesc(CapsuleNetwork):
         recent = int(config.replay_recent_fraction * all_ranks.numel())
         places = self.replay.places(all_ranks.flatten(), recent, config.replay_recent_window)
         batch = self.replay.at(places.view(all_ranks.shape)[self._all.rows(len(all_ranks))].flatten())
-        ready = (self.replay.size() >= config.replay_min_size) & (
-            torch.as_tensor(clock.dqn_warmup, device=draws.device) >= 1.0
-        )
+        ready = (self.replay.size() >= config.replay_min_size) & q_control.warm(clock, draws.device)
         weight = config.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trm_cli.models.hesc.blocks import Linear, TokenBlock
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.positions import text_rotation
+from trm_cli.models.hesc.positions import Rotation
 from trm_cli.models.layers.norm import rms_norm
 
 
@@ -20,22 +20,21 @@ class FurtherTokens(nn.Module):
     def __init__(self, config: HescConfig) -> None:
         super().__init__()
         width, count = config.token_size, config.mtp_num_depths - 1
-        self.head_dim, self.theta = width // config.num_heads, config.rope_theta
         self.joins = nn.ModuleList(Linear(width, width) for _ in range(count))
         self.blocks = nn.ModuleList(
             TokenBlock(width, config.num_heads, config.expansion, causal=True, lean=0.0) for _ in range(count)
         )
 
-    def forward(self, hidden: Tensor, symbols: Tensor) -> list[Tensor]:
+    def forward(self, hidden: Tensor, symbols: Tensor, rotation: Rotation) -> list[Tensor]:
         """Hidden [B, T, d], whose place i has seen symbols up to i and predicts the next; symbols [B, T, d] of unit
-        size -> for k = 1, 2, ...: states [B, T - k, d] that predict symbol i + k + 1 from symbols up to i + k."""
+        size; rotation of their places -> for k = 1, 2, ...: states [B, T - k, d] that predict symbol i + k + 1 from
+        symbols up to i + k."""
         states: list[Tensor] = []
         for depth, (join, block) in enumerate(zip(self.joins, self.blocks, strict=True), start=1):
             length = symbols.shape[1] - depth
             if length < 1:
                 break
             h = rms_norm(hidden[:, :length] + join(symbols[:, depth:]))
-            rotation = text_rotation(length, self.head_dim, self.theta, h.device)
-            hidden = block(h, rotation, h[:, :0], None, None)
+            hidden = block(h, rotation.first(length), h[:, :0], None, None)
             states.append(hidden)
         return states

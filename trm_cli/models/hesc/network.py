@@ -11,17 +11,17 @@ from torch.nn import functional
 
 from trm_cli.models.hesc import kinds
 from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.boards import asked_side, cut, cut_states, needed_side, side_of, widened
+from trm_cli.models.hesc.boards import cut, cut_states, side_of, widened
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.demonstrations import PairReader
 from trm_cli.models.hesc.kinds import EOS, FIRST_BYTE, Kind
+from trm_cli.models.hesc.layout import Group, Layout, layout_of
 from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.passes import FORBIDDEN, Carried, KindPass, NetworkPass, gathered
 from trm_cli.models.hesc.recursion import Recursion, States
 from trm_cli.models.hesc.symbols import Symbols, Tokens
 from trm_cli.models.hesc.visibility import visibility
 from trm_cli.models.hesc.workspace import Looked, Lost
-from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 
 _HALT_BIAS = -5.0
@@ -30,12 +30,13 @@ _HALT_BIAS = -5.0
 class HescNetwork(nn.Module):
     """The parts and how they are joined. `enable_*` keys leave parts out, parameters and all."""
 
-    def __init__(self, config: HescConfig, vocab_size: int) -> None:
+    def __init__(self, config: HescConfig, vocab_size: int, places: int) -> None:
+        """places: of the longest text."""
         super().__init__()
         if vocab_size < kinds.FIRST_LABEL:
             raise ValueError(f"vocab_size is {vocab_size}; colours, bytes and controls need {kinds.FIRST_LABEL}.")
         self.config, self.vocab_size = config, vocab_size
-        self.symbols = Symbols(config, vocab_size)
+        self.symbols = Symbols(config, vocab_size, places)
         self.recursion = Recursion(config)
         self.pair_reader = PairReader(config)
         self.to_class = Linear(config.hidden_size, config.token_size)
@@ -43,47 +44,56 @@ class HescNetwork(nn.Module):
         self.mtp = FurtherTokens(config) if config.enable_mtp else None
 
     def forward(
-        self, data: Mapping[str, Tensor], carried: Carried, puzzle: Tensor | None, draw: Tensor | None
+        self,
+        data: Mapping[str, Tensor],
+        carried: Carried,
+        puzzle: Tensor | None,
+        draw: Tensor | None,
+        layout: Layout | None = None,
     ) -> NetworkPass:
-        """Batch fields [B, ...], what is carried, puzzle rows [B, D] and uniform draws [B], both or None."""
-        pairs = self.remember(data, carried)
-        carried = carried._replace(pairs=pairs)
-        parts = []
-        for kind, rows in kinds.groups(data):
-            still = carried.done[rows] if kind == Kind.TEXT and not rows.is_meta else None
-            if still is not None and bool(still.any()):
-                parts.append(self._as_it_was(kind, rows[still], carried, data["text"].shape[1]))
-                rows = rows[~still]
-            if len(rows):
-                fields = {name: value[rows] for name, value in data.items()}
-                own = None if puzzle is None else puzzle[rows]
-                parts.append(self._one_kind(kind, rows, fields, carried.rows(rows), own, _at(draw, rows)))
+        """Batch fields [B, ...], what is carried, puzzle rows [B, D] and uniform draws [B], both or None.
+
+        layout: of these rows; None: they are asked.
+        """
+        if layout is None:
+            layout = layout_of(data, carried.fresh, carried.done)
+        carried = carried._replace(pairs=self.remember(data, carried, layout))
+        parts = [self._part(group, data, carried, puzzle, draw) for group in layout.groups]
         return gathered(parts, carried, data["target"].shape[1], self.vocab_size)
+
+    def _part(
+        self, group: Group, data: Mapping[str, Tensor], carried: Carried, puzzle: Tensor | None, draw: Tensor | None
+    ) -> KindPass:
+        kind, rows = group.kind, group.rows
+        if group.done:
+            return self._as_it_was(kind, rows, carried, data["text"].shape[1])
+        fields = {name: value[rows] for name, value in data.items()}
+        own = None if puzzle is None else puzzle[rows]
+        return self._one_kind(kind, group.size, rows, fields, carried.rows(rows), own, _at(draw, rows))
 
     # --- Demonstrations ---
 
-    def remember(self, data: Mapping[str, Tensor], carried: Carried) -> Tensor:
+    def remember(self, data: Mapping[str, Tensor], carried: Carried, layout: Layout) -> Tensor:
         """Encode the demonstrations of fresh rows; the other rows keep theirs: [B, P, D]."""
         if "pair_cells" not in data:
             return carried.pairs
-        pairs = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0)
-        each = pairs.unflatten(1, (-1, self.config.pair_slots)).flatten(0, 1)
-        boards, sizes = data["pair_cells"].flatten(0, 1), data["pair_size"].flatten(0, 1)
-        if boards.is_meta:
-            wanted = torch.arange(len(boards), device=boards.device)
-        else:
-            fresh = carried.fresh.repeat_interleave(data["pair_size"].shape[1])
-            wanted = (fresh & (sizes.sum(1) > 0)).nonzero()[:, 0]
+        pairs, wanted = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0), layout.pairs
         if not len(wanted):
             return pairs
-        boards = boards[wanted]
-        tokens = self.symbols.pairs(cut(boards, needed_side((boards > 0).any(1))), sizes[wanted])
+        each = pairs.unflatten(1, (-1, self.config.pair_slots)).flatten(0, 1)
+        boards, sizes = data["pair_cells"].flatten(0, 1)[wanted], data["pair_size"].flatten(0, 1)[wanted]
+        slots = self._read_pairs(cut(boards, layout.pair_side), sizes).to(each.dtype)
+        remembered: Tensor = each.index_copy(0, wanted, slots).view_as(pairs)
+        return remembered
+
+    def _read_pairs(self, boards: Tensor, sizes: Tensor) -> Tensor:
+        """Demonstrations uint8 [w, 2, side * side] of the sizes [w, 4] -> slots [w, pair_slots, D]."""
+        tokens = self.symbols.pairs(boards, sizes)
         assert tokens.inside is not None
         h = self.recursion.token_start.to(tokens.injection.dtype).expand_as(tokens.injection)
         h = self.recursion.pass_over(h, tokens, tokens.injection[:, :0], tokens.inside[:, None, None])
-        slots = self.pair_reader(h, tokens.inside).to(each.dtype)
-        remembered: Tensor = each.index_copy(0, wanted, slots).view_as(pairs)
-        return remembered
+        slots: Tensor = self.pair_reader(h, tokens.inside)
+        return slots
 
     def _pair_slots(self, data: Mapping[str, Tensor], rows: int, device: torch.device) -> Tensor:
         """Which slots hold a demonstration: bool [b, P]."""
@@ -96,13 +106,14 @@ class HescNetwork(nn.Module):
     def _one_kind(
         self,
         kind: Kind,
+        size: int,
         rows: Tensor,
         data: Mapping[str, Tensor],
         carried: Carried,
         puzzle: Tensor | None,
         draw: Tensor | None,
     ) -> KindPass:
-        tokens, length = self._tokens(kind, data)
+        tokens, length = self._tokens(kind, size, data)
         board = side_of(data["cells"]) if kind == Kind.GRID else 0
         count = tokens.injection.shape[1]
         before = carried.tokens[:, : board**2 or count]
@@ -120,7 +131,7 @@ class HescNetwork(nn.Module):
         halting = self.halt_head(torch.cat((slots[:, 0], _mean(after, tokens.inside)), 1))[:, 0].float()
         further: tuple[Tensor, ...] = ()
         if self.mtp is not None and kind == Kind.TEXT and self.training:
-            further = tuple(self.scores(h, kind) for h in self.mtp(after, tokens.injection))
+            further = tuple(self.scores(h, kind) for h in self.mtp(after, tokens.injection, tokens.rotation))
         return KindPass(
             kind=kind,
             rows=rows,
@@ -154,18 +165,15 @@ class HescNetwork(nn.Module):
         scores = self.scores(own.tokens[:, :places], kind)
         return KindPass(kind, rows, own.tokens, own.slots, scores, zero, residual, None, None, None, (), None)
 
-    def _tokens(self, kind: Kind, data: Mapping[str, Tensor]) -> tuple[Tokens, int]:
-        """The tokens of rows of one kind, cut to what the largest needs, and the places that the whole would have."""
+    def _tokens(self, kind: Kind, size: int, data: Mapping[str, Tensor]) -> tuple[Tokens, int]:
+        """The tokens of rows of one kind, cut to `size`, and the places that the whole would have."""
         if kind == Kind.TEXT:
-            text, window = data["text"], data["text"].shape[1]
-            marked = ((text > 0) | (data["target"][:, :window] != IGNORED_LABEL)).any(0)
-            length = window if text.is_meta else int(marked.nonzero().amax()) + 1 if marked.any() else 1
-            return self.symbols.text(text[:, :length], window), window
+            window = data["text"].shape[1]
+            return self.symbols.text(data["text"][:, :size], window), window
         if kind == Kind.PICTURE:
             return self.symbols.picture(data["picture"]), self.config.patches
         cells = data["cells"]
-        side = asked_side(cells, data["target"][:, : cells.shape[1]], IGNORED_LABEL)
-        return self.symbols.cells(cut(cells, side), data["size"]), cells.shape[1]
+        return self.symbols.cells(cut(cells, size), data["size"]), cells.shape[1]
 
     def _answer_states(self, tokens: Tensor, slots: Tensor, kind: Kind) -> Tensor:
         """What the answers of a kind are read from: [b, N or 1, d] of unit size."""

@@ -106,7 +106,7 @@ class LatentPlanner(nn.Module):
         if draw is None:
             return shares
         path = (draw / max(self.solo_ratio, 1e-9) * self.paths).long().clamp(max=self.paths - 1)
-        alone = torch.nn.functional.one_hot(path, self.paths).to(shares.dtype)
+        alone = (path[:, None] == torch.arange(self.paths, device=path.device)).to(shares.dtype)
         return torch.where((draw < self.solo_ratio)[:, None], alone, shares)
 
     def forward(self, workspace: Tensor, visible: Tensor, draw: Tensor | None) -> Plan:

@@ -42,6 +42,10 @@ class Rotation(NamedTuple):
     query: Rope
     key: Rope
 
+    def first(self, length: int) -> Rotation:
+        """Those of the first places."""
+        return Rotation(*(Rope(*(table[..., :length, :] for table in rope)) for rope in self))
+
 
 class Places(NamedTuple):
     """Row and column of every token, and the height and width that they are counted in: float32, [B, L] and [B, 1]."""
@@ -92,11 +96,10 @@ def board_rotation(places: Places, num_heads: int, head_dim: int) -> Rotation:
     return Rotation(Rope(turned.cos(), turned.sin()), Rope(plain.cos(), plain.sin()))
 
 
-def text_rotation(length: int, head_dim: int, theta: float, device: torch.device) -> Rotation:
+def text_rope(length: int, head_dim: int, theta: float) -> Rope:
     """Angles of the places of a text: the usual geometric frequencies."""
-    cos, sin = (table.to(device) for table in rope_tables(length, head_dim, theta))
-    rope = Rope(torch.nn.functional.pad(cos, (0, _CONTENT_PAIRS), value=1.0), _still(sin))
-    return Rotation(rope, rope)
+    cos, sin = rope_tables(length, head_dim, theta)
+    return Rope(torch.nn.functional.pad(cos, (0, _CONTENT_PAIRS), value=1.0), _still(sin))
 
 
 def board_parts(places: Places, rows: int, columns: int) -> Tensor:

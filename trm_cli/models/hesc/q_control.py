@@ -108,7 +108,7 @@ def price(config: HescConfig, action: Tensor, opening: Tensor, penalty: Tensor |
 
     Opening costs `penalty` for each child, and never less than a step does: it is no cheaper way to wait.
     """
-    rate = torch.as_tensor(penalty, dtype=torch.float32, device=action.device)
+    rate = _number(penalty, action.device)
     opened = (config.children_per_capsule * opening * rate).clamp_min(config.reward_step_cost)
     return config.reward_step_cost + opened * (action == Action.EXPAND)
 
@@ -148,7 +148,7 @@ def choose(
         return torch.where(going.gather(1, best[:, None])[:, 0], best, fallback)
     action = torch.where(wants_halt, int(Action.HALT), baseline)
     if q is not None:
-        temperature = torch.as_tensor(clock.q_temperature, device=q.device).clamp_min(1e-6)
+        temperature = _number(clock.q_temperature, q.device).clamp_min(1e-6)
         sampled = by_sampling(q / temperature, valid, draws[:, 2])
         halting = torch.where(wants_halt, int(Action.HALT), int(Action.CONTINUE))
         action = _after_warmup(clock, sampled, halting)
@@ -176,8 +176,18 @@ def _greedy(q: Tensor, valid: Tensor) -> Tensor:
     return q.masked_fill(~valid, -torch.inf).argmax(-1)
 
 
+def warm(clock: Clock[Tensor | float], device: torch.device) -> Tensor:
+    """Whether the Q-network is past its warm-up, 0-dim bool."""
+    return _number(clock.dqn_warmup, device) >= 1.0
+
+
 def _after_warmup(clock: Clock[Tensor | float], then: Tensor, before: Tensor) -> Tensor:
-    return torch.where(torch.as_tensor(clock.dqn_warmup, device=then.device) >= 1.0, then, before)
+    return torch.where(warm(clock, then.device), then, before)
+
+
+def _number(value: Tensor | float, device: torch.device) -> Tensor:
+    """A scheduled value, 0-dim float32; one that is no tensor is written on the device, not copied to it."""
+    return value if isinstance(value, Tensor) else torch.full((), value, dtype=torch.float32, device=device)
 
 
 def td_loss(network: QNetwork, batch: Transition, gamma: float) -> Tensor:

@@ -12,6 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+#: Binary places of a draw that count.
+_BITS = 40
+_ONE = 2.0**_BITS
+
 
 class Transition(NamedTuple):
     """state and next_state [N, S]; action int64 [N]; reward [N]; halt_reward [N]: what HALT would have paid in `state`
@@ -81,7 +85,8 @@ class ReplayBuffer(nn.Module):
         narrow = size.clamp_max(window)
         is_recent = torch.arange(draws.shape[0], device=draws.device) < recent
         span = torch.where(is_recent, narrow, size)
-        back = torch.minimum((draws.double() * span).long(), (span - 1).clamp_min(0))
+        # In whole numbers, exactly: some devices have no float64, and a float32 product may round up to `span`.
+        back = torch.minimum(((draws * _ONE).long() * span) >> _BITS, (span - 1).clamp_min(0))
         return (self.written - 1 - back).clamp_min(0) % self.capacity
 
     @torch.no_grad()

@@ -21,10 +21,11 @@ from trm_cli.models.hesc.positions import (
     board_parts,
     board_places,
     board_rotation,
-    text_rotation,
+    text_rope,
 )
 from trm_cli.models.layers.initialization import embedding_parameter
 from trm_cli.models.layers.norm import rms_norm
+from trm_cli.models.layers.rotary import Rope
 
 #: Pixels come as 0..255; patches of a few pixels see rectified features of each pixel's neighbourhood.
 _STEM_FEATURES = 16
@@ -48,7 +49,11 @@ class Tokens:
 class Symbols(nn.Module):
     """Embeds the symbols of each kind. The table of tokens is also the output map (tied)."""
 
-    def __init__(self, config: HescConfig, vocab_size: int) -> None:
+    text_cos: Tensor
+    text_sin: Tensor
+
+    def __init__(self, config: HescConfig, vocab_size: int, places: int) -> None:
+        """places: of the longest text that is trained on."""
         super().__init__()
         self.config = config
         width = config.token_size
@@ -62,6 +67,10 @@ class Symbols(nn.Module):
         self.patch = Linear(_STEM_FEATURES * config.patch_size**2, width)
         self.patch_rows = embedding_parameter(config.picture_size // config.patch_size, width)
         self.patch_columns = embedding_parameter(config.picture_size // config.patch_size, width)
+        # Made once, since it takes float64; a function of the configuration, and left out of the state dict.
+        angles = text_rope(places, self.head_dim, config.rope_theta)
+        self.register_buffer("text_cos", angles.cos, persistent=False)
+        self.register_buffer("text_sin", angles.sin, persistent=False)
 
     def _edges(self, places: Places) -> Tensor:
         """What a cell's distances from the four edges say: [B, N, d]; 0 stands for all places beyond an edge."""
@@ -96,8 +105,16 @@ class Symbols(nn.Module):
         length = text.shape[1]
         stretch = -(-window // (self.config.num_capsules * self.config.children_per_capsule))
         parts = torch.arange(length, device=text.device)[None] // stretch
-        rotation = text_rotation(length, self.head_dim, self.config.rope_theta, text.device)
-        return Tokens(Kind.TEXT, rms_norm(self.table[text.long().clamp_min(PAD)]), rotation, parts, None)
+        rope = self.text_rope(length)
+        symbols = rms_norm(self.table[text.long().clamp_min(PAD)])
+        return Tokens(Kind.TEXT, symbols, Rotation(rope, rope), parts, None)
+
+    def text_rope(self, length: int) -> Rope:
+        """Angles of the places of a text of so many."""
+        if length > len(self.text_cos):  # who reads longer texts than were trained on
+            longer = text_rope(length, self.head_dim, self.config.rope_theta)
+            return Rope(*(table.to(self.text_cos.device) for table in longer))
+        return Rope(self.text_cos[:length], self.text_sin[:length])
 
     def picture(self, picture: Tensor) -> Tokens:
         """Pixels uint8 [B, C, h, w], grey or coloured, scaled to `picture_size`: a token a patch."""

@@ -19,7 +19,7 @@ from torch.nn import functional
 from trm_cli.models.hesc.blocks import TokenBlock
 from trm_cli.models.hesc.kinds import PAD, WORDS, Kind
 from trm_cli.models.hesc.passes import FORBIDDEN
-from trm_cli.models.hesc.positions import Rotation, text_rotation
+from trm_cli.models.hesc.positions import Rotation
 from trm_cli.models.hesc.visibility import capsule_length
 from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
@@ -38,8 +38,8 @@ class HescReader(TextReader):
         super().__init__(window)
         self._model = model
         self._calls: list[_Call] = []
-        config = model.config
-        self._rotation = text_rotation(window, config.token_size // config.num_heads, config.rope_theta, model.device)
+        rope = model.network.symbols.text_rope(window)
+        self._rotation = Rotation(rope, rope)
 
     def _whole(self, tokens: Sequence[int]) -> Tensor:
         model, device, count = self._model, self._model.device, len(tokens)

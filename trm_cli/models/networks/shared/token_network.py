@@ -149,10 +149,15 @@ class TokenNetwork(Network):
         )
 
     def advance(
-        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
+        self,
+        carry: Carry,
+        batch: Batch,
+        clock: StepClock = SETTLED,
+        draws: Tensor | None = None,
+        layout: None = None,
     ) -> tuple[Carry, Outputs]:
-        """See `Network`. Nothing here is scheduled."""
-        del clock
+        """See `Network`. Nothing here is scheduled, and no shape follows from the rows."""
+        del clock, layout
         carry = refresh(carry, batch, self.initial_states())
         # Weights are cast once, for all calls of the step.
         stacks = {
@@ -180,10 +185,15 @@ class TokenNetwork(Network):
         return replace(carry, z=z, steps=steps, halted=halted), outputs
 
     def forward(
-        self, carry: Carry, batch: Batch, clock: StepClock = SETTLED, draws: Tensor | None = None
+        self,
+        carry: Carry,
+        batch: Batch,
+        clock: StepClock = SETTLED,
+        draws: Tensor | None = None,
+        layout: None = None,
     ) -> StepResult:
         """See `Network`."""
-        carry, outputs = self.advance(carry, batch, clock, draws)
+        carry, outputs = self.advance(carry, batch, clock, draws, layout)
         labels = carry.data["labels"]
         loss, terms = losses.step_losses(outputs, labels)
         metrics = losses.step_metrics(outputs, labels, carry.steps, carry.halted)
