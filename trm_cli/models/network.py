@@ -188,7 +188,3 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def components(self, measured: Measured, rows: int) -> list[Component]:
         """The parts in the order in which a row goes through them. measured: an update of `rows` rows."""
-
-    def counted_operations(self) -> int | None:
-        """Floating-point operations that training takes for a row in an update; None where they have to be measured."""
-        return None

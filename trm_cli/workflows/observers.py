@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.training.run.initial_state import Start
-    from trm_cli.workflows.train.cpu_cost import Cost
 
 
 class BuildObserver:
@@ -115,9 +114,6 @@ class TrainingObserver(Observer, BuildObserver):
 
     def memory_estimated(self, check: MemoryCheck) -> None:
         """The memory of one update is estimated."""
-
-    def cost_estimated(self, cost: Cost) -> None:
-        """The minimum training time on this CPU is estimated."""
 
     def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
         """The run continues from `from_step`, and the checkpoints of the steps `newer` will be moved aside."""

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.training.run.initial_state import Start
-    from trm_cli.workflows.train.cpu_cost import Cost
 
-_LONG = 86_400.0  # seconds on a processor that nobody waits for
+_LARGE = 20_000_000  # parameters whose updates nobody waits for on a processor
 _DRY_RUN = {
     Outcome.PLANNED: "dry run: nothing was written",
     Outcome.PLANNED_WITHOUT_DATASET: (
@@ -103,22 +102,10 @@ class TrainingScreen(BuildScreen, TrainingObserver):
             table.add_row("", Text(f"does not fit: {check.advice()}", style="red"))
         elif check.tight:
             table.add_row("", Text(f"may not fit: {check.advice()}", style="yellow"))
-        self._console.print(table)
-
-    def cost_estimated(self, cost: Cost) -> None:
-        """Print the minimum training time on this CPU."""
-        per_update, all_updates = duration(cost.seconds_per_update), duration(cost.seconds)
-        if cost.seconds_per_update < 10:
-            per_update = f"{cost.seconds_per_update:.2g} s"
-        table = Table.grid(padding=(0, 2))
-        least = f"at least {per_update} per update, {all_updates} for {cost.updates:,} updates"
-        slow = cost.seconds > _LONG
-        table.add_row("cost  ", Text(least, style="yellow" if slow else ""))
-        if slow:
-            advice = "warning: too long for a processor: use a GPU, or the model that `trm doctor` recommends"
-            table.add_row("", Text(advice, style="yellow"))
-        rate = f"measured {cost.rate / 1e9:.0f} GFLOP/s"
-        table.add_row("", Text(f"{cost.operations / 1e9:,.0f} GFLOP per update; {rate}", style="dim"))
+        parameters = check.model.trunk // 4
+        if check.device == "cpu" and parameters > _LARGE:
+            slow = f"warning: {parameters / 1e6:.0f} M parameters are too slow to train on a processor"
+            table.add_row("", Text(f"{slow}: use a GPU, or the model that `trm doctor` recommends", style="yellow"))
         self._console.print(table)
 
     def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:

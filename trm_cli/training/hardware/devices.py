@@ -178,14 +178,6 @@ def keep_threads(pinned: int, *, processes: int) -> Choice:
     return Choice(str(share), f"{processes} processes share {cores_in_words()}; the run started with {pinned}")
 
 
-def product_rate(*, rows: int, width: int) -> float:
-    """Operations a second in matrix products of the model's size [rows, width], with torch's present threads."""
-    import torch
-
-    seconds = _product_seconds(torch.get_num_threads(), rows, width)
-    return 2 * rows * width * 4 * width / seconds
-
-
 #: Two threads must save at least this much; below it a busy moment later costs more than they gain.
 _WORTH_IT = 1.3
 #: Seconds; a scheduler's turn is a few milliseconds, and a thread that is waited for may miss one.

@@ -144,14 +144,12 @@ class _Training:
     def _planned_without_dataset(self) -> TrainingResult:
         """Plan a run whose dataset is not built: the builder reports how many samples there will be."""
         from trm_cli.schedule.make_plan import make_plan
-        from trm_cli.training.hardware.devices import choose_device
         from trm_cli.workflows.planning import find_facts
 
         facts, test_split = find_facts(self.resolved)
         plan = make_plan(self.resolved.config, facts, test_split=test_split)
         self.observer.planned(self.resolved, plan)
         start = self._find_start(None, plan)
-        self._estimate_cost(plan, choose_device(self.resolved.config.device).value, processes=1)
         self.observer.would_start(start, plan)
         return self._ended(Outcome.PLANNED_WITHOUT_DATASET)
 
@@ -177,7 +175,6 @@ class _Training:
             raise memory.too_large()  # the system would kill the process, without a word
         if self.request.dry_run:
             require_writable(self.path, memory.checkpoint_bytes)
-            self._estimate_cost(plan, machine.device.value, self.process_group.count)
             self._announce_discarded()
             observer.would_start(start, plan)
             return self._ended(Outcome.PLANNED)
@@ -210,13 +207,6 @@ class _Training:
                 hint=f"instead of load_checkpoint, {quote(f'init_from={start.file}')} starts from its weights",
             )
         return start
-
-    def _estimate_cost(self, plan: TrainingPlan, device: str, processes: int) -> None:
-        from trm_cli.workflows.train.cpu_cost import processor_cost
-
-        cost = processor_cost(self.resolved.config, plan, processes) if device == "cpu" else None
-        if cost is not None:
-            self.observer.cost_estimated(cost)
 
     def _announce_discarded(self) -> None:
         """Report, before anything is moved, which checkpoints `from_step` moves aside."""
