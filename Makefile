@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # What running needs; and, with the `dev` extra of setup.cfg, what testing and checking need as well.
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
-PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+PYTEST = $(BIN)/python -m pytest -q -n 3 --dist loadgroup
 # Folders of unit tests, without what trains every network against a reference and what builds stream datasets.
 FAST := tests/schedule tests/config tests/data tests/models tests/training/optimizers \
 	--ignore=tests/models/networks/test_parity.py --ignore=tests/models/networks/test_every_architecture.py \

@@ -81,6 +81,7 @@ def test_it_finds_its_configurations_and_plans_without_a_dataset(site: Path, els
     assert json.loads(plan)["total_steps"] > 0
 
 
+@pytest.mark.slow
 def test_it_builds_with_its_own_builders(site: Path, elsewhere: Path) -> None:
     model = (ROOT / "configs/models/sudoku-4x4.yaml").read_text().replace("train: 1500", "train: 40")
     (elsewhere / "configs/models").mkdir(parents=True)

@@ -237,6 +237,7 @@ def test_compile_without_a_compiler_is_told_and_trains(tmp_path: Path, dataset: 
     assert re.search(r"compile +off +torch.compile needs a C\+\+ compiler: no .*\+\+ is on the PATH", done.stderr)
 
 
+@pytest.mark.slow
 def test_a_compilation_that_fails_is_told_with_the_way_round_it(tmp_path: Path, dataset: Path) -> None:
     compiler = tmp_path / "broken++"
     compiler.write_text("#!/bin/sh\nexit 1\n")

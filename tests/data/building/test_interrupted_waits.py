@@ -74,6 +74,7 @@ def test_a_trainer_that_is_killed_while_it_waits_goes_on_to_the_same_bits(folder
     assert differing(left, right) == []
 
 
+@pytest.mark.slow
 def test_an_error_does_not_wait_for_the_chunk_of_the_next_batch(folder: Path) -> None:
     (folder / "fail the update").touch()
     with start(folder) as process:

@@ -153,6 +153,7 @@ def steps_planned(folder: Path) -> int:
     return int(plan.get("plan", plan)["total_steps"])
 
 
+@pytest.mark.slow
 def test_training_beside_a_build_that_dies_is_stopped_and_continued(folder: Path) -> None:
     """Exit 3 with the builder's error after a saved checkpoint; one plan before, during and after; the same run."""
     before = steps_planned(folder)

@@ -153,6 +153,7 @@ def test_four_processes_go_on_where_two_stopped(folder: Path, source: str) -> No
     close(folder, run)
 
 
+@pytest.mark.slow
 def test_what_a_sharded_run_gave_up_on_is_kept_whole(folder: Path) -> None:
     """After the first update weights are so large that no other is finite: the checkpoint of the fifth has the same."""
     out_of_range = ("lr=10", "weight_decay=100", "lr_warmup_ratio=0", "nonfinite_limit=5")

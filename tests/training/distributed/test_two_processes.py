@@ -74,7 +74,8 @@ def same_end(folder: Path, run: str) -> None:
     assert (folder / "two/metrics.jsonl").read_bytes() == (folder / run / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_other_and_nothing_is_lost(folder: Path, rank: int) -> None:
     run = f"killed-{rank}"
     with running(folder, run, updates=17) as launcher:

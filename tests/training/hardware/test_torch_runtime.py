@@ -34,6 +34,7 @@ def faults(word: str) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="only glibc can be told")
 def test_freed_memory_is_used_again() -> None:
     assert faults("keep") < 100
