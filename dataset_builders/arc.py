@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from trm_cli.data.arc.layout import SIDE
 from trm_cli.data.building.build_directory import open_build
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import common_parser, not_negative, print_plan, run_builder
 from trm_cli.data.files.manifest import Manifest
+from trm_cli.errors import DatasetError
 
 from .lib.arc.plan import make_plan
 from .lib.arc.splits import Splits, make_splits
@@ -43,6 +46,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test-set-name", help="the subset whose test pairs are held out; default: the last of them")
     parser.add_argument("--num-aug", type=not_negative, default=1000, help="distinct augmentations per task, at most")
     parser.add_argument("--allow-overlap", action="store_true", help="train on test pairs that another subset holds")
+    parser.add_argument(
+        "--side", type=_side, default=SIDE, help=f"side of the canvas (default {SIDE}); tasks that need more are left out"
+    )
     parser.add_argument("--materialize", action="store_true", help="write every augmentation out (gigabytes)")
     add_shard_flags(parser)
     return parser
@@ -50,12 +56,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 def build(options: argparse.Namespace) -> None:
     """Build the dataset that the flags describe. Raises DatasetError and UsageError."""
-    source = read_source(options.source, options.subsets)
+    limits = Limits()
+    source = _fitting(read_source(options.source, options.subsets), options.side, limits)
     subsets = tuple(source.subsets)
     test_set = options.test_set_name or subsets[-1]
     splits = make_splits(source, subsets, test_set, allow_overlap=options.allow_overlap)
-    plan = make_plan(splits, options.num_aug, options.limit, options.materialize)
-    limits = Limits()
+    plan = make_plan(splits, options.num_aug, options.limit, options.materialize, options.side)
     limits.note("tasks", len(plan.groups), len(splits.groups) - len(plan.groups))
     limits.count("test inputs have no output: answered, not scored", splits.unanswered)
     trained = [task for subset in subsets if subset != test_set for task in source.subsets[subset]]
@@ -74,6 +80,7 @@ def build(options: argparse.Namespace) -> None:
             "limit": options.limit,
             "allow_overlap": options.allow_overlap,
             "materialize": options.materialize,
+            **({"side": options.side} if options.side != SIDE else {}),
         },
         seed=options.seed,
         # Names without directories: the same files give the same manifest wherever they lie.
@@ -90,6 +97,24 @@ def build(options: argparse.Namespace) -> None:
             from .lib.arc.writing import write_dataset
 
             write_dataset(directory, plan, options.seed, options.workers)
+
+
+def _side(text: str) -> int:
+    """Read the side of a canvas. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not 2 <= int(text) <= SIDE:
+        raise argparse.ArgumentTypeError(f"a canvas has a side of 2 to {SIDE}, not {text}")
+    return int(text)
+
+
+def _fitting(source: TaskSource, side: int, limits: Limits) -> TaskSource:
+    """The tasks that fit into a canvas of this side. Raises DatasetError where a subset has none."""
+    subsets = {name: tuple(task for task in tasks if task.side <= side) for name, tasks in source.subsets.items()}
+    for name, tasks in subsets.items():
+        if not tasks:
+            least = min(task.side for task in source.subsets[name])
+            raise DatasetError(f"{source.name}: no task of {name!r} fits {side}x{side}; the smallest needs {least}")
+        limits.note(f"tasks of {name} that fit {side}x{side}", len(tasks), len(source.subsets[name]) - len(tasks))
+    return replace(source, subsets=subsets)
 
 
 def _say_what_is_used(source: TaskSource, splits: Splits) -> None:

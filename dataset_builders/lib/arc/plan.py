@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from trm_cli.data.arc.layout import PAD, SEQ_LEN, VOCAB_SIZE
+from trm_cli.data.arc.layout import PAD, SIDE, VOCAB_SIZE
 from trm_cli.data.building.builder_cli import plan_document
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
 
@@ -19,13 +19,15 @@ from .tasks import Pair
 class ArcPlan:
     """The plan of an ARC build, made before anything is written.
 
-    symmetries and counts are per group; a count includes the task itself. firsts are the identifiers of the tasks.
+    symmetries and counts are per group; a count includes the task itself. firsts are the identifiers of the tasks. side: of
+    the canvas.
     """
 
     groups: tuple[Group, ...]
     symmetries: tuple[TaskSymmetry, ...]
     counts: tuple[int, ...]
     materialize: bool
+    side: int = SIDE
 
     @cached_property
     def firsts(self) -> tuple[int, ...]:
@@ -54,7 +56,7 @@ class ArcPlan:
             pad_id=PAD,
             ignore_label_id=PAD,
             vocab_size=VOCAB_SIZE,
-            seq_len=SEQ_LEN,
+            seq_len=self.side**2,
             num_puzzle_identifiers=self.identifiers,
             total_groups=len(members),
             mean_puzzle_examples=pairs / len(members),
@@ -68,7 +70,7 @@ class ArcPlan:
         return plan_document({split: self.metadata(split) for split in SPLITS})
 
 
-def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool) -> ArcPlan:
+def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool, side: int) -> ArcPlan:
     """Count the requested tasks: the first `limit` tasks that only train and the first `limit` that test."""
     kept: list[Group] = []
     seen = {False: 0, True: 0}
@@ -79,4 +81,4 @@ def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool
             kept.append(group)
     symmetries = tuple(task_symmetry(group.task) for group in kept)
     counts = tuple(min(num_aug + 1, symmetry.distinct) for symmetry in symmetries)
-    return ArcPlan(tuple(kept), symmetries, counts, materialize)
+    return ArcPlan(tuple(kept), symmetries, counts, materialize, side)

@@ -71,6 +71,11 @@ class Task:
     where: str
 
     @property
+    def side(self) -> int:
+        """The longest side of its grids."""
+        return max(max(grid.height, grid.width) for pair in (*self.demonstrations, *self.tests) for grid in pair)
+
+    @property
     def pairs(self) -> tuple[Pair, ...]:
         """Demonstrations, then the tests whose outputs are known."""
         return self.demonstrations + tuple(pair for pair in self.tests if pair.known)

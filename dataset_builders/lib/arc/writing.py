@@ -36,8 +36,8 @@ Offsets = NDArray[np.int64]
 class _BaseSplit:
     """The pairs of a split as they are, and who owns them."""
 
-    inputs: NDArray[np.uint8]  # [pairs, 900]
-    labels: NDArray[np.uint8]  # [pairs, 900]
+    inputs: NDArray[np.uint8]  # [pairs, S]
+    labels: NDArray[np.uint8]  # [pairs, S]
     firsts: Offsets  # [groups] identifier of the plain task
     counts: Offsets  # [groups] augmentations, the plain task included
     starts: Offsets  # [groups + 1] offsets of pairs
@@ -98,8 +98,8 @@ def _base_split(plan: ArcPlan, split: str) -> _BaseSplit:
     pairs = [pair for index in members for pair in plan.pairs_of(index, split)]
     sizes = [len(plan.pairs_of(index, split)) for index in members]
     return _BaseSplit(
-        inputs=encoding.encode_grids([pair.input for pair in pairs]),
-        labels=encoding.encode_grids([pair.output for pair in pairs]),
+        inputs=encoding.encode_grids([pair.input for pair in pairs], plan.side),
+        labels=encoding.encode_grids([pair.output for pair in pairs], plan.side),
         firsts=np.array([plan.firsts[index] for index in members], dtype=np.int64),
         counts=np.array([plan.counts[index] for index in members], dtype=np.int64),
         starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
@@ -129,7 +129,7 @@ def _write_rows(build: Build, bases: dict[str, _BaseSplit], variants: dict[str, 
     """Write inputs and labels of both splits, row by row a function of (seed, row): continued where it stopped."""
     progress = Progress(sum(int(base.row_starts[-1]) for base in bases.values()), "examples")
     for split, base in bases.items():
-        shape = (int(base.row_starts[-1]), layout.SEQ_LEN)
+        shape = (int(base.row_starts[-1]), base.inputs.shape[1])
         (build.root / split).mkdir(exist_ok=True)
         inputs = LargeArray(array_path(build.root, split, "inputs"), shape, np.uint8)
         labels = LargeArray(array_path(build.root, split, "labels"), shape, np.uint8)

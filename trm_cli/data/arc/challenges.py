@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.data.arc.encoding import Grid
+from trm_cli.data.arc.layout import SIDE
 from trm_cli.data.arc.task import grid_in
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, UsageError
@@ -72,8 +73,11 @@ class Challenges:
         return {task.name: task.to_json(leave_out=task.name in spared) for task in self.usable}
 
 
-def read_challenges(path: Path) -> Challenges:
-    """Read all tasks of a file or a folder. Raises DatasetError where there is no task at all."""
+def read_challenges(path: Path, side: int = SIDE) -> Challenges:
+    """Read all tasks of a file or a folder; a grid that is larger than `side` by `side` cannot be read.
+
+    Raises DatasetError where there is no task at all.
+    """
     if is_dir(path):
         documents = {file.stem: _document(file) for file in sorted(path.glob("*.json")) if is_file(file)}
         documents = {name: found for name, found in documents.items() if not _is_answers(found)}
@@ -83,7 +87,7 @@ def read_challenges(path: Path) -> Challenges:
     if not documents:
         raise DatasetError(f"{path} holds no ARC task", hint='a task is {"train": [...], "test": [{"input": [[0]]}]}')
     solutions = _solutions(path)
-    tasks = tuple(_challenge(name, document, solutions.get(name)) for name, document in documents.items())
+    tasks = tuple(_challenge(name, document, solutions.get(name), side) for name, document in documents.items())
     text = json.dumps([path.name, list(documents.items())], default=str)
     return Challenges(_short_name(path), hashlib.sha256(text.encode()).hexdigest(), tasks)
 
@@ -118,7 +122,7 @@ def _solutions(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _challenge(name: str, document: Any, solutions: Any) -> Challenge:
+def _challenge(name: str, document: Any, solutions: Any, side: int) -> Challenge:
     faults: list[str] = []
     if not isinstance(document, dict):
         faults.append(document if isinstance(document, str) else "is no object with `train` and `test`")
@@ -127,11 +131,11 @@ def _challenge(name: str, document: Any, solutions: Any) -> Challenge:
     asked = _pairs(document, "test", faults)
     demonstrations = []
     for number, pair in enumerate(shown, 1):
-        given = _grid(pair, "input", f"train {number}", faults)
-        wanted = None if given is None else _grid(pair, "output", f"train {number}", faults)
+        given = _grid(pair, "input", f"train {number}", faults, side)
+        wanted = None if given is None else _grid(pair, "output", f"train {number}", faults, side)
         if given is not None and wanted is not None:
             demonstrations.append((given, wanted))
-    inputs = [_grid(pair, "input", f"test {number}", faults) for number, pair in enumerate(asked, 1)]
+    inputs = [_grid(pair, "input", f"test {number}", faults, side) for number, pair in enumerate(asked, 1)]
     outputs = [_output(pair, solutions, place) for place, pair in enumerate(asked)]
     # A task without a list of tests has one test input in every published file but a few.
     return Challenge(name, tuple(demonstrations), tuple(inputs or [None]), tuple(outputs or [None]), tuple(faults))
@@ -145,9 +149,9 @@ def _pairs(document: Mapping[str, Any], part: str, faults: list[str]) -> list[An
     return []
 
 
-def _grid(pair: Any, side: str, where: str, faults: list[str]) -> Grid | None:
+def _grid(pair: Any, part: str, where: str, faults: list[str], side: int = SIDE) -> Grid | None:
     try:
-        return grid_in(pair, side, where)
+        return grid_in(pair, part, where, side)
     except UsageError as error:
         faults.append(error.message)
         return None

@@ -1,4 +1,4 @@
-"""Encode batches of ARC grids as rows of 900 tokens, measure their sides and crop them."""
+"""Encode batches of ARC grids as rows of tokens, measure their sides and crop them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_cli.data.arc.layout import COLOUR_OFFSET, EOS, SEQ_LEN, SIDE
+from trm_cli.data.arc.layout import COLOUR_OFFSET, EOS, SIDE
 
 #: One grid of colours 0..9: [H, W].
 Grid: TypeAlias = NDArray[np.uint8]
 Bytes: TypeAlias = NDArray[np.uint8]
 
 
-def encode_grids(grids: Sequence[tuple[int, int, bytes]]) -> Bytes:
-    """Encode grids (height, width, colours row by row), unshifted: tokens [N, 900]."""
-    tokens = np.zeros((len(grids), SIDE, SIDE), dtype=np.uint8)
+def encode_grids(grids: Sequence[tuple[int, int, bytes]], side: int = SIDE) -> Bytes:
+    """Encode grids (height, width, colours row by row), unshifted, on canvases of `side` by `side`: tokens [N, S]."""
+    tokens = np.zeros((len(grids), side, side), dtype=np.uint8)
     for target, (height, width, cells) in zip(tokens, grids, strict=True):
         target[:height, :width] = np.frombuffer(cells, dtype=np.uint8).reshape(height, width) + COLOUR_OFFSET
-        if height < SIDE:
+        if height < side:
             target[height, :width] = EOS
-        if width < SIDE:
+        if width < side:
             target[:height, width] = EOS
-    return tokens.reshape(len(grids), SEQ_LEN)
+    return tokens.reshape(len(grids), side * side)
 
 
 def grid_sides(tokens: Bytes) -> Bytes:
-    """Height and width [N, 2] of unshifted encoded grids [N, 900]."""
+    """Height and width [N, 2] of unshifted encoded grids [N, S]."""
     from trm_cli.data.arc import kernels  # numba takes half a second to load, and names need none of it
 
     sides = np.empty((len(tokens), 2), dtype=np.uint8)
@@ -37,7 +37,7 @@ def grid_sides(tokens: Bytes) -> Bytes:
 
 
 def crop(tokens: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Height and width [N, 2] of the largest all-colour rectangle from the top left of tokens [N, 900]."""
+    """Height and width [N, 2] of the largest all-colour rectangle from the top left of tokens [N, S]."""
     from trm_cli.data.arc import kernels
 
     sides = np.empty((len(tokens), 2), dtype=np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trm_cli.data import dihedral
-from trm_cli.data.arc.layout import COLOUR_OFFSET, COLOURS, EOS, PAD, SIDE
+from trm_cli.data.arc.layout import COLOUR_OFFSET, COLOURS, EOS, PAD
 from trm_cli.data.numba_jit import compiled
 
 _INVERSE = np.array(dihedral.INVERSE, dtype=np.uint8)
@@ -14,49 +14,57 @@ _affine = compiled(dihedral.affine)
 
 
 @compiled
-def _sides(row: np.ndarray) -> tuple[int, int]:
+def _side(cells: int) -> int:
+    """Side of the square canvas of a row."""
+    return int(round(np.sqrt(cells)))
+
+
+@compiled
+def _sides(row: np.ndarray, side: int) -> tuple[int, int]:
     """Height and width of the grid in the top left corner of an encoded row."""
     height, width = 0, 0
-    while height < SIDE and row[height * SIDE] >= COLOUR_OFFSET:
+    while height < side and row[height * side] >= COLOUR_OFFSET:
         height += 1
-    while width < SIDE and row[width] >= COLOUR_OFFSET:
+    while width < side and row[width] >= COLOUR_OFFSET:
         width += 1
     return height, width
 
 
 @compiled
 def grid_sides(rows: np.ndarray, sides: np.ndarray) -> None:
-    """Write (height, width) of every encoded row [N, 900] into `sides` [N, 2]."""
+    """Write (height, width) of every encoded row [N, S] into `sides` [N, 2]."""
+    side = _side(rows.shape[1])
     for index in range(rows.shape[0]):
-        sides[index, 0], sides[index, 1] = _sides(rows[index])
+        sides[index, 0], sides[index, 1] = _sides(rows[index], side)
 
 
 @compiled
 def _write(source: np.ndarray, symmetry: int, colour_map: np.ndarray, top: int, left: int, target: np.ndarray) -> None:
-    """Write one transformed, recoloured, shifted grid with its end marks into `target` [900]."""
-    height, width = _sides(source)
-    base, row_step, column_step = _affine(symmetry, height, width, SIDE)
+    """Write one transformed, recoloured, shifted grid with its end marks into `target` [S]."""
+    side = _side(target.shape[0])
+    height, width = _sides(source, side)
+    base, row_step, column_step = _affine(symmetry, height, width, side)
     if _SWAPS[symmetry]:
         height, width = width, height
     target[:] = PAD
     for r in range(height):
-        read, write = base + r * row_step, (top + r) * SIDE + left
+        read, write = base + r * row_step, (top + r) * side + left
         for c in range(width):
             target[write + c] = colour_map[source[read + c * column_step] - COLOUR_OFFSET] + COLOUR_OFFSET
-    if top + height < SIDE:
-        write = (top + height) * SIDE + left
+    if top + height < side:
+        write = (top + height) * side + left
         for c in range(width):
             target[write + c] = EOS
-    if left + width < SIDE:
+    if left + width < side:
         for r in range(height):
-            target[(top + r) * SIDE + left + width] = EOS
+            target[(top + r) * side + left + width] = EOS
 
 
 @compiled
 def augment_grids(
     stored: np.ndarray, symmetries: np.ndarray, permutations: np.ndarray, offsets: np.ndarray, augmented: np.ndarray
 ) -> None:
-    """Write the augmentations of encoded rows [N, 900] into `augmented` [N, 900].
+    """Write the augmentations of encoded rows [N, S] into `augmented` [N, S].
 
     symmetries [N], permutations [N, 10] (new colour of every colour), offsets [N, 2] (rows down, columns right).
     """
@@ -66,13 +74,14 @@ def augment_grids(
 
 @compiled
 def crop_sides(tokens: np.ndarray, sides: np.ndarray) -> None:
-    """Largest rectangle from the top left whose cells are all colours, for every row [N, 900]; the lowest of equals."""
+    """Largest rectangle from the top left whose cells are all colours, for every row [N, S]; the lowest of equals."""
+    side = _side(tokens.shape[1])
     last = COLOUR_OFFSET + COLOURS - 1
     for index in range(tokens.shape[0]):
         row = tokens[index]
-        width, best, best_height, best_width = SIDE, 0, 0, 0
-        for height in range(1, SIDE + 1):
-            start = (height - 1) * SIDE
+        width, best, best_height, best_width = side, 0, 0, 0
+        for height in range(1, side + 1):
+            start = (height - 1) * side
             for c in range(width):
                 if row[start + c] < COLOUR_OFFSET or row[start + c] > last:
                     width = c
@@ -91,14 +100,15 @@ def invert_grids(
     cells: np.ndarray,
     out_sides: np.ndarray,
 ) -> None:
-    """Undo the augmentation of cropped grids: colours 0..9 row by row into `cells` [N, 900], sizes to `out_sides`."""
+    """Undo the augmentation of cropped grids: colours 0..9 row by row into `cells` [N, S], sizes to `out_sides`."""
+    side = _side(tokens.shape[1])
     inverse = np.zeros(COLOURS, dtype=np.uint8)
     for index in range(tokens.shape[0]):
         height, width = sides[index, 0], sides[index, 1]
         for colour in range(COLOURS):
             inverse[permutations[index, colour]] = colour
         symmetry = _INVERSE[symmetries[index]]
-        base, row_step, column_step = _affine(symmetry, height, width, SIDE)
+        base, row_step, column_step = _affine(symmetry, height, width, side)
         if _SWAPS[symmetry]:
             height, width = width, height
         for r in range(height):

@@ -18,7 +18,6 @@ from trm_cli.data.files.puzzle_arrays import read_puzzle_arrays
 from trm_cli.errors import UsageError
 
 _PairKey = tuple[bytes, bytes]
-_SQUARE = (layout.SIDE, layout.SIDE)
 
 
 @dataclass(frozen=True)
@@ -59,32 +58,41 @@ def _has_output(pair: Any) -> bool:
     return isinstance(pair, dict) and pair.get("output") is not None
 
 
-def grid_in(pair: Any, side: str, where: str) -> Grid:
-    """Read the grid of one side of a pair, [H, W]. Raises UsageError where there is none that ARC allows."""
-    rows = pair.get(side) if isinstance(pair, dict) else None
+def grid_in(pair: Any, part: str, where: str, side: int = layout.SIDE) -> Grid:
+    """Read the grid of one part of a pair, [H, W]. Raises UsageError where there is none that the canvas can hold."""
+    rows = pair.get(part) if isinstance(pair, dict) else None
     right = (
         isinstance(rows, list)
-        and 1 <= len(rows) <= layout.SIDE
-        and all(isinstance(row, list) and 1 <= len(row) <= layout.SIDE and len(row) == len(rows[0]) for row in rows)
+        and 1 <= len(rows) <= side
+        and all(isinstance(row, list) and 1 <= len(row) <= side and len(row) == len(rows[0]) for row in rows)
         and all(type(cell) is int and 0 <= cell < layout.COLOURS for row in rows for cell in row)
     )
     if not right:
-        raise UsageError(f"{where}: `{side}` must be a rectangle of up to {layout.SIDE}x{layout.SIDE} colours 0 to 9")
+        raise UsageError(f"{where}: `{part}` must be a rectangle of up to {side}x{side} colours 0 to 9")
     return np.array(rows, dtype=np.uint8)
 
 
-def encode(grids: list[Grid]) -> NDArray[np.uint8]:
-    """Tokens [N, 900] of grids at the top left."""
-    return encoding.encode_grids([(grid.shape[0], grid.shape[1], grid.tobytes()) for grid in grids])
+def encode(grids: list[Grid], side: int = layout.SIDE) -> NDArray[np.uint8]:
+    """Tokens [N, S] of grids at the top left of canvases of this side."""
+    return encoding.encode_grids([(grid.shape[0], grid.shape[1], grid.tobytes()) for grid in grids], side)
+
+
+def larger_than(task: ArcTask, side: int) -> str | None:
+    """The size, as text, of the first grid of a task that does not fit into a canvas of this side."""
+    grids = [grid for pair in (*task.demonstrations, *task.tests) for grid in pair if grid is not None]
+    return next((f"{grid.shape[0]}x{grid.shape[1]}" for grid in grids if max(grid.shape) > side), None)
 
 
 def find_task(task: ArcTask, root: str | Path, identifiers: ArcIdentifiers) -> str | None:
     """The name of the task in a dataset that has all these demonstrations; None where there is none."""
     if not task.demonstrations:
         return None
-    given = [encode([pair[side] for pair in task.demonstrations]) for side in (0, 1)]
-    wanted = set(_pairs(*given))
     metadata = read_metadata(root, "train")
+    canvas = layout.side_of(metadata.seq_len)
+    if larger_than(task, canvas):
+        return None
+    given = [encode([pair[side] for pair in task.demonstrations], canvas) for side in (0, 1)]
+    wanted = set(_pairs(*given))
     for set_name in metadata.sets:
         arrays = read_puzzle_arrays(root, "train", set_name, metadata)
         owners = identifiers.owners[arrays.puzzle_identifiers]
@@ -97,14 +105,15 @@ def find_task(task: ArcTask, root: str | Path, identifiers: ArcIdentifiers) -> s
 
 
 def _pairs(inputs: NDArray[np.integer], labels: NDArray[np.integer]) -> list[_PairKey]:
-    """Pairs of rows [N, 900] as keys: their colours, both moved by as much as the input is away from the top left.
+    """Pairs of rows [N, S] as keys: their colours, both moved by as much as the input is away from the top left.
 
     End marks are left out: a grid that was shifted to the edge has none.
     """
     found = []
+    square = (layout.side_of(inputs.shape[1]),) * 2
     for row in zip(inputs, labels, strict=True):
         given, wanted = (
-            np.where(tokens == layout.EOS, layout.PAD, tokens).astype(np.uint8).reshape(_SQUARE) for tokens in row
+            np.where(tokens == layout.EOS, layout.PAD, tokens).astype(np.uint8).reshape(square) for tokens in row
         )
         marked = given != layout.PAD
         shift = (-int(marked.any(1).argmax()), -int(marked.any(0).argmax()))

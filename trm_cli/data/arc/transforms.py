@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data import dihedral
 from trm_cli.data.arc.encoding import Bytes, crop
-from trm_cli.data.arc.layout import COLOURS, SEQ_LEN
+from trm_cli.data.arc.layout import COLOURS
 
 SEPARATOR = "|||"
 IDENTITY = tuple(range(COLOURS))
@@ -97,14 +97,14 @@ def decode(codes: NDArray[np.integer]) -> tuple[Bytes, Bytes]:
 def invert_predictions(
     tokens: NDArray[np.integer], symmetries: Bytes, permutations: Bytes
 ) -> tuple[Bytes, NDArray[np.int64]]:
-    """Predictions [N, 900] in the colours and orientation of the plain task.
+    """Predictions [N, S] in the colours and orientation of the plain task.
 
     Each is cropped to its largest all-colour rectangle from the top left first. Returns colours 0..9 row by row
-    [N, 900] (what lies past height * width is 0) and sizes [N, 2].
+    [N, S] (what lies past height * width is 0) and sizes [N, 2].
     """
     from trm_cli.data.arc import kernels
 
-    cells = np.zeros((len(tokens), SEQ_LEN), dtype=np.uint8)
+    cells = np.zeros(tokens.shape, dtype=np.uint8)
     sides = np.empty((len(tokens), 2), dtype=np.int64)
     kernels.invert_grids(tokens, crop(tokens), symmetries, permutations, cells, sides)
     return cells, sides

@@ -49,7 +49,7 @@ class ArcVariants:
         return self.counts
 
     def apply(self, draw: Draw) -> tuple[IntArray, IntArray, Index]:
-        """Return inputs [b, 900], labels [b, 900] and identifiers [b] of the wanted augmentations."""
+        """Return inputs [b, S], labels [b, S] and identifiers [b] of the wanted augmentations."""
         identifiers = draw.identifiers + draw.variants
         symmetries, permutations = transforms.decode(self.codes[identifiers])
         stored_inputs = np.ascontiguousarray(draw.inputs, dtype=np.uint8)
@@ -58,14 +58,14 @@ class ArcVariants:
         if self.shift:
             sides = np.maximum(encoding.grid_sides(stored_inputs), encoding.grid_sides(stored_labels)).astype(np.int64)
             sides = np.where(_SWAPS[symmetries][:, None], sides[:, ::-1], sides)
-            offsets = self._offsets(draw, identifiers, sides)
+            offsets = self._offsets(draw, identifiers, layout.side_of(stored_inputs.shape[1]) + 1 - sides)
         inputs, labels = np.empty_like(stored_inputs), np.empty_like(stored_labels)
         kernels.augment_grids(stored_inputs, symmetries, permutations, offsets, inputs)
         kernels.augment_grids(stored_labels, symmetries, permutations, offsets, labels)
         return inputs, labels, identifiers
 
-    def _offsets(self, draw: Draw, identifiers: Index, sides: Index) -> Index:
-        """Shifts [b, 2] (down, right) of pairs whose larger sides are [b, 2]; one random pair of a puzzle has none.
+    def _offsets(self, draw: Draw, identifiers: Index, places: Index) -> Index:
+        """Shifts [b, 2] (down, right) of pairs that fit at `places` [b, 2]; one random pair of a puzzle has none.
 
         They depend on the dataset's seed, the identifier and the pair, not on the visit: as in the published arrays,
         which hold one shift for each, so that a materialised dataset has the same rows.
@@ -74,7 +74,7 @@ class ArcVariants:
         within = draw.examples - starts
         pairs = self.puzzle_starts[draw.puzzles + 1] - starts
         bits = counter_rng.bits(self.seed, "arc/shift", (identifiers, within), 2)
-        offsets = counter_rng.scale_bits(bits, layout.SIDE + 1 - sides)
+        offsets = counter_rng.scale_bits(bits, places)
         offsets[within == counter_rng.integers(self.seed, "arc/unshifted", identifiers, pairs)] = 0
         return offsets
 
@@ -84,8 +84,8 @@ class ArcAugmentation(ArcVariants):
 
     def __init__(self, settings: Mapping[str, object], *, seq_len: int, directory: Path) -> None:
         seed, shift = settings["seed"], settings["shift"]
-        if seq_len != layout.SEQ_LEN or not isinstance(seed, int) or not isinstance(shift, bool):
-            raise ValueError(f"expected rows of {layout.SEQ_LEN} tokens, a seed and shift true or false")
+        if not layout.is_canvas(seq_len) or not isinstance(seed, int) or not isinstance(shift, bool):
+            raise ValueError(f"expected a square of at most {layout.SEQ_LEN} tokens, a seed and shift true or false")
         super().__init__(
             codes=read_array(directory.parent / CODES_NAME, 1).astype(np.uint32),
             counts=read_array(directory / COUNTS_NAME, 1).astype(np.int64),

@@ -62,7 +62,7 @@ class Ballot:
         identifiers: NDArray[np.integer],
         confidence: NDArray[np.floating],
     ) -> None:
-        """Count one vote a row: inputs and answers [B, 900] as the model saw and said them, augmented, identifiers [B].
+        """Count one vote a row: inputs and answers [B, S] as the model saw and said them, augmented, identifiers [B].
 
         confidence: the model's probability that each answer is right [B]. A row of the blank identifier belongs to no
         task and is not counted.
@@ -112,25 +112,26 @@ def count_votes(ballot: Ballot, tests: Sequence[ArcTest]) -> list[VotedInput]:
 
 
 def unshifted(inputs: Tokens, answers: Tokens) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Move inputs and answers [B, 900] to the top left by the offset of the input.
+    """Move inputs and answers [B, S] to the top left by the offset of the input.
 
     Rows of a published test set are not shifted; in those of a training set input and output are, both alike.
     """
     given, said = inputs.astype(np.uint8), answers.astype(np.uint8)
-    marked = given.reshape(-1, layout.SIDE, layout.SIDE) != layout.PAD
+    side = layout.side_of(given.shape[1])
+    marked = given.reshape(-1, side, side) != layout.PAD
     offsets = np.stack([marked.any(2).argmax(1), marked.any(1).argmax(1)], axis=1)  # [B, 2]
     for row in np.flatnonzero(offsets.any(1)).tolist():
         down, right = offsets[row]
         for tokens in (given, said):
-            grid = np.zeros((layout.SIDE, layout.SIDE), np.uint8)
-            kept = tokens[row].reshape(layout.SIDE, layout.SIDE)[down:, right:]
+            grid = np.zeros((side, side), np.uint8)
+            kept = tokens[row].reshape(side, side)[down:, right:]
             grid[: len(kept), : kept.shape[1]] = kept
             tokens[row] = grid.reshape(-1)
     return given, said
 
 
 def grid_keys(tokens: Tokens, symmetries: NDArray[np.uint8], permutations: NDArray[np.uint8]) -> Iterator[GridKey]:
-    """Yield the key of each augmented row [B, 900]: its grid, cropped and with the augmentation undone."""
+    """Yield the key of each augmented row [B, S]: its grid, cropped and with the augmentation undone."""
     cells, sides = transforms.invert_predictions(tokens, symmetries, permutations)
     for grid in encoding.iterate_grids(cells, sides):
         yield key_of(grid)

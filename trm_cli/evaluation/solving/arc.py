@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trm_cli.data.arc import transforms
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.identifiers import ArcIdentifiers
+from trm_cli.data.arc.layout import side_of
 from trm_cli.data.arc.task import ArcTask, encode
 from trm_cli.evaluation.scores.arc_votes import Ballot, Candidate, grid_keys, grid_of, key_of
 from trm_cli.evaluation.solving.puzzle import answers_by_step
@@ -64,14 +65,14 @@ def solve_task(
     steps: supervision steps, None: as trained. progress: called with the number of rows that each batch has finished.
     """
     name = identifiers.tasks[identifiers.owners[variants[0]]]
-    solved = []
+    solved, side = [], side_of(model.seq_len)
     for given, wanted in task.tests:
         ballot = Ballot(identifiers)  # one for each: equal test inputs do not share their votes
         path: list[tuple[int, Grid, float]] = []
         for first in range(0, len(variants), batch_size):
             rows = variants[first : first + batch_size]
             _, symmetries, permutations = identifiers.transforms(rows)
-            tokens = encode([_augmented(given, *one) for one in zip(symmetries, permutations, strict=True)])
+            tokens = encode([_augmented(given, *one) for one in zip(symmetries, permutations, strict=True)], side)
             for step, (answers, confidence) in enumerate(answers_by_step(model, tokens, rows, device, steps=steps), 1):
                 if first == 0:
                     [plain] = grid_keys(answers[:1].astype(np.uint8), symmetries[:1], permutations[:1])

@@ -50,7 +50,7 @@ def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> Adapt
     _check(request)
     source = find_source(request.run)
     settings = check_words(source, request.words).config
-    challenges = read_challenges(request.tasks)
+    challenges = read_challenges(request.tasks, source.side)
     purpose = {
         "weights": sha256_file(source.sealed.checkpoint),
         "tasks": challenges.digest,
@@ -140,6 +140,7 @@ class _Adaptation:
         )
         flags = ["--source", str(tasks), "--subsets", "adapt", "--output-dir", str(self.data)]
         flags += ["--num-aug", str(self.request.augmentations), "--allow-overlap"]
+        flags += ["--side", str(self.source.side)]
         command = builder_command("dataset_builders/arc.py", flags)
         with self.observer.building(f"{len(self.challenges.usable)} new tasks") as watching:
             run_build(command, watching.build_progress, watching.build_line)

@@ -32,6 +32,11 @@ class Source:
     name: str
     sealed: Sealed
 
+    @property
+    def side(self) -> int:
+        """Side of the canvas that its network reads."""
+        return math.isqrt(self.sealed.metadata.seq_len)
+
     def settings(self, words: list[str]) -> Resolved:
         """The settings of its run, changed by `words`. Raises ConfigError."""
         from trm_cli.training.run.sealed_config import sealed_config
