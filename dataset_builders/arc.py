@@ -19,7 +19,7 @@ from trm_cli.data.building.build_directory import open_build
 from trm_cli.data.building.build_shards import add_shard_flags
 from trm_cli.data.building.builder_cli import common_parser, not_negative, print_plan, run_builder
 from trm_cli.data.files.manifest import Manifest
-from trm_cli.errors import DatasetError
+from trm_cli.errors import DatasetError, UsageError
 
 from .lib.arc.plan import make_plan
 from .lib.arc.splits import Splits, make_splits
@@ -47,7 +47,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-aug", type=not_negative, default=1000, help="distinct augmentations per task, at most")
     parser.add_argument("--allow-overlap", action="store_true", help="train on test pairs that another subset holds")
     parser.add_argument(
-        "--side", type=_side, default=SIDE, help=f"side of the canvas (default {SIDE}); tasks that need more are left out"
+        "--side",
+        type=_side,
+        default=SIDE,
+        help=f"side of the canvas (default {SIDE}); tasks that need more are left out",
+    )
+    parser.add_argument(
+        "--pairs-apart",
+        action="store_true",
+        help="draw each pair by itself, not with all pairs of its task: for tasks of many pairs, as re-arc has them",
     )
     parser.add_argument("--materialize", action="store_true", help="write every augmentation out (gigabytes)")
     add_shard_flags(parser)
@@ -56,12 +64,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def build(options: argparse.Namespace) -> None:
     """Build the dataset that the flags describe. Raises DatasetError and UsageError."""
+    if options.pairs_apart and options.materialize:
+        raise UsageError("--pairs-apart is for tasks that are stored once: leave --materialize out")
     limits = Limits()
     source = _fitting(read_source(options.source, options.subsets), options.side, limits)
     subsets = tuple(source.subsets)
     test_set = options.test_set_name or subsets[-1]
     splits = make_splits(source, subsets, test_set, allow_overlap=options.allow_overlap)
-    plan = make_plan(splits, options.num_aug, options.limit, options.materialize, options.side)
+    plan = make_plan(splits, options.num_aug, options.limit, options.materialize, options.side, options.pairs_apart)
     limits.note("tasks", len(plan.groups), len(splits.groups) - len(plan.groups))
     limits.count("test inputs have no output: answered, not scored", splits.unanswered)
     trained = [task for subset in subsets if subset != test_set for task in source.subsets[subset]]
@@ -81,6 +91,7 @@ def build(options: argparse.Namespace) -> None:
             "allow_overlap": options.allow_overlap,
             "materialize": options.materialize,
             **({"side": options.side} if options.side != SIDE else {}),
+            **({"pairs_apart": True} if options.pairs_apart else {}),
         },
         seed=options.seed,
         # Names without directories: the same files give the same manifest wherever they lie.

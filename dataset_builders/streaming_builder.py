@@ -15,13 +15,21 @@ from typing import TYPE_CHECKING
 
 from trm_cli.data.building import builder_cli
 from trm_cli.data.building.build_shards import BuildShard, add_shard_flags, hold, require_no_gap
+from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.manifest import Manifest, check_complete
-from trm_cli.data.files.metadata import SPLITS
+from trm_cli.data.files.metadata import SPLITS, parse_metadata
 from trm_cli.data.stream.heartbeat import Heartbeat
 from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
-from trm_cli.data.stream.shape import LARGEST_PICTURE, LARGEST_WINDOW, MOST_PAIRS, SMALLEST_PICTURE
+from trm_cli.data.stream.shape import (
+    LARGEST_PICTURE,
+    LARGEST_WINDOW,
+    MOST_PAIRS,
+    SMALLEST_PICTURE,
+    StreamShape,
+    stream_shape,
+)
 from trm_cli.data.stream.shares import share_line
-from trm_cli.data.stream.vocabulary import TEXT_WINDOW
+from trm_cli.data.stream.vocabulary import BOARD_SIDE, TEXT_WINDOW
 from trm_cli.errors import DatasetError, UsageError
 
 from .lib.limits import Limits, say_limits
@@ -100,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         help="other pairs of its task that each puzzle comes with, at most",
     )
     add(
+        "--like",
+        type=Path,
+        metavar="FILE",
+        help="dataset.json of a split: grids on its board, beside its texts and pictures, of which there are none",
+    )
+    add(
         "--pictures",
         metavar="builtin|PATH",
         help="labelled pictures: generated ones, or a folder with one folder a class",
@@ -164,13 +178,26 @@ def _mixture(
         seed=options.seed,
         text_window=options.text_window,
         demonstrations=options.demonstrations,
+        like=_like(options.like),
     )
     mixture.require_records()
     return mixture
 
 
+def _like(file: Path | None) -> StreamShape | None:
+    """The shape of the batches of another dataset. Raises DatasetError."""
+    if file is None:
+        return None
+    document = read_json(file)
+    if not isinstance(document, dict):
+        raise DatasetError(f"{file} must hold a JSON object")
+    return stream_shape(parse_metadata(document, str(file)), BOARD_SIDE, str(file))
+
+
 def _flags(options: argparse.Namespace) -> dict[str, object]:
     values = {name: getattr(options, name) for name in CONTENT_FLAGS}
+    if (like := _like(options.like)) is not None:
+        values["like"] = like.to_extra([like.side])
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 

@@ -18,7 +18,7 @@ from trm_cli.data.arc import encoding, transforms
 from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.files.manifest import read_manifest, verify
 from trm_cli.data.files.metadata import read_metadata
-from trm_cli.data.puzzles.dataset import BatchOrder, open_dataset
+from trm_cli.data.puzzles.dataset import BatchOrder, PuzzleDataset, open_dataset
 
 TASKS = {
     "training": {
@@ -152,6 +152,43 @@ def test_shifts_follow_the_published_recipe(tmp_path: Path) -> None:
     assert moved > len(rows) / 3
     held_out = np.load(root / "test" / "all__inputs.npy").reshape(-1, 30, 30)
     assert all(corner(row) == (0, 0) for row in held_out)
+
+
+def test_a_smaller_canvas_holds_the_tasks_that_fit(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "out"
+    flags = ("--source", source, "--subsets", "training", "--test-set-name", "training", "--num-aug", 3)
+    assert run(*flags, "--side", 3, "--output-dir", root) == 0
+    assert read_metadata(root, "train").seq_len == 9
+    train = open_dataset([root], "train").train_batch(1, BatchOrder(3, 1), 0)
+    assert train["inputs"].shape == (3, 9)
+    assert run("--source", source, "--side", 3, "--output-dir", tmp_path / "none") == 3
+    assert "no task of 'evaluation' fits 3x3; the smallest needs 30" in capsys.readouterr().err
+    assert run(*flags, "--side", 2, "--output-dir", tmp_path / "two") == 0
+    assert "tasks of training that fit 2x2: limited to 1; left out: 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as refused:
+        run(*flags, "--side", 31, "--output-dir", tmp_path / "large")
+    assert refused.value.code == 2
+
+
+def test_pairs_that_are_drawn_apart_are_shifted_as_those_of_their_task(source: Path, tmp_path: Path) -> None:
+    flags = ("--source", source, "--num-aug", 3)
+    assert run(*flags, "--output-dir", tmp_path / "together") == 0
+    assert run(*flags, "--pairs-apart", "--output-dir", tmp_path / "apart") == 0
+    together, apart = (open_dataset([tmp_path / name], "train") for name in ("together", "apart"))
+    assert (together.metadata.total_groups, apart.metadata.total_groups) == (3, 6)
+    assert together.metadata.num_puzzle_identifiers == apart.metadata.num_puzzle_identifiers
+
+    def rows(data: PuzzleDataset) -> set[tuple[int, bytes, bytes]]:
+        found = data.eval_at(np.arange(data.eval_rows))
+        columns = (found["puzzle_identifiers"], found["inputs"], found["labels"])
+        return {(int(row), given.tobytes(), wanted.tobytes()) for row, given, wanted in zip(*columns, strict=True)}
+
+    assert rows(together) == rows(apart)
+    one = apart.train_batch(1, BatchOrder(6, 1), 0)
+    assert len({row.tobytes() for row in one["inputs"]}) == 6, "each pair once"
+    assert run(*flags, "--pairs-apart", "--materialize", "--output-dir", tmp_path / "rows") == 2
 
 
 def test_what_was_used_is_said_and_recorded(

@@ -23,14 +23,18 @@ Words = Annotated[
     ),
 ]
 Budget = Annotated[
-    str | None, typer.Option(help="All the time it may take, voting included: 11h, 10m, 1h30m.", metavar="TIME")
+    str | None,
+    typer.Option(help="All the time it may take, voting included: 11h, 10m; 0: only vote.", metavar="TIME"),
 ]
-Updates = Annotated[int | None, typer.Option(min=1, help="Learn for N updates instead.", metavar="N")]
+Updates = Annotated[int | None, typer.Option(min=0, help="Learn for N updates instead.", metavar="N")]
 Augmentations = Annotated[int, typer.Option(min=0, help="Augmentations of each task, to learn and to vote with.")]
 Votes = Annotated[int | None, typer.Option(min=1, help="At most N votes for each test input; default: all.")]
 LeaveOut = Annotated[
     int,
     typer.Option(min=0, help="Of N tasks, test on one demonstration during the training instead of learning it."),
+]
+EarlyStop = Annotated[
+    bool, typer.Option("--early-stop", help="Tasks whose demonstrations are all right rest, until one is wrong again.")
 ]
 Rows = Annotated[str, typer.Option(help="With which row a new task begins.", metavar="mean|zero")]
 BundleFolder = Annotated[
@@ -50,6 +54,7 @@ def adapt(
     augmentations: Augmentations = 128,
     votes: Votes = None,
     leave_out: LeaveOut = 0,
+    early_stop: EarlyStop = False,
     rows: Rows = "mean",
     out: Out = None,
     bundle: BundleFolder = None,
@@ -85,6 +90,7 @@ def adapt(
         augmentations=augmentations,
         votes=votes,
         leave_out=leave_out,
+        early_stop=early_stop,
         rows=rows,
         words=tuple(with_options(words or (), device=device)),
         out=out,
@@ -105,6 +111,8 @@ def adapt(
 def _seconds(budget: str | None) -> float | None:
     from trm_cli.units import seconds_of
 
+    if budget is not None and budget.strip().lower() in ("0", "0s", "0m", "0h"):
+        return 0.0
     try:
         return None if budget is None else seconds_of(budget)
     except ValueError as error:

@@ -19,8 +19,8 @@ from .tasks import Pair
 class ArcPlan:
     """The plan of an ARC build, made before anything is written.
 
-    symmetries and counts are per group; a count includes the task itself. firsts are the identifiers of the tasks. side: of
-    the canvas.
+    symmetries and counts are per group; a count includes the task itself. firsts are the identifiers of the tasks.
+    side: of the canvas. apart: each pair of the training split is a group of its own.
     """
 
     groups: tuple[Group, ...]
@@ -28,6 +28,7 @@ class ArcPlan:
     counts: tuple[int, ...]
     materialize: bool
     side: int = SIDE
+    apart: bool = False
 
     @cached_property
     def firsts(self) -> tuple[int, ...]:
@@ -52,15 +53,16 @@ class ArcPlan:
         """The metadata of a split; its mean_puzzle_examples are pairs per group: what an epoch visits."""
         members = self.members(split)
         pairs = sum(len(self.pairs_of(index, split)) for index in members)
+        groups = pairs if self.apart and split == "train" else len(members)
         return DatasetMetadata(
             pad_id=PAD,
             ignore_label_id=PAD,
             vocab_size=VOCAB_SIZE,
             seq_len=self.side**2,
             num_puzzle_identifiers=self.identifiers,
-            total_groups=len(members),
-            mean_puzzle_examples=pairs / len(members),
-            total_puzzles=sum(self.counts[index] for index in members) if self.materialize else len(members),
+            total_groups=groups,
+            mean_puzzle_examples=pairs / groups,
+            total_puzzles=sum(self.counts[index] for index in members) if self.materialize else groups,
             kind="arc",
             augmentation=augmentation,
         )
@@ -70,7 +72,7 @@ class ArcPlan:
         return plan_document({split: self.metadata(split) for split in SPLITS})
 
 
-def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool, side: int) -> ArcPlan:
+def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool, side: int, apart: bool) -> ArcPlan:
     """Count the requested tasks: the first `limit` tasks that only train and the first `limit` that test."""
     kept: list[Group] = []
     seen = {False: 0, True: 0}
@@ -81,4 +83,4 @@ def make_plan(splits: Splits, num_aug: int, limit: int | None, materialize: bool
             kept.append(group)
     symmetries = tuple(task_symmetry(group.task) for group in kept)
     counts = tuple(min(num_aug + 1, symmetry.distinct) for symmetry in symmetries)
-    return ArcPlan(tuple(kept), symmetries, counts, materialize, side)
+    return ArcPlan(tuple(kept), symmetries, counts, materialize, side, apart)

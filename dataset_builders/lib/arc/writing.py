@@ -111,13 +111,17 @@ def _base_split(plan: ArcPlan, split: str) -> _BaseSplit:
 
 def _write_tasks(build: Build, plan: ArcPlan, base: _BaseSplit, split: str, seed: int) -> list[str]:
     augmentation = {"kind": "arc", "count": max(plan.counts) - 1, "seed": seed, "shift": split == "train"}
+    firsts, counts, starts = base.firsts, base.counts, base.starts
+    if plan.apart and split == "train":
+        firsts, counts = (np.repeat(values, np.diff(starts)) for values in (firsts, counts))
+        starts = np.arange(len(firsts) + 1)
     arrays: dict[str, NDArray[np.generic]] = {
         "inputs": base.inputs,
         "labels": base.labels,
-        "puzzle_identifiers": base.firsts.astype(np.int32),
-        "puzzle_indices": base.starts.astype(np.int32),
-        "group_indices": np.arange(len(base.firsts) + 1, dtype=np.int32),
-        "variant_counts": base.counts.astype(np.int32),
+        "puzzle_identifiers": firsts.astype(np.int32),
+        "puzzle_indices": starts.astype(np.int32),
+        "group_indices": np.arange(len(firsts) + 1, dtype=np.int32),
+        "variant_counts": counts.astype(np.int32),
     }
     return write_split(build.root, split, plan.metadata(split, augmentation), arrays)
 

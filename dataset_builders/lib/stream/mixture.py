@@ -34,7 +34,8 @@ _MOST_BATCH_RECORDS = 256
 class Mixture:
     """Sources with their weights. A weight of 3 puts each training record of a source three times into an epoch, one
     of 0.5 every second one; test records are never repeated or left out. variants: augmentations per task. text_window:
-    tokens of a text record. demonstrations: other pairs of its task that a grid comes with.
+    tokens of a text record. demonstrations: other pairs of its task that a grid comes with. like: the batches look like
+    this, whatever the sources need of it.
     """
 
     sources: tuple[RecordSource, ...]
@@ -43,6 +44,7 @@ class Mixture:
     seed: int
     text_window: int
     demonstrations: int
+    like: StreamShape | None = None
 
     def planned(self, number: int, split: str) -> int:
         """Return how many records of source `number` a split holds."""
@@ -71,6 +73,8 @@ class Mixture:
     @cached_property
     def shape(self) -> StreamShape:
         """Return what the batches look like on the largest board."""
+        if self.like is not None:
+            return self.like
         pictures = [source for source in self.sources if isinstance(source, PictureSource | DrawnPictures)]
         return StreamShape(
             side=max(self.board_sides, default=0),
@@ -83,7 +87,8 @@ class Mixture:
     @cached_property
     def board_sides(self) -> list[int]:
         """Return the longest sides of all grids of both splits, each once."""
-        return sorted({side for source in self.sources for split in SPLITS for side in source.sides(split)})
+        sides = {side for source in self.sources for split in SPLITS for side in source.sides(split)}
+        return sorted(sides if self.like is None else sides | {self.like.side})
 
     def batch_records(self, wanted: int | None) -> int:
         """Return the records of a part file: as many as are wanted, else so many that a chunk stays small."""
@@ -91,7 +96,9 @@ class Mixture:
         return wanted or max(1, min(_MOST_BATCH_RECORDS, _CHUNK_BYTES // (BATCHES_PER_CHUNK * largest)))
 
     def require_records(self) -> None:
-        """Raise DatasetError when a split would be empty."""
+        """Raise DatasetError when a split would be empty, or a source is none of grids on a board that is given."""
+        if self.like is not None and (len(self.tasks) < len(self.sources) or self.board_sides[-1] > self.like.side):
+            raise DatasetError(f"--like: only grids of up to {self.like.side}x{self.like.side} cells can be added")
         for split in SPLITS:
             if not self.count(split):
                 names = ", ".join(source.origin.name for source in self.sources)

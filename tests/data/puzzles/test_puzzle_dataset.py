@@ -188,3 +188,18 @@ def test_damage_is_named(write_puzzles: Writer, damage: str) -> None:
         open_dataset([root], "train").train_batch(1, BatchOrder(2, 1), 0)
     assert words in caught.value.message
     assert str(root) in caught.value.message
+
+
+def test_groups_that_rest_leave_their_places_to_the_others(write_puzzles: Writer) -> None:
+    dataset = open_dataset([write_puzzles([[2], [2], [2], [2]])], "train")
+    order, group = BatchOrder(4, 2, "whole_run"), np.repeat(np.arange(4), 2)
+    seen = Counter(
+        int(group[example])
+        for step in range(1, 13)
+        for example in examples_of(dataset.train_batch(step, order, 0, None, (1, 3)))
+    )
+    assert seen == {0: 24, 2: 24}
+    again = dataset.train_batch(5, order, 0, slice(1, 3), (1, 3))
+    assert examples_of(again) == examples_of(dataset.train_batch(5, order, 0, None, (1, 3)))[1:3]
+    with pytest.raises(ValueError, match="all groups rest"):
+        dataset.train_batch(1, order, 0, None, (0, 1, 2, 3))

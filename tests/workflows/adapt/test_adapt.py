@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.arc_tasks import NEW, pairs, task, write_challenges, write_source
+from tests.support.arc_tasks import KNOWN, NEW, pairs, task, write_challenges, write_source
 from tests.support.boards import write_boards
 from tests.support.commands import Process, trm
 from tests.support.runs import train
@@ -118,6 +118,47 @@ def test_demonstrations_that_are_left_out_are_tested_and_change_no_plan(home: Pa
     built = json.loads((home / document["run"] / "tasks/arc-agi_adapt_challenges.json").read_text())
     assert [(len(one["train"]), len(one["test"])) for one in built.values()] == [(2, 2), (3, 1)]
     assert built["mirror"]["test"][1] == tasks["mirror"]["train"][2]
+
+
+@pytest.mark.slow
+def test_tasks_that_are_learned_rest(home: Path) -> None:
+    """Copying a black cell is learned at once; what is asked of the other task it does not learn."""
+    same = {"input": [[0]], "output": [[0]]}
+    tasks = {"copy": {"train": [same] * 2, "test": [{"input": [[0]]}]}, "mirror": task(NEW["mirror"])}
+    write_challenges(home / "resting_challenges.json", tasks)
+    words = ("lr=3e-2", "puzzle_emb_lr=0.1", "global_batch_size=8")
+    line = ("adapt", "source", "resting_challenges.json", "--updates", 60, *QUICK, "--early-stop", "--json", *words)
+    done = trm(*line, cwd=home)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    noted = json.loads((home / document["run"] / "progress.json").read_text())
+    assert noted["tasks"] == 2 and list(noted["learned"].values())[-1] == [0]
+    assert len(document["learned"]) == 10 and document["learned"]["60"] == 1
+    assert "all demonstrations of 1 of 2 tasks right" in done.stderr
+
+
+def test_a_network_with_a_smaller_canvas_takes_what_fits(tmp_path: Path) -> None:
+    write_source(tmp_path, "dataset_args.side=4")
+    tasks = {
+        "mirror": task(NEW["mirror"]),
+        "wide": {"train": pairs(NEW["flip"], 2), "test": [{"input": [[1, 2, 3, 4, 5]]}, {"input": [[1, 2]]}]},
+    }
+    write_challenges(tmp_path / "new_challenges.json", tasks)
+    line = ("adapt", "source", "new_challenges.json", "--updates", 1, *QUICK, "--json")
+    done = trm(*line, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["answered"], document["test_inputs"]) == (2, 3)
+    assert "task wide: test 1: `input` must be a rectangle of up to 4x4 colours 0 to 9" in done.stderr
+    (tmp_path / "wide.json").write_text(json.dumps(tasks["wide"]))
+    solved = trm("solve", "source", "wide.json", cwd=tmp_path)
+    assert solved.returncode == 2 and "a grid of 1x5 cells does not fit the model's 4x4" in solved.stderr
+    (tmp_path / "mirror.json").write_text(json.dumps(tasks["mirror"]))
+    unknown = trm("solve", "source", "mirror.json", cwd=tmp_path)
+    assert unknown.returncode == 2 and "trm adapt source mirror.json --budget 10m" in unknown.stderr
+    known = {"train": pairs(KNOWN["one"], 2), "test": pairs(KNOWN["one"], 1, seed=1)}
+    (tmp_path / "one.json").write_text(json.dumps(known))
+    assert trm("solve", "source", "one.json", "--json", cwd=tmp_path).returncode in (0, 5)
 
 
 def test_it_begins_from_exported_weights(home: Path) -> None:

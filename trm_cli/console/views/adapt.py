@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,9 @@ class AdaptScreen(TrainingScreen, AdaptObserver):
             ("votes", f"{votes} at most for each test input"),
             ("run", f"{plan.run}{', which goes on' if plan.continued else ''}"),
         ]
-        if request.updates is not None:
+        if not request.learns:
+            rows[2] = ("learning", "none: the demonstrations are read beside each test input")
+        elif request.updates is not None:
             rows.insert(3, ("learning", counted(request.updates, "update")))
         else:
             used = f", of which {duration(plan.seconds_used)} are used" if plan.seconds_used else ""
@@ -76,6 +78,10 @@ class AdaptScreen(TrainingScreen, AdaptObserver):
     def left_out(self, step: int, right: Share) -> None:
         """Print how many of the demonstrations that are not learned are right."""
         note(f"update {step:,}: {right.hits:,.0f} of {counted(right.count, 'left-out demonstration')} right")
+
+    def learned(self, step: int, learned: Sequence[int], tasks: int) -> None:
+        """Print how many tasks rest."""
+        note(f"update {step:,}: all demonstrations of {len(learned):,} of {counted(tasks, 'task')} right")
 
     def machine_chosen(self, machine: Machine, processes: int) -> None:
         """Print the machine once: the training is entered anew after each test."""

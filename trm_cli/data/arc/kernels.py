@@ -16,7 +16,10 @@ _affine = compiled(dihedral.affine)
 @compiled
 def _side(cells: int) -> int:
     """Side of the square canvas of a row."""
-    return int(round(np.sqrt(cells)))
+    side = 1
+    while side * side < cells:
+        side += 1
+    return side
 
 
 @compiled

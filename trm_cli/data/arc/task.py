@@ -97,9 +97,12 @@ def find_task(task: ArcTask, root: str | Path, identifiers: ArcIdentifiers) -> s
         arrays = read_puzzle_arrays(root, "train", set_name, metadata)
         owners = identifiers.owners[arrays.puzzle_identifiers]
         plain = (identifiers.codes[arrays.puzzle_identifiers] == 0) & (owners != NO_TASK)
+        shown: dict[int, set[_PairKey]] = {}  # a task may be one puzzle, or each of its pairs
         for puzzle in np.flatnonzero(plain).tolist():
             rows = np.arange(arrays.puzzle_indices[puzzle], arrays.puzzle_indices[puzzle + 1])
-            if wanted <= set(_pairs(arrays.inputs[rows], arrays.labels[rows])):
+            pairs = shown.setdefault(int(owners[puzzle]), set())
+            pairs.update(set(_pairs(arrays.inputs[rows], arrays.labels[rows])) & wanted)
+            if wanted <= pairs:
                 return identifiers.tasks[int(owners[puzzle])]
     return None
 

@@ -27,13 +27,14 @@ _SWAPS = np.array(dihedral.SWAPS_SIDES)
 
 @dataclass(frozen=True)
 class ArcVariants:
-    """The augmentations of a split. `shift`: move the pairs of a puzzle about, all but one of them (training)."""
+    """The augmentations of a split. `shift`: move the pairs of a task about, all but one of them (training)."""
 
     codes: NDArray[np.uint32]  # [identifiers]
     counts: Index  # [puzzles]
-    puzzle_starts: Index  # [puzzles + 1] offsets of examples
+    task_starts: Index  # [tasks + 1] offsets of examples
     seed: int
     shift: bool
+    tasks: Index | None = None  # [puzzles], where several puzzles are the pairs of one task; None: each is a task
 
     tokens = layout.VOCAB_SIZE
 
@@ -65,14 +66,15 @@ class ArcVariants:
         return inputs, labels, identifiers
 
     def _offsets(self, draw: Draw, identifiers: Index, places: Index) -> Index:
-        """Shifts [b, 2] (down, right) of pairs that fit at `places` [b, 2]; one random pair of a puzzle has none.
+        """Shifts [b, 2] (down, right) of pairs that fit at `places` [b, 2]; one random pair of a task has none.
 
         They depend on the dataset's seed, the identifier and the pair, not on the visit: as in the published arrays,
         which hold one shift for each, so that a materialised dataset has the same rows.
         """
-        starts = self.puzzle_starts[draw.puzzles]
+        tasks = draw.puzzles if self.tasks is None else self.tasks[draw.puzzles]
+        starts = self.task_starts[tasks]
         within = draw.examples - starts
-        pairs = self.puzzle_starts[draw.puzzles + 1] - starts
+        pairs = self.task_starts[tasks + 1] - starts
         bits = counter_rng.bits(self.seed, "arc/shift", (identifiers, within), 2)
         offsets = counter_rng.scale_bits(bits, places)
         offsets[within == counter_rng.integers(self.seed, "arc/unshifted", identifiers, pairs)] = 0
@@ -86,14 +88,17 @@ class ArcAugmentation(ArcVariants):
         seed, shift = settings["seed"], settings["shift"]
         if not layout.is_canvas(seq_len) or not isinstance(seed, int) or not isinstance(shift, bool):
             raise ValueError(f"expected a square of at most {layout.SEQ_LEN} tokens, a seed and shift true or false")
+        first = read_array(directory / "all__puzzle_identifiers.npy", 1).astype(np.int64)
+        starts = read_array(directory / "all__puzzle_indices.npy", 1).astype(np.int64)
+        begins = np.flatnonzero(np.diff(first, prepend=-1))  # the first puzzle of each task
         super().__init__(
             codes=read_array(directory.parent / CODES_NAME, 1).astype(np.uint32),
             counts=read_array(directory / COUNTS_NAME, 1).astype(np.int64),
-            puzzle_starts=read_array(directory / "all__puzzle_indices.npy", 1).astype(np.int64),
+            task_starts=np.append(starts[begins], starts[-1]),
             seed=seed,
             shift=shift,
+            tasks=np.cumsum(np.diff(first, prepend=-1) != 0) - 1,
         )
-        first = read_array(directory / "all__puzzle_identifiers.npy", 1).astype(np.int64)
         if len(first) != len(self.counts) or int((first + self.counts).max(initial=0)) > len(self.codes):
             raise ValueError(f"{CODES_NAME} has {len(self.codes)} entries, too few for the identifiers of the puzzles")
         if int(self.codes.max(initial=0)) >= transforms.CODES:

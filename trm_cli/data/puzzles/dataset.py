@@ -112,14 +112,20 @@ class PuzzleDataset:
         self._variants = np.concatenate([part.variants for part in parts])  # [puzzles]
         sizes = np.diff(self._table.puzzle_start) * self._variants
         self._eval_starts = np.concatenate([[0], np.cumsum(sizes)])  # [puzzles + 1] offsets of evaluated rows
-        self._order = lru_cache(maxsize=2)(lambda seed: EpochOrder(self._table, seed))
+        self._order = lru_cache(maxsize=2)(self._new_order)
 
     # ------------------------------------------------------------ training
 
-    def train_batch(self, step: int, order: BatchOrder, seed: int, rows: slice | None = None) -> Batch:
+    def _new_order(self, seed: int, resting: tuple[int, ...]) -> EpochOrder:
+        return EpochOrder(self._table.without(resting) if resting else self._table, seed)
+
+    def train_batch(
+        self, step: int, order: BatchOrder, seed: int, rows: slice | None = None, resting: tuple[int, ...] = ()
+    ) -> Batch:
         """Return the batch of update `step` (1, 2, ...): inputs [B, S], labels [B, S], puzzle_identifiers [B], int32.
 
-        `rows` selects a contiguous part of the global batch, so that a rank draws only what it needs.
+        `rows` selects a contiguous part of the global batch, so that a rank draws only what it needs. resting: groups
+        that are not drawn; the others take their places.
         """
         if step < 1:
             raise ValueError(f"updates are counted from 1, got {step}")
@@ -128,7 +134,7 @@ class PuzzleDataset:
             raise ValueError("rows must be contiguous")
         drawn = []
         for epoch, first, last in self._places(step, order, start, stop):
-            for lap, segment in self._order(seed).segments(epoch, first, last):
+            for lap, segment in self._order(seed, resting).segments(epoch, first, last):
                 drawn.append(self._gather(segment, seed, epoch, lap))
         return _join(drawn)
 

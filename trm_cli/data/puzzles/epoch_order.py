@@ -7,8 +7,8 @@ came out shorter than average) it continues with another lap (a second shuffled 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -21,7 +21,7 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class GroupTable:
-    """The groups of all opened datasets in one numbering.
+    """The groups of all opened datasets, or some of them, in one numbering.
 
     A group offers `choices` puzzles. Stored augmentations: each choice is a stored puzzle of the group. On the fly:
     the group has one stored puzzle, and the choice is the index of the augmentation (0 is the puzzle itself).
@@ -31,6 +31,13 @@ class GroupTable:
     choices: Index  # [groups]
     stored: NDArray[np.bool_]  # [groups] True where a choice is a stored puzzle
     puzzle_start: Index  # [puzzles + 1] offsets of examples
+
+    def without(self, resting: Sequence[int]) -> GroupTable:
+        """The other groups. Raises ValueError where none is left."""
+        kept = np.setdiff1d(np.arange(len(self.choices)), np.asarray(resting, dtype=np.int64))
+        if not len(kept):
+            raise ValueError("all groups rest: there is nothing to draw")
+        return replace(self, first_puzzle=self.first_puzzle[kept], choices=self.choices[kept], stored=self.stored[kept])
 
 
 @dataclass(frozen=True)

@@ -72,11 +72,14 @@ class Ballot:
         keys = list(grid_keys(given, symmetries, permutations))
         votes = list(grid_keys(said, symmetries, permutations))
         for owner, key, vote, sure in zip(owners.tolist(), keys, votes, confidence.tolist(), strict=True):
-            if owner == NO_TASK:
-                continue
-            candidate = self._boxes.setdefault((owner, key), {}).setdefault(vote, Candidate(vote))
-            candidate.votes += 1
-            candidate.sureness += sure
+            if owner != NO_TASK:
+                self.cast(owner, key, vote, sure)
+
+    def cast(self, task: int, given: GridKey, answer: GridKey, confidence: float) -> None:
+        """Count one vote for an answer to a test input of a task, as the plain task has them. task: its number."""
+        candidate = self._boxes.setdefault((task, given), {}).setdefault(answer, Candidate(answer))
+        candidate.votes += 1
+        candidate.sureness += confidence
 
     def ranked(self, task: str, given: GridKey) -> list[Candidate]:
         """Rank the candidates for one test input, the best first; of equals the one that got a vote first."""

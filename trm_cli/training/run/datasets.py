@@ -78,15 +78,22 @@ def eval_batch_size(config: RunConfig, test: Dataset | None, processes: int = 1)
 
 @dataclass(frozen=True)
 class TrainBatches:
-    """The training batches of a run: the dataset, the order in which the run draws, and the rows of this process."""
+    """The training batches of a run: the dataset, the order in which the run draws, and the rows of this process.
+
+    resting: groups of a puzzle dataset that are not drawn.
+    """
 
     dataset: Dataset
     plan: TrainingPlan
     seed: int
     process_group: ProcessGroup = SINGLE_PROCESS
+    resting: tuple[int, ...] = ()
 
     def train_batch(self, step: int) -> Batch:
         """The rows of update `step`."""
         plan = self.plan
         order = BatchOrder(plan.global_batch_size, plan.steps_per_epoch, plan.step_rounding)
-        return self.dataset.train_batch(step, order, self.seed, self.process_group.rows(plan.global_batch_size))
+        rows = self.process_group.rows(plan.global_batch_size)
+        if isinstance(self.dataset, PuzzleDataset):
+            return self.dataset.train_batch(step, order, self.seed, rows, self.resting)
+        return self.dataset.train_batch(step, order, self.seed, rows)

@@ -99,13 +99,20 @@ class Run:
         evaluated = self.state.evaluated_step >= self.plan.total_steps or not self.plan.test_split
         return self.state.step >= self.plan.total_steps and evaluated
 
-    def train(self, observer: Observer, stop: StopRequest, *, stop_at_step: int | None = None) -> ExitCode:
-        """Train from the state's step on, up to `stop_at_step` where one is given.
+    def train(
+        self,
+        observer: Observer,
+        stop: StopRequest,
+        *,
+        stop_at_step: int | None = None,
+        resting: tuple[int, ...] = (),
+    ) -> ExitCode:
+        """Train from the state's step on, up to `stop_at_step` where one is given; groups that rest are not drawn.
 
         The caller has locked the directory since before `prepare`: what that has read must still be true.
         """
         if not self.process_group.first:
-            return self._loop(observer, stop, stop_at_step, RunRecorders())
+            return self._loop(observer, stop, stop_at_step, resting, RunRecorders())
         path, state = self.directory.path, self.state
         with ExitStack() as opened:
             with self.directory.writing():
@@ -123,17 +130,24 @@ class Run:
             for logger in loggers:
                 opened.callback(logger.close)
             with self.store.pinned():
-                return self._loop(observer, stop, stop_at_step, RunRecorders(summary, metrics, timings, loggers))
+                recorders = RunRecorders(summary, metrics, timings, loggers)
+                return self._loop(observer, stop, stop_at_step, resting, recorders)
 
     def _loop(
-        self, observer: Observer, stop: StopRequest, stop_at_step: int | None, recorders: RunRecorders
+        self,
+        observer: Observer,
+        stop: StopRequest,
+        stop_at_step: int | None,
+        resting: tuple[int, ...],
+        recorders: RunRecorders,
     ) -> ExitCode:
         datasets, profile = self.datasets, self._profile(observer)
+        batches = TrainBatches(datasets.train, self.plan, self.config.seed, self.process_group, resting)
         loop = Loop(
             config=self.config,
             plan=self.plan,
             state=self.state,
-            train_batch=TrainBatches(datasets.train, self.plan, self.config.seed, self.process_group).train_batch,
+            train_batch=batches.train_batch,
             test=datasets.test,
             eval_batch_size=eval_batch_size(self.config, datasets.test, self.process_group.count),
             store=self.store,

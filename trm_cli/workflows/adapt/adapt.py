@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 from trm_cli.workflows.adapt import directory as files
+from trm_cli.workflows.adapt.building import build_tasks
 from trm_cli.workflows.adapt.directory import AdaptDirectory, find_directory, write_document
+from trm_cli.workflows.adapt.learning import Learning
 from trm_cli.workflows.adapt.probe import end_of, probe
 from trm_cli.workflows.adapt.request import AdaptObserver, AdaptPlan, AdaptRequest, AdaptResult
 from trm_cli.workflows.adapt.settings import Source, check_words, find_source, training_words
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 #: More updates than a budget is expected to allow: it is the time that ends the training.
 _SPARE = 1.25
 _QUICK_SECONDS = 4.0
-#: How often the demonstrations that are left out are tested.
-_TESTS = 8
 
 
 def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> AdaptResult:
@@ -50,13 +50,14 @@ def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> Adapt
     _check(request)
     source = find_source(request.run)
     settings = check_words(source, request.words).config
+    _check_fits(request, source)
     challenges = read_challenges(request.tasks, source.side)
     purpose = {
         "weights": sha256_file(source.sealed.checkpoint),
         "tasks": challenges.digest,
         "settings": {
             name: getattr(request, name)
-            for name in ("updates", "budget", "augmentations", "votes", "leave_out", "rows")
+            for name in ("updates", "budget", "augmentations", "votes", "leave_out", "early_stop", "rows")
         }
         | {"words": list(request.words)},
     }
@@ -78,6 +79,17 @@ def _check(request: AdaptRequest) -> None:
         raise UsageError("how long may it learn?", hint="either --updates N, or --budget 11h (90s, 10m, 1h30m)")
     if request.rows not in ("mean", "zero"):
         raise UsageError(f"--rows is {request.rows!r}; expected mean or zero")
+
+
+def _check_fits(request: AdaptRequest, source: Source) -> None:
+    """Raise UsageError for options that the network of the source has no use for."""
+    if not request.learns and not source.demonstrated:
+        raise UsageError(
+            f"{source.name} knows a task by its row of the puzzle table, and a new task has none before it is learned",
+            hint="--budget 10m, or --updates 100; networks that read demonstrations answer without",
+        )
+    if source.demonstrated and (request.leave_out or request.early_stop):
+        raise UsageError("--leave-out and --early-stop are for networks that learn a row for each task")
 
 
 @dataclass(frozen=True)
@@ -115,35 +127,14 @@ class _Adaptation:
                 f"none of the {len(self.challenges.tasks)} tasks of {self.request.tasks} can be learned: {faults[0]}",
                 hint=f"a submission without answers is in {self.home.path / files.SUBMISSION}",
             )
-        self._build()
+        if not self.request.learns:
+            return self._vote()
+        build_tasks(self.home, self.source, self.challenges, self.request, self.observer)
         self._divide_budget()
         code = ExitCode.DONE if self.home.read(files.PROGRESS).get("trained") else self._train()
         if code is not ExitCode.DONE:
             return self._ended(self._quick_vote() if code is ExitCode.TERMINATED else None, code)
         return self._vote()
-
-    def _build(self) -> None:
-        """Write the usable tasks as a challenges file and build their dataset, unless that is done."""
-        from trm_cli.data.building.builder_command import builder_command
-        from trm_cli.data.building.builder_process import run_build
-        from trm_cli.data.files.manifest import check_complete, read_manifest
-
-        try:
-            if (manifest := read_manifest(self.data)) is not None:
-                check_complete(self.data, manifest)
-                return
-        except DatasetError:
-            pass
-        tasks = self.home.path / files.TASKS
-        write_document(
-            tasks / "arc-agi_adapt_challenges.json", self.challenges.to_json(leave_out=self.request.leave_out)
-        )
-        flags = ["--source", str(tasks), "--subsets", "adapt", "--output-dir", str(self.data)]
-        flags += ["--num-aug", str(self.request.augmentations), "--allow-overlap"]
-        flags += ["--side", str(self.source.side)]
-        command = builder_command("dataset_builders/arc.py", flags)
-        with self.observer.building(f"{len(self.challenges.usable)} new tasks") as watching:
-            run_build(command, watching.build_progress, watching.build_line)
 
     def _words(self, updates: int, run: Path) -> list[str]:
         from trm_cli.data.files.metadata import read_metadata
@@ -162,7 +153,12 @@ class _Adaptation:
             self.home.note(updates=self.request.updates)
             return
         folder = self.home.path / files.PROBE
-        found = probe(self._words(1_000, folder), self.source, folder, device=self.device, budget=budget)
+        settings = self.source.settings(self._words(1_000, folder))
+
+        def cast(enough: Callable[[], bool], observer: AdaptObserver) -> Vote:
+            return self._cast_with(folder, folder, None, enough, observer)
+
+        found = probe(settings, folder, cast, budget=budget)
         voting = found.vote_seconds(self._rows(), budget)
         train_until = end_of(budget) - voting
         learning = max(0.0, train_until - self.clock.seconds())
@@ -172,68 +168,68 @@ class _Adaptation:
 
     def _rows(self) -> int:
         """How many rows vote."""
+        if self.source.demonstrated:
+            inputs = sum(grid is not None for task in self.challenges.usable for grid in task.inputs)
+            return inputs * self._votes
         from trm_cli.data.puzzles.dataset import open_dataset
         from trm_cli.evaluation.rows import select
 
         return len(select(open_dataset([self.data], "test"), None, self.request.votes))
 
+    @property
+    def _votes(self) -> int:
+        """At most so many votes for each test input."""
+        most = self.request.augmentations + 1
+        return min(self.request.votes or most, most)
+
     def _train(self) -> ExitCode:
         """Train, or continue; returns the exit code of the signal that ended it, else DONE."""
-        from trm_cli.workflows.train.train import TrainRequest, run_training
-
         progress = self.home.read(files.PROGRESS)
         updates, until = int(progress["updates"]), progress.get("train_until")
-        resolved = self.source.settings(self._words(updates, self.home.path))
 
         def time_is_up() -> bool:
             return until is not None and self.clock.seconds() >= until
 
-        for stop_at_step in self._stops(updates):
-            request = TrainRequest(stop_at_step=stop_at_step, incremental=False, stop_when=time_is_up)
-            result = run_training(resolved, request, self.observer)
-            ended = result.step >= updates or time_is_up()
-            self.home.note(trained=result.exit_code is ExitCode.DONE and ended, step=result.step)
-            if result.step and self.request.leave_out and result.exit_code is ExitCode.DONE:
-                self._test_left_out(result.step)
-            if ended or result.exit_code is not ExitCode.DONE:
-                break
-        return result.exit_code
-
-    def _stops(self, updates: int) -> list[int]:
-        """After which updates the demonstrations that are left out are tested; the last of all updates in any case."""
-        step = int(self.home.read(files.PROGRESS).get("step") or 0)
-        shares = range(1, _TESTS + 1) if self.request.leave_out else [_TESTS]
-        stops = sorted({max(1, updates * share // _TESTS) for share in shares})
-        return [stop for stop in stops if stop > step] or stops[-1:]
-
-    def _test_left_out(self, step: int) -> None:
-        from trm_cli.workflows.adapt.voting import score_left_out
-
-        right = score_left_out(self.home.path, device=self.device, observer=self.observer)
-        if right.count:
-            self.observer.left_out(step, right)
-            known = self.home.read(files.PROGRESS).get("left_out", {})
-            self.home.note(left_out={**known, str(step): right.to_json()})
+        learning = Learning(self.request, self.observer, self.home, self.device, time_is_up)
+        return learning.train(self.source.settings(self._words(updates, self.home.path)), updates)
 
     def _quick_vote(self) -> Vote | None:
         """Answer the plain tasks within a few seconds, because the process was told to end; a second signal ends it."""
         until = self.clock.seconds() + _QUICK_SECONDS
-        return self._cast(1, lambda: self.clock.seconds() >= until) if self._learned else None
+        return self._cast(1, lambda: self.clock.seconds() >= until) if self._can_answer else None
 
     @property
     def _learned(self) -> bool:
         return bool(self.home.read(files.PROGRESS).get("step"))
 
+    @property
+    def _can_answer(self) -> bool:
+        return self._learned or self.source.demonstrated
+
     def _cast(self, votes: int | None, enough: Callable[[], bool]) -> Vote:
+        weights = self.home.path if self._learned else self.source.sealed.checkpoint
+        return self._cast_with(weights, self.home.path / files.VOTES, votes, enough, self.observer)
+
+    def _cast_with(
+        self, weights: Path, folder: Path, votes: int | None, enough: Callable[[], bool], observer: AdaptObserver
+    ) -> Vote:
+        """Vote with the weights of a run, or of a file."""
+        if self.source.demonstrated:
+            from trm_cli.workflows.adapt.demonstrated import vote_from_demonstrations
+
+            most, tasks = min(votes or self._votes, self._votes), self.challenges
+            data = self.data if weights != self.source.sealed.checkpoint else None
+            return vote_from_demonstrations(
+                weights, folder, tasks, data, votes=most, device=self.device, enough=enough, observer=observer
+            )
         from trm_cli.workflows.adapt.voting import vote
 
-        folder = self.home.path / files.VOTES
-        return vote(self.home.path, folder, votes=votes, device=self.device, enough=enough, observer=self.observer)
+        return vote(weights, folder, votes=votes, device=self.device, enough=enough, observer=observer)
 
     def _vote(self) -> AdaptResult:
         from trm_cli.training.signals import StopRequest
 
-        if not self._learned:
+        if not self._can_answer:
             return self._ended(None, ExitCode.DONE)  # the budget did not last for one update
         with StopRequest(self._budget_is_over()) as stop:
             cast = self._cast(self.request.votes, lambda: bool(stop))
@@ -242,7 +238,7 @@ class _Adaptation:
 
     def _budget_is_over(self) -> Callable[[], bool]:
         budget = self.request.budget
-        return lambda: budget is not None and self.clock.seconds() >= end_of(budget)
+        return lambda: bool(budget) and self.clock.seconds() >= end_of(budget or 0)
 
     def _ended(self, cast: Vote | None, code: ExitCode) -> AdaptResult:
         """Write the submission of what is known, and, unless a signal has ended it, the result."""
@@ -280,6 +276,7 @@ class _Adaptation:
             "answered": answered,
             "updates": int(progress.get("step") or 0),
             "left_out": progress.get("left_out", {}),
+            "learned": {step: len(tasks) for step, tasks in progress.get("learned", {}).items()},
             "votes": 0 if cast is None else cast.rows,
             "all_votes": cast is not None and cast.complete,
             "scores": scores(voted) if cast is not None else None,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trm_cli.training.recording.observer import Observer
 from trm_cli.workflows.adapt.request import AdaptObserver
 from trm_cli.workflows.observers import TrainingStart
+
+if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
 
 UPDATES = 4
 _BATCHES = 2
@@ -83,23 +86,26 @@ class _Quiet(AdaptObserver):
         self.batches.append((time.monotonic(), done))
 
 
-def probe(words: list[str], source: Any, folder: Path, *, device: str, budget: float) -> Probe:
+def probe(
+    settings: Resolved, folder: Path, cast: Callable[[Callable[[], bool], AdaptObserver], object], *, budget: float
+) -> Probe:
     """Train a few updates and cast a few votes in `folder`, which is deleted. Raises TrmError.
+
+    cast: votes until it is told that these are enough, and reports to an observer.
 
     The first update and the first batch are slower than the rest: they count only where they are the only ones.
     """
-    from trm_cli.workflows.adapt.voting import vote
     from trm_cli.workflows.train.train import TrainRequest, run_training
 
     shutil.rmtree(folder, ignore_errors=True)
     quiet, started = _Quiet(), time.monotonic()
     over = started + _MOST_OF_BUDGET * budget
     request = TrainRequest(stop_at_step=UPDATES, incremental=False, stop_when=lambda: time.monotonic() > over)
-    result = run_training(source.settings(words), request, quiet)
+    result = run_training(settings, request, quiet)
     if not result.step:  # not one update fits: there is nothing to divide
         return Probe(budget, budget, budget)
     loading = time.monotonic()
-    vote(folder, folder, votes=None, device=device, enough=lambda: len(quiet.batches) > _BATCHES, observer=quiet)
+    cast(lambda: len(quiet.batches) > _BATCHES, quiet)
     shutil.rmtree(folder, ignore_errors=True)
     (before, rows), (after, more) = quiet.batches[-2:]
     spans = [later - earlier for earlier, later in zip(quiet.updates, quiet.updates[1:], strict=False)]

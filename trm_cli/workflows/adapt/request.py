@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,10 @@ class AdaptRequest:
     """The options of an adaptation.
 
     run: a run or a checkpoint file. tasks: a challenges file, a folder of one JSON a task, or one task. updates, or
-    budget in seconds: how long it learns. augmentations: of each task. votes: for each test input, None: all.
-    leave_out: of so many tasks one demonstration is not learned, but tested on. rows: mean or zero, with which a task
-    begins. words: settings of the training, `key=value`. out: a copy of the submission.
+    budget in seconds: how long it learns; 0: not at all. augmentations: of each task. votes: for each test input, None:
+    all. leave_out: of so many tasks one demonstration is not learned, but tested on. early_stop: a task is not learned
+    further while all its demonstrations are right. rows: mean or zero, with which a task begins. words: settings of the
+    training, `key=value`. out: a copy of the submission.
     """
 
     run: str
@@ -34,10 +35,16 @@ class AdaptRequest:
     augmentations: int = 128
     votes: int | None = None
     leave_out: int = 0
+    early_stop: bool = False
     rows: str = "mean"
     words: tuple[str, ...] = ()
     out: Path | None = None
     dry_run: bool = False
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learned, and not only asked."""
+        return bool(self.updates or self.budget)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,12 @@ class AdaptResult:
 
 
 class AdaptObserver(TrainingObserver):
-    """Receives the events of `adapt`: these, and between them those of a build and of a training."""
+    """Receives the events of `adapt`: these, and between them those of a build and of a training.
+
+    watches: the training stops on the way, even where nothing else is tested (`stopped`).
+    """
+
+    watches = False
 
     def adapting(self, plan: AdaptPlan) -> None:
         """The plan is made."""
@@ -72,6 +84,12 @@ class AdaptObserver(TrainingObserver):
 
     def left_out(self, step: int, right: Share) -> None:
         """The demonstrations that are not learned were tested after this update."""
+
+    def learned(self, step: int, learned: Sequence[int], tasks: int) -> None:
+        """So many of the tasks, by number, had all demonstrations right after this update."""
+
+    def stopped(self, step: int, run: Path) -> None:
+        """The training stands still after this update, whose checkpoint is the newest of the run."""
 
     def voting(self, rows: int) -> AbstractContextManager[Callable[[int, bool], None]]:
         """Return a function that is called, within the block, with the number of answered rows, and with whether they

@@ -33,9 +33,19 @@ class Source:
     sealed: Sealed
 
     @property
+    def demonstrated(self) -> bool:
+        """Whether its network reads the demonstrations of a task, and needs no row for it."""
+        return self.sealed.config.board_side is not None
+
+    @property
     def side(self) -> int:
         """Side of the canvas that its network reads."""
-        return math.isqrt(self.sealed.metadata.seq_len)
+        metadata, board_side = self.sealed.metadata, self.sealed.config.board_side
+        if board_side is None:
+            return math.isqrt(metadata.seq_len)
+        from trm_cli.data.stream.shape import stream_shape
+
+        return stream_shape(metadata, board_side, str(self.sealed.checkpoint)).side
 
     def settings(self, words: list[str]) -> Resolved:
         """The settings of its run, changed by `words`. Raises ConfigError."""
@@ -55,11 +65,15 @@ def find_source(named: str) -> Source:
     checkpoint = find_checkpoint(named)
     sealed = Sealed(checkpoint, read_summary(checkpoint))
     config = sealed.config
-    if config.board_side is not None:
-        raise UsageError(
-            f"{checkpoint} answers from demonstrations: adapt is for networks of tokens with a puzzle table",
-            hint="trm solve RUN TASK.json answers without training",
-        )
+    home = checkpoint.parent
+    source = Source(home.resolve().name if is_run(home) else Path(named).stem, sealed)
+    if source.demonstrated:
+        if not (source.side and sealed.metadata.extra.get("demonstrations")):
+            raise UsageError(
+                f"{checkpoint} was trained on rows without demonstrations: it cannot know what a new task asks for",
+                hint="build its dataset with --demonstrations 3",
+            )
+        return source
     if not kind_of(sealed.metadata).votes:
         raise UsageError(
             f"{checkpoint} was trained on {sealed.metadata.kind or 'other'} rows, not on ARC tasks",
@@ -69,8 +83,7 @@ def find_source(named: str) -> Source:
         raise UsageError(
             f"{checkpoint} has no puzzle table (puzzle_emb_ndim 0): it cannot tell one ARC task from another"
         )
-    home = checkpoint.parent
-    return Source(home.resolve().name if is_run(home) else Path(named).stem, sealed)
+    return source
 
 
 def check_words(source: Source, words: tuple[str, ...]) -> Resolved:

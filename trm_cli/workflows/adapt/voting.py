@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.evaluator import Evaluation
     from trm_cli.evaluation.rows import Data, Scorer
     from trm_cli.evaluation.scores.arc_votes import Ballot
-    from trm_cli.evaluation.scores.intervals import Share
     from trm_cli.workflows.adapt.request import AdaptObserver
     from trm_cli.workflows.evaluation_subject import Subject
 
-_BATCH = {"cuda": 256}
-_BATCH_ELSEWHERE = 32
+BATCH = {"cuda": 256}
+BATCH_ELSEWHERE = 32
 
 
 class _Enough(Exception):
@@ -51,7 +50,7 @@ def vote(
     from trm_cli.evaluation.partial_results import PartialResult, digest
     from trm_cli.evaluation.rows import select
 
-    subject, scorer = _load(run, votes, device, observer)
+    subject, scorer = load_voter(run, votes, device, observer)
     size = subject.batch_size
     places = _plain_first(subject.data, select(subject.data, None, votes))
     partial = PartialResult(folder / digest(subject.facts()))
@@ -68,34 +67,18 @@ def vote(
         return _count(evaluation)
 
 
-def score_left_out(run: Path, *, device: str, observer: AdaptObserver) -> Share:
-    """How many of the test inputs with a known output the newest weights of `run` answer, without augmentation."""
-    import numpy as np
-    import torch
-
-    from trm_cli.evaluation.rows import select
-    from trm_cli.evaluation.scores.accuracy import IGNORED
-    from trm_cli.evaluation.scores.intervals import Share
-
-    subject, scorer = _load(run, 1, device, observer)
-    places, size = select(subject.data, None, 1), subject.batch_size
-    known = np.array([bool((row != IGNORED).any()) for row in subject.data.eval_at(places)["labels"]])
-    asked, hits = places[known], 0
-    with torch.inference_mode():
-        for first in range(0, len(asked), size):
-            hits += int(scorer.score(asked[first : first + size], 0)["right"].sum())
-    return Share(hits, len(asked))
-
-
-def _load(run: Path, votes: int | None, device: str, observer: AdaptObserver) -> tuple[Subject, Scorer]:
+def load_voter(
+    run: Path, votes: int | None, device: str, observer: AdaptObserver, split: str = "test"
+) -> tuple[Subject, Scorer]:
+    """Load the newest weights of a run and the rows that they are asked. Raises TrmError."""
     from trm_cli.evaluation.rows import Scorer
     from trm_cli.training.hardware.devices import choose_device
     from trm_cli.training.run_files import LATEST
     from trm_cli.workflows.evaluation_subject import EvaluationRequest, prepare
 
     chosen = choose_device(device).value
-    size = _BATCH.get(chosen, _BATCH_ELSEWHERE)
-    wanted = EvaluationRequest(run=str(run / LATEST), votes=votes, batch_size=size, device=chosen)
+    size = BATCH.get(chosen, BATCH_ELSEWHERE)
+    wanted = EvaluationRequest(run=str(run / LATEST), split=split, votes=votes, batch_size=size, device=chosen)
     subject = prepare(wanted, observer.note)
     trained, least = subject.trained, subject.trained.config.micro_batch_size
     scorer = Scorer(trained.model, subject.data, subject.device, subject.protocol, True, None, micro_batch_size=least)

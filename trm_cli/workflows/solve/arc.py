@@ -44,10 +44,17 @@ def solve_by_vote(
 ) -> ArcSolution:
     """Find the task in the training data of a token network, and vote. Raises UsageError where it is not there."""
     from trm_cli.data.arc.identifiers import read_identifiers
-    from trm_cli.data.arc.task import find_task, parse_arc_task
+    from trm_cli.data.arc.layout import side_of
+    from trm_cli.data.arc.task import find_task, larger_than, parse_arc_task
     from trm_cli.evaluation.solving.arc import solve_task, variants_of
 
     wanted = parse_arc_task(request.text, request.task)
+    side = side_of(trained.metadata.seq_len)
+    if too_large := larger_than(wanted, side):
+        raise UsageError(
+            f"a grid of {too_large} cells does not fit the model's {side}x{side}",
+            hint="train one on a larger canvas: --side of dataset_builders/arc.py",
+        )
     root = _dataset(trained)
     identifiers = read_identifiers(root)
     name = request.task or find_task(wanted, root, identifiers)

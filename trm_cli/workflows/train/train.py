@@ -36,6 +36,7 @@ class TrainRequest:
     stop_at_step: stop early, with the same schedule; stop_when: where it is true after a step. from_step: continue from
     this checkpoint, move newer ones aside. dataset_only: build the dataset, do not train. rebuild_dataset: build it
     again. incremental: begin training while the dataset is built. must_exist: require a checkpoint to continue from.
+    resting: groups of a puzzle dataset that are not drawn.
     """
 
     dry_run: bool = False
@@ -48,6 +49,7 @@ class TrainRequest:
     rebuild_dataset: bool = False
     incremental: bool = True
     must_exist: bool = False
+    resting: tuple[int, ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -263,7 +265,7 @@ class _Training:
             if live is not None:
                 live.on_line, live.notice = watching.note, watching.waiting
                 live.cancelled = lambda: bool(stop) or stop.failed
-            code = _train_within_memory(run, memory, watching, stop, self.request.stop_at_step)
+            code = _train_within_memory(run, memory, watching, stop, self.request)
         return self._ended(_outcome(run, code), code, run)
 
 
@@ -277,7 +279,7 @@ def _outcome(run: Run, code: ExitCode) -> Outcome:
 
 
 def _train_within_memory(
-    run: Run, memory: MemoryCheck, observer: Observer, stop: StopRequest, stop_at_step: int | None
+    run: Run, memory: MemoryCheck, observer: Observer, stop: StopRequest, request: TrainRequest
 ) -> ExitCode:
     """Train; out of memory becomes an error that says what would fit, and a failed compilation one that goes without.
 
@@ -288,7 +290,7 @@ def _train_within_memory(
     from trm_cli.training.memory.check import is_out_of_memory
 
     try:
-        return run.train(observer, stop, stop_at_step=stop_at_step)
+        return run.train(observer, stop, stop_at_step=request.stop_at_step, resting=request.resting)
     except RuntimeError as error:
         if is_compile_failure(error):
             raise TrmError(
