@@ -238,7 +238,6 @@ class _Training:
             self._announce_discarded()
             if run.complete:
                 return self._ended(Outcome.ALREADY_COMPLETE, run=run)
-            self._estimate_cost(run.plan, machine.device.value, group.count)
             return self._train(run, memory, live)
 
     def _train(self, run: Run, memory: MemoryCheck, live: LiveBuild | None) -> TrainingResult:
