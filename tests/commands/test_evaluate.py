@@ -133,6 +133,40 @@ def test_restarts_and_predictions(trained: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.array(read[name].to_pylist()), values)
 
 
+def test_views_and_passes_until_the_rules_hold(trained: Path) -> None:
+    views = evaluated(trained / "run", views=4)
+    alone, chosen = views["exact"], views["restarts"]["chosen"]
+    assert views["restarts"]["count"] == 4 and views["protocol"]["views"] == 4
+    assert alone["hits"] < chosen["checked"]["exact"]["hits"] <= views["restarts"]["any"]["hits"]
+    assert "smallest_residual" in chosen
+
+    checked = evaluated(trained / "run", until_solved=16)
+    assert checked["exact"] == alone, "the figures of one pass are those of the plain protocol"
+    curve = checked["checked"]["curve"]
+    assert [one["passes"] for one in curve] == [1, 2, 4, 8, 16]
+    assert curve[0]["exact"] == alone
+    hits = [one["valid"]["hits"] for one in curve]
+    assert hits == sorted(hits) and hits[-1] > hits[0]
+    assert all(one["valid"]["hits"] >= one["exact"]["hits"] for one in curve), "some have several solutions"
+    single = evaluated(trained / "run")
+    assert 1 < checked["checked"]["mean_passes"] < 16
+    assert checked["checked"]["mean_steps"] == pytest.approx(
+        checked["checked"]["mean_passes"] * single["steps"]["mean"]
+    )
+    assert len(single["steps"]["residual_after"]) == 3 and min(single["steps"]["residual_after"]) > 0
+    assert "valid" not in single and "checked" not in single
+
+
+def test_views_and_depths_that_cannot_be(trained: Path, canvases: Path) -> None:
+    both = trm("evaluate", "run", "--until-solved", "--views", "2", cwd=trained)
+    assert both.returncode == 2 and "give --most-views instead of --views" in both.stderr
+    words = trm("evaluate", "run", "--steps", "3,many", cwd=trained)
+    assert words.returncode == 2 and "--steps 3,many: expected a number of supervision steps" in words.stderr
+    curve = trm("evaluate", "run", "--steps", "2,5,3", "--limit", "9", cwd=trained)
+    shown = [line.split()[0] for line in curve.stdout.split("by step")[1].splitlines()[3:7]]
+    assert shown == ["2", "3", "5", "halting"]
+
+
 def test_a_killed_evaluation_goes_on_where_it_was(trained: Path, tmp_path: Path) -> None:
     write_boards(tmp_path / "many", train=20, test=120)
     words = [

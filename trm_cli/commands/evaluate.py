@@ -18,7 +18,10 @@ Target = Annotated[
         autocompletion=completion.runs,
     ),
 ]
-Steps = Annotated[int | None, typer.Option(min=1, help="Supervision steps; default: as trained. More is allowed.")]
+Steps = Annotated[
+    str | None,
+    typer.Option(help="Supervision steps, several to compare (6,16,64); default: as trained.", metavar="N[,N...]"),
+]
 EarlyHalt = Annotated[
     bool, typer.Option("--early-halt", help="A row stops when the model says it is right, and leaves the batch.")
 ]
@@ -29,6 +32,14 @@ Policy = Annotated[
     ),
 ]
 Restarts = Annotated[int, typer.Option(min=1, help="Passes over each row, from random starts.", metavar="K")]
+Views = Annotated[
+    int, typer.Option(min=1, help="Passes over symmetries of each Sudoku or maze, the first plain.", metavar="K")
+]
+UntilSolved = Annotated[
+    bool,
+    typer.Option("--until-solved", help="Sudoku, mazes: try views and starts until an answer keeps the rules."),
+]
+MostViews = Annotated[int, typer.Option(min=1, help="Passes at most with --until-solved.", metavar="N")]
 Noise = Annotated[float, typer.Option(min=0, callback=finite, help="How far random starts lie from the trained one.")]
 Seed = Annotated[int, typer.Option(help="Root of the random starts.")]
 Raw = Annotated[bool, typer.Option("--raw", help="The weights themselves, not their average (EMA).")]
@@ -54,6 +65,9 @@ def evaluate(
     early_halt: EarlyHalt = False,
     policy: Policy = None,
     restarts: Restarts = 1,
+    views: Views = 1,
+    until_solved: UntilSolved = False,
+    most_views: MostViews = 128,
     noise: Noise = 1.0,
     seed: Seed = 0,
     raw: Raw = False,
@@ -87,8 +101,10 @@ def evaluate(
     from trm_cli.workflows.evaluate import run_evaluation
     from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
+    depths = _depths(steps)
     wanted = EvaluationRequest(
-        run=run, steps=steps, early_halt=early_halt, policy=policy, restarts=restarts, noise=noise, seed=seed, raw=raw,
+        run=run, steps=max(depths, default=None), views=views, until_solved=most_views if until_solved else None,
+        early_halt=early_halt, policy=policy, restarts=restarts, noise=noise, seed=seed, raw=raw,
         data=tuple(data or ()), split=split, limit=limit, votes=votes, batch_size=batch_size, device=device,
         precision=precision, predictions=predictions, out=out, again=again,
     )  # fmt: skip
@@ -99,8 +115,21 @@ def evaluate(
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     # The step-by-step solutions are in the file, for `trm report`; they are too long for the terminal.
     shown = {name: value for name, value in document.items() if name != "samples"}
-    print_result(shown, evaluation_screen(document), as_json=as_json)
+    print_result(shown, evaluation_screen(document, depths if len(depths) > 1 else ()), as_json=as_json)
     for path in written:
         note(f"wrote {path}")
     if out is None and is_run(Path(document["run"])):
         note(f"Next: {command_line('trm', 'report', document['run'])}")
+
+
+def _depths(steps: str | None) -> list[int]:
+    """The numbers of supervision steps that are asked for."""
+    from trm_cli.errors import UsageError
+
+    depths = [] if steps is None else steps.split(",")
+    if not all(word.strip().isascii() and word.strip().isdigit() and 0 < int(word) < 2**31 for word in depths):
+        raise UsageError(
+            f"--steps {steps}: expected a number of supervision steps, or several with commas between them",
+            hint="one pass shows the accuracy after each: --steps 6,16,64",
+        )
+    return [int(word) for word in depths]

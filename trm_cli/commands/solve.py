@@ -15,6 +15,10 @@ Puzzle = Annotated[
     str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Supervision steps; default: as trained.")]
+Views = Annotated[
+    int | None,
+    typer.Option(min=1, help="Sudoku, mazes: symmetries tried until the rules hold; default 32.", metavar="N"),
+]
 Task = Annotated[str | None, typer.Option(help="ARC: the name of the task in the dataset.", metavar="NAME")]
 Votes = Annotated[
     int | None, typer.Option(min=1, help="ARC: augmentations that vote; default: all that the model knows.")
@@ -31,6 +35,7 @@ def solve(
     run: TrainedRun,
     puzzle: Puzzle = None,
     steps: Steps = None,
+    views: Views = None,
     task: Task = None,
     votes: Votes = None,
     all_solutions_of: AllSolutionsOf = None,
@@ -39,8 +44,9 @@ def solve(
 ) -> None:
     """Solve a Sudoku, a maze or an ARC task (JSON), and show how the answer changed from step to step.
 
-    What is not solved ends with exit code 5. With --all-solutions-of, a line that cannot be read is named, answered by
-    an empty line, and makes it 1.
+    An answer to a Sudoku or a maze is checked by the rules; where they do not hold, the network tries the puzzle under
+    its symmetries. What is not solved ends with exit code 5. With --all-solutions-of, a line that cannot be read is
+    named, answered by an empty line, and makes it 1.
 
     [dim]Example: trm solve checkpoints/sudoku-4x4 '1... .... ..2. ...3'[/dim]
     """
@@ -56,13 +62,14 @@ def solve(
             raise UsageError("a puzzle and --all-solutions-of exclude each other")
         if task is not None or votes is not None:
             raise UsageError("--task and --votes are about one ARC task; leave them out beside --all-solutions-of")
-        _solve_lines(run, all_solutions_of, steps, device, as_json)
+        _solve_lines(run, all_solutions_of, steps, views, device, as_json)
         return
     request = workflow.SolveRequest(
         run=run,
         text=_text(puzzle),
         file=Path(puzzle) if puzzle is not None and is_file(puzzle) else None,
         steps=steps,
+        views=views,
         task=task,
         votes=votes,
         device=device or "cpu",
@@ -73,13 +80,14 @@ def solve(
         raise typer.Exit(ExitCode.UNSOLVED)
 
 
-def _solve_lines(run: str, path: Path, steps: int | None, device: str | None, as_json: bool) -> None:
+def _solve_lines(run: str, path: Path, steps: int | None, views: int | None, device: str | None, as_json: bool) -> None:
     from trm_cli.console.answers.lines import show_lines
     from trm_cli.console.output import note
     from trm_cli.workflows.solve.lines import solve_lines
 
     texts = _read(path).splitlines()
-    solutions = solve_lines(run, texts, steps=steps, device=device or "auto", source=str(path), notify=note)
+    where = device or "auto"
+    solutions = solve_lines(run, texts, steps=steps, views=views, device=where, source=str(path), notify=note)
     raise typer.Exit(show_lines(solutions, str(path), as_json=as_json))
 
 

@@ -29,7 +29,8 @@ class Attempt:
     answers int32 [B, L]; q_halt float32 [B], the logit of being right at the step of the answer; steps int32 [B] that
     the answer took; halted_at int32 [B], the first step at which the row wanted to stop, 0 where it never did;
     right_after bool [B, S], whether the answer was wholly right after each step (a row that left keeps its answer);
-    nats float32 [B], the negative log-likelihood of a row's labels at its answer, 0 for rows of no stream.
+    nats float32 [B], the negative log-likelihood of a row's labels at its answer, 0 for rows of no stream; residuals
+    float32 [B, S], how far each step moved the states (a row that left keeps its last).
     """
 
     answers: NDArray[np.int32]
@@ -38,6 +39,7 @@ class Attempt:
     halted_at: NDArray[np.int32]
     right_after: NDArray[np.bool_]
     nats: NDArray[np.float32]
+    residuals: NDArray[np.float32]
 
     @classmethod
     def joined(cls, parts: Sequence[Attempt]) -> Attempt:
@@ -58,6 +60,7 @@ def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps:
     taken = torch.zeros(rows, dtype=torch.int32, device=device)
     halted_at = torch.zeros_like(taken)
     right_after = torch.zeros(rows, steps, dtype=torch.bool, device=device)
+    residuals = torch.zeros(rows, steps, device=device)
     nats, of_stream = torch.zeros(rows, device=device), "kind" in batch
     halting = "bce" if policy == "full" else policy
     for step in think(model, batch, steps=steps, carry=carry, policy=policy):
@@ -66,10 +69,11 @@ def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps:
         answers[here], taken[here] = answer.int(), number
         q_halt[here] = sureness(step.outputs.q_halt)
         right_after[here, number - 1 :] = wholly_right(answer, step.batch[model.label_field])[:, None]
+        residuals[here, number - 1 :] = step.residual[:, None]
         halted_at[here] = torch.where((halted_at[here] == 0) & wants, number, halted_at[here])
         if of_stream:
             nats[here] = model.label_nats(step.outputs, step.batch[model.label_field]).sum(-1)
-    columns = (answers, q_halt, taken, halted_at, right_after, nats)
+    columns = (answers, q_halt, taken, halted_at, right_after, nats, residuals)
     return Attempt(*(column.cpu().numpy() for column in columns))
 
 

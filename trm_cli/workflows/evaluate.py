@@ -78,7 +78,7 @@ def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
         document["dataset"]["split"] == "test",
         protocol["limit"] is None and protocol["votes"] is None,
         not protocol["early_halt"],
-        protocol["restarts"] == 1,
+        protocol["restarts"] == 1 and "views" not in protocol and "until_solved" not in protocol,
         protocol["steps"] == protocol["trained_steps"],
         document["checkpoint"]["weights"] == "ema",
     )
@@ -96,6 +96,8 @@ def _stored(path: Path, key: str | None) -> dict[str, Any] | None:
 
 def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
     from trm_cli.data.puzzles.dataset import PuzzleDataset
+    from trm_cli.data.puzzles.kinds import kind_of
+    from trm_cli.data.puzzles.views import views_of
     from trm_cli.evaluation.evaluator import Evaluation
     from trm_cli.evaluation.rows import Scorer, select
 
@@ -107,6 +109,8 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
         protocol=subject.protocol,
         keep_answers=wanted.predictions is not None or _votes(subject),
         ratings=data.puzzle_values("ratings") if isinstance(data, PuzzleDataset) else None,
+        family=kind_of(data.metadata).typed(data.metadata),
+        views=views_of(data.metadata, subject.protocol.seed),
         micro_batch_size=None if wanted.batch_size else subject.trained.config.micro_batch_size,
     )
     places = select(data, wanted.limit, subject.votes)
@@ -140,7 +144,7 @@ def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dic
         for columns in evaluation.results()
     ]
     columns = joined(batches)
-    document = summarise(columns)
+    document = summarise(columns, subject.protocol.until_solved)
     files = []
     if _votes(subject):
         document["arc"], results = _vote(subject, evaluation, columns)

@@ -28,6 +28,8 @@ class EvaluationRequest:
     early_halt: bool = False
     policy: str | None = None
     restarts: int = 1
+    views: int = 1
+    until_solved: int | None = None
     noise: float = 1.0
     seed: int = 0
     raw: bool = False
@@ -122,6 +124,7 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     data = open_data([str(path) for path in wanted.data or own], wanted.split, board_side=config.board_side)
     _check_fits(trained, data, notify, own=not wanted.data)
     _check_policy(wanted, trained)
+    _check_views(wanted, data)
     return Subject(
         wanted=wanted,
         run=run,
@@ -143,6 +146,25 @@ def _check_policy(wanted: EvaluationRequest, trained: TrainedModel) -> None:
         raise UsageError(f"--policy q asks the Q-network, and {trained.config.arch.name} has none")
 
 
+def _check_views(wanted: EvaluationRequest, data: Data) -> None:
+    from trm_cli.data.puzzles.views import views_of
+
+    if wanted.views == 1 and wanted.until_solved is None:
+        return
+    option = "--until-solved" if wanted.until_solved else "--views"
+    views = views_of(data.metadata)
+    if views is None:
+        raise UsageError(
+            f"{option} is for Sudoku and square mazes, whose rules and symmetries are known; "
+            f"this is {data.metadata.kind or 'other'} data",
+            hint="ARC tasks vote under the augmentations that they were trained with: --votes N",
+        )
+    if wanted.until_solved and wanted.views > 1:
+        raise UsageError("--until-solved makes as many views as a puzzle needs: give --most-views instead of --views")
+    if wanted.views > views.count:
+        raise UsageError(f"--views {wanted.views}: these puzzles have {views.count} views, the plain one included")
+
+
 def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
     from trm_cli.evaluation.protocol import Protocol
 
@@ -151,6 +173,8 @@ def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
         early_halt=wanted.early_halt or wanted.policy in ("bce", "q"),
         policy=wanted.policy,
         restarts=wanted.restarts,
+        views=wanted.views,
+        until_solved=wanted.until_solved,
         noise=wanted.noise,
         seed=wanted.seed,
     )

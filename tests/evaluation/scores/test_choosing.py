@@ -12,19 +12,26 @@ from trm_cli.evaluation.scores import choosing
 
 
 @st.composite
-def attempts(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def attempts(draw: st.DrawFn) -> choosing.Attempts:
     """Few tokens, few values of q_halt: ties are the rule."""
     count, rows, length = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     answers = random.integers(0, 3, (count, rows, length)).astype(np.int32)
-    return answers, random.integers(-2, 2, (count, rows)).astype(np.float32), random.integers(0, 4, (count, rows))
+    return choosing.Attempts(
+        answers,
+        random.integers(-2, 2, (count, rows)).astype(np.float32),
+        random.integers(0, 4, (count, rows)),
+        random.integers(0, 3, (count, rows)).astype(np.float32),
+    )
 
 
 @given(attempts())
-def test_each_rule_is_what_its_words_say(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    answers, q_halt, halted_at = drawn
+def test_each_rule_is_what_its_words_say(drawn: choosing.Attempts) -> None:
+    answers, q_halt, halted_at = drawn.answers, drawn.q_halt, drawn.halted_at
     count, rows, length = answers.shape
-    chosen = {name: rule(answers, q_halt, halted_at) for name, rule in choosing.RULES.items()}
+    chosen = {name: rule(drawn) for name, rule in choosing.RULES.items()}
+    valid = answers.sum(-1) % 2 == 0
+    chosen["checked"] = choosing.checked(drawn, valid)
     for row in range(rows):
         whole = [tuple(answers[k, row]) for k in range(count)]
         q = q_halt[:, row].tolist()
@@ -37,6 +44,9 @@ def test_each_rule_is_what_its_words_say(drawn: tuple[np.ndarray, np.ndarray, np
 
         assert tuple(chosen["best_q"][row]) == whole[first([0] * count)]
         assert tuple(chosen["first_to_halt"][row]) == whole[first([-step for step in halts])]
+        assert tuple(chosen["smallest_residual"][row]) == whole[first((-drawn.residual[:, row]).tolist())]
+        sound = [k for k in range(count) if valid[k, row]]
+        assert tuple(chosen["checked"][row]) == whole[sound[0] if sound else first([0] * count)]
         assert tuple(chosen["majority_answers"][row]) == whole[first([votes[one] for one in whole])]
         assert tuple(chosen["agreement"][row]) == whole[first(shared)]
         for place in range(length):

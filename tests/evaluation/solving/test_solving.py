@@ -23,9 +23,11 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.families import Maze, Sudoku, TextFamily
 from trm_cli.data.puzzles.kinds import ARC, kind_of
 from trm_cli.data.puzzles.maze_text import maze_line, parse_maze
+from trm_cli.data.puzzles.views import views_of
 from trm_cli.errors import UsageError
 from trm_cli.evaluation.solving.arc import solve_task, variants_of
 from trm_cli.evaluation.solving.lines import Answer, read_lines, solve_lines
+from trm_cli.evaluation.solving.puzzle import answers_by_step
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -106,6 +108,7 @@ class Oracle(torch.nn.Module):
     """Answers with `function` of (tokens, identifier) from step `late` on, before with the question itself."""
 
     halt_max_steps = 2
+    seq_len = 900
 
     def __init__(self, function: Any, late: int = 2) -> None:
         super().__init__()
@@ -128,10 +131,9 @@ class Oracle(torch.nn.Module):
 
 
 def test_steps_beyond_the_training_go_on_instead_of_starting_again() -> None:
-    from trm_cli.evaluation.solving.puzzle import solve
-
     oracle = Oracle(lambda x, _: x + 1, late=4)
-    assert [one.answer[0] for one in solve(oracle, [1, 1], CPU, steps=5)] == [1, 1, 1, 2, 2]
+    rows = answers_by_step(oracle, np.array([[1, 1]]), np.array([0]), CPU, steps=5)
+    assert [answers[0, 0] for answers, _ in rows] == [1, 1, 1, 2, 2]
 
 
 def test_lines_become_answers_in_order_and_problems_keep_their_numbers() -> None:
@@ -143,7 +145,9 @@ def test_lines_become_answers_in_order_and_problems_keep_their_numbers() -> None
     texts = [family.line(puzzle) for puzzle in puzzles.tolist()]
     lines = read_lines([texts[0], "", "12x", texts[1], texts[2], "9" * 16, texts[3], texts[4]], family)
     assert [line.number for line in lines] == [1, 3, 4, 5, 6, 7, 8]
-    done = [one for batch in solve_lines(oracle, lines, family, CPU, steps=None, batch_size=3) for one in batch]
+    views = views_of(_metadata(vocab_size=6, seq_len=16))
+    batches = solve_lines(oracle, lines, family, CPU, steps=None, batch_size=3, views=views, most=1)
+    done = [one for batch in batches for one in batch]
     shown = [(one.line.number, one.solved) if isinstance(one, Answer) else (one.number, None) for one in done]
     assert shown == [(1, True), (3, None), (4, True), (5, True), (6, None), (7, False), (8, True)]
     assert "this puzzle has 3 cells" in lines[1].problem

@@ -51,5 +51,6 @@ def _entry(answer: Answer, family: TextFamily) -> dict[str, Any]:
         "puzzle": family.line(answer.line.tokens or ()),
         "answer": family.line(answer.tokens),
         "solved": answer.solved,
+        "views": answer.views,
         "q_halt": answer.confidence,
     }

@@ -30,9 +30,11 @@ def puzzle_screen(solution: PuzzleSolution) -> Group:
         before = answer
     found = family.judge(puzzle, path[-1].answer)
     if found.solved:
-        verdict = Text(f"solved: {found.reason}; unchanged since step {step} of {path[-1].step}", "bold")
+        where = f" in view {solution.views} of the puzzle" if solution.views > 1 else ""
+        verdict = Text(f"solved: {found.reason}; unchanged since step {step} of {path[-1].step}{where}", "bold")
     else:
-        verdict = Text(f"not solved: {found.reason} after {path[-1].step} steps", "bold red")
+        tried = f"; so in {solution.views} views of the puzzle" if solution.views > 1 else ""
+        verdict = Text(f"not solved: {found.reason} after {path[-1].step} steps{tried}", "bold red")
     remark = family.remark(puzzle)
     return Group(side_by_side(pictures), verdict, *([Text(remark, "yellow")] if remark else []))
 
@@ -61,6 +63,7 @@ def puzzle_document(solution: PuzzleSolution) -> dict[str, Any]:
         "puzzle": family.line(puzzle),
         "answer": family.line(last),
         "solved": solution.solved,
+        "views": solution.views,
         "remark": family.remark(puzzle) or None,
         "steps": [{"step": step, "answer": family.line(one), "q_halt": sure} for step, one, sure in solution.path],
     }

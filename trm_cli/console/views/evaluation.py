@@ -16,6 +16,8 @@ _BAR = 20
 _RULES = {
     "best_q": "best q_halt",
     "first_to_halt": "first to halt",
+    "smallest_residual": "smallest residual",
+    "checked": "first that keeps the rules",
     "majority_tokens": "majority of tokens",
     "majority_answers": "majority of answers",
     "agreement": "agreement",
@@ -24,10 +26,13 @@ _RULES = {
 MEASURES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
 
 
-def evaluation_screen(document: Mapping[str, Any]) -> Group:
-    """Show the result of an evaluation: its figures, then a table for each thing that they depend on."""
+def evaluation_screen(document: Mapping[str, Any], steps: Sequence[int] = ()) -> Group:
+    """Show the result of an evaluation: its figures, then a table for each thing that they depend on.
+
+    steps: those whose accuracy is shown; default: each up to 16, then some.
+    """
     parts: list[RenderableType] = [_head(document)]
-    for title, made in _sections(document):
+    for title, made in _sections(document, steps):
         parts += [Text(), Text(title, "bold"), made]
     return Group(*parts)
 
@@ -50,6 +55,7 @@ def _head(document: Mapping[str, Any]) -> Table:
     return facts([
         *_by_kind(document.get("by_kind", {})),
         ("exact", f"{_estimate(exact)}  {exact['hits']:,} of {exact['count']:,} rows"),
+        *([("valid", f"{_estimate(document['valid'])}  by the rules")] if "valid" in document else []),
         ("token", _estimate(token)),
         *(("pass@2", f"{_estimate(one)}  of {one['count']:,} tasks") for one in passed),
         ("protocol", protocol_line(document["protocol"])),
@@ -86,7 +92,7 @@ def weights_line(document: Mapping[str, Any]) -> str:
     )
 
 
-def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, Table]]:
+def _sections(document: Mapping[str, Any], steps: Sequence[int]) -> Iterator[tuple[str, Table]]:
     if "arc" in document:
         arc = document["arc"]
         least, most = arc["votes_per_input"]["least"], arc["votes_per_input"]["most"]
@@ -96,8 +102,14 @@ def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, Table]]:
         if len(rows) > 1:
             yield f"by {MEASURES.get(name, name)}", _difficulty_table(MEASURES.get(name, name), rows)
     if "restarts" in document:
-        yield f"of {document['restarts']['count']} restarts", _restarts_table(document["restarts"])
-    yield "by step", _steps_table(document["steps"])
+        passes, views = document["restarts"]["count"], document["protocol"].get("views", 1)
+        title = f"of {passes} restarts" if views == 1 else f"of {views} views"
+        if 1 < views < passes:
+            title += f" from {passes // views} starts"
+        yield title, _restarts_table(document["restarts"], views)
+    if "checked" in document:
+        yield "passes until an answer keeps the rules", _checked_table(document["checked"])
+    yield "by step", _steps_table(document["steps"], steps)
     yield _calibration_title(document["q_halt"]), _calibration_table(document["q_halt"]["bins"])
 
 
@@ -122,10 +134,11 @@ def _difficulty_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return table(name, "rows", "exact", "95 %", "token", "", right=(0, 1, 2, 3, 4), rows=shown)
 
 
-def _restarts_table(restarts: Mapping[str, Any]) -> Table:
+def _restarts_table(restarts: Mapping[str, Any], views: int) -> Table:
+    alone, single = ("trained start alone", "starts") if views == 1 else ("the puzzle itself alone", "views")
     shown = [
-        ("trained start alone", *_share_row(restarts["single"][0])),
-        ("mean of single starts", "", percent(restarts["mean"]), ""),
+        (alone, *_share_row(restarts["single"][0])),
+        (f"mean of single {single}", "", percent(restarts["mean"]), ""),
         *((_RULES.get(rule, rule), *_share_row(shares["exact"])) for rule, shares in restarts["chosen"].items()),
         ("where all agree", *_share_row(restarts["unanimous"]["exact"])),
         ("any of them right", *_share_row(restarts["any"])),
@@ -133,16 +146,28 @@ def _restarts_table(restarts: Mapping[str, Any]) -> Table:
     return table("answer chosen by", "rows", "exact", "95 %", right=(1, 2, 3), rows=shown)
 
 
-def _steps_table(steps: Mapping[str, Any]) -> Table:
+def _checked_table(checked: Mapping[str, Any]) -> Table:
+    shown = [
+        (f"{one['passes']:,}", *_share_row(one["valid"]), percent(one["exact"]["value"]), _bar(one["valid"]["value"]))
+        for one in checked["curve"]
+    ]
+    made = table("at most", "rows", "valid", "95 %", "exact", "", right=(0, 1, 2, 3, 4), rows=shown)
+    made.add_row("made", "", f"mean {checked['mean_passes'] or 0:.2f}", f"{checked['mean_steps'] or 0:.1f} steps")
+    return made
+
+
+def _steps_table(steps: Mapping[str, Any], wanted: Sequence[int]) -> Table:
     """List the steps (of more than 16, some of them and the last): exact accuracy, rows that halted, rows evaluated."""
-    made = table("step", "exact", "95 %", "halted", "evaluated", right=(0, 1, 2, 3, 4))
+    made = table("step", "exact", "95 %", "residual", "halted", "evaluated", right=(0, 1, 2, 3, 4, 5))
     depth = len(steps["exact_after"])
-    for step in sorted({*range(1, 17), 24, 32, 64, 128, depth} & set(range(1, depth + 1))):
+    for step in sorted(set(wanted or (*range(1, 17), 24, 32, 64, 128, depth)) & set(range(1, depth + 1))):
         share = steps["exact_after"][step - 1]
         ran = sum(steps["distribution"][step - 1 :])
         halts = steps["halting"]["distribution"][step - 1]
-        made.add_row(str(step), percent(share["value"]), interval(share), f"{halts:,}", f"{ran:,}")
-    made.add_row("halting", percent(steps["halting"]["exact"]["value"]), interval(steps["halting"]["exact"]),
+        residual = steps.get("residual_after", [None] * depth)[step - 1]
+        moved = "-" if residual is None else f"{residual:.2g}"
+        made.add_row(str(step), percent(share["value"]), interval(share), moved, f"{halts:,}", f"{ran:,}")
+    made.add_row("halting", percent(steps["halting"]["exact"]["value"]), interval(steps["halting"]["exact"]), "",
                  f"mean step {steps['halting']['mean'] or 0:.2f}", f"mean {steps['mean'] or 0:.2f}")  # fmt: skip
     return made
 

@@ -28,8 +28,11 @@ def joined(columns: list[Columns]) -> Columns:
     return {name: np.concatenate([batch[name] for batch in columns]) for name in columns[0]}
 
 
-def summarise(columns: Columns) -> dict[str, Any]:
-    """Compute all metrics but the ARC vote: accuracy, difficulty, calibration, steps, restarts."""
+def summarise(columns: Columns, most: int | None = None) -> dict[str, Any]:
+    """Compute all metrics but the ARC vote: accuracy, difficulty, calibration, steps, restarts.
+
+    most: passes over a row at the most, where they are made until it is solved.
+    """
     columns = {name: values[columns["asked"] > 0] for name, values in columns.items()}
     right: Flags = columns["right"][:, 0].astype(bool)
     tokens = columns["tokens_right"][:, 0] / columns["asked"]
@@ -44,8 +47,12 @@ def summarise(columns: Columns) -> dict[str, Any]:
     }
     if "bytes" in columns:
         document["by_kind"] = _by_kind(columns, right, tokens)
+    if "valid" in columns:
+        document["valid"] = _share(columns["valid"][:, 0])
     if columns["right"].shape[1] > 1:
         document["restarts"] = _restarts(columns)
+    if "checked/passes" in columns:
+        document["checked"] = _checked(columns, most or 1)
     return document
 
 
@@ -88,6 +95,31 @@ def _steps(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
             "exact": _share(right_after[rows, wanted - 1]),
         },
         "exact_after": [_share(right_after[:, step]) for step in range(depth)],
+        "residual_after": [_finite(value) for value in columns["residuals"][:, 0].astype(float).mean(0)],
+    }
+
+
+def _finite(value: float) -> float | None:
+    """None for the mean of no rows, or of a network that diverged."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _checked(columns: Mapping[str, NDArray[Any]], most: int) -> dict[str, Any]:
+    """Summarise passes until an answer keeps the rules: rows that have one after 1, 2, 4 .. passes, and the cost."""
+    passes, right = columns["checked/passes"].astype(int), columns["checked/right"].astype(bool)
+    limits = sorted({2**power for power in range(most.bit_length())} | {most})
+    return {
+        "most": most,
+        "curve": [
+            {
+                "passes": limit,
+                "valid": _share((passes > 0) & (passes <= limit)),
+                "exact": _share(right & (passes <= limit)),
+            }
+            for limit in limits
+        ],
+        "mean_passes": _finite(np.where(passes > 0, passes, most).mean()) if len(passes) else None,
+        "mean_steps": _finite(columns["checked/steps"].mean()) if len(passes) else None,
     }
 
 
@@ -109,7 +141,8 @@ def _restarts(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
                 "exact": _share(columns[f"chosen/{rule}"]),
                 "token": _token_share(columns[f"chosen_tokens/{rule}"], columns["asked"]),
             }
-            for rule in choosing.RULES
+            for rule in (*choosing.RULES, "checked")
+            if f"chosen/{rule}" in columns
         },
         # Where all attempts agree, and how often they are right there: an answer that can be trusted, or none.
         "unanimous": {"rows": _share(every), "exact": _share(right[every, 0])},

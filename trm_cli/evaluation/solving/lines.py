@@ -11,9 +11,10 @@ import torch
 
 from trm_cli.data.puzzles.families import TextFamily
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.solving.puzzle import answers_by_step
+from trm_cli.evaluation.solving.checked import Checked, solve_checked
 
 if TYPE_CHECKING:
+    from trm_cli.data.puzzles.views import Views
     from trm_cli.models.network import Network
 
 
@@ -28,12 +29,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Answer:
-    """A line's answer: how sure the model is of it, and whether the rules of the puzzle confirm it."""
+    """A line's answer: how sure the model is of it, whether the rules confirm it, and after how many views."""
 
     line: Line
     tokens: tuple[int, ...]
     confidence: float
     solved: bool
+    views: int
 
 
 def read_lines(lines: Sequence[str], family: TextFamily) -> list[Line]:
@@ -57,22 +59,22 @@ def solve_lines(
     *,
     steps: int | None,
     batch_size: int,
+    views: Views,
+    most: int,
 ) -> Iterator[list[Line | Answer]]:
-    """Yield batches of answers in the order of the lines; a line that could not be read is yielded as it is."""
+    """Yield batches of answers in the order of the lines; a line that could not be read is yielded as it is.
+
+    views, most: see `solve_checked`.
+    """
     for first in range(0, len(lines), batch_size):
         batch = lines[first : first + batch_size]
         readable = [line for line in batch if line.tokens is not None]
-        answers = iter(_solve(model, readable, family, device, steps) if readable else [])
-        yield [line if line.tokens is None else next(answers) for line in batch]
+        puzzles = np.array([line.tokens for line in readable])
+        made = solve_checked(model, puzzles, family, views, device, most=most, steps=steps) if readable else []
+        answers = iter(made)
+        yield [line if line.tokens is None else _answer(line, next(answers)) for line in batch]
 
 
-def _solve(
-    model: Network, lines: Sequence[Line], family: TextFamily, device: torch.device, steps: int | None
-) -> list[Answer]:
-    puzzles = [line.tokens or () for line in lines]
-    identifiers = np.zeros(len(lines), dtype=np.int32)
-    *_, (answers, confidence) = answers_by_step(model, np.array(puzzles), identifiers, device, steps=steps)
-    return [
-        Answer(line, tuple(answer.tolist()), float(sure), family.judge(puzzle, answer.tolist()).solved)
-        for line, puzzle, answer, sure in zip(lines, puzzles, answers, confidence, strict=True)
-    ]
+def _answer(line: Line, made: Checked) -> Answer:
+    last = made.path[-1]
+    return Answer(line, last.answer, last.confidence, made.solved, made.views)

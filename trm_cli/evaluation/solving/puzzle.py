@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,22 +21,6 @@ class AnswerStep(NamedTuple):
     step: int
     answer: tuple[int, ...]
     confidence: float
-
-
-def solve(
-    model: Network,
-    tokens: Sequence[int],
-    device: torch.device,
-    *,
-    puzzle_identifier: int = 0,
-    steps: int | None = None,
-) -> list[AnswerStep]:
-    """Run `steps` (default: the model's halt_max_steps) supervision steps on one puzzle of L tokens."""
-    rows = answers_by_step(model, np.array([tokens]), np.array([puzzle_identifier]), device, steps=steps)
-    return [
-        AnswerStep(step, tuple(answers[0].tolist()), float(confidence[0]))
-        for step, (answers, confidence) in enumerate(rows, 1)
-    ]
 
 
 def answers_by_step(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
-from trm_cli.workflows.solve.solve import puzzle_family
+from trm_cli.workflows.solve.solve import MOST_VIEWS, puzzle_family, views_for
 from trm_cli.workflows.trained_model import load
 
 if TYPE_CHECKING:
@@ -36,11 +36,14 @@ def solve_lines(
     texts: Sequence[str],
     *,
     steps: int | None = None,
+    views: int | None = None,
     device: str = "auto",
     source: str = "the list",
     notify: Callable[[str], None] = lambda _: None,
 ) -> LineSolutions:
     """Load the model and parse the lines. source: their name in error messages. Raises TrmError.
+
+    views: of a puzzle that is not solved, at most; None: MOST_VIEWS.
 
     notify: receives messages for the user.
     """
@@ -56,5 +59,8 @@ def solve_lines(
     if not found:
         raise UsageError(f"{source} holds no puzzle", hint="one puzzle a line")
     batch_size = 256 if where.type == "cuda" else 32
-    batches = lines.solve_lines(trained.model, found, family, where, steps=steps, batch_size=batch_size)
+    batches = lines.solve_lines(
+        trained.model, found, family, where, steps=steps, batch_size=batch_size, views=views_for(trained),
+        most=views or MOST_VIEWS,
+    )  # fmt: skip
     return LineSolutions(family, len(found), batches, trained.checkpoint, trained.step)

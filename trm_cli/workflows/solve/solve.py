@@ -10,32 +10,37 @@ from trm_cli.workflows.observers import SolveObserver
 from trm_cli.workflows.trained_model import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import torch
 
     from trm_cli.data.puzzles.families import TextFamily
+    from trm_cli.data.puzzles.views import Views
     from trm_cli.evaluation.solving.puzzle import AnswerStep
     from trm_cli.training.run.trained_model import TrainedModel
     from trm_cli.workflows.solve.arc import ArcSolution
     from trm_cli.workflows.solve.demonstrated import DemonstratedSolution
 
 
+#: Views of a puzzle that are tried where nothing else is asked for: most puzzles need one.
+MOST_VIEWS = 32
+
+
 @dataclass(frozen=True)
 class PuzzleSolution:
-    """A puzzle as tokens, and the model's answer after each supervision step."""
+    """A puzzle as tokens, and the model's answer after each supervision step, in the view that solved it.
+
+    views: how many were made; solved: whether an answer keeps the rules, else `path` is that to the puzzle itself.
+    """
 
     puzzle: Sequence[int]
     family: TextFamily
     path: Sequence[AnswerStep]
+    solved: bool
+    views: int
     checkpoint: Path
     step: int
-
-    @property
-    def solved(self) -> bool:
-        """Whether the last answer is right by the rules."""
-        return self.family.judge(self.puzzle, self.path[-1].answer).solved
 
 
 if TYPE_CHECKING:
@@ -47,13 +52,15 @@ class SolveRequest:
     """The options of a solution.
 
     run: a run or a checkpoint file. text: the puzzle. file: where it was read, if anywhere. steps: supervision steps,
-    None: as trained. task, votes: for ARC, the name of the task and the number of augmentations that vote.
+    None: as trained. views: of a Sudoku or a maze that is not solved, at most; None: MOST_VIEWS. task, votes: for ARC,
+    the name of the task and the number of augmentations that vote.
     """
 
     run: str
     text: str
     file: Path | None = None
     steps: int | None = None
+    views: int | None = None
     task: str | None = None
     votes: int | None = None
     device: str = "cpu"
@@ -72,19 +79,41 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
         return solve_by_vote(trained, request, device, observer)
     if request.task is not None or request.votes is not None:
         raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
-    return solve_puzzle(trained, family.parse(request.text), family, device, steps=request.steps)
+    most, tokens = request.views or MOST_VIEWS, family.parse(request.text)
+    with observer.counting(most, "views") as advance:
+        return solve_puzzle(trained, tokens, family, device, steps=request.steps, most=most, progress=advance)
 
 
 def solve_puzzle(
-    trained: TrainedModel, tokens: Sequence[int], family: TextFamily, device: torch.device, *, steps: int | None = None
+    trained: TrainedModel,
+    tokens: Sequence[int],
+    family: TextFamily,
+    device: torch.device,
+    *,
+    steps: int | None = None,
+    most: int = 1,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> PuzzleSolution:
-    """Solve one board or maze."""
-    from trm_cli.evaluation.solving.puzzle import solve
+    """Solve one board or maze, in up to `most` views."""
+    import numpy as np
+
+    from trm_cli.evaluation.solving.checked import solve_checked
     from trm_cli.training.hardware.torch_runtime import set_threads
 
     set_threads(1)  # one small puzzle: threads would only wait for each other
-    path = solve(trained.model, tokens, device, steps=steps)
-    return PuzzleSolution(tokens, family, path, trained.checkpoint, trained.step)
+    [made] = solve_checked(
+        trained.model, np.array([tokens]), family, views_for(trained), device, most=most, steps=steps, progress=progress
+    )
+    return PuzzleSolution(tokens, family, made.path, made.solved, made.views, trained.checkpoint, trained.step)
+
+
+def views_for(trained: TrainedModel) -> Views:
+    """The views of the puzzles of a run whose puzzles can be typed."""
+    from trm_cli.data.puzzles.views import views_of
+
+    views = views_of(trained.metadata)
+    assert views is not None
+    return views
 
 
 def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
