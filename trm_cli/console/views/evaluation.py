@@ -152,7 +152,7 @@ def _checked_table(checked: Mapping[str, Any]) -> Table:
         for one in checked["curve"]
     ]
     made = table("at most", "rows", "valid", "95 %", "exact", "", right=(0, 1, 2, 3, 4), rows=shown)
-    made.add_row("made", "", f"mean {checked['mean_passes'] or 0:.2f}", f"{checked['mean_steps'] or 0:.1f} steps")
+    made.add_row("mean", "", f"{checked['mean_passes'] or 0:.2f} passes", f"{checked['mean_steps'] or 0:.1f} steps")
     return made
 
 
