@@ -76,6 +76,10 @@ class TrmError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        """Everything that the command line would print, for who meets this as an exception."""
+        return "\n".join([self.message, *([f"hint: {self.hint}"] if self.hint else [])])
+
 
 class UsageError(TrmError):
     """The command line cannot be understood."""
@@ -92,6 +96,14 @@ class ConfigError(TrmError):
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{count} in {_common_place(problems)}", hint=hint)
         self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        """Every problem on a line of its own."""
+        lines = [
+            f"{problem.where}: {problem.message}{f' ({problem.hint})' if problem.hint else ''}"
+            for problem in self.problems
+        ]
+        return "\n".join([super().__str__(), *lines])
 
 
 _IN_FILE = re.compile(r"(.*):\d+:\d+$")

@@ -11,6 +11,8 @@ from trm_cli.errors import UsageError
 from trm_cli.workflows.trained_model import load
 
 if TYPE_CHECKING:
+    import torch
+
     from trm_cli.training.run.trained_model import TrainedModel
 
 
@@ -43,7 +45,13 @@ def classify(
 
     notify: receives messages for the user. Raises TrmError.
     """
-    trained, where = load(run, device, notify)
+    return classify_with(*load(run, device, notify), pictures, top=top, run=run)
+
+
+def classify_with(
+    trained: TrainedModel, device: torch.device, pictures: Sequence[str], *, top: int, run: str
+) -> Classification:
+    """Classify picture files with a model that is loaded. run: its name in messages. Raises TrmError."""
     import torch
 
     from trm_cli.data.stream.picture_file import read_picture
@@ -60,7 +68,7 @@ def classify(
     found = []
     for name in pictures:
         row = picture_row(shape, read_picture(name, channels, size))
-        batch = {field: torch.as_tensor(value).to(where) for field, value in row.items()}
+        batch = {field: torch.as_tensor(value).to(device) for field, value in row.items()}
         for step in think(trained.model, batch):
             outputs = step.outputs
         law = outputs.logits[0, 0, FIRST_LABEL:].float().softmax(-1)

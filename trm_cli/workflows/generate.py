@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
 from trm_cli.workflows.trained_model import load
+
+if TYPE_CHECKING:
+    from trm_cli.data.text.stop_texts import StopTexts
+    from trm_cli.training.run.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,34 @@ def generate(
 
     notify: receives messages for the user. Raises TrmError.
     """
+    stop_texts(request)  # before anything that takes seconds to load
+    trained, _ = load(request.run, request.device, notify)
+    return generate_with(trained, request, on_text, notify)
+
+
+def stop_texts(request: GenerateRequest) -> StopTexts:
+    """What watches for the texts that end a generation. Raises UsageError."""
     from trm_cli.data.text.stop_texts import StopTexts
 
     try:
-        stop = StopTexts(request.stop)
+        return StopTexts(request.stop)
     except ValueError as error:
         raise UsageError(f"--stop: {error}") from error
-    trained, _ = load(request.run, request.device, notify)
+
+
+def generate_with(
+    trained: TrainedModel,
+    request: GenerateRequest,
+    on_text: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
+) -> GeneratedText:
+    """Generate text with a model that is loaded. Raises TrmError."""
     from trm_cli.data.stream.vocabulary import EOS
     from trm_cli.data.text.codec import shown, text_codec
     from trm_cli.evaluation.samples.text_generation import TextRequest, write
     from trm_cli.models.layers.sampling import Sampling
 
+    stop = stop_texts(request)
     codec = text_codec(trained.metadata, request.tokenizer)
     law = Sampling(request.temperature, request.top_k, request.top_p)
     text_request = TextRequest(codec.encode(request.prompt), request.max_new, law, request.seed)

@@ -57,6 +57,12 @@ def plan_target(
     return _planned(load_run(run, overrides), facts, run, test_split=stored.test_split)
 
 
+def plan_resolved(resolved: Resolved, samples: str | None = None) -> TrainingPlan:
+    """The plan of a configuration that is composed; samples: see `plan_target`."""
+    facts, test_split = (given_facts(samples), True) if samples is not None else find_facts(resolved, without=_WITHOUT)
+    return _planned(resolved, facts, test_split=test_split).plan
+
+
 def plan_other(target: str, samples: str | None = None, notify: Callable[[str], None] = lambda _: None) -> Planned:
     """Return a plan to compare with: a run as it was planned, or a model with `samples` instead of its dataset's."""
     return plan_target(target, samples=None if _run_directory(target) else samples, notify=notify)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
 
 from trm_cli.console.answers.arc import arc_document, arc_screen
 from trm_cli.console.answers.demonstrated import demonstrated_document, demonstrated_screen
@@ -41,9 +44,32 @@ class SolveScreen(SolveObserver):
 
 def show_solution(solution: Solution, *, as_json: bool) -> None:
     """Print a solution on stdout."""
+    print_result(solution_document(solution), solution_screen(solution), as_json=as_json)
+
+
+def solution_document(solution: Solution) -> dict[str, Any]:
+    """Describe a solution as plain data."""
     if isinstance(solution, PuzzleSolution):
-        print_result(puzzle_document(solution), puzzle_screen(solution), as_json=as_json)
-    elif isinstance(solution, ArcSolution):
-        print_result(arc_document(solution), arc_screen(solution), as_json=as_json)
-    else:
-        print_result(demonstrated_document(solution), demonstrated_screen(solution), as_json=as_json)
+        return puzzle_document(solution)
+    return arc_document(solution) if isinstance(solution, ArcSolution) else demonstrated_document(solution)
+
+
+def solution_screen(solution: Solution) -> RenderableType:
+    """Show a solution on a screen."""
+    if isinstance(solution, PuzzleSolution):
+        return puzzle_screen(solution)
+    return arc_screen(solution) if isinstance(solution, ArcSolution) else demonstrated_screen(solution)
+
+
+def solution_text(solution: Solution) -> str:
+    """A solution as text of at most eighty columns."""
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(solution_screen(solution))
+    return str(console.file.getvalue()).rstrip()  # type: ignore[attr-defined]
+
+
+def solution_html(solution: Solution) -> str:
+    """A solution as HTML with colours, for a notebook."""
+    console = Console(file=io.StringIO(), width=100, record=True, color_system="truecolor", force_terminal=True)
+    console.print(solution_screen(solution))
+    return console.export_html(inline_styles=True, code_format="<pre style='line-height:1.2'>{code}</pre>")

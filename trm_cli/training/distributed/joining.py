@@ -102,7 +102,7 @@ def join_process_group(
         code = int(error.exit_code if isinstance(error, TrmError) else ExitCode.FAILED)
         first = True if process_group is None else process_group.claim_failure()
         if first is None and launched_by_us():
-            reason = str(error) if isinstance(error, TrmError) else f"{type(error).__name__}: {error}"
+            reason = error.message if isinstance(error, TrmError) else f"{type(error).__name__}: {error}"
             report_reason(" ".join(reason.split()))  # printed where rank 0 has printed nothing
             end_process(LOST_CONTACT)
         if first is False:

@@ -70,6 +70,11 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
     """Load the model and solve one puzzle. Raises TrmError."""
     observer = observer or SolveObserver()
     trained, device = load(request.run, request.device, observer.note)
+    return solve_with(trained, device, request, observer)
+
+
+def solve_with(trained: TrainedModel, device: torch.device, request: SolveRequest, observer: SolveObserver) -> Solution:
+    """Solve one puzzle with a model that is loaded. Raises TrmError."""
     from trm_cli.workflows.solve.arc import solve_by_vote
 
     if trained.config.board_side is not None:
