@@ -1,0 +1,94 @@
+"""The rows of the card: their data, their models, the processor time and the seeds of a full run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from benchmarks.hesc_card.data import Digits, Known, Source, Texts, Unseen, python_modules, stories
+from benchmarks.hesc_card.families import FIRST_ROWS, known_tasks, many_tasks
+from benchmarks.hesc_card.learners.classifiers import MODELS as CLASSIFIERS
+from benchmarks.hesc_card.results import Job
+
+#: What the capsule network is set to where the recipe says nothing: without a row in a table an unseen task has none.
+_NO_TABLE = ("arch.puzzle_emb_ndim=0",)
+_TEXT = ("global_batch_size=8",)
+_DIGIT_COPIES = 12
+
+_FIRST = Known(lambda: FIRST_ROWS, (3, 10), 2_400)
+_STORIES, _PICTURES = Texts(stories), Digits(None, _DIGIT_COPIES)
+_CELL_MODELS = ("mini", "transformer", "trm")
+_TEXT_MODELS = ("mini", "transformer", "count-2", "count-3", "count-5", "count-8")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the card.
+
+    sources: its data by kind; on_trial: the same with a part of the training data held out, where `sources` trains on
+    all of it. models: the first is ours. minutes: processor time of a training. settings: of ours, beside the recipe's.
+    batch: rows of an update of a baseline.
+    """
+
+    says: str
+    sources: Mapping[str, Source]
+    models: tuple[str, ...]
+    minutes: float
+    seeds: int = 3
+    settings: tuple[str, ...] = ()
+    batch: int = 32
+    on_trial: Mapping[str, Source] = field(default_factory=dict)
+
+
+ROWS: dict[str, Row] = {
+    "a": Row("copy, recolour, mirror, transpose, shift; sides 3 to 10", {"grids": _FIRST}, _CELL_MODELS, 10),
+    "b": Row("the same; sides 3 to 30", {"grids": Known(lambda: FIRST_ROWS, (3, 30), 2_400)}, _CELL_MODELS, 30),
+    "c": Row(
+        "twenty families; sides 3 to 10", {"grids": Known(partial(known_tasks, 0), (3, 10), 3_000)}, _CELL_MODELS, 30
+    ),
+    "d": Row("built-in stories, bits a byte", {"text": _STORIES}, _TEXT_MODELS, 30, settings=_TEXT, batch=8),
+    "e": Row(
+        "the standard library's Python, bits a byte",
+        {"text": Texts(python_modules)},
+        _TEXT_MODELS,
+        30,
+        settings=_TEXT,
+        batch=8,
+    ),
+    "f": Row(
+        "digits of scikit-learn, official halves",
+        {"pictures": _PICTURES},
+        ("mini", *CLASSIFIERS),
+        10,
+        seeds=5,
+        on_trial={"pictures": Digits(600, _DIGIT_COPIES)},
+    ),
+    "g": Row(
+        "grids, stories and digits in one run",
+        {"grids": _FIRST, "text": _STORIES, "pictures": _PICTURES},
+        ("mini",),
+        30,
+    ),
+    "g-grids": Row("the grids of g alone", {"grids": _FIRST}, ("mini",), 10),
+    "g-text": Row("the stories of g alone", {"text": _STORIES}, ("mini",), 10, settings=_TEXT),
+    "g-pictures": Row("the digits of g alone", {"pictures": _PICTURES}, ("mini",), 10),
+    "h": Row(
+        "unseen rules from three pairs, families known; sides 3 to 10",
+        {"grids": Unseen(many_tasks, (3, 10), trained=60, pairs=8)},
+        ("mini",),
+        30,
+        settings=_NO_TABLE,
+    ),
+}
+
+
+def jobs(scale: float) -> list[Job]:
+    """Every run of the card."""
+    return [
+        Job(name, model, seed, scale)
+        for name, row in ROWS.items()
+        for model in row.models
+        # What only counts is the same whatever the seed.
+        for seed in range(1 if model.startswith("count") or model in CLASSIFIERS else row.seeds)
+    ]

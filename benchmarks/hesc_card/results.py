@@ -1,0 +1,92 @@
+"""The results of the card: a committed JSON list, one entry a run, and its table."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trm_cli.data.files.durable import atomic_file
+
+RESULTS = Path(__file__).parent / "results.json"
+Entry = dict[str, Any]
+
+
+class Job(NamedTuple):
+    """One run of the card. scale: share of the full processor time."""
+
+    row: str
+    model: str
+    seed: int
+    scale: float
+
+    @property
+    def name(self) -> str:
+        """A name for files."""
+        return f"{self.row}-{self.model}-{self.seed}-{self.scale:g}"
+
+
+def job_of(entry: Entry) -> Job:
+    """What an entry is the result of."""
+    return Job(*(entry[field] for field in Job._fields))
+
+
+def read_results(path: Path = RESULTS) -> list[Entry]:
+    """All entries, the oldest first."""
+    found: list[Entry] = json.loads(path.read_text()) if path.is_file() else []
+    return found
+
+
+def append_result(entry: Entry, path: Path = RESULTS) -> None:
+    """Add an entry; the file is replaced as a whole, and two runs that end together both find their place."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        entries = [*read_results(path), entry]
+        with atomic_file(path) as stream:
+            lines = ",\n".join(json.dumps(one, sort_keys=True) for one in entries)
+            stream.write(f"[\n{lines}\n]\n".encode())
+
+
+def newest(entries: Sequence[Entry]) -> dict[Job, Entry]:
+    """The last entry of each job: a run that was done again stands for what the code is now."""
+    return {job_of(entry): entry for entry in entries}
+
+
+def headline(scores: dict[str, Any]) -> tuple[float, str]:
+    """The number that a row is judged by, and how it is written."""
+    if "bits_per_byte" in scores:
+        return float(scores["bits_per_byte"]), "{:.3f}"
+    return 100 * float(scores["mean"]), "{:.1f}"
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """Medians and ranges over seeds as Markdown, a line for each row, model and scale."""
+    found: dict[tuple[str, str, float], list[Entry]] = {}
+    for job, entry in newest(entries).items():
+        found.setdefault((job.row, job.model, job.scale), []).append(entry)
+    lines = [
+        "| row | model | time | seeds | parameters | updates, CPU-s | result: median (range) | worst, of its parts |"
+    ]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for (row, model, scale), of_seeds in sorted(found.items()):
+        numbers, form = [headline(one["scores"])[0] for one in of_seeds], headline(of_seeds[0]["scores"])[1]
+        median, spread = form.format(statistics.median(numbers)), ""
+        if len(numbers) > 1:
+            spread = f" ({form.format(min(numbers))} to {form.format(max(numbers))})"
+        last = of_seeds[-1]
+        lines.append(
+            f"| {row} | {model} | {scale:g} | {len(numbers)} | {last['parameters']:,} "
+            f"| {last['updates']:,}, {last['processor_seconds']:.0f} | {median}{spread} | {_worst(last['scores'])} |"
+        )
+    return "\n".join(lines)
+
+
+def _worst(scores: dict[str, Any]) -> str:
+    groups = scores.get("groups", {})
+    if len(groups) < 2:
+        return ""
+    name, value = scores["worst"]
+    return f"{name} {100 * value:.0f}"

@@ -1,0 +1,49 @@
+"""Scores of answers: exact grids by family, bits a byte of text, the share of pictures named rightly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.hesc_card.examples import Examples
+from trm_cli.data.stream.records import TEXT
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_CONTROL, IGNORED
+
+_ROWS = 64
+
+
+class Answers(NamedTuple):
+    """What a model says of rows. tokens int [B, S]; nats float [B, S]: the cost of each label that is asked."""
+
+    tokens: NDArray[np.integer]
+    nats: NDArray[np.floating]
+
+
+Answering = Callable[[dict[str, torch.Tensor]], Answers]
+
+
+def score(answering: Answering, examples: Examples) -> dict[str, Any]:
+    """Score rows of one kind. Text: `bits_per_byte`, ends included; else `mean` over groups of the share of rows that
+    are wholly right, `worst`, each group by name, and the share of right places."""
+    right, places, nats, read = [], [], 0.0, 0
+    for part in examples.parts(_ROWS):
+        answers = answering({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in part.items()})
+        target = part["target"]
+        asked = target != IGNORED
+        hits = (answers.tokens == target) & asked
+        right.append(hits.sum(1) == asked.sum(1))
+        places.append(hits.sum(1) / asked.sum(1).clip(1))
+        nats += float(answers.nats[asked].sum())
+        read += int(((target >= FIRST_BYTE) & (target < FIRST_CONTROL)).sum())
+    if examples.batch["kind"][0] == TEXT:
+        return {"bits_per_byte": round(nats / math.log(2) / read, 4), "bytes": read, "rows": len(examples)}
+    exact = np.concatenate(right)
+    groups = {name: round(float(exact[examples.groups == i].mean()), 4) for i, name in enumerate(examples.names)}
+    worst = min(groups, key=groups.__getitem__)
+    found = {"mean": round(float(np.mean(list(groups.values()))), 4), "worst": [worst, groups[worst]]}
+    return {**found, "places": round(float(np.concatenate(places).mean()), 4), "rows": len(examples), "groups": groups}
