@@ -76,7 +76,7 @@ def _windows(shape: StreamShape, document: bytes) -> Iterator[Batch]:
     scored = 0
     for first in range(0, max(1, len(tokens) - 1 - (window - step)), step):
         read, asked = tokens[first : first + window], tokens[first + 1 : first + 1 + window]
-        row = {
+        row: Batch = {
             "kind": np.ones(1, np.int32),
             "puzzle_identifiers": np.zeros(1, np.int32),
             "target": np.full((1, shape.target_length), IGNORED, np.int32),

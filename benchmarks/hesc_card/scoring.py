@@ -33,7 +33,7 @@ def score(answering: Answering, examples: Examples) -> dict[str, Any]:
     right, places, nats, read = [], [], 0.0, 0
     for part in examples.parts(_ROWS):
         answers = answering({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in part.items()})
-        target = part["target"]
+        target = part["target"].astype(np.int64)
         asked = target != IGNORED
         hits = (answers.tokens == target) & asked
         right.append(hits.sum(1) == asked.sum(1))

@@ -83,7 +83,7 @@ class ByteTransformer(nn.Module):
     def forward(self, batch: Rows) -> Tensor:
         """Scores of end and bytes (what lies between is never said): [B, T, START - 1]."""
         x = self.symbols(batch["text"].long()) * math.sqrt(_WIDTH)
-        scores = self.blocks(x) @ self.symbols.weight[EOS:START].T
+        scores: Tensor = self.blocks(x) @ self.symbols.weight[EOS:START].T
         scores[..., FIRST_COLOUR - EOS : FIRST_BYTE - EOS] = -1e4
         return scores
 
