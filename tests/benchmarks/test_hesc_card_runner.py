@@ -143,7 +143,9 @@ def test_a_baseline_that_is_stopped_continues(tmp_path: Path, monkeypatch: pytes
 def test_a_toy_row_runs_from_data_to_its_result(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = {"copy": FIRST_ROWS["copy"], "mirror": FIRST_ROWS["mirror"]}
     known = data.Known(lambda: tasks, (2, 3), pairs=12, chosen=2, held_out=4)
-    row = card.Row("toy", {"grids": known}, ("mini", "transformer", "trm"), 0.02, seeds=1, settings=("arch.H_layers=1",))
+    row = card.Row(
+        "toy", {"grids": known}, ("mini", "transformer", "trm"), 0.02, seeds=1, settings=("arch.H_layers=1",)
+    )
     monkeypatch.setattr(card, "ROWS", {"toy": row})
     monkeypatch.setattr("benchmarks.hesc_card.running.ROWS", card.ROWS)
     file = tmp_path / "results.json"

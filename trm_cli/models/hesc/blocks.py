@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trm_cli.models.hesc.boards import Packed
 from trm_cli.models.hesc.positions import Rotation, content_numbers, head_width
 from trm_cli.models.layers.gated_mlp import swiglu, swiglu_width
 from trm_cli.models.layers.initialization import linear_parameter, truncated_normal_
@@ -109,16 +110,19 @@ class TokenBlock(nn.Module):
         self.neighbours = nn.Parameter(truncated_normal_(torch.empty(taps), _BYTES_BEFORE if causal else 0.0))
         self.mlp = SwiGLU(width, expansion)
 
-    def _mix_neighbours(self, h: Tensor, inside: Tensor | None) -> Tensor:
+    def _mix_neighbours(self, h: Tensor, inside: Tensor | None, some: Packed | None) -> Tensor:
         """[B, L, D] -> [B, L, D]: a board's eight neighbours that are inside (bool [B, L]), or the bytes before."""
         channels = h.shape[-1]
         if self.causal:
             padded = functional.pad(h.transpose(1, 2), (_TAPS - 1, 0))
             return functional.conv1d(padded, self.neighbours, groups=channels).transpose(1, 2)
-        side = round(h.shape[1] ** 0.5)
         board = h if inside is None else h * inside[..., None]
+        if some is not None:
+            board = some.put(board)
+        side = round(board.shape[1] ** 0.5)
         image = board.transpose(1, 2).unflatten(2, (side, side))
-        return functional.conv2d(image, self.neighbours, padding=1, groups=channels).flatten(2).transpose(1, 2)
+        near = functional.conv2d(image, self.neighbours, padding=1, groups=channels).flatten(2).transpose(1, 2)
+        return near if some is None else some.take(near)
 
     def keys_values(self, h: Tensor, rotation: Rotation, slots: Tensor) -> tuple[Tensor, Tensor]:
         """H [B, L, D], slots [B, S, D] -> keys and values [B, H, L + S, head width]."""
@@ -130,7 +134,13 @@ class TokenBlock(nn.Module):
         return k, v
 
     def forward(
-        self, h: Tensor, rotation: Rotation, slots: Tensor, mask: Tensor | None, inside: Tensor | None
+        self,
+        h: Tensor,
+        rotation: Rotation,
+        slots: Tensor,
+        mask: Tensor | None,
+        inside: Tensor | None,
+        some: Packed | None = None,
     ) -> Tensor:
         """H [B, L, D], slots [B, S, D], mask bool broadcast to [B, H, L, L + S], inside bool [B, L] -> [B, L, D].
 
@@ -140,7 +150,7 @@ class TokenBlock(nn.Module):
         k, v = self.keys_values(h, rotation, slots)
         causal = self.causal and mask is None
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        return self._added(h, mixed, self._mix_neighbours(h, inside))
+        return self._added(h, mixed, self._mix_neighbours(h, inside, some))
 
     def next_place(self, h: Tensor, rotation: Rotation, keys: Tensor, values: Tensor, before: Tensor) -> Tensor:
         """One more place of a text: h [B, 1, D], keys and values [B, H, L, head width] of all that it may look at, its

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from trm_cli.models.hesc import kinds
 from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.boards import cut, cut_states, side_of, widened
+from trm_cli.models.hesc.boards import Packed, by_size, cut, cut_states, needed_cells, packed, side_of, widened
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.demonstrations import PairReader
 from trm_cli.models.hesc.kinds import EOS, FIRST_BYTE, Kind
@@ -22,9 +22,12 @@ from trm_cli.models.hesc.recursion import Recursion, States
 from trm_cli.models.hesc.symbols import Symbols, Tokens
 from trm_cli.models.hesc.visibility import visibility
 from trm_cli.models.hesc.workspace import Looked, Lost
+from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 
 _HALT_BIAS = -5.0
+#: Grids that train on a processor are computed in at most so many groups of similar size, of so many rows at least.
+_SIZES, _ROWS_OF_A_SIZE = 3, 8
 
 
 class HescNetwork(nn.Module):
@@ -58,8 +61,17 @@ class HescNetwork(nn.Module):
         if layout is None:
             layout = layout_of(data, carried.fresh, carried.done)
         carried = carried._replace(pairs=self.remember(data, carried, layout))
-        parts = [self._part(group, data, carried, puzzle, draw) for group in layout.groups]
+        groups = [part for group in layout.groups for part in self._by_size(group, data)]
+        parts = [self._part(group, data, carried, puzzle, draw) for group in groups]
         return gathered(parts, carried, data["target"].shape[1], self.vocab_size)
+
+    def _by_size(self, group: Group, data: Mapping[str, Tensor]) -> list[Group]:
+        """The groups of similar size that the rows of a group are computed in."""
+        if group.kind != Kind.GRID or not self.training or not _packs(group.rows):
+            return [group]
+        cells, target = data["cells"][group.rows], data["target"][group.rows]
+        needed = needed_cells(cells, target[:, : cells.shape[1]], IGNORED_LABEL)
+        return [group._replace(rows=group.rows[part]) for part in by_size(needed, _ROWS_OF_A_SIZE, _SIZES)]
 
     def _part(
         self, group: Group, data: Mapping[str, Tensor], carried: Carried, puzzle: Tensor | None, draw: Tensor | None
@@ -88,7 +100,7 @@ class HescNetwork(nn.Module):
 
     def _read_pairs(self, boards: Tensor, sizes: Tensor) -> Tensor:
         """Demonstrations uint8 [w, 2, side * side] of the sizes [w, 4] -> slots [w, pair_slots, D]."""
-        tokens = self.symbols.pairs(boards, sizes)
+        tokens = self.symbols.pairs(boards, sizes, packed((boards > 0).any(1)) if _packs(boards) else None)
         assert tokens.inside is not None
         h = self.recursion.token_start.to(tokens.injection.dtype).expand_as(tokens.injection)
         h = self.recursion.pass_over(h, tokens, tokens.injection[:, :0], tokens.inside[:, None, None])
@@ -117,7 +129,10 @@ class HescNetwork(nn.Module):
         board = side_of(data["cells"]) if kind == Kind.GRID else 0
         count = tokens.injection.shape[1]
         before = carried.tokens[:, : board**2 or count]
-        if board:
+        some = None if tokens.packed is None else tokens.packed.on(board)
+        if some is not None:
+            before = some.take(before)
+        elif board:
             before = cut_states(before, math.isqrt(count))
         exists = self._pair_slots(data, len(rows), rows.device)
         seen = visibility(self.config, tokens, carried.opened, exists, length)
@@ -135,16 +150,17 @@ class HescNetwork(nn.Module):
         return KindPass(
             kind=kind,
             rows=rows,
-            tokens=widened(after, board) if board else after,
+            tokens=_whole(after, board, some),
             slots=slots,
             scores=scores,
             q_halt=halting,
             residual=lost.residual,
             detail=lost.detail,
-            maps=widened(maps.mT, board).mT if board else maps,
+            maps=_whole(maps.mT, board, some).mT,
             plan=thought.plan,
             further=further,
             inside=None if kind == Kind.PICTURE else tokens.inside,
+            packed=some,
         )
 
     def _seen(self, looked: Looked | None, rows: int, tokens: int) -> tuple[Tensor, Lost]:
@@ -172,8 +188,11 @@ class HescNetwork(nn.Module):
             return self.symbols.text(data["text"][:, :size], window), window
         if kind == Kind.PICTURE:
             return self.symbols.picture(data["picture"]), self.config.patches
-        cells = data["cells"]
-        return self.symbols.cells(cut(cells, size), data["size"]), cells.shape[1]
+        cells, some = cut(data["cells"], size), None
+        count = data["cells"].shape[1]
+        if _packs(cells):
+            some = packed(needed_cells(cells, cut(data["target"][:, :count], size), IGNORED_LABEL))
+        return self.symbols.cells(cells, data["size"], some), count
 
     def _answer_states(self, tokens: Tensor, slots: Tensor, kind: Kind) -> Tensor:
         """What the answers of a kind are read from: [b, N or 1, d] of unit size."""
@@ -191,6 +210,18 @@ class HescNetwork(nn.Module):
         ending, _, letters = scores.split((1, FIRST_BYTE - EOS - 1, scores.shape[-1] - (FIRST_BYTE - EOS)), -1)
         colours = functional.pad(ending, (0, FIRST_BYTE - EOS - 1), value=FORBIDDEN)
         return torch.cat((colours, letters), -1)
+
+
+def _packs(where: Tensor) -> bool:
+    """Whether cells that nothing needs are left out: where nobody waits for the numbers of cells, nor compiles."""
+    return where.device.type == "cpu"
+
+
+def _whole(states: Tensor, board: int, some: Packed | None) -> Tensor:
+    """States [b, N, d] of some cells, of the corner of a board, or (board 0) of no board -> of all of its places."""
+    if some is not None:
+        return some.put(states)
+    return widened(states, board) if board else states
 
 
 def _at(draw: Tensor | None, rows: Tensor) -> Tensor | None:

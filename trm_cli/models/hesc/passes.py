@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trm_cli.models.hesc import kinds
-from trm_cli.models.hesc.boards import cut, widened
+from trm_cli.models.hesc.boards import Packed, cut, widened
 from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.planner import Plan
 from trm_cli.models.layers.losses import IGNORED_LABEL
@@ -41,7 +41,8 @@ class Carried(NamedTuple):
 class KindPass(NamedTuple):
     """The outputs for rows int64 [b] of one kind. tokens [b, N, d], slots [b, S, D]; scores [b, T, W] of the words of
     the kind; q_halt [b]; residual [b, K]; detail [b, K, c]; maps [b, K, N]; further: scores of the words k places
-    later; all float32 but for the states. inside bool [b, T]: answer places that hold a symbol, None where all do."""
+    later; all float32 but for the states. inside bool [b, T]: answer places that hold a symbol, None where all do;
+    packed: which cells of their boards the scores are of, None where they are of a square."""
 
     kind: Kind
     rows: Tensor
@@ -55,11 +56,17 @@ class KindPass(NamedTuple):
     plan: Plan | None
     further: tuple[Tensor, ...]
     inside: Tensor | None
+    packed: Packed | None = None
 
     def labels(self, target: Tensor) -> Tensor:
         """Target int [B, S] -> the labels of the places of `scores`, counted in words of the kind: int64 [b, T]."""
         own, places = target[self.rows].long(), self.scores.shape[1]
-        own = cut(own[:, : self.tokens.shape[1]], math.isqrt(places)) if self.kind == Kind.GRID else own[:, :places]
+        if self.packed is not None:
+            own = self.packed.take(own[:, : self.tokens.shape[1]])
+        elif self.kind == Kind.GRID:
+            own = cut(own[:, : self.tokens.shape[1]], math.isqrt(places))
+        else:
+            own = own[:, :places]
         return torch.where(own == IGNORED_LABEL, own, own - kinds.WORDS[self.kind][0])
 
     def certainty(self) -> Tensor:
@@ -124,7 +131,9 @@ def gathered(parts: Sequence[KindPass], carried: Carried, length: int, vocab_siz
         first, stop = kinds.WORDS[part.kind]
         beyond = 0 if stop is None else vocab_size - stop
         scores = part.scores.detach()
-        if part.kind == Kind.GRID:
+        if part.packed is not None:
+            scores = part.packed.put(scores, FORBIDDEN)
+        elif part.kind == Kind.GRID:
             scores = widened(scores, math.isqrt(part.tokens.shape[1]), FORBIDDEN)
         return functional.pad(scores, (first, beyond, 0, length - scores.shape[1]), value=FORBIDDEN)
 

@@ -42,7 +42,7 @@ class TokenStack(nn.Module):
         """H [B, N, d], slots [B, S, d], mask bool [B, 1, 1 or N, N + S] -> [B, N, d]."""
         h = h + tokens.injection
         for block in self.blocks:
-            h = block(h, tokens.rotation, slots, mask, tokens.inside)
+            h = block(h, tokens.rotation, slots, mask, tokens.inside, tokens.packed)
         return h
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trm_cli.models.hesc.blocks import Linear
+from trm_cli.models.hesc.boards import Packed
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.kinds import FIRST_COLOUR, PAD, Kind
 from trm_cli.models.hesc.positions import (
@@ -36,7 +37,8 @@ class Tokens:
     """The tokens of b rows of one kind.
 
     injection [b, N, d]; inside bool [b, N]: tokens that hold a symbol, or None where all do; parts int64 [b or 1, N]:
-    the child slot that each lies under, -1 = none; rotation: of queries and keys.
+    the child slot that each lies under, -1 = none; rotation: of queries and keys; packed: which cells of a square the
+    tokens are, None where all of them, row by row.
     """
 
     kind: Kind
@@ -44,6 +46,7 @@ class Tokens:
     rotation: Rotation
     parts: Tensor
     inside: Tensor | None
+    packed: Packed | None = None
 
 
 class Symbols(nn.Module):
@@ -79,26 +82,30 @@ class Symbols(nn.Module):
         distances = (places.row + 1, places.column + 1, up, left)
         return torch.stack([self.edges[i][d.clamp(0, last).long()] for i, d in enumerate(distances)]).sum(0)
 
-    def _on_board(self, symbols: Tensor, places: Places, inside: Tensor) -> Tokens:
+    def _on_board(self, symbols: Tensor, places: Places, inside: Tensor, some: Packed | None) -> Tokens:
         config = self.config
         rows, columns = config.capsule_rows * config.child_rows, config.capsule_columns * config.child_columns
         rotation = board_rotation(places, config.num_heads, self.head_dim)
         parts = _child_order(board_parts(places, rows, columns), config)
         injection = rms_norm(symbols + rms_norm(self._edges(places)).to(symbols.dtype))
-        return Tokens(Kind.GRID, injection, rotation, parts, inside)
+        return Tokens(Kind.GRID, injection, rotation, parts, inside, some)
 
-    def cells(self, cells: Tensor, size: Tensor) -> Tokens:
+    def cells(self, cells: Tensor, size: Tensor, some: Packed | None = None) -> Tokens:
         """Cells uint8 [B, side * side] (0 empty, else colour + 1), size [B, 4] of which the input's is used."""
-        side = math.isqrt(cells.shape[1])
+        places = board_places(math.isqrt(cells.shape[1]), size)
+        if some is not None:
+            cells, places = some.take(cells), _taken(places, some)
         codes = torch.where(cells > 0, cells.long() + (FIRST_COLOUR - 1), PAD)
-        return self._on_board(rms_norm(self.table[codes]), board_places(side, size), cells > 0)
+        return self._on_board(rms_norm(self.table[codes]), places, cells > 0, some)
 
-    def pairs(self, pairs: Tensor, size: Tensor) -> Tokens:
+    def pairs(self, pairs: Tensor, size: Tensor, some: Packed | None = None) -> Tokens:
         """Demonstrations uint8 [B, 2, side * side], size [B, 4]: each place shows its input and its answer."""
-        side = math.isqrt(pairs.shape[2])
+        places, pairs = board_places(math.isqrt(pairs.shape[2]), size), pairs.mT
+        if some is not None:
+            pairs, places = some.take(pairs), _taken(places, some)
         codes = torch.where(pairs > 0, pairs.long() + (FIRST_COLOUR - 1), PAD)
-        symbols = rms_norm(self.table[codes[:, 0]]) + rms_norm(self.shown[codes[:, 1]])
-        return self._on_board(rms_norm(symbols), board_places(side, size), (pairs > 0).any(1))
+        symbols = rms_norm(self.table[codes[..., 0]]) + rms_norm(self.shown[codes[..., 1]])
+        return self._on_board(rms_norm(symbols), places, (pairs > 0).any(2), some)
 
     def text(self, text: Tensor, window: int) -> Tokens:
         """Tokens int [B, T] of a window of so many places: one-dimensional positions, a part for each stretch."""
@@ -134,6 +141,11 @@ class Symbols(nn.Module):
     def logits(self, hidden: Tensor, first: int, stop: int | None) -> Tensor:
         """[B, T, d] of unit size -> the scores of the words from `first` up to `stop`: float32 [B, T, W]."""
         return (hidden @ self.table[first:stop].T).float()
+
+
+def _taken(places: Places, some: Packed) -> Places:
+    """The places of some cells."""
+    return places._replace(row=some.take(places.row), column=some.take(places.column))
 
 
 def _child_order(part: Tensor, config: HescConfig) -> Tensor:

@@ -95,7 +95,7 @@ class _Call:
         cls, block: TokenBlock, begins_pass: bool, inputs: tuple[Any, ...], rotation: Rotation, window: int
     ) -> _Call:
         """What is to be kept of a call whose arguments were `inputs`."""
-        h, _, slots, mask, _ = inputs
+        h, _, slots, mask, *_ = inputs
         count = h.shape[1]
         if mask is not None:
             slots = slots[:, mask[0, 0, -1, count:]]
