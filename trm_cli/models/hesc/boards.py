@@ -83,13 +83,15 @@ class Packed(NamedTuple):
 
     def take(self, squares: Tensor) -> Tensor:
         """[b, side * side, ...] -> [b, N, ...]."""
-        return squares.flatten(0, 1).index_select(0, self.flat()).unflatten(0, self.where.shape)
+        taken: Tensor = squares.flatten(0, 1).index_select(0, self.flat()).unflatten(0, self.where.shape)
+        return taken
 
     def put(self, values: Tensor, fill: float = 0.0) -> Tensor:
         """[b, N, ...] -> [b, side * side, ...], `fill` in all other cells."""
         rows, cells = len(self.where), self.side**2
         squares = values.new_full((rows * cells, *values.shape[2:]), fill)
-        return squares.index_copy(0, self.flat(), values.flatten(0, 1)).unflatten(0, (rows, cells))
+        filled: Tensor = squares.index_copy(0, self.flat(), values.flatten(0, 1)).unflatten(0, (rows, cells))
+        return filled
 
     def on(self, side: int) -> Packed:
         """The same cells of larger squares."""
