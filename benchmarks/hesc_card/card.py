@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from benchmarks.hesc_card.data import Digits, Known, Source, Texts, Unseen, python_modules, stories
 from benchmarks.hesc_card.families import FIRST_ROWS, known_tasks, many_tasks
 from benchmarks.hesc_card.learners.classifiers import MODELS as CLASSIFIERS
 from benchmarks.hesc_card.results import Job
+from benchmarks.hesc_card.sources.data import Known, Source, Unseen
+from benchmarks.hesc_card.sources.digits import Digits
+from benchmarks.hesc_card.sources.texts import Texts, python_modules, stories
 
 #: What the capsule network is set to where the recipe says nothing: without a row in a table an unseen task has none.
 _NO_TABLE = ("arch.puzzle_emb_ndim=0",)

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.hesc_card import data, scoring
 from benchmarks.hesc_card.card import ROWS, Row
-from benchmarks.hesc_card.learners import capsules, classifiers, counts, loop
+from benchmarks.hesc_card.learners import capsules, classifiers, counts, loop, scoring
 from benchmarks.hesc_card.learners.transformers import ByteTransformer, CellTransformer, PlainLearner
 from benchmarks.hesc_card.learners.trm_on_cells import TrmLearner
 from benchmarks.hesc_card.results import Entry, Job
+from benchmarks.hesc_card.sources import data
+from benchmarks.hesc_card.sources.digits import Digits
+from benchmarks.hesc_card.sources.texts import Texts
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.training.hardware.torch_runtime import set_seed
 
@@ -82,8 +84,10 @@ class _Job:
 
     def _counts(self, order: int) -> Entry:
         started = time.process_time()
-        _, _, held_out = self.row.sources["text"].documents()  # type: ignore[union-attr]  # texts alone are counted
-        bits = counts.bits_per_byte(self.data.documents, held_out, [order])[order]
+        source = self.row.sources["text"]
+        assert isinstance(source, Texts)
+        train, _, held_out = source.documents()
+        bits = counts.bits_per_byte(train, held_out, [order])[order]
         seconds = round(time.process_time() - started, 1)
         scores = {"bits_per_byte": round(bits, 4), "bytes": sum(map(len, held_out))}
         return {"scores": scores, "parameters": 0, "updates": 0, "processor_seconds": seconds, "settings": {}}
@@ -91,7 +95,8 @@ class _Job:
     def _classifier(self, model: str) -> Entry:
         started = time.process_time()
         source = self.row.sources["pictures"]
-        scores, settings = classifiers.classify(model, self.job.seed, source.copies)  # type: ignore[union-attr]
+        assert isinstance(source, Digits)
+        scores, settings = classifiers.classify(model, self.job.seed, source.copies)
         seconds = round(time.process_time() - started, 1)
         return {"scores": scores, "parameters": 0, "updates": 0, "processor_seconds": seconds, "settings": settings}
 

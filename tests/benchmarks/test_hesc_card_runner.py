@@ -15,16 +15,18 @@ import pytest
 import torch
 
 from benchmarks.hesc_card import __main__ as command
-from benchmarks.hesc_card import card, data, results
-from benchmarks.hesc_card.digits import augmented
-from benchmarks.hesc_card.examples import text_examples
+from benchmarks.hesc_card import card, results
 from benchmarks.hesc_card.families import FIRST_ROWS
 from benchmarks.hesc_card.learners import loop
 from benchmarks.hesc_card.learners.counts import bits_per_byte
+from benchmarks.hesc_card.learners.scoring import Answers, score
 from benchmarks.hesc_card.learners.transformers import ByteTransformer, PlainLearner
 from benchmarks.hesc_card.results import Job
 from benchmarks.hesc_card.running import run
-from benchmarks.hesc_card.scoring import Answers, score
+from benchmarks.hesc_card.sources import data
+from benchmarks.hesc_card.sources.digits import augmented
+from benchmarks.hesc_card.sources.examples import text_examples
+from benchmarks.hesc_card.sources.texts import stories
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, IGNORED, START
 
@@ -163,5 +165,5 @@ def test_a_toy_row_runs_from_data_to_its_result(model: str, tmp_path: Path, monk
 
 
 def test_the_stories_are_those_of_the_first_measurements() -> None:
-    train = data.stories()[0]
+    train = stories()[0]
     assert hashlib.sha256(b"\0".join(train)).hexdigest()[:16] == "63a387e57796f899"

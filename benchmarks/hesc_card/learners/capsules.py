@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.hesc_card.learners.processor_time import ProcessorTime, SavedSeconds
-from benchmarks.hesc_card.scoring import Answers
+from benchmarks.hesc_card.learners.scoring import Answers
 from trm_cli.config.compose import Resolved, compose
 from trm_cli.models.network import Network
 from trm_cli.models.thinking import think

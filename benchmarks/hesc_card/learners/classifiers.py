@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from benchmarks.hesc_card.digits import augmented, digits
+from benchmarks.hesc_card.sources.digits import augmented, digits
 
 MODELS = ("svc", "logistic", "3-nn", "svc-augmented")
 

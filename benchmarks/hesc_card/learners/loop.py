@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.hesc_card.learners.processor_time import ProcessorTime
-from benchmarks.hesc_card.scoring import Answers
+from benchmarks.hesc_card.learners.scoring import Answers
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.training.hardware.torch_runtime import keep_freed_memory
 

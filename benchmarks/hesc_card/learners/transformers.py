@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.hesc_card.learners.loop import Rows
-from benchmarks.hesc_card.scoring import Answers
+from benchmarks.hesc_card.learners.scoring import Answers
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, IGNORED, START
 from trm_cli.models.layers.rotary import rope_tables, rotate
 

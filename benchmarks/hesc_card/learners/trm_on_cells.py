@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.hesc_card.learners.loop import Rows
-from benchmarks.hesc_card.scoring import Answers
+from benchmarks.hesc_card.learners.scoring import Answers
 from trm_cli.config.compose import compose
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.stream.vocabulary import FIRST_BYTE

@@ -7,21 +7,17 @@ and colours). Everything is a function of the numbers below and of what this Pyt
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.hesc_card.digits import augmented, digits, write_pictures
-from benchmarks.hesc_card.examples import Examples, grid_examples, picture_examples, text_examples
 from benchmarks.hesc_card.family import Task
 from benchmarks.hesc_card.grids import Sides
+from benchmarks.hesc_card.sources.examples import Examples, grid_examples
 from benchmarks.hesc_card.write_tasks import Drawn, draw_pairs, write_tasks
-from dataset_builders.lib.text.named_sources import stdlib_files
-from dataset_builders.lib.text.stories import story
 from dataset_builders.streaming_builder import main as build
 from trm_cli.data.puzzles.identifier_map import read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
@@ -32,14 +28,12 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Data:
-    """train: the dataset at `path`; chosen_on, held_out: examples by kind (`grids`, `text`, `pictures`); documents:
-    the texts that train, for models that count."""
+    """train: the dataset at `path`; chosen_on, held_out: examples by kind (`grids`, `text`, `pictures`)."""
 
     path: Path
     train: StreamDataset
     chosen_on: Mapping[str, Examples]
     held_out: Mapping[str, Examples]
-    documents: tuple[bytes, ...] = ()
 
     @property
     def checksum(self) -> str:
@@ -143,97 +137,14 @@ class Unseen:
         return Examples(found.batch, families, groups)
 
 
-# --- Text ---
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Documents: (those that train, those to choose by, the held-out ones)."""
-
-    documents: Callable[[], tuple[list[bytes], list[bytes], list[bytes]]]
+class Source(Protocol):
+    """Where rows of one kind come from."""
 
     def source(self, folder: Path) -> list[str]:
-        """Write the documents; flags of the builder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = (json.dumps({"text": document.decode()}) for document in self.documents()[0])
-        (folder / "documents.jsonl").write_text("\n".join(lines))
-        return ["--sources", f"text:{folder}", "--text-window", "256"]
+        """Write what trains; flags of the builder."""
 
     def examples(self, dataset: StreamDataset) -> tuple[Examples, Examples]:
         """Those to choose by, and the held-out ones."""
-        _, chosen, held_out = self.documents()
-        return text_examples(dataset.shape, chosen), text_examples(dataset.shape, held_out)
-
-
-def stories() -> tuple[list[bytes], list[bytes], list[bytes]]:
-    """The built-in grammar's first 4,000 train, as they always have; 100 and 300 others, none of which trains."""
-    train = [story(0, index).encode() for index in range(4_000)]
-    others = [text for text in (story(1, index).encode() for index in range(500)) if text not in set(train)]
-    return train, others[:100], others[100:400]
-
-
-def python_modules() -> tuple[list[bytes], list[bytes], list[bytes]]:
-    """The standard library's modules in the order of their checksums, up to 100 kB each: 250 kB are held out, 100 kB
-    to choose by, 6 MB train."""
-    texts = [file.read_bytes() for file in stdlib_files()]
-    texts = sorted({text for text in texts if 0 < len(text) < 100_000 and _is_utf8(text)}, key=_digest)
-    held_out, chosen, train = (list(_taken(iter_, size)) for iter_, size in _shares(iter(texts)))
-    return train, chosen, held_out
-
-
-def _shares(texts: Iterator[bytes]) -> Iterator[tuple[Iterator[bytes], int]]:
-    for size in (250_000, 100_000, 6_000_000):
-        yield texts, size
-
-
-def _taken(texts: Iterator[bytes], size: int) -> Iterator[bytes]:
-    while size > 0 and (text := next(texts, None)) is not None:
-        size -= len(text)
-        yield text
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.sha256(text).digest()
-
-
-# --- Pictures ---
-
-
-@dataclass(frozen=True)
-class Digits:
-    """scikit-learn's digits, official halves. part: what of the first half trains, the rest is to choose by; None: all
-    of it. copies: of each picture, drawn anew by small turns, scales, shifts and bends."""
-
-    part: int | None
-    copies: int
-
-    def source(self, folder: Path) -> list[str]:
-        """Write the pictures; flags of the builder."""
-        (pictures, labels), _ = digits()
-        pictures, labels = augmented(pictures[: self.part], labels[: self.part], self.copies, seed=0)
-        write_pictures(folder, pictures, labels)
-        return ["--sources", f"images:{folder}", "--picture-channels", "1", "--picture-side", "8"]
-
-    def examples(self, dataset: StreamDataset) -> tuple[Examples, Examples]:
-        """Those to choose by (of what trains, where all trains), and the held-out half."""
-        (pictures, labels), held_out = digits()
-        rest = slice(self.part or 800, None)
-        return picture_examples(dataset.shape, pictures[rest], labels[rest].tolist()), _pictures(dataset, held_out)
-
-
-def _pictures(dataset: StreamDataset, found: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> Examples:
-    return picture_examples(dataset.shape, found[0], found[1].tolist())
-
-
-Source = Known | Unseen | Texts | Digits
 
 
 def prepare(folder: Path, sources: Mapping[str, Source]) -> Data:
@@ -245,12 +156,9 @@ def prepare(folder: Path, sources: Mapping[str, Source]) -> Data:
     train = _built(folder / "dataset", [word for flag, values in flags.items() for word in (flag, *values)])
     chosen: dict[str, Examples] = {}
     held_out: dict[str, Examples] = {}
-    documents: tuple[bytes, ...] = ()
     for kind, source in sources.items():
         chosen[kind], held_out[kind] = source.examples(train)
-        if isinstance(source, Texts):
-            documents = tuple(source.documents()[0])
-    return Data(folder / "dataset", train, chosen, held_out, documents)
+    return Data(folder / "dataset", train, chosen, held_out)
 
 
 def _by_flag(words: Sequence[str]) -> dict[str, list[str]]:

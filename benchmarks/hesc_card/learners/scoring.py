@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.hesc_card.examples import Examples
+from benchmarks.hesc_card.sources.examples import Examples
 from trm_cli.data.stream.records import TEXT
 from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_CONTROL, IGNORED
 

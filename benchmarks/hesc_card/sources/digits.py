@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.hesc_card.sources.examples import Examples, picture_examples
+from trm_cli.data.stream.dataset import StreamDataset
 
 Pictures = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -69,3 +73,29 @@ def write_pictures(folder: Path, pictures: Pictures, labels: Labels) -> None:
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         (folder / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / str(label) / f"{number:06}.png")
+
+
+@dataclass(frozen=True)
+class Digits:
+    """scikit-learn's digits, official halves. part: what of the first half trains, the rest is to choose by; None: all
+    of it. copies: of each picture, drawn anew by small turns, scales, shifts and bends."""
+
+    part: int | None
+    copies: int
+
+    def source(self, folder: Path) -> list[str]:
+        """Write the pictures; flags of the builder."""
+        (pictures, labels), _ = digits()
+        pictures, labels = augmented(pictures[: self.part], labels[: self.part], self.copies, seed=0)
+        write_pictures(folder, pictures, labels)
+        return ["--sources", f"images:{folder}", "--picture-channels", "1", "--picture-side", "8"]
+
+    def examples(self, dataset: StreamDataset) -> tuple[Examples, Examples]:
+        """Those to choose by (of what trains, where all trains), and the held-out half."""
+        (pictures, labels), held_out = digits()
+        rest = slice(self.part or 800, None)
+        return _laid(dataset, pictures[rest], labels[rest]), _laid(dataset, *held_out)
+
+
+def _laid(dataset: StreamDataset, pictures: Pictures, labels: Labels) -> Examples:
+    return picture_examples(dataset.shape, pictures, labels.tolist())

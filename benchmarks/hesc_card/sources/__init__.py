@@ -1,0 +1,1 @@
+"""The data of the card: what trains, what settings are chosen by, what is held out."""
