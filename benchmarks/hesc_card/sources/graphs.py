@@ -1,4 +1,4 @@
-"""Reachability told as text: a graph of 8 to 16 nodes, and twenty questions whether a path leads from one to another."""
+"""Reachability told as text: a graph of 8 to 16 nodes, twenty questions whether a path leads from one to another."""
 
 from __future__ import annotations
 
