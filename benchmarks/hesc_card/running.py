@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.hesc_card.card import ROWS, Row
-from benchmarks.hesc_card.learners import capsules, classifiers, counts, loop, scoring
+from benchmarks.hesc_card.learners import capsules, classifiers, counts, halting, loop, scoring
 from benchmarks.hesc_card.learners.transformers import ByteTransformer, CellTransformer, PlainLearner
 from benchmarks.hesc_card.learners.trm_on_cells import TrmLearner
 from benchmarks.hesc_card.results import Entry, Job
@@ -40,7 +40,7 @@ def try_out(job: Job, folder: Path, settings: Sequence[str]) -> Entry:
     prepared = data.prepare(folder / name / job.row, row.on_trial or row.sources)
     path = folder / "tried" / f"{job.name}-{time.time_ns()}"
     seconds = row.minutes * 60 * job.scale
-    trained = capsules.train_capsules(path, prepared.path, seconds, job.seed, [*row.settings, *settings])
+    trained = capsules.train_capsules(path, prepared.path, seconds, job.seed, [*row.settings_of(job.model), *settings])
     scores = {kind: scoring.score(trained.answer, one) for kind, one in prepared.chosen_on.items()}
     return {**job._asdict(), "chosen_on": scores, **_described(trained)}
 
@@ -73,13 +73,16 @@ class _Job:
         return self._baseline()
 
     def _capsules(self) -> Entry:
-        trained = capsules.train_capsules(self.path, self.data.path, self.seconds, self.job.seed, self.row.settings)
+        settings = self.row.settings_of(self.job.model)
+        trained = capsules.train_capsules(self.path, self.data.path, self.seconds, self.job.seed, settings)
         held_out = self.data.held_out
         scores: dict[str, Any] = {kind: scoring.score(trained.answer, one) for kind, one in held_out.items()}
         if len(scores) == 1:
             (scores,) = scores.values()
         if self.job.row == "h":
             scores["without_pairs"] = scoring.score(trained.answer, held_out["grids"].without_pairs())["mean"]
+        if self.job.row == "i":
+            scores["stopping"] = halting.curves(trained.network, self.data.chosen_on["grids"], held_out["grids"])
         return {"scores": scores, **_described(trained)}
 
     def _counts(self, order: int) -> Entry:

@@ -17,7 +17,7 @@ import torch
 from benchmarks.hesc_card import __main__ as command
 from benchmarks.hesc_card import card, results
 from benchmarks.hesc_card.families import FIRST_ROWS
-from benchmarks.hesc_card.learners import loop
+from benchmarks.hesc_card.learners import halting, loop
 from benchmarks.hesc_card.learners.counts import bits_per_byte
 from benchmarks.hesc_card.learners.scoring import Answers, score
 from benchmarks.hesc_card.learners.transformers import ByteTransformer, PlainLearner
@@ -26,6 +26,7 @@ from benchmarks.hesc_card.running import run
 from benchmarks.hesc_card.sources import data
 from benchmarks.hesc_card.sources.digits import augmented
 from benchmarks.hesc_card.sources.examples import text_examples
+from benchmarks.hesc_card.sources.graphs import GRAPH, WINDOW, graph_examples, graph_texts
 from benchmarks.hesc_card.sources.texts import stories
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, IGNORED, START
@@ -117,9 +118,16 @@ def test_a_baseline_that_is_stopped_continues(tmp_path: Path, monkeypatch: pytes
     clock = iter(range(1_000_000))
     monkeypatch.setattr("benchmarks.hesc_card.learners.processor_time.time.process_time", lambda: next(clock) / 10)
 
+    class Table(ByteTransformer):
+        """A byte model of a table alone."""
+
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+            self.symbols, self.blocks = torch.nn.Embedding(START + 1, 128), torch.nn.Sequential()
+
     def learner() -> PlainLearner:
         torch.manual_seed(0)
-        return PlainLearner(ByteTransformer())
+        return PlainLearner(Table())
 
     whole = learner()
     ended = loop.train(whole, lambda _: rows, 1.0, 1e-3, tmp_path / "whole.pt")
@@ -167,3 +175,26 @@ def test_a_toy_row_runs_from_data_to_its_result(model: str, tmp_path: Path, monk
 def test_the_stories_are_those_of_the_first_measurements() -> None:
     train = stories()[0]
     assert hashlib.sha256(b"\0".join(train)).hexdigest()[:16] == "63a387e57796f899"
+
+
+def test_a_row_that_stops_costs_what_it_took() -> None:
+    """Two rows of three steps: the first is right from the second step on, the other at the last."""
+    right = np.array([[False, True, True], [False, False, True]])
+    seen = halting.Seen(right, np.array([[False, True, False], [True, False, False]]), np.zeros((2, 3)), 1e9)
+    assert halting._outcome(seen, np.zeros((2, 3), bool)) == {"accuracy": 1.0, "gflop": 3.0}
+    assert halting._outcome(seen, seen.q_stops) == {"accuracy": 0.5, "gflop": 1.5}
+
+
+def test_a_graph_is_told_before_its_questions_and_its_answers_are_true() -> None:
+    for text in graph_texts(3, 20):
+        told, asked = text[: GRAPH - 1].decode(), text[GRAPH - 1 :].decode()
+        edges = [(edge[0], edge[1]) for edge in told.split()]
+        for question in (asked[i : i + 3] for i in range(0, len(asked), 3)):
+            reached, found = {question[0]}, True
+            while found:
+                found = {end for start, end in edges if start in reached} - reached
+                reached |= found
+            assert (question[1] in reached) == (question[2] == "+"), question
+    examples = graph_examples(StreamShape(text_window=WINDOW), graph_texts(3, 2))
+    asked_for = examples.batch["target"][examples.batch["target"] != IGNORED] - FIRST_BYTE
+    assert len(asked_for) == 40 and set(asked_for.tolist()) == {ord("+"), ord("-")}

@@ -28,8 +28,8 @@ Answering = Callable[[dict[str, torch.Tensor]], Answers]
 
 
 def score(answering: Answering, examples: Examples) -> dict[str, Any]:
-    """Score rows of one kind. Text: `bits_per_byte`, ends included; else `mean` over groups of the share of rows that
-    are wholly right, `worst`, each group by name, and the share of right places."""
+    """Score rows of one kind. Text as such: `bits_per_byte`, ends included; else `mean` over groups of the share of
+    rows that are wholly right, `worst`, each group by name, and the share of right places."""
     right, places, nats, read = [], [], 0.0, 0
     for part in examples.parts(_ROWS):
         answers = answering({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in part.items()})
@@ -40,7 +40,7 @@ def score(answering: Answering, examples: Examples) -> dict[str, Any]:
         places.append(hits.sum(1) / asked.sum(1).clip(1))
         nats += float(answers.nats[asked].sum())
         read += int(((target >= FIRST_BYTE) & (target < FIRST_CONTROL)).sum())
-    if examples.batch["kind"][0] == TEXT:
+    if examples.batch["kind"][0] == TEXT and examples.names == ("text",):
         return {"bits_per_byte": round(nats / math.log(2) / read, 4), "bytes": read, "rows": len(examples)}
     exact = np.concatenate(right)
     groups = {name: round(float(exact[examples.groups == i].mean()), 4) for i, name in enumerate(examples.names)}

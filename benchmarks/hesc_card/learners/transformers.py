@@ -13,6 +13,7 @@ from benchmarks.hesc_card.learners.loop import Rows
 from benchmarks.hesc_card.learners.scoring import Answers
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, IGNORED, START
 from trm_cli.models.layers.rotary import rope_tables, rotate
+from trm_cli.training.optimizers.eager import AdamW
 
 _BLOCKS, _WIDTH, _HEADS = 4, 128, 4
 _EMA, _DECAY, _CLIP = 0.99, 0.1, 1.0
@@ -93,7 +94,7 @@ class PlainLearner:
 
     def __init__(self, network: CellTransformer | ByteTransformer) -> None:
         self.network = network
-        self._optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.95), weight_decay=_DECAY, fused=True)
+        self._optimizer = AdamW(network.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=_DECAY, fused=True)
         self._average = {name: value.detach().clone() for name, value in network.named_parameters()}
 
     @property
@@ -117,7 +118,7 @@ class PlainLearner:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        self._optimizer.step()
+        self._optimizer.step_where(None)
         with torch.no_grad():
             parameters = [value.data for value in self.network.parameters()]
             torch._foreach_lerp_(list(self._average.values()), parameters, 1 - _EMA)
