@@ -96,6 +96,8 @@ def train_capsules(run: Path, dataset: Path, seconds: float, seed: int, settings
     resolved = _composed(run, fixed, epochs)
     clocked = _Clocked(SavedSeconds(_beside(run, "seconds.json")), seconds)
     result = run_training(resolved, TrainRequest(stop_when=clocked.over), clocked)
+    if result.step < result.total_steps and clocked.at_step and not clocked.over():
+        raise SystemExit(int(result.exit_code))  # a signal: the run continues when it is asked for again
     taken = clocked.time.seconds if clocked.at_step else SavedSeconds(_beside(run, "seconds.json")).at(result.step)
     trained = load_file(run / "latest.pt")
     named = {"recipe": _RECIPE, "set": list(settings), "epochs": epochs, "weights": trained.weights}
