@@ -13,14 +13,15 @@ from benchmarks.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose
 from trm_cli.data.stream.records import TEXT
 from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_WINDOW, VOCAB_SIZE
-from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.layers.gated_mlp import swiglu_width
 from trm_cli.models.measuring import measure
 from trm_cli.models.network import Network
+from trm_cli.models.networks.trm import TrmConfig
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
+from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.machine import Machine
-from trm_cli.training.hardware.upload import computes_apart, to_device
+from trm_cli.training.hardware.upload import computes_apart
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.state import TrainingState
@@ -43,15 +44,23 @@ CASES = {
     "30x30 attention": Case("trm_arc", 900, 12, 8),
     "capsules": Case("multimodal_hesc", 900, VOCAB_SIZE, 24),
 }
+#: The other families, of which one update is computed.
+FAMILIES = {
+    "six states": Case("trm_hier6", 81, 11, 1),
+    "hrm": Case("hrm", 81, 11, 1),
+    "transformer": Case("transformer_baseline", 81, 11, 1),
+}
+MODES = ("eager", "compiled", "graphs")
+_COMPILE = {"eager": "false", "compiled": "true", "graphs": "graphs"}
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a case is computed. words: overrides of the case's settings."""
+    """How a case is computed. mode: one of MODES; words: overrides of the case's settings."""
 
     device: str
     precision: str
-    compiled: bool
+    mode: str = "eager"
     words: tuple[str, ...] = ()
 
 
@@ -62,7 +71,7 @@ def task_of(case: Case, rows: int, way: Way) -> MadeUpRun:
         f"global_batch_size={rows}",
         f"precision={way.precision}",
         f"device={way.device}",
-        f"compile={str(way.compiled).lower()}",
+        f"compile={_COMPILE[way.mode]}",
         "checkpoint_path=does/not/exist",
         *way.words,
     )
@@ -102,8 +111,10 @@ def _random_records(random: np.random.Generator, rows: int, cells: int) -> dict[
 def model_of(task: MadeUpRun) -> Network:
     """Return a new network on the device, compiled if the task asks for it."""
     model = make_model(task.config, task.metadata, task.machine.precision.value).to(task.machine.torch_device)
-    if task.machine.compile.value == "on":
-        model.compile_stacks()
+    if task.machine.compile.value != "off":
+        # The program tries itself on a processor, where kernels are not what is looked at.
+        options = {"backend": "eager"} if task.machine.device.value == "cpu" else {}
+        model.compile_stacks(graphs=task.config.compile == "graphs", **options)
     return model
 
 
@@ -112,27 +123,31 @@ class Updates:
 
     def __init__(self, task: MadeUpRun, case: Case) -> None:
         self.state: TrainingState = make_state(task.config, model_of(task), task.machine)
-        self._task = task
+        self._task, device = task, task.machine.torch_device
         self._rows = random_rows(case, task.config.global_batch_size)
-        later = computes_apart(task.machine.torch_device)
-        self._settings = StepSettings(task.config.global_batch_size, task.config.grad_clip, read_later=later)
+        self._feeder = Feeder(self.state, device, None)
+        self._settings = StepSettings(
+            task.config.global_batch_size,
+            task.config.grad_clip,
+            read_later=computes_apart(device),
+            keep_gradients=task.config.compile == "graphs",
+        )
 
     def next(self) -> None:
         """One update."""
         step = self.state.step + 1
         rows = self._settings.global_batch_size
         columns = int(self.state.model.draws_per_row)
-        arrays = {**self._rows, " draws": draws_of_rows(0, step, slice(0, rows), rows, columns)}
-        batch = to_device(arrays, self._task.machine.torch_device)
-        draws = batch.pop(" draws")
-        update(self.state, batch, draws, self._task.plan.values_at(step), self._settings)
+        clock = self._task.plan.values_at(step)
+        fed = self._feeder.feed(self._rows, draws_of_rows(0, step, slice(0, rows), rows, columns), clock)
+        update(self.state, fed.batch, fed.draws, clock, self._settings, fed.clock, fed.layouts)
         self.state.step = step
 
 
 def flops(task: MadeUpRun, case: Case) -> float:
     """Matrix arithmetic of one update: 2 for each multiply-add, a backward counts twice its forward."""
     arch = task.config.arch.model_dump()
-    if isinstance(task.config.arch, HescConfig):
+    if not isinstance(task.config.arch, TrmConfig):
         with torch.device("meta"):
             model = make_model(task.config, task.metadata, "float32")
         return float(task.config.global_batch_size * measure(model, model.blank_batch(1, "meta")).update)

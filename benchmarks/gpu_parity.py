@@ -43,7 +43,7 @@ def run_step(case: Case, way: Way) -> StepValues:
 @cache
 def expected(case: Case, words: tuple[str, ...]) -> StepValues:
     """Return the values of the CPU in float32."""
-    return run_step(case, Way("cpu", "float32", False, words))
+    return run_step(case, Way("cpu", "float32", "eager", words))
 
 
 def compared(found: StepValues, wanted: StepValues, precision: str) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
+from trm_cli.training.averages import drain
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.run.build import make_model, make_state
-from trm_cli.training.step import StepSettings, drain, update
+from trm_cli.training.step import StepSettings, update
 
 ROWS, UPDATES = 6, 300
 RUN = (f"global_batch_size={ROWS}", "precision=float16", "device=cpu", "threads=1", "epochs=300")

@@ -17,7 +17,8 @@ from trm_cli.models.hesc.layout import Layout
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.passes import Carried, NetworkPass
 from trm_cli.models.layers.carry import Carry
-from trm_cli.training.step import StepSettings, drain, update
+from trm_cli.training.averages import drain
+from trm_cli.training.step import StepSettings, update
 from trm_cli.training.sums import RunningSums
 
 

@@ -119,7 +119,9 @@ class RunConfig(Section):
         resume="free", unit="rows", ge=1, le=1_048_576,
     )  # fmt: skip
     activation_checkpointing: bool = key(False, "compute activations twice instead of keeping them", resume="free")
-    compile: Literal["auto"] | bool = key("auto", "compile the network; auto = on CUDA devices", resume="free")
+    compile: Literal["auto", "graphs"] | bool = key(
+        "auto", "compile the network; auto = on CUDA devices; graphs = and replay it as CUDA graphs", resume="free"
+    )
     deterministic: bool = key(
         False, "on CUDA: kernels of torch whose sums are the same in every run; slower", resume="free"
     )

@@ -165,7 +165,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def compile_stacks(self, **options: Any) -> None:
-        """Compile the recursion, where most of the arithmetic is, with torch.compile and its options."""
+        """Compile the recursion, or all that is around it, by `layers.compiling.compiled` with its options."""
 
     def share_rows(self, ranks: AllRanks) -> None:
         """Use the rows of all processes for what is learnt from a whole batch; does nothing where each row is learnt

@@ -21,6 +21,7 @@ from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.rows import Data
 from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
 from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.averages import drain
 from trm_cli.training.checkpoint.saver import CheckpointSaver
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.process_group import ProcessGroup
@@ -35,7 +36,7 @@ from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state import TrainingState
-from trm_cli.training.step import Skipped, StepSettings, drain, settle, update
+from trm_cli.training.step import Skipped, StepSettings, settle, update
 from trm_cli.units import memory_size
 
 #: How often a run that waits for data polls for a requested checkpoint.
@@ -51,7 +52,7 @@ class Loop:
 
     train_batch: the rows of an update, as a function of its number (1-based) alone. eval_batch_size: rows of one batch
     of an evaluation, over all processes. store: written to in the first process alone. sealed: the newest checkpoint
-    holds the plan of this run.
+    holds the plan of this run. graphs: the network is replayed as CUDA graphs.
     """
 
     config: RunConfig
@@ -67,6 +68,7 @@ class Loop:
     process_group: ProcessGroup
     profile: NoProfile
     sealed: bool
+    graphs: bool = False
 
     def __post_init__(self) -> None:
         config = self.config
@@ -78,6 +80,7 @@ class Loop:
             enter_phase=self.profile.enter,
             read_later=computes_apart(self.device),
             on_skip=self._skipped,
+            keep_gradients=self.graphs,
         )
         self._feeder = Feeder(self.state, self.device, config.micro_batch_size)
         self._saver = CheckpointSaver(

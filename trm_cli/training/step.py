@@ -16,7 +16,6 @@ from torch import Tensor
 from trm_cli.models.layers.carry import Carry, join_carries
 from trm_cli.models.layers.outputs import StepResult
 from trm_cli.schedule.clock import Clock
-from trm_cli.training.distributed.full_state import total_sums
 from trm_cli.training.distributed.gradient_sum import reduce_gradients
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.gradients import agreed, clip_gradients, finite, gradient_norms
@@ -55,7 +54,8 @@ class StepSettings(NamedTuple):
     micro_batch_size: rows that a process computes at once, None = all of its. enter_phase: called with the name of
     each phase (forward, backward, optimizer) as it begins. read_later: the verdict of an update is read in the next one
     (or by `settle`), where reading it is a wait. on_skip: called with each skipped update when its verdict is read;
-    what it raises ends the update before it changes a weight.
+    what it raises ends the update before it changes a weight. keep_gradients: gradients stay where they are and are
+    zeroed, since those that come from a CUDA graph lie where its next replay writes.
     """
 
     global_batch_size: int
@@ -65,6 +65,7 @@ class StepSettings(NamedTuple):
     enter_phase: Callable[[str], None] = _untimed
     read_later: bool = False
     on_skip: Callable[[Skipped], None] = _unheard
+    keep_gradients: bool = False
 
 
 class _Computed(NamedTuple):
@@ -105,6 +106,8 @@ def update(
     state.model.train()
     if state.carry is None:
         state.carry = state.model.initial_carry(batch)
+    if settings.keep_gradients:
+        _make_gradients(state)
     computed = _compute(state, batch, draws, scheduled or on_device(clock, draws.device), settings, layouts)
     reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
     settings.enter_phase("optimizer")
@@ -125,7 +128,7 @@ def update(
         state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     if state.scaler is not None:
         state.scaler.judge(verdict.loss, verdict.gradients)
-    state.trunk_optimizer.zero_grad(set_to_none=True)
+    state.trunk_optimizer.zero_grad(set_to_none=not settings.keep_gradients)
     if state.puzzle_optimizer is not None:
         state.puzzle_optimizer.zero_grad()
     return skipped
@@ -201,6 +204,12 @@ def _compute(
     return _Computed(state.carry, join_carries(carries), sums.names, sums.vector(), torch.cat(unsound), arriving)
 
 
+def _make_gradients(state: TrainingState) -> None:
+    for parameter in state.trunk_parameters():
+        if parameter.grad is None and parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+
+
 def slices(rows: int, size: int | None) -> Iterator[slice]:
     """The rows that are computed at once, `size` of them or fewer."""
     size = size or rows
@@ -270,37 +279,3 @@ def _add_up(state: TrainingState, computed: _Computed, norms: Tensor, verdict: V
     scored = torch.where(verdict.loss, torch.cat((one, computed.sums)), 0.0)
     applied = torch.where(verdict.loss & verdict.gradients, torch.cat((one, norms.detach().float())), 0.0)
     state.sums.add(names, torch.cat((one, scored, applied)))
-
-
-class Averaged(NamedTuple):
-    """Metrics averaged over the updates since the last record."""
-
-    means: dict[str, float | None]
-    updates: int
-
-
-def drain(state: TrainingState, global_batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS) -> Averaged:
-    """Turn the sums since the last record, over all processes, into means and start new sums.
-
-    Losses are per row of the batch, over the updates with a finite loss; metrics of a group of rows are over the rows
-    of that group, and the name of the group is how many these were per update; norms are over the updates that changed
-    the weights. None where there is nothing to average. `skipped` counts the updates that changed no weight.
-    """
-    sums = total_sums(state.sums.numbers(), process_group)
-    state.sums = RunningSums()
-    updates, scored, applied = (int(sums.pop(name, 0)) for name in ("updates", "scored", "applied"))
-    # What nothing was added to, because no loss or no gradient was finite, has no mean.
-    sums = {name: value for name, value in sums.items() if (applied if name.startswith("applied/") else scored)}
-    means: dict[str, float | None] = {"halted": None, "loss": None, "skipped": updates - applied}
-    share: dict[str, float] = {"loss": scored * global_batch_size, "applied": applied}
-    for name in [name for name in sums if name.endswith("/count")]:
-        group, count = name.removesuffix("/count"), sums.pop(name)
-        share[group], means[group] = count, _mean(count, scored)
-    for name, value in sums.items():
-        group, _, metric = name.partition("/")
-        means[metric] = _mean(value, share[group])
-    return Averaged(means, updates)
-
-
-def _mean(total: float, count: float) -> float | None:
-    return total / count if count else None

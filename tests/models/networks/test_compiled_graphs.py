@@ -10,10 +10,16 @@ import torch
 from torch._dynamo.utils import counters
 from torch._functorch import config as functorch
 
+from tests.support import capsules
+from tests.support.capsules import KINDS
 from tests.support.networks import CASES, HRM, Case, make_batch
-from trm_cli.models.layers import stack
+from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.layout import Extent
+from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.layers import compiling
 from trm_cli.models.networks.shared.token_network import TokenNetwork
 from trm_cli.models.thinking import think
+from trm_cli.training.step import on_device
 
 #: torch looks at `.grad` of what it traces.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
@@ -80,9 +86,71 @@ def test_nothing_is_compiled_again_and_nothing_runs_uncompiled(name: str) -> Non
     assert not counters["graph_break"] and not counters["unimplemented"]
 
 
+def capsules_trained(model: MultimodalHesc, rows: int, first: int, kinds: tuple[Kind, ...], pairs: int) -> None:
+    """Three training steps of `rows` rows, as of a slice of a batch."""
+    batches = [capsules.make_batch(rows, number, kinds=kinds, pairs=pairs) for number in range(first, first + 4)]
+    carry = model.train().initial_carry(batches.pop())
+    for number, batch in enumerate(batches, first):
+        clock = on_device(capsules.Values(), torch.device("cpu"))
+        result = model(carry, batch, clock, capsules.make_draws(model, rows, number))
+        result.loss.backward()
+        carry = result.carry
+
+
+def test_a_pass_of_the_capsule_network_is_one_graph_whatever_the_rows() -> None:
+    model = capsules.make(H_cycles=1, enable_latent_planning=False, enable_expansion=False, enable_dqn=False)
+    model.compile_stacks(backend="eager")
+    for rows in (6, 4):
+        capsules_trained(model, rows, 0, (Kind.GRID,), pairs=0)
+    assert graphs() == 2, "for so many rows, and for any number"
+    for rows in (6, 4, 3, 5):
+        capsules_trained(model, rows, 10, (Kind.GRID,), pairs=0)
+    assert graphs() == 2, "compiled again"
+    assert not counters["graph_break"] and not counters["unimplemented"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_graphs", [False, True])
+def test_all_kinds_and_parts_of_the_capsule_network_are_compiled_once(as_graphs: bool) -> None:
+    model = capsules.make()
+    model.compile_stacks(backend="eager", graphs=as_graphs)
+
+    def both(rows: int, first: int) -> None:
+        capsules_trained(model, rows, first, KINDS, pairs=2)
+        model.eval()
+        for _ in think(model, capsules.make_batch(rows, first, kinds=KINDS), policy="bce"):
+            pass
+
+    for rows in (9, 6, 4, 3):
+        both(rows, 0)
+    most = graphs()
+    for rows in (9, 5, 3, 8, 4):
+        both(rows, 10)
+    # Three kinds and the demonstrations, each as a stack of the other networks.
+    assert graphs() == most <= PER_STACK * (len(KINDS) + 1)
+    assert not counters["graph_break"] and not counters["unimplemented"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_rows_that_stand_for_the_shape_alone_teach_nothing(precision: str) -> None:
+    plain, stepped = (capsules.make(forward_dtype=precision) for _ in range(2))
+    stepped.network.extent = Extent.STEPS
+    whole = capsules.make(forward_dtype=precision)
+    whole.network.extent = Extent.WHOLE
+    for model in (plain, stepped, whole):
+        capsules_trained(model, 7, 0, KINDS, pairs=2)
+    tolerance = {"float32": 1e-4, "bfloat16": 0.1}[precision]
+    for (name, weight), other, third in zip(
+        plain.named_parameters(), stepped.parameters(), whole.parameters(), strict=True
+    ):
+        for found in (other, third):
+            wanted, grad = weight.grad.to_dense(), found.grad.to_dense()
+            assert (wanted - grad).norm() <= tolerance * wanted.norm() + 1e-5, name
+
+
 def test_each_stack_has_graphs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len({id(function.__code__) for function in originals(compiled(UNEVEN))}) == 2
-    monkeypatch.setattr(stack, "_own_copy", lambda function: function)  # one limit for all of them
+    monkeypatch.setattr(compiling, "own_copy", lambda function: function)  # one limit for all of them
     assert len({id(function.__code__) for function in originals(compiled(UNEVEN))}) == 1
 
 

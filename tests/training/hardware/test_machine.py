@@ -71,6 +71,16 @@ def test_a_card_without_what_compiling_takes_goes_without(
     assert choose_compile(False, "cuda").reason == "as configured"
 
 
+@pytest.mark.usefixtures("tools")
+def test_graphs_are_of_a_card_that_has_all_of_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    assert choose_compile("graphs", "cuda") == devices.Choice("graphs", "as configured")
+    assert choose_compile("graphs", "cuda", sharded=True).reason == "CUDA graphs cannot follow sharded weights"
+    assert choose_compile("graphs", "cpu") == devices.Choice("on", "there are no CUDA graphs on cpu")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
+    assert choose_compile("graphs", "cuda").value == "off"
+
+
 def test_a_processor_needs_the_compiler_that_torch_would_call(tools: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "mine++")
     assert choose_compile(True, "cpu").reason == "torch.compile needs a C++ compiler: CXX=mine++ is not there"

@@ -82,7 +82,7 @@ class MultimodalHesc(CapsuleNetwork):
 
     def compile_stacks(self, **options: Any) -> None:
         """See `Network`."""
-        self.network.recursion.compile(**options)
+        self.network.compile_passes(**options)
 
     def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
         """See `Network`."""
@@ -113,11 +113,11 @@ class MultimodalHesc(CapsuleNetwork):
 
     def outline(self, fields: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Network`."""
-        return outline(fields)
+        return outline(fields, self.network.extent)
 
     def layout(self, known: Mapping[str, Tensor], steps: Tensor) -> Layout:
         """See `Network`."""
-        return layout_from(self.config, known, steps)
+        return layout_from(self.config, known, steps, self.network.extent)
 
     def _think(self, carry: Carry, carried: Carried, draws: Tensor | None, layout: Layout | None) -> NetworkPass:
         """Run the network in the activation type; master weights are cast once, recursive calls share the copies."""

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._pytree import tree_map_only
 
 from trm_cli.models.hesc import kinds
 from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.boards import Packed, by_size, cut, cut_states, needed_cells, packed, side_of, widened
+from trm_cli.models.hesc.boards import Packed, cut, cut_states, needed_cells, packed, side_of, widened
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.demonstrations import PairReader
 from trm_cli.models.hesc.kinds import EOS, FIRST_BYTE, Kind
-from trm_cli.models.hesc.layout import Group, Layout, layout_of
+from trm_cli.models.hesc.layout import Extent, Group, Layout, layout_of
 from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.passes import FORBIDDEN, Carried, KindPass, NetworkPass, gathered
 from trm_cli.models.hesc.recursion import Recursion, States
 from trm_cli.models.hesc.symbols import Symbols, Tokens
 from trm_cli.models.hesc.visibility import visibility
 from trm_cli.models.hesc.workspace import Looked, Lost
+from trm_cli.models.layers.compiling import compiled
 from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 
 _HALT_BIAS = -5.0
-#: Grids that train on a processor are computed in at most so many groups of similar size, of so many rows at least.
-_SIZES, _ROWS_OF_A_SIZE = 3, 8
 
 
 class HescNetwork(nn.Module):
@@ -45,6 +47,18 @@ class HescNetwork(nn.Module):
         self.to_class = Linear(config.hidden_size, config.token_size)
         self.halt_head = Linear(config.hidden_size + config.token_size, 1, bias=_HALT_BIAS, std=0.0)
         self.mtp = FurtherTokens(config) if config.enable_mtp else None
+        #: How much is computed of what the rows need.
+        self.extent = Extent.NEEDED
+        self._passes: dict[Kind, Callable[..., KindPass]] = {}
+        self._pair_pass: Callable[..., Tensor] = HescNetwork._read_pairs
+
+    def compile_passes(self, *, graphs: bool = False, **options: Any) -> None:
+        """Compile all that is done for a kind of row, and for demonstrations. Boards and texts are computed whole then:
+        only how many rows there are changes, and of graphs that in a few steps.
+        """
+        self.extent = Extent.STEPS if graphs else Extent.WHOLE
+        self._passes = {kind: compiled(HescNetwork._one_kind, graphs=graphs, **options) for kind in Kind}
+        self._pair_pass = compiled(HescNetwork._read_pairs, graphs=graphs, **options)
 
     def forward(
         self,
@@ -59,29 +73,29 @@ class HescNetwork(nn.Module):
         layout: of these rows; None: they are asked.
         """
         if layout is None:
-            layout = layout_of(data, carried.fresh, carried.done)
+            layout = layout_of(data, carried.fresh, carried.done, self.extent, grouped=self.training)
         carried = carried._replace(pairs=self.remember(data, carried, layout))
-        groups = [part for group in layout.groups for part in self._by_size(group, data)]
-        parts = [self._part(group, data, carried, puzzle, draw) for group in groups]
+        parts = [self._part(group, layout.packs, data, carried, puzzle, draw) for group in layout.groups]
         return gathered(parts, carried, data["target"].shape[1], self.vocab_size)
 
-    def _by_size(self, group: Group, data: Mapping[str, Tensor]) -> list[Group]:
-        """The groups of similar size that the rows of a group are computed in."""
-        if group.kind != Kind.GRID or not self.training or not _packs(group.rows):
-            return [group]
-        cells, target = data["cells"][group.rows], data["target"][group.rows]
-        needed = needed_cells(cells, target[:, : cells.shape[1]], IGNORED_LABEL)
-        return [group._replace(rows=group.rows[part]) for part in by_size(needed, _ROWS_OF_A_SIZE, _SIZES)]
-
     def _part(
-        self, group: Group, data: Mapping[str, Tensor], carried: Carried, puzzle: Tensor | None, draw: Tensor | None
+        self,
+        group: Group,
+        packs: bool,
+        data: Mapping[str, Tensor],
+        carried: Carried,
+        puzzle: Tensor | None,
+        draw: Tensor | None,
     ) -> KindPass:
         kind, rows = group.kind, group.rows
         if group.done:
             return self._as_it_was(kind, rows, carried, data["text"].shape[1])
         fields = {name: value[rows] for name, value in data.items()}
         own = None if puzzle is None else puzzle[rows]
-        return self._one_kind(kind, group.size, rows, fields, carried.rows(rows), own, _at(draw, rows))
+        part: KindPass = self._passes.get(kind, HescNetwork._one_kind)(
+            self, kind, group.size, packs, rows, fields, carried.rows(rows), own, _at(draw, rows)
+        )
+        return part if group.real == len(rows) else tree_map_only(Tensor, itemgetter(slice(group.real)), part)
 
     # --- Demonstrations ---
 
@@ -90,17 +104,19 @@ class HescNetwork(nn.Module):
         if "pair_cells" not in data:
             return carried.pairs
         pairs, wanted = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0), layout.pairs
-        if not len(wanted):
+        if not layout.real_pairs:
             return pairs
         each = pairs.unflatten(1, (-1, self.config.pair_slots)).flatten(0, 1)
         boards, sizes = data["pair_cells"].flatten(0, 1)[wanted], data["pair_size"].flatten(0, 1)[wanted]
-        slots = self._read_pairs(cut(boards, layout.pair_side), sizes).to(each.dtype)
-        remembered: Tensor = each.index_copy(0, wanted, slots).view_as(pairs)
+        boards = cut(boards, layout.pair_side)
+        some = packed((boards > 0).any(1)) if layout.packs else None
+        slots = self._pair_pass(self, boards, sizes, some).to(each.dtype)[: layout.real_pairs]
+        remembered: Tensor = each.index_copy(0, wanted[: layout.real_pairs], slots).view_as(pairs)
         return remembered
 
-    def _read_pairs(self, boards: Tensor, sizes: Tensor) -> Tensor:
-        """Demonstrations uint8 [w, 2, side * side] of the sizes [w, 4] -> slots [w, pair_slots, D]."""
-        tokens = self.symbols.pairs(boards, sizes, packed((boards > 0).any(1)) if _packs(boards) else None)
+    def _read_pairs(self, boards: Tensor, sizes: Tensor, some: Packed | None) -> Tensor:
+        """Demonstrations uint8 [w, 2, side * side] of the sizes [w, 4], some of their cells -> [w, pair_slots, D]."""
+        tokens = self.symbols.pairs(boards, sizes, some)
         assert tokens.inside is not None
         h = self.recursion.token_start.to(tokens.injection.dtype).expand_as(tokens.injection)
         h = self.recursion.pass_over(h, tokens, tokens.injection[:, :0], tokens.inside[:, None, None])
@@ -119,13 +135,14 @@ class HescNetwork(nn.Module):
         self,
         kind: Kind,
         size: int,
+        packs: bool,
         rows: Tensor,
         data: Mapping[str, Tensor],
         carried: Carried,
         puzzle: Tensor | None,
         draw: Tensor | None,
     ) -> KindPass:
-        tokens, length = self._tokens(kind, size, data)
+        tokens, length = self._tokens(kind, size, packs, data)
         board = side_of(data["cells"]) if kind == Kind.GRID else 0
         count = tokens.injection.shape[1]
         before = carried.tokens[:, : board**2 or count]
@@ -181,8 +198,9 @@ class HescNetwork(nn.Module):
         scores = self.scores(own.tokens[:, :places], kind)
         return KindPass(kind, rows, own.tokens, own.slots, scores, zero, residual, None, None, None, (), None)
 
-    def _tokens(self, kind: Kind, size: int, data: Mapping[str, Tensor]) -> tuple[Tokens, int]:
-        """The tokens of rows of one kind, cut to `size`, and the places that the whole would have."""
+    def _tokens(self, kind: Kind, size: int, packs: bool, data: Mapping[str, Tensor]) -> tuple[Tokens, int]:
+        """The tokens of rows of one kind, cut to `size`, and the places that the whole would have. packs: cells of
+        boards that nothing needs are left out."""
         if kind == Kind.TEXT:
             window = data["text"].shape[1]
             return self.symbols.text(data["text"][:, :size], window), window
@@ -190,7 +208,7 @@ class HescNetwork(nn.Module):
             return self.symbols.picture(data["picture"]), self.config.patches
         cells, some = cut(data["cells"], size), None
         count = data["cells"].shape[1]
-        if _packs(cells):
+        if packs:
             some = packed(needed_cells(cells, cut(data["target"][:, :count], size), IGNORED_LABEL))
         return self.symbols.cells(cells, data["size"], some), count
 
@@ -210,11 +228,6 @@ class HescNetwork(nn.Module):
         ending, _, letters = scores.split((1, FIRST_BYTE - EOS - 1, scores.shape[-1] - (FIRST_BYTE - EOS)), -1)
         colours = functional.pad(ending, (0, FIRST_BYTE - EOS - 1), value=FORBIDDEN)
         return torch.cat((colours, letters), -1)
-
-
-def _packs(where: Tensor) -> bool:
-    """Whether cells that nothing needs are left out: where nobody waits for the numbers of cells, nor compiles."""
-    return where.device.type == "cpu"
 
 
 def _whole(states: Tensor, board: int, some: Packed | None) -> Tensor:

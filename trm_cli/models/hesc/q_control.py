@@ -7,6 +7,7 @@ known in every state that has labels, so every sampled state teaches it.
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,9 @@ def by_sampling(logits: Tensor, valid: Tensor, draw: Tensor) -> Tensor:
     Inverse of the cumulative law, so the choice is a function of the draw; the last valid action takes rounding's rest.
     """
     law = logits.masked_fill(~valid, -torch.inf).softmax(-1)
-    index = (draw[:, None] >= law.cumsum(-1)).sum(-1)
+    # No `cumsum`: on CUDA its sums of floats have no fixed order, and `deterministic` refuses it.
+    cumulative = torch.stack(tuple(accumulate(law.unbind(-1), torch.add)), -1)
+    index = (draw[:, None] >= cumulative).sum(-1)
     last = valid.shape[1] - 1 - valid.flip(1).int().argmax(1)
     return torch.minimum(index, last)
 

@@ -80,11 +80,6 @@ class Recursion(nn.Module):
         self.text = TokenStack(config, config.text_layers, causal=True)
         self.register_buffer("token_start", truncated_normal_(torch.empty(config.token_size), 0.1))
 
-    def compile(self, **options: Any) -> None:
-        """Compile the stacks of tokens, where most of the arithmetic is."""
-        self.board.compile(**options)
-        self.text.compile(**options)
-
     def pass_over(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None) -> Tensor:
         """One pass over the tokens: h [B, N, d], slots [B, S, d] -> [B, N, d]."""
         stack = self.text if tokens.kind == Kind.TEXT else self.board

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trm_cli.models.kernels.cache import cached_rows, joined
 from trm_cli.models.layers.block import AttentionBlock, Block, BlockWeights, TokenMLPBlock, run_block
+from trm_cli.models.layers.compiling import compiled
 from trm_cli.models.layers.rotary import Rope
 
 #: Of what the compiler would keep for the backward pass: a quarter less memory for -1 to 4 % more time.
@@ -74,11 +74,11 @@ class Stack(nn.Module):
         """
         from torch._functorch import config  # loads the compiler: a run without it starts sooner
 
-        compiled = torch.compile(_own_copy(run_stack), **options)
+        call = compiled(run_stack, **options)
 
         def compute(*arguments: Any) -> Tensor:
             with config.patch(activation_memory_budget=_KEPT_WHEN_COMPILED):
-                result: Tensor = compiled(*arguments)
+                result: Tensor = call(*arguments)
             return result
 
         self.compute = compute
@@ -92,8 +92,3 @@ class Stack(nn.Module):
         if self.recompute:
             return recomputed(self.compute, h, weights, rope, self.num_heads, self.causal)
         return self.compute(h, weights, rope, self.num_heads, self.causal)
-
-
-def _own_copy(function: Any) -> FunctionType:
-    """The same function with code of its own: the compiler counts, and limits, the graphs of each piece of code."""
-    return FunctionType(function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__)

@@ -97,10 +97,11 @@ def choose_precision(wanted: str, device: str) -> Choice:
 TF32 = Choice("off", "float32 matmuls keep full precision; precision=bfloat16 is faster")
 
 
-def choose_compile(wanted: bool | str, device: str) -> Choice:
-    """`auto`: compile on CUDA devices, where it is worth a minute of warm-up.
+def choose_compile(wanted: bool | str, device: str, *, sharded: bool = False) -> Choice:
+    """`auto`: compile on CUDA devices, where it is worth a minute of warm-up; `graphs`: as CUDA graphs, too.
 
-    Nothing is compiled where a tool is missing that torch.compile calls, or on a device that triton does not support.
+    sharded: weights move, which no CUDA graph can follow. Nothing is compiled where a tool is missing that
+    torch.compile calls, or on a device that triton does not support.
     """
     import torch
 
@@ -114,8 +115,13 @@ def choose_compile(wanted: bool | str, device: str) -> Choice:
         return Choice("off", "little to gain on this device; compile=true to try it")
     if device == "cuda" and (capability := torch.cuda.get_device_capability()) < _OLDEST_OF_TRITON:
         return Choice("off", f"triton needs capability 7.0 or later, this GPU has {capability[0]}.{capability[1]}")
-    missing = _missing_compiler(device)
-    return Choice("on", reason) if missing is None else Choice("off", f"torch.compile needs {missing}")
+    if missing := _missing_compiler(device):
+        return Choice("off", f"torch.compile needs {missing}")
+    if wanted != "graphs":
+        return Choice("on", reason)
+    if device != "cuda":
+        return Choice("on", f"there are no CUDA graphs on {device}")
+    return Choice("on", "CUDA graphs cannot follow sharded weights") if sharded else Choice("graphs", reason)
 
 
 #: The capability of the oldest CUDA devices that triton compiles for.

@@ -71,7 +71,9 @@ class Machine:
         return cls(
             device=device,
             precision=choose_precision(config.precision, device.value),
-            compile=choose_compile(config.compile, device.value),
+            compile=choose_compile(
+                config.compile, device.value, sharded=config.sharding == "fsdp" and process_group.count > 1
+            ),
             threads=threads,
         )
 

@@ -63,8 +63,8 @@ def prepare_model(model: Network, config: RunConfig, machine: Machine, process_g
     model.to(machine.torch_device)
     if config.activation_checkpointing:
         model.recompute_activations()
-    if machine.compile.value == "on":
-        model.compile_stacks()
+    if machine.compile.value != "off":
+        model.compile_stacks(graphs=machine.compile.value == "graphs")
     model.share_rows(process_group)
     sharded = config.sharding == "fsdp" and process_group.count > 1
     if sharded:

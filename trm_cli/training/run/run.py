@@ -157,6 +157,7 @@ class Run:
             process_group=self.process_group,
             profile=profile,
             sealed=not self.start.replanned,
+            graphs=self.machine.compile.value == "graphs",
         )
         try:
             return loop.run(stop, last_step=stop_at_step)
