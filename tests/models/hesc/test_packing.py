@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tests.support.capsules import KINDS, Run, Values, make, make_batch, make_draws
-from trm_cli.models.hesc import network
+from trm_cli.models.hesc import layout
 from trm_cli.models.hesc.boards import Packed, by_size, needed_cells, packed
 from trm_cli.models.hesc.kinds import Kind
 
 
 def _whole(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(network, "_packs", lambda where: False)
+    patch.setattr(layout, "_packs", lambda fresh, extent: False)
 
 
 @pytest.mark.parametrize("kinds", [(Kind.GRID,), KINDS])

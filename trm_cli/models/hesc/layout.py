@@ -66,7 +66,7 @@ def layout_of(
     Asks the rows. On the meta device, where nothing can be asked, everything is computed whole. grouped: grids in
     groups of similar size, where cells are left out.
     """
-    packs = fresh.device.type == "cpu" and extent == Extent.NEEDED
+    packs = _packs(fresh, extent)
     found = _groups(data, done, extent)
     groups = tuple(part for group in found for part in (_parts(group, data) if grouped and packs else (group,)))
     if "pair_cells" not in data:
@@ -80,6 +80,10 @@ def layout_of(
     if extent == Extent.NEEDED and not boards.is_meta:
         side = needed_side((boards[pairs] > 0).any(1)) if len(pairs) else 1
     return _with_pairs(groups, pairs, len(boards), side, extent)._replace(packs=packs)
+
+
+def _packs(fresh: Tensor, extent: Extent) -> bool:
+    return fresh.device.type == "cpu" and extent == Extent.NEEDED
 
 
 def _parts(group: Group, data: Mapping[str, Tensor]) -> Iterator[Group]:
