@@ -24,6 +24,7 @@ _ORDER = (
     "resume",
     "evaluate",
     "report",
+    "compare",
     "solve",
     "adapt",
     "generate",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trm_cli.commands import completion
 from trm_cli.commands.arguments import Device, Json, finite
+
+if TYPE_CHECKING:
+    from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
 Target = Annotated[
     str | None,
@@ -90,8 +95,10 @@ def evaluate(
     [dim]Example: trm evaluate checkpoints/sudoku-4x4 --restarts 8[/dim]
     """
     from trm_cli.commands.arguments import expect_run
+    from trm_cli.training.run.groups import find_group
 
-    expect_run(run, device)
+    if not find_group(run):
+        expect_run(run, device)
     from trm_cli.console.output import note, print_result
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.views.evaluation import evaluation_screen
@@ -109,6 +116,9 @@ def evaluate(
         precision=precision, predictions=predictions, out=out, again=again,
     )  # fmt: skip
     try:
+        if group := find_group(run):
+            _evaluate_group(group, wanted, as_json=as_json)
+            return
         document, written = run_evaluation(wanted, EvaluationScreen())
     except KeyboardInterrupt:
         note("stopped; partial results are kept, and the same command continues from there")
@@ -120,6 +130,24 @@ def evaluate(
         note(f"wrote {path}")
     if out is None and is_run(Path(document["run"])):
         note(f"Next: {command_line('trm', 'report', document['run'])}")
+
+
+def _evaluate_group(runs: Sequence[Path], wanted: EvaluationRequest, *, as_json: bool) -> None:
+    """Evaluate every run of a group, and show the mean."""
+    from trm_cli.console.output import note, print_result
+    from trm_cli.console.progress import EvaluationScreen
+    from trm_cli.console.views.group import group_screen
+    from trm_cli.shell import command_line
+    from trm_cli.workflows.evaluate import run_evaluation
+    from trm_cli.workflows.groups import summarise_group
+
+    documents = {run.name: run_evaluation(replace(wanted, run=str(run)), EvaluationScreen())[0] for run in runs}
+    exact = {name: document["exact"]["value"] for name, document in documents.items()}
+    summary = summarise_group({name: value for name, value in exact.items() if value is not None})
+    whole = [{name: value for name, value in one.items() if name != "samples"} for one in documents.values()]
+    print_result({"group": str(runs[0].parent), **summary, "runs": whole}, group_screen(summary), as_json=as_json)
+    group = runs[0].parent
+    note(f"Next: {command_line('trm', 'report', group)}, or {command_line('trm', 'compare', group, 'OTHER')}")
 
 
 def _depths(steps: str | None) -> list[int]:

@@ -29,7 +29,8 @@ def report(
 ) -> None:
     """Draw a run on one page: curves, schedule, accuracy by difficulty, step-by-step solutions, metadata.
 
-    Accuracy and puzzles come from the run's evaluations (`trm evaluate RUN`).
+    Of a group of seeds: their curves and their mean. Accuracy and puzzles come from the run's evaluations (`trm
+    evaluate RUN`).
 
     [dim]Example: trm report checkpoints/sudoku-4x4 --out report.png[/dim]
     """
@@ -39,10 +40,18 @@ def report(
     from trm_cli.errors import UsageError
     from trm_cli.shell import command_line
     from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.groups import find_group
     from trm_cli.workflows.report import collect
 
     if out is not None and out.suffix not in (".html", ".png"):
         raise UsageError(f"--out {out}: the name must end in .html or .png")
+    if group := find_group(run):
+        from trm_cli.console.report.comparison import comparison_page, comparison_picture
+        from trm_cli.workflows.compare import group_alone
+
+        found, path = group_alone(str(group[0].parent)), out or group[0].parent / "report.html"
+        write_file(path, comparison_picture(found, "png") if path.suffix == ".png" else comparison_page(found))
+        return
     directory = find_run(run)
     path = out or directory / "report.html"
     record = collect(directory, evaluate, EvaluationScreen())

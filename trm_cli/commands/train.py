@@ -35,6 +35,11 @@ def train(
             help="Train on the chunks that are finished while the dataset is still being built, or build first.",
         ),
     ] = True,
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="Train once for each seed, in RUN/seed-N: 0,1,2, or how many.", metavar="N,N...|COUNT"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="With --seeds: runs at a time.", metavar="N")] = 1,
     allow_builder: AllowBuilder = False,
 ) -> None:
     """Train a model; where its run has a checkpoint, continue it.
@@ -47,6 +52,14 @@ def train(
     from trm_cli.workflows.train.train import TrainRequest
 
     resolved = compose_words(words, arch=arch, device=device, wandb=wandb)
+    if seeds is not None:
+        from trm_cli.commands.seeds import train_and_exit as train_all
+
+        flags = {"--fresh": fresh, "--replan": replan, "--dry-run": dry_run, "--no-incremental": not incremental}
+        numbers = {"--stop-at-step": stop_at_step, "--nproc-per-node": nproc_per_node}
+        options = [name for name, wanted in flags.items() if wanted]
+        options += [word for name, value in numbers.items() if value is not None for word in (name, str(value))]
+        train_all(resolved, seeds, jobs, options, dataset_only=dataset_only or rebuild_dataset)
     request = TrainRequest(
         dry_run=dry_run,
         fresh=fresh,

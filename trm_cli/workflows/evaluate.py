@@ -64,12 +64,17 @@ def run_evaluation(
 
 def stored_evaluation(run: Path) -> dict[str, Any] | None:
     """Return the most complete stored evaluation of a run, or None: full test set, published protocol, the newest."""
+    return next((document for document, _ in stored_evaluations(run)), None)
+
+
+def stored_evaluations(run: Path) -> list[tuple[dict[str, Any], Path]]:
+    """Return the stored evaluations of a run with their folders, the most complete one first."""
     found = [
-        (_plainness(document), path.stat().st_mtime, document)
+        (_plainness(document), path.stat().st_mtime, document, path.parent)
         for path in (run / EVALUATIONS).glob(f"*/{RESULT}")
         if (document := _stored(path, None)) is not None
     ]
-    return max(found, key=lambda entry: entry[:2])[2] if found else None
+    return [entry[2:] for entry in sorted(found, key=lambda entry: entry[:2], reverse=True)]
 
 
 def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
@@ -134,6 +139,7 @@ def _title(subject: Subject, evaluation: Evaluation) -> str:
 
 def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dict[str, Any], list[Path]]:
     """Return the numbers of a complete evaluation, and the files written with it."""
+    from trm_cli.evaluation.outcomes import write_outcomes
     from trm_cli.evaluation.predictions import write_predictions
     from trm_cli.evaluation.samples.sample_answers import chosen_places, shown
     from trm_cli.evaluation.scores.summary import joined, summarise
@@ -145,6 +151,10 @@ def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dic
     ]
     columns = joined(batches)
     document = summarise(columns, subject.protocol.until_solved)
+    try:
+        write_outcomes(folder, columns)
+    except OSError as error:
+        raise TrmError(f"{folder} cannot be written to: {error.strerror}") from error
     files = []
     if _votes(subject):
         document["arc"], results = _vote(subject, evaluation, columns)

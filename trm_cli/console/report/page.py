@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDTH = 9.6  # inches
 _PICTURE_SAMPLES = 4
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 60rem; margin: 2.5rem auto;
        padding: 0 1.5rem; }
@@ -63,12 +63,15 @@ def page(run: RunRecord) -> bytes:
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title_of(run))}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{escape(title_of(run))}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(title_of(run))}</h1><p class=sub>{escape(subtitle_of(run))}</p><div class=cards>{cards}</div>",
     ]
     for panel in _panels(run, samples=None):
         note = f"<p class=note>{escape(panel.note)}</p>" if panel.note else ""
-        parts.append(f"<h2>{escape(panel.title)}</h2>{note}<div class=figure tabindex=0>{_svg(panel)}</div>")
+        parts.append(
+            f"<h2>{escape(panel.title)}</h2>{note}<div class=figure tabindex=0>"
+            f"{svg_of(panel.title, panel.height, panel.draw)}</div>"
+        )
     rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}" for name, value in run_facts(run))
     parts.append(f"<h2>The run</h2><table>{rows}</table>")
     parts.append(f"<h2>Configuration</h2><details><summary>every resolved value</summary><pre>{escape(run.config)}")
@@ -83,7 +86,7 @@ def picture(run: RunRecord) -> bytes:
     lines = -(-len(facts) // 2)
     heights = [1.55, *(panel.height + 0.5 for panel in panels), 0.35 + 0.2 * lines]
     with matplotlib.rc_context(PLAIN):
-        figure = _figure(sum(heights))
+        figure = make_figure(sum(heights))
         parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
         _draw_head(parts[0], run)
         for part, panel in zip(parts[1:-1], panels, strict=True):
@@ -124,20 +127,22 @@ def _mixed(samples: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str,
     return [*samples[: most // 2], *samples[-(most - most // 2) :]]
 
 
-def _svg(panel: _Panel) -> str:
+def svg_of(title: str, height: float, draw: Callable[[FigureBase], None]) -> str:
+    """Draw a figure for a page. title: no other figure of the page has it."""
     import matplotlib
 
     # Ids are digests with this salt: those of two figures on one page must not be the same.
-    with matplotlib.rc_context({**PLAIN, "svg.hashsalt": panel.title}):
-        figure = _figure(panel.height)
-        panel.draw(figure)
+    with matplotlib.rc_context({**PLAIN, "svg.hashsalt": title}):
+        figure = make_figure(height)
+        draw(figure)
         text = saved(figure, "svg", dpi=130).decode()
     text = text[text.index("<svg") :]
     # matplotlib names its groups axes_1, text_2 ...: nothing refers to them, and a page has each id once.
     return re.sub(r'<g id="[A-Za-z0-9_.]+">', "<g>", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL))
 
 
-def _figure(height: float) -> Figure:
+def make_figure(height: float) -> Figure:
+    """An empty figure as wide as a page, `height` inches high."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -44,7 +44,12 @@ def percent(value: float | None) -> str:
 
 def interval(share: Mapping[str, Any]) -> str:
     """Format the 95 % interval of a share."""
-    return f"{100 * share['low']:.1f} - {100 * share['high']:.1f} %"
+    return share_range(share["low"], share["high"])
+
+
+def share_range(low: float, high: float) -> str:
+    """Format the ends of an interval of shares."""
+    return f"{100 * low:.1f} - {100 * high:.1f} %"
 
 
 def _head(document: Mapping[str, Any]) -> Table:
