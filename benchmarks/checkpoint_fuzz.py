@@ -6,8 +6,8 @@
 Each checkpoint is one of a real run in which one thing was changed: something of another type, another shape, other
 numbers, something more or less, in the state or in the summary. It is the newest of its run, so `resume` may go on
 from the one before; one of `list`, `evaluate`, `export` and `load_checkpoint=` in turn names it. Prints how often each
-command ended with which exit code, the slowest call, and whatever is not documented: a traceback, a wait of more than
-10 seconds. Exits with 1 if there was any.
+command ended with which exit code, the slowest call, and whatever is not documented: a traceback, more than
+10 processor seconds. Exits with 1 if there was any.
 """
 
 from __future__ import annotations
@@ -62,17 +62,19 @@ def main() -> int:
             readers = [name for name in commands if name != "resume"]
             for name in (readers[used % len(readers)], "resume"):
                 words = commands[name]
-                started = time.monotonic()
+                started = time.process_time()
                 try:
                     done = trm_here(*words, cwd=root)
                     code, output = done.returncode, done.stderr
                 except Exception as error:  # noqa: BLE001 - whatever is no exit of a command is what is looked for
                     code, output = -1, f"Traceback: {type(error).__name__}: {error}"
-                seconds = time.monotonic() - started
+                seconds = time.process_time() - started
                 slowest = max(slowest, seconds)
                 ends[name, code] += 1
                 if code not in _DOCUMENTED or "Traceback" in output or seconds > _LIMIT_SECONDS:
-                    faults.append(f"{name}: {told}: exit {code}, {seconds:.1f} s: {output.strip()[-200:]}")
+                    faults.append(
+                        f"{name}: {told}: exit {code}, {seconds:.1f} s of the processor: {output.strip()[-200:]}"
+                    )
                     print(faults[-1], flush=True)
             if used % 50 == 0:
                 print(f"{used} checkpoints, {sum(ends.values())} calls, {len(faults)} faults", flush=True)
