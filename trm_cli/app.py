@@ -22,7 +22,7 @@ import typer  # noqa: E402
 from trm_cli import __version__  # noqa: E402
 from trm_cli.commands import register_commands  # noqa: E402
 from trm_cli.console.streams import prepare_streams  # noqa: E402
-from trm_cli.errors import ExitCode, TrmError  # noqa: E402
+from trm_cli.errors import ExitCode, TrmError, first_line  # noqa: E402
 from trm_cli.log_level import VARIABLE, LogLevel, configure_logging  # noqa: E402
 from trm_cli.paths import do_without_temporary_folder  # noqa: E402
 
@@ -86,9 +86,25 @@ def main() -> None:
         # What the system refuses and nobody foresaw: a full disk, a name that is too long, a folder that is closed.
         place = "" if error.filename is None else f"{error.filename}: "
         _fail(TrmError(f"{place}{error.strerror or error}", hint="TRM_DEBUG=1 in the environment shows where"))
+    except RuntimeError as error:
+        _fail(_full(error))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     sys.exit(code)
+
+
+def _full(error: RuntimeError) -> TrmError:
+    """The error of a device, or a machine, without memory for a command. Raises any other error again."""
+    if "torch" not in sys.modules:
+        raise error
+    from trm_cli.training.memory.check import is_out_of_memory
+
+    if not is_out_of_memory(error):
+        raise error
+    return TrmError(
+        f"out of memory: {first_line(error)[:160]}",
+        hint="fewer rows at once need less: micro_batch_size=8, --batch-size 8; device=cpu has the machine's memory",
+    )
 
 
 def _run(app: typer.Typer) -> int:

@@ -27,6 +27,7 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import StopAgreement
+from trm_cli.training.distributed.tensor_shards import local_tensors
 from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.resources import measured_memory
 from trm_cli.training.hardware.upload import computes_apart
@@ -160,8 +161,14 @@ class Loop:
         measured = measured_memory(self.device)
         if measured is None or not self.process_group.first:
             return
-        taken, reserved, total = map(memory_size, measured)
-        self.observer.note(f"memory, measured: an update takes {taken} at most, {reserved} of {total} are reserved")
+        own = self.config.global_batch_size // self.process_group.count
+        rows = min(own, self.config.micro_batch_size or own)
+        gradients = sum(weight.nbytes for weight in local_tensors(self.state.trunk_parameters()))
+        fit = measured.rows_that_fit(rows, gradients)
+        self.observer.note(
+            f"memory, measured: an update of {rows} rows at once takes {memory_size(measured.taken)} at most, "
+            f"{memory_size(measured.reserved)} of {memory_size(measured.total)} are reserved; {fit:,} rows would fit"
+        )
 
     def _settle(self) -> None:
         """Read the verdict of the last update, before the state is used otherwise than by the next one."""

@@ -15,13 +15,14 @@ import torch
 from benchmarks.made_up import MadeUpRun
 from benchmarks.memory import run_of
 from tests.support.runs import prepare, train
+from trm_cli import app
 from trm_cli.errors import TrmError
 from trm_cli.training import loop
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.memory import check as check_module
 from trm_cli.training.memory.check import MemoryCheck
 from trm_cli.training.signals import StopRequest
-from trm_cli.workflows.train.train import _train_within_memory
+from trm_cli.workflows.train.train import TrainRequest, _train_within_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
@@ -139,7 +140,7 @@ def checked(data: Path, run: Path) -> tuple[MemoryCheck, Callable[[], object]]:
 
     def go() -> object:
         with StopRequest() as stop:
-            return _train_within_memory(prepared, check, recorder, stop, None)
+            return _train_within_memory(prepared, check, recorder, stop, TrainRequest())
 
     return check, go
 
@@ -149,6 +150,7 @@ def checked(data: Path, run: Path) -> tuple[MemoryCheck, Callable[[], object]]:
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 ..."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_a_device_that_is_full_is_told_in_one_message(
@@ -195,3 +197,24 @@ def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, datas
     assert done.returncode == 1, done.stderr
     assert "needs about" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_command_without_memory_says_so_in_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nGPU 0 ..."),
+        RuntimeError("another"),
+    ]
+
+    def failing(_: object) -> int:
+        raise errors[0]
+
+    monkeypatch.setattr(app, "_run", failing)
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 1 and "out of memory: CUDA out of memory." in told and "Traceback" not in told
+    del errors[0]
+    with pytest.raises(RuntimeError, match="another"):
+        app.main()

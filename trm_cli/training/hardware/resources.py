@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -39,14 +39,42 @@ def _physical_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def measured_memory(device: torch.device) -> tuple[int, int, int] | None:
-    """Bytes that tensors took at most, that torch has reserved, and that a CUDA device has; None on other devices."""
+#: Of what a process can have of a card: the rest is lost between the pieces.
+_USABLE = 0.9
+
+
+class MeasuredMemory(NamedTuple):
+    """Bytes of a CUDA device. taken: by tensors at most; kept: by those that are alive now; reserved: by torch at most;
+    available: to this process, what it has reserved included; total: of the device."""
+
+    taken: int
+    kept: int
+    reserved: int
+    available: int
+    total: int
+
+    def rows_that_fit(self, rows: int, gradients: int) -> int:
+        """How many rows could be computed at once, after an update of `rows` whose gradients took so many bytes."""
+        fixed = self.kept + gradients
+        each = max(1, self.taken - fixed) / rows
+        return int(max(0.0, _USABLE * self.available - fixed) / each)
+
+
+def measured_memory(device: torch.device) -> MeasuredMemory | None:
+    """What a CUDA device says after an update; None on other devices."""
     if device.type != "cuda":
         return None
     import torch
 
-    total = int(torch.cuda.mem_get_info(device)[1])
-    return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device), total
+    free, total = torch.cuda.mem_get_info(device)
+    reserved = torch.cuda.memory_reserved(device)
+    return MeasuredMemory(
+        taken=torch.cuda.max_memory_allocated(device),
+        kept=torch.cuda.memory_allocated(device),
+        reserved=torch.cuda.max_memory_reserved(device),
+        available=int(free) + reserved,
+        total=int(total),
+    )
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -153,6 +153,10 @@ class MemoryCheck:
         )
 
 
+#: What allocators say: the host's, CUDA's own, cuBLAS and cuDNN for their workspaces, Apple's.
+_REFUSALS = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "cudaErrorMemoryAllocation")
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device or the host's allocator refused."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether a device, a library on it, or the host's allocator refused."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _REFUSALS)
