@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["all"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=52, help="of the source: 122 updates each")
-    parser.add_argument("--updates", type=int, default=4000, help="of an adaptation, in ten parts")
+    parser.add_argument("--updates", type=int, default=9000, help="of an adaptation, in ten parts")
     parser.add_argument("--augmentations", type=int, default=16)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--show", action="store_true")
@@ -127,8 +127,8 @@ class Scored(AdaptObserver):
 
     watches = True
 
-    def __init__(self, tasks: Path, file: Path) -> None:
-        self.tasks, self.file = tasks, file
+    def __init__(self, tasks: Path, file: Path, about: Mapping[str, Any]) -> None:
+        self.tasks, self.file, self.about = tasks, file, about
         self.noted: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
         self._learned = max((one["learning_seconds"] for one in self.noted.values()), default=0.0)
         self._since = time.process_time()
@@ -154,6 +154,7 @@ class Scored(AdaptObserver):
             "right": {task: f"{sum(found)}/{len(found)}" for task, found in right.items()},
         }
         write_atomically(self.file, json.dumps(self.noted, indent=1).encode())
+        add_result({**self.about, "stops": self.noted})
         solved = sum(map(all, right.values()))
         print(
             f"update {step:,}: {self._learned:.0f} s, vote {time.process_time() - began:.0f} s: "
@@ -166,6 +167,7 @@ class Scored(AdaptObserver):
 def adapt_one(folder: Path, way: str, seed: int, updates: int, augmentations: int, further: tuple[str, ...]) -> None:
     """Adapt to the new tasks of a seed in one way, and add what is right at each stop to the results."""
     from trm_cli.workflows.adapt.adapt import adapt
+    from trm_cli.workflows.adapt.settings import find_source
 
     tasks = folder / f"new-{seed}"
     file = tasks / "arc-agi_unseen_challenges.json"
@@ -177,13 +179,17 @@ def adapt_one(folder: Path, way: str, seed: int, updates: int, augmentations: in
     words = (*ADAPT_WORDS, f"seed={seed}", *words, *further)
     settings = {"updates": updates, "augmentations": augmentations, "words": list(words), "rows": rows}
     curve = folder / f"curve-{way}-{seed}-{abs(hash_of(settings)) % 10**6:06d}.json"
-    observer = Scored(file, curve)
+    step = int(find_source("source").sealed.summary["step"])
+    observer = Scored(file, curve, {"way": way, "seed": seed, "source_step": step, **settings})
     request = AdaptRequest(
         run="source", tasks=file, updates=updates, augmentations=augmentations, votes=1, rows=rows, words=words
     )
     adapt(request, observer)
+
+
+def add_result(found: Mapping[str, Any]) -> None:
+    """Put the stops of a run into the results, in the place of those that are there."""
     known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-    found = {"way": way, "seed": seed, **settings, "stops": observer.noted}
     known = [one for one in known if {**one, "stops": 0} != {**found, "stops": 0}]
     RESULTS.write_text(json.dumps([*known, found], indent=1) + "\n")
 
@@ -211,10 +217,9 @@ def show(results: list[dict[str, Any]]) -> None:
     """Print pass@2 by time, and by family at the last time."""
     for one in results:
         found = {minutes: within(one["stops"], minutes) for minutes in MINUTES}
-        shares = ", ".join(
-            f"{at} min {'-' if stop is None else format(stop['pass_2'], '.1%')}" for at, stop in found.items()
-        )
-        print(f"{one['way']} weights, seed {one['seed']}, {' '.join(one['words'])}: {shares}")
+        shares = [f"{at} min {'-' if stop is None else format(stop['pass_2'], '.1%')}" for at, stop in found.items()]
+        about = f"{one['way']}, seed {one['seed']}, source of {one['source_step']:,} updates"
+        print(f"{about}, {' '.join(one['words'])}: {', '.join(shares)}")
         last = found[MINUTES[-1]]
         if last is None:
             continue

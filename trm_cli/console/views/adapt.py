@@ -125,6 +125,7 @@ def bundle_screen(bundle: Bundle) -> Table:
             ("bundle", f"{bundle.folder}, {disk_size(bundle.bytes)}"),
             ("program", bundle.wheel),
             ("weights", f"weights.safetensors, step {bundle.step:,}"),
+            ("packages", bundle.problem or f"{counted(len(bundle.wheels), 'wheel')} in wheels/"),
             ("notebook", "notebook.ipynb installs from this folder and adapts to arc-agi_test_challenges.json"),
         ]
     )

@@ -92,7 +92,8 @@ def check_words(source: Source, words: tuple[str, ...]) -> Resolved:
         key = word.partition("=")[0].lstrip("+")
         if key in DECIDED:
             raise UsageError(f"`{word}`: adapt decides {key} itself", hint="lr, arch.H_cycles, freeze_weights and more")
-    return source.settings(list(words))
+    warmup = [override(key, value) for key, value in _warmup(words, _WARMUP_UPDATES).items()]
+    return source.settings([*warmup, *words])
 
 
 def training_words(
