@@ -30,7 +30,8 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
     if len(board) != cells:
         raise UsageError(
             f"this puzzle has {len(board)} cells, the run was trained on {side}x{side} boards ({cells} cells)",
-            hint=f"write {cells} characters, for instance {'.' * side} for an empty row",
+            hint=f"write {cells} characters, for instance {'.' * side} for an empty row; boards of another size have "
+            "other digits, which this network has no words for: they need a run of their own",
         )
     tokens = [_token(symbol, side) for symbol in board]
     for cell, token in enumerate(tokens):

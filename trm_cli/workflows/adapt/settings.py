@@ -77,7 +77,8 @@ def find_source(named: str) -> Source:
     if not kind_of(sealed.metadata).votes:
         raise UsageError(
             f"{checkpoint} was trained on {sealed.metadata.kind or 'other'} rows, not on ARC tasks",
-            hint="adapt learns ARC tasks; `trm solve` answers other puzzles without training",
+            hint="adapt learns ARC tasks; `trm solve` answers boards and mazes without training, mazes of another size "
+            "where the architecture allows it",
         )
     if not config.arch.puzzle_emb_ndim:
         raise UsageError(

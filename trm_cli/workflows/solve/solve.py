@@ -75,7 +75,9 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
 
 def solve_with(trained: TrainedModel, device: torch.device, request: SolveRequest, observer: SolveObserver) -> Solution:
     """Solve one puzzle with a model that is loaded. Raises TrmError."""
+    from trm_cli.data.puzzles.families import Maze
     from trm_cli.workflows.solve.arc import solve_by_vote
+    from trm_cli.workflows.solve.other_size import fit_maze
 
     if trained.config.board_side is not None:
         return _from_demonstrations(request, trained, device, observer)
@@ -84,6 +86,9 @@ def solve_with(trained: TrainedModel, device: torch.device, request: SolveReques
         return solve_by_vote(trained, request, device, observer)
     if request.task is not None or request.votes is not None:
         raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
+    if isinstance(family, Maze):
+        trained, cells = fit_maze(trained, request.text, device, observer.note)
+        family = Maze(cells)
     most, tokens = request.views or MOST_VIEWS, family.parse(request.text)
     with observer.counting(most, "views") as advance:
         return solve_puzzle(trained, tokens, family, device, steps=request.steps, most=most, progress=advance)
