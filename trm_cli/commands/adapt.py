@@ -68,6 +68,7 @@ def adapt(
 
     [dim]Example: trm adapt checkpoints/arc-1 arc-agi_test_challenges.json --budget 11h --out submission.json[/dim]
     """
+    import time
     from dataclasses import asdict
 
     from trm_cli.commands.arguments import expect_run, with_options
@@ -76,6 +77,7 @@ def adapt(
     from trm_cli.errors import UsageError
     from trm_cli.workflows.adapt.adapt import adapt as workflow
     from trm_cli.workflows.adapt.request import AdaptRequest
+    from trm_cli.workflows.adapt.stopwatch import process_age
 
     if bundle is not None and tasks is not None and "=" in tasks.name:  # there are no tasks: it is the first setting
         tasks, words = None, [str(tasks), *(words or ())]
@@ -95,6 +97,7 @@ def adapt(
         words=tuple(with_options(words or (), device=device)),
         out=out,
         dry_run=dry_run,
+        process_began=time.monotonic() - process_age(),
     )
     if bundle is not None:
         from trm_cli.workflows.adapt.bundle import write_bundle

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from trm_cli.workflows.adapt.directory import PURPOSE, find_directory
@@ -36,3 +38,13 @@ def test_seconds_of_earlier_processes_count(tmp_path: Path) -> None:
     assert 100 <= read_seconds(path) < 110
     path.write_text("{")
     assert read_seconds(path) == 0
+
+
+def test_loading_a_process_counts(tmp_path: Path) -> None:
+    with Stopwatch(tmp_path / "clock.json", loading=40.0) as clock:
+        assert 40 <= clock.seconds() < 50
+    line = (
+        "import time; time.sleep(0.3); from trm_cli.workflows.adapt.stopwatch import process_age; print(process_age())"
+    )
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert 0.3 <= float(done.stdout) < 60

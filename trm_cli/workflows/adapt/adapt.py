@@ -7,6 +7,7 @@ votes.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -70,7 +71,8 @@ def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> Adapt
         return AdaptResult({"run": str(home.path), "tasks": len(challenges.tasks)})
     if not home.begun:
         home.write(files.PURPOSE, purpose)
-    with home.held(), Stopwatch(home.path / files.CLOCK) as clock:
+    loading = 0.0 if request.process_began is None else time.monotonic() - request.process_began
+    with home.held(), Stopwatch(home.path / files.CLOCK, loading) as clock:
         return _Adaptation(request, observer, source, challenges, home, clock, settings.device).result()
 
 

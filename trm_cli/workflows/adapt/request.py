@@ -25,7 +25,8 @@ class AdaptRequest:
     budget in seconds: how long it learns; 0: not at all. augmentations: of each task. votes: for each test input, None:
     all. leave_out: of so many tasks one demonstration is not learned, but tested on. early_stop: a task is not learned
     further while all its demonstrations are right. rows: mean or zero, with which a task begins. words: settings of the
-    training, `key=value`. out: a copy of the submission.
+    training, `key=value`. out: a copy of the submission. process_began: as time.monotonic says it, where the time to
+    load this process is a part of the budget.
     """
 
     run: str
@@ -40,6 +41,7 @@ class AdaptRequest:
     words: tuple[str, ...] = ()
     out: Path | None = None
     dry_run: bool = False
+    process_began: float | None = None
 
     @property
     def learns(self) -> bool:

@@ -1,8 +1,10 @@
-"""Count the seconds that the processes of one adaptation have used, together: a killed one counts as well."""
+"""Count the seconds that the processes of one adaptation have used, together: a killed one counts as well, and so does
+the time that a process has needed to load its modules."""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -15,11 +17,14 @@ _TICK_SECONDS = 0.5
 
 
 class Stopwatch:
-    """A context manager that goes on from the seconds in a file, and notes them there while it runs."""
+    """A context manager that goes on from the seconds in a file, and notes them there while it runs.
 
-    def __init__(self, path: Path) -> None:
+    loading: seconds that this process has used before.
+    """
+
+    def __init__(self, path: Path, loading: float = 0.0) -> None:
         self._path = path
-        self._before = read_seconds(path)
+        self._before = read_seconds(path) + loading
         self._started = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="stopwatch", daemon=True)
@@ -50,6 +55,16 @@ class Stopwatch:
             beside.replace(self._path)
         except OSError:
             return  # a full disk is reported by what needs it more
+
+
+def process_age() -> float:
+    """Seconds since this process began; 0 where the system does not say (Linux does)."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # since the machine began
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 def read_seconds(path: Path) -> float:
