@@ -22,9 +22,9 @@ def test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step(
     given: list[dict[str, float]] = []
     forward = MultimodalHesc.forward
 
-    def watched(self: MultimodalHesc, carry: object, batch: object, values: object, draws: object) -> object:
+    def watched(self: MultimodalHesc, carry: object, batch: object, values: object, *rest: object) -> object:
         given.append({name: float(getattr(values, name)) for name in ANNEALED})
-        return forward(self, carry, batch, values, draws)  # type: ignore[arg-type]
+        return forward(self, carry, batch, values, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MultimodalHesc, "forward", watched)
     run, recorder = prepare(canvases, tmp_path / "run", *HESC, "global_batch_size=32", arch="multimodal_hesc_mini")
