@@ -26,6 +26,7 @@ _ORDER = (
     "report",
     "compare",
     "solve",
+    "demo",
     "adapt",
     "generate",
     "classify",

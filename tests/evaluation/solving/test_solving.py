@@ -133,7 +133,7 @@ class Oracle(torch.nn.Module):
 def test_steps_beyond_the_training_go_on_instead_of_starting_again() -> None:
     oracle = Oracle(lambda x, _: x + 1, late=4)
     rows = answers_by_step(oracle, np.array([[1, 1]]), np.array([0]), CPU, steps=5)
-    assert [answers[0, 0] for answers, _ in rows] == [1, 1, 1, 2, 2]
+    assert [one.answers[0, 0] for one in rows] == [1, 1, 1, 2, 2]
 
 
 def test_lines_become_answers_in_order_and_problems_keep_their_numbers() -> None:

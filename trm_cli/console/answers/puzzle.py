@@ -25,7 +25,7 @@ def puzzle_screen(solution: PuzzleSolution) -> Group:
     """Show the puzzle and the answer at each step that changed it, side by side, and whether it is solved."""
     puzzle, family, path = solution.puzzle, solution.family, solution.path
     before, pictures = puzzle, [("puzzle", _board(family, puzzle, puzzle, puzzle))]
-    for step, answer, sure in changed_steps(path, _MAZES if isinstance(family, Maze) else None):
+    for step, answer, sure in changed_steps([one[:3] for one in path], _MAZES if isinstance(family, Maze) else None):
         pictures.append((step_title(step, sure), _board(family, puzzle, before, answer)))
         before = answer
     found = family.judge(puzzle, path[-1].answer)
@@ -65,5 +65,8 @@ def puzzle_document(solution: PuzzleSolution) -> dict[str, Any]:
         "solved": solution.solved,
         "views": solution.views,
         "remark": family.remark(puzzle) or None,
-        "steps": [{"step": step, "answer": family.line(one), "q_halt": sure} for step, one, sure in solution.path],
+        "steps": [
+            {"step": one.step, "answer": family.line(one.answer), "q_halt": one.confidence, "residual": one.residual}
+            for one in solution.path
+        ],
     }

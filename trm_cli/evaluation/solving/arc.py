@@ -73,7 +73,9 @@ def solve_task(
             rows = variants[first : first + batch_size]
             _, symmetries, permutations = identifiers.transforms(rows)
             tokens = encode([_augmented(given, *one) for one in zip(symmetries, permutations, strict=True)], side)
-            for step, (answers, confidence) in enumerate(answers_by_step(model, tokens, rows, device, steps=steps), 1):
+            for step, (answers, confidence, _) in enumerate(
+                answers_by_step(model, tokens, rows, device, steps=steps), 1
+            ):
                 if first == 0:
                     [plain] = grid_keys(answers[:1].astype(np.uint8), symmetries[:1], permutations[:1])
                     path.append((step, grid_of(plain), float(confidence[0])))

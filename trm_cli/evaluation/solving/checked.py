@@ -53,12 +53,14 @@ def solve_checked(
     for number in range(min(most, views.count)):
         view = views.draw(np.zeros(len(left), np.int64), number)
         rows = answers_by_step(model, view.of(puzzles[left]), np.zeros(len(left), np.int32), device, steps=steps)
-        after = [(view.back(answers), confidence) for answers, confidence in rows]
+        after = [one._replace(answers=view.back(one.answers).astype(np.int32)) for one in rows]
         valid = np.zeros(len(left), dtype=bool)
         for place, row in enumerate(left):
             path = [
-                AnswerStep(step, tuple(answers[place].tolist()), float(confidence[place]))
-                for step, (answers, confidence) in enumerate(after, 1)
+                AnswerStep(
+                    step, tuple(one.answers[place].tolist()), float(one.confidence[place]), float(one.residual[place])
+                )
+                for step, one in enumerate(after, 1)
             ]
             valid[place] = family.judge(puzzles[row].tolist(), path[-1].answer).solved
             known = found.get(int(row))

@@ -16,11 +16,22 @@ if TYPE_CHECKING:
 
 
 class AnswerStep(NamedTuple):
-    """The answer after one supervision step and the model's own probability that it is right."""
+    """The answer after one supervision step, the model's own probability that it is right, and how far the step moved
+    the states, as a share of their length.
+    """
 
     step: int
     answer: tuple[int, ...]
     confidence: float
+    residual: float
+
+
+class BatchStep(NamedTuple):
+    """The same of a batch: answers [B, L], confidence [B], residual [B]."""
+
+    answers: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    residual: NDArray[np.float32]
 
 
 def answers_by_step(
@@ -30,8 +41,8 @@ def answers_by_step(
     device: torch.device,
     *,
     steps: int | None = None,
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-    """Yield after each step the answers [B, L] to tokens [B, L], and the probability that each is right [B].
+) -> Iterator[BatchStep]:
+    """Yield after each step the answers to tokens [B, L].
 
     Steps beyond halt_max_steps continue from the same states.
     """
@@ -46,4 +57,4 @@ def answers_by_step(
         with torch.inference_mode():
             answers = model.answer(step.outputs).int().cpu().numpy()
             confidence = torch.sigmoid(step.outputs.q_halt.float()).cpu().numpy()
-        yield answers, confidence
+        yield BatchStep(answers, confidence, step.residual.cpu().numpy())
