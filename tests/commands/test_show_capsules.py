@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ from tests.support.boards import write_boards
 from tests.support.capsules import make, make_batch
 from tests.support.runs import HESC, train
 from trm_cli.app import create_app
-from trm_cli.console.report.capsule_sheet import WIDTH, ZOOM, chosen_steps, draw_sheet
+from trm_cli.console.report.capsule_sheet import chosen_steps, draw_sheet
+from trm_cli.console.report.pen import WIDTH, ZOOM
+from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.kinds import ARC
+from trm_cli.data.stream.boards import answered_grid
 from trm_cli.data.stream.rows import grid_row
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.errors import TrmError, UsageError
 from trm_cli.evaluation.samples.capsule_trace import SampleTrace, TraceStep, trace_sample
-from trm_cli.evaluation.samples.records import decode_grid
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.workflows.inspect.capsules import CapsuleTrace
+from trm_cli.evaluation.samples.written_text import NO_LETTER, FreeText, MarkedText, marked
+from trm_cli.models.hesc.kinds import EOS, FIRST_BYTE, Kind
+from trm_cli.workflows.inspect.capsules import CapsuleTrace, trace_capsules
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 pytestmark = pytest.mark.xdist_group("show capsules")
@@ -129,6 +133,9 @@ def step(opened: list[int], *, shares: bool = True) -> TraceStep:
     )
 
 
+SOME = MarkedText("some text", (False,) * 9)
+
+
 def made(steps: list[TraceStep], *, children: bool = True) -> SampleTrace:
     maps = np.zeros((4, 2, 2), np.float32)
     for capsule in range(4):
@@ -155,11 +162,11 @@ def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> N
 
 
 def sheet(seen: SampleTrace, answers: list[Any], wanted: Any) -> CapsuleTrace:
-    return CapsuleTrace("title", seen, answers, wanted, False, "architecture", Path("step.pt"), 1)
+    return CapsuleTrace("title", seen, answers, wanted, None, "architecture", Path("step.pt"), 1)
 
 
 def test_parts_that_a_model_lacks_are_left_out() -> None:
-    whole, less = (draw_sheet(sheet(made([step([], shares=has)]), ["some text"], None)) for has in (1, 0))
+    whole, less = (draw_sheet(sheet(made([step([], shares=has)]), [SOME], None)) for has in (1, 0))
     heights = [Image.open(io.BytesIO(one)).height for one in (whole, less)]
     assert heights[0] > heights[1]
 
@@ -176,12 +183,61 @@ def test_without_children_nothing_is_said_of_expanding() -> None:
 
 def ink_about_expanding(seen: SampleTrace) -> tuple[int, int]:
     """Pixels that are not paper where the section of the maps explains blue, and to the right of two columns."""
-    drawn = draw_sheet(sheet(seen, ["some text"], None))
+    drawn = draw_sheet(sheet(seen, [SOME], None))
     dark = np.asarray(Image.open(io.BytesIO(drawn)).convert("L")) < 200
     top = 28 + 58 + 20 + 300 + 20
     legend = dark[(top + 33) * ZOOM : (top + 50) * ZOOM, (28 + 420) * ZOOM :]
     beside = dark[(top + 58) * ZOOM : (top + 58 + 2 * 186) * ZOOM, (28 + 2 * 170 + 10) * ZOOM :]
     return int(legend.sum()), int(beside.sum())
+
+
+def tokens(text: str) -> list[int]:
+    return [FIRST_BYTE + byte for byte in text.encode()]
+
+
+def test_a_character_is_wrong_where_one_of_its_bytes_is() -> None:
+    assert marked([*tokens("aé"), EOS]) == MarkedText("aé", (False, False))
+    assert marked(tokens("aéb"), tokens("aèb")) == MarkedText("aéb", (False, True, False))
+    assert marked(tokens("ab"), tokens("a")) == MarkedText("ab", (False, True))
+    # An end where none is, and half a character.
+    early = marked([*tokens("a"), EOS, *tokens("b")], tokens("axb"))
+    assert early == MarkedText(f"a{NO_LETTER}b", (False, True, False)) and early.share_right == pytest.approx(2 / 3)
+    half = marked([*tokens("é")[:1], *tokens("b")], tokens("éb"))
+    assert half.text == f"{NO_LETTER}b" and half.wrong[0]
+
+
+def text_rows(folder: Path) -> list[int]:
+    data = open_data([str(folder / "data")], "test", board_side=20)
+    return np.flatnonzero(data.eval_batch(0, data.eval_rows)["kind"] == Kind.TEXT).tolist()
+
+
+def test_of_an_untrained_model_the_text_it_writes_is_shown_wrong(folder: Path) -> None:
+    # Fault A10: the right text, predicted letter by letter from itself and drawn one place late, was its answer.
+    for row in text_rows(folder)[:2]:
+        trace = trace_capsules(str(folder / "run"), str(row))
+        free = trace.free
+        assert free is not None and free.wanted is not None and isinstance(trace.wanted, MarkedText)
+        assert trace.wanted.text.endswith(free.wanted.text) and len(free.wanted.text) > 5
+        assert (free.given.text + free.wanted.text).endswith(trace.wanted.text)
+        assert free.written.text != free.wanted.text and free.written.share_right < 0.5
+        for one, right, wrong in zip(free.written.text, free.wanted.text, free.written.wrong, strict=False):
+            assert wrong == (one != right)
+        assert len(trace.look.steps) == 2  # as many as a text takes, and no more
+        for answer in trace.answers:
+            assert isinstance(answer, MarkedText) and answer.share_right < 0.5
+    own = trace_capsules(str(folder / "run"), "Once upon a time").free
+    assert own is not None and own.wanted is None and not any(own.written.wrong)
+
+
+def test_wrong_letters_are_red(folder: Path) -> None:
+    def red(written: MarkedText) -> int:
+        free = FreeText(SOME, written, SOME)
+        drawn = draw_sheet(replace(sheet(made([step([])]), [SOME], SOME), free=free))
+        pixels = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB")).astype(int)
+        return int((np.abs(pixels - [253, 226, 226]).sum(-1) < 6).sum())
+
+    none, one, all_ = (red(MarkedText("letters", marks)) for marks in ((False,) * 7, (True, *[False] * 6), (True,) * 7))
+    assert none == 0 < one < all_ / 3
 
 
 def test_of_many_steps_some_are_drawn() -> None:
@@ -195,7 +251,7 @@ def test_a_grid_comes_back_from_its_target() -> None:
     given = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
     for wanted in (np.array([[9]], np.uint8), given.T.copy(), np.ones((8, 8), np.uint8)):
         row = grid_row(shape, given, wanted, identifier=5)
-        assert np.array_equal(decode_grid(row["target"][0], 8), wanted)
+        assert np.array_equal(answered_grid(row["target"][0], 8), wanted)
         assert np.array_equal(row["cells"][0].reshape(8, 8)[:2, :3], given + 1)
         assert row["puzzle_identifiers"][0] == 5
     with pytest.raises(ValueError, match="does not fit a board"):

@@ -19,8 +19,8 @@ from trm_cli.app import create_app
 from trm_cli.console import progress
 from trm_cli.console.answers.demonstrated import demonstrated_screen
 from trm_cli.data.opening import open_data
+from trm_cli.data.stream.boards import answered_grid
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.samples.records import decode_grid
 from trm_cli.evaluation.solving.demonstrated import DemonstratedAnswer
 from trm_cli.models.thinking import think
 from trm_cli.training.run.trained_model import load_trained
@@ -62,7 +62,7 @@ def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
         if size.any()
     ]
     assert pairs
-    wanted = decode_grid(row["target"][0], side)
+    wanted = answered_grid(row["target"][0], side)
     test = {"input": grid(row["cells"][0], row["size"][0]), "output": wanted.tolist()}
     (folder / f"{name}.json").write_text(json.dumps({"train": pairs, "test": [test]}))
     done = call(folder, str(folder / f"{name}.json"), "--json")
@@ -73,7 +73,7 @@ def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
     rows = {key: torch.from_numpy(value) for key, value in row.items()}
     rows["target"][:] = -100  # places that are not asked for are not computed; who solves asks for all of them
     for step, shown in zip(think(model, rows), found["tests"][0]["steps"], strict=True):
-        answer = decode_grid(model.answer(step.outputs)[0].numpy(), side)
+        answer = answered_grid(model.answer(step.outputs)[0].numpy(), side)
         assert np.array_equal(answer, shown["answer"])
         assert shown["q_halt"] == pytest.approx(float(torch.sigmoid(step.outputs.q_halt[0])), abs=1e-5)
     assert len(found["tests"][0]["steps"]) == 3

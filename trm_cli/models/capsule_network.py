@@ -16,14 +16,14 @@ class CapsuleStep:
     """One supervision step, for people to look at; float32 on the network's device unless noted.
 
     answer int64 [B, S]; q_halt [B]: logit that the answer is right; maps [B, K, N]: where each capsule looks among the
-    N tokens of the row (at most 1 in sum: it may look at nothing), None where a step was not computed; residual [B, K]:
+    N tokens of the row (at most 1 in sum: it may look at nothing); residual [B, K]:
     what each sketch has lost, None where no children tell; opened bool [B, K]: whose children were visible; path_shares
     [B, paths] of the planner, or None; q [B, 3] or None and action int64 [B] by the order of Action.
     """
 
     answer: Tensor
     q_halt: Tensor
-    maps: Tensor | None
+    maps: Tensor
     residual: Tensor | None
     opened: Tensor
     path_shares: Tensor | None

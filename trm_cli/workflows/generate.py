@@ -84,17 +84,20 @@ def generate_with(
     """Generate text with a model that is loaded. Raises TrmError."""
     from trm_cli.data.stream.vocabulary import EOS
     from trm_cli.data.text.codec import shown, text_codec
-    from trm_cli.evaluation.samples.text_generation import TextRequest, write
+    from trm_cli.evaluation.samples.text_generation import TextRequest, beginning, write
     from trm_cli.models.layers.sampling import Sampling
+    from trm_cli.models.text_reader import kept_of_long_text
 
     stop = stop_texts(request)
     codec = text_codec(trained.metadata, request.tokenizer)
     law = Sampling(request.temperature, request.top_k, request.top_p)
-    text_request = TextRequest(codec.encode(request.prompt), request.max_new, law, request.seed)
+    prompt = codec.encode(request.prompt)
+    text_request = TextRequest(beginning(trained.model, prompt), request.max_new, law, request.seed)
     window = trained.metadata.extra.get("text_window")
     window = window if isinstance(window, int) else trained.metadata.seq_len
-    if note := _left_unread(len(text_request.prompt), window):
-        notify(note)
+    if len(text_request.prompt) > window:
+        kept = kept_of_long_text(window)
+        notify(f"the model reads {window:,} tokens at once: of the {len(prompt):,} of the prompt the last {kept:,}")
     tokens: list[int] = []
     pieces: list[str] = []
 
@@ -116,13 +119,3 @@ def generate_with(
     say(stop.rest())
     ended = tokens[-1:] == [EOS]
     return GeneratedText("".join(pieces), tokens, ended, stop.found, trained.checkpoint, trained.step)
-
-
-def _left_unread(prompt: int, window: int) -> str:
-    """A note on a prompt of so many tokens that is longer than what is read at once; "" where it is not."""
-    from trm_cli.models.text_reader import kept_of_long_text
-
-    if prompt <= window:
-        return ""
-    kept = kept_of_long_text(window)
-    return f"the model reads {window:,} tokens at once: of the {prompt:,} of the prompt it reads the last {kept:,}"

@@ -26,6 +26,7 @@ from trm_cli.data.files.manifest import read_manifest, write_manifest
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
+from trm_cli.data.stream.demonstrations import Demonstrations
 from trm_cli.data.stream.heartbeat import Beat, Heartbeat, read_beats
 from trm_cli.data.stream.rows import render_text
 from trm_cli.data.stream.shard_file import ShardFile
@@ -53,6 +54,14 @@ def test_a_batch_is_a_function_of_seed_and_step(mixed_dataset: Path) -> None:
     parts = [one.train_batch(2, order, 3, rows=slice(a, a + 8)) for a in (0, 8)]
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     assert same(joined, one.train_batch(2, order, 3))
+
+
+def test_a_batch_in_which_no_task_has_another_pair(canvases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_stream(canvases, "train", 30)
+    assert data.train_batch(1, whole_epochs(data, 16), 3)["pair_size"].any()
+    monkeypatch.setattr(Demonstrations, "choose", lambda *given: np.full((len(given[1]), given[3]), -1))
+    alone = data.train_batch(1, whole_epochs(data, 16), 3)
+    assert alone["cells"].any() and not alone["pair_size"].any() and not alone["pair_cells"].any()
 
 
 def place_of(data: StreamDataset, seed: int, epoch: int) -> list[tuple[int, int]]:

@@ -151,7 +151,7 @@ class Drawing:
         coloured = None if colours is None else colours[of_row]
         for number, grids in enumerate(shown):
             boards, sizes = grids.lay(side, turned, coloured)
-            batch["pair_cells"][rows[of_row], slot, number] = boards.reshape(len(boards), -1)
+            batch["pair_cells"][rows[of_row], slot, number] = boards.reshape(-1, side**2)
             batch["pair_size"][rows[of_row], slot, 2 * number : 2 * number + 2] = sizes
 
     def _texts(self, batch: Batch, found: _Rows, chance: Chance | None) -> None:  # noqa: ARG002  # nothing is drawn

@@ -63,8 +63,7 @@ def trace_sample(network: CapsuleNetwork, row: Batch, device: torch.device) -> S
     """Run one row (a batch of one, without `valid`) to the last step, and record each step."""
     with torch.inference_mode():
         trace = network.trace({name: torch.as_tensor(value).to(device) for name, value in row.items()})
-    looked = next(step for step in reversed(trace.steps) if step.maps is not None)
-    assert looked.maps is not None
+    looked = trace.steps[-1]
     pixels, text, maps = _shown(row, looked.maps[0].float().cpu().numpy())
     return SampleTrace(
         pixels=pixels,

@@ -17,7 +17,8 @@ from trm_cli.models.network import Network
 
 @dataclass(frozen=True)
 class TextRequest:
-    """A request for text: at most `count` tokens after the prompt, with a sampling rule and a seed."""
+    """A request for text: at most `count` tokens after the prompt (see `beginning`), with a sampling rule and a
+    seed."""
 
     prompt: Sequence[int]
     count: int
@@ -41,7 +42,7 @@ def write(
     silent = torch.ones(network.vocab_size, dtype=torch.bool, device=network.device)
     silent[labels.first : labels.stop] = False
     silent[EOS] = False
-    scores = reader.begin(beginning(network, request.prompt))
+    scores = reader.begin(request.prompt)
     for place in range(request.count):
         draw = torch.tensor([request.draw(place)], device=network.device)
         token = int(request.sampling.choose(scores.masked_fill(silent, -torch.inf)[None], draw))

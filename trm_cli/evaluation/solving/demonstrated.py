@@ -13,10 +13,10 @@ import torch
 
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.task import ArcTask
+from trm_cli.data.stream.boards import answered_grid
 from trm_cli.data.stream.rows import grid_row
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.samples.records import decode_grid
 from trm_cli.models.network import Network
 from trm_cli.models.thinking import think
 
@@ -68,7 +68,7 @@ def solve_task(
         batch = {name: torch.as_tensor(value).to(device) for name, value in row.items()}
         path = []
         for step in think(model, batch, steps=steps):
-            grid = decode_grid(model.answer(step.outputs)[0].cpu().numpy(), shape.side)
+            grid = answered_grid(model.answer(step.outputs)[0].cpu().numpy(), shape.side)
             path.append((step.number, grid, float(torch.sigmoid(step.outputs.q_halt[0].float()))))
         answers.append(DemonstratedAnswer(given, tuple(path), wanted))
         progress(1)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trm_cli.data.stream.shape import StreamShape
     from trm_cli.evaluation.samples.capsule_trace import SampleTrace
     from trm_cli.evaluation.samples.records import DecodedAnswer
+    from trm_cli.evaluation.samples.written_text import FreeText
     from trm_cli.models.capsule_network import CapsuleNetwork
     from trm_cli.training.run.trained_model import TrainedModel
 
@@ -28,15 +29,16 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 class CapsuleTrace:
     """The trace of one sample.
 
-    title: names the sample. look: what the network did. answers: after each step, as a grid or a text. wanted: the
-    right answer, None where it is unknown. letters_given: each letter was predicted from the right letters before it.
+    title: names the sample. look: what the network did. answers: after each step, as a grid, a class or a text, of
+    which each letter was told with the right letters before it at hand. wanted: the right answer, None where it is
+    unknown. free: of a text what the network wrote by itself.
     """
 
     title: str
     look: SampleTrace
     answers: Sequence[DecodedAnswer]
     wanted: DecodedAnswer | None
-    letters_given: bool
+    free: FreeText | None
     architecture: str
     checkpoint: Path
     step: int
@@ -44,11 +46,11 @@ class CapsuleTrace:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A batch of one row. own: its target is the model's own text."""
+    """A batch of one row. own: what the model wrote, where that is what the row asks for."""
 
     title: str
     row: Batch
-    own: bool = False
+    own: FreeText | None = None
 
 
 def trace_capsules(
@@ -67,20 +69,20 @@ def trace_capsules(
     trained, where = load(run, device, notify)
     from trm_cli.evaluation.samples.capsule_trace import trace_sample
     from trm_cli.evaluation.samples.records import decode_answer, decode_target
+    from trm_cli.evaluation.samples.written_text import written_after_half
     from trm_cli.training.hardware.torch_runtime import set_threads
 
     set_threads(1)
     shape = _shape(trained)
-    asked = _asked(trained, sample, split, pair)
-    seen = trace_sample(_capsules_of(trained), asked.row, where)
+    network, asked = _capsules_of(trained), _asked(trained, sample, split, pair)
+    seen = trace_sample(network, asked.row, where)
     answers = [decode_answer(step.answer, asked.row, shape.labels) for step in seen.steps]
     return CapsuleTrace(
         title=asked.title,
         look=seen,
         answers=answers,
         wanted=None if asked.own else decode_target(asked.row, shape.labels),
-        # Each letter of a text is told from the letters before it, also where the model wrote them.
-        letters_given=seen.text is not None,
+        free=written_after_half(network, asked.row, shape) if seen.text is not None and not asked.own else asked.own,
         architecture=trained.config.arch.name,
         checkpoint=trained.checkpoint,
         step=trained.step,
@@ -113,7 +115,8 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
     """Return the sample as a batch of one row."""
     from trm_cli.data.arc.task import parse_arc_task
     from trm_cli.data.stream.rows import grid_row
-    from trm_cli.evaluation.samples.records import continued_row, dataset_row, identifier_of, require_stream
+    from trm_cli.evaluation.samples.records import dataset_row, identifier_of, require_stream
+    from trm_cli.evaluation.samples.written_text import continued_row
 
     config, shape = trained.config, _shape(trained)
     if sample.strip().isdecimal():
@@ -143,5 +146,5 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
         except ValueError as error:
             raise UsageError(str(error), hint="larger grids need a run on a dataset that has some") from error
         return _Asked(f"ARC task {name}, test pair {pair}{rule}", row)
-    row = continued_row(_capsules_of(trained), sample, shape)
-    return _Asked(f"what follows on {sample[-60:]!r}", row, own=True)
+    row, own = continued_row(_capsules_of(trained), sample, shape)
+    return _Asked(f"what follows on {sample[-60:]!r}", row, own)
