@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.support import commands
 from tests.support.boards import write_boards
 from tests.support.runs import HESC, records, train
+from trm_cli.console.report.summary import headlines
+from trm_cli.console.views.evaluation import evaluation_screen
 from trm_cli.errors import DatasetError, TrmError
 from trm_cli.evaluation import rows
 from trm_cli.evaluation.thinking import Attempt, attempt
@@ -24,6 +29,7 @@ from trm_cli.training.checkpoint.checkpoint_format import save_file
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.workflows.evaluate import run_evaluation
 from trm_cli.workflows.evaluation_subject import EvaluationRequest
+from trm_cli.workflows.report import collect
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -256,13 +262,28 @@ def test_data_that_the_model_would_misread_is_refused(trained: Path, tmp_path: P
 
 
 def test_a_model_that_reads_a_stream(canvases: Path, tmp_path: Path) -> None:
-    train(canvases, tmp_path / "run", *HESC, arch="multimodal_hesc_mini", stop_at_step=2)
+    train(canvases, tmp_path / "run", *HESC, "epochs=1", "global_batch_size=64", arch="multimodal_hesc_mini")
     made = evaluated(tmp_path / "run")
-    kinds = {row["label"]: row["exact"]["count"] for row in made["by_difficulty"]["record"]}
-    assert set(kinds) == {"grid", "text", "picture"}
-    assert sum(kinds.values()) == made["count"]
     by_kind = made["by_kind"]
-    assert {name: one["rows"] for name, one in by_kind.items()} == kinds
+    (reported,) = records(tmp_path / "run", "eval")
+    rows = [reported[name] for name in ("count", "text_rows", "picture_rows")]
+    assert [by_kind[kind]["rows"] for kind in ("grid", "text", "picture")] == rows
+    # Kinds are not pooled: the rest is of the puzzles, as in training.
+    assert (made["judged"], made["count"], made["exact"]) == ("grid", rows[0], by_kind["grid"]["exact"])
+    assert made["token"]["value"] == pytest.approx(reported["token_accuracy"], rel=1e-5)
+    assert by_kind["picture"]["exact"]["value"] == pytest.approx(reported["picture_accuracy"])
+    assert by_kind["text"]["bits_per_byte"] == pytest.approx(reported["bits_per_byte"], rel=1e-5)
+    assert made["by_difficulty"] == {} and sum(made["steps"]["distribution"]) == rows[0]
+    page = Console(width=100, record=True, file=io.StringIO())
+    page.print(evaluation_screen(made))
+    screen = page.export_text()
+    for part in ("grids", f"of {rows[0]:,} grids", "bits per byte", f"{rows[1]:,} texts", f"of {rows[2]:,} pictures"):
+        assert part in screen
+    said = [(one.label, one.value) for one in headlines(collect(tmp_path / "run"))]
+    trained = [(one.label, one.value) for one in headlines(replace(collect(tmp_path / "run"), evaluation=None))]
+    assert [label for label, _ in said][:3] == ["grids", "text", "pictures"]
+    for value in ("bits per byte", "class"):
+        assert sum(value in one for _, one in said) == sum(value in one for _, one in trained) == 1
     bits = by_kind["text"]["bits_per_byte"]
     assert 0 < bits < 20
     for policy in ("q", "bce", "full"):
@@ -270,4 +291,9 @@ def test_a_model_that_reads_a_stream(canvases: Path, tmp_path: Path) -> None:
         assert tried["count"] == made["count"]
         assert tried["by_kind"]["text"]["bits_per_byte"] == pytest.approx(bits, rel=1e-4)
     assert "arc" not in made
-    assert evaluated(tmp_path / "run", restarts=2, early_halt=True, limit=3)["count"] == 3
+    assert (
+        sum(
+            one["rows"] for one in evaluated(tmp_path / "run", restarts=2, early_halt=True, limit=3)["by_kind"].values()
+        )
+        == 3
+    )

@@ -11,9 +11,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests.support.runs import records
 from trm_cli.commands.report import report
+from trm_cli.console.report.run_figures import training
 from trm_cli.console.views.evaluation import percent
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.workflows.evaluate import run_evaluation, stored_evaluation
@@ -104,6 +106,28 @@ def test_the_published_protocol_is_preferred(run: Path) -> None:
     run_evaluation(EvaluationRequest(run=str(run), device="cpu", early_halt=True))
     found = stored_evaluation(run)
     assert found is not None and found["key"] == whole["key"]
+
+
+KINDS = {"judged_by": "exact_accuracy", "exact_accuracy": 0.1, "token_accuracy": 0.5, "picture_accuracy": 0.7,
+         "picture_rows": 9, "text_rows": 9, "bits_per_byte": 2.5, "bits_per_token": 2.4}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("judged", "titles", "labels"),
+    [
+        ("exact_accuracy", ["loss", "exact accuracy, %", "text, bits per byte"], "test, puzzles"),
+        ("picture_accuracy", ["loss", "exact accuracy, %", "text, bits per byte"], "test, pictures"),
+        ("bits_per_byte", ["loss", "text, bits per byte"], "test"),
+    ],
+)
+def test_the_curves_of_training_are_told_apart_by_kind(judged: str, titles: list[str], labels: str) -> None:
+    figure = Figure()
+    step = {"kind": "train", "loss": 2.0, "exact_accuracy": None, "picture_accuracy": 0.5, "text_bits": 3.0}
+    tests = [{**KINDS, "kind": "eval", "step": at, "judged_by": judged} for at in (5, 10)]
+    training(figure, [*({**step, "step": at} for at in range(1, 11)), *tests])
+    assert [axis.get_title(loc="left") for axis in figure.axes] == titles
+    shown = [line.get_label() for axis in figure.axes for line in axis.lines]
+    assert labels in shown and ("test, puzzles" in shown) == (judged == "exact_accuracy")
 
 
 def test_mistakes(run: Path, tmp_path: Path) -> None:

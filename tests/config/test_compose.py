@@ -317,3 +317,12 @@ def test_a_file_of_unknown_keys_is_refused_fast(tmp_path: Path, monkeypatch: pyt
         compose(str(path))
     assert len(caught.value.problems) == 2_000
     assert len(searched) <= 100
+
+
+def test_a_batch_larger_than_the_replay_is_refused_before_it_trains() -> None:
+    words = ["arch=multimodal_hesc_mini", "arch.enable_dqn=true", "arch.replay_capacity=64"]
+    assert compose(None, [*words, "global_batch_size=64"]).config.global_batch_size == 64
+    assert compose(None, ["arch=multimodal_hesc_mini", "arch.replay_capacity=64", "global_batch_size=65"])
+    with pytest.raises(ConfigError) as error:
+        compose(None, [*words, "global_batch_size=65"])
+    assert "65 rows at once do not fit a replay of 64 transitions" in str(error.value.problems[0].message)

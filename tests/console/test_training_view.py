@@ -57,3 +57,14 @@ def test_the_panel_shows_a_metric_that_nobody_has_told_it_of(monkeypatch: pytest
         assert "new_metric 0.25" in text.getvalue()
         assert text.getvalue().count("lr 0.001") == 1
         assert "empty" not in text.getvalue()
+
+
+def test_kinds_are_told_apart_and_the_last_that_is_known_of_each_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, text, _ = view(monkeypatch, terminal=True)
+    shares = {"exact_accuracy": 0.5, "accuracy": 0.75, "picture_accuracy": 0.25, "text_bits": 2.5}
+    with made:
+        made.stepped(1, {"loss": 1.0, "lr": 1e-3, **shares}, 10.0)
+        made.stepped(2, {"loss": 1.0, "lr": 1e-3, **dict.fromkeys(shares)}, 10.0)
+        made._live.refresh()
+        assert "exact 50.0%  token 75.0%  halt -  pictures 25.0%  text 2.50 bits" in text.getvalue()
+    assert "pictures 25.0%  text 2.50 bits" in text.getvalue().splitlines()[-1]

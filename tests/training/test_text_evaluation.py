@@ -20,6 +20,8 @@ from trm_cli.data.text.labels import TextLabels, text_labels
 from trm_cli.evaluation.scores.accuracy import Accuracy, evaluate
 from trm_cli.models.layers.carry import empty_carry
 from trm_cli.models.layers.outputs import Outputs
+from trm_cli.workflows.evaluate import run_evaluation
+from trm_cli.workflows.evaluation_subject import EvaluationRequest
 
 BYTES = TextLabels(2, 6, True)
 
@@ -119,3 +121,5 @@ def test_a_run_on_text_keeps_the_checkpoint_with_the_fewest_bits(tmp_path: Path)
     assert [record["judged_by"] for record in found] == ["bits_per_byte"] * 2
     assert 8 > found[0]["bits_per_byte"] > found[1]["bits_per_byte"] > 1
     assert run.state.best_score == pytest.approx(2 ** -found[1]["bits_per_byte"])
+    made, _ = run_evaluation(EvaluationRequest(run=str(tmp_path / "run" / "latest.pt"), device="cpu"))
+    assert made["by_kind"]["text"]["bits_per_byte"] == pytest.approx(found[1]["bits_per_byte"], rel=1e-5)

@@ -175,6 +175,10 @@ class RunConfig(Section):
             found.append(("freeze_weights", "trains the puzzle table alone, and this architecture has none"))
         if self.freeze_weights and self.sharding == "fsdp":
             found.append(("freeze_weights", "leaves nothing to shard: sharding=none"))
+        largest = self.arch.largest_batch
+        if largest is not None and self.global_batch_size > largest:
+            found.append(("global_batch_size", f"{self.global_batch_size:,} rows at once do not fit a replay of "
+                          f"{largest:,} transitions (arch.replay_capacity)"))  # fmt: skip
         for steps, share in self.legacy_steps.items():
             if getattr(self, steps) is None and getattr(self, share) is None:
                 found.append((share, f"is null, and so is {steps}: one of them must say where the change ends"))

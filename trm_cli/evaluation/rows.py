@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trm_cli.data.puzzles.dataset import Batch, PuzzleDataset
 from trm_cli.data.puzzles.families import Sudoku
 from trm_cli.data.stream.dataset import StreamDataset
-from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_CONTROL
+from trm_cli.data.text.labels import text_labels
 from trm_cli.evaluation.columns import columns_of
 from trm_cli.evaluation.micro_batches import micro_batches
 from trm_cli.evaluation.partial_results import Columns
@@ -93,11 +93,11 @@ class Scorer:
             seen = {name: view.of(batch[name].astype(np.int32)) for name in ("inputs", label_field)}
             batch = {**batch, **seen}
         tensors = {name: torch.as_tensor(array).to(self.device) for name, array in batch.items()}
-        parts = []
+        has_text, parts = text_labels(self.data.metadata) is not None, []
         for rows in micro_batches(len(places), self.micro_batch_size):
             part = {name: value[rows] for name, value in tensors.items()}
             carry = start(self.model, part, places[rows], self.protocol, one.restart)
-            parts.append(attempt(self.model, part, carry, steps=steps, policy=policy))
+            parts.append(attempt(self.model, part, carry, steps=steps, policy=policy, likelihoods=has_text))
         made = Attempt.joined(parts)
         return made if view is None else replace(made, answers=view.back(made.answers).astype(np.int32))
 
@@ -138,8 +138,9 @@ class Scorer:
         if isinstance(self.data, PuzzleDataset):
             found["group"], found["variant"], puzzles = self.data.eval_groups(places)
             ratings = None if self.ratings is None else self.ratings[puzzles]
-        if "kind" in batch:
+        if (text := text_labels(self.data.metadata)) is not None:
             labels = np.asarray(batch[self.model.label_field], dtype=np.int32)
-            found["bytes"] = ((labels >= FIRST_BYTE) & (labels < FIRST_CONTROL)).sum(-1).astype(np.int32)
+            bytes_ = (labels >= text.first) & (labels < text.stop) & text.bytes
+            found["bytes"] = bytes_.sum(-1).astype(np.int32)
         difficulty = features(batch, self.data.metadata, ratings)
         return {**found, **{f"feature/{name}": values for name, values in difficulty.items()}}

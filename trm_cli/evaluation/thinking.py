@@ -29,7 +29,7 @@ class Attempt:
     answers int32 [B, L]; q_halt float32 [B], the logit of being right at the step of the answer; steps int32 [B] that
     the answer took; halted_at int32 [B], the first step at which the row wanted to stop, 0 where it never did;
     right_after bool [B, S], whether the answer was wholly right after each step (a row that left keeps its answer);
-    nats float32 [B], the negative log-likelihood of a row's labels at its answer, 0 for rows of no stream; residuals
+    nats float32 [B], the negative log-likelihood of a row's labels at its answer, 0 where nobody asked; residuals
     float32 [B, S], how far each step moved the states (a row that left keeps its last).
     """
 
@@ -47,7 +47,9 @@ class Attempt:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, policy: str) -> Attempt:
+def attempt(
+    model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps: int, policy: str, likelihoods: bool = False
+) -> Attempt:
     """Run up to `steps` supervision steps from `carry`, which may be more than the model was trained for.
 
     A row's numbers do not depend on the other rows of its batch, except that matrix products of another size may
@@ -60,8 +62,8 @@ def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps:
     taken = torch.zeros(rows, dtype=torch.int32, device=device)
     halted_at = torch.zeros_like(taken)
     right_after = torch.zeros(rows, steps, dtype=torch.bool, device=device)
+    nats = torch.zeros(rows, device=device)
     residuals = torch.zeros(rows, steps, device=device)
-    nats, of_stream = torch.zeros(rows, device=device), "kind" in batch
     halting = "bce" if policy == "full" else policy
     for step in think(model, batch, steps=steps, carry=carry, policy=policy):
         here, number, answer = step.rows, step.number, model.answer(step.outputs)
@@ -71,7 +73,7 @@ def attempt(model: Network, batch: Mapping[str, Tensor], carry: Carry, *, steps:
         right_after[here, number - 1 :] = wholly_right(answer, step.batch[model.label_field])[:, None]
         residuals[here, number - 1 :] = step.residual[:, None]
         halted_at[here] = torch.where((halted_at[here] == 0) & wants, number, halted_at[here])
-        if of_stream:
+        if likelihoods:
             nats[here] = model.label_nats(step.outputs, step.batch[model.label_field]).sum(-1)
     columns = (answers, q_halt, taken, halted_at, right_after, nats, residuals)
     return Attempt(*(column.cpu().numpy() for column in columns))

@@ -40,6 +40,11 @@ class NetworkConfig(Section):
         return False
 
     @property
+    def largest_batch(self) -> int | None:
+        """Rows of the largest batch that can be learnt from; None where there is no such limit."""
+        return None
+
+    @property
     def learns_row_by_row(self) -> bool:
         """Whether a batch in slices teaches exactly what the batch at once teaches."""
         return True

@@ -20,33 +20,74 @@ _WINDOWS = 60
 
 
 def training(figure: FigureBase, records: Sequence[Mapping[str, Any]]) -> None:
-    """Draw loss and accuracy on training rows and on the test set over the updates. records: lines of metrics.jsonl."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
+    """Draw loss, accuracy of puzzles and pictures, and bits of text, as far as there are any, on training rows and on
+    the test set over the updates. records: lines of metrics.jsonl."""
     steps = [record for record in records if record.get("kind") == "train"]
     tests = [record for record in records if record.get("kind") == "eval"]
-    left, right = figure.subplots(1, 2)
-    _titled(left, "loss")
-    _curve(left, steps, "loss", BLUE, PALE_BLUE)
-    left.set_yscale("log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_locator(NullLocator())
-    _titled(right, "exact accuracy, %")
-    _curve(right, steps, "exact_accuracy", GREY, "#d9d9d9", scale=100, label="training rows")
-    if tests:
-        places = [record["step"] for record in tests]
-        style = {"marker": "o", "markersize": 4.5, "linewidth": 1.6, "clip_on": False, "zorder": 5}
-        right.plot(places, [100 * record["exact_accuracy"] for record in tests], color=BLUE, label="test", **style)
-        right.plot(places, [100 * record["token_accuracy"] for record in tests], color=PALE_BLUE, label="test, tokens",
-                   **{**style, "zorder": 4})  # fmt: skip
-    right.set_ylim(0, 103)
-    if right.lines:
-        place = {"loc": "lower right", "bbox_to_anchor": (1.01, 0.985), "ncols": len(right.lines)}
-        right.legend(frameon=False, fontsize=7.5, handlelength=1.4, columnspacing=1.2, **place)
+    text = [record for record in tests if record.get("text_rows")]
+    only_text = bool(tests) and all(str(record.get("judged_by", "")).startswith("bits") for record in tests)
+    has_bits = bool(text) or any(record.get("text_bits") is not None for record in steps)
+    axes = iter(figure.subplots(1, 1 + (not only_text) + has_bits, squeeze=False)[0])
+    drawn = [axis := next(axes)]
+    _titled(axis, "loss")
+    _curve(axis, steps, "loss", BLUE, PALE_BLUE)
+    _logarithmic(axis)
+    if not only_text:
+        drawn.append(axis := next(axes))
+        _accuracies(axis, steps, tests)
+    if has_bits:
+        drawn.append(axis := next(axes))
+        _bits(axis, steps, text)
     last = max((record["step"] for record in records), default=1)
-    for axis in (left, right):
+    for axis in drawn:
         _steps_axis(axis, last)
+
+
+def _logarithmic(axis: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _accuracies(axis: Axes, steps: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]]) -> None:
+    _titled(axis, "exact accuracy, %")
+    puzzles = [one for one in tests if one.get("judged_by", "exact_accuracy") == "exact_accuracy"]
+    pictures = [one for one in tests if one.get("picture_accuracy") is not None]
+    _curve(axis, steps, "exact_accuracy", GREY, "#d9d9d9", scale=100, label="training rows")
+    if has_pictures := bool(pictures) or any(record.get("picture_accuracy") is not None for record in steps):
+        _curve(axis, steps, "picture_accuracy", "#c9a24a", "#efe2c2", scale=100, label="training pictures")
+    of = ", puzzles" if has_pictures else ""
+    _points(axis, puzzles, "exact_accuracy", BLUE, f"test{of}", scale=100)
+    _points(axis, puzzles, "token_accuracy", PALE_BLUE, "test, tokens", scale=100)
+    _points(axis, pictures, "picture_accuracy", RED, "test, pictures", scale=100)
+    axis.set_ylim(0, 103)
+    _legend(axis, columns=2 if has_pictures else 3)
+
+
+def _bits(axis: Axes, steps: Sequence[Mapping[str, Any]], text: Sequence[Mapping[str, Any]]) -> None:
+    unit = "token" if text and text[-1].get("bits_per_byte") is None else "byte"
+    _titled(axis, f"text, bits per {unit}")
+    _curve(axis, steps, "text_bits", GREY, "#d9d9d9", label="training rows")
+    _points(axis, text, f"bits_per_{unit}", BLUE, "test")
+    axis.set_ylim(bottom=0)
+    _legend(axis, columns=2)
+
+
+def _points(
+    axis: Axes, tests: Sequence[Mapping[str, Any]], name: str, colour: str, label: str, scale: float = 1.0
+) -> None:
+    if tests:
+        places, values = [one["step"] for one in tests], [scale * one[name] for one in tests]
+        axis.plot(places, values, color=colour, label=label, marker="o", markersize=4.5, linewidth=1.6, clip_on=False,
+                  zorder=5)  # fmt: skip
+
+
+def _legend(axis: Axes, columns: int) -> None:
+    if axis.lines and any(not str(line.get_label()).startswith("_") for line in axis.lines):
+        axis.legend(frameon=False, fontsize=7.5, handlelength=1.4, columnspacing=1.2, ncols=columns, loc="best")
 
 
 def schedule(figure: FigureBase, plan: Mapping[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trm_cli import __version__
-from trm_cli.console.views.evaluation import interval, percent, weights_line
+from trm_cli.console.views.evaluation import interval, kind_figures, percent, weights_line
 from trm_cli.evaluation.protocol import protocol_line
 from trm_cli.units import duration
 
@@ -42,22 +42,36 @@ def headlines(record: RunRecord) -> Iterator[Headline]:
     tests = [one for one in metrics if one.get("kind") == "eval"]
     if evaluation is not None:
         exact, token = evaluation["exact"], evaluation["token"]
+        kinds = evaluation.get("by_kind", {})
+        for name, value, note in kind_figures(kinds):
+            yield Headline(name, value, note.strip())
         passed = {one["k"]: one for one in evaluation.get("arc", {}).get("pass", [])}
         if 2 in passed:
             yield Headline(
                 "pass@2", percent(passed[2]["value"]), f"{interval(passed[2])}, {passed[2]['count']:,} tasks"
             )
-        yield Headline("exact accuracy", percent(exact["value"]), f"{interval(exact)}, {exact['count']:,} rows")
-        yield Headline("token accuracy", percent(token["value"]), interval(token))
+        if not kinds:
+            yield Headline("exact accuracy", percent(exact["value"]), f"{interval(exact)}, {exact['count']:,} rows")
+            yield Headline("token accuracy", percent(token["value"]), interval(token))
     elif tests:
-        last = tests[-1]
-        yield Headline("exact accuracy", percent(last["exact_accuracy"]), f"{last['count']:,} rows")
-        yield Headline("token accuracy", percent(last["token_accuracy"]), "")
+        yield from _trained(tests[-1])
     done = max((one["step"] for one in metrics), default=0)
     yield Headline("updates", f"{done:,}", f"of {plan['total_steps']:,} planned")
     if record.training_seconds is not None:
         seconds, rate = record.training_seconds
         yield Headline("training time", duration(seconds), f"{rate:,.0f} samples a second")
+
+
+def _trained(last: Mapping[str, Any]) -> Iterator[Headline]:
+    """Yield what the last evaluation of a training says, kind by kind."""
+    if last.get("judged_by", "exact_accuracy") == "exact_accuracy":
+        yield Headline("exact accuracy", percent(last["exact_accuracy"]), f"{last['count']:,} puzzles")
+        yield Headline("token accuracy", percent(last["token_accuracy"]), "")
+    if last.get("picture_rows"):
+        yield Headline("pictures", f"class {percent(last['picture_accuracy'])}", f"{last['picture_rows']:,} pictures")
+    if last.get("text_rows"):
+        unit = "token" if last["bits_per_byte"] is None else "byte"
+        yield Headline("text", f"{last[f'bits_per_{unit}']:.3f} bits per {unit}", f"{last['text_rows']:,} texts")
 
 
 def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:

@@ -22,8 +22,9 @@ _RULES = {
     "majority_answers": "majority of answers",
     "agreement": "agreement",
 }
+_ROWS = {"grid": "grids", "text": "texts", "picture": "pictures"}
 #: Measures of difficulty whose names are shown in other words.
-MEASURES = {"path_length": "path length", "record": "kind of record", "target": "kind of target"}
+MEASURES = {"path_length": "path length"}
 
 
 def evaluation_screen(document: Mapping[str, Any], steps: Sequence[int] = ()) -> Group:
@@ -56,12 +57,16 @@ def _head(document: Mapping[str, Any]) -> Table:
     exact, token, dataset = document["exact"], document["token"], document["dataset"]
     limit = document["protocol"]["limit"]
     part = f", first {limit:,} puzzles" if limit else ""
+    kinds = document.get("by_kind", {})
     passed = [one for one in document.get("arc", {}).get("pass", []) if one["k"] == 2]
     return facts([
-        *_by_kind(document.get("by_kind", {})),
-        ("exact", f"{_estimate(exact)}  {exact['hits']:,} of {exact['count']:,} rows"),
-        *([("valid", f"{_estimate(document['valid'])}  by the rules")] if "valid" in document else []),
-        ("token", _estimate(token)),
+        *((kind, f"{value}  {note}") for kind, value, note in kind_figures(kinds)),
+        # Of a stream the lines of the kinds say it.
+        *(() if kinds else (
+            ("exact", f"{_estimate(exact)}  {exact['hits']:,} of {exact['count']:,} rows"),
+            *([("valid", f"{_estimate(document['valid'])}  by the rules")] if "valid" in document else []),
+            ("token", _estimate(token)),
+        )),
         *(("pass@2", f"{_estimate(one)}  of {one['count']:,} tasks") for one in passed),
         ("protocol", protocol_line(document["protocol"])),
         ("weights", weights_line(document)),
@@ -69,18 +74,18 @@ def _head(document: Mapping[str, Any]) -> Table:
     ])  # fmt: skip
 
 
-def _by_kind(kinds: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Say of each kind of record what it is judged by."""
+def kind_figures(kinds: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield what each kind of row is judged by: its name, the figure, and a note on it."""
     if (grids := kinds.get("grid")) is not None:
-        cells = percent(grids["token"]["value"])
-        yield "grids", f"exact {_estimate(grids['exact'])}  cells {cells}  of {grids['rows']:,}"
-    if (texts := kinds.get("text")) is not None and texts["bits_per_byte"] is not None:
-        yield (
-            "text",
-            f"{texts['bits_per_byte']:.3f} bits per byte  of {texts['bytes']:,} bytes in {texts['rows']:,} rows",
-        )
+        exact, cells = grids["exact"], percent(grids["token"]["value"])
+        note = f"({interval(exact)})  cells {cells}  of {grids['rows']:,} grids"
+        yield "grids", f"exact {percent(exact['value'])}", note
+    if (texts := kinds.get("text")) is not None:
+        unit, count = ("token", "") if texts["bits_per_byte"] is None else ("byte", f"{texts['bytes']:,} bytes in ")
+        yield "text", f"{texts[f'bits_per_{unit}']:.3f} bits per {unit}", f"of {count}{texts['rows']:,} texts"
     if (pictures := kinds.get("picture")) is not None:
-        yield "pictures", f"class {_estimate(pictures['exact'])}  of {pictures['rows']:,}"
+        exact = pictures["exact"]
+        yield "pictures", f"class {percent(exact['value'])}", f"({interval(exact)})  of {pictures['rows']:,} pictures"
 
 
 def _estimate(share: Mapping[str, Any]) -> str:
@@ -114,7 +119,8 @@ def _sections(document: Mapping[str, Any], steps: Sequence[int]) -> Iterator[tup
         yield title, _restarts_table(document["restarts"], views)
     if "checked" in document:
         yield "passes until an answer keeps the rules", _checked_table(document["checked"])
-    yield "by step", _steps_table(document["steps"], steps)
+    of = f" of {_ROWS[document['judged']]}" if "judged" in document else ""
+    yield f"by step{of}", _steps_table(document["steps"], steps)
     yield _calibration_title(document["q_halt"]), _calibration_table(document["q_halt"]["bins"])
 
 

@@ -18,7 +18,12 @@ from trm_cli.training.recording.observer import Observer
 from trm_cli.units import duration
 
 #: What the panel says in words of its own; every other number of a record stands below these, under its name.
-_IN_WORDS = ("step", "loss", "exact_accuracy", "accuracy", "q_halt_accuracy", "text_bits", "steps")
+_IN_WORDS = ("step", "loss", "exact_accuracy", "accuracy", "q_halt_accuracy", "picture_accuracy", "text_bits",
+             "steps")  # fmt: skip
+#: The shares that it shows, and what it calls them; some only of rows that there are.
+_SHARES = (("exact_accuracy", "exact"), ("accuracy", "token"), ("q_halt_accuracy", "halt"),
+           ("picture_accuracy", "pictures"), ("text_bits", "text"))  # fmt: skip
+_WHERE_KNOWN = ("picture_accuracy", "text_bits")
 
 
 class TrainingView(Observer):
@@ -77,8 +82,7 @@ class TrainingView(Observer):
         self._data_state = self._data()
         if record is not None:
             self._record = record
-            shares = {name: record.get(name) for name in ("exact_accuracy", "accuracy", "q_halt_accuracy")}
-            self._shares |= {name: f"{value:.1%}" for name, value in shares.items() if value is not None}
+            self._shares |= {name: _share(name, record[name]) for name, _ in _SHARES if record.get(name) is not None}
             self._speed = samples_per_second
         if self._record:
             self._now_and_then(self._line)
@@ -124,8 +128,9 @@ class TrainingView(Observer):
         parts = [f"step {self._step:>8,}/{self._planned:,}", f"loss {_loss(self._record)}"]
         if (exact := self._record.get("exact_accuracy")) is not None:
             parts.append(f"exact {exact:6.1%}")
-        if (bits := self._record.get("text_bits")) is not None:
-            parts.append(f"text {bits:.2f} bits")
+        for name, label in (("picture_accuracy", "pictures"), ("text_bits", "text")):
+            if name in self._shares:
+                parts.append(f"{label} {self._shares[name]}")
         parts.append(f"lr {self._record['lr']:.2e}")
         if self._speed is not None:
             parts.append(f"{self._speed:,.0f} samples/s")
@@ -163,15 +168,18 @@ class TrainingView(Observer):
 
     def _numbers(self) -> list[tuple[str, str]]:
         numbers = [("loss", _loss(self._record))]
-        for name, label in (("exact_accuracy", "exact"), ("accuracy", "token"), ("q_halt_accuracy", "halt")):
-            numbers.append((label, self._shares.get(name, "-")))
-        if (bits := self._record.get("text_bits")) is not None:
-            numbers.append(("text", f"{bits:.2f} bits"))
+        for name, label in _SHARES:
+            if name in self._shares or name not in _WHERE_KNOWN:
+                numbers.append((label, self._shares.get(name, "-")))
         if (steps := self._record.get("steps")) is not None:
             numbers.append(("steps", f"{steps:.1f}"))
         if self._speed is not None:
             numbers.append(("samples/s", f"{self._speed:,.0f}"))
         return numbers
+
+
+def _share(name: str, value: float) -> str:
+    return f"{value:.2f} bits" if name == "text_bits" else f"{value:.1%}"
 
 
 def _listed(record: dict[str, Any], names: Sequence[str]) -> str:

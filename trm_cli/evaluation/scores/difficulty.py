@@ -1,4 +1,4 @@
-"""Measure the difficulty of rows and accuracy by difficulty: Sudoku clues and ratings, maze path lengths, record kinds.
+"""Measure the difficulty of rows and accuracy by difficulty: Sudoku clues and ratings, maze path lengths.
 
 All of it is read from what the dataset holds; nothing depends on a model.
 """
@@ -14,18 +14,15 @@ from numpy.typing import NDArray
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.puzzles.kinds import kind_of
-from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.evaluation.scores.intervals import Share
 
 Numbers = NDArray[np.integer]
 
 MOST_BINS = 8
-#: Features whose values are names; all others are numbers that go into bins.
-NAMED = {"record": KIND_NAMES}
 
 
 def features(batch: Batch, metadata: DatasetMetadata, ratings: Numbers | None) -> dict[str, Numbers]:
-    """Measure the difficulty of the rows of a batch, [B] by name.
+    """Measure the difficulty of the rows of a batch, [B] by name; of a stream its kinds of `record`.
 
     ratings: those of the builder (for generated Sudoku the guesses that a solver makes), [B], where there are any.
     """
@@ -44,7 +41,7 @@ def by_difficulty(
     values: Mapping[str, Numbers], right: NDArray[np.bool_], tokens: NDArray[np.floating]
 ) -> dict[str, list[dict[str, Any]]]:
     """Compute exact and token accuracy by feature, in bins. values, right, tokens (share that is right): [N]."""
-    return {name: _table(name, column, right, tokens) for name, column in values.items() if len(column)}
+    return {name: _table(column, right, tokens) for name, column in values.items() if len(column)}
 
 
 def bins(values: Numbers, most: int = MOST_BINS) -> list[tuple[int, int]]:
@@ -62,12 +59,12 @@ def bins(values: Numbers, most: int = MOST_BINS) -> list[tuple[int, int]]:
     return [(int(group.min()), int(group.max())) for group in groups]
 
 
-def _table(name: str, values: Numbers, right: NDArray[np.bool_], tokens: NDArray[np.floating]) -> list[dict[str, Any]]:
+def _table(values: Numbers, right: NDArray[np.bool_], tokens: NDArray[np.floating]) -> list[dict[str, Any]]:
     rows = []
     for low, high in bins(values):
         inside = (values >= low) & (values <= high)
         count = int(inside.sum())
-        label = NAMED[name][low] if name in NAMED else str(low) if low == high else f"{low}-{high}"
+        label = str(low) if low == high else f"{low}-{high}"
         rows.append(
             {
                 "label": label,

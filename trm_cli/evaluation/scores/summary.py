@@ -1,7 +1,8 @@
 """Summarise the columns of an evaluation as metrics, each with its count and its 95 % interval.
 
 A row is scored where it has a label at all. exact: all tokens that are asked for are right. token: mean over the rows
-of the share of right tokens. Where there were restarts, these are the numbers of the first, the published start.
+of the share of right tokens. Where there were restarts, these are the numbers of the first, the published start. Kinds
+of rows are not pooled: all but `by_kind` is of the puzzles where there are any, else of the pictures, else of the text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
-from trm_cli.data.stream.records import KIND_NAMES
+from trm_cli.data.stream.records import GRID, KIND_NAMES, PICTURE, TEXT
 from trm_cli.evaluation.partial_results import Columns
 from trm_cli.evaluation.scores import choosing
 from trm_cli.evaluation.scores.calibration import calibration
@@ -21,6 +22,9 @@ from trm_cli.evaluation.scores.difficulty import by_difficulty
 from trm_cli.evaluation.scores.intervals import Share
 
 Flags = NDArray[np.bool_]
+
+#: The first kind that there is any row of is judged; see `Accuracy.judged_by`.
+_JUDGED_FIRST = (GRID, PICTURE, TEXT)
 
 
 def joined(columns: list[Columns]) -> Columns:
@@ -34,6 +38,8 @@ def summarise(columns: Columns, most: int | None = None) -> dict[str, Any]:
     most: passes over a row at the most, where they are made until it is solved.
     """
     columns = {name: values[columns["asked"] > 0] for name, values in columns.items()}
+    by_kind, judged = _kinds(columns)
+    columns = _rows(columns, judged)
     right: Flags = columns["right"][:, 0].astype(bool)
     tokens = columns["tokens_right"][:, 0] / columns["asked"]
     features = {name.partition("/")[2]: values for name, values in columns.items() if name.startswith("feature/")}
@@ -45,8 +51,8 @@ def summarise(columns: Columns, most: int | None = None) -> dict[str, Any]:
         "q_halt": calibration(columns["q_halt"][:, 0], right),
         "steps": _steps(columns),
     }
-    if "bytes" in columns:
-        document["by_kind"] = _by_kind(columns, right, tokens)
+    if by_kind:
+        document |= {"judged": next(iter(by_kind)), "by_kind": by_kind}
     if "valid" in columns:
         document["valid"] = _share(columns["valid"][:, 0])
     if columns["right"].shape[1] > 1:
@@ -56,21 +62,39 @@ def summarise(columns: Columns, most: int | None = None) -> dict[str, Any]:
     return document
 
 
-def _by_kind(columns: Columns, right: Flags, tokens: NDArray[np.floating]) -> dict[str, Any]:
-    """Compute what each kind is judged by: grids by whole answers and cells, text by bits, pictures by class."""
-    found: dict[str, Any] = {}
-    for number, name in enumerate(KIND_NAMES):
-        rows = columns["feature/record"] == number
-        count = int(rows.sum())
-        if not count:
-            continue
-        found[name] = {"rows": count, "exact": _share(right[rows])}
-        if name == "grid":
-            found[name]["token"] = Share(min(float(tokens[rows].sum()), count), count).to_json()
-        if name == "text":
-            bits, letters = float(columns["nats"][rows, 0].sum() / np.log(2)), int(columns["bytes"][rows].sum())
-            found[name] = {"rows": count, "bytes": letters, "bits_per_byte": bits / letters if letters else None}
-    return found
+def _kinds(columns: Columns) -> tuple[dict[str, Any], Flags]:
+    """Compute the figures of each kind of row that there is, and which rows are of the kind that is judged.
+
+    Puzzles that are no records of a stream have no kind.
+    """
+    everything = np.ones(len(columns["asked"]), bool)
+    if "feature/record" in columns:
+        kinds = columns.pop("feature/record")
+    elif "bytes" in columns:
+        kinds = np.full(len(everything), TEXT)
+    else:
+        return {}, everything
+    present = [number for number in _JUDGED_FIRST if (kinds == number).any()]
+    by_kind = {KIND_NAMES[one]: _of_kind(KIND_NAMES[one], _rows(columns, kinds == one)) for one in present}
+    return by_kind, kinds == present[0] if present else everything
+
+
+def _rows(columns: Columns, rows: Flags) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def _of_kind(name: str, columns: Columns) -> dict[str, Any]:
+    """Compute what a kind is judged by: grids by whole answers and cells, text by bits, pictures by class."""
+    right, count = columns["right"][:, 0], len(columns["right"])
+    found: dict[str, Any] = {"rows": count, "mean_steps": float(columns["steps"][:, 0].mean())}
+    if name == "text":
+        bits, letters = float(columns["nats"][:, 0].sum() / np.log(2)), int(columns["bytes"].sum())
+        bits_per_token = bits / int(columns["asked"].sum())
+        per_byte = bits / letters if letters else None
+        return {**found, "bytes": letters, "bits_per_byte": per_byte, "bits_per_token": bits_per_token}
+    if name == "grid":
+        found["token"] = _token_share(columns["tokens_right"][:, 0], columns["asked"])
+    return {**found, "exact": _share(right)}
 
 
 def _share(hits: NDArray[Any]) -> dict[str, Any]:

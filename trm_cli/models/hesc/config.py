@@ -132,6 +132,11 @@ class HescConfig(NetworkConfig):
         return self.board_side
 
     @property
+    def largest_batch(self) -> int | None:
+        """A step of all rows is stored at once."""
+        return self.replay_capacity if self.enable_dqn else None
+
+    @property
     def learns_row_by_row(self) -> bool:
         """Replay and the balance of the planner's paths move slice by slice."""
         return False
