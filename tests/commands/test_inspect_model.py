@@ -95,6 +95,21 @@ def test_the_document_adds_up() -> None:
     assert found["update_operations"] == found["batch_size"] * operations
 
 
+def test_a_row_of_each_kind_and_demonstrations_have_a_price() -> None:
+    small = ("arch.L_layers=1", "arch.text_layers=1", "dataset_args.text_window=64", "device=cpu")
+    found = document("unified-mini", *small, "--precision", "float32")
+    kinds = {one["name"]: one for one in found["kinds"]}
+    assert list(kinds) == ["grid 30x30", "text of 64 bytes", "picture"]
+    assert kinds["grid 30x30"]["forward"] == sum(part["forward"] for part in found["components"].values())
+    ten, thirty, looking = found["demonstrations"]
+    assert [ten["name"], thirty["name"]] == ["3 pairs of 10x10, read once", "3 pairs of 30x30, read once"]
+    # Nine times as many cells, and attention among them.
+    assert 9 < thirty["forward"] / ten["forward"] < 81
+    assert 0 < looking["forward"] < 0.1 * kinds["grid 30x30"]["forward"] < thirty["forward"]
+    assert all(one["training"] > 2 * one["forward"] for one in (*found["kinds"], *found["demonstrations"]))
+    assert "shape" not in found["rows"] and found["rows"]["seq_len"] == 900
+
+
 def test_settings_batch_and_precision_change_it() -> None:
     assert "mtp" in document("multimodal_hesc_mini", *QUICK, "arch.enable_mtp=true")["components"]
     small, large = (document("trm", *QUICK, "--batch-size", size, "--precision", "float32") for size in ("8", "16"))

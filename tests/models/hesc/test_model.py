@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.support.capsules import KINDS, Run, Values, make, make_batch, make_draws
-from trm_cli.models.hesc import components
+from trm_cli.models.hesc import components, network
 from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.q_control import Action
 from trm_cli.models.layers.carry import Carry
@@ -79,6 +79,19 @@ def test_activations_computed_twice_give_the_same_gradients(dtype: str) -> None:
             # Sums of the same numbers in another order.
             close = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 0.02, "atol": 0.02}
             torch.testing.assert_close(other.grad.to_dense(), one.grad.to_dense(), **close)
+
+
+def test_demonstrations_read_twice_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "_PAIRS_AT_ONCE", 3)
+    once, twice = make(), make(recompute_demonstrations=True)
+    batch = make_batch(kinds=(Kind.GRID,))
+    assert int((batch["pair_size"].sum(-1) > 0).sum()) > 3
+    for model in (once, twice):
+        model(model.initial_carry(batch), batch, Values(), make_draws(model, 6, 0)).loss.backward()
+    for (name, one), (_, other) in zip(once.named_parameters(), twice.named_parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None), name
+        if one.grad is not None:
+            torch.testing.assert_close(other.grad.to_dense(), one.grad.to_dense(), rtol=1e-4, atol=1e-5)
 
 
 def test_terms_sum_to_the_loss():

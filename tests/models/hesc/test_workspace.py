@@ -148,6 +148,19 @@ def test_pairs_are_encoded_once_and_stay_in_the_carry():
     assert not carry.z["pairs"][0].any() and carry.z["pairs"][1:].abs().sum((1, 2)).gt(0).all()
 
 
+def test_nothing_that_the_network_says_enters_what_it_remembers():
+    # Fault G3: answers that were wrong were remembered. What is remembered are demonstrations, as they were given.
+    model, batch = make(), make_batch(kinds=(Kind.GRID,))
+    other = batch | {"cells": batch["cells"].flip(1), "target": batch["target"].flip(0)}
+    carries = [model.initial_carry(one) for one in (batch, other)]
+    for k in range(3):
+        carries = [
+            model(carry, one, Values(epsilon=0.5), make_draws(model, 6, k)).carry
+            for carry, one in zip(carries, (batch, other), strict=True)
+        ]
+        assert torch.equal(carries[0].z["pairs"], carries[1].z["pairs"]) and carries[0].z["pairs"].any()
+
+
 # --- Planner ---
 
 

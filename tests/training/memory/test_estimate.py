@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 
-from benchmarks.made_up import MadeUpRun
+from benchmarks.made_up import MadeUpRun, made_up_metadata
 from benchmarks.memory import in_a_process, peak, run_of
 from tests.support.runs import EVERY_PART
+from trm_cli.config.compose import compose
+from trm_cli.config.schema import RunConfig
+from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.stream.blank import blank_rows
+from trm_cli.data.stream.records import GRID
+from trm_cli.data.stream.shape import StreamShape
+from trm_cli.models.measuring import fused_attention
 from trm_cli.training.memory import estimate as estimate_module
 from trm_cli.training.memory.estimate import MemoryModel, measure_memory, most_rows
-from trm_cli.training.run.build import make_model, make_state
+from trm_cli.training.run.build import blank_batch, make_model, make_state
 from trm_cli.training.step import StepSettings, update
 
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
@@ -109,3 +119,37 @@ def test_the_estimate_is_within_a_third_of_the_measured_peak(name: str) -> None:
     words = (name, "8", "float32", "arch.H_cycles=1")
     guess, truth = in_a_process("estimate", *words)["estimate"], in_a_process("measure", *words)["measured"]
     assert guess == pytest.approx(truth, rel=0.33)
+
+
+def test_windows_of_text_that_have_as_many_places_as_a_board_are_measured_as_text() -> None:
+    config = compose(None, ["arch=multimodal_hesc_mini", *MINI]).config
+    shape = StreamShape(0, 64)
+    metadata = replace(made_up_metadata(64, shape.vocab_size, 10), kind="stream", extra=shape.to_extra([]))
+    model = make_model(config, metadata, "float32")
+    assert set(blank_batch(model, config, metadata, 2, "cpu")) == {"kind", "target", "text", "puzzle_identifiers"}
+    text, board = (measured_of(config, data) for data in (metadata, replace(metadata, kind="sudoku")))
+    assert text.update.per_row != board.update.per_row
+
+
+def measured_of(config: RunConfig, metadata: DatasetMetadata) -> MemoryModel:
+    return measure_memory(config, metadata, precision="float32", device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair_side", [0, 30])
+def test_32_rows_of_the_full_size_fit_a_t4(pair_side: int) -> None:
+    """Every row a board of 30x30 cells, with three demonstrations of that size that are all read at once."""
+    config = compose(None, ["arch=multimodal_hesc", "arch.H_cycles=1"]).config
+    shape = StreamShape(30, 512, (3, 32), tuple(map(str, range(46))), 3)
+    with torch.device("meta"), fused_attention(), estimate_module._Meter() as meter:
+        model = make_model(config, made_up_metadata(900, shape.vocab_size, 10), "float16")
+        for parameter in model.trunk_parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        rows = blank_rows(shape, GRID, 32, pair_side=pair_side).items()
+        batch = {name: torch.as_tensor(value).to("meta") for name, value in rows}
+        activations = meter.peak_of(partial(estimate_module._update, model, batch))
+        carry = sum(value.nbytes for value in model.initial_carry(batch).z.values())
+    trunk = sum(parameter.nbytes for parameter in model.trunk_parameters())
+    # Weights, gradients, two moments, the average; the carry that comes out beside the one that goes in, which was met.
+    total = 5 * trunk + sum(buffer.nbytes for buffer in model.buffers()) + carry + activations
+    assert total < 13e9

@@ -33,7 +33,9 @@ def model_screen(found: ModelInspection) -> RenderableType:
     head = Text(f"{name}: {millions(report.parameters)} parameters", style="bold")
     head.append(f"  ({report.rows.vocab_size} tokens, rows of {report.rows.seq_len:,} places)", style="not bold")
     source = Text(f"sizes from {report.rows.source}", style="dim")
-    return Group(head, source, Text(), _parts(report), Text(), _memory(report), Text(), *map(_verdict, verdicts))
+    rows = [Text(), _rows(report)] if report.kinds else []
+    parts = [Text(), _parts(report), *rows, Text(), _memory(report), Text()]
+    return Group(head, source, *parts, *map(_verdict, verdicts))
 
 
 def model_document(found: ModelInspection) -> dict[str, Any]:
@@ -43,7 +45,9 @@ def model_document(found: ModelInspection) -> dict[str, Any]:
         "name": name,
         "parameters": report.parameters,
         "components": {part.pop("name"): part for part in map(asdict, report.parts)},
-        "rows": asdict(report.rows),
+        "rows": {name: value for name, value in asdict(report.rows).items() if name != "shape"},
+        "kinds": [asdict(one) for one in report.kinds],
+        "demonstrations": [asdict(one) for one in report.demonstrations],
         "batch_size": report.batch_size,
         "precision": report.precision,
         "update_operations": report.update_operations,
@@ -63,6 +67,16 @@ def _parts(report: ModelReport) -> RenderableType:
     made.add_section()
     made.add_row("all", f"{report.parameters:,}", "", _giga(forward), _giga(training), style="bold")
     return made
+
+
+def _rows(report: ModelReport) -> RenderableType:
+    """What a row of each kind costs, and what demonstrations add to a grid."""
+    shown = [
+        (f"{plus}{one.name}", f"{plus}{_giga(one.forward)}", f"{plus}{_giga(one.training)}")
+        for plus, costs in (("", report.kinds), ("+ ", report.demonstrations))
+        for one in costs
+    ]
+    return table("row, in one step", "GFLOP a row", "with backward", right=(1, 2), rows=shown)
 
 
 def _memory(report: ModelReport) -> RenderableType:

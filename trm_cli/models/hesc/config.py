@@ -49,6 +49,9 @@ class HescConfig(NetworkConfig):
     checksum_dim: Whole = count(32, "numbers that measure what a sketch lost of its children", resume="fatal")
     pair_slots: Whole = count(12, "slots that remember one demonstration", resume="fatal", unit="slots")
 
+    recompute_demonstrations: bool = key(False, "read demonstrations again in the backward pass, for less memory",
+                                         resume="free")  # fmt: skip
+
     # --- Planner ---
     enable_latent_planning: bool = key(True, "continuous thoughts beside the workspace", resume="fatal")
     latent_planning_paths: Whole = count(4, "paths that think side by side", resume="fatal", unit="paths")

@@ -30,6 +30,8 @@ from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 
 _HALT_BIAS = -5.0
+#: Demonstrations that are read at once where they are read again in the backward pass.
+_PAIRS_AT_ONCE = 24
 
 
 class HescNetwork(nn.Module):
@@ -109,8 +111,11 @@ class HescNetwork(nn.Module):
         each = pairs.unflatten(1, (-1, self.config.pair_slots)).flatten(0, 1)
         boards, sizes = data["pair_cells"].flatten(0, 1)[wanted], data["pair_size"].flatten(0, 1)[wanted]
         boards = cut(boards, layout.pair_side)
-        some = packed((boards > 0).any(1)) if layout.packs else None
-        slots = self._pair_pass(self, boards, sizes, some).to(each.dtype)[: layout.real_pairs]
+        # Those that are read again in the backward pass come in parts, each of which is read again by itself.
+        at_once = _PAIRS_AT_ONCE if self.config.recompute_demonstrations else len(boards)
+        parts = zip(boards.split(at_once), sizes.split(at_once), strict=True)
+        read = torch.cat([self._pair_pass(self, *part, _packed_pairs(part[0], layout.packs)) for part in parts])
+        slots = read.to(each.dtype)[: layout.real_pairs]
         remembered: Tensor = each.index_copy(0, wanted[: layout.real_pairs], slots).view_as(pairs)
         return remembered
 
@@ -119,7 +124,9 @@ class HescNetwork(nn.Module):
         tokens = self.symbols.pairs(boards, sizes, some)
         assert tokens.inside is not None
         h = self.recursion.token_start.to(tokens.injection.dtype).expand_as(tokens.injection)
-        h = self.recursion.pass_over(h, tokens, tokens.injection[:, :0], tokens.inside[:, None, None])
+        mask = tokens.inside[:, None, None]
+        recompute = self.config.recompute_demonstrations
+        h = self.recursion.pass_over(h, tokens, tokens.injection[:, :0], mask, recompute=recompute)
         slots: Tensor = self.pair_reader(h, tokens.inside)
         return slots
 
@@ -235,6 +242,10 @@ def _whole(states: Tensor, board: int, some: Packed | None) -> Tensor:
     if some is not None:
         return some.put(states)
     return widened(states, board) if board else states
+
+
+def _packed_pairs(boards: Tensor, packs: bool) -> Packed | None:
+    return packed((boards > 0).any(1)) if packs else None
 
 
 def _at(draw: Tensor | None, rows: Tensor) -> Tensor | None:

@@ -80,14 +80,16 @@ class Recursion(nn.Module):
         self.text = TokenStack(config, config.text_layers, causal=True)
         self.register_buffer("token_start", truncated_normal_(torch.empty(config.token_size), 0.1))
 
-    def pass_over(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None) -> Tensor:
-        """One pass over the tokens: h [B, N, d], slots [B, S, d] -> [B, N, d]."""
+    def pass_over(
+        self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None, *, recompute: bool = False
+    ) -> Tensor:
+        """One pass over the tokens: h [B, N, d], slots [B, S, d] -> [B, N, d]. recompute: in this pass."""
         stack = self.text if tokens.kind == Kind.TEXT else self.board
-        result: Tensor = self._call(stack, h, tokens, slots, mask)
+        result: Tensor = self._call(stack, h, tokens, slots, mask, recompute=recompute)
         return result
 
-    def _call(self, stack: nn.Module, *arguments: Any) -> Any:
-        if self.recompute and torch.is_grad_enabled():
+    def _call(self, stack: nn.Module, *arguments: Any, recompute: bool = False) -> Any:
+        if (self.recompute or recompute) and torch.is_grad_enabled():
             # The backward pass runs after the call that lent the weights in another type: it has to be given them.
             call: Callable[..., Any] = functional_call
             return recomputed(call, stack, dict(stack.named_parameters()), arguments)

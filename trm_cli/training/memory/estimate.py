@@ -23,7 +23,7 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.models.measuring import fused_attention
 from trm_cli.models.network import Network
 from trm_cli.schedule.clock import SETTLED
-from trm_cli.training.run.build import make_model
+from trm_cli.training.run.build import blank_batch, make_model
 
 #: Rows of the two batches that are measured; what any other number needs lies on the line through them.
 _FEW, _MORE = 2, 4
@@ -142,7 +142,8 @@ def measure_memory(config: RunConfig, metadata: DatasetMetadata, *, precision: s
         trunk = list(model.trunk_parameters())
         for parameter in trunk:
             parameter.grad = torch.zeros_like(parameter)
-        batches = [model.blank_batch(rows, "cpu" if small else "meta") for rows in (_FEW, _MORE)]
+        where = "cpu" if small else "meta"
+        batches = [blank_batch(model, config, metadata, rows, where) for rows in (_FEW, _MORE)]
         updates = [meter.peak_of(partial(_update, model, batch)) for batch in batches]
         evaluations = [meter.peak_of(partial(_evaluate, model, batch)) for batch in batches]
         carry = model.initial_carry(batches[0])

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
+
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.stream.blank import blank_rows, longest_kind
+from trm_cli.data.stream.plan import KIND as STREAM
+from trm_cli.data.stream.shape import stream_shape
 from trm_cli.errors import UsageError
 from trm_cli.models.families import create_network
 from trm_cli.models.network import Network
@@ -34,6 +41,18 @@ def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str)
         )
     except ValueError as error:
         raise UsageError(str(error), hint="`trm configs show` prints every setting with its source") from error
+
+
+def blank_batch(
+    model: Network, config: RunConfig, metadata: DatasetMetadata, rows: int, device: torch.device | str
+) -> Mapping[str, torch.Tensor]:
+    """Rows of the size of a dataset's, to see what an update of them costs: of a stream those of the kind with the most
+    tokens, without demonstrations."""
+    if config.board_side is None or metadata.kind != STREAM:
+        return model.blank_batch(rows, device)
+    shape = stream_shape(metadata, config.board_side, "the dataset")
+    kind = longest_kind(shape, getattr(config.arch, "patches", 0))
+    return {name: torch.as_tensor(value).to(device) for name, value in blank_rows(shape, kind, rows).items()}
 
 
 def make_state(config: RunConfig, model: Network, machine: Machine) -> TrainingState:

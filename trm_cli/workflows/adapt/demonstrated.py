@@ -22,11 +22,11 @@ from trm_cli.data.arc.identifiers import IDENTIFIERS_NAME, ArcIdentifiers
 from trm_cli.data.arc.transforms import Transform, augment_grid
 from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.json_file import read_json
+from trm_cli.data.stream.boards import answered_grid
 from trm_cli.data.stream.plan import AUGMENTATIONS_NAME
 from trm_cli.data.stream.rows import grid_row
 from trm_cli.data.stream.shape import StreamShape, stream_shape
 from trm_cli.evaluation.partial_results import Columns, PartialResult, digest
-from trm_cli.evaluation.samples.records import decode_grid
 from trm_cli.evaluation.scores.arc_votes import Ballot, key_of
 from trm_cli.models.thinking import think
 from trm_cli.paths import is_dir
@@ -149,7 +149,7 @@ def _answer(
     *_, last = think(model, batch)
     answers = model.answer(last.outputs).cpu().numpy()
     grids = [
-        augment_grid(decode_grid(answer, shape.side), _inverse(row.shown))
+        augment_grid(answered_grid(answer, shape.side), _inverse(row.shown))
         for answer, row in zip(answers, rows, strict=True)
     ]
     cells = np.zeros((len(rows), shape.cells), np.uint8)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
@@ -51,7 +51,7 @@ def inspect_model(
     batch_size, precision None: as configured, and as training would choose it here. data: a dataset from which the
     sizes of rows are taken. Raises UsageError, ConfigError or DatasetError.
     """
-    name, config = _config(named, overrides, notify)
+    name, config, recipe = _config(named, overrides, notify)
     from trm_cli.training.hardware.devices import choose_device, choose_precision
     from trm_cli.training.hardware.torch_runtime import prepare_threads
 
@@ -59,14 +59,16 @@ def inspect_model(
     notify(f"measuring one update of {name} without computing it ...")
     from trm_cli.workflows.inspect.model_report import report, rows_of
 
-    rows, batch = rows_of(config, data), batch_size or config.global_batch_size
+    rows, batch = rows_of(config, data, recipe), batch_size or config.global_batch_size
     device = choose_device(config.device).value
     made = report(config, rows, batch, choose_precision(precision or config.precision, device).value, device)
     return ModelInspection(name, made, _verdicts(config, rows, made, device, precision))
 
 
-def _config(named: str | None, overrides: Sequence[str], notify: Callable[[str], None]) -> tuple[str, RunConfig]:
-    """Resolve the name of a run, a model (also by its file), or an architecture."""
+def _config(
+    named: str | None, overrides: Sequence[str], notify: Callable[[str], None]
+) -> tuple[str, RunConfig, Mapping[str, Any]]:
+    """Resolve the name of a run, a model (also by its file), or an architecture; and the arguments of its builder."""
     from trm_cli.config import registry
     from trm_cli.config.compose import compose
     from trm_cli.training.run.readable_copies import check_copies
@@ -75,14 +77,16 @@ def _config(named: str | None, overrides: Sequence[str], notify: Callable[[str],
 
     if named is not None and is_run(run := Path(named)):
         check_copies(run, notify)
-        return named, load_run(run, overrides).config
+        return named, load_run(run, overrides).config, {}
     is_model = named is not None and registry.find("models", named) is not None
+    words, model = list(overrides), named
     if named is not None and not is_model:
         near = registry.nearest(named, registry.names("arch"))
         if registry.find("arch", named) is not None or (near and not registry.nearest(named, registry.names("models"))):
-            return named, compose(None, [f"arch={named}", *overrides]).config  # which names the nearest architecture
-    config = compose(named, overrides).config
-    return named or config.model, config
+            words, model = [f"arch={named}", *overrides], None  # which names the nearest architecture
+    found = compose(model, words)
+    arguments = {} if found.registry is None else found.registry.dataset_args
+    return named or found.config.model, found.config, arguments
 
 
 def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[MachineFit]:

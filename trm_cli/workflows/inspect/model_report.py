@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata, read_metadata
+from trm_cli.data.stream.blank import blank_rows, kinds_of
+from trm_cli.data.stream.plan import KIND as STREAM
+from trm_cli.data.stream.recipe import shape_of_recipe
+from trm_cli.data.stream.records import GRID, TEXT
 from trm_cli.data.stream.shape import StreamShape, stream_shape
-from trm_cli.data.stream.vocabulary import TEXT_WINDOW
 from trm_cli.errors import DatasetError
-from trm_cli.models.cost import Component
+from trm_cli.models.cost import Component, Measured
 from trm_cli.models.measuring import measure
+from trm_cli.models.network import Network
 from trm_cli.paths import is_file
 from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memory, most_rows
-from trm_cli.training.run.build import make_model
+from trm_cli.training.run.build import blank_batch, make_model
 from trm_cli.training.run.datasets import eval_batch_limit, open_test
 
 # What a 15 GB GPU has left when the driver and torch have taken theirs.
@@ -24,13 +30,15 @@ T4_BYTES = 14_500_000_000
 _MOST_ROWS = 1 << 20
 _SUDOKU = (11, 81)  # tokens and places of a 9x9 board
 _BYTES_OF_TEXT = (258, 256)
+#: Sides of the demonstrations whose cost is shown.
+_DEMONSTRATED = (10, 30)
 
 
 @dataclass(frozen=True)
 class Rows:
     """Sizes that a model takes from its dataset; `source` names where they are from.
 
-    test_rows: of the test split, 0 = there is none, None = no dataset is there to tell.
+    test_rows: of the test split, 0 = there is none, None = no dataset is there to tell. shape: of a stream.
     """
 
     vocab_size: int
@@ -38,14 +46,30 @@ class Rows:
     identifiers: int
     source: str
     test_rows: int | None = None
+    shape: StreamShape | None = None
+
+
+@dataclass(frozen=True)
+class RowCost:
+    """Floating-point operations of one row of a kind in one update. forward: without, training: with the backward pass;
+    passes: what they are of."""
+
+    name: str
+    forward: int
+    training: int
 
 
 @dataclass(frozen=True)
 class ModelReport:
-    """A model at a batch size and a precision."""
+    """A model at a batch size and a precision.
+
+    parts: of a row with as many tokens as any. kinds: a row of each kind of a stream. demonstrations: what they add.
+    """
 
     parts: tuple[Component, ...]
     rows: Rows
+    kinds: tuple[RowCost, ...]
+    demonstrations: tuple[RowCost, ...]
     batch_size: int
     precision: str
     memory_model: MemoryModel
@@ -76,8 +100,9 @@ class ModelReport:
         return self.batch_size * sum(part.training for part in self.parts)
 
 
-def rows_of(config: RunConfig, data: str | None) -> Rows:
-    """From a dataset directory, from the configuration's own where it is built, else what the family usually reads.
+def rows_of(config: RunConfig, data: str | None, recipe: Mapping[str, Any] | None = None) -> Rows:
+    """From a dataset directory, from the configuration's own where it is built, from what its recipe would build, else
+    what the family usually reads. recipe: the arguments of the builder.
 
     Raises DatasetError for a directory that is named and is no dataset.
     """
@@ -86,14 +111,15 @@ def rows_of(config: RunConfig, data: str | None) -> Rows:
     path = data or (built[0] if built else None)
     if path is not None:
         found = read_metadata(path, "train")
-        length = found.seq_len
-        if board_side is not None:
-            length = stream_shape(found, board_side, str(path)).target_length
-        return Rows(found.vocab_size, length, found.num_puzzle_identifiers, path, _test_rows(config, data))
+        tested = _test_rows(config, data)
+        if board_side is None or found.kind != STREAM:
+            return Rows(found.vocab_size, found.seq_len, found.num_puzzle_identifiers, path, tested)
+        shape = stream_shape(found, board_side, str(path))
+        return Rows(found.vocab_size, shape.target_length, found.num_puzzle_identifiers, path, tested, shape)
     if board_side is not None:
-        shape = StreamShape(board_side, TEXT_WINDOW)
-        assumed = f"grids of up to {board_side}x{board_side} and text (assumed; no dataset is built)"
-        return Rows(shape.vocab_size, shape.target_length, 1, assumed)
+        shape = shape_of_recipe(recipe or {}, board_side)
+        assumed = f"what {config.model} would build (no dataset is built)"
+        return Rows(shape.vocab_size, shape.target_length, 1, assumed, shape=shape)
     if config.arch.predicts_next_token:
         return Rows(*_BYTES_OF_TEXT, 1, "256 bytes of text (assumed; name a dataset with --data)")
     return Rows(*_SUDOKU, 1, "a 9x9 Sudoku (assumed; name a dataset with --data)")
@@ -115,6 +141,7 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str, devic
 
     Raises UsageError for settings that contradict each other.
     """
+    shape = rows.shape
     metadata = DatasetMetadata(
         pad_id=0,
         ignore_label_id=None,
@@ -125,10 +152,43 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str, devic
         total_groups=1,
         mean_puzzle_examples=1.0,
         total_puzzles=1,
+        kind=None if shape is None else STREAM,
+        extra={} if shape is None else shape.to_extra([shape.side] if shape.side else []),
     )
     with torch.device("meta"):
         model = make_model(config, metadata, precision)
-    measured = measure(model, model.blank_batch(batch_size, "meta"))
+    measured = measure(model, blank_batch(model, config, metadata, batch_size, "meta"))
     parts = model.components(measured, batch_size)
+    kinds = () if shape is None else tuple(_kinds(model, shape))
+    demonstrations = () if shape is None else tuple(_demonstrations(model, shape))
     memory = measure_memory(config, metadata, precision=precision, device=device)
-    return ModelReport(tuple(parts), rows, batch_size, precision, memory, config)
+    return ModelReport(tuple(parts), rows, kinds, demonstrations, batch_size, precision, memory, config)
+
+
+def _kinds(model: Network, shape: StreamShape) -> Iterator[RowCost]:
+    """What a row of each kind of a stream costs."""
+    names = {GRID: f"grid {shape.side}x{shape.side}", TEXT: f"text of {shape.text_window:,} bytes"}
+    for kind in kinds_of(shape):
+        measured = _measured(model, shape, kind)
+        yield RowCost(names.get(kind, "picture"), measured.forward, measured.update)
+
+
+def _demonstrations(model: Network, shape: StreamShape) -> Iterator[RowCost]:
+    """What reading the demonstrations of a grid costs, once for each grid, and what looking at them does in each step.
+
+    One cell of them costs nothing to read: what is left is looking.
+    """
+    if not (shape.side and shape.demonstrations):
+        return
+    alone, looked = _measured(model, shape, GRID), _measured(model, shape, GRID, pair_side=1)
+    for side in (side for side in _DEMONSTRATED if side <= max(shape.side, _DEMONSTRATED[0])):
+        read = _measured(model, shape, GRID, pair_side=side)
+        name = f"{shape.demonstrations} pairs of {side}x{side}, read once"
+        yield RowCost(name, read.forward - looked.forward, read.update - looked.update)
+    name = "looking at them, each step"
+    yield RowCost(name, looked.forward - alone.forward, looked.update - alone.update)
+
+
+def _measured(model: Network, shape: StreamShape, kind: int, pair_side: int = 0) -> Measured:
+    batch = blank_rows(shape, kind, 1, pair_side=pair_side)
+    return measure(model, {name: torch.as_tensor(value).to("meta") for name, value in batch.items()})
