@@ -13,10 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from tests.support.boards import write_boards
-from tests.support.capsules import build, make_batch, make_draws
+from tests.support.capsules import build, make_draws
 from tests.support.networks import CASES
 from tests.support.networks import make_batch as make_tokens
 from trm_cli.app import create_app
+from trm_cli.data.stream.blank import blank_rows
+from trm_cli.data.stream.shape import StreamShape
 from trm_cli.errors import TrmError
 from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.model import MultimodalHesc
@@ -74,8 +76,11 @@ def test_what_is_measured_of_capsules_is_what_an_update_does() -> None:
         torch.manual_seed(0)
         return build(seq_len=36, board_side=6)
 
-    forward, update = really(make(), make_batch(kinds=(Kind.GRID,), pairs=0, side=6))
-    measured = measure(make().to("meta"), on_meta(make_batch(kinds=(Kind.GRID,), pairs=0, side=6)))
+    # Whole boards: of smaller ones a processor computes the cells that there are.
+    shape = StreamShape(6, 0)
+    batch = {name: torch.as_tensor(value) for name, value in blank_rows(shape, Kind.GRID, 6).items()}
+    forward, update = really(make(), batch)
+    measured = measure(make().to("meta"), on_meta(batch))
     assert measured.forward == forward
     assert update <= measured.update < 1.1 * update
 
