@@ -1,17 +1,29 @@
-"""What rows did in a step, as transitions for the replay."""
+"""What rows did in a step, as transitions for the replay, and what is replayed of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from trm_cli.models.all_ranks import AllRanks
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.losses import AnswerCheck
-from trm_cli.models.hesc.replay import Transition
+from trm_cli.models.hesc.replay import ReplayBuffer, Transition
 from trm_cli.models.layers.carry import Carry
+
+
+def nothing_yet(rows: int, state_size: int, device: torch.device) -> dict[str, Tensor]:
+    """What is carried of the last step of rows that have made none, by name."""
+    return {
+        "q_state": torch.zeros(rows, state_size, device=device),
+        "action": torch.zeros(rows, dtype=torch.int64, device=device),
+        **{name: torch.zeros(rows, device=device) for name in ("reward", "halt_reward", "accuracy")},
+        "learns": torch.zeros(rows, dtype=torch.bool, device=device),
+    }
 
 
 def transitions(before: Carry, after: Carry, valid: Tensor) -> tuple[tuple[Transition, Tensor], ...]:
@@ -50,3 +62,18 @@ def rewarded(config: HescConfig, carry: Carry, check: AnswerCheck) -> Carry:
     learns = check.has_label & (carry.data["kind"] != Kind.TEXT)
     extra = carry.extra | {"halt_reward": pay, "accuracy": check.share.float(), "learns": learns}
     return replace(carry, extra=extra)
+
+
+def store(replay: ReplayBuffer, ranks: AllRanks, steps: Sequence[tuple[Transition, Tensor]]) -> None:
+    """Store the transitions of the rows that have one, those of all processes in one order."""
+    for transition, keep in steps:
+        *fields, kept = ranks.gather((*transition, keep))
+        replay.push(Transition(*fields), kept)
+
+
+def replayed(config: HescConfig, replay: ReplayBuffer, ranks: AllRanks, draws: Tensor) -> Transition:
+    """A sample for the draws [B, n] of this process, whose part of the sample of all processes it is."""
+    (everybody,) = ranks.gather((draws.contiguous(),))
+    recent = int(config.replay_recent_fraction * everybody.numel())
+    places = replay.places(everybody.flatten(), recent, config.replay_recent_window)
+    return replay.at(places.view(everybody.shape)[ranks.rows(len(everybody))].flatten())

@@ -24,7 +24,7 @@ from trm_cli.models.hesc.layout import Layout, layout_from, outline
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.q_control import Action, QNetwork
-from trm_cli.models.hesc.replay import ReplayBuffer, Transition
+from trm_cli.models.hesc.replay import ReplayBuffer
 from trm_cli.models.hesc.text_reader import HescReader
 from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.models.layers.losses import softmax_cross_entropy
@@ -102,11 +102,7 @@ class MultimodalHesc(CapsuleNetwork):
         }
         extra = {"opened": torch.zeros(rows, config.num_capsules, dtype=torch.bool, device=device)}
         if self.q_network is not None:
-            extra["q_state"] = torch.zeros(rows, self.q_network.state_size, device=device)
-            extra["action"] = torch.zeros(rows, dtype=torch.int64, device=device)
-            for name in ("reward", "halt_reward", "accuracy"):
-                extra[name] = torch.zeros(rows, device=device)
-            extra["learns"] = torch.zeros(rows, dtype=torch.bool, device=device)
+            extra |= experience.nothing_yet(rows, self.q_network.state_size, device)
         return replace(empty_carry(batch, z), extra=extra)
 
     # --- One step ---
@@ -215,7 +211,8 @@ class MultimodalHesc(CapsuleNetwork):
         if self.q_network is not None:
             carry = experience.rewarded(self.config, carry, check)
             if draws is not None:
-                self._experience(before, carry, outputs)
+                assert self.replay is not None and outputs.valid is not None
+                experience.store(self.replay, self._all, experience.transitions(before, carry, outputs.valid))
                 terms["td_loss"] = self._td_term(clock, draws)
         loss = torch.stack(tuple(terms.values())).sum()
         if draws is not None:
@@ -270,22 +267,12 @@ class MultimodalHesc(CapsuleNetwork):
 
     # --- What is learnt from what happened ---
 
-    def _experience(self, before: Carry, after: Carry, outputs: HescOutputs) -> None:
-        """Store what the rows did, those of all processes in one order."""
-        assert self.replay is not None and outputs.valid is not None
-        for transition, keep in experience.transitions(before, after, outputs.valid):
-            *fields, keep = self._all.gather((*transition, keep))
-            self.replay.push(Transition(*fields), keep)
-
     def _td_term(self, clock: Clock[Tensor | float], draws: Tensor) -> Tensor:
         """TD loss of a sample, as a sum over rows; nothing during warm-up or while the replay is too small."""
         assert self.replay is not None and self.q_network is not None
         config = self.config
         self.q_network.follow(config.dqn_tau)
-        (all_ranks,) = self._all.gather((draws[:, _FIRST_REPLAY_DRAW:].contiguous(),))
-        recent = int(config.replay_recent_fraction * all_ranks.numel())
-        places = self.replay.places(all_ranks.flatten(), recent, config.replay_recent_window)
-        batch = self.replay.at(places.view(all_ranks.shape)[self._all.rows(len(all_ranks))].flatten())
+        batch = experience.replayed(config, self.replay, self._all, draws[:, _FIRST_REPLAY_DRAW:])
         ready = (self.replay.size() >= config.replay_min_size) & q_control.warm(clock, draws.device)
         weight = config.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
