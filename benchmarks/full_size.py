@@ -98,7 +98,7 @@ def measure(out: Path, threads: int) -> dict[str, Any]:
         parameter.register_post_accumulate_grad_hook(partial(_seen, name, missing))
     clock = replace(SETTLED, epsilon=1.0, lr=1e-4, puzzle_emb_lr=1e-2)
     generator = torch.Generator().manual_seed(0)
-    with phase("updates", found):
+    with phase("training", found):
         for number, kind in enumerate(KINDS):
             started, draws = time.perf_counter(), torch.rand(1, model.draws_per_row, generator=generator)
             settings = StepSettings(1, config.grad_clip, config.micro_batch_size)

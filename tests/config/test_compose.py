@@ -216,7 +216,7 @@ class TestProblems:
             ("epochs=2.5", "a whole number", ""),
             ("epochs=true", "found true", ""),
             ("ema=on", "true or false", "write true"),
-            ("compile=off", "true, false or auto", "write false"),
+            ("compile=off", "true, false, auto or graphs", "write false"),
             ("lr=.inf", "found inf", ""),
             ("lr=.nan", "found nan", ""),
             ("lr=1e999", "found inf", ""),
