@@ -28,7 +28,7 @@ from tests.training.transfer.original_layout import (
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.evaluation.solving.puzzle import solve
+from trm_cli.evaluation.solving.puzzle import answers_by_step
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.puzzle_table import TABLE
@@ -298,7 +298,8 @@ def _train(data: Path, run: Path, *words: str) -> tuple[Run, Recorder]:
 
 def test_an_imported_run_is_solved_with_and_trained_further(data: Path, tmp_path: Path) -> None:
     done = bring(tmp_path, state_dict("attention", len(NAMES)))
-    assert len(solve(load_trained(done.run, CPU).model, [1] * SEQUENCE, CPU, puzzle_identifier=2)) == 3
+    tokens = np.ones((1, SEQUENCE), np.int32)
+    assert len(list(answers_by_step(load_trained(done.run, CPU).model, tokens, np.array([2]), CPU))) == 3
     words = [f"arch={tmp_path / 'small_attention.yaml'}", f"load_checkpoint={tmp_path / 'run' / 'latest.pt'}"]
     # Other settings of the optimizer than the imported run's are the new run's own.
     prepared, recorder = _train(data, tmp_path / "tuned", *words, "weight_decay=0.5", "lr=1e-9", "beta1=0.8")
