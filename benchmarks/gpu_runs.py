@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from trm_cli.errors import ExitCode
 
 _ROOT = Path(__file__).resolve().parents[1]
 _UPDATES = 4
+#: Seconds in which a training that is asked to stop saves and ends.
+_GRACE = 30
 #: Share of whole boards of sudoku-4x4 that a training of 75 s on a card is meant to get right.
 ACCURACY = 0.9
 
@@ -56,14 +59,16 @@ def _records(metrics: Path) -> list[dict[str, Any]]:
 
 
 def _run_for(command: list[str], seconds: float, folder: Path) -> int:
-    """The exit code of a command that is asked to stop after so many seconds, if it has not ended."""
+    """The exit code of a command that is asked to stop after so many seconds; that of SIGKILL where it does not."""
     with (folder / "output.txt").open("ab") as output:
         process = subprocess.Popen(command, cwd=_ROOT, stdout=output, stderr=output)
         try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(seconds)
             process.send_signal(signal.SIGTERM)
-            return process.wait(30)
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(_GRACE)
+            return -signal.SIGKILL
         finally:
             if process.poll() is None:
                 process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ LITTLE_WORDS = ("arch.hidden_size=16", "arch.num_heads=2", "arch.puzzle_emb_ndim
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch looks at that of what it traces
 def test_all_of_it_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "CASES", LITTLE)
     monkeypatch.setattr(gpu_check, "FAMILIES", LITTLE_FAMILIES)
@@ -159,7 +161,7 @@ def test_all_of_it_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert {one["mode"] for one in report["parity"]} == {one["mode"] for one in report["speed"]} == set(MODES)
     # Rounding grows with every cycle: at this size that of half precisions may pass for a wrong kernel.
     assert all(one["agrees"] for one in report["parity"] if one["precision"] == "float32")
-    assert report["training"][0]["agrees"]
+    assert report["training"][0]["agrees"] and report["training"][0]["steps"] > 0
     assert all(one["differs"] == [] for one in report["reproducibility"])
 
 
@@ -178,6 +180,13 @@ def test_it_computes_as_a_t4_would(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     report = json.loads(out.read_text())
     assert report["as"] == "T4"
     assert {one["precision"] for kind in gpu_check.KINDS for one in report[kind]} == {"float16", "float32"}
+
+
+def test_a_training_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_runs, "_GRACE", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    assert gpu_runs._run_for([sys.executable, "-c", deaf], 3, tmp_path) == -9
+    assert gpu_runs._run_for([sys.executable, "-c", "raise SystemExit(4)"], 30, tmp_path) == 4
 
 
 @pytest.mark.slow

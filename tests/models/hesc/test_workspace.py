@@ -99,15 +99,15 @@ def test_the_checksum_falls_with_what_the_sketch_knows_and_ignores_scale():
     torch.manual_seed(0)
     checksum, sketches, children = Checksum(SETTINGS), torch.randn(2, 4, 32), torch.randn(2, 4, 2, 32)
     detail = checksum.detail(children)
-    residual = checksum(sketches, detail)
+    residual = checksum(sketches, detail, checksum.usual_detail)
     assert residual.shape == (2, 4) and (residual >= 0).all() and (residual <= 2).all()
     torch.testing.assert_close(checksum.detail(3.0 * children), detail, atol=1e-3, rtol=1e-2)
     optimizer = torch.optim.Adam(checksum.signature.parameters(), lr=1e-2)
     for _ in range(100):
         optimizer.zero_grad()
-        checksum(sketches, detail).mean().backward()
+        checksum(sketches, detail, checksum.usual_detail).mean().backward()
         optimizer.step()
-    assert checksum(sketches, detail).mean() < 0.3 * residual.mean()
+    assert checksum(sketches, detail, checksum.usual_detail).mean() < 0.3 * residual.mean()
 
 
 # --- Demonstrations ---

@@ -77,13 +77,15 @@ class HescNetwork(nn.Module):
         if layout is None:
             layout = layout_of(data, carried.fresh, carried.done, self.extent, grouped=self.training)
         carried = carried._replace(pairs=self.remember(data, carried, layout))
-        parts = [self._part(group, layout.packs, data, carried, puzzle, draw) for group in layout.groups]
+        usual = self.recursion.workspace.usual()
+        parts = [self._part(group, layout.packs, usual, data, carried, puzzle, draw) for group in layout.groups]
         return gathered(parts, carried, data["target"].shape[1], self.vocab_size)
 
     def _part(
         self,
         group: Group,
         packs: bool,
+        usual: Tensor | None,
         data: Mapping[str, Tensor],
         carried: Carried,
         puzzle: Tensor | None,
@@ -95,7 +97,7 @@ class HescNetwork(nn.Module):
         fields = {name: value[rows] for name, value in data.items()}
         own = None if puzzle is None else puzzle[rows]
         part: KindPass = self._passes.get(kind, HescNetwork._one_kind)(
-            self, kind, group.size, packs, rows, fields, carried.rows(rows), own, _at(draw, rows)
+            self, kind, group.size, packs, usual, rows, fields, carried.rows(rows), own, _at(draw, rows)
         )
         return part if group.real == len(rows) else tree_map_only(Tensor, itemgetter(slice(group.real)), part)
 
@@ -143,6 +145,7 @@ class HescNetwork(nn.Module):
         kind: Kind,
         size: int,
         packs: bool,
+        usual: Tensor | None,
         rows: Tensor,
         data: Mapping[str, Tensor],
         carried: Carried,
@@ -164,7 +167,7 @@ class HescNetwork(nn.Module):
         states = States(before, carried.slots)
         thought = self.recursion(states, tokens, injection, carried.pairs, seen, draw)
         after, slots = thought.states
-        maps, lost = self._seen(thought.looked, len(rows), count)
+        maps, lost = self._seen(thought.looked, usual, len(rows), count)
         answers = self._answer_states(after, slots, kind)
         scores = self.scores(answers, kind)
         halting = self.halt_head(torch.cat((slots[:, 0], _mean(after, tokens.inside)), 1))[:, 0].float()
@@ -187,11 +190,11 @@ class HescNetwork(nn.Module):
             packed=some,
         )
 
-    def _seen(self, looked: Looked | None, rows: int, tokens: int) -> tuple[Tensor, Lost]:
+    def _seen(self, looked: Looked | None, usual: Tensor | None, rows: int, tokens: int) -> tuple[Tensor, Lost]:
         """Where capsules looked, [b, K, N], and what sketches lost. Where the workspace did not look the detail is no
         number, which nobody follows."""
         if looked is not None:
-            return looked.read.maps, self.recursion.workspace.lost(looked.read)
+            return looked.read.maps, self.recursion.workspace.lost(looked.read, usual)
         config, device = self.config, self.halt_head.weight.device
         maps = torch.zeros(rows, config.num_capsules, tokens, device=device)
         detail = torch.full((rows, config.num_capsules, config.checksum_dim), torch.nan, device=device)

@@ -72,9 +72,10 @@ class Checksum(nn.Module):
         """Children [B, K, m, D] -> what the checksum is of, float32 [B, K, checksum_dim]."""
         return rms_norm(children).flatten(2).float() @ self.projection.float().T
 
-    def forward(self, sketches: Tensor, detail: Tensor) -> Tensor:
-        """Sketches [B, K, D], detail [B, K, checksum_dim] -> residual float32 [B, K], from 0 to 2."""
-        unusual = detail - self.usual_detail.float()
+    def forward(self, sketches: Tensor, detail: Tensor, usual: Tensor) -> Tensor:
+        """Sketches [B, K, D], detail [B, K, checksum_dim], usual [K, checksum_dim] -> residual float32 [B, K], from 0
+        to 2."""
+        unusual = detail - usual
         return 1.0 - functional.cosine_similarity(self.signature(sketches).float(), unusual, dim=-1, eps=1e-6)
 
     @torch.no_grad()
@@ -137,10 +138,14 @@ class Workspace(nn.Module):
             slots = block(slots, context, seen)
         return Looked(slots, read)
 
-    def lost(self, read: Reading) -> Lost:
-        """Compare sketches with children. Not in `forward`, computed again when the usual detail has moved."""
-        if self.checksum is None:
+    def usual(self) -> Tensor | None:
+        """What children always say, float32 [K, checksum_dim]: a copy, since it moves before the backward pass."""
+        return None if self.checksum is None else self.checksum.usual_detail.float().clone()
+
+    def lost(self, read: Reading, usual: Tensor | None) -> Lost:
+        """Compare sketches with children. usual: what children always say."""
+        if self.checksum is None or usual is None:
             return Lost(read.maps.new_zeros(read.maps.shape[:2]), None)
         sketches, children = read.slots.split((self.capsules, read.slots.shape[1] - self.capsules), 1)
         detail = self.checksum.detail(children.unflatten(1, (self.capsules, -1)))
-        return Lost(self.checksum(sketches, detail), detail)
+        return Lost(self.checksum(sketches, detail, usual), detail)
