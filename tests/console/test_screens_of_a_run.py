@@ -77,5 +77,5 @@ def test_every_build_ends_with_what_it_did_and_the_next_command(tmp_path: Path) 
 def test_a_run_ends_with_what_it_did_and_the_next_command(trained: Path) -> None:
     done = trm_here("resume", "run", cwd=trained)
     assert "run is complete: " in done.stdout
-    assert "Next: trm evaluate run; trm resume run --extend-epochs N continues" in done.stdout
+    assert "Next: trm evaluate run, or trm resume run --extend-epochs 80" in done.stdout
     assert done.stderr.startswith("Command: trm resume run\n")

@@ -50,9 +50,8 @@ def resume(
     from trm_cli.workflows.train.train import TrainRequest
 
     named, overrides = split_words(words)
-    epochs = None if extend_epochs is None else str(extend_epochs)
-    changes = with_options(overrides, device=device, wandb=wandb, epochs=epochs)
-    resumed = load_resumed(named, changes, from_step=from_step)
+    changes = with_options(overrides, device=device, wandb=wandb)
+    resumed = load_resumed(named, changes, from_step=from_step, extend_epochs=extend_epochs)
     for key, paths in resumed.moved.items():
         note(f"{key}: {', '.join(paths)}, as seen from where the run was started")
     request = TrainRequest(

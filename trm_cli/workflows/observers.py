@@ -79,7 +79,7 @@ class Outcome(Enum):
 class TrainingResult:
     """The result of `run_training`. best_step: the best evaluated step, 0 where none was evaluated.
 
-    processes: the number of training processes; each of them returns a result.
+    total_steps, epochs: of the plan. processes: the number of training processes; each of them returns a result.
     """
 
     outcome: Outcome
@@ -87,6 +87,7 @@ class TrainingResult:
     exit_code: ExitCode = ExitCode.DONE
     step: int = 0
     total_steps: int = 0
+    epochs: int = 0
     best_step: int = 0
     processes: int = 1
 

@@ -167,9 +167,10 @@ def _closing_lines(result: TrainingResult, seconds: float) -> list[str]:
     match result.outcome:
         case Outcome.ALREADY_COMPLETE:
             best = f", the best of them {result.best_step:,}" if result.best_step else ""
+            beyond = f", beyond the {result.total_steps:,} of this plan" if result.step > result.total_steps else ""
             return [
-                f"{run} is complete: {result.total_steps:,} steps{best}",
-                f"Next: {evaluate}; {resume} --extend-epochs N continues, --fresh restarts",
+                f"{run} is complete: {step} steps{best}{beyond}",
+                f"Next: {evaluate}, or {resume} --extend-epochs {2 * result.epochs}",
             ]
         case Outcome.FINISHED:
             best = f", the best of them {result.best_step:,}" if result.best_step else ""

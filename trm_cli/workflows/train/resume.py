@@ -27,10 +27,17 @@ class ResumedRun:
     moved: dict[str, list[str]]
 
 
-def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step: int | None = None) -> ResumedRun:
+def load_resumed(
+    named: str | None,
+    overrides: Sequence[str] = (),
+    *,
+    from_step: int | None = None,
+    extend_epochs: int | None = None,
+) -> ResumedRun:
     """Load the configuration that is sealed in a run (default: the latest run) and apply `overrides`. Raises TrmError.
 
-    from_step: the step from which the run will continue; only with it may a checkpoint file be named.
+    from_step: the step from which the run will continue; only with it may a checkpoint file be named. extend_epochs:
+    all epochs of the run, more than it has.
     """
     run = find_run(named)
     if named is not None and Path(named).suffix == ".pt" and from_step is None:
@@ -38,6 +45,15 @@ def load_resumed(named: str | None, overrides: Sequence[str] = (), *, from_step:
             f"{named} is a checkpoint of {run}; a run continues from its newest checkpoint",
             hint=f"{command_line('trm', 'resume', run)} --from STEP continues from an older one",
         )
+    if extend_epochs is not None:
+        planned = load_run(run).config.epochs
+        if extend_epochs <= planned:
+            more = command_line("trm", "resume", run, "--extend-epochs", planned + extend_epochs)
+            raise UsageError(
+                f"--extend-epochs {extend_epochs}: the run has {planned:,} epochs, and the option counts all of them",
+                hint=f"{extend_epochs} more: {more}",
+            )
+        overrides = [*overrides, override("epochs", extend_epochs)]
     moved = _moved_data(run, overrides)
     words = [f"{key}={json.dumps(paths)}" for key, paths in moved.items()]
     # The run is where it was found, wherever it was when it was started.

@@ -138,8 +138,9 @@ class _Training:
     def _ended(self, outcome: Outcome, exit_code: ExitCode = ExitCode.DONE, run: Run | None = None) -> TrainingResult:
         result = TrainingResult(outcome, self.path, exit_code)
         if run is not None:
-            steps, best = run.plan.total_steps, run.state.best_step
-            result = replace(result, step=run.state.step, total_steps=steps, best_step=best)
+            plan, best = run.plan, run.state.best_step
+            steps = {"step": run.state.step, "total_steps": plan.total_steps, "epochs": plan.epochs}
+            result = replace(result, **steps, best_step=best)
         self.observer.ended(result)
         return result
 
