@@ -119,16 +119,19 @@ def _run(app: typer.Typer) -> int:
             raise
         from typer.rich_utils import rich_format_error
 
+        from trm_cli.commands.settings import hint_for
         from trm_cli.console.panels import visible
 
+        hint = hint_for(typer.main.get_command(app), sys.argv[1:])
         message = visible(error.format_message())
+        if hint:  # which is better than the options that look alike
+            message = message.partition(" (Possible options")[0]
         error.format_message = lambda: message
         rich_format_error(error)  # type: ignore[arg-type]
-        from trm_cli.commands.settings import as_setting
-        from trm_cli.console.output import note
+        if hint:
+            from trm_cli.console.output import note
 
-        if meant := as_setting(typer.main.get_command(app), sys.argv[1:]):
-            note(f"hint: settings are written without dashes: `{meant}`")
+            note(f"hint: {hint}")
         return int(getattr(error, "exit_code", ExitCode.USAGE))
     return code if isinstance(code, int) else ExitCode.DONE
 

@@ -47,6 +47,10 @@ class Limits:
         """Record how many items had something done to them that `words` say."""
         self._others[words] += number
 
+    def counted(self) -> str:
+        """What was done to items, in words."""
+        return "; ".join(f"{words}: {number:,}" for words, number in self._others.items() if number)
+
     def planned(self) -> dict[str, object]:
         """Return the entries of the manifest's `planned`; nothing where every source was used as it is."""
         found = {"limits": dict(self._counts), "counts": {words: n for words, n in self._others.items() if n}}

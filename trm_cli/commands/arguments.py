@@ -80,11 +80,15 @@ def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     given = list(words or ())
     targets = [word for word in given if "=" not in word or exists(word)]
     if len(targets) > 1:
-        raise UsageError(
-            f"only one MODEL is allowed: found `{targets[0]}` and `{targets[1]}`",
-            hint="overrides look like key=value, for example epochs=10",
-        )
+        torn = re.search(r"(\S+) ?= ?(\S+)", " ".join(given)) if any(_torn(word) for word in given) else None
+        hint = f"without spaces: `{torn[1]}={torn[2]}`" if torn else "overrides look like key=value, such as epochs=10"
+        raise UsageError(f"only one MODEL is allowed: found `{targets[0]}` and `{targets[1]}`", hint=hint)
     return (targets[0] if targets else None), [word for word in given if word not in targets]
+
+
+def _torn(word: str) -> bool:
+    """Whether it is a piece of `key = value`, which a shell hands over as three words."""
+    return word.startswith("=") or word.endswith("=")
 
 
 def with_options(overrides: Sequence[str], **options: str | None) -> list[str]:

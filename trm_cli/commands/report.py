@@ -44,7 +44,7 @@ def report(
     from trm_cli.workflows.report import collect
 
     if out is not None and out.suffix not in (".html", ".png"):
-        raise UsageError(f"--out {out}: the name must end in .html or .png")
+        raise UsageError(f"--out {out}: the name must end in .html or .png", hint=f"--out {out.with_suffix('.html')}")
     if group := find_group(run):
         from trm_cli.console.report.comparison import comparison_page, comparison_picture
         from trm_cli.workflows.compare import group_alone

@@ -12,7 +12,7 @@ from trm_cli.config.dataset_args import builder_flags
 from trm_cli.data.building.builder_command import builder_command
 from trm_cli.data.building.builder_process import BuilderFlagError, run_build
 from trm_cli.errors import TrmError, UsageError
-from trm_cli.shell import command_line
+from trm_cli.shell import command_line, quote
 from trm_cli.workflows.observers import BuildObserver
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def flags_placed(entry: RegistryEntry) -> Iterator[None]:
         raise
 
 
-_FLAG = re.compile(r"(`?)--([a-z][a-z-]*)((?: [A-Z0-9]\S*| [a-z]+=\S+)*)")
+_FLAG = re.compile(r"(`?)--([a-z][a-z-]*)((?: [A-Z0-9][^\s`]*| [a-z]+=[^\s`]+)*)")
 _OWN_OPTIONS = ("rebuild", "workers", "shard", "merge", "limit")
 
 
@@ -81,8 +81,8 @@ def _as_typed_here(hint: str, entry: RegistryEntry) -> str:
             return found[0]
         if name in _OWN_OPTIONS:
             return f"{mark or '`'}{build} --{' '.join([name, *values])}{'' if mark else '`'}"
-        value = values[0] if len(values) == 1 else f"[{', '.join(values)}]" if values else "VALUE"
-        return f"{mark}dataset_args.{name.replace('-', '_')}={value}"
+        value = values[0] if len(values) == 1 else f"[{','.join(values)}]" if values else "VALUE"
+        return mark + quote(f"dataset_args.{name.replace('-', '_')}={value}")
 
     return _FLAG.sub(ours, hint)
 

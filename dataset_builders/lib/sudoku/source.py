@@ -111,9 +111,11 @@ def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) 
     limits.note("train puzzles", len(train.ratings), len(kept) - len(train.ratings))
     for name, data, wanted in (("train", train, settings.train), ("test", test, settings.test)):
         if len(data.ratings) < max(1, wanted or 0):
+            left_out = limits.counted() if name == "train" else ""
             raise DatasetError(
-                f"{settings.source} holds {len(data.ratings)} usable {name} puzzles, asked for {wanted or 'some'}",
-                hint="ask for fewer, or widen the difficulty",
+                f"{settings.source} holds {len(data.ratings)} usable {name} puzzles, asked for {wanted or 'some'}"
+                + (f" ({left_out})" if left_out else ""),
+                hint="ask for fewer, or widen the difficulty" if wanted else "other puzzles are needed",
             )
     return train, test
 

@@ -28,8 +28,9 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
     side = math.isqrt(cells)
     board = _cells_of(text, cells)
     if len(board) != cells:
+        found = f"{len(board)} cell{'s' * (len(board) != 1)}"
         raise UsageError(
-            f"this puzzle has {len(board)} cells, the run was trained on {side}x{side} boards ({cells} cells)",
+            f"this puzzle has {found}, the run was trained on {side}x{side} boards ({cells} cells)",
             hint=f"write {cells} characters, for instance {'.' * side} for an empty row; boards of another size have "
             "other digits, which this network has no words for: they need a run of their own",
         )

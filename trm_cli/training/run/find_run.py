@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from trm_cli.config import registry
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import exists, is_dir
 from trm_cli.shell import command_line
@@ -34,6 +35,8 @@ def find_run(named: str | None) -> Path:
             return candidate
     known = ", ".join(str(run) for run in known_runs()[:5])
     hint = f"runs here: {known}" if known else "`trm quickstart` trains one in a few minutes"
+    if path.name in registry.names("models"):
+        hint = f"`trm train {path.name}` trains it" + (f"; {hint}" if known else "")
     if is_dir(path):
         raise CheckpointError(f"{path} is not a run directory: it has no {CONFIG}", hint=hint)
     if exists(path):

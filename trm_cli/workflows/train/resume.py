@@ -11,6 +11,7 @@ from trm_cli.config.compose import Resolved
 from trm_cli.config.dump import override
 from trm_cli.errors import UsageError
 from trm_cli.shell import command_line
+from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.run.find_run import find_run
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run.sealed_config import load_run
@@ -41,9 +42,11 @@ def load_resumed(
     """
     run = find_run(named)
     if named is not None and Path(named).suffix == ".pt" and from_step is None:
+        step = follow(Path(named)).stem.removeprefix("step_").lstrip("0")
+        older = command_line("trm", "resume", run, "--from", step if step.isdecimal() else "STEP")
         raise UsageError(
             f"{named} is a checkpoint of {run}; a run continues from its newest checkpoint",
-            hint=f"{command_line('trm', 'resume', run)} --from STEP continues from an older one",
+            hint=f"{older} continues from that one",
         )
     if extend_epochs is not None:
         planned = load_run(run).config.epochs

@@ -1,0 +1,144 @@
+"""The mistakes of a first hour: one message each, true, with a next step that works when it is pasted.
+
+Each line is what somebody types who comes from another tool, has not read the documentation, or slips; `then` is the
+command that the message leads to, which is run as well.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import trm_here
+from trm_cli.config.registry import SHIPPED
+
+MODEL = (SHIPPED / "models/sudoku-4x4.yaml").read_text()
+FEW = "dataset_args.train=4 dataset_args.test=2 dataset_args.num_aug=0"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A command line, its exit code, words of the one message, words of the next step, and that step as typed."""
+
+    typed: str
+    code: int
+    says: str
+    leads: str
+    then: str
+    ends: int = 0
+
+
+MISTAKES = [
+    # Names
+    Mistake("sovle checkpoints/mine 1", 2, "No such command 'sovle'", "Did you mean 'solve'?", "solve --help"),
+    Mistake("train sudoku4x4", 2, "no model is called", "did you mean `sudoku-4x4`?", "train sudoku-4x4 --dry-run"),
+    Mistake("train sudoku-4x4 epochs = 10", 2, "only one MODEL", "without spaces: `epochs=10`",
+            "configs show sudoku-4x4 epochs=10"),
+    Mistake("train min.yaml", 2, "the model file min.yaml does not exist", "did you mean `mine.yaml`?",
+            "train mine.yaml --dry-run"),
+    Mistake("configs show sudoku-4x4 arch=trm_sudok", 2, "no architecture is called", "did you mean `trm_sudoku`?",
+            "configs show sudoku-4x4 arch=trm_sudoku"),
+    Mistake("train sudoku-4x4 sudoku-6x6", 2, "only one MODEL is allowed", "such as epochs=10",
+            "train sudoku-4x4 epochs=10 --dry-run"),
+    # Settings
+    Mistake("train sudoku-4x4 --epochs 10", 2, "No such option: --epochs", "`trm train sudoku-4x4 epochs=10`",
+            "train sudoku-4x4 epochs=10 --dry-run"),
+    Mistake("train --model sudoku-4x4 --lr 1e-3", 2, "No such option: --model", "`trm train sudoku-4x4 lr=1e-3`",
+            "train sudoku-4x4 lr=1e-3 --dry-run"),
+    Mistake("train sudoku-4x4 --resume", 2, "No such option: --resume", "`trm train sudoku-4x4`",
+            "train sudoku-4x4 --dry-run"),
+    Mistake("train sudoku-4x4 epoch=10", 2, "unknown key `epoch`", "did you mean `epochs`?",
+            "train sudoku-4x4 epochs=10 --dry-run"),
+    Mistake("train sudoku-4x4 hidden_size=64", 2, "unknown key `hidden_size`", "did you mean `arch.hidden_size`?",
+            "train sudoku-4x4 arch.hidden_size=64 --dry-run"),
+    Mistake("train sudoku-4x4 device=gpu", 2, "`device` must be one of auto, cpu, cuda, mps", "did you mean `cuda`?",
+            "configs show sudoku-4x4 device=cuda"),
+    Mistake("train sudoku-4x4 --device mps", 2, "Apple's GPUs are in Macs alone", "device=cpu",
+            "train sudoku-4x4 device=cpu --dry-run"),
+    Mistake("train sudoku-4x4 precision=fp16", 2, "`precision` must be one of", "did you mean `float16`?",
+            "configs show sudoku-4x4 precision=float16"),
+    Mistake("train sudoku-4x4 ema=yes", 2, "`ema` must be true or false", "write true",
+            "configs show sudoku-4x4 ema=true"),
+    Mistake("train sudoku-4x4 wandb=off", 2, "`wandb` must be one of", "did you mean `disabled`?",
+            "train sudoku-4x4 wandb=disabled --dry-run"),
+    Mistake("train sudoku-4x4 global_batch_size=0", 2, "from 1 to 1,048,576; found 0", "global_batch_size=0",
+            "train sudoku-4x4 global_batch_size=1 --dry-run"),
+    Mistake("train sudoku-4x4 epochs=1_000", 2, "`epochs` must be a whole number", "1000",
+            "configs show sudoku-4x4 epochs=1000"),
+    # Files of one's own
+    Mistake("train typo.yaml", 2, "unknown key `epoch`", "did you mean `epochs`?", "configs validate mine.yaml"),
+    Mistake("train tabs.yaml", 2, "a tab in the indentation", "YAML indents with spaces", "configs validate mine.yaml"),
+    Mistake("build-dataset table.yaml", 3, "train.csv has no column question, answer: it has given, filled",
+            "'dataset_args.columns=[question=NAME,answer=NAME]'",
+            "build-dataset table.yaml 'dataset_args.columns=[question=given,answer=filled]'"),
+    # Datasets
+    Mistake("inspect-dataset datasets/sudoku-6x6", 3, "datasets/sudoku-6x6 does not exist",
+            "`trm build-dataset sudoku-6x6`", f"build-dataset sudoku-6x6 {FEW}"),
+    Mistake("build-dataset sudoku-4x4 --train 4", 2, "No such option: --train",
+            "`trm build-dataset sudoku-4x4 dataset_args.train=4`", f"build-dataset sudoku-4x4 {FEW}"),
+    Mistake("build-dataset sudoku-4x4 dataset_args.trian=4", 2, "the builder knows no --trian",
+            "did you mean `dataset_args.train`?", f"build-dataset sudoku-4x4 {FEW}"),
+    # Runs
+    Mistake("evaluate sudoku-4x4", 4, "there is no run sudoku-4x4", "`trm train sudoku-4x4` trains it",
+            "train sudoku-4x4 --dry-run"),
+    Mistake("evaluate mien", 4, "there is no run mien", "runs here: checkpoints/mine",
+            "evaluate checkpoints/mine --limit 2"),
+    Mistake("resume checkpoints/mine/latest.pt", 2, "is a checkpoint of checkpoints/mine",
+            "trm resume checkpoints/mine --from 200", "resume checkpoints/mine --from 200 --dry-run"),
+    Mistake("resume checkpoints/mine --extend-epochs 5", 2, "the run has 40 epochs, and the option counts all of them",
+            "5 more: trm resume checkpoints/mine --extend-epochs 45",
+            "resume checkpoints/mine --extend-epochs 45 --dry-run"),
+    Mistake("resume checkpoints/mine seed=1", 4, "used other settings", "checkpoint_path=checkpoints/NAME",
+            "train sudoku-4x4 data_paths=[data] seed=1 checkpoint_path=checkpoints/other --dry-run"),
+    Mistake("report checkpoints/mine --out report.pdf", 2, "must end in .html or .png", "--out report.html",
+            "report checkpoints/mine --out report.html"),
+    # Questions that a run cannot answer
+    Mistake("solve checkpoints/mine 123", 2, "this puzzle has 3 cells", "write 16 characters",
+            "solve checkpoints/mine 1234341221434321"),
+    Mistake("solve checkpoints/mine puzzle.txt", 2, "there is no file puzzle.txt", "give the puzzle itself",
+            "solve checkpoints/mine 1234341221434321"),
+    Mistake("solve checkpoints/mine 11..............", 2, "the clues contradict each other", "row 1 column 2",
+            "solve checkpoints/mine 1234341221434321"),
+    Mistake("generate checkpoints/mine --prompt Once", 2, "trained on sudoku puzzles, not on text", "`trm solve`",
+            "solve checkpoints/mine 1234341221434321"),
+    Mistake("classify checkpoints/mine cat.png", 2, "not on pictures", "vision-unified",
+            "configs show vision-unified"),
+    Mistake("show-capsules checkpoints/mine 0 --out a.png", 2, "trm_quickstart, has no capsules", "`trm solve`",
+            "solve checkpoints/mine 1234341221434321"),
+]  # fmt: skip
+
+
+def test_they_are_thirty_at_least() -> None:
+    assert len({mistake.typed for mistake in MISTAKES}) == len(MISTAKES) >= 30
+
+
+@pytest.fixture(scope="module")
+def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A newcomer's folder: a run, its data, model files with slips in them, a table."""
+    folder = tmp_path_factory.mktemp("first hour")
+    shutil.copytree(trained / "run", folder / "checkpoints/mine", symlinks=True)
+    shutil.copytree(trained / "data", folder / "data")
+    (folder / "mine.yaml").write_text(MODEL)
+    (folder / "typo.yaml").write_text(MODEL.replace("  epochs:", "  epoch:"))
+    (folder / "tabs.yaml").write_text(MODEL.replace("  epochs:", "\tepochs:"))
+    source = MODEL.replace("train: 1500", "source: tables").replace("test: 500", "num_aug: 0")
+    kept = [line for line in source.splitlines() if not line.strip().startswith(("clues:", "num_aug: 1000", "seed:"))]
+    (folder / "table.yaml").write_text("\n".join(kept).replace("datasets/sudoku-4x4", "datasets/table") + "\n")
+    (folder / "tables").mkdir()
+    for split, board in (("train", "1.34341221434321,1234341221434321"), ("test", "123434..21434321,1234341221434321")):
+        (folder / f"tables/{split}.csv").write_text(f"given,filled\n{board}\n")
+    return folder
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.typed)
+def test_a_mistake_leads_on(mistake: Mistake, place: Path) -> None:
+    done = trm_here(*shlex.split(mistake.typed), cwd=place)
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert (done.returncode, mistake.says in said, mistake.leads in said) == (mistake.code, True, True), said
+    assert "Traceback" not in done.stderr and said.count("error:") + said.count("Error ─") == 1
+    then = trm_here(*shlex.split(mistake.then), cwd=place)
+    assert then.returncode == mistake.ends, f"trm {mistake.then}\n{then.stdout}{then.stderr}"
