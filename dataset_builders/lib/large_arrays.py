@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from trm_cli.data.building.build_directory import Build
 from trm_cli.data.building.build_shards import require_no_gap
-from trm_cli.data.files.durable import sync_directory, write_atomically
+from trm_cli.data.files.durable import sync_directory, sync_file, write_atomically
 from trm_cli.data.files.puzzle_arrays import npy_header
 
 from .build_parts import run_parallel
@@ -71,8 +71,8 @@ class LargeArray:
             data, offset = data[written:], offset + written
 
     def sync(self) -> None:
-        """Flush what was written to disk."""
-        os.fdatasync(self._descriptor)
+        """Flush what was written to disk; the size of the file was there before, where the system has fdatasync."""
+        getattr(os, "fdatasync", sync_file)(self._descriptor)
 
     def close(self) -> None:
         """Release the file, finished or not."""
@@ -82,7 +82,7 @@ class LargeArray:
 
     def finish(self) -> None:
         """Give the file its name."""
-        os.fsync(self._descriptor)
+        sync_file(self._descriptor)
         self.close()
         self._partial.replace(self.path)
         sync_directory(self.path.parent)

@@ -79,7 +79,7 @@ def test_the_canonical_key_is_shared_by_all_images_and_by_nothing_else() -> None
 def test_a_task_of_thousands_of_pairs_costs_little() -> None:
     random = Random(5)
     grids = [TaskGrid(3, 3, bytes(random.randrange(10) for _ in range(9))) for _ in range(6000)]
-    many = make_task(*map(Pair, grids[::2], grids[1::2]))
+    many = make_task(*(Pair(*two) for two in zip(grids[::2], grids[1::2], strict=True)))
     started = time.monotonic()
     assert len(task_symmetry(many).stabiliser) == 1
     # All permutations of seven colours, in one pattern: each map has to be looked at, few of them for long.

@@ -49,3 +49,35 @@ def full_above(monkeypatch: pytest.MonkeyPatch, directory: Path, room: int) -> N
         return room - sum(path.lstat().st_size for path in directory.glob("step_*.pt"))
 
     monkeypatch.setattr(disk_space, "free_bytes", free)
+
+
+def as_on_macos(monkeypatch: pytest.MonkeyPatch, *, network_drive: bool = False) -> list[int]:
+    """What macOS has otherwise: no fdatasync, posix_fallocate or /proc; F_FULLFSYNC, but not on drives of a network.
+
+    Returns the list to which every full flush is added.
+    """
+    for name in ("fdatasync", "posix_fallocate", "sched_getaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    full, flushed, real = 51, [], fcntl.fcntl
+
+    def call(descriptor: int, command: int, *more: Any) -> Any:
+        if command != full:
+            return real(descriptor, command, *more)
+        if network_drive:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        flushed.append(descriptor)
+        return 0
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", full, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", call)
+
+    def hidden(method: Any, instead: Any) -> Any:
+        def asked(path: Path, *words: Any, **named: Any) -> Any:
+            return instead() if str(path).startswith("/proc/") else method(path, *words, **named)
+
+        return asked
+
+    missing = refuse(errno.ENOENT)
+    for name, instead in (("read_text", missing), ("readlink", missing), ("exists", lambda: False)):
+        monkeypatch.setattr(Path, name, hidden(getattr(Path, name), instead))
+    return flushed

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trm_cli.data.files.durable import atomic_file, write_atomically
+from trm_cli.data.files.durable import atomic_file, sync_file, write_atomically
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular, require_regular
 from trm_cli.errors import DatasetError
@@ -51,7 +51,7 @@ class JsonLines:
         Raises OSError where the disk fails.
         """
         self._flush()
-        os.fsync(self._file.fileno())
+        sync_file(self._file.fileno())
 
     def recover(self, notify: Notify) -> None:
         """Report through `notify` that the file was deleted, replaced or changed, and continue with what is left of it.
@@ -170,7 +170,7 @@ def _keep_beside(path: Path, data: bytes) -> None:
     with damaged_path(path).open("ab") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        sync_file(file.fileno())
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -138,9 +138,9 @@ class _Training:
     def _ended(self, outcome: Outcome, exit_code: ExitCode = ExitCode.DONE, run: Run | None = None) -> TrainingResult:
         result = TrainingResult(outcome, self.path, exit_code)
         if run is not None:
-            plan, best = run.plan, run.state.best_step
-            steps = {"step": run.state.step, "total_steps": plan.total_steps, "epochs": plan.epochs}
-            result = replace(result, **steps, best_step=best)
+            plan, state = run.plan, run.state
+            result = replace(result, step=state.step, total_steps=plan.total_steps, epochs=plan.epochs)
+            result = replace(result, best_step=state.best_step)
         self.observer.ended(result)
         return result
 
