@@ -21,6 +21,7 @@ import typer  # noqa: E402
 
 from trm_cli import __version__  # noqa: E402
 from trm_cli.commands import register_commands  # noqa: E402
+from trm_cli.commands.completion import mend_scripts  # noqa: E402
 from trm_cli.console.streams import prepare_streams  # noqa: E402
 from trm_cli.errors import ExitCode, TrmError, first_line  # noqa: E402
 from trm_cli.log_level import VARIABLE, LogLevel, configure_logging  # noqa: E402
@@ -74,6 +75,8 @@ def create_app(called: str | None = None) -> typer.Typer:
 def main() -> None:
     """Run `trm` and leave with one of the documented exit codes."""
     prepare_streams()
+    if any(word.startswith(("--install-completion", "--show-completion")) for word in sys.argv[1:2]):
+        mend_scripts()
     do_without_temporary_folder()
     try:
         try:

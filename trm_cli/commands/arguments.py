@@ -35,7 +35,7 @@ Device = Annotated[
     typer.Option(
         help="auto, cpu, cuda or mps: device=NAME.",
         metavar="NAME",
-        autocompletion=lambda incomplete: completion.settings(["device", "="], incomplete),
+        autocompletion=completion.devices,
     ),
 ]
 Processes = Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,32 +36,40 @@ def runs(incomplete: str) -> list[str]:
     return _begins(incomplete, map(str, known_runs()))
 
 
-def model_words(args: list[str], incomplete: str) -> list[str]:
+def model_words(incomplete: str) -> list[str]:
     """A model, or settings."""
-    return [*models(incomplete), *settings(args, incomplete)]
+    return settings(incomplete) if _torn_key() else [*models(incomplete), *settings(incomplete)]
 
 
-def run_words(args: list[str], incomplete: str) -> list[str]:
+def run_words(incomplete: str) -> list[str]:
     """A run, or settings."""
-    return [*runs(incomplete), *settings(args, incomplete)]
+    return settings(incomplete) if _torn_key() else [*runs(incomplete), *settings(incomplete)]
 
 
-def settings(args: Sequence[str], incomplete: str) -> list[str]:
-    """`key=` for the keys that begin so; after the sign, the values of a key.
-
-    To bash the sign is a word of its own, so that only the value is completed there.
-    """
-    before = args[-1] if args else ""
-    if incomplete == "=" or before == "=":
-        key, typed = (before, "") if incomplete == "=" else (args[-2] if len(args) > 1 else "", incomplete)
-        sign = "=" if incomplete == "=" else ""
-        return [sign + value for value in _begins(typed, values(key))]
+def settings(incomplete: str) -> list[str]:
+    """`key=` for the keys that begin so; after the sign, the values of a key."""
+    if torn := _torn_key():
+        return _begins(incomplete, values(torn))
     key, equals, typed = incomplete.partition("=")
     if equals:
         return [f"{key}={value}" for value in _begins(typed, values(key))]
     from trm_cli.config.reference import every_key
 
     return [f"{name}=" for name in _begins(incomplete, dict.fromkeys(["arch", *(one.key for one in every_key())]))]
+
+
+def devices(incomplete: str) -> list[str]:
+    """The devices whose name begins so."""
+    return _begins(incomplete, values("device"))
+
+
+def _torn_key() -> str:
+    """The key whose value is typed in bash, to which the sign is a word of its own; "" in other shells and places."""
+    words, number = os.environ.get("COMP_WORDS", "").split(), os.environ.get("COMP_CWORD", "")
+    before = words[: int(number)] if number.isdecimal() else []
+    if words[len(before) :] == ["="]:
+        return before[-1]
+    return before[-2] if len(before) > 1 and before[-1] == "=" else ""
 
 
 def values(key: str) -> list[str]:
@@ -85,3 +95,40 @@ def _begins(incomplete: str, words: Iterator[str] | Sequence[str] | dict[str, No
 def _yaml_files(incomplete: str) -> list[str]:
     folder = Path(incomplete).parent if "/" in incomplete else Path()
     return [str(path) for path in sorted(folder.glob("*.y*ml"))]
+
+
+def mend_scripts() -> None:
+    """Let zsh complete at the first Tab already, and zsh and bash put no space behind `key=`.
+
+    Of typer's scripts that of zsh registers itself at the first Tab and completes nothing. What it gets from typer is a
+    command that always puts a space.
+    """
+    from typer import _completion_shared
+
+    scripts = getattr(_completion_shared, "_completion_scripts", {})
+    for shell, (theirs, ours) in _MENDED.items():
+        if shell in scripts and theirs in scripts[shell]:
+            scripts[shell] = scripts[shell].replace(theirs, ours)
+    if _EVALUATED.match(scripts.get("zsh", "")):
+        scripts["zsh"] = _EVALUATED.sub(_WITHOUT_SPACE, scripts["zsh"])
+
+
+_MENDED = {
+    "bash": ("return 0", "[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n    return 0"),
+    "zsh": (
+        "compdef %(complete_func)s %(prog_name)s",
+        'compdef %(complete_func)s %(prog_name)s\n(( ${+compstate} )) && %(complete_func)s "$@"',
+    ),
+}
+#: The line of zsh's script that asks the program, and what takes its place.
+_EVALUATED = re.compile(r"(?s)(.*)  eval (\$\(env [^\n]*\))\n(.*)")
+_WITHOUT_SPACE = r"""\1  local said=\2
+  local -a found=("${(@f)said}")
+  found=("${(@)${(@)found#*\"}%%%%\"*}")
+  if [[ $said == *'="'* ]]; then
+    compadd -S '' -- "${(@M)found:#*=}"
+    compadd -- "${(@)found:#*=}"
+  else
+    eval $said
+  fi
+\3"""
