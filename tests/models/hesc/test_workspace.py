@@ -110,6 +110,16 @@ def test_the_checksum_falls_with_what_the_sketch_knows_and_ignores_scale():
     assert checksum(sketches, detail, checksum.usual_detail).mean() < 0.3 * residual.mean()
 
 
+def test_what_is_usual_moves_before_the_backward_pass_and_not_under_it():
+    model, batch = make(), make_batch()
+    workspace = model.network.recursion.workspace
+    usual = workspace.usual()
+    before = usual.clone()
+    result = model(model.initial_carry(batch), batch, Values(), make_draws(model, 6, 0))
+    assert not torch.equal(workspace.checksum.usual_detail, before) and torch.equal(usual, before)
+    result.loss.backward()
+
+
 # --- Demonstrations ---
 
 
