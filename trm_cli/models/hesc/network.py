@@ -30,6 +30,8 @@ from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 
 _HALT_BIAS = -5.0
+#: The fields that are read of the rows of a kind, beside the sizes of their demonstrations.
+_READ = {Kind.GRID: ("cells", "size", "target"), Kind.TEXT: ("text",), Kind.PICTURE: ("picture",)}
 #: Demonstrations that are read at once where they are read again in the backward pass.
 _PAIRS_AT_ONCE = 24
 
@@ -94,7 +96,7 @@ class HescNetwork(nn.Module):
         kind, rows = group.kind, group.rows
         if group.done:
             return self._as_it_was(kind, rows, carried, data["text"].shape[1])
-        fields = {name: value[rows] for name, value in data.items()}
+        fields = {name: data[name][rows] for name in (*_READ[kind], "pair_size") if name in data}
         own = None if puzzle is None else puzzle[rows]
         part: KindPass = self._passes.get(kind, HescNetwork._one_kind)(
             self, kind, group.size, packs, usual, rows, fields, carried.rows(rows), own, _at(draw, rows)
