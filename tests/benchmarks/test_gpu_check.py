@@ -165,6 +165,7 @@ def test_all_of_it_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert all(one["differs"] == [] for one in report["reproducibility"])
 
 
+@pytest.mark.slow
 def test_it_computes_as_a_t4_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "CASES", {"sudoku attention": LITTLE["sudoku attention"]})
     monkeypatch.setattr(gpu_check, "FAMILIES", {})

@@ -95,6 +95,7 @@ def test_stories_come_from_the_hub(build: Builder, hub: str, tmp_path: Path) -> 
     assert unknown.returncode == 3 and "someone/Else" in unknown.stderr and "Traceback" not in unknown.stderr
 
 
+@pytest.mark.slow
 def test_a_build_continues_without_the_hub(build: Builder, hub: str, tmp_path: Path) -> None:
     """What was read is kept until the build is complete: a hub that is gone, or has changed, changes nothing."""
     online = {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.lib.sudoku import generate
+from tests.support.selection import slow_but
 from trm_cli.data.building import build_shards
 from trm_cli.data.building.build_directory import PARTS_NAME
 from trm_cli.data.files.durable import locked_directory
@@ -49,7 +50,7 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(CASES, "sudoku", "text"))
 def test_three_shards_at_once_and_a_merge_give_the_same_bytes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

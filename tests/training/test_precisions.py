@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tests.support import capsules
 from tests.support.networks import CASES, make_batch
+from tests.support.selection import slow_but
 from tests.training.test_update import ROWS, state_of
 from trm_cli.models.network import Network
 from trm_cli.schedule.clock import Clock
@@ -50,7 +51,7 @@ def losses(model: Network, batch: Mapping[str, Tensor]) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "attention"))
 def test_half_precisions_learn_as_float32_does(name: str) -> None:
     found = {precision: losses(*made(name, precision)) for precision in ("float32", *NEAR)}
     exact = found.pop("float32")

@@ -63,6 +63,7 @@ def test_a_start_that_is_short_keeps_what_was_traced(dataset: Path, tmp_path: Pa
     assert not (tmp_path / "other" / "profile").exists()
 
 
+@pytest.mark.slow
 def test_a_continued_run_is_traced_from_where_it_goes_on(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path / "run", stop_at_step=10)
     (said,) = profiled(dataset, tmp_path / "run", stop_at_step=18)

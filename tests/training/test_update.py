@@ -18,6 +18,7 @@ from tests.support import capsules as making
 from tests.support.dispatch import as_on_a_device
 from tests.support.networks import CASES, make_batch
 from tests.support.runs import differing, prepare, records, train
+from tests.support.selection import slow_but
 from trm_cli.errors import TrmError
 from trm_cli.models.layers.carry import join_carries
 from trm_cli.schedule.clock import Clock
@@ -282,7 +283,7 @@ def accidents(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return plan
 
 
-@pytest.mark.parametrize("optimizer", ["adam_atan2", "adamw"])
+@pytest.mark.parametrize("optimizer", slow_but(["adam_atan2", "adamw"], "adam_atan2"))
 @pytest.mark.parametrize("later", [False, True])
 def test_a_run_with_skipped_updates_resumes_to_the_same_bits(
     accidents: SimpleNamespace,

@@ -15,6 +15,7 @@ import pytest
 from tests.support.commands import Process, trm
 from tests.support.held_builder import until
 from tests.support.runs import records
+from tests.support.selection import slow_but
 from tests.support.streams import environment
 from trm_cli.data.building.builder_command import builder_command
 from trm_cli.data.building.live_build import LiveBuild
@@ -233,7 +234,7 @@ def test_a_dry_run_of_the_full_model_plans_its_dataset_and_writes_nothing(tmp_pa
     assert not (tmp_path / "datasets").exists()
 
 
-@pytest.mark.parametrize("model", ["vision-unified", "unified-mini", "trm-unified"])
+@pytest.mark.parametrize("model", slow_but(["vision-unified", "unified-mini", "trm-unified"], "vision-unified"))
 def test_every_kind_has_its_share_of_a_mix(model: str, tmp_path: Path) -> None:
     done = trm("build-dataset", model, "--plan", "--json", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr

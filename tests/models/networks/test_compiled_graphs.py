@@ -13,6 +13,7 @@ from torch._functorch import config as functorch
 from tests.support import capsules
 from tests.support.capsules import KINDS
 from tests.support.networks import CASES, HRM, Case, make_batch
+from tests.support.selection import slow_but
 from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.layout import Extent
 from trm_cli.models.hesc.model import MultimodalHesc
@@ -71,7 +72,7 @@ def graphs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "attention", "hrm"))
 def test_nothing_is_compiled_again_and_nothing_runs_uncompiled(name: str) -> None:
     model = compiled(NETWORKS[name])
     for rows in (6, 4, 3):  # a batch, a micro batch, the last slice
