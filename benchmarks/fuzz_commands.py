@@ -41,7 +41,7 @@ _VALUES = (
     *("1", "50%", "test", "cpu", "1.1..2....3....4", "sudoku-4x4", "trm_quickstart", "hidden_size"),
 )
 #: What would compute for long, or is slow by nature.
-_LEFT_OUT = {("quickstart",), ("doctor",), ("build-dataset",), ("resume",), ("inspect-model",)}
+_LEFT_OUT = {("demo",), ("quickstart",), ("doctor",), ("build-dataset",), ("resume",), ("inspect-model",)}
 _ALWAYS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("train",): ("--dry-run", "threads=1", "device=cpu"),
     ("evaluate",): ("--limit", "4", "--device", "cpu"),

@@ -16,7 +16,13 @@ from trm_cli.training.recording.wandb_logger import wandb_mode
 
 HUB_SECONDS = 3.0
 #: Packages of the extras of setup.cfg, and what they are for.
-EXTRAS = {"matplotlib": "plots of plans", "tensorboard": "event files", "tokenizers": "text in tokens"}
+EXTRAS = {
+    "matplotlib": "plots of plans",
+    "tensorboard": "event files",
+    "starlette": "the page of `trm demo`",
+    "uvicorn": "the page of `trm demo`",
+    "tokenizers": "text in tokens",
+}
 _NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes
 _FLAGSHIP, _FLAGSHIP_BATCH = "multimodal_hesc", 32
 _HEADROOM = 1_300_000_000  # what the driver and torch take of the GPU's memory
@@ -189,13 +195,13 @@ def _hub() -> Finding:
 
 def _extras() -> Finding:
     missing: list[str] = []
-    uses: list[str] = []
+    uses: dict[str, None] = {}
     for package, use in EXTRAS.items():
         try:
             metadata.version(package)
         except metadata.PackageNotFoundError:
             missing.append(package)
-            uses.append(use)
+            uses[use] = None
     if not missing:
         return Finding("extras", "all installed")
     return Finding("extras", f"missing: {', '.join(missing)}", f"{', '.join(uses)}: pip install {' '.join(missing)}")
