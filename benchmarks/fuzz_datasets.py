@@ -31,7 +31,7 @@ from trm_cli.data.inspection import inspect
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.data.samples import read_samples
-from trm_cli.data.stream.plan import facts_on_board
+from trm_cli.data.stream.storage.plan import facts_on_board
 from trm_cli.errors import TrmError
 
 Damage = Callable[[Path, random.Random], None]
@@ -171,7 +171,7 @@ def _odd_shard(path: Path, chance: random.Random) -> None:
     """A shard with the right checksum and other content."""
     import torch
 
-    from trm_cli.data.stream import shards
+    from trm_cli.data.stream.storage import shards
 
     tensors = torch.load(path, weights_only=True)
     name = chance.choice([key for key, value in tensors.items() if key != "checksum" and value.numel()])

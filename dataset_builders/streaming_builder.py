@@ -18,8 +18,6 @@ from trm_cli.data.building.build_shards import BuildShard, add_shard_flags, hold
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.manifest import Manifest, check_complete
 from trm_cli.data.files.metadata import SPLITS, parse_metadata
-from trm_cli.data.stream.heartbeat import Heartbeat
-from trm_cli.data.stream.plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.data.stream.shape import (
     LARGEST_PICTURE,
     LARGEST_WINDOW,
@@ -28,7 +26,9 @@ from trm_cli.data.stream.shape import (
     StreamShape,
     stream_shape,
 )
-from trm_cli.data.stream.shares import share_line
+from trm_cli.data.stream.storage.heartbeat import Heartbeat
+from trm_cli.data.stream.storage.plan import FOLDER, GRID_SIDES, KIND
+from trm_cli.data.stream.storage.shares import share_line
 from trm_cli.data.stream.vocabulary import BOARD_SIDE, TEXT_WINDOW
 from trm_cli.errors import DatasetError, UsageError
 

@@ -28,8 +28,8 @@ from trm_cli.data.inspection import inspect
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.data.samples import read_samples
 from trm_cli.data.stream.dataset import open_stream
-from trm_cli.data.stream.plan import facts_on_board
 from trm_cli.data.stream.rows import render_text
+from trm_cli.data.stream.storage.plan import facts_on_board
 from trm_cli.data.stream.vocabulary import FIRST_COLOUR, FIRST_LABEL, IGNORED
 from trm_cli.errors import DatasetError, ExitCode
 

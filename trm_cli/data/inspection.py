@@ -14,10 +14,10 @@ from trm_cli.data.files.manifest import Manifest, read_manifest, split_fingerpri
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata, read_metadata
 from trm_cli.data.puzzles.dataset import open_dataset
 from trm_cli.data.puzzles.kinds import kind_of
-from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import KIND_NAMES
 from trm_cli.data.stream.shape import stream_shape
-from trm_cli.data.stream.store import ChunkStore
+from trm_cli.data.stream.storage.plan import KIND as STREAM
+from trm_cli.data.stream.storage.store import ChunkStore
 from trm_cli.data.stream.vocabulary import BOARD_SIDE
 from trm_cli.paths import is_dir, is_file
 

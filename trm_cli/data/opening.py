@@ -10,8 +10,8 @@ from trm_cli.data.files.manifest import read_manifest, split_fingerprint
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.puzzles.dataset import PuzzleDataset, open_dataset
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
-from trm_cli.data.stream.plan import KIND
-from trm_cli.data.stream.waiting import Waiting
+from trm_cli.data.stream.storage.plan import KIND
+from trm_cli.data.stream.storage.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 _log = logging.getLogger(__name__)

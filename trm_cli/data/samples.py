@@ -12,11 +12,11 @@ from trm_cli.data.files.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.inspection import spread
 from trm_cli.data.puzzles.dataset import open_dataset
 from trm_cli.data.puzzles.kinds import kind_of
-from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.records import GRID, TEXT
 from trm_cli.data.stream.shape import StreamShape, stream_shape
-from trm_cli.data.stream.shard_file import RecordShard
-from trm_cli.data.stream.store import ChunkStore
+from trm_cli.data.stream.storage.plan import KIND as STREAM
+from trm_cli.data.stream.storage.shard_file import RecordShard
+from trm_cli.data.stream.storage.store import ChunkStore
 from trm_cli.data.stream.vocabulary import BOARD_SIDE
 from trm_cli.errors import DatasetError
 

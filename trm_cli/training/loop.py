@@ -15,7 +15,7 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.counter_rng import uniform
 from trm_cli.data.puzzles.dataset import Batch
-from trm_cli.data.stream.waiting import WaitCancelled
+from trm_cli.data.stream.storage.waiting import WaitCancelled
 from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.rows import Data

@@ -98,7 +98,7 @@ def find_facts(resolved: Resolved, *, without: str = "") -> tuple[Counts, bool]:
     paths, board_side = resolved.config.data_paths, resolved.config.board_side
     missing = [path for path in paths if not is_file(Path(path) / "train" / METADATA_NAME)]
     if not missing and not resolved.changes_dataset:
-        from trm_cli.data.stream.plan import facts_on_board
+        from trm_cli.data.stream.storage.plan import facts_on_board
 
         facts = facts_on_board(paths, board_side)
         files = ", ".join(f"{path}/train/{METADATA_NAME}" for path in paths)

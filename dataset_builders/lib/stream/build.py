@@ -14,9 +14,9 @@ from pathlib import Path
 from trm_cli.data.building.build_shards import BuildShard
 from trm_cli.data.files.durable import atomic_file, sha256_file
 from trm_cli.data.files.manifest import FileRecord, Manifest, write_manifest
-from trm_cli.data.stream.heartbeat import Heartbeat
-from trm_cli.data.stream.plan import FOLDER, BatchPlan, ChunkPlan, batches_of, chunks_from_json
-from trm_cli.data.stream.shards import Arrays, join, pack, read_arrays, write_arrays
+from trm_cli.data.stream.storage.heartbeat import Heartbeat
+from trm_cli.data.stream.storage.plan import FOLDER, BatchPlan, ChunkPlan, batches_of, chunks_from_json
+from trm_cli.data.stream.storage.shards import Arrays, join, pack, read_arrays, write_arrays
 from trm_cli.errors import DatasetError
 
 from ..worker_pool import ForkPool

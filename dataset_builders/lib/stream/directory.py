@@ -9,8 +9,8 @@ from pathlib import Path
 
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, read_manifest
 from trm_cli.data.files.metadata import SPLITS
-from trm_cli.data.stream.plan import AUGMENTATIONS_NAME, DEMONSTRATIONS_NAME, FOLDER
 from trm_cli.data.stream.shape import STREAM_VERSION
+from trm_cli.data.stream.storage.plan import AUGMENTATIONS_NAME, DEMONSTRATIONS_NAME, FOLDER
 from trm_cli.errors import DatasetError
 
 IDENTIFIERS_NAME = "identifiers.json"

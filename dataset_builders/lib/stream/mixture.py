@@ -9,9 +9,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
-from trm_cli.data.stream.plan import BATCHES_PER_CHUNK, GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
 from trm_cli.data.stream.records import GRID, KIND_NAMES, TEXT, Record
 from trm_cli.data.stream.shape import StreamShape
+from trm_cli.data.stream.storage.plan import BATCHES_PER_CHUNK, GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
 from trm_cli.data.stream.vocabulary import IGNORED, PAD
 from trm_cli.errors import DatasetError
 

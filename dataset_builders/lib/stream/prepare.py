@@ -14,14 +14,14 @@ from trm_cli.data.arc import transforms
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.manifest import Manifest, write_manifest
 from trm_cli.data.files.metadata import METADATA_NAME, SPLITS
-from trm_cli.data.stream.plan import (
+from trm_cli.data.stream.shape import STREAM_VERSION
+from trm_cli.data.stream.storage.plan import (
     AUGMENTATIONS_NAME,
     DEMONSTRATIONS_NAME,
     FOLDER,
     chunks_to_json,
     plan_fingerprint,
 )
-from trm_cli.data.stream.shape import STREAM_VERSION
 
 from ..arc.selection import choose_codes
 from ..arc.symmetry import task_symmetry
@@ -85,7 +85,7 @@ def write_plan(root: Path, mixture: Mixture, manifest: Manifest) -> None:
         np.save(buffer, codes, allow_pickle=False)
         write_atomically(root / AUGMENTATIONS_NAME, buffer.getvalue())
     if mixture.shape.demonstrations:
-        from trm_cli.data.stream.shards import pack, write_arrays
+        from trm_cli.data.stream.storage.shards import pack, write_arrays
 
         with atomic_file(root / DEMONSTRATIONS_NAME) as stream:
             write_arrays(stream, pack(list(mixture.shown_pairs()), 0, 0))

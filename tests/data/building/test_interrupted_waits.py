@@ -11,7 +11,7 @@ import pytest
 from tests.support.commands import Process, trm
 from tests.support.held_builder import until
 from tests.support.runs import differing
-from trm_cli.data.stream.heartbeat import read_beats
+from trm_cli.data.stream.storage.heartbeat import read_beats
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
 # The real trainer. It makes a file `waits` when a batch is waited for; the update before that one fails where a file
@@ -20,7 +20,7 @@ TRAINER = """\
 import sys, time
 from pathlib import Path
 from trm_cli.app import main
-from trm_cli.data.stream.store import ChunkStore
+from trm_cli.data.stream.storage.store import ChunkStore
 from trm_cli.errors import TrmError
 from trm_cli.training import loop
 from trm_cli.training.run.datasets import TrainBatches

@@ -22,8 +22,8 @@ from trm_cli.data.building.live_build import LiveBuild
 from trm_cli.data.files.manifest import read_manifest
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
-from trm_cli.data.stream.heartbeat import read_beats
-from trm_cli.data.stream.waiting import WaitCancelled
+from trm_cli.data.stream.storage.heartbeat import read_beats
+from trm_cli.data.stream.storage.waiting import WaitCancelled
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 
 BOARD = 8

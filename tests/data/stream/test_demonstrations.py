@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from trm_cli.data.stream.demonstrations import Demonstrations
-from trm_cli.data.stream.plan import DEMONSTRATIONS_NAME
 from trm_cli.data.stream.records import GRID, Record
-from trm_cli.data.stream.shards import pack, to_bytes
+from trm_cli.data.stream.storage.plan import DEMONSTRATIONS_NAME
+from trm_cli.data.stream.storage.shards import pack, to_bytes
 from trm_cli.errors import DatasetError
 
 # Pairs of tasks 1, 2 and 4; the third pair of task 2 is larger than a board of 5 cells.
@@ -61,7 +61,7 @@ def test_every_choice_in_every_order_is_as_likely_as_the_others(root: Path, plac
 
 
 def test_a_grid_of_a_pair_that_is_not_there_is_refused(root: Path, tmp_path: Path) -> None:
-    from trm_cli.data.stream.shard_file import RecordShard, ShardFile
+    from trm_cli.data.stream.storage.shard_file import RecordShard, ShardFile
 
     pool = Demonstrations(root, 5)
     (tmp_path / "a.pt").write_bytes(to_bytes(pack([Record(GRID, b"12", group=1, place=3, shape=(1, 1, 1, 1))], 0, 0)))

@@ -27,11 +27,11 @@ from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
 from trm_cli.data.stream.demonstrations import Demonstrations
-from trm_cli.data.stream.heartbeat import Beat, Heartbeat, read_beats
 from trm_cli.data.stream.rows import render_text
-from trm_cli.data.stream.shard_file import ShardFile
+from trm_cli.data.stream.storage.heartbeat import Beat, Heartbeat, read_beats
+from trm_cli.data.stream.storage.shard_file import ShardFile
+from trm_cli.data.stream.storage.waiting import Waiting
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL, IGNORED, PAD, START
-from trm_cli.data.stream.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trm_cli.console.tables import counted, facts, number, table
-from trm_cli.data.stream.shares import share_line
+from trm_cli.data.stream.storage.shares import share_line
 from trm_cli.units import disk_size
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from trm_cli.data.building.builder_command import builder_environment, typed
 from trm_cli.data.building.builder_process import BuilderFlagError, error_of_exit, parse_progress
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import DatasetFacts
-from trm_cli.data.stream.plan import GRID_SIDES, too_large
+from trm_cli.data.stream.storage.plan import GRID_SIDES, too_large
 from trm_cli.errors import DatasetError, TrmError, UsageError
 
 _PATIENCE = 300  # seconds; a builder that lists its sources over a slow network needs some

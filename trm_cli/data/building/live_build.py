@@ -16,9 +16,9 @@ from pathlib import Path
 
 from trm_cli.data.building.builder_process import BuilderProcess, BuildProgress, forwarded_signals
 from trm_cli.data.files.manifest import Manifest, read_manifest
-from trm_cli.data.stream.heartbeat import read_beats
-from trm_cli.data.stream.plan import chunks_from_json
-from trm_cli.data.stream.waiting import WaitCancelled, Waiting
+from trm_cli.data.stream.storage.heartbeat import read_beats
+from trm_cli.data.stream.storage.plan import chunks_from_json
+from trm_cli.data.stream.storage.waiting import WaitCancelled, Waiting
 from trm_cli.errors import DatasetError, TrmError
 
 #: A trainer gives up when the builder has made no progress for this long; a slow source may well need minutes.

@@ -1,4 +1,5 @@
-"""Read the stream format: shards of text, picture and puzzle records, the builder's heartbeat, and batches.
+"""Read the stream format: what records are, how batches are drawn from them; the files are `storage`.
 
-May import `trm_cli.data.files`, `arc`, `puzzles` and `counter_rng`; `plan`, `records` and `vocabulary` need no numpy.
+May import `trm_cli.data.files`, `arc`, `puzzles` and `counter_rng`. Without numpy: `storage.plan`, `records` and
+`vocabulary`.
 """

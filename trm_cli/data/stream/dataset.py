@@ -19,12 +19,12 @@ from trm_cli.data import counter_rng
 from trm_cli.data.files.metadata import DatasetMetadata, read_metadata
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder
 from trm_cli.data.stream.drawing import Chance, Drawing, read_drawing
-from trm_cli.data.stream.plan import stream_facts
 from trm_cli.data.stream.records import GRID
 from trm_cli.data.stream.shape import stream_shape
-from trm_cli.data.stream.shard_file import RecordShard
-from trm_cli.data.stream.store import ChunkStore
-from trm_cli.data.stream.waiting import Waiting
+from trm_cli.data.stream.storage.plan import stream_facts
+from trm_cli.data.stream.storage.shard_file import RecordShard
+from trm_cli.data.stream.storage.store import ChunkStore
+from trm_cli.data.stream.storage.waiting import Waiting
 from trm_cli.errors import DatasetError
 
 Index = NDArray[np.int64]

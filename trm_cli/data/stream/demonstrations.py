@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
-from trm_cli.data.stream.plan import DEMONSTRATIONS_NAME
-from trm_cli.data.stream.shard_file import RecordShard, ShardFile
+from trm_cli.data.stream.storage.plan import DEMONSTRATIONS_NAME
+from trm_cli.data.stream.storage.shard_file import RecordShard, ShardFile
 from trm_cli.errors import DatasetError
 
 Index = NDArray[np.int64]

@@ -17,10 +17,10 @@ from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.boards import Bytes, Grids, Index, board_targets
 from trm_cli.data.stream.demonstrations import Demonstrations
-from trm_cli.data.stream.plan import AUGMENTATIONS_NAME
 from trm_cli.data.stream.records import BEGINS, ENDS, GRID, OVERLAPS, PICTURE, TEXT, held_out_step
 from trm_cli.data.stream.shape import StreamShape
-from trm_cli.data.stream.shard_file import RecordShard
+from trm_cli.data.stream.storage.plan import AUGMENTATIONS_NAME
+from trm_cli.data.stream.storage.shard_file import RecordShard
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_LABEL, IGNORED, PAD, START
 from trm_cli.errors import REBUILD, DatasetError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trm_cli.data.files.metadata import DatasetMetadata
-from trm_cli.data.stream.plan import KIND as STREAM
+from trm_cli.data.stream.storage.plan import KIND as STREAM
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_CONTROL
 
 BYTES = "bytes"

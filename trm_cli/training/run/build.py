@@ -9,8 +9,8 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.data.stream.blank import blank_rows, longest_kind
-from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.shape import stream_shape
+from trm_cli.data.stream.storage.plan import KIND as STREAM
 from trm_cli.errors import UsageError
 from trm_cli.models.families import create_network
 from trm_cli.models.network import Network

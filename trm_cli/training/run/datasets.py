@@ -11,7 +11,7 @@ from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder, PuzzleDataset
 from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset
-from trm_cli.data.stream.waiting import Waiting
+from trm_cli.data.stream.storage.waiting import Waiting
 from trm_cli.errors import UsageError
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import TrainingPlan

@@ -23,9 +23,9 @@ from trm_cli.data.arc.transforms import Transform, augment_grid
 from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.stream.boards import answered_grid
-from trm_cli.data.stream.plan import AUGMENTATIONS_NAME
 from trm_cli.data.stream.rows import grid_row
 from trm_cli.data.stream.shape import StreamShape, stream_shape
+from trm_cli.data.stream.storage.plan import AUGMENTATIONS_NAME
 from trm_cli.evaluation.partial_results import Columns, PartialResult, digest
 from trm_cli.evaluation.scores.arc_votes import Ballot, key_of
 from trm_cli.models.thinking import think

@@ -12,10 +12,10 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import METADATA_NAME, DatasetMetadata, read_metadata
 from trm_cli.data.stream.blank import blank_rows, kinds_of
-from trm_cli.data.stream.plan import KIND as STREAM
 from trm_cli.data.stream.recipe import shape_of_recipe
 from trm_cli.data.stream.records import GRID, TEXT
 from trm_cli.data.stream.shape import StreamShape, stream_shape
+from trm_cli.data.stream.storage.plan import KIND as STREAM
 from trm_cli.errors import DatasetError
 from trm_cli.models.cost import Component, Measured
 from trm_cli.models.measuring import measure

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.stream.records import GRID, PICTURE, TEXT, Record
-from trm_cli.data.stream.shard_file import DTYPES, RecordShard, ShardFile
+from trm_cli.data.stream.storage.shard_file import DTYPES, RecordShard, ShardFile
 from trm_cli.errors import DatasetError
 
 Arrays = Mapping[str, NDArray[np.generic]]

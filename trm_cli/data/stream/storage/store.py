@@ -9,10 +9,10 @@ from pathlib import Path
 
 from trm_cli.data.files.checked_files import CheckedFiles
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, check_contents, read_manifest
-from trm_cli.data.stream.heartbeat import Beat, read_beats
-from trm_cli.data.stream.plan import ChunkPlan, chunks_from_json
-from trm_cli.data.stream.shard_file import RecordShard, ShardFile
-from trm_cli.data.stream.waiting import Waiting
+from trm_cli.data.stream.storage.heartbeat import Beat, read_beats
+from trm_cli.data.stream.storage.plan import ChunkPlan, chunks_from_json
+from trm_cli.data.stream.storage.shard_file import RecordShard, ShardFile
+from trm_cli.data.stream.storage.waiting import Waiting
 from trm_cli.errors import REBUILD, DatasetError
 
 # Files that are open at a time, each with an index of some 25 bytes a record.

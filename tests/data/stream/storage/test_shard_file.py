@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from trm_cli.data.stream.records import GRID, PICTURE, TEXT, Record
-from trm_cli.data.stream.shard_file import DTYPES, RecordShard, ShardFile
-from trm_cli.data.stream.shards import join, pack, read_arrays, to_bytes
+from trm_cli.data.stream.storage.shard_file import DTYPES, RecordShard, ShardFile
+from trm_cli.data.stream.storage.shards import join, pack, read_arrays, to_bytes
 from trm_cli.errors import DatasetError
 
 RECORDS = [

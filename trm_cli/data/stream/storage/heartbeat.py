@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trm_cli.data.files.json_file import read_json
-from trm_cli.data.stream.plan import FOLDER
+from trm_cli.data.stream.storage.plan import FOLDER
 from trm_cli.errors import DatasetError
 
 INTERVAL_SECONDS = 1.0
