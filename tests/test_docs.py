@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 
 from trm_cli.app import create_app
+from trm_cli.commands.arguments import split_words
+from trm_cli.config import registry
+from trm_cli.config.compose import compose
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,7 +30,7 @@ _NOT_OURS = {"docs/keys.md", "configs/arch/NAME.yaml", "configs/models/NAME.yaml
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    commands = getattr(typer.main.get_command(create_app()), "commands", {})
+    commands = getattr(program(), "commands", {})
     links = [link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
     missing = [link for link in links if link and not (page.parent / link).exists()]
     missing += [name for name in set(_FILE.findall(text)) - _NOT_OURS if not any(ROOT.glob(name))]
@@ -35,3 +41,49 @@ def test_what_a_page_names_exists(page: Path) -> None:
 
 def _defines(path: Path, name: str) -> bool:
     return path.exists() and re.search(rf"^ *(?:def|class) {name}\b", path.read_text(), re.MULTILINE) is not None
+
+
+_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+_INLINE = re.compile(r"`(trm [^`]+)`")
+#: In a sentence: a place for something, several words at once, or the middle of a line.
+_PATTERN = re.compile(r"\b[A-Z]|[\[|]|\.\.\.")
+
+
+def written(page: Path) -> list[str]:
+    """The command lines of a page: those of its blocks, and those in its sentences that can be typed as they stand."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line for block in _BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    typed = [line for line in lines if line.startswith("trm ")]
+    return [*typed, *(" ".join(line.split()) for line in _INLINE.findall(text) if not _PATTERN.search(line))]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md" and written(page)], ids=lambda page: page.name
+)
+def test_every_command_line_of_a_page_can_be_typed(page: Path) -> None:
+    """Its command, options, model and settings exist. (README's lines are also run, in tests/test_readme.py.)"""
+    for line in written(page):
+        words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
+        given = parsed(words)
+        if "words" in given:  # of a model, or of a run, whose settings have the same names
+            named, settings = split_words(given["words"])
+            if named in registry.names("arch"):
+                named, settings = None, [f"arch={named}", *settings]
+            compose(None if named is None or "/" in named else named, settings)
+
+
+@cache
+def program() -> Any:
+    return typer.main.get_command(create_app())
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """What the program makes of a command line, without running it; raises what typer raises for a mistake."""
+    command, rest = program(), list(words)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    if command is program() or hasattr(command, "commands") or not rest or "--help" in rest:
+        return {}
+    with command.make_context("trm", rest) as context:
+        given: dict[str, Any] = context.params
+        return given

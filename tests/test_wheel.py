@@ -28,18 +28,23 @@ def run(*words: str, cwd: Path, site: Path | None = None) -> subprocess.Complete
     return done
 
 
+def copy_tree(target: Path) -> None:
+    """Copy what packages are made of to a new folder."""
+    target.mkdir()
+    for name in SHIPPED:
+        origin = ROOT / name
+        if origin.is_dir():
+            shutil.copytree(origin, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(origin, target / name)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a wheel of this tree is installed; its source is gone."""
     folder = tmp_path_factory.mktemp("wheel")
     source, site = folder / "source", folder / "site"
-    source.mkdir()
-    for name in SHIPPED:
-        origin = ROOT / name
-        if origin.is_dir():
-            shutil.copytree(origin, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(origin, source / name)
+    copy_tree(source)
     pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(folder), str(source), cwd=folder)
     (wheel,) = folder.glob("trm-*.whl")
