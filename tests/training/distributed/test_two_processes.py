@@ -170,13 +170,14 @@ def test_torchrun_starts_the_same_run(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_capsules_learn_from_the_rows_of_both_processes(tmp_path: Path, canvases: Path) -> None:
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_capsules_learn_from_the_rows_of_both_processes(tmp_path: Path, canvases: Path, sharding: str) -> None:
     """Replay and the balance of paths are about a whole batch, whoever computes its rows, whatever their kinds."""
     settings = (*HESC, "dqn_warmup_ratio=0.1", "epochs=1", "global_batch_size=16")
     train(canvases, tmp_path / "one", *settings, arch="multimodal_hesc_mini")
     paths = [f"data_paths=[{canvases}]", f"checkpoint_path={tmp_path / 'two'}"]
     line = ["train", "sudoku-4x4", "arch=multimodal_hesc_mini", *paths, *TINY_RUN, *settings]
-    done = trm(*line, "--nproc-per-node", "2")
+    done = trm(*line, f"sharding={sharding}", "--nproc-per-node", "2")
     assert done.returncode == 0, done.stderr
     ours, theirs = records(tmp_path / "one", "train"), records(tmp_path / "two", "train")
     assert len(ours) == len(theirs) > 15
