@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing/_internal)/' $(VENV)/lib || true
 
-.PHONY: train test test-fast test-all lint bench gpu-check docs schemas clean
+.PHONY: train test test-fast test-all lint bench gpu-check docs schemas site clean
 
 train: $(RUN)
 	@$(BIN)/python -m trm_cli quickstart
@@ -46,6 +46,10 @@ gpu-check: $(RUN)
 
 docs: $(RUN)
 	@$(BIN)/python -m trm_cli configs keys --markdown > docs/keys.md
+
+# The pages of docs/ as a site, in build/site; a broken link fails.
+site: $(DEV)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # What the shipped YAML files name for editors.
 schemas: $(RUN)
