@@ -98,15 +98,16 @@ def capsules_trained(model: MultimodalHesc, rows: int, first: int, kinds: tuple[
         carry = result.carry
 
 
-def test_a_pass_of_the_capsule_network_is_one_graph_whatever_the_rows() -> None:
+@pytest.mark.parametrize(("pairs", "count"), [(0, 2), pytest.param(2, 4, marks=pytest.mark.slow)])
+def test_a_pass_of_the_capsule_network_is_one_graph_whatever_the_rows(pairs: int, count: int) -> None:
     model = capsules.make(H_cycles=1, enable_latent_planning=False, enable_expansion=False, enable_dqn=False)
     model.compile_stacks(backend="eager")
     for rows in (6, 4):
-        capsules_trained(model, rows, 0, (Kind.GRID,), pairs=0)
-    assert graphs() == 2, "for so many rows, and for any number"
+        capsules_trained(model, rows, 0, (Kind.GRID,), pairs)
+    assert graphs() == count, "of grids and of demonstrations, for so many rows, and for any number"
     for rows in (6, 4, 3, 5):
-        capsules_trained(model, rows, 10, (Kind.GRID,), pairs=0)
-    assert graphs() == 2, "compiled again"
+        capsules_trained(model, rows, 10, (Kind.GRID,), pairs)
+    assert graphs() == count, "compiled again"
     assert not counters["graph_break"] and not counters["unimplemented"]
 
 

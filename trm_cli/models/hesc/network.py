@@ -110,6 +110,8 @@ class HescNetwork(nn.Module):
         if "pair_cells" not in data:
             return carried.pairs
         pairs, wanted = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0), layout.pairs
+        if self.extent != Extent.NEEDED and torch.is_grad_enabled():
+            pairs.requires_grad_()  # as where some are read anew: a graph for each case would be twice as many
         if not layout.real_pairs:
             return pairs
         each = pairs.unflatten(1, (-1, self.config.pair_slots)).flatten(0, 1)
