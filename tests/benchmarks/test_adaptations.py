@@ -21,7 +21,7 @@ def test_new_tasks_are_of_ten_families_and_few_are_pure_recolourings() -> None:
 
 
 def test_a_stop_counts_where_learning_and_vote_fit_into_the_time() -> None:
-    stops = {
+    stops: dict[str, dict[str, float]] = {
         str(step): {"learning_seconds": seconds, "vote_seconds": 10.0, "pass_2": step}
         for step, seconds in ((900, 50.0), (1800, 111.0), (2700, 170.0))
     }

@@ -107,7 +107,7 @@ def adapt(
         return
     result = workflow(request, AdaptScreen())
     if not dry_run or as_json:
-        print_result(result.document, adapt_screen(result.document), as_json=as_json)
+        print_result(result.document, "" if dry_run else adapt_screen(result.document), as_json=as_json)
     raise typer.Exit(result.exit_code)
 
 

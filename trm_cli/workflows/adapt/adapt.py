@@ -12,18 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 from trm_cli.workflows.adapt import directory as files
 from trm_cli.workflows.adapt.building import build_tasks
 from trm_cli.workflows.adapt.directory import AdaptDirectory, find_directory, write_document
 from trm_cli.workflows.adapt.learning import Learning
-from trm_cli.workflows.adapt.probe import end_of, probe
+from trm_cli.workflows.adapt.probe import MOST_OF_BUDGET, end_of, probe
 from trm_cli.workflows.adapt.request import AdaptObserver, AdaptPlan, AdaptRequest, AdaptResult
+from trm_cli.workflows.adapt.result import result_document
 from trm_cli.workflows.adapt.settings import Source, check_words, find_source, training_words
 from trm_cli.workflows.adapt.stopwatch import Stopwatch, read_seconds
-from trm_cli.workflows.adapt.submission import scores, voted_inputs
+from trm_cli.workflows.adapt.submission import voted_inputs
 
 if TYPE_CHECKING:
     from trm_cli.data.arc.challenges import Challenges
@@ -129,8 +130,10 @@ class _Adaptation:
                 f"none of the {len(self.challenges.tasks)} tasks of {self.request.tasks} can be learned: {faults[0]}",
                 hint=f"a submission without answers is in {self.home.path / files.SUBMISSION}",
             )
-        if not self.request.learns:
+        if not self.request.learns or (self._budget_is_over() and any(self.home.path.glob(f"{files.VOTES}/*/*"))):
             return self._vote()
+        if self._budget_is_over():
+            return self._late()
         build_tasks(self.home, self.source, self.challenges, self.request, self.observer)
         self._divide_budget()
         code = ExitCode.DONE if self.home.read(files.PROGRESS).get("trained") else self._train()
@@ -155,12 +158,15 @@ class _Adaptation:
             self.home.note(updates=self.request.updates)
             return
         folder = self.home.path / files.PROBE
-        settings = self.source.settings(self._words(1_000, folder))
+        settings, used = self.source.settings(self._words(1_000, folder)), self.clock.seconds()
 
         def cast(enough: Callable[[], bool], observer: AdaptObserver) -> Vote:
             return self._cast_with(folder, folder, None, enough, observer)
 
-        found = probe(settings, folder, cast, budget=budget)
+        found = probe(settings, folder, cast, seconds=min(MOST_OF_BUDGET * budget, (end_of(budget) - used) / 2))
+        if found is None:  # not one update fits: there is nothing to divide
+            self.home.note(updates=1, train_until=used)
+            return
         voting = found.vote_seconds(self._rows(), budget)
         train_until = end_of(budget) - voting
         learning = max(0.0, train_until - self.clock.seconds())
@@ -202,7 +208,9 @@ class _Adaptation:
 
     @property
     def _learned(self) -> bool:
-        return bool(self.home.read(files.PROGRESS).get("step"))
+        from trm_cli.training.run_files import LATEST
+
+        return (self.home.path / LATEST).is_file()
 
     @property
     def _can_answer(self) -> bool:
@@ -233,21 +241,27 @@ class _Adaptation:
 
         if not self._can_answer:
             return self._ended(None, ExitCode.DONE)  # the budget did not last for one update
-        with StopRequest(self._budget_is_over()) as stop:
+        with StopRequest(self._budget_is_over) as stop:
             cast = self._cast(self.request.votes, lambda: bool(stop))
             stopped = ExitCode.DONE if cast.complete else stop.exit_code or ExitCode.DONE
         return self._ended(cast, stopped)
 
-    def _budget_is_over(self) -> Callable[[], bool]:
-        budget = self.request.budget
-        return lambda: bool(budget) and self.clock.seconds() >= end_of(budget or 0)
+    def _budget_is_over(self) -> bool:
+        return bool(self.request.budget) and self.clock.seconds() >= end_of(self.request.budget or 0)
+
+    def _late(self) -> AdaptResult:
+        """End a run whose time went by before it could vote: only the plain tasks, where there is time to load."""
+        loading = self.home.read(files.PROGRESS).get("probe", {}).get("loading", 0.0)
+        left = (self.request.budget or 0) - self.clock.seconds()
+        return self._ended(self._quick_vote() if left > 2 * loading + _QUICK_SECONDS else None, ExitCode.DONE)
 
     def _ended(self, cast: Vote | None, code: ExitCode) -> AdaptResult:
         """Write the submission of what is known, and, unless a signal has ended it, the result."""
         if cast is not None:
             self._submit(cast)
         self._hand_out()
-        document = self._document(cast)
+        document = result_document(self.home, self.source, self.challenges, cast)
+        document |= {"submission": self._submission, "seconds": round(self.clock.seconds(), 1)}
         if code is ExitCode.DONE:
             self.home.write(files.RESULT, document)
             shutil.rmtree(self.home.path / files.VOTES, ignore_errors=True)
@@ -263,27 +277,3 @@ class _Adaptation:
         """Copy the submission to where it is wanted."""
         if self.request.out is not None:
             write_document(self.request.out, self.home.read(files.SUBMISSION))
-
-    def _document(self, cast: Vote | None) -> dict[str, Any]:
-        progress = self.home.read(files.PROGRESS)
-        voted = voted_inputs(self.challenges, None if cast is None else cast.ballot)
-        answered = sum(bool(one.ranked) for one in voted)
-        return {
-            "run": str(self.home.path),
-            "submission": self._submission,
-            "source": {"checkpoint": str(self.source.sealed.checkpoint), **self._source_step()},
-            "tasks": len(self.challenges.tasks),
-            "damaged": {task.name: list(task.faults) for task in self.challenges.tasks if task.faults},
-            "test_inputs": len(voted),
-            "answered": answered,
-            "updates": int(progress.get("step") or 0),
-            "left_out": progress.get("left_out", {}),
-            "learned": {step: len(tasks) for step, tasks in progress.get("learned", {}).items()},
-            "votes": 0 if cast is None else cast.rows,
-            "all_votes": cast is not None and cast.complete,
-            "scores": scores(voted) if cast is not None else None,
-            "seconds": round(self.clock.seconds(), 1),
-        }
-
-    def _source_step(self) -> dict[str, int]:
-        return {"step": int(self.source.sealed.summary.get("step", 0))}

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 UPDATES = 4
 _BATCHES = 2
-_MOST_OF_BUDGET = 0.15
+#: Of a budget.
+MOST_OF_BUDGET = 0.15
 #: What voting gets beyond what was measured, and at most of the budget.
 _MARGIN, _MOST_VOTING = 1.3, 0.35
 #: Where all of it ends, as a share of the budget, and the seconds that writing and ending take at least.
@@ -87,11 +88,12 @@ class _Quiet(AdaptObserver):
 
 
 def probe(
-    settings: Resolved, folder: Path, cast: Callable[[Callable[[], bool], AdaptObserver], object], *, budget: float
-) -> Probe:
+    settings: Resolved, folder: Path, cast: Callable[[Callable[[], bool], AdaptObserver], object], *, seconds: float
+) -> Probe | None:
     """Train a few updates and cast a few votes in `folder`, which is deleted. Raises TrmError.
 
-    cast: votes until it is told that these are enough, and reports to an observer.
+    cast: votes until it is told that these are enough, and reports to an observer. seconds: what it may take; the
+    result is None where that is too little for one update.
 
     The first update and the first batch are slower than the rest: they count only where they are the only ones.
     """
@@ -99,11 +101,11 @@ def probe(
 
     shutil.rmtree(folder, ignore_errors=True)
     quiet, started = _Quiet(), time.monotonic()
-    over = started + _MOST_OF_BUDGET * budget
+    over = started + seconds
     request = TrainRequest(stop_at_step=UPDATES, incremental=False, stop_when=lambda: time.monotonic() > over)
     result = run_training(settings, request, quiet)
-    if not result.step:  # not one update fits: there is nothing to divide
-        return Probe(budget, budget, budget)
+    if not result.step:
+        return None
     loading = time.monotonic()
     cast(lambda: len(quiet.batches) > _BATCHES, quiet)
     shutil.rmtree(folder, ignore_errors=True)
