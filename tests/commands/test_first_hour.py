@@ -122,6 +122,7 @@ def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("first hour")
     shutil.copytree(trained / "run", folder / "checkpoints/mine", symlinks=True)
     shutil.copytree(trained / "data", folder / "data")
+    (folder / "cat.png").touch()
     (folder / "mine.yaml").write_text(MODEL)
     (folder / "typo.yaml").write_text(MODEL.replace("  epochs:", "  epoch:"))
     (folder / "tabs.yaml").write_text(MODEL.replace("  epochs:", "\tepochs:"))

@@ -82,7 +82,7 @@ def test_a_picture_is_given_labels_with_probabilities(folder: Path) -> None:
     shares = [label["probability"] for label in one["labels"]]
     assert len(shares) == 3 and shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1
     assert one["labels"][0]["label"] in CliRunner().invoke(create_app(), words).stdout
-    error = CliRunner().invoke(create_app(), ["classify", str(folder / "puzzles"), "x.png"]).exception
+    error = CliRunner().invoke(create_app(), ["classify", str(folder / "puzzles"), str(picture_file(folder))]).exception
     assert isinstance(error, UsageError) and "not on pictures" in str(error)
 
 

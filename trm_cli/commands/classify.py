@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from trm_cli.commands.arguments import Device, Json, TrainedRun
+from trm_cli.paths import exists
 
 Pictures = Annotated[list[str], typer.Argument(help="Picture files, of any size.", metavar="PICTURE...")]
 Top = Annotated[int, typer.Option(min=1, help="So many labels for each picture.", metavar="K")]
@@ -18,7 +19,10 @@ def classify(run: TrainedRun, pictures: Pictures, top: Top = 5, device: Device =
     [dim]Example: trm classify checkpoints/pictures cat.png[/dim]
     """
     from trm_cli.commands.arguments import expect_run
+    from trm_cli.errors import UsageError
 
+    if absent := [name for name in pictures if not exists(name)]:
+        raise UsageError(f"there is no file {absent[0]}")
     expect_run(run, device)
     from trm_cli.console.answers.labels import labels_document, labels_screen
     from trm_cli.console.output import note, print_result

@@ -26,16 +26,16 @@ def show_capsules(
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """
     from trm_cli.commands.arguments import expect_run
-
-    expect_run(run, device)
-    from trm_cli.console.output import note, write_file
-    from trm_cli.console.report.capsule_sheet import draw_sheet
     from trm_cli.errors import UsageError
-    from trm_cli.workflows.inspect.capsules import trace_capsules
 
     if split not in ("train", "test"):
         raise UsageError(f"--split is {split!r}; expected train or test")
     if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: name a file that ends in .png")
+        raise UsageError(f"--out {out}: name a file that ends in .png", hint=f"--out {out.with_suffix('.png')}")
+    expect_run(run, device)
+    from trm_cli.console.output import note, write_file
+    from trm_cli.console.report.capsule_sheet import draw_sheet
+    from trm_cli.workflows.inspect.capsules import trace_capsules
+
     trace = trace_capsules(run, sample, split=split, pair=pair, device=device or "cpu", notify=note)
     write_file(out, draw_sheet(trace))
