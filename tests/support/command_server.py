@@ -105,7 +105,7 @@ def load() -> None:
     for module in pkgutil.walk_packages(trm_cli.__path__, "trm_cli."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    launcher.subprocess = types.SimpleNamespace(Popen=Rank, DEVNULL=None)  # type: ignore[assignment]
+    launcher.subprocess = types.SimpleNamespace(Popen=Rank, DEVNULL=None)  # type: ignore[assignment, attr-defined]
 
 
 def start(cwd: str, env: dict[str, str], umask: int, files: list[str]) -> None:
