@@ -70,7 +70,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def as_at(home: Path, **extra: str) -> dict[str, str]:
     path = f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return environment(HOME=str(home), PATH=path, PYTHONPATH=str(ROOT), TERM="xterm", **extra)
+    own = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "PATH": path, "TERM": "xterm"}
+    return environment(**own, PYTHONPATH=str(ROOT), **extra)
 
 
 BASH = """
