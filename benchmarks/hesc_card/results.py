@@ -62,24 +62,31 @@ def headline(scores: dict[str, Any]) -> tuple[float, str]:
     return 100 * float(scores["mean"]), "{:.1f}"
 
 
+def of_kinds(scores: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The scores of each kind of row, by the words that follow the row's name: none where there is one kind."""
+    several = {kind: scores[kind] for kind in ("grids", "text", "pictures") if kind in scores}
+    return {f" {kind}": found for kind, found in several.items()} or {"": scores}
+
+
 def table(entries: Sequence[Entry]) -> str:
     """Medians and ranges over seeds as Markdown, a line for each row, model and scale."""
-    found: dict[tuple[str, str, float], list[Entry]] = {}
+    found: dict[tuple[str, str, float], list[tuple[Entry, dict[str, Any]]]] = {}
     for job, entry in newest(entries).items():
-        found.setdefault((job.row, job.model, job.scale), []).append(entry)
+        for kind, scores in of_kinds(entry["scores"]).items():
+            found.setdefault((job.row + kind, job.model, job.scale), []).append((entry, scores))
     lines = [
-        "| row | model | time | seeds | parameters | updates, CPU-s | result: median (range) | worst, of its parts |"
+        "| row | model | time | seeds | parameters | updates, CPU-s | result: median (range) | worst of its parts |"
     ]
     lines.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for (row, model, scale), of_seeds in sorted(found.items()):
-        numbers, form = [headline(one["scores"])[0] for one in of_seeds], headline(of_seeds[0]["scores"])[1]
+        numbers, form = [headline(scores)[0] for _, scores in of_seeds], headline(of_seeds[0][1])[1]
         median, spread = form.format(statistics.median(numbers)), ""
         if len(numbers) > 1:
             spread = f" ({form.format(min(numbers))} to {form.format(max(numbers))})"
-        last = of_seeds[-1]
+        last, scores = of_seeds[-1]
         lines.append(
             f"| {row} | {model} | {scale:g} | {len(numbers)} | {last['parameters']:,} "
-            f"| {last['updates']:,}, {last['processor_seconds']:.0f} | {median}{spread} | {_worst(last['scores'])} |"
+            f"| {last['updates']:,}, {last['processor_seconds']:.0f} | {median}{spread} | {_worst(scores)} |"
         )
     return "\n".join(lines)
 

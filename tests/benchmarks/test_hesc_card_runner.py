@@ -101,6 +101,10 @@ def test_results_are_appended_and_the_newest_of_a_job_counts(tmp_path: Path) -> 
     assert len(results.read_results(file)) == 4
     lines = results.table(results.read_results(file)).splitlines()
     assert lines[2] == "| a | mini | 1 | 3 | 1,234 | 5, 6 | 70.0 (60.0 to 90.0) | shift 25 |"
+    kinds = {"grids": {"mean": 0.5, "groups": {}}, "text": {"bits_per_byte": 1.5}}
+    results.append_result({**entry, **Job("g", "mini", 0, 1.0)._asdict(), "scores": kinds}, file)
+    lines = results.table(results.read_results(file)).splitlines()
+    assert [line.split(" | ")[0::6] for line in lines[3:]] == [["| g grids", "50.0"], ["| g text", "1.500"]]
 
 
 def test_changed_digits_stay_pictures_of_their_labels() -> None:

@@ -21,7 +21,7 @@ def classify(name: str, seed: int, copies: int) -> tuple[dict[str, Any], dict[st
     (pictures, labels), (asked, wanted) = digits()
     flat = pictures.reshape(len(pictures), -1) / 240.0
     search: dict[str, tuple[Any, dict[str, list[Any]]]] = {
-        "svc": (SVC(), {"C": [1.0, 10.0, 100.0], "gamma": ["scale", 0.02, 0.05, 0.1]}),
+        "svc": (SVC(), {"C": [1.0, 10.0, 100.0], "gamma": ["scale", 0.05, 0.1, 0.25, 0.5]}),
         "logistic": (LogisticRegression(max_iter=2_000), {"C": [0.1, 1.0, 10.0]}),
         "3-nn": (KNeighborsClassifier(3), {}),
     }
