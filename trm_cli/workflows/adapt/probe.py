@@ -17,7 +17,9 @@ from trm_cli.workflows.observers import TrainingStart
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
 
-UPDATES = 4
+#: Updates that are timed, at least and at most; the most of the seconds that a probe may take, and seconds at all.
+_FEWEST, _MOST_UPDATES = 4, 200
+_SHARE, _ENOUGH_SECONDS = 0.4, 60.0
 _BATCHES = 2
 #: Of a budget.
 MOST_OF_BUDGET = 0.15
@@ -101,8 +103,14 @@ def probe(
 
     shutil.rmtree(folder, ignore_errors=True)
     quiet, started = _Quiet(), time.monotonic()
-    over = started + seconds
-    request = TrainRequest(stop_at_step=UPDATES, incremental=False, stop_when=lambda: time.monotonic() > over)
+    over, enough = started + seconds, min(_ENOUGH_SECONDS, _SHARE * seconds)
+
+    def timed() -> bool:
+        """Whether the updates are enough to go by, or the time is over."""
+        now, times = time.monotonic(), quiet.updates
+        return now > over or (len(times) > _FEWEST and now - times[1] > enough)
+
+    request = TrainRequest(stop_at_step=_MOST_UPDATES, incremental=False, stop_when=timed)
     result = run_training(settings, request, quiet)
     if not result.step:
         return None
@@ -110,9 +118,9 @@ def probe(
     cast(lambda: len(quiet.batches) > _BATCHES, quiet)
     shutil.rmtree(folder, ignore_errors=True)
     (before, rows), (after, more) = quiet.batches[-2:]
-    spans = [later - earlier for earlier, later in zip(quiet.updates, quiet.updates[1:], strict=False)]
+    times = quiet.updates[1:] if len(quiet.updates) > 2 else quiet.updates
     return Probe(
-        update=sorted(spans[1:] or spans)[len(spans[1:] or spans) // 2],
+        update=(times[-1] - times[0]) / (len(times) - 1),
         vote=(after - before) / max(1, more - rows),
         loading=quiet.batches[0][0] - loading,
     )
