@@ -24,7 +24,7 @@ SLOWLY = Clock(lr=1e-3, puzzle_emb_lr=1e-3)
 #: Relative distance of the mean loss of 25 updates from that of float32: twice the largest seen, which is that of mlp_t
 #: (0.04 and 0.17; the others stay below 0.014 and 0.07, the one with capsules below 0.0001 and 0.01).
 NEAR = {"float16": 0.08, "bfloat16": 0.35}
-NETWORKS = ("attention", "mlp_t", "six", "single", "hrm", "transformer", pytest.param(CAPSULES, marks=pytest.mark.slow))
+NETWORKS = ("attention", "mlp_t", "six", "single", "hrm", "transformer", CAPSULES)
 
 
 def made(name: str, precision: str) -> tuple[Network, Mapping[str, Tensor]]:

@@ -37,7 +37,7 @@ def test_letters_of_large_boards_are_digits() -> None:
     ("text", "said"),
     [
         ("9" * 81, "this puzzle has 81 cells, the run was trained on 4x4 boards"),
-        ("1", "this puzzle has 1 cells"),
+        ("1", "this puzzle has 1 cell, "),
         ("1234" * 3 + "12y4", "'y' in cell 15 is not a cell of a 4x4 Sudoku"),
     ],
 )
