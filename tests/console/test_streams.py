@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -88,6 +89,9 @@ def test_no_control_character_of_a_text_reaches_the_terminal(tmp_path: Path) -> 
     shipped = (SHIPPED / "models/sudoku-4x4.yaml").read_text()
     title = 'title: "a \\e]0;owned\\a \\e[31mred \\x9b2J \\u202Ereversed"'
     model.write_text(re.sub("^title: .*$", lambda _: title, shipped, flags=re.MULTILINE))
+    facts = data / "train" / "dataset.json"
+    document = json.loads(facts.read_text())
+    facts.write_text(json.dumps({**document, "kind": "a \x1b[31mkind\x9b", "sets": ["all"]}))
     for words in (
         ["configs", "show", "evil"],
         ["configs", "list"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,6 +269,18 @@ def test_impossible_settings_are_refused(family: str, settings: dict[str, Any], 
 def test_puzzle_tokens_default_to_as_many_as_the_table_needs() -> None:
     model = Case("trm", {**TRM, "puzzle_emb_len": 0, "puzzle_emb_ndim": 33}).model()
     assert model.config.puzzle_tokens == 2
+    words = ["arch=trm_sudoku_att", "arch.puzzle_emb_len=0", "arch.puzzle_emb_ndim=600"]
+    assert compose("sudoku-4x4", words).config.arch.puzzle_tokens == 2  # type: ignore[attr-defined]
+
+
+def test_the_baseline_without_recursion_learns_when_to_go_on() -> None:
+    """As HRM and unlike the original, whose target for it is never computed: docs/architectures.md says so."""
+    model = CASES["transformer"].model()
+    batch = make_batch(0, 3)
+    result = model(model.initial_carry(batch), batch, SETTLED, torch.rand(3, model.draws_per_row))
+    assert result.terms["q_continue_loss"] > 0
+    page = (Path(__file__).parents[3] / "docs/architectures.md").read_text()
+    assert "`transformer_baseline` learns q_continue as HRM does" in page
 
 
 def test_listing_the_families_loads_no_torch() -> None:
