@@ -1,12 +1,25 @@
-"""The signals that ask a command to end and to keep what it has, and handlers of signals for the time of a block."""
+"""How a command is asked to end and to keep what it has, handlers of signals for the time of a block, and orphans."""
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have this process killed when the one that started it ends, where the system offers that (Linux).
+
+    An orphan would keep its run directory locked.
+    """
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:

@@ -154,6 +154,13 @@ def test_seeds_that_are_killed_end_as_those_that_are_not(tmp_path: Path) -> None
     assert (tmp_path / "checkpoints/seeds/report.html").stat().st_size > 5000
 
 
+def test_a_dry_run_of_several_seeds_writes_nothing(tmp_path: Path) -> None:
+    few = ["dataset_args.train=4", "dataset_args.test=2", "dataset_args.num_aug=0"]
+    done = trm("train", "sudoku-4x4", *few, "--seeds", "2", "--jobs", "2", "--dry-run", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "seed 1: " in done.stderr and not list(tmp_path.iterdir())
+
+
 def test_mistakes_with_seeds(tmp_path: Path, runs: Path) -> None:
     data = f"data_paths=[{tmp_path}]"
     for words, said in (

@@ -46,7 +46,7 @@ def demo(
 
         from trm_cli.demo.server import make_server
     except ImportError as error:
-        raise UsageError("the page needs starlette and uvicorn", hint="pip install 'trm[demo]'") from error
+        raise UsageError("the page needs starlette and uvicorn", hint="pip install starlette uvicorn") from error
     from trm_cli.demo.listening import listen
     from trm_cli.demo.subject import Subject
 

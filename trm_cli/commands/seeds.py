@@ -31,14 +31,15 @@ def train_and_exit(
         raise UsageError("the dataset is one for all seeds: build it without --seeds, then train")
     runs = seed_runs(resolved, parse_seeds(seeds), options)
     group = runs[0].path.parent
-    if jobs > 1 and (code := subprocess.run(dataset_command(resolved), check=False).returncode):
+    dry_run = "--dry-run" in options
+    if jobs > 1 and not dry_run and (code := subprocess.run(dataset_command(resolved), check=False).returncode):
         raise typer.Exit(code)
     note(f"{counted(len(runs), 'run')} in {group}, {min(jobs, len(runs))} at a time")
     code = train_seeds(runs, jobs, lambda run: note(f"seed {run.seed}: {run.path}"), note)
     found = last_accuracies([run.path for run in runs])
-    if found and "--dry-run" not in options:
+    if found and not dry_run:
         stdout().print(group_screen(summarise_group(found)))
-    if code == ExitCode.DONE and "--dry-run" not in options:
+    if code == ExitCode.DONE and not dry_run:
         note(f"Next: {command_line('trm', 'evaluate', group)}")
     elif code:
         note("the same command continues: runs that are complete stay as they are")

@@ -76,19 +76,24 @@ def describe_command(resolved: Resolved, *, run: str | None = None, options: Seq
     run: a run that is resumed instead. options: those that were typed.
     """
     if run is not None:
-        changed = [word for word in resolved.overrides if _key(word) != "checkpoint_path"]  # it is where it was found
+        changed = [
+            word for word in resolved.overrides if override_key(word) != "checkpoint_path"
+        ]  # it is where it was found
         return f"Command: {command_line('trm', 'resume', run, *changed, *options)}"
     config, typed = resolved.config, resolved.overrides
     model = config.model if resolved.registry is None else resolved.registry.word
-    arch = next((word for word in reversed(typed) if _key(word) == "arch" and "={" not in word), None)
+    arch = next((word for word in reversed(typed) if override_key(word) == "arch" and "={" not in word), None)
     words = [
         arch or f"arch={config.arch.name}",
         override("data_paths", config.data_paths),
         override("checkpoint_path", config.checkpoint_path),
     ]
-    words += [word for word in typed if _key(word) not in ("data_paths", "checkpoint_path", "model") and word != arch]
+    words += [
+        word for word in typed if override_key(word) not in ("data_paths", "checkpoint_path", "model") and word != arch
+    ]
     return f"Command: {command_line('trm', 'train', model, *words, *options)}"
 
 
-def _key(word: str) -> str:
+def override_key(word: str) -> str:
+    """The key of an override as it was typed."""
     return word.partition("=")[0].lstrip("+")

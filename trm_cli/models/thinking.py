@@ -16,14 +16,30 @@ from trm_cli.models.network import Batch, Network
 @dataclass(frozen=True)
 class ThinkingStep:
     """The result of one step. number: from 1; rows int64 [b]: which rows of the batch are still thought about; batch:
-    their fields [b, ...]; residual float32 [b]: how far the step moved the states, as a share of their length.
+    their fields [b, ...]; before, after: what they carried into the step and out of it.
     """
 
     number: int
     rows: Tensor
     batch: Mapping[str, Tensor]
     outputs: Outputs
-    residual: Tensor
+    before: Carry
+    after: Carry
+
+    @property
+    def residual(self) -> Tensor:
+        """How far the step moved the states, as a share of their length: |after - before| / |after|, float32 [b].
+
+        Over all states [b, ...]; 0 where a network has none. Computed for who asks: training does not.
+        """
+        halted = self.after.halted
+        with torch.inference_mode():
+            moved = torch.zeros(halted.shape[0], device=halted.device)
+            length = torch.full_like(moved, torch.finfo(moved.dtype).tiny)
+            for name, state in self.after.z.items():
+                moved += (state - self.before.z[name]).float().square().flatten(1).sum(1)
+                length += state.float().square().flatten(1).sum(1)
+            return (moved / length).sqrt()
 
 
 def think(
@@ -47,10 +63,9 @@ def think(
         with torch.inference_mode():
             before = carry
             carry, outputs = network.advance(before, batch)
-            residual = _residual(before, carry)
             # At the trained depth a carry asks for new rows; here the same rows go on.
             carry = replace(carry, halted=torch.zeros_like(carry.halted))
-        yield ThinkingStep(number, rows, batch, outputs, residual)
+        yield ThinkingStep(number, rows, batch, outputs, before, carry)
         if policy != "full" and number < last:
             stay = (~network.halts(outputs, policy)).nonzero()[:, 0]
             if not len(stay):
@@ -58,13 +73,3 @@ def think(
             if len(stay) < len(rows):
                 rows, carry = rows[stay], carry.rows(stay)
                 batch = {name: value[stay] for name, value in batch.items()}
-
-
-def _residual(before: Carry, after: Carry) -> Tensor:
-    """|after - before| / |after| of each row, over all states [b, ...]: float32 [b]; 0 where a network has none."""
-    moved = torch.zeros(after.halted.shape[0], device=after.halted.device)
-    length = torch.full_like(moved, torch.finfo(moved.dtype).tiny)
-    for name, state in after.z.items():
-        moved += (state - before.z[name]).float().square().flatten(1).sum(1)
-        length += state.float().square().flatten(1).sum(1)
-    return (moved / length).sqrt()

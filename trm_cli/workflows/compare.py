@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import UsageError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 #: A p-value below which a difference is called one.
 LEVEL = 0.05
 #: Keys that say where a run lies, and not how it trains.
-_PLACES = ("checkpoint_path", "run_name")
+_PLACES = ("checkpoint_path",)
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ class Comparison:
 
 def compare(names: Sequence[str]) -> Comparison:
     """Compare two or more runs or groups. Raises UsageError for fewer, CheckpointError for what is no run."""
-    if len(names) < 2:
-        raise UsageError("compare takes two runs or more", hint="trm compare checkpoints/a checkpoints/b")
-    sides = [_side(chr(ord("A") + number), name) for number, name in enumerate(names)]
+    if not 2 <= len(names) <= len(ascii_uppercase):
+        most = len(ascii_uppercase)
+        raise UsageError(f"compare takes two runs or more, at most {most}", hint="trm compare RUN OTHER")
+    sides = [_side(letter, name) for letter, name in zip(ascii_uppercase, names, strict=False)]
     tests: list[Paired | Grouped] = []
     missing = []
     for other in sides[1:]:
@@ -115,13 +117,19 @@ def _side(letter: str, name: str) -> Side:
     from trm_cli.training.run.groups import find_group
     from trm_cli.training.run.sealed_config import load_run
 
-    paths = find_group(name) or [find_run(name)]
+    group = find_group(name)
+    paths = group or [find_run(name)]
     resolved = load_run(paths[0])
     settings = flat_values(resolved.config)
-    if len(paths) > 1:
+    if group:
         del settings["seed"]
-    group = paths[0].parent if len(paths) > 1 or str(paths[0]).rpartition("/")[0] == name else paths[0]
-    return Side(letter, str(group), [collect(path) for path in paths], settings, resolved.sources)
+    return Side(
+        letter,
+        str(paths[0].parent if group else paths[0]),
+        [collect(path) for path in paths],
+        settings,
+        resolved.sources,
+    )
 
 
 def _differences(sides: Sequence[Side]) -> list[Setting]:

@@ -7,7 +7,6 @@ killed, which does no harm to a checkpoint. When the launcher itself is killed, 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -18,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from trm_cli.ending_signals import ending_signals, handled
+from trm_cli.ending_signals import die_with_parent, ending_signals, handled
 from trm_cli.errors import ExitCode, UsageError
 from trm_cli.training.distributed.process_group import check_divides
 
@@ -30,7 +29,6 @@ _REASONS = "TRM_LAUNCHER_REASONS"
 LOST_CONTACT = 76
 _GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-_PR_SET_PDEATHSIG = 1
 _HINT = "hint: the same command, or `trm resume RUN`, continues from the last checkpoint"
 
 
@@ -43,7 +41,7 @@ def follow_launcher() -> None:
     """Die with the launcher (where the system offers that): an orphan would keep the run directory locked."""
     if not launched_by_us() or not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     if os.getppid() != int(os.environ[LAUNCHER]):
         os._exit(LOST_CONTACT)  # it died before we asked
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import subprocess
 import sys
@@ -14,13 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from trm_cli.ending_signals import ending_signals, handled
+from trm_cli.ending_signals import die_with_parent, ending_signals, handled
 from trm_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
 
-_PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.05
 _MOST_SEEDS = 1000
 
@@ -49,12 +47,11 @@ def parse_seeds(text: str) -> list[int]:
 
 def seed_runs(resolved: Resolved, seeds: Sequence[int], options: Sequence[str] = ()) -> list[SeedRun]:
     """The runs of a recipe in its `checkpoint_path`. options: of `trm train`. Raises UsageError for a seed besides."""
-    from trm_cli.config.dump import override
+    from trm_cli.config.dump import override, override_key
     from trm_cli.training.run.groups import member
     from trm_cli.training.run_files import is_run
 
-    keys = [word.partition("=")[0].lstrip("+") for word in resolved.overrides]
-    if "seed" in keys:
+    if "seed" in map(override_key, resolved.overrides):
         raise UsageError("--seeds gives each run its seed: leave seed= out")
     group = Path(resolved.config.checkpoint_path)
     if is_run(group):
@@ -75,12 +72,10 @@ def dataset_command(resolved: Resolved) -> list[str]:
 
 
 def _command(resolved: Resolved) -> list[str]:
+    from trm_cli.config.dump import override_key
+
     model = resolved.config.model if resolved.registry is None else resolved.registry.word
-    kept = [
-        str(word)
-        for word in resolved.overrides
-        if word.partition("=")[0].lstrip("+") not in ("checkpoint_path", "model")
-    ]
+    kept = [str(word) for word in resolved.overrides if override_key(word) not in ("checkpoint_path", "model")]
     return [sys.executable, "-m", "trm_cli", "train", model, *kept]
 
 
@@ -129,7 +124,7 @@ class _Child:
         pipe = None if on_line is None else subprocess.PIPE
         self.process = subprocess.Popen(
             run.command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=None if pipe is None else subprocess.STDOUT,
-            text=True, errors="replace", start_new_session=True, preexec_fn=_die_with_us,
+            text=True, errors="replace", start_new_session=True, preexec_fn=die_with_parent,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._pass_on, args=(run.seed, on_line), daemon=True)
         self._reader.start()
@@ -147,9 +142,3 @@ class _Child:
             for line in lines:
                 if line.strip():
                     on_line(f"seed {seed}: {line.rstrip()}")
-
-
-def _die_with_us() -> None:
-    """Killed with this process (where the system offers that): an orphan would keep its run locked."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
