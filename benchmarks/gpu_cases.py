@@ -24,7 +24,7 @@ from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.upload import computes_apart
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.build import make_model, make_state
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import StepSettings, update
 
 

@@ -90,9 +90,9 @@ def one_update(variant: str, dtype: str, batch: int, mode: str) -> Callable[[], 
     from benchmarks.plain_trm import plain_loss
     from trm_cli.models.families import create_network
     from trm_cli.models.networks.trm import TrmConfig
-    from trm_cli.training.ema import EMA
     from trm_cli.training.optimizers.adam_atan2 import AdamATan2
     from trm_cli.training.optimizers.sign_sgd import SignSGD
+    from trm_cli.training.state.ema import EMA
 
     settings = {**SETTINGS, "mlp_t": variant == "mlp_t"}
     model = create_network(

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from trm_cli.app import create_app
-from trm_cli.commands.arguments import split_words
+from trm_cli.commands.options.arguments import split_words
 from trm_cli.config import registry
 from trm_cli.config.compose import compose
 

@@ -114,7 +114,7 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "models/networks/test_every_architecture.py::test_clipping_groups_of_a_shipped_size_partition_its_parameters",
     )),
     27: ("averaged weights saved in the place of the raw ones", (
-        "training/test_ema.py::test_swapped_evaluates_the_average_and_restores_the_raw_weights_to_the_bit",
+        "training/state/test_ema.py::test_swapped_evaluates_the_average_and_restores_the_raw_weights_to_the_bit",
         "training/test_exact_resume.py::test_a_continued_run_equals_an_uninterrupted_one",
     )),
     28: ("an interrupt that lost the run, or could not end it", (

@@ -21,7 +21,7 @@ import typer  # noqa: E402
 
 from trm_cli import __version__  # noqa: E402
 from trm_cli.commands import register_commands  # noqa: E402
-from trm_cli.commands.completion import mend_scripts  # noqa: E402
+from trm_cli.commands.options.completion import mend_scripts  # noqa: E402
 from trm_cli.console.streams import prepare_streams  # noqa: E402
 from trm_cli.errors import ExitCode, TrmError, first_line  # noqa: E402
 from trm_cli.log_level import VARIABLE, LogLevel, configure_logging  # noqa: E402
@@ -122,7 +122,7 @@ def _run(app: typer.Typer) -> int:
             raise
         from typer.rich_utils import rich_format_error
 
-        from trm_cli.commands.settings import hint_for
+        from trm_cli.commands.options.settings import hint_for
         from trm_cli.console.panels import visible
 
         hint = hint_for(typer.main.get_command(app), sys.argv[1:])
@@ -143,7 +143,7 @@ def _fail(error: TrmError) -> NoReturn:
     from trm_cli.console.panels import render_error
 
     if error.hint and "MODEL" in error.hint:
-        from trm_cli.commands.arguments import model_meant
+        from trm_cli.commands.options.arguments import model_meant
 
         meant = model_meant(sys.argv[1:], error.message)
         unknown = "" if meant else " (MODEL is one of `trm configs list`)"

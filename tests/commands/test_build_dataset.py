@@ -18,12 +18,7 @@ from tests.support.commands import trm, trm_here
 from tests.support.streams import ROOT, environment
 from trm_cli.data.building.builder_command import builder_command, builders_package
 from trm_cli.data.building.builder_plan import plan_build
-from trm_cli.data.building.builder_process import (
-    BuilderProcess,
-    BuildProgress,
-    parse_progress,
-    run_build,
-)
+from trm_cli.data.building.builder_process import BuilderProcess, BuildProgress, parse_progress, run_build
 from trm_cli.errors import DatasetError, ExitCode, TrmError, UsageError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.streams import ROOT, environment
-from trm_cli.commands import completion
+from trm_cli.commands.options import completion
 
 PROGRAM = "import sys; sys.argv[0] = 'trm'; from trm_cli.app import main; main()"
 
@@ -134,7 +134,7 @@ def test_runs(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from trm_cli.commands import completion; completion.model_words(''); completion.runs(''); "
+        "import sys; from trm_cli.commands.options import completion; completion.model_words(''); completion.runs(''); "
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), check=True)

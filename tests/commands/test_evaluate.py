@@ -27,9 +27,9 @@ from trm_cli.evaluation import rows
 from trm_cli.evaluation.thinking import Attempt, attempt
 from trm_cli.training.checkpoint.checkpoint_format import save_file
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
-from trm_cli.workflows.evaluate import run_evaluation
-from trm_cli.workflows.evaluation_subject import EvaluationRequest
-from trm_cli.workflows.report import collect
+from trm_cli.workflows.scores.evaluate import run_evaluation
+from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
+from trm_cli.workflows.scores.report import collect
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,8 +20,8 @@ from trm_cli.app import create_app
 from trm_cli.data.stream.blank import blank_rows
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.errors import TrmError
-from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.measuring import measure
 from trm_cli.schedule.clock import SETTLED
 from trm_cli.units import memory_size

@@ -18,9 +18,9 @@ from trm_cli.commands.report import report
 from trm_cli.console.report.run_figures import training
 from trm_cli.console.views.evaluation import percent
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.workflows.evaluate import run_evaluation, stored_evaluation
-from trm_cli.workflows.evaluation_subject import EvaluationRequest
-from trm_cli.workflows.report import collect
+from trm_cli.workflows.scores.evaluate import run_evaluation, stored_evaluation
+from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
+from trm_cli.workflows.scores.report import collect
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,7 +88,7 @@ def test_a_picture(run: Path, tmp_path: Path) -> None:
 
 def test_without_an_evaluation_it_says_what_training_reported_and_loads_no_torch(run: Path) -> None:
     code = (
-        "import sys; from trm_cli.workflows.report import collect; from pathlib import Path;"
+        "import sys; from trm_cli.workflows.scores.report import collect; from pathlib import Path;"
         "from trm_cli.console.report.summary import headlines;"
         f"record = collect(Path({str(run)!r})); assert 'torch' not in sys.modules;"
         "print([one.value for one in headlines(record)])"

@@ -29,7 +29,7 @@ from trm_cli.data.stream.shape import StreamShape
 from trm_cli.errors import TrmError, UsageError
 from trm_cli.evaluation.samples.capsule_trace import SampleTrace, TraceStep, trace_sample
 from trm_cli.evaluation.samples.written_text import NO_LETTER, FreeText, MarkedText, marked
-from trm_cli.models.hesc.kinds import EOS, FIRST_BYTE, Kind
+from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, Kind
 from trm_cli.workflows.inspect.capsules import CapsuleTrace, trace_capsules
 
 #: What a fixture of this module trains is trained once: one worker does all of it.

@@ -17,10 +17,10 @@ from trm_cli.models.network import Network
 from trm_cli.training.averages import drain
 from trm_cli.training.distributed.sharding import shard
 from trm_cli.training.feeding import Feeder
-from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.signals import StopRequest
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.loss_scale import LossScale
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import StepSettings, settle, update
 
 pytestmark = pytest.mark.requires_cuda

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.models.hesc.test_causality import VARIANTS
 from tests.support.capsules import WINDOW, make
 from tests.support.networks import SEQUENCE, TRANSFORMER, TRM, Case
-from trm_cli.models.hesc.kinds import FIRST_BYTE, START
+from trm_cli.models.hesc.rows.kinds import FIRST_BYTE, START
 from trm_cli.models.network import Network
 from trm_cli.models.thinking import think
 

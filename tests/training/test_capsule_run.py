@@ -9,8 +9,8 @@ import torch
 
 from tests.support.runs import HESC, prepare, records
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.signals import StopRequest
+from trm_cli.training.state.loss_scale import LossScale
 
 ANNEALED = ("expansion_penalty", "q_temperature", "epsilon", "dqn_warmup")
 

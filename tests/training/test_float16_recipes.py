@@ -20,8 +20,8 @@ from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.averages import drain
 from trm_cli.training.hardware.machine import Machine
-from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.run.build import make_model, make_state
+from trm_cli.training.state.loss_scale import LossScale
 from trm_cli.training.step import StepSettings, update
 
 ROWS, UPDATES = 6, 300

@@ -15,7 +15,7 @@ from tests.training.test_update import ROWS, state_of
 from trm_cli.models.network import Network
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.averages import drain
-from trm_cli.training.loss_scale import LossScale
+from trm_cli.training.state.loss_scale import LossScale
 from trm_cli.training.step import StepSettings, update
 
 UPDATES = 50

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from tests.support import capsules as making
 from tests.training.test_update import state_of
-from trm_cli.models.hesc.kinds import EOS, START, Kind
-from trm_cli.models.hesc.layout import Layout
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.passes import Carried, NetworkPass
+from trm_cli.models.hesc.rows.kinds import EOS, START, Kind
+from trm_cli.models.hesc.rows.layout import Layout
 from trm_cli.models.layers.carry import Carry
 from trm_cli.training.averages import drain
+from trm_cli.training.state.sums import RunningSums
 from trm_cli.training.step import StepSettings, update
-from trm_cli.training.sums import RunningSums
 
 
 def sums(**values: float) -> SimpleNamespace:

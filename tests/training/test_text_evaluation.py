@@ -20,8 +20,8 @@ from trm_cli.data.text.labels import TextLabels, text_labels
 from trm_cli.evaluation.scores.accuracy import Accuracy, evaluate
 from trm_cli.models.layers.carry import empty_carry
 from trm_cli.models.layers.outputs import Outputs
-from trm_cli.workflows.evaluate import run_evaluation
-from trm_cli.workflows.evaluation_subject import EvaluationRequest
+from trm_cli.workflows.scores.evaluate import run_evaluation
+from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
 
 BYTES = TextLabels(2, 6, True)
 

@@ -23,14 +23,14 @@ from trm_cli.errors import TrmError
 from trm_cli.models.layers.carry import join_carries
 from trm_cli.schedule.clock import Clock
 from trm_cli.training import step
-from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import clip_gradients, gradient_groups, gradient_norms
 from trm_cli.training.loop import Loop
-from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.signals import StopRequest
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.ema import EMA
+from trm_cli.training.state.loss_scale import LossScale
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import Skipped, StepSettings, update
 
 ROWS = 6

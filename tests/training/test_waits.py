@@ -15,14 +15,14 @@ from tests.support.dispatch import Traffic, as_on_a_device, tensors
 from tests.support.networks import CASES, make_batch
 from tests.support.runs import HESC, differing, prepare, records, train
 from tests.training.test_update import LEARNING, ROWS, poisoned, state_of
-from trm_cli.models.hesc.layout import layout_of
 from trm_cli.models.hesc.network import HescNetwork
+from trm_cli.models.hesc.rows.layout import layout_of
 from trm_cli.training import loop
 from trm_cli.training.hardware.arriving import Arriving
 from trm_cli.training.hardware.upload import packed
 from trm_cli.training.loop import Loop
-from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.signals import StopRequest
+from trm_cli.training.state.loss_scale import LossScale
 from trm_cli.training.step import StepSettings, settle, update
 
 TABLE = "arch.puzzle_emb_ndim=16"

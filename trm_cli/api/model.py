@@ -104,8 +104,8 @@ class Model:
 
         options: fields of `EvaluationRequest`, such as `limit=100`, `views=8`, `until_solved=128`, `data=(path,)`.
         """
-        from trm_cli.workflows.evaluate import run_evaluation
-        from trm_cli.workflows.evaluation_subject import EvaluationRequest
+        from trm_cli.workflows.scores.evaluate import run_evaluation
+        from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
 
         document, _ = run_evaluation(EvaluationRequest(run=str(self.checkpoint), device=self.device.type, **options))
         return document

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, DryRun, Json, TrainedRun
+from trm_cli.commands.options.arguments import Device, DryRun, Json, TrainedRun
 from trm_cli.training.signals import starting
 
 Tasks = Annotated[
@@ -71,7 +71,7 @@ def adapt(
     import time
     from dataclasses import asdict
 
-    from trm_cli.commands.arguments import expect_run, with_options
+    from trm_cli.commands.options.arguments import expect_run, with_options
     from trm_cli.console.output import print_result
     from trm_cli.console.views.adapt import AdaptScreen, adapt_screen, bundle_screen
     from trm_cli.errors import UsageError

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Json, Words
-from trm_cli.commands.builder_gate import AllowBuilder
+from trm_cli.commands.options.arguments import Json, Words
+from trm_cli.commands.options.builder_gate import AllowBuilder
 
 
 def build_dataset(
@@ -30,7 +30,7 @@ def build_dataset(
     [dim]Example: trm build-dataset sudoku-4x4 --workers 2[/dim]
     """
     del allow_builder  # its callback has seen to it
-    from trm_cli.commands.arguments import compose_words
+    from trm_cli.commands.options.arguments import compose_words
     from trm_cli.console.output import print_json
     from trm_cli.console.views.build import BuildScreen, show_build_plan, show_built
     from trm_cli.data.building.builder_plan import plan_build

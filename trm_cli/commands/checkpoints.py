@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Json
+from trm_cli.commands.options.arguments import Json
 
 
 class Form(StrEnum):
@@ -98,7 +98,7 @@ def export_run(
 
     [dim]Example: trm checkpoints export checkpoints/sudoku-4x4 --out sudoku.safetensors[/dim]
     """
-    from trm_cli.commands.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run
     from trm_cli.console.output import note, print_result
     from trm_cli.console.views.checkpoints import exported_view
     from trm_cli.errors import UsageError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, Json, TrainedRun
+from trm_cli.commands.options.arguments import Device, Json, TrainedRun
 from trm_cli.paths import exists
 
 Pictures = Annotated[list[str], typer.Argument(help="Picture files, of any size.", metavar="PICTURE...")]
@@ -18,7 +18,7 @@ def classify(run: TrainedRun, pictures: Pictures, top: Top = 5, device: Device =
 
     [dim]Example: trm classify checkpoints/pictures cat.png[/dim]
     """
-    from trm_cli.commands.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run
     from trm_cli.errors import UsageError
 
     if absent := [name for name in pictures if not exists(name)]:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands import completion
-from trm_cli.commands.arguments import Json
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Json
 
 
 def compare(
@@ -35,7 +35,7 @@ def compare(
     from trm_cli.console.output import print_result, write_file
     from trm_cli.console.views.comparison import comparison_document, comparison_screen
     from trm_cli.errors import UsageError
-    from trm_cli.workflows.compare import compare as workflow
+    from trm_cli.workflows.scores.compare import compare as workflow
 
     if out is not None and out.suffix not in (".html", ".png", ".svg"):
         raise UsageError(f"--out {out}: the name must end in .html, .png or .svg")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands import completion
-from trm_cli.commands.arguments import Architecture, Json, Words
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Architecture, Json, Words
 
 Names = Annotated[
     list[str] | None,
@@ -40,7 +40,7 @@ def show(words: Words = None, arch: Architecture = None, as_json: Json = False) 
 
     [dim]Example: trm configs show sudoku-4x4 epochs=10 arch.hidden_size=128[/dim]
     """
-    from trm_cli.commands.arguments import compose_words
+    from trm_cli.commands.options.arguments import compose_words
     from trm_cli.console.output import print_result
     from trm_cli.console.views.configs import config_document, config_screen
 

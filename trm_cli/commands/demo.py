@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands import completion
-from trm_cli.commands.arguments import Device
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Device
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -35,7 +35,7 @@ def demo(
 
     [dim]Example: trm demo checkpoints/sudoku-4x4[/dim]
     """
-    from trm_cli.commands.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run
     from trm_cli.console.output import note
     from trm_cli.errors import TrmError, UsageError
     from trm_cli.training.run.find_run import find_run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trm_cli.commands.arguments import Json
+from trm_cli.commands.options.arguments import Json
 
 
 def doctor(as_json: Json = False) -> None:

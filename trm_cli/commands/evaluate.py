@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_cli.commands import completion
-from trm_cli.commands.arguments import Device, Json, finite
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Device, Json, finite
 
 if TYPE_CHECKING:
-    from trm_cli.workflows.evaluation_subject import EvaluationRequest
+    from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
 
 Target = Annotated[
     str | None,
@@ -94,7 +94,7 @@ def evaluate(
 
     [dim]Example: trm evaluate checkpoints/sudoku-4x4 --restarts 8[/dim]
     """
-    from trm_cli.commands.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run
     from trm_cli.training.run.groups import find_group
 
     if not find_group(run):
@@ -105,8 +105,8 @@ def evaluate(
     from trm_cli.errors import ExitCode
     from trm_cli.shell import command_line
     from trm_cli.training.run_files import is_run
-    from trm_cli.workflows.evaluate import run_evaluation
-    from trm_cli.workflows.evaluation_subject import EvaluationRequest
+    from trm_cli.workflows.scores.evaluate import run_evaluation
+    from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
 
     depths = _depths(steps)
     wanted = EvaluationRequest(
@@ -138,8 +138,8 @@ def _evaluate_group(runs: Sequence[Path], wanted: EvaluationRequest, *, as_json:
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.views.group import group_screen
     from trm_cli.shell import command_line
-    from trm_cli.workflows.evaluate import run_evaluation
-    from trm_cli.workflows.groups import summarise_group
+    from trm_cli.workflows.scores.evaluate import run_evaluation
+    from trm_cli.workflows.scores.groups import summarise_group
 
     documents = {run.name: run_evaluation(replace(wanted, run=str(run)), EvaluationScreen())[0] for run in runs}
     exact = {name: document["exact"]["value"] for name, document in documents.items()}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, Json, TrainedRun, finite, share
+from trm_cli.commands.options.arguments import Device, Json, TrainedRun, finite, share
 
 Prompt = Annotated[str, typer.Option(help="The text that is continued; empty: a document from its beginning.")]
 MaxNew = Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many tokens.", metavar="N")]
@@ -45,7 +45,7 @@ def generate(
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
-    from trm_cli.commands.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run
 
     expect_run(run, device)
     from trm_cli.console.answers.steps import about_model

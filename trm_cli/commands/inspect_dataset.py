@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands import completion
-from trm_cli.commands.arguments import Json
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Json
 
 
 def inspect_dataset(

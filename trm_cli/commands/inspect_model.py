@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands import completion
-from trm_cli.commands.arguments import Json
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Json
 
 
 def inspect_model(
@@ -33,7 +33,7 @@ def inspect_model(
 
     [dim]Example: trm inspect-model multimodal_hesc --batch-size 32 --precision float16[/dim]
     """
-    from trm_cli.commands.arguments import split_words
+    from trm_cli.commands.options.arguments import split_words
     from trm_cli.console.output import note, print_result
     from trm_cli.console.views.model import model_document, model_screen
     from trm_cli.workflows.inspect import model

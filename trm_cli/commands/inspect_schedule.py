@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Architecture, Json
-from trm_cli.commands.builder_gate import AllowBuilder
+from trm_cli.commands.options.arguments import Architecture, Json
+from trm_cli.commands.options.builder_gate import AllowBuilder
 from trm_cli.paths import is_dir
 
 _KINDS = (".png", ".svg", ".csv", ".json")
@@ -48,7 +48,7 @@ def inspect_schedule(
     [dim]Example: trm inspect-schedule sudoku-extreme epochs=100 --samples-per-epoch 1000 --plot --at 0,50%,100%[/dim]
     """
     del allow_builder  # its callback has seen to it
-    from trm_cli.commands.arguments import split_words, with_options
+    from trm_cli.commands.options.arguments import split_words, with_options
     from trm_cli.console.output import note, print_json, stdout, write_file
     from trm_cli.console.views.plan import comparison_document, plan_document, show_planned
     from trm_cli.errors import UsageError

@@ -13,7 +13,7 @@ def quickstart() -> None:
 
     [dim]Example: trm quickstart[/dim]
     """
-    from trm_cli.commands.running import train_here
+    from trm_cli.commands.options.running import train_here
     from trm_cli.config.compose import compose
     from trm_cli.console.answers.solution import show_solution
     from trm_cli.console.output import note

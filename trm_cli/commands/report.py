@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands import completion
+from trm_cli.commands.options import completion
 
 
 def report(
@@ -41,13 +41,13 @@ def report(
     from trm_cli.shell import command_line
     from trm_cli.training.run.find_run import find_run
     from trm_cli.training.run.groups import find_group
-    from trm_cli.workflows.report import collect
+    from trm_cli.workflows.scores.report import collect
 
     if out is not None and out.suffix not in (".html", ".png"):
         raise UsageError(f"--out {out}: the name must end in .html or .png", hint=f"--out {out.with_suffix('.html')}")
     if group := find_group(run):
         from trm_cli.console.report.comparison import comparison_page, comparison_picture
-        from trm_cli.workflows.compare import group_alone
+        from trm_cli.workflows.scores.compare import group_alone
 
         found, path = group_alone(str(group[0].parent)), out or group[0].parent / "report.html"
         write_file(path, comparison_picture(found, "png") if path.suffix == ".png" else comparison_page(found))

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands import completion
-from trm_cli.commands.arguments import Device, DryRun, Processes, StopAtStep, Wandb
-from trm_cli.commands.builder_gate import AllowBuilder
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Device, DryRun, Processes, StopAtStep, Wandb
+from trm_cli.commands.options.builder_gate import AllowBuilder
 from trm_cli.training.signals import starting
 
 
@@ -43,8 +43,8 @@ def resume(
     [dim]Example: trm resume checkpoints/sudoku-4x4[/dim]
     """
     del allow_builder  # its callback has seen to it
-    from trm_cli.commands.arguments import split_words, with_options
-    from trm_cli.commands.running import train_and_exit
+    from trm_cli.commands.options.arguments import split_words, with_options
+    from trm_cli.commands.options.running import train_and_exit
     from trm_cli.console.output import note
     from trm_cli.workflows.train.resume import load_resumed
     from trm_cli.workflows.train.train import TrainRequest

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Device, TrainedRun
+from trm_cli.commands.options.arguments import Device, TrainedRun
 
 
 def show_capsules(
@@ -25,7 +25,7 @@ def show_capsules(
 
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """
-    from trm_cli.commands.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run
     from trm_cli.errors import UsageError
 
     if split not in ("train", "test"):

@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from trm_cli.commands.arguments import Device, Json, TrainedRun
+from trm_cli.commands.options.arguments import Device, Json, TrainedRun
 from trm_cli.paths import is_file
 
 Puzzle = Annotated[
@@ -50,7 +50,7 @@ def solve(
 
     [dim]Example: trm solve checkpoints/sudoku-4x4 '1... .... ..2. ...3'[/dim]
     """
-    from trm_cli.commands.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run
 
     expect_run(run, device)
     from trm_cli.console.answers.solution import SolveScreen, show_solution

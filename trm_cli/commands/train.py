@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli.commands.arguments import Architecture, Device, DryRun, Processes, StopAtStep, Wandb, Words
-from trm_cli.commands.builder_gate import AllowBuilder
+from trm_cli.commands.options.arguments import Architecture, Device, DryRun, Processes, StopAtStep, Wandb, Words
+from trm_cli.commands.options.builder_gate import AllowBuilder
 from trm_cli.training.signals import starting
 
 
@@ -47,13 +47,13 @@ def train(
     [dim]Example: trm train sudoku-4x4 epochs=40 --device cpu[/dim]
     """
     del allow_builder  # its callback has seen to it
-    from trm_cli.commands.arguments import compose_words
-    from trm_cli.commands.running import train_and_exit
+    from trm_cli.commands.options.arguments import compose_words
+    from trm_cli.commands.options.running import train_and_exit
     from trm_cli.workflows.train.train import TrainRequest
 
     resolved = compose_words(words, arch=arch, device=device, wandb=wandb)
     if seeds is not None:
-        from trm_cli.commands.seeds import train_and_exit as train_all
+        from trm_cli.commands.options.seeds import train_and_exit as train_all
 
         flags = {"--fresh": fresh, "--replan": replan, "--dry-run": dry_run, "--no-incremental": not incremental}
         numbers = {"--stop-at-step": stop_at_step, "--nproc-per-node": nproc_per_node}

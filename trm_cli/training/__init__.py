@@ -2,8 +2,8 @@
 
 loop                     execute the plan, one update at a time
 step                     one update: forward, backward, clip, optimizers, average
-state, state_migration   all that the next update depends on, saved and loaded
-gradients, ema, puzzle_table, nonfinite, signals, profiling   what these need
+state                    all that the next update depends on, saved and loaded
+feeding, gradients, averages, nonfinite, signals, profiling   what these need
 run_files                the names of the files in a run directory
 
 From the top down: `transfer`, `memory`, `run`, then loop, `checkpoint`, step, state, `optimizers`, `hardware`,

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from trm_cli.training.distributed.full_state import total_sums
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from trm_cli.training.state import TrainingState
-from trm_cli.training.sums import RunningSums
+from trm_cli.training.state.sums import RunningSums
+from trm_cli.training.state.training_state import TrainingState
 
 
 class Averaged(NamedTuple):

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.hardware.upload import computes_apart, to_device
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import slices
 
 #: What is copied to the device together with the fields of a batch.

@@ -36,7 +36,7 @@ from trm_cli.training.profiling import NoProfile
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
 from trm_cli.training.signals import StopRequest
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import Skipped, StepSettings, settle, update
 from trm_cli.units import memory_size
 

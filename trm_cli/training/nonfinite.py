@@ -12,7 +12,7 @@ from trm_cli.training.checkpoint.checkpoint_format import write_archive
 from trm_cli.training.distributed.full_state import gather_carry, gather_weights
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.run_files import NONFINITE
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import Skipped
 
 

@@ -20,10 +20,10 @@ from trm_cli.training.distributed.gradient_sum import reduce_gradients
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.gradients import agreed, clip_gradients, finite, gradient_norms
 from trm_cli.training.hardware.arriving import Arriving
-from trm_cli.training.loss_scale import SMALLEST_SCALE
-from trm_cli.training.state import TrainingState
-from trm_cli.training.sums import RunningSums, stacked
-from trm_cli.training.verdict import Verdict
+from trm_cli.training.state.loss_scale import SMALLEST_SCALE
+from trm_cli.training.state.sums import RunningSums, stacked
+from trm_cli.training.state.training_state import TrainingState
+from trm_cli.training.state.verdict import Verdict
 
 
 class Skipped(NamedTuple):

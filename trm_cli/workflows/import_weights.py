@@ -64,10 +64,10 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
     from trm_cli.config.compose import compose
     from trm_cli.config.dump import dump_config, override
     from trm_cli.training.hardware.machine import Machine
-    from trm_cli.training.puzzle_table import TABLE, MovedTable, move_table
     from trm_cli.training.run.datasets import Datasets
     from trm_cli.training.run.run import Run
     from trm_cli.training.run_files import is_run
+    from trm_cli.training.state.puzzle_table import TABLE, MovedTable, move_table
     from trm_cli.training.transfer.compatibility import require_compatible
     from trm_cli.training.transfer.foreign_weights import read_weights
 

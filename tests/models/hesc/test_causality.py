@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.support.capsules import WINDOW, make, make_batch
-from trm_cli.models.hesc.kinds import FIRST_BYTE, Kind
 from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.rows.kinds import FIRST_BYTE, Kind
 from trm_cli.models.thinking import think
 
 VARIANTS = {

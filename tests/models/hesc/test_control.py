@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tests.support.capsules import TINY, Values
-from trm_cli.models.hesc import q_control
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.models.hesc.q_control import Action, QNetwork
-from trm_cli.models.hesc.replay import ReplayBuffer, Transition
+from trm_cli.models.hesc.control import q_control
+from trm_cli.models.hesc.control.q_control import Action, QNetwork
+from trm_cli.models.hesc.control.replay import ReplayBuffer, Transition
+from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.schedule.clock import Clock
 
 SETTINGS = HescConfig(**TINY)

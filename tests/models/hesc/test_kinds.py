@@ -7,9 +7,9 @@ import torch
 
 from tests.support.capsules import VOCABULARY, make, make_batch
 from trm_cli.data.stream import vocabulary as of_data
-from trm_cli.models.hesc import kinds
-from trm_cli.models.hesc.kinds import FIRST_BYTE, FIRST_LABEL, START, Kind
-from trm_cli.models.hesc.positions import board_places, board_rotation
+from trm_cli.models.hesc.rows import kinds
+from trm_cli.models.hesc.rows.kinds import FIRST_BYTE, FIRST_LABEL, START, Kind
+from trm_cli.models.hesc.rows.positions import board_places, board_rotation
 from trm_cli.models.thinking import think
 
 

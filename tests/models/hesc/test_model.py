@@ -9,8 +9,8 @@ import torch
 
 from tests.support.capsules import KINDS, Run, Values, make, make_batch, make_draws
 from trm_cli.models.hesc import components, network
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.models.hesc.q_control import Action
+from trm_cli.models.hesc.control.q_control import Action
+from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.layers.carry import Carry
 from trm_cli.models.thinking import think
 from trm_cli.training.step import on_device

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.support.capsules import KINDS, Run, Values, make, make_batch, make_draws
-from trm_cli.models.hesc import layout
-from trm_cli.models.hesc.boards import Packed, by_size, needed_cells, packed
-from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.rows import layout
+from trm_cli.models.hesc.rows.boards import Packed, by_size, needed_cells, packed
+from trm_cli.models.hesc.rows.kinds import Kind
 
 
 def _whole(patch: pytest.MonkeyPatch) -> None:

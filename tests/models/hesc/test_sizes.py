@@ -12,7 +12,7 @@ from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.models.families import create_network
 from trm_cli.models.hesc import components
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import FIRST_LABEL
+from trm_cli.models.hesc.rows.kinds import FIRST_LABEL
 from trm_cli.models.measuring import measure
 from trm_cli.models.network import Network
 

@@ -8,10 +8,10 @@ import torch
 from tests.support.capsules import KINDS, TINY, Values, make, make_batch, make_draws
 from trm_cli.models.all_ranks import OnlyRank
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.models.hesc.planner import LatentPlanner, balance, likeness
-from trm_cli.models.hesc.q_control import Action
-from trm_cli.models.hesc.workspace import Checksum
+from trm_cli.models.hesc.control.q_control import Action
+from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.thinking.planner import LatentPlanner, balance, likeness
+from trm_cli.models.hesc.thinking.workspace import Checksum
 from trm_cli.models.thinking import think
 
 SETTINGS = HescConfig(**TINY)

@@ -14,9 +14,9 @@ from tests.support import capsules
 from tests.support.capsules import KINDS
 from tests.support.networks import CASES, HRM, Case, make_batch
 from tests.support.selection import slow_but
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.models.hesc.layout import Extent
 from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.rows.layout import Extent
 from trm_cli.models.layers import compiling
 from trm_cli.models.networks.shared.token_network import TokenNetwork
 from trm_cli.models.thinking import think

@@ -17,9 +17,9 @@ from tests.support.networks import CASES, Case, make_batch
 from tests.support.selection import slow_but
 from trm_cli.models.networks.shared.token_network import TokenNetwork
 from trm_cli.schedule.clock import SETTLED
-from trm_cli.training.ema import EMA
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.sign_sgd import SignSGD
+from trm_cli.training.state.ema import EMA
 
 torch.set_num_threads(1)
 

@@ -12,11 +12,7 @@ import torch
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_format import save_file
-from trm_cli.training.checkpoint.checkpoint_io import (
-    load_checkpoint,
-    read_summary,
-    verify_checkpoint,
-)
+from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint, read_summary, verify_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
 
 

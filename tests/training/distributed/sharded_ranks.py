@@ -24,7 +24,7 @@ from trm_cli.training.distributed.sharding import gathered, shard
 from trm_cli.training.distributed.tensor_shards import TensorShards, is_sharded, local_tensors
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.run.build import make_state
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import StepSettings, update
 
 BATCH = 8

@@ -31,12 +31,12 @@ from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.evaluation.solving.puzzle import answers_by_step
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.hardware.machine import Machine
-from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.run.datasets import Datasets
 from trm_cli.training.run.run import Run
 from trm_cli.training.run.sealed_config import Sealed, load_sealed
 from trm_cli.training.run.trained_model import load_trained
 from trm_cli.training.signals import StopRequest
+from trm_cli.training.state.puzzle_table import TABLE
 from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 from trm_cli.workflows.import_weights import Imported, ImportRequest, import_weights
 

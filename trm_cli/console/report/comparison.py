@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-    from trm_cli.workflows.compare import Comparison
+    from trm_cli.workflows.scores.compare import Comparison
 
 _HEIGHT = 3.0  # inches
 _WINDOWS = 60

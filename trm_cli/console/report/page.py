@@ -16,7 +16,7 @@ from trm_cli.console.report.summary import headlines, run_facts, subtitle_of, ti
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
-    from trm_cli.workflows.report import RunRecord
+    from trm_cli.workflows.scores.report import RunRecord
 
 WIDTH = 9.6  # inches
 _PICTURE_SAMPLES = 4

@@ -12,7 +12,7 @@ from trm_cli.evaluation.protocol import protocol_line
 from trm_cli.units import duration
 
 if TYPE_CHECKING:
-    from trm_cli.workflows.report import RunRecord
+    from trm_cli.workflows.scores.report import RunRecord
 
 
 @dataclass(frozen=True)

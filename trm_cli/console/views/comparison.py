@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trm_cli.console.tables import counted, facts, table
 from trm_cli.console.views.evaluation import MEASURES, interval, percent, share_range
-from trm_cli.workflows.compare import LEVEL, Comparison, Grouped, Paired, Side
+from trm_cli.workflows.scores.compare import LEVEL, Comparison, Grouped, Paired, Side
 
 _COUNTS = {"total_steps": "updates", "steps_per_epoch": "an epoch", "global_batch_size": "rows each"}
 

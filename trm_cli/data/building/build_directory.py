@@ -14,14 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from trm_cli.data.building.build_shards import BuildShard, alone, hold, shards_at_work
-from trm_cli.data.files.manifest import (
-    MANIFEST_NAME,
-    Manifest,
-    check_complete,
-    read_manifest,
-    seal,
-    write_manifest,
-)
+from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, check_complete, read_manifest, seal, write_manifest
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.errors import DatasetError
 from trm_cli.paths import exists

@@ -14,7 +14,7 @@ from trm_cli.data.puzzles.kinds import ARC
 from trm_cli.data.stream.records import GRID, PICTURE
 from trm_cli.data.stream.rows import render_text
 from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleStep
-from trm_cli.models.hesc.q_control import Action
+from trm_cli.models.hesc.control.q_control import Action
 
 Numbers = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

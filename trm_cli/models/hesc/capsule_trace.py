@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from trm_cli.models.capsule_network import CapsuleStep, CapsuleTrace
-from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.passes import HescOutputs
+from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.network import Network
 from trm_cli.models.thinking import think
 

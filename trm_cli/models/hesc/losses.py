@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from trm_cli.models.all_ranks import AllRanks
-from trm_cli.models.hesc import planner
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
 from trm_cli.models.hesc.passes import KindPass, NetworkPass
+from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.thinking import planner
 from trm_cli.models.layers.losses import correct_tokens, per_row_mean, softmax_cross_entropy
 
 

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.control.q_control import Action
 from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.passes import NetworkPass
-from trm_cli.models.hesc.q_control import Action
+from trm_cli.models.hesc.rows.kinds import Kind
 
 
 @torch.no_grad()

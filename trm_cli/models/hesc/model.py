@@ -17,14 +17,15 @@ from torch.func import functional_call
 from trm_cli.models.all_ranks import AllRanks, OnlyRank
 from trm_cli.models.capsule_network import CapsuleNetwork, CapsuleTrace
 from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
-from trm_cli.models.hesc import capsule_trace, components, experience, losses, metrics, q_control
+from trm_cli.models.hesc import capsule_trace, components, losses, metrics
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import FIELDS, Kind, blank
-from trm_cli.models.hesc.layout import Layout, layout_from, outline
+from trm_cli.models.hesc.control import experience, q_control
+from trm_cli.models.hesc.control.q_control import Action, QNetwork
+from trm_cli.models.hesc.control.replay import ReplayBuffer
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
-from trm_cli.models.hesc.q_control import Action, QNetwork
-from trm_cli.models.hesc.replay import ReplayBuffer
+from trm_cli.models.hesc.rows.kinds import FIELDS, Kind, blank
+from trm_cli.models.hesc.rows.layout import Layout, layout_from, outline
 from trm_cli.models.hesc.text_reader import HescReader
 from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.models.layers.losses import softmax_cross_entropy

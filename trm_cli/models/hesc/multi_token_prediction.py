@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from trm_cli.models.hesc.blocks import Linear, TokenBlock
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.positions import Rotation
+from trm_cli.models.hesc.rows.positions import Rotation
+from trm_cli.models.hesc.thinking.blocks import Linear, TokenBlock
 from trm_cli.models.layers.norm import rms_norm
 
 

@@ -12,19 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_map_only
 
-from trm_cli.models.hesc import kinds
-from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.boards import Packed, cut, cut_states, needed_cells, packed, side_of, widened
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.demonstrations import PairReader
-from trm_cli.models.hesc.kinds import EOS, FIRST_BYTE, Kind
-from trm_cli.models.hesc.layout import Extent, Group, Layout, layout_of
 from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.passes import FORBIDDEN, Carried, KindPass, NetworkPass, gathered
-from trm_cli.models.hesc.recursion import Recursion, States
-from trm_cli.models.hesc.symbols import Symbols, Tokens
-from trm_cli.models.hesc.visibility import visibility
-from trm_cli.models.hesc.workspace import Looked, Lost
+from trm_cli.models.hesc.rows import kinds
+from trm_cli.models.hesc.rows.boards import Packed, cut, cut_states, needed_cells, packed, side_of, widened
+from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, Kind
+from trm_cli.models.hesc.rows.layout import Extent, Group, Layout, layout_of
+from trm_cli.models.hesc.thinking.blocks import Linear
+from trm_cli.models.hesc.thinking.demonstrations import PairReader
+from trm_cli.models.hesc.thinking.recursion import Recursion, States
+from trm_cli.models.hesc.thinking.symbols import Symbols, Tokens
+from trm_cli.models.hesc.thinking.visibility import visibility
+from trm_cli.models.hesc.thinking.workspace import Looked, Lost
 from trm_cli.models.layers.compiling import compiled
 from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trm_cli.models.hesc import kinds
-from trm_cli.models.hesc.boards import Packed, cut, widened
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.models.hesc.planner import Plan
+from trm_cli.models.hesc.rows import kinds
+from trm_cli.models.hesc.rows.boards import Packed, cut, widened
+from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.thinking.planner import Plan
 from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.outputs import Outputs
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trm_cli.models.hesc.blocks import TokenBlock
-from trm_cli.models.hesc.kinds import PAD, WORDS, Kind
 from trm_cli.models.hesc.passes import FORBIDDEN
-from trm_cli.models.hesc.positions import Rotation
-from trm_cli.models.hesc.visibility import capsule_length
+from trm_cli.models.hesc.rows.kinds import PAD, WORDS, Kind
+from trm_cli.models.hesc.rows.positions import Rotation
+from trm_cli.models.hesc.thinking.blocks import TokenBlock
+from trm_cli.models.hesc.thinking.visibility import capsule_length
 from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 from trm_cli.models.layers.rotary import Rope

@@ -37,7 +37,7 @@ def exported_summary(path: Path) -> dict[str, Any]:
 
 def load_exported(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The weights as the state of a run that has only them, and the summary. Raises CheckpointError."""
-    from trm_cli.training.state_migration import STATE_FORMAT
+    from trm_cli.training.state.state_migration import STATE_FORMAT
 
     summary = exported_summary(path)
     tensors, facts = _read(path, tensors=True)

@@ -23,7 +23,7 @@ from trm_cli.training.distributed.stop_agreement import StopAgreement
 from trm_cli.training.hardware.devices import synchronise
 from trm_cli.training.recording.observer import Observer
 from trm_cli.training.recording.recorders import RunRecorders
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 
 
 @dataclass

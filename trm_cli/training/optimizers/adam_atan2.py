@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trm_cli.training.changed_only_where import changed_only_where
 from trm_cli.training.distributed.tensor_shards import local_tensors
+from trm_cli.training.hardware.changed_only_where import changed_only_where
 from trm_cli.training.optimizers.eager import EagerOptimizer
 
 

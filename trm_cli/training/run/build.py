@@ -16,16 +16,16 @@ from trm_cli.models.families import create_network
 from trm_cli.models.network import Network
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import shard
-from trm_cli.training.ema import EMA
 from trm_cli.training.gradients import gradient_groups
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.torch_runtime import set_seed
-from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.eager import AdamW, EagerOptimizer
 from trm_cli.training.optimizers.sign_sgd import SignSGD
-from trm_cli.training.puzzle_table import TABLE
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.ema import EMA
+from trm_cli.training.state.loss_scale import LossScale
+from trm_cli.training.state.puzzle_table import TABLE
+from trm_cli.training.state.training_state import TrainingState
 
 
 def make_model(config: RunConfig, metadata: DatasetMetadata, forward_dtype: str) -> Network:

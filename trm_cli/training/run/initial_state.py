@@ -20,8 +20,8 @@ from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.run.config_drift import differences
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run.sealed_config import Sealed, newest_sealed
-from trm_cli.training.state import TrainingState
-from trm_cli.training.state_form import require_state_fits, well_formed
+from trm_cli.training.state.state_form import require_state_fits, well_formed
+from trm_cli.training.state.training_state import TrainingState
 
 Data = PuzzleDataset | StreamDataset
 #: State, summary and file of a checkpoint.

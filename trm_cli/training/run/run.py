@@ -34,7 +34,7 @@ from trm_cli.training.run.initial_state import Start, StateLoader, discard_newer
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run_files import DISCARDED, METRICS, PROFILE, TIMINGS
 from trm_cli.training.signals import StopRequest
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 
 _log = logging.getLogger(__name__)
 

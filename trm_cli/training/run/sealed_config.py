@@ -27,7 +27,7 @@ from trm_cli.training.checkpoint.checkpoint_format import damaged, read_file_sum
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run_files import PLAN, read_identity
-from trm_cli.training.state_form import well_formed
+from trm_cli.training.state.state_form import well_formed
 
 # The first form of the capsule network had this key; the second has other weights and reads other data.
 _FIRST_FORM = re.compile(r"^\s+canvas_size\s*:", re.MULTILINE)

@@ -16,7 +16,7 @@ from trm_cli.training.run.build import make_model
 from trm_cli.training.run.find_run import find_checkpoint
 from trm_cli.training.run.readable_copies import Notify, check_copies
 from trm_cli.training.run.sealed_config import load_sealed
-from trm_cli.training.state import fitting
+from trm_cli.training.state.training_state import fitting
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.errors import CheckpointError, ConfigError, UsageError
-from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.run.build import make_model
+from trm_cli.training.state.puzzle_table import TABLE
 from trm_cli.training.transfer.foreign_weights import ForeignWeights
 
 Shapes = Mapping[str, Sequence[int]]

@@ -16,8 +16,8 @@ from trm_cli.config.schema import RunConfig
 from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import CheckpointError, UsageError, writing
-from trm_cli.training.puzzle_table import TABLE
 from trm_cli.training.run.sealed_config import Sealed
+from trm_cli.training.state.puzzle_table import TABLE
 from trm_cli.training.transfer.weight_names import COMPILED, WRAPPERS, is_initial_state, original_name
 
 Format = Literal["safetensors", "original"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from trm_cli.training.puzzle_table import TABLE
+from trm_cli.training.state.puzzle_table import TABLE
 
 #: What a training script of the original code wraps around the network, outermost first.
 WRAPPERS = "model.inner."

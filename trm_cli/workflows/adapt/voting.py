@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.rows import Data, Scorer
     from trm_cli.evaluation.scores.arc_votes import Ballot
     from trm_cli.workflows.adapt.request import AdaptObserver
-    from trm_cli.workflows.evaluation_subject import Subject
+    from trm_cli.workflows.scores.evaluation_subject import Subject
 
 BATCH = {"cuda": 256}
 BATCH_ELSEWHERE = 32
@@ -74,7 +74,7 @@ def load_voter(
     from trm_cli.evaluation.rows import Scorer
     from trm_cli.training.hardware.devices import choose_device
     from trm_cli.training.run_files import LATEST
-    from trm_cli.workflows.evaluation_subject import EvaluationRequest, prepare
+    from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest, prepare
 
     chosen = choose_device(device).value
     size = BATCH.get(chosen, BATCH_ELSEWHERE)

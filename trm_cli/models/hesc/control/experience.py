@@ -10,9 +10,9 @@ from torch import Tensor
 
 from trm_cli.models.all_ranks import AllRanks
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.control.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.losses import AnswerCheck
-from trm_cli.models.hesc.replay import ReplayBuffer, Transition
+from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.layers.carry import Carry
 
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trm_cli.models.hesc import kinds
-from trm_cli.models.hesc.boards import asked_side, by_size, needed_cells, needed_side, needed_sides, side_of
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import FIELDS, Kind
+from trm_cli.models.hesc.rows import kinds
+from trm_cli.models.hesc.rows.boards import asked_side, by_size, needed_cells, needed_side, needed_sides, side_of
+from trm_cli.models.hesc.rows.kinds import FIELDS, Kind
 from trm_cli.models.layers.losses import IGNORED_LABEL
 
 #: Grids that train on a processor are computed in at most so many groups of similar size, of so many rows at least.

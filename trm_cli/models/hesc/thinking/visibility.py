@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.models.hesc.symbols import Tokens
+from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.thinking.symbols import Tokens
 
 #: Of a slot that knows the whole text: no place comes after it.
 _NEVER = 1 << 30

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError, TrmError
 from trm_cli.training.run_files import EVALUATIONS
-from trm_cli.workflows.evaluation_subject import EvaluationRequest, Subject, prepare
 from trm_cli.workflows.observers import EvaluationObserver
+from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest, Subject, prepare
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.evaluator import Evaluation

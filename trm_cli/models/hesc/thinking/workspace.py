@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trm_cli.models.hesc.blocks import Attention, Linear, SlotBlock
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.thinking.blocks import Attention, Linear, SlotBlock
 from trm_cli.models.layers.initialization import embedding_parameter, truncated_normal_
 from trm_cli.models.layers.norm import rms_norm
 

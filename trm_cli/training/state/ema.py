@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from trm_cli.models.network import Network
-from trm_cli.training.changed_only_where import changed_only_where
 from trm_cli.training.distributed.tensor_shards import local_tensors
+from trm_cli.training.hardware.changed_only_where import changed_only_where
 
 
 class EMA:

@@ -10,8 +10,8 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import UsageError
-from trm_cli.workflows.evaluate import stored_evaluations
-from trm_cli.workflows.report import RunRecord, collect
+from trm_cli.workflows.scores.evaluate import stored_evaluations
+from trm_cli.workflows.scores.report import RunRecord, collect
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.outcomes import Outcomes

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trm_cli.models.hesc.blocks import Linear, TokenBlock
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
-from trm_cli.models.hesc.planner import LatentPlanner, Plan
-from trm_cli.models.hesc.symbols import Tokens
-from trm_cli.models.hesc.visibility import Visibility
-from trm_cli.models.hesc.workspace import Looked, Workspace
+from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.thinking.blocks import Linear, TokenBlock
+from trm_cli.models.hesc.thinking.planner import LatentPlanner, Plan
+from trm_cli.models.hesc.thinking.symbols import Tokens
+from trm_cli.models.hesc.thinking.visibility import Visibility
+from trm_cli.models.hesc.thinking.workspace import Looked, Workspace
 from trm_cli.models.layers.initialization import truncated_normal_
 from trm_cli.models.layers.norm import rms_norm
 from trm_cli.models.layers.stack import recomputed

@@ -15,7 +15,7 @@ from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_format import save_file
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.run.trained_model import load_trained
-from trm_cli.training.state_migration import STATE_FORMAT, migrate
+from trm_cli.training.state.state_migration import STATE_FORMAT, migrate
 
 #: A run of 12 steps that trm 0.1.0 stopped after step 6, with format 1; and its dataset.
 STORED = Path(__file__).parent / "data" / "format_1"

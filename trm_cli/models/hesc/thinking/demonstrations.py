@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from trm_cli.models.hesc.blocks import Attention
 from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.thinking.blocks import Attention
 from trm_cli.models.layers.initialization import embedding_parameter
 from trm_cli.models.layers.norm import rms_norm
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trm_cli.models.hesc.boards import Packed
-from trm_cli.models.hesc.positions import Rotation, content_numbers, head_width
+from trm_cli.models.hesc.rows.boards import Packed
+from trm_cli.models.hesc.rows.positions import Rotation, content_numbers, head_width
 from trm_cli.models.layers.gated_mlp import swiglu, swiglu_width
 from trm_cli.models.layers.initialization import linear_parameter, truncated_normal_
 from trm_cli.models.layers.norm import add_rms_norm

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import Kind
+from trm_cli.models.hesc.control.replay import Transition
 from trm_cli.models.hesc.passes import NetworkPass
-from trm_cli.models.hesc.replay import Transition
+from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.layers.initialization import linear_parameter
 from trm_cli.schedule.clock import Clock
 

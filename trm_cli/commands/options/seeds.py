@@ -24,7 +24,7 @@ def train_and_exit(
     from trm_cli.console.views.group import group_screen
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.shell import command_line
-    from trm_cli.workflows.groups import last_accuracies, summarise_group
+    from trm_cli.workflows.scores.groups import last_accuracies, summarise_group
     from trm_cli.workflows.train.seeds import dataset_command, parse_seeds, seed_runs, train_seeds
 
     if dataset_only:

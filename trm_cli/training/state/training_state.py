@@ -15,15 +15,15 @@ from trm_cli.errors import CheckpointError, first_line
 from trm_cli.models.layers.carry import Carry
 from trm_cli.models.network import Network
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
-from trm_cli.training.ema import EMA
 from trm_cli.training.hardware.arriving import Arriving
-from trm_cli.training.loss_scale import LossScale
 from trm_cli.training.optimizers.eager import EagerOptimizer
 from trm_cli.training.optimizers.sign_sgd import SignSGD
-from trm_cli.training.puzzle_table import TABLE, move_rows
-from trm_cli.training.state_migration import STATE_FORMAT, migrate
-from trm_cli.training.sums import RunningSums
-from trm_cli.training.verdict import Verdict
+from trm_cli.training.state.ema import EMA
+from trm_cli.training.state.loss_scale import LossScale
+from trm_cli.training.state.puzzle_table import TABLE, move_rows
+from trm_cli.training.state.state_migration import STATE_FORMAT, migrate
+from trm_cli.training.state.sums import RunningSums
+from trm_cli.training.state.verdict import Verdict
 
 #: The fields that are numbers, and stand in a checkpoint as they are.
 _NUMBERS = ("step", "evaluated_step", "best_step", "best_score", "skipped", "skipped_in_a_row")

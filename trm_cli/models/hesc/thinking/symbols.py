@@ -12,18 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trm_cli.models.hesc.blocks import Linear
-from trm_cli.models.hesc.boards import Packed
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.kinds import FIRST_COLOUR, PAD, Kind
-from trm_cli.models.hesc.positions import (
-    Places,
-    Rotation,
-    board_parts,
-    board_places,
-    board_rotation,
-    text_rope,
-)
+from trm_cli.models.hesc.rows.boards import Packed
+from trm_cli.models.hesc.rows.kinds import FIRST_COLOUR, PAD, Kind
+from trm_cli.models.hesc.rows.positions import Places, Rotation, board_parts, board_places, board_rotation, text_rope
+from trm_cli.models.hesc.thinking.blocks import Linear
 from trm_cli.models.layers.initialization import embedding_parameter
 from trm_cli.models.layers.norm import rms_norm
 from trm_cli.models.layers.rotary import Rope

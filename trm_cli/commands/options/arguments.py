@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_cli.commands import completion
+from trm_cli.commands.options import completion
 from trm_cli.paths import exists
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from trm_cli.training.ema import EMA
+from trm_cli.training.state.ema import EMA
 
 torch.set_num_threads(1)
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.models.all_ranks import AllRanks
-from trm_cli.models.hesc.blocks import Attention, Linear, SwiGLU
 from trm_cli.models.hesc.config import HescConfig
+from trm_cli.models.hesc.thinking.blocks import Attention, Linear, SwiGLU
 from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter
 from trm_cli.models.layers.norm import rms_norm
 

@@ -52,7 +52,7 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
     from trm_cli.training.run.readable_copies import check_copies
     from trm_cli.training.run.sealed_config import load_run, load_run_plan
     from trm_cli.training.run_files import METRICS, PLAN, TIMINGS, read_identity
-    from trm_cli.workflows.evaluate import stored_evaluation
+    from trm_cli.workflows.scores.evaluate import stored_evaluation
 
     check_copies(directory, observer.note if observer is not None else lambda _: None)
     resolved = load_run(directory)
@@ -63,8 +63,8 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
     metrics, timings = _records(directory / METRICS), _records(directory / TIMINGS)
     evaluation = stored_evaluation(directory)
     if evaluation is None and evaluate is not None:
-        from trm_cli.workflows.evaluate import run_evaluation
-        from trm_cli.workflows.evaluation_subject import EvaluationRequest
+        from trm_cli.workflows.scores.evaluate import run_evaluation
+        from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
 
         evaluation, _ = run_evaluation(EvaluationRequest(run=str(directory), limit=evaluate), observer)
     return RunRecord(

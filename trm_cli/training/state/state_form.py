@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli.errors import CheckpointError
 from trm_cli.training.distributed.tensor_shards import TensorShards
-from trm_cli.training.state_migration import migrate
+from trm_cli.training.state.state_migration import migrate
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trm_cli.training.state import TrainingState
+    from trm_cli.training.state.training_state import TrainingState
 
 _COUNTS = ("step", "evaluated_step", "best_step", "skipped", "skipped_in_a_row")
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}

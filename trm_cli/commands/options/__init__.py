@@ -1,0 +1,4 @@
+"""Options and arguments that several commands share, and how their words are read and completed.
+
+May import everything but the commands.
+"""
