@@ -21,6 +21,7 @@ WHERE_AND_WHEN = (
     "precision=bfloat16", "micro_batch_size=2", "activation_checkpointing=true", "compile=true", "sharding=fsdp",
     "deterministic=true",
     "threads=2", "wandb=offline", "wandb_project=other", "tensorboard=true", "profile=true",
+    "price_per_hour=2.5",
 )  # fmt: skip
 CLOCK = (
     "epochs=21", "step_rounding=whole_run", "lr=0.5", "lr_min_ratio=0.5", "lr_warmup_ratio=0.5", "lr_warmup_steps=9",

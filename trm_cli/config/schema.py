@@ -138,6 +138,11 @@ class RunConfig(Section):
     )
     tensorboard: bool = key(False, "write event files for TensorBoard as well", resume="free")
 
+    price_per_hour: float | None = key(
+        None, "price of an hour of this machine, in any currency, for forecast and report; null = unknown",
+        resume="free", ge=0, le=1_000_000,
+    )  # fmt: skip
+
     # What is annealed over the run, for architectures that expand and explore.
     dqn_warmup_ratio: float | None = ratio(0.1, "Q-learning starts after this share")
     dqn_warmup_steps: Whole | None = _older_steps("dqn_warmup_ratio")

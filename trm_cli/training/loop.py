@@ -31,6 +31,7 @@ from trm_cli.training.distributed.tensor_shards import local_tensors
 from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.resources import measured_memory
 from trm_cli.training.hardware.upload import computes_apart
+from trm_cli.training.hardware.usage import Usage
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.profiling import NoProfile
 from trm_cli.training.recording.observer import Observer
@@ -96,6 +97,7 @@ class Loop:
         )
         self._log_interval = log_interval(config.log_interval, self.device)
         self._logged_at = time.monotonic()
+        self._usage = Usage(self.device)
 
     def run(self, stop: StopRequest, *, last_step: int | None = None) -> ExitCode:
         """Execute the plan; returns DONE, or the exit code of the signal that ended the run after a saved checkpoint.
@@ -195,7 +197,7 @@ class Loop:
         speed = averaged.updates * batch_size / max(now - self._logged_at, 1e-9)
         self._logged_at = now
         shares = self.profile.shares()
-        timing = {"samples_per_second": round(speed, 3), **shares}
+        timing = {"samples_per_second": round(speed, 3), **self._usage.lap(), **shares}
         self.recorders.write(record, timing, samples_per_second=speed, **shares)
         self.observer.stepped(step, record, speed)
         _log.debug("%s", record)
@@ -248,7 +250,8 @@ class Loop:
             self.state.best_step = step
         self.state.evaluated_step = step
         record = {"kind": "eval", "step": step, **result.to_json()}
-        self.recorders.write(record, {"evaluation_seconds": round(time.monotonic() - started, 3)})
+        timing = {"evaluation_seconds": round(time.monotonic() - started, 3), **self._usage.lap()}
+        self.recorders.write(record, timing)
         self.observer.evaluated(step, result, best)
         self._logged_at += time.monotonic() - started  # an evaluation is not training time
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
     from trm_cli.data.building.builder_process import BuildProgress
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.forecast.forecast import Forecast
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.training.run.initial_state import Start
@@ -115,6 +116,9 @@ class TrainingObserver(Observer, BuildObserver):
 
     def memory_estimated(self, check: MemoryCheck) -> None:
         """The memory of one update is estimated."""
+
+    def foreseen(self, forecast: Forecast) -> None:
+        """What the run will take is foreseen; not of a run of a few small updates."""
 
     def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
         """The run continues from `from_step`, and the checkpoints of the steps `newer` will be moved aside."""

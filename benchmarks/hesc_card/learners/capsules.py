@@ -95,7 +95,7 @@ def train_capsules(run: Path, dataset: Path, seconds: float, seed: int, settings
     epochs = json.loads(plan.read_text())["epochs"]
     resolved = _composed(run, fixed, epochs)
     clocked = _Clocked(SavedSeconds(_beside(run, "seconds.json")), seconds)
-    result = run_training(resolved, TrainRequest(stop_when=clocked.over), clocked)
+    result = run_training(resolved, TrainRequest(stop_when=clocked.over, forecast=False), clocked)
     if result.step < result.total_steps and clocked.at_step and not clocked.over():
         raise SystemExit(int(result.exit_code))  # a signal: the run continues when it is asked for again
     taken = clocked.time.seconds if clocked.at_step else SavedSeconds(_beside(run, "seconds.json")).at(result.step)
@@ -112,7 +112,7 @@ def _epochs(probe: Path, fixed: Sequence[str], seconds: float) -> int:
     """How many epochs the time is enough for, by what a few updates cost."""
     shutil.rmtree(probe, ignore_errors=True)
     clocked = _Clocked(SavedSeconds(_beside(probe, "seconds.json")), seconds / 4)
-    request = TrainRequest(stop_at_step=_PROBED, stop_when=clocked.over)
+    request = TrainRequest(stop_at_step=_PROBED, stop_when=clocked.over, forecast=False)
     run_training(_composed(probe, fixed, 1_000), request, clocked)
     shutil.rmtree(probe)
     _beside(probe, "seconds.json").unlink(missing_ok=True)

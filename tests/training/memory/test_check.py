@@ -22,7 +22,8 @@ from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.memory import check as check_module
 from trm_cli.training.memory.check import MemoryCheck
 from trm_cli.training.signals import StopRequest
-from trm_cli.workflows.train.train import TrainRequest, _train_within_memory
+from trm_cli.workflows.train.train import TrainRequest
+from trm_cli.workflows.train.within_memory import train_within_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
@@ -140,7 +141,7 @@ def checked(data: Path, run: Path) -> tuple[MemoryCheck, Callable[[], object]]:
 
     def go() -> object:
         with StopRequest() as stop:
-            return _train_within_memory(prepared, check, recorder, stop, TrainRequest())
+            return train_within_memory(prepared, check, recorder, stop, TrainRequest())
 
     return check, go
 

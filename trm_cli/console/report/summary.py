@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_cli import __version__
 from trm_cli.console.views.evaluation import interval, kind_figures, percent, weights_line
+from trm_cli.console.views.forecast import energy
 from trm_cli.evaluation.protocol import protocol_line
 from trm_cli.units import duration
 
@@ -86,6 +87,7 @@ def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     evaluations = [one["evaluation_seconds"] for one in record.timings if "evaluation_seconds" in one]
     if evaluations:
         yield "evaluations", f"{len(evaluations)} during training, {duration(sum(evaluations))}"
+    yield from _cost(record)
     if evaluation is not None:
         dataset = evaluation["dataset"]
         yield "evaluated on", f"{', '.join(evaluation['paths'])} ({dataset['split']}), {dataset['fingerprint'][:16]}"
@@ -95,3 +97,19 @@ def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "checkpoint", digest
         yield "versions", ", ".join(f"{name} {version}" for name, version in evaluation["versions"].items())
     yield "report by", f"trm {__version__}"
+
+
+def _cost(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield what the run took, and what was foreseen."""
+    if (took := record.took) is not None:
+        parts = [duration(took.seconds), f"{duration(took.processor)} of processor time"]
+        parts += [] if took.joules is None else [energy(took.joules)]
+        if record.price_per_hour is not None:
+            parts.append(f"price {record.price_per_hour * took.seconds / 3600:,.2f}")
+        yield "took", ", ".join(parts)
+    if (foreseen := record.forecast) is not None:
+        low, likely, high = (duration(foreseen["seconds"][name]) for name in ("low", "likely", "high"))
+        processor = (
+            "" if foreseen["cpu_seconds"] is None else f", {duration(foreseen['cpu_seconds'])} of processor time"
+        )
+        yield "forecast", f"{likely} ({low} to {high}){processor}; {foreseen['source']}"

@@ -15,6 +15,7 @@ from rich.text import Text
 from trm_cli.config.dump import describe_command
 from trm_cli.console.output import note, silence, stderr, stdout
 from trm_cli.console.views.build import BuildScreen
+from trm_cli.console.views.forecast import forecast_table
 from trm_cli.console.views.plan import PlanView
 from trm_cli.console.views.training import TrainingView
 from trm_cli.shell import command_line
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
     from trm_cli.data.building.builder_process import BuildProgress
     from trm_cli.schedule.plan import TrainingPlan
+    from trm_cli.training.forecast.forecast import Forecast
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
     from trm_cli.training.run.initial_state import Start
@@ -107,6 +109,10 @@ class TrainingScreen(BuildScreen, TrainingObserver):
             slow = f"warning: {parameters / 1e6:.0f} M parameters are too slow to train on a processor"
             table.add_row("", Text(f"{slow}: use a GPU, or the model that `trm doctor` recommends", style="yellow"))
         self._console.print(table)
+
+    def foreseen(self, forecast: Forecast) -> None:
+        """Print the forecast."""
+        self._console.print(forecast_table(forecast))
 
     def discarding(self, run: Path, from_step: int, newer: Sequence[int]) -> None:
         """Print which checkpoints are set aside."""

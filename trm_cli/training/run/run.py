@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -106,8 +106,11 @@ class Run:
         *,
         stop_at_step: int | None = None,
         resting: tuple[int, ...] = (),
+        forecast: Mapping[str, Any] | None = None,
     ) -> ExitCode:
         """Train from the state's step on, up to `stop_at_step` where one is given; groups that rest are not drawn.
+
+        forecast: kept beside the times that it foresees.
 
         The caller has locked the directory since before `prepare`: what that has read must still be true.
         """
@@ -126,6 +129,8 @@ class Run:
                 )
                 metrics = opened.enter_context(closing(follow(path / METRICS, logged_step=self._logged_step())))
                 timings = opened.enter_context(closing(follow(path / TIMINGS)))
+            if forecast is not None:
+                timings.write({"step": state.step, "forecast": forecast})
             loggers = open_loggers(self.config, path, summary["run"], state.step + 1, observer.note)
             for logger in loggers:
                 opened.callback(logger.close)

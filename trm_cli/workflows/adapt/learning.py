@@ -39,7 +39,7 @@ class Learning:
         for stop_at_step in self._stops(updates):
             resting = self._resting(stop_at_step)
             request = TrainRequest(
-                stop_at_step=stop_at_step, incremental=False, stop_when=self.time_is_up, resting=resting
+                stop_at_step=stop_at_step, incremental=False, stop_when=self.time_is_up, resting=resting, forecast=False
             )
             result = run_training(resolved, request, self.observer)
             done = result.exit_code is ExitCode.DONE

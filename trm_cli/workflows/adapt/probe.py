@@ -110,7 +110,7 @@ def probe(
         now, times = time.monotonic(), quiet.updates
         return now > over or (len(times) > _FEWEST and now - times[1] > enough)
 
-    request = TrainRequest(stop_at_step=_MOST_UPDATES, incremental=False, stop_when=timed)
+    request = TrainRequest(stop_at_step=_MOST_UPDATES, incremental=False, stop_when=timed, forecast=False)
     result = run_training(settings, request, quiet)
     if not result.step:
         return None

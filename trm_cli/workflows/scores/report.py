@@ -17,11 +17,20 @@ Records = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
+class Took:
+    """Seconds, processor seconds of the first process, and joules of its device (None = unknown) of a whole run."""
+
+    seconds: float
+    processor: float
+    joules: float | None
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The contents of a run directory. evaluation: None where the run was never evaluated.
 
     identity: run.json. metrics, timings: the lines of metrics.jsonl and timings.jsonl. plan, config: as they are sealed
-    in the newest checkpoint; config as text.
+    in the newest checkpoint; config as text. price_per_hour: as configured.
     """
 
     directory: Path
@@ -33,6 +42,7 @@ class RunRecord:
     timings: Records
     evaluation: Mapping[str, Any] | None
     config: str
+    price_per_hour: float | None = None
 
     @property
     def training_seconds(self) -> tuple[float, float] | None:
@@ -44,6 +54,25 @@ class RunRecord:
         samples = [(now - before) * batch for before, now in zip([0, *steps], steps, strict=False)]
         seconds = sum(amount / rate for amount, (_, rate) in zip(samples, logged, strict=True))
         return seconds, sum(samples) / seconds
+
+    @property
+    def took(self) -> Took | None:
+        """What the run took; None where an earlier version logged it. What a kill made it compute again counts once."""
+        measured = [one for one in self.timings if "cpu_seconds" in one]
+        if not measured:
+            return None
+        joules = [one["joules"] for one in measured if "joules" in one]
+        return Took(
+            seconds=sum(one["seconds"] for one in measured),
+            processor=sum(one["cpu_seconds"] for one in measured),
+            joules=sum(joules) if len(joules) == len(measured) else None,
+        )
+
+    @property
+    def forecast(self) -> Mapping[str, Any] | None:
+        """The forecast that was made when the run began, not when it was continued."""
+        found = [one["forecast"] for one in self.timings if "forecast" in one]
+        return found[0] if found and not found[0]["from_step"] else None
 
 
 def collect(directory: Path, evaluate: int | None = None, observer: EvaluationObserver | None = None) -> RunRecord:
@@ -77,6 +106,7 @@ def collect(directory: Path, evaluate: int | None = None, observer: EvaluationOb
         timings=timings,
         evaluation=evaluation,
         config=dump_config(resolved),
+        price_per_hour=resolved.config.price_per_hour,
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli.errors import CheckpointError, ExitCode, TrmError, UsageError, first_line
+from trm_cli.errors import CheckpointError, ExitCode, UsageError
 from trm_cli.shell import quote
 from trm_cli.workflows.observers import Outcome, TrainingObserver, TrainingResult, TrainingStart
 
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from trm_cli.data.building.live_build import LiveBuild
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.distributed.process_group import ProcessGroup
+    from trm_cli.training.forecast.forecast import Forecast
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
-    from trm_cli.training.recording.observer import Observer
     from trm_cli.training.run.datasets import Datasets
     from trm_cli.training.run.initial_state import Start
     from trm_cli.training.run.run import Run
-    from trm_cli.training.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class TrainRequest:
     stop_at_step: stop early, with the same schedule; stop_when: where it is true after a step. from_step: continue from
     this checkpoint, move newer ones aside. dataset_only: build the dataset, do not train. rebuild_dataset: build it
     again. incremental: begin training while the dataset is built. must_exist: require a checkpoint to continue from.
-    resting: groups of a puzzle dataset that are not drawn.
+    resting: groups of a puzzle dataset that are not drawn. forecast: foresee the time of the run before it begins.
     """
 
     dry_run: bool = False
@@ -50,6 +49,7 @@ class TrainRequest:
     incremental: bool = True
     must_exist: bool = False
     resting: tuple[int, ...] = ()
+    forecast: bool = True
 
     @property
     def trains(self) -> bool:
@@ -176,12 +176,22 @@ class _Training:
         observer.memory_estimated(memory)
         if memory.hopeless and machine.device.value == "cpu":
             raise memory.too_large()  # the system would kill the process, without a word
+        forecast = None
+        if self.request.forecast:
+            from trm_cli.training.forecast.make import Forecaster
+
+            foreseeing = Forecaster(
+                config, datasets, plan, machine, memory, self.process_group, building=live is not None
+            )
+            forecast = foreseeing.forecast(start.step, asked=self.request.dry_run)
+        if forecast is not None:
+            observer.foreseen(forecast)
         if self.request.dry_run:
             require_writable(self.path, memory.checkpoint_bytes)
             self._announce_discarded()
             observer.would_start(start, plan)
             return self._ended(Outcome.PLANNED)
-        return self._prepare_and_train(datasets, machine, memory, live)
+        return self._prepare_and_train(datasets, machine, memory, live, forecast)
 
     def _clear_the_way(self) -> None:
         """Delete the run if a fresh start is requested."""
@@ -223,7 +233,12 @@ class _Training:
             self.observer.discarding(self.path, from_step, newer)
 
     def _prepare_and_train(
-        self, datasets: Datasets, machine: Machine, memory: MemoryCheck, live: LiveBuild | None
+        self,
+        datasets: Datasets,
+        machine: Machine,
+        memory: MemoryCheck,
+        live: LiveBuild | None,
+        forecast: Forecast | None,
     ) -> TrainingResult:
         """Load the newest checkpoint, and train unless the run is complete."""
         from trm_cli.config.dump import dump_config
@@ -239,13 +254,16 @@ class _Training:
             self._announce_discarded()
             if run.complete:
                 return self._ended(Outcome.ALREADY_COMPLETE, run=run)
-            return self._train(run, memory, live)
+            return self._train(run, memory, live, forecast)
 
-    def _train(self, run: Run, memory: MemoryCheck, live: LiveBuild | None) -> TrainingResult:
+    def _train(
+        self, run: Run, memory: MemoryCheck, live: LiveBuild | None, forecast: Forecast | None
+    ) -> TrainingResult:
         """Train; the process of rank 0 reports for all."""
         from trm_cli.training.recording.observer import Observer
         from trm_cli.training.signals import StopRequest
         from trm_cli.workflows.train.run_dataset import live_progress
+        from trm_cli.workflows.train.within_memory import train_within_memory
 
         if run.start.file is not None and (run.start.step or run.config.init_from is None):
             self.observer.continuing(self.path, run.state.step)
@@ -265,7 +283,7 @@ class _Training:
             if live is not None:
                 live.on_line, live.notice = watching.note, watching.waiting
                 live.cancelled = lambda: bool(stop) or stop.failed
-            code = _train_within_memory(run, memory, watching, stop, self.request)
+            code = train_within_memory(run, memory, watching, stop, self.request, forecast)
         return self._ended(_outcome(run, code), code, run)
 
 
@@ -276,28 +294,3 @@ def _outcome(run: Run, code: ExitCode) -> Outcome:
     if code is not ExitCode.DONE:
         return Outcome.INTERRUPTED
     return Outcome.FINISHED if run.state.step >= run.plan.total_steps else Outcome.STOPPED_AS_ASKED
-
-
-def _train_within_memory(
-    run: Run, memory: MemoryCheck, observer: Observer, stop: StopRequest, request: TrainRequest
-) -> ExitCode:
-    """Train; out of memory becomes an error that says what would fit, and a failed compilation one that goes without.
-
-    The first update tests the estimate: until it is done nothing on disk is newer than what the run started from, and
-    every later update needs the same.
-    """
-    from trm_cli.training.hardware.devices import is_compile_failure
-    from trm_cli.training.memory.check import is_out_of_memory
-
-    try:
-        return run.train(observer, stop, stop_at_step=request.stop_at_step, resting=request.resting)
-    except RuntimeError as error:
-        if is_compile_failure(error):
-            raise TrmError(
-                f"torch.compile failed: {first_line(error)}", hint="compile=false computes without it"
-            ) from error
-        if not is_out_of_memory(error):
-            raise
-        step = run.state.step
-        evaluating = run.plan.is_eval(step) and run.state.evaluated_step != step
-        raise memory.refused(error, evaluating=evaluating) from error

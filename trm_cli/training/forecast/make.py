@@ -1,0 +1,127 @@
+"""Make the forecast of a run: measured on a copy where updates are cheap, else computed from their operations."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+
+import torch
+
+from trm_cli.config.schema import RunConfig
+from trm_cli.schedule.plan import TrainingPlan
+from trm_cli.training.distributed.process_group import ProcessGroup
+from trm_cli.training.forecast.arithmetic import count_operations, estimated, product_rate
+from trm_cli.training.forecast.forecast import Cost, Forecast, Span, listed
+from trm_cli.training.forecast.probe import probe
+from trm_cli.training.hardware.machine import Machine
+from trm_cli.training.memory.check import MemoryCheck, is_out_of_memory
+from trm_cli.training.run.datasets import Datasets
+
+#: What the timed updates of a probe may take: a share of the run, at most so many seconds, but a few updates at least.
+_SHARE, _SECONDS, _FEWEST = 0.01, 2.0, 3
+#: What it takes where a forecast was asked for, since nothing else waits.
+_ASKED_SECONDS = 0.5
+#: A run of fewer updates is not worth the time of a probe, unless it is asked for.
+_WORTH_A_PROBE = 400
+#: Positions of a batch times width up to which an update surely takes less than a second.
+_SMALL = 1 << 21
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """What a forecast is made from. build: whether the dataset is still being built, so that nothing can be timed."""
+
+    config: RunConfig
+    datasets: Datasets
+    plan: TrainingPlan
+    machine: Machine
+    memory: MemoryCheck
+    process_group: ProcessGroup
+    building: bool = False
+
+    def forecast(self, first_step: int, *, asked: bool) -> Forecast | None:
+        """The forecast of the updates after `first_step`; None for a run of few cheap updates, unless it is asked for,
+        and for a run that is complete."""
+        ahead = self.plan.total_steps - first_step
+        if ahead <= 0:
+            return None
+        config = self.config
+        positions = self.memory.rows * self.datasets.train.metadata.seq_len
+        small = positions * config.arch.hidden_size <= _SMALL and self.machine.device.value == "cpu"
+        if small and not asked and ahead < _WORTH_A_PROBE:
+            return None
+        computed = None if small and not self.building else self._computed(positions)
+        expected = 0.0 if computed is None else computed[0].time.likely
+        wholly = self.building or config.sharding == "fsdp" or (not asked and ahead < _WORTH_A_PROBE)
+        measured = None if wholly or expected > _SECONDS else self._measured(ahead, asked=asked)
+        watts = None
+        if measured is not None:
+            update, evaluation, watts, source = measured
+            if computed is not None and self.machine.compile.value != "off":
+                update = Cost(Span(min(computed[0].time.low, update.time.low), *_rest(update.time)), update.processor)
+                source += " without compiling them, so that they may be faster"
+        else:
+            assert computed is not None
+            update, evaluation, source = computed
+        return self._of(first_step, update, evaluation, source, watts)
+
+    def _of(self, first_step: int, update: Cost, evaluation: Cost, source: str, watts: float | None) -> Forecast:
+        config, plan = self.config, self.plan
+        evaluated, evaluations = listed(plan.eval_steps, first_step)
+        _, checkpoints = listed(plan.checkpoint_steps, first_step)
+        _, milestones = listed(plan.milestones, first_step)
+        saves = checkpoints + milestones
+        return Forecast(
+            source=source,
+            first_step=first_step,
+            total_steps=plan.total_steps,
+            update=update,
+            evaluation=evaluation,
+            eval_steps=evaluated,
+            evaluations=evaluations,
+            checkpoint_bytes=self.memory.checkpoint_bytes,
+            kept=min(saves, config.keep_checkpoints + milestones + 1),
+            saves=saves,
+            memory=self.memory.needed.total,
+            watts=watts,
+            price_per_hour=config.price_per_hour,
+        )
+
+    def _measured(self, ahead: int, *, asked: bool) -> tuple[Cost, Cost, float | None, str] | None:
+        """From a probe; None where the copy does not fit into memory."""
+
+        def enough(first: float) -> float:
+            share = max(_SHARE * ahead * first, _ASKED_SECONDS if asked else 0.0)
+            return max(min(_SECONDS, share), _FEWEST * first)
+
+        try:
+            found = probe(self.config, self.datasets, self.plan, self.machine, self.process_group, enough)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        finally:
+            gc.collect()
+            if self.machine.device.value == "cuda":
+                torch.cuda.empty_cache()
+        alone = "" if self.process_group.count == 1 else ", without what processes send each other"
+        count = "1 update" if found.updates == 1 else f"{found.updates} updates"
+        return found.update, found.evaluation, found.watts, f"measured: {count} of a copy{alone}"
+
+    def _computed(self, positions: int) -> tuple[Cost, Cost, str]:
+        """From the operations, and the rate of the device."""
+        config, precision = self.config, self.machine.precision.value
+        operations = count_operations(config, self.datasets.train.metadata, precision)
+        rate = product_rate(self.machine, positions, config.arch.hidden_size)
+        update = self.memory.rows * operations.update
+        rows = 0
+        if (test := self.datasets.test) is not None and self.memory.evaluated:
+            size = self.memory.evaluated * self.process_group.count
+            rows = min(test.eval_count(size), config.eval_batches or test.eval_count(size)) * self.memory.evaluated
+        evaluation = rows * operations.step * getattr(config.arch, "halt_max_steps", 1)
+        source = f"estimated: {update / 1e9:,.0f} GFLOP an update at {rate / 1e9:,.0f} GFLOP/s measured"
+        return estimated(update, rate), estimated(evaluation, rate), source
+
+
+def _rest(span: Span) -> tuple[float, float]:
+    return span.likely, span.high
