@@ -19,6 +19,7 @@ HUB_SECONDS = 3.0
 EXTRAS = {
     "matplotlib": "plots of plans",
     "tensorboard": "event files",
+    "nvidia-ml-py": "energy of an NVIDIA GPU",
     "starlette": "the page of `trm demo`",
     "uvicorn": "the page of `trm demo`",
     "tokenizers": "text in tokens",
