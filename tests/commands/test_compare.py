@@ -18,7 +18,8 @@ from tests.support.boards import write_boards
 from tests.support.commands import Process, trm, trm_here
 from tests.support.runs import TINY_RUN, differing, train
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
-from trm_cli.workflows.train.seeds import SeedRun, parse_seeds, train_seeds
+from trm_cli.workflows.train.jobs import Job, Queue, run_jobs
+from trm_cli.workflows.train.seeds import parse_seeds
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,16 +101,16 @@ def test_seeds_are_listed_or_counted(text: str, seeds: list[int] | None) -> None
 
 
 def test_runs_follow_each_other_and_one_that_fails_stops_no_other(tmp_path: Path) -> None:
-    def run(seed: int, code: str) -> SeedRun:
-        return SeedRun(seed, tmp_path, [sys.executable, "-c", code])
+    def run(seed: int, code: str) -> Job:
+        return Job(f"seed {seed}", tmp_path, [sys.executable, "-c", code])
 
     mark = "from pathlib import Path; Path({!r}).touch(); raise SystemExit({})"
     runs = [run(n, mark.format(str(tmp_path / str(n)), 3 * (n == 1))) for n in range(4)]
-    started: list[int] = []
-    assert train_seeds(runs, 2, lambda one: started.append(one.seed), lambda line: None) == 3
-    assert started == [0, 1, 2, 3] and len(list(tmp_path.iterdir())) == 4
+    started: list[str] = []
+    assert run_jobs(Queue(runs), 2, lambda one: started.append(one.name), lambda line: None) == 3
+    assert started == [f"seed {n}" for n in range(4)] and len(list(tmp_path.iterdir())) == 4
     said: list[str] = []
-    assert train_seeds([run(5, "print('a line')"), run(6, "pass")], 2, lambda one: None, said.append) == 0
+    assert run_jobs(Queue([run(5, "print('a line')"), run(6, "pass")]), 2, lambda one: None, said.append) == 0
     assert said == ["seed 5: a line"]
 
 

@@ -25,7 +25,8 @@ def train_and_exit(
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.shell import command_line
     from trm_cli.workflows.scores.groups import last_accuracies, summarise_group
-    from trm_cli.workflows.train.seeds import dataset_command, parse_seeds, seed_runs, train_seeds
+    from trm_cli.workflows.train.jobs import Queue, run_jobs
+    from trm_cli.workflows.train.seeds import dataset_command, parse_seeds, seed_runs
 
     if dataset_only:
         raise UsageError("the dataset is one for all seeds: build it without --seeds, then train")
@@ -35,7 +36,7 @@ def train_and_exit(
     if jobs > 1 and not dry_run and (code := subprocess.run(dataset_command(resolved), check=False).returncode):
         raise typer.Exit(code)
     note(f"{counted(len(runs), 'run')} in {group}, {min(jobs, len(runs))} at a time")
-    code = train_seeds(runs, jobs, lambda run: note(f"seed {run.seed}: {run.path}"), note)
+    code = run_jobs(Queue(runs), jobs, lambda run: note(f"{run.name}: {run.path}"), note)
     found = last_accuracies([run.path for run in runs])
     if found and not dry_run:
         stdout().print(group_screen(summarise_group(found)))

@@ -23,7 +23,7 @@ from trm_cli.training.hardware.usage import Usage
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.build import make_model, make_state, prepare_model
 from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_size
-from trm_cli.training.state import TrainingState
+from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import StepSettings, update
 
 #: Updates that are timed, at least and at most, after the first, which is slower.
