@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 from tests.support.runs import records
 from trm_cli.commands.report import report
@@ -121,6 +120,8 @@ KINDS = {"judged_by": "exact_accuracy", "exact_accuracy": 0.1, "token_accuracy":
     ],
 )
 def test_the_curves_of_training_are_told_apart_by_kind(judged: str, titles: list[str], labels: str) -> None:
+    from matplotlib.figure import Figure
+
     figure = Figure()
     step = {"kind": "train", "loss": 2.0, "exact_accuracy": None, "picture_accuracy": 0.5, "text_bits": 3.0}
     tests = [{**KINDS, "kind": "eval", "step": at, "judged_by": judged} for at in (5, 10)]
