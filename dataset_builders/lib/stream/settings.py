@@ -39,6 +39,7 @@ class StreamSettings:
     limits: Mapping[str, int]
     test_share: float
     subsets: tuple[str, ...]
+    allow_overlap: bool
     text_window: int
     picture_channels: int
     picture_side: int
@@ -56,6 +57,7 @@ class StreamSettings:
             parse_pairs(options.limits, int, "--limits"),
             options.test_share,
             tuple(options.subsets),
+            options.allow_overlap,
             options.text_window,
             options.picture_channels,
             options.picture_side,

