@@ -25,6 +25,7 @@ _ORDER = (
     "evaluate",
     "report",
     "compare",
+    "sweep",
     "solve",
     "demo",
     "adapt",

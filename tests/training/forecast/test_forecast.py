@@ -15,7 +15,7 @@ from trm_cli.console.views.forecast import energy
 from trm_cli.training.forecast import make
 from trm_cli.training.forecast.forecast import Cost, Forecast, Span, listed
 from trm_cli.workflows.observers import TrainingObserver
-from trm_cli.workflows.report import collect
+from trm_cli.workflows.scores.report import collect
 from trm_cli.workflows.train.train import TrainRequest, run_training
 
 _SECOND = Cost(Span(0.8, 1.0, 1.5), 0.9)
