@@ -107,7 +107,7 @@ def test_runs_follow_each_other_and_one_that_fails_stops_no_other(tmp_path: Path
     mark = "from pathlib import Path; Path({!r}).touch(); raise SystemExit({})"
     runs = [run(n, mark.format(str(tmp_path / str(n)), 3 * (n == 1))) for n in range(4)]
     started: list[str] = []
-    assert run_jobs(Queue(runs), 2, lambda one: started.append(one.name), lambda line: None) == 3
+    assert run_jobs(Queue(runs), 2, lambda one: started.append(one.name), None) == 3
     assert started == [f"seed {n}" for n in range(4)] and len(list(tmp_path.iterdir())) == 4
     said: list[str] = []
     assert run_jobs(Queue([run(5, "print('a line')"), run(6, "pass")]), 2, lambda one: None, said.append) == 0

@@ -52,9 +52,12 @@ def test_every_extra_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raise doctor.metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(doctor.metadata, "version", version)
-    assert doctor._extras().found == "missing: matplotlib, tensorboard, nvidia-ml-py, starlette, uvicorn, tokenizers"
+    assert (
+        doctor._extras().found
+        == "missing: matplotlib, tensorboard, nvidia-ml-py, optuna, starlette, uvicorn, tokenizers"
+    )
     assert doctor._extras().means.endswith(
-        "pip install matplotlib tensorboard nvidia-ml-py starlette uvicorn tokenizers"
+        "pip install matplotlib tensorboard nvidia-ml-py optuna starlette uvicorn tokenizers"
     )
 
 

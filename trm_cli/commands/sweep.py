@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trm_cli.commands.options.arguments import DryRun, Json
+
+if TYPE_CHECKING:
+    from trm_cli.workflows.train.jobs import Job
 
 
 def sweep(
@@ -42,13 +45,13 @@ def sweep(
         )
         return
 
-    def started(job) -> None:  # type: ignore[no-untyped-def]
+    def started(job: Job) -> None:
         note(f"{job.name}: {job.path}")
 
     if trial is not None:
-        raise typer.Exit(run_trial(found, trial, started, note))
+        raise typer.Exit(run_trial(found, trial, started, None))
     note(f"sweep in {found.checkpoint_path}, {jobs} at a time")
-    code = run_sweep(found, jobs, started, note)
+    code = run_sweep(found, jobs, started, note if jobs > 1 or as_json else None)
     ended = results(found)
     best = best_of(ended, found)
     print_result(views.results_document(found, ended, best), views.results_screen(found, ended, best), as_json=as_json)

@@ -175,6 +175,8 @@ def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: A
         hint = f"write [{found}]"
     elif isinstance(found, str) and "number" in expected and _GROUPED.fullmatch(found):
         hint = f"write {found.replace('_', '').replace(',', '')}"
+    elif isinstance(found, str) and "number" in expected and _SEVERAL.fullmatch(found):
+        hint = f"several values are a sweep: `trm sweep FILE.yaml` with `search: {{{dotted(key)}: [{found}]}}`"
     elif isinstance(found, str) and expected.startswith("true") and found.lower() in _YES_NO:
         hint = f"write {_YES_NO[found.lower()]}: in YAML 1.2 `{found}` is a string"
     name = dotted(key)
@@ -183,6 +185,7 @@ def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: A
 
 
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]+(_[0-9]+)+")  # digits as people group them
+_SEVERAL = re.compile(r"[-+.0-9e]+(, ?[-+.0-9e]+)+")
 _MEANT = {
     "gpu": ("cuda",), "nvidia": ("cuda",), "metal": ("mps",), "apple": ("mps",), "processor": ("cpu",),
     "bf16": ("bfloat16",), "fp16": ("float16",), "half": ("float16",), "fp32": ("float32",), "full": ("float32",),

@@ -36,7 +36,7 @@ def train_and_exit(
     if jobs > 1 and not dry_run and (code := subprocess.run(dataset_command(resolved), check=False).returncode):
         raise typer.Exit(code)
     note(f"{counted(len(runs), 'run')} in {group}, {min(jobs, len(runs))} at a time")
-    code = run_jobs(Queue(runs), jobs, lambda run: note(f"{run.name}: {run.path}"), note)
+    code = run_jobs(Queue(runs), jobs, lambda run: note(f"{run.name}: {run.path}"), note if jobs > 1 else None)
     found = last_accuracies([run.path for run in runs])
     if found and not dry_run:
         stdout().print(group_screen(summarise_group(found)))

@@ -91,13 +91,14 @@ class StudyQueue(TrialQueue):
 def open_study(sweep: SweepFile) -> optuna.Study:
     """The study in the directory of a sweep; made where there is none. Raises UsageError without Optuna."""
     library = _library()
-    return library.create_study(
+    study: optuna.Study = library.create_study(
         storage=f"sqlite:///{Path(sweep.checkpoint_path).resolve() / STUDY}",
         study_name="sweep",
         load_if_exists=True,
         direction="maximize" if sweep.more_is_better else "minimize",
         pruner=library.pruners.MedianPruner(n_startup_trials=3),
     )
+    return study
 
 
 def chosen_trials(sweep: SweepFile) -> list[tuple[Trial, str]]:

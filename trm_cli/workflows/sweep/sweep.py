@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,9 @@ def _plan(sweep: SweepFile, trial: Trial) -> PlannedTrial:
     return PlannedTrial(trial, listener.plan, listener.forecast, listener.memory)
 
 
-def run_sweep(sweep: SweepFile, jobs: int, on_start: Callable[[Job], None], on_line: Callable[[str], None]) -> int:
+def run_sweep(
+    sweep: SweepFile, jobs: int, on_start: Callable[[Job], None], on_line: Callable[[str], None] | None
+) -> int:
     """Train what is not complete, `jobs` at a time as far as the memory allows; returns one exit status for all."""
     check_trials(sweep)
     queue: TrialQueue
@@ -98,7 +101,9 @@ def run_sweep(sweep: SweepFile, jobs: int, on_start: Callable[[Job], None], on_l
         return run_jobs(queue, jobs, on_start, on_line)
 
 
-def run_trial(sweep: SweepFile, number: int, on_start: Callable[[Job], None], on_line: Callable[[str], None]) -> int:
+def run_trial(
+    sweep: SweepFile, number: int, on_start: Callable[[Job], None], on_line: Callable[[str], None] | None
+) -> int:
     """Train one trial, as a task of a SLURM array does. Raises UsageError."""
     trials = planned_trials(sweep)
     if sweep.method == "optuna":
@@ -131,7 +136,7 @@ def _result(sweep: SweepFile, trial: Trial, state: str = "") -> TrialResult:
     return TrialResult(trial, step, total, best_value(trial.path, sweep), known.replace("fail", "failed"))
 
 
-def _held(sweep: SweepFile):  # type: ignore[no-untyped-def]
+def _held(sweep: SweepFile) -> AbstractContextManager[None]:
     path = Path(sweep.checkpoint_path)
     return claimed_directory(
         path,

@@ -48,11 +48,11 @@ class Queue:
         return code
 
 
-def run_jobs(queue: Queue, at_once: int, on_start: Callable[[Job], None], on_line: Callable[[str], None]) -> int:
+def run_jobs(queue: Queue, at_once: int, on_start: Callable[[Job], None], on_line: Callable[[str], None] | None) -> int:
     """Run jobs, `at_once` at a time, and return one exit status for all.
 
-    A job that fails does not stop the others. A signal to end is passed on, and no further job is started. One at a
-    time writes to this process's own streams; of several, on_line receives each line with its name.
+    A job that fails does not stop the others. A signal to end is passed on, and no further job is started. on_line
+    receives each line of a job with its name; None: jobs write to this process's own streams.
     """
     active, codes = list[_Child](), list[int]()
     received: list[int] = []
@@ -70,7 +70,7 @@ def run_jobs(queue: Queue, at_once: int, on_start: Callable[[Job], None], on_lin
         job = queue.following([child.job for child in active])
         if job is not None:
             on_start(job)
-            active.append(_Child(job, on_line if at_once > 1 else None))
+            active.append(_Child(job, on_line))
         return job is not None
 
     with handled(forward, signal.SIGINT, *ending_signals()):
