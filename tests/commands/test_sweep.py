@@ -51,8 +51,8 @@ def test_mistakes_of_a_trial_are_told_before_any_begins(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_six_trials_that_are_killed_end_as_those_that_are_not(tmp_path: Path) -> None:
     write_boards(tmp_path / "data")
-    _write(tmp_path, "whole.yaml", 20, _SIX)
-    _write(tmp_path, "killed.yaml", 20, _SIX)
+    _write(tmp_path, "whole.yaml", 8, _SIX)
+    _write(tmp_path, "killed.yaml", 8, _SIX)
     whole = trm("sweep", "whole.yaml", "--json", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     runs = tmp_path / "checkpoints/killed"

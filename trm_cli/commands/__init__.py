@@ -26,6 +26,7 @@ _ORDER = (
     "report",
     "compare",
     "sweep",
+    "launch",
     "solve",
     "demo",
     "adapt",
