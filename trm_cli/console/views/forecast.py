@@ -52,7 +52,8 @@ def _processor(forecast: Forecast) -> str:
 
 
 def _evaluations(forecast: Forecast) -> str:
-    each = f"{forecast.evaluations:,} evaluations of about {duration(forecast.evaluation.time.likely)}"
+    one = forecast.evaluation.time.likely
+    each = f"{forecast.evaluations:,} evaluations of about {f'{one:.1f} s' if one < 10 else duration(one)}"
     times = [duration(seconds) for _, seconds in forecast.evaluated_after]
     if not times:
         return each

@@ -23,9 +23,9 @@ GRACE_SECONDS = 120
 class Job:
     """A command of `trm` on some machines.
 
-    words: after `trm`, with TASK where a task of an array has its number. tasks: their numbers, empty = no array; at
-    once: so many of them, None = all. gpus: of each machine; 0 = a processor. trains: whether processes of several
-    machines train together. program: what stands for `trm` on those machines.
+    words: after `trm`, with TASK where a task of an array has its number. tasks: their numbers, empty = no array;
+    at_once: so many of them, None = all. gpus: of each machine; 0 = a processor. trains: whether processes of several
+    machines train together. program: what stands for `trm` on those machines: itself, or a Python with `-m trm_cli`.
     """
 
     name: str
@@ -53,8 +53,9 @@ class Job:
         start = [*map(quote, self.program)]
         if self.nodes > 1:
             named = [f'--rdzv-id "{rendezvous}"'] if rendezvous else []
+            python = [quote(self.program[0]), "-m torch.distributed.run"] if len(self.program) > 1 else ["torchrun"]
             start = [
-                "torchrun", f"--nnodes {self.nodes}", f"--nproc-per-node {self.processes}", *named,
+                *python, f"--nnodes {self.nodes}", f"--nproc-per-node {self.processes}", *named,
                 f'--rdzv-backend c10d --rdzv-endpoint "{endpoint}"', f"--shutdown-timeout {GRACE_SECONDS - 20}",
                 "-m trm_cli",
             ]  # fmt: skip
