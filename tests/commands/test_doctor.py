@@ -18,7 +18,7 @@ from trm_cli.app import create_app
 from trm_cli.training.hardware.resources import Gpu
 from trm_cli.workflows import doctor
 from trm_cli.workflows.inspect import model_report
-from trm_cli.workflows.inspect.model_report import ModelReport
+from trm_cli.workflows.inspect.model_report import TrainingMemory
 
 NAMES = ["python", "torch", "cuda", "kernel", "cores", "memory", "disk", "wandb", "hub", "extras"]
 
@@ -91,15 +91,15 @@ def test_a_hub_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch,
 def test_the_flagship_is_advised_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     from trm_cli.training.hardware.devices import Choice
 
-    report, reports = model_report.report, []
+    measure, measured = model_report.training_memory, []
 
-    def once(*arguments: Any) -> ModelReport:
+    def once(*arguments: Any) -> TrainingMemory:
         """The flagship is measured once for all GPUs."""
-        if not reports:
-            reports.append(report(*arguments))
-        return reports[0]
+        if not measured:
+            measured.append(measure(*arguments))
+        return measured[0]
 
-    monkeypatch.setattr(model_report, "report", once)
+    monkeypatch.setattr(model_report, "training_memory", once)
     monkeypatch.setattr(doctor, "choose_device", lambda wanted: Choice("cuda", ""))
     monkeypatch.setattr(doctor, "choose_precision", lambda wanted, device: Choice("float16", ""))
     monkeypatch.setattr(doctor, "choose_compile", lambda wanted, device: Choice("off", ""))

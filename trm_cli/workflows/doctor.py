@@ -26,7 +26,7 @@ EXTRAS = {
     "tokenizers": "text in tokens",
 }
 _NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes
-_FLAGSHIP, _FLAGSHIP_BATCH = "multimodal_hesc", 32
+_FLAGSHIP = "multimodal_hesc"
 _HEADROOM = 1_300_000_000  # what the driver and torch take of the GPU's memory
 
 
@@ -86,11 +86,11 @@ def advise() -> Advice:
         reason = "learns on a CPU in minutes; vision-unified needs a GPU"
         return Advice(device, precision, compiled, "sudoku-4x4", None, reason)
     from trm_cli.config.compose import compose
-    from trm_cli.workflows.inspect.model_report import report, rows_of
+    from trm_cli.workflows.inspect.model_report import rows_of, training_memory
 
     config = compose(None, [f"arch={_FLAGSHIP}"]).config
-    made = report(config, rows_of(config, None), _FLAGSHIP_BATCH, precision)
-    largest = made.largest_batch(found[0].free - _HEADROOM)
+    memory = training_memory(config, rows_of(config, None), precision)
+    largest = memory.largest_batch(found[0].free - _HEADROOM)
     batch = max((size for size in (8, 16, 32, 64, 128, 256) if size <= largest), default=None)
     reason = f"batches of up to {largest:,} fit in free GPU memory" if batch else "vision-unified does not fit"
     return Advice(device, precision, compiled, "vision-unified" if batch else "sudoku-4x4", batch, reason)

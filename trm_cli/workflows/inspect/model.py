@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
-    from trm_cli.workflows.inspect.model_report import ModelReport, Rows
+    from trm_cli.workflows.inspect.model_report import ModelReport, Rows, TrainingMemory
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,18 @@ def _config(
 def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[MachineFit]:
     """Judge a 15 GB T4 (in float16 unless another precision is requested) and this machine."""
     from trm_cli.training.hardware.resources import gpus, memory_bytes
-    from trm_cli.workflows.inspect.model_report import T4_BYTES, report
+    from trm_cli.workflows.inspect.model_report import T4_BYTES, training_memory
 
-    def judge(machine: str, of: ModelReport, available: int) -> MachineFit:
-        return MachineFit(machine, of.precision, available, of.memory.total, of.largest_batch(available))
+    def judge(machine: str, of: TrainingMemory, available: int) -> MachineFit:
+        needed = of.at(made.batch_size).total
+        return MachineFit(machine, of.precision, available, needed, of.largest_batch(available))
 
-    on_t4 = made if asked or made.precision == "float16" else report(config, rows, made.batch_size, "float16")
+    here = made.training_memory
+    on_t4 = here if asked or made.precision == "float16" else training_memory(config, rows, "float16")
     verdicts = [judge("a T4 with 15 GB", on_t4, T4_BYTES)]
     if device == "cuda":
         gpu = gpus()[0]
-        verdicts.append(judge(f"this {gpu.name}", made, gpu.memory))
+        verdicts.append(judge(f"this {gpu.name}", here, gpu.memory))
     else:
-        verdicts.append(judge("this machine", made, memory_bytes()))
+        verdicts.append(judge("this machine", here, memory_bytes()))
     return verdicts

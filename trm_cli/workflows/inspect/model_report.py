@@ -50,6 +50,26 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class TrainingMemory:
+    """What training a configuration on rows of these sizes needs in a precision, evaluations included."""
+
+    model: MemoryModel
+    config: RunConfig
+    rows: Rows
+    precision: str
+
+    def at(self, batch_size: int) -> Estimate:
+        """With so many rows a batch."""
+        limit, test_rows = eval_batch_limit(self.config, batch_size), self.rows.test_rows
+        evaluated = limit if test_rows is None else min(limit, test_rows)
+        return self.model.estimate(batch_size, micro_batch_size=self.config.micro_batch_size, evaluated=evaluated)
+
+    def largest_batch(self, available: int) -> int:
+        """The largest batch size that fits into `available` bytes."""
+        return most_rows(lambda rows: self.at(rows).total <= available, _MOST_ROWS)
+
+
+@dataclass(frozen=True)
 class RowCost:
     """Floating-point operations of one row of a kind in one update. forward: without, training: with the backward pass;
     passes: what they are of."""
@@ -71,23 +91,17 @@ class ModelReport:
     kinds: tuple[RowCost, ...]
     demonstrations: tuple[RowCost, ...]
     batch_size: int
-    precision: str
-    memory_model: MemoryModel
-    config: RunConfig
+    training_memory: TrainingMemory
+
+    @property
+    def precision(self) -> str:
+        """That of the products."""
+        return self.training_memory.precision
 
     @property
     def memory(self) -> Estimate:
-        """What training with this batch size needs, evaluations included."""
-        return self._memory_of(self.batch_size)
-
-    def largest_batch(self, available: int) -> int:
-        """The largest batch size that fits into `available` bytes."""
-        return most_rows(lambda rows: self._memory_of(rows).total <= available, _MOST_ROWS)
-
-    def _memory_of(self, rows: int) -> Estimate:
-        limit, test_rows = eval_batch_limit(self.config, rows), self.rows.test_rows
-        evaluated = limit if test_rows is None else min(limit, test_rows)
-        return self.memory_model.estimate(rows, micro_batch_size=self.config.micro_batch_size, evaluated=evaluated)
+        """What training with this batch size needs."""
+        return self.training_memory.at(self.batch_size)
 
     @property
     def parameters(self) -> int:
@@ -141,8 +155,28 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str, devic
 
     Raises UsageError for settings that contradict each other.
     """
+    shape, metadata = rows.shape, _metadata(rows)
+    with torch.device("meta"):
+        model = make_model(config, metadata, precision)
+    measured = measure(model, blank_batch(model, config, metadata, batch_size, "meta"))
+    parts = model.components(measured, batch_size)
+    kinds = {} if shape is None else {kind: _measured(model, shape, kind) for kind in kinds_of(shape)}
+    named = () if shape is None else tuple(_kinds(kinds, shape))
+    demonstrations = () if shape is None else tuple(_demonstrations(model, shape, kinds))
+    memory = training_memory(config, rows, precision, device)
+    return ModelReport(tuple(parts), rows, named, demonstrations, batch_size, memory)
+
+
+def training_memory(config: RunConfig, rows: Rows, precision: str, device: str = "cuda") -> TrainingMemory:
+    """Estimate the memory of training on a device. Raises UsageError for settings that contradict each other."""
+    measured = measure_memory(config, _metadata(rows), precision=precision, device=device)
+    return TrainingMemory(measured, config, rows, precision)
+
+
+def _metadata(rows: Rows) -> DatasetMetadata:
+    """Of a dataset with rows of these sizes."""
     shape = rows.shape
-    metadata = DatasetMetadata(
+    return DatasetMetadata(
         pad_id=0,
         ignore_label_id=None,
         blank_identifier_id=0,
@@ -155,32 +189,23 @@ def report(config: RunConfig, rows: Rows, batch_size: int, precision: str, devic
         kind=None if shape is None else STREAM,
         extra={} if shape is None else shape.to_extra([shape.side] if shape.side else []),
     )
-    with torch.device("meta"):
-        model = make_model(config, metadata, precision)
-    measured = measure(model, blank_batch(model, config, metadata, batch_size, "meta"))
-    parts = model.components(measured, batch_size)
-    kinds = () if shape is None else tuple(_kinds(model, shape))
-    demonstrations = () if shape is None else tuple(_demonstrations(model, shape))
-    memory = measure_memory(config, metadata, precision=precision, device=device)
-    return ModelReport(tuple(parts), rows, kinds, demonstrations, batch_size, precision, memory, config)
 
 
-def _kinds(model: Network, shape: StreamShape) -> Iterator[RowCost]:
+def _kinds(measured: Mapping[int, Measured], shape: StreamShape) -> Iterator[RowCost]:
     """What a row of each kind of a stream costs."""
     names = {GRID: f"grid {shape.side}x{shape.side}", TEXT: f"text of {shape.text_window:,} bytes"}
-    for kind in kinds_of(shape):
-        measured = _measured(model, shape, kind)
-        yield RowCost(names.get(kind, "picture"), measured.forward, measured.update)
+    for kind, found in measured.items():
+        yield RowCost(names.get(kind, "picture"), found.forward, found.update)
 
 
-def _demonstrations(model: Network, shape: StreamShape) -> Iterator[RowCost]:
+def _demonstrations(model: Network, shape: StreamShape, kinds: Mapping[int, Measured]) -> Iterator[RowCost]:
     """What reading the demonstrations of a grid costs, once for each grid, and what looking at them does in each step.
 
     One cell of them costs nothing to read: what is left is looking.
     """
     if not (shape.side and shape.demonstrations):
         return
-    alone, looked = _measured(model, shape, GRID), _measured(model, shape, GRID, pair_side=1)
+    alone, looked = kinds[GRID], _measured(model, shape, GRID, pair_side=1)
     for side in (side for side in _DEMONSTRATED if side <= max(shape.side, _DEMONSTRATED[0])):
         read = _measured(model, shape, GRID, pair_side=side)
         name = f"{shape.demonstrations} pairs of {side}x{side}, read once"
