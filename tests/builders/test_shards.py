@@ -50,7 +50,7 @@ def tree(root: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", slow_but(CASES, "sudoku", "text"))
+@pytest.mark.parametrize("name", slow_but(CASES, "text"))
 def test_three_shards_at_once_and_a_merge_give_the_same_bytes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_twenty_kills_end_with_the_same_bytes(workers: int, small_dataset: Path,
     assert compared >= 1
 
 
+@pytest.mark.slow
 def test_shards_and_merge_give_the_same_bytes(build: Builder, small_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "d"
     shards = [

@@ -80,6 +80,7 @@ def test_plan_needs_no_numpy_and_counts_what_is_built(build: Builder, tmp_path: 
         assert built["num_puzzle_identifiers"] == plan["num_puzzle_identifiers"] == 1 + 60 * 32
 
 
+@pytest.mark.slow
 def test_without_the_hub_the_stand_in_is_declared_and_loud(build: Builder, tmp_path: Path) -> None:
     began = time.monotonic()
     # A port that nobody listens on: the real probe, not the offline switch.
@@ -308,6 +309,7 @@ def test_what_is_wrong_with_a_source_is_one_line_and_exit_3(
     assert len([line for line in error.splitlines() if "error" in line]) == 1 and "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_ends_the_build_and_what_is_finished_stays(build: Builder, tmp_path: Path) -> None:
     make_pictures(tmp_path / "p")
     (tmp_path / "p" / "sea" / "bad.png").write_bytes(b"not a picture")

@@ -384,6 +384,7 @@ def check_kills(tmp_path: Path, kills: int, flags: tuple[object, ...], workers: 
         assert tree(root) == tree(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_killed_a_few_times(tmp_path: Path) -> None:
     flags = ("--box", 3, 3, "--train", 900, "--test", 100, "--num-aug", 50, "--materialize")
     check_kills(tmp_path, 2, flags, (2,))

@@ -190,6 +190,7 @@ def test_vision_unified_builds_on_a_fresh_machine_without_the_hub(tmp_path: Path
     assert "\x1b" not in looked.stdout and "train 0" in looked.stdout
 
 
+@pytest.mark.slow
 def test_the_documented_example_works(tmp_path: Path) -> None:
     document = (ROOT / "docs" / "custom_dataset.md").read_text()
     assert len(document.splitlines()) < 80

@@ -21,6 +21,8 @@ from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.workflows.train.jobs import Job, Queue, run_jobs
 from trm_cli.workflows.train.seeds import parse_seeds
 
+pytestmark = pytest.mark.xdist_group("compare")
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -155,6 +157,7 @@ def test_seeds_that_are_killed_end_as_those_that_are_not(tmp_path: Path) -> None
     assert (tmp_path / "checkpoints/seeds/report.html").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_several_seeds_writes_nothing(tmp_path: Path) -> None:
     few = ["dataset_args.train=4", "dataset_args.test=2", "dataset_args.num_aug=0"]
     done = trm("train", "sudoku-4x4", *few, "--seeds", "2", "--jobs", "2", "--dry-run", "--device", "cpu", cwd=tmp_path)

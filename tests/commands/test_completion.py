@@ -14,6 +14,8 @@ import pytest
 from tests.support.streams import ROOT, environment
 from trm_cli.commands.options import completion
 
+pytestmark = pytest.mark.xdist_group("completion")
+
 PROGRAM = "import sys; sys.argv[0] = 'trm'; from trm_cli.app import main; main()"
 
 

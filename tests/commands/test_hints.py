@@ -119,6 +119,7 @@ def test_options_of_other_commands_are_not_proposed(tmp_path: Path) -> None:
 COMMAND = re.compile(r"`(trm [^`]+)`")
 
 
+@pytest.mark.slow
 def test_a_dataset_with_other_settings_leads_to_a_command_that_replaces_it(tmp_path: Path) -> None:
     few = ["dataset_args.train=4", "dataset_args.test=2", "dataset_args.num_aug=0"]
     assert trm_here("build-dataset", "sudoku-4x4", *few, cwd=tmp_path).returncode == 0

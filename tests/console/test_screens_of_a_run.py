@@ -64,6 +64,7 @@ def test_the_bar_of_a_build_is_whole(terminal: io.StringIO) -> None:
 FEW = ["sudoku-4x4", "dataset_args.train=4", "dataset_args.test=2", "dataset_args.num_aug=0"]
 
 
+@pytest.mark.slow
 def test_every_build_ends_with_what_it_did_and_the_next_command(tmp_path: Path) -> None:
     for _ in range(2):
         done = trm_here("build-dataset", *FEW, cwd=tmp_path)

@@ -71,7 +71,7 @@ def test_batches_beside_the_builder_are_those_of_the_finished_build(
         assert all(np.array_equal(left[name], right[name]) for name in right)
 
 
-@pytest.mark.parametrize("death", ["fails", "is killed"])
+@pytest.mark.parametrize("death", slow_but(["fails", "is killed"], "is killed"))
 def test_the_death_of_the_builder_ends_the_wait(folder: Path, monkeypatch: pytest.MonkeyPatch, death: str) -> None:
     monkeypatch.chdir(folder)
     with live_build(folder) as live:
@@ -134,6 +134,7 @@ def test_a_builder_of_another_format_is_waited_for(tmp_path: Path) -> None:
         refused.until_ready()
 
 
+@pytest.mark.slow
 def test_a_plan_of_old_is_not_taken_for_the_builders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A builder that refuses the directory, because its flags differ, must not see training begin on what is there."""
     monkeypatch.chdir(folder)
@@ -205,6 +206,7 @@ def test_no_incremental_builds_first(folder: Path) -> None:
     assert done.stderr.index("data: complete") < done.stderr.index("quantity")
 
 
+@pytest.mark.slow
 def test_dataset_only_builds_in_the_foreground(folder: Path) -> None:
     (folder / "go").touch()
     done = trm("train", "held", "--dataset-only", cwd=folder)
@@ -227,6 +229,7 @@ def test_an_early_end_stops_the_builder_and_a_whole_run_lets_it_finish(folder: P
     assert manifest is not None and manifest.state == "complete"
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_the_full_model_plans_its_dataset_and_writes_nothing(tmp_path: Path) -> None:
     done = trm("train", "vision-unified", "--dry-run", "--device", "cpu", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr
@@ -234,7 +237,7 @@ def test_a_dry_run_of_the_full_model_plans_its_dataset_and_writes_nothing(tmp_pa
     assert not (tmp_path / "datasets").exists()
 
 
-@pytest.mark.parametrize("model", slow_but(["vision-unified", "unified-mini", "trm-unified"], "vision-unified"))
+@pytest.mark.parametrize("model", slow_but(["vision-unified", "unified-mini", "trm-unified"], "trm-unified"))
 def test_every_kind_has_its_share_of_a_mix(model: str, tmp_path: Path) -> None:
     done = trm("build-dataset", model, "--plan", "--json", cwd=tmp_path, HF_HOME=str(tmp_path / "hf"))
     assert done.returncode == 0, done.stderr

@@ -107,6 +107,7 @@ def test_layers_and_their_gradients_are_those_of_wide_numbers(
         _close(layer(*leaves), wide)
 
 
+@pytest.mark.slow
 @WITHOUT_ONEDNN
 def test_the_operator_is_one_that_torch_can_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "_WORTH_STARTING", 0)

@@ -72,7 +72,7 @@ def graphs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
-@pytest.mark.parametrize("name", slow_but(NETWORKS, "attention", "hrm"))
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "attention"))
 def test_nothing_is_compiled_again_and_nothing_runs_uncompiled(name: str) -> None:
     model = compiled(NETWORKS[name])
     for rows in (6, 4, 3):  # a batch, a micro batch, the last slice

@@ -27,7 +27,8 @@ ROWS, STEPS = 3, 20
 RATE, TABLE_RATE, DECAY, TABLE_DECAY, AVERAGE = 1e-3, 1e-2, 0.1, 0.3, 0.9
 TOLERANCE = {"float64": 1e-8, "float32": 1e-4}
 EVERY = [(name, dtype) for name in CASES for dtype in TOLERANCE]
-EXACT = [(name, "float64") for name in CASES]
+#: The loss of going on is the same code in every network: one of them is enough each time.
+EXACT = [(name, "float64") for name in CASES if name == "attention_continue" or not name.endswith("_continue")]
 
 
 def _split(batch: dict[str, Tensor]) -> list[dict[str, Tensor]]:

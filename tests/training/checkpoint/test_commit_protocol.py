@@ -15,6 +15,8 @@ import torch
 from tests.support.failing_disk import Crash, Disk
 from trm_cli.training.checkpoint.store import CheckpointStore
 
+pytestmark = pytest.mark.xdist_group("commit protocol")
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -141,6 +143,7 @@ print(len(calls))
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_really_ends_at_any_call(base: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     line = [sys.executable, "-c", EXITS, str(base), str(tmp_path)]
