@@ -53,8 +53,14 @@ def written(page: Path) -> list[str]:
     """The command lines of a page: those of its blocks, and those in its sentences that can be typed as they stand."""
     text = page.read_text(encoding="utf-8")
     lines = [line for block in _BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
-    typed = [line for line in lines if line.startswith("trm ")]
-    return [*typed, *(" ".join(line.split()) for line in _INLINE.findall(text) if not _PATTERN.search(line))]
+    typed = [line for line in map(str.strip, lines) if line.startswith("trm ")]
+    return [*typed, *inline(page)]
+
+
+def inline(page: Path) -> list[str]:
+    """The command lines in the sentences of a page that can be typed as they stand."""
+    found = _INLINE.findall(page.read_text(encoding="utf-8"))
+    return [" ".join(line.split()) for line in found if not _PATTERN.search(line)]
 
 
 @pytest.mark.parametrize(

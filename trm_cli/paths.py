@@ -37,6 +37,12 @@ def is_dir(path: str | Path) -> bool:
         return False
 
 
+def from_here(path: Path) -> Path:
+    """A path as it is shown: relative where it lies below the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def do_without_temporary_folder() -> None:
     """On a system where nothing can be written, let libraries be imported all the same.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from math import isqrt
 from pathlib import Path
 
-from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError, UsageError
-from trm_cli.text_encoding import MARK_BYTES, encoding_of
+
+from .table_rows import table_rows
 
 #: The columns of a puzzle, and other names under which they are published. Compared without case.
 COLUMNS: Mapping[str, Sequence[str]] = {
@@ -19,7 +18,6 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "rating": ("ratings", "difficulty", "level"),
 }
 REQUIRED = ("question", "answer")
-_SEPARATORS = ",;\t|"
 _LEAST_CELLS = 16  # of a puzzle in a file without a header
 
 
@@ -53,34 +51,25 @@ def csv_rows(
     named: the file's names of columns whose names are not known. spaces_are_cells: of a board, so that none is cut off.
     A file without a header is recognised by a first row with two boards. Raises DatasetError.
     """
-    try:
-        with open_regular(path) as file:
-            encoding = encoding_of(file.read(MARK_BYTES))
-        with path.open(newline="", encoding=encoding) as stream:
-            first = next((line for line in stream if line.strip()), "")
-            separator = max(_SEPARATORS, key=first.count)
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=separator, skipinitialspace=not spaces_are_cells)
-            places: dict[str, int] | None = None
-            width = 0
-            for row in reader:
-                if not any(map(str.strip, row)):
-                    continue
-                if places is None:
-                    width, places = len(row), None if named else _boards(row)
-                    if places is None:
-                        places = find_columns(str(path), row, named)
-                        continue
-                if len(row) != width:
-                    raise DatasetError(f"{path}:{reader.line_num} has {len(row)} fields, the first row {width}")
-                values = {name: row[place] for name, place in places.items()}
-                yield reader.line_num, values if spaces_are_cells else {k: v.strip() for k, v in values.items()}
+    places: dict[str, int] | None = None
+    width = 0
+    for line, row in table_rows(path, trimmed=not spaces_are_cells):
+        if places is None:
+            width, places = len(row), None if named else _boards(row)
             if places is None:
-                raise DatasetError(f"{path} is empty", hint="expected the columns question and answer")
-    except (UnicodeError, csv.Error) as error:
-        raise DatasetError(f"{path} is not a CSV file: {error}") from error
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+                places = find_columns(str(path), row, named)
+                continue
+        if len(row) != width:
+            raise DatasetError(f"{path}:{line} has {len(row)} fields, the first row {width}")
+        values = {name: row[place] for name, place in places.items()}
+        yield line, {name: _in_one_line(value, spaces_are_cells) for name, value in values.items()}
+    if places is None:
+        raise DatasetError(f"{path} is empty", hint="expected the columns question and answer")
+
+
+def _in_one_line(value: str, spaces_are_cells: bool) -> str:
+    """A board that fills several lines of a quoted field, or has gaps between its rows, as one line."""
+    return "".join(value.splitlines() if spaces_are_cells else value.split())
 
 
 def _boards(row: Sequence[str]) -> dict[str, int] | None:
@@ -90,7 +79,7 @@ def _boards(row: Sequence[str]) -> dict[str, int] | None:
 
 
 def _is_board(value: str) -> bool:
-    cells = len(value.strip())
+    cells = len("".join(value.split()))
     return cells >= _LEAST_CELLS and isqrt(cells) ** 2 == cells
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -211,3 +212,91 @@ def test_labels_of_pictures_and_models(encoding: str, tmp_path: Path, capsys: py
     model = (SHIPPED / "models/sudoku-4x4.yaml").read_text().replace("\n", "\r\n")
     (tmp_path / "mine.yaml").write_bytes(encoded(model, encoding))
     assert compose(str(tmp_path / "mine.yaml")).config.epochs == compose("sudoku-4x4").config.epochs
+
+
+# --- What other programs do to a file besides ---
+
+OTHERS = {
+    "named separator": lambda text: "sep=;\n" + text.replace(",", ";"),
+    "named separator of Excel": lambda text: "\ufeffsep=\t\r\n" + text.replace(",", "\t").replace("\n", "\r\n"),
+    "carriage returns alone": lambda text: text.replace("\n", "\r"),
+    "remarks": lambda text: "# from a book, page 7\n\n" + text.replace("\n", "\n# the next one is hard\n", 3),
+    "bars": lambda text: text.replace(",", "|"),
+    "boards in four lines": lambda text: _in_lines(text, '"{q}","{a}"', "\n"),
+    "boards with gaps": lambda text: _in_lines(text, "{q};{a}", " "),
+}
+
+
+def _in_lines(text: str, form: str, gap: str) -> str:
+    """The table with a gap behind each row of each board."""
+    parts = [[gap.join(board[at : at + 4] for at in range(0, 16, 4)) for board in pair] for pair in BOARDS]
+    header = text.splitlines()[0].replace(",", ";" if ";" in form else ",")
+    return "\n".join([header, *(form.format(q=q, a=a) for q, a in parts)])
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_tables_after_another_program(change: str, tmp_path: Path, plain: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(OTHERS[change](table("quizzes")).encode())
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 0
+    assert training_inputs(tmp_path / "d") == plain
+
+
+def test_ratings_with_a_decimal_comma(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(table("kaggle").replace(",", ";").replace("2.2", "2,2"))
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 0
+    assert set(np.load(tmp_path / "d/train/all__ratings.npy").tolist()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"question,answer\n"), "a.csv is compressed (`gunzip -k"),
+        ("question,answer\n".encode("utf-16-le"), "a.csv is UTF-16 without a byte order mark"),
+        (
+            "question,answer,author\n1,2,Ren\u00e9\n".encode("latin-1"),
+            "a.csv is not UTF-8 text (convert it first: iconv",
+        ),
+    ],
+    ids=["gzip", "UTF-16 without a mark", "latin-1"],
+)
+def test_what_is_no_table_is_told_in_one_message(
+    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    assert build(tmp_path / "d", tmp_path / "a.csv") == 3
+    message = capsys.readouterr().err
+    assert said in message.replace(f"{tmp_path}/", "") and message.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"Once upon a time"), "a.txt: is compressed (`gunzip -k"),
+        ("one\ntwo".encode("utf-16-le"), "a.txt:1: holds a zero byte: it is binary, or UTF-16 without a mark"),
+        ("one\nRen\u00e9".encode("latin-1"), "a.txt:2: not UTF-8 text (byte 7 is 0xe9) (convert it first"),
+    ],
+    ids=["gzip", "UTF-16 without a mark", "latin-1"],
+)
+def test_what_is_no_text_is_told_in_one_message(
+    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    assert text.main(["--output-dir", str(tmp_path / "d"), "--source", str(tmp_path / "a.txt")]) == 3
+    message = capsys.readouterr().err
+    assert said in message.replace(f"{tmp_path}/", "") and message.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    "header", ["file,label", "Filename;Class", "id\timage\tlabel", "sep=;\nfile;label", None], ids=repr
+)
+def test_labels_as_they_are_published(header: str | None, tmp_path: Path) -> None:
+    from dataset_builders.lib.stream.pictures import labelled_pictures
+
+    mark = next((one for one in ",;\t" if header and one in header.splitlines()[-1]), ",")
+    before = "7" + mark if header and header.startswith("id") else ""
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats/a 1.png").touch()
+    (tmp_path / "b.png").touch()
+    lines = [*([header] if header else []), f"{before}cats\\a 1.png{mark} cat", "", f'{before}"b.png"{mark}"dog"']
+    (tmp_path / "labels.csv").write_text("\r\n".join(lines))
+    assert labelled_pictures(tmp_path) == [(tmp_path / "cats/a 1.png", "cat"), (tmp_path / "b.png", "dog")]

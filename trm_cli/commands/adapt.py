@@ -71,10 +71,10 @@ def adapt(
     import time
     from dataclasses import asdict
 
-    from trm_cli.commands.options.arguments import expect_run, with_options
-    from trm_cli.console.output import print_result
+    from trm_cli.commands.options.arguments import expect_folder, expect_run, with_options
+    from trm_cli.console.output import next_step, print_result
     from trm_cli.console.views.adapt import AdaptScreen, adapt_screen, bundle_screen
-    from trm_cli.errors import UsageError
+    from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.adapt.adapt import adapt as workflow
     from trm_cli.workflows.adapt.request import AdaptRequest
     from trm_cli.workflows.adapt.stopwatch import process_age
@@ -83,6 +83,7 @@ def adapt(
         tasks, words = None, [str(tasks), *(words or ())]
     if (bundle is None) == (tasks is None):
         raise UsageError("name the tasks: trm adapt RUN TASKS" if bundle is None else "a bundle has no TASKS yet")
+    expect_folder(out)
     expect_run(run, device)
     request = AdaptRequest(
         run=run,
@@ -108,6 +109,8 @@ def adapt(
     result = workflow(request, AdaptScreen())
     if not dry_run or as_json:
         print_result(result.document, "" if dry_run else adapt_screen(result.document), as_json=as_json)
+    if result.exit_code is ExitCode.DONE and not dry_run and not as_json and result.document.get("updates"):
+        next_step(("trm", "report", result.document["run"]))
     raise typer.Exit(result.exit_code)
 
 

@@ -31,7 +31,7 @@ def build_dataset(
     """
     del allow_builder  # its callback has seen to it
     from trm_cli.commands.options.arguments import compose_words
-    from trm_cli.console.output import print_json
+    from trm_cli.console.output import next_step, print_json
     from trm_cli.console.views.build import BuildScreen, show_build_plan, show_built
     from trm_cli.data.building.builder_plan import plan_build
     from trm_cli.workflows import build
@@ -45,12 +45,16 @@ def build_dataset(
             print_json({"model": entry.name, "plan": document})
         else:
             show_build_plan(entry.name, document)
+            next_step(("trm", "build-dataset", *(words or ())))
         return
     request = build.BuildRequest(rebuild=rebuild, dry_run=dry_run, workers=workers, shard=shard, merge=merge)
     started = time.monotonic()
     command = build.build_dataset(entry, request, BuildScreen())
     if not dry_run and shard is None:
         show_built(entry, time.monotonic() - started)
+    elif not as_json:
+        more = [] if shard is None else ["--shard", shard] if dry_run else ["--merge"]
+        next_step(("trm", "build-dataset", *(words or ()), *more))
     if as_json:
         state = "not built" if dry_run else f"shard {shard}" if shard else "complete"
         output_dir = str(entry.dataset_args["output_dir"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trm_cli.commands.options.arguments import Json
+
+if TYPE_CHECKING:
+    from trm_cli.workflows.checkpoints import RunCheckpoints
 
 
 class Form(StrEnum):
@@ -33,7 +36,11 @@ def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
 
     [dim]Example: trm checkpoints list checkpoints/sudoku-6x6[/dim]
     """
-    _show(run, as_json, verified=False)
+    from trm_cli.console.output import next_step
+
+    found = _show(run, as_json, verified=False)
+    if not as_json:
+        next_step(("trm", "checkpoints", "verify", found.directory))
 
 
 @checkpoints.command("verify")
@@ -42,8 +49,13 @@ def verify(run: Run = None, as_json: Json = False) -> None:
 
     [dim]Example: trm checkpoints verify checkpoints/sudoku-6x6[/dim]
     """
-    if not _show(run, as_json, verified=True):
+    from trm_cli.console.output import next_step
+
+    found = _show(run, as_json, verified=True)
+    if not found.valid:
         raise typer.Exit(4)
+    if not as_json:
+        next_step(("trm", "evaluate", found.directory))
 
 
 @checkpoints.command("import")
@@ -98,17 +110,20 @@ def export_run(
 
     [dim]Example: trm checkpoints export checkpoints/sudoku-4x4 --out sudoku.safetensors[/dim]
     """
-    from trm_cli.commands.options.arguments import expect_run
-    from trm_cli.console.output import note, print_result
+    from trm_cli.commands.options.arguments import expect_folder, expect_run
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.views.checkpoints import exported_view
     from trm_cli.errors import UsageError
     from trm_cli.workflows import checkpoints as workflow
 
     if out is None:
         raise UsageError("no output file is given", hint="--out FILE")
+    expect_folder(out)
     expect_run(run)
     done = workflow.export_run(run, out, form.value, note, averaged=ema, compiled=compiled, identifiers=identifiers)
     print_result(asdict(done), exported_view(done), as_json=as_json)
+    if not as_json:
+        next_step(("trm", "evaluate", done.checkpoint))
 
 
 @checkpoints.command("prune")
@@ -125,7 +140,7 @@ def prune(
 
     [dim]Example: trm checkpoints prune checkpoints/sudoku-6x6 --keep 1 --dry-run[/dim]
     """
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.views.checkpoints import prune_table
     from trm_cli.workflows import checkpoints as workflow
 
@@ -137,6 +152,9 @@ def prune(
         "checkpoints": [asdict(decision) for decision in done.decisions],
     }
     print_result(document, prune_table(done.directory, done.decisions, dry_run=dry_run), as_json=as_json)
+    if not as_json:
+        count = [] if keep is None else ["--keep", keep]
+        next_step(("trm", "checkpoints", *(("prune", done.directory, *count) if dry_run else ("list", done.directory))))
 
 
 @checkpoints.command("consolidate")
@@ -154,16 +172,19 @@ def consolidate(
 
     [dim]Example: trm checkpoints consolidate checkpoints/sudoku-extreme --out single.pt[/dim]
     """
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.views.checkpoints import consolidated_view
     from trm_cli.workflows import checkpoints as workflow
 
     done = workflow.consolidate(run, note, step=step, out=out)
     print_result(asdict(done), consolidated_view(done), as_json=as_json)
+    if not as_json:
+        initial = ("trm", "train", "MODEL", f"init_from={done.file}")
+        next_step(initial if out is not None else ("trm", "checkpoints", "verify", Path(done.file).parent))
 
 
-def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:
-    """Print the checkpoints of a run; returns whether all are valid."""
+def _show(run: str | None, as_json: bool, *, verified: bool) -> RunCheckpoints:
+    """Print the checkpoints of a run."""
     from trm_cli.console.output import print_result
     from trm_cli.console.views.checkpoints import checkpoint_table
     from trm_cli.workflows.checkpoints import list_checkpoints
@@ -171,4 +192,4 @@ def _show(run: str | None, as_json: bool, *, verified: bool) -> bool:
     found = list_checkpoints(run, verified=verified)
     document = {"run": str(found.directory), "checkpoints": [asdict(entry) for entry in found.entries]}
     print_result(document, checkpoint_table(found.directory, found.entries), as_json=as_json)
-    return found.valid
+    return found

@@ -25,8 +25,10 @@ def classify(run: TrainedRun, pictures: Pictures, top: Top = 5, device: Device =
         raise UsageError(f"there is no file {absent[0]}")
     expect_run(run, device)
     from trm_cli.console.answers.labels import labels_document, labels_screen
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.workflows.classify import classify as classified
 
     found = classified(run, pictures, top=top, device=device or "auto", notify=note)
     print_result(labels_document(found), labels_screen(found), as_json=as_json)
+    if not as_json:
+        next_step(("trm", "show-capsules", run, pictures[0], "--out", "capsules.png"))

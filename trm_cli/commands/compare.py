@@ -32,16 +32,20 @@ def compare(
 
     [dim]Example: trm compare checkpoints/sudoku-4x4 checkpoints/other[/dim]
     """
-    from trm_cli.console.output import print_result, write_file
+    from trm_cli.commands.options.arguments import expect_folder
+    from trm_cli.console.output import next_step, print_result, write_file
     from trm_cli.console.views.comparison import comparison_document, comparison_screen
     from trm_cli.errors import UsageError
     from trm_cli.workflows.scores.compare import compare as workflow
 
     if out is not None and out.suffix not in (".html", ".png", ".svg"):
         raise UsageError(f"--out {out}: the name must end in .html, .png or .svg")
+    expect_folder(out)
     found = workflow(runs)
     print_result(comparison_document(found), comparison_screen(found), as_json=as_json)
     if out is not None:
         from trm_cli.console.report.comparison import comparison_page, comparison_picture
 
         write_file(out, comparison_page(found) if out.suffix == ".html" else comparison_picture(found, out.suffix[1:]))
+    if not as_json:
+        next_step(*(("trm", "report", name) for name in runs[:2]))

@@ -27,11 +27,13 @@ def list_configs(as_json: Json = False) -> None:
     [dim]Example: trm configs list[/dim]
     """
     from trm_cli.config.catalogue import architectures, models
-    from trm_cli.console.output import print_result
+    from trm_cli.console.output import next_step, print_result
     from trm_cli.console.views.configs import catalogue_document, catalogue_tables
 
     known = models(), architectures()
     print_result(catalogue_document(*known), catalogue_tables(*known), as_json=as_json)
+    if not as_json:
+        next_step(("trm", "doctor"), ("trm", "train", "MODEL"))
 
 
 @configs.command("show")
@@ -41,11 +43,14 @@ def show(words: Words = None, arch: Architecture = None, as_json: Json = False) 
     [dim]Example: trm configs show sudoku-4x4 epochs=10 arch.hidden_size=128[/dim]
     """
     from trm_cli.commands.options.arguments import compose_words
-    from trm_cli.console.output import print_result
+    from trm_cli.console.output import next_step, print_result
     from trm_cli.console.views.configs import config_document, config_screen
 
     resolved = compose_words(words, arch=arch)
     print_result(config_document(resolved), config_screen(resolved), as_json=as_json)
+    if not as_json:
+        model = resolved.config.model if resolved.registry is None else resolved.registry.word
+        next_step(("trm", "train", model, *resolved.overrides))
 
 
 @configs.command("validate")
@@ -55,7 +60,7 @@ def validate(names: Names = None, as_json: Json = False) -> None:
     [dim]Example: trm configs validate my_model.yaml[/dim]
     """
     from trm_cli.config.catalogue import check_all
-    from trm_cli.console.output import print_json, stdout
+    from trm_cli.console.output import next_step, print_json, stdout
     from trm_cli.console.tables import counted
     from trm_cli.errors import ConfigError
 
@@ -66,6 +71,7 @@ def validate(names: Names = None, as_json: Json = False) -> None:
     if problems:
         raise ConfigError(problems)
     stdout().print(f"{counted(len(checked), 'configuration')} checked, no problem: {', '.join(checked)}")
+    next_step(("trm", "train", names[0] if names else "MODEL"))
 
 
 @configs.command("copy")
@@ -132,7 +138,7 @@ def keys(
     [dim]Example: trm configs keys checkpoint[/dim]
     """
     from trm_cli.config.reference import every_key
-    from trm_cli.console.output import print_result
+    from trm_cli.console.output import next_step, print_result
     from trm_cli.console.views.configs import key_page, key_table
 
     found = [one for one in every_key() if word is None or word in one.key or word in one.meaning]
@@ -140,3 +146,5 @@ def keys(
         typer.echo(key_page(found), nl=False)
     else:
         print_result({"keys": [vars(one) for one in found]}, key_table(found), as_json=as_json)
+        if not as_json:
+            next_step(("trm", "configs", "show", "MODEL", "KEY=VALUE"))

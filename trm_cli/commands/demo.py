@@ -42,21 +42,22 @@ def demo(
 
     expect_run(run, device)
     try:
+        import starlette  # noqa: F401
         import uvicorn
-
-        from trm_cli.demo.server import make_server
     except ImportError as error:
         raise UsageError("the page needs starlette and uvicorn", hint="pip install starlette uvicorn") from error
     from trm_cli.demo.listening import listen
-    from trm_cli.demo.subject import Subject
 
-    subject = Subject.open(run or str(find_run(run)), device or "cpu")
     try:
         listener = listen(host, port)
     except OSError as error:
         hint = "another --port, or --port 0 for any that is free"
         raise TrmError(f"cannot listen on {host} port {port}: {error.strerror}", hint=hint) from error
-    with listener:
+    with listener:  # from here on it takes seconds
+        from trm_cli.demo.server import make_server
+        from trm_cli.demo.subject import Subject
+
+        subject = Subject.open(run or str(find_run(run)), device or "cpu")
         local = host in _LOOPBACK
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listener.getsockname()[1]}"

@@ -99,11 +99,10 @@ def evaluate(
 
     if not find_group(run):
         expect_run(run, device)
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.views.evaluation import evaluation_screen
     from trm_cli.errors import ExitCode
-    from trm_cli.shell import command_line
     from trm_cli.training.run_files import is_run
     from trm_cli.workflows.scores.evaluate import run_evaluation
     from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
@@ -129,15 +128,14 @@ def evaluate(
     for path in written:
         note(f"wrote {path}")
     if out is None and is_run(Path(document["run"])):
-        note(f"Next: {command_line('trm', 'report', document['run'])}")
+        next_step(("trm", "report", document["run"]))
 
 
 def _evaluate_group(runs: Sequence[Path], wanted: EvaluationRequest, *, as_json: bool) -> None:
     """Evaluate every run of a group, and show the mean."""
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, print_result
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.views.group import group_screen
-    from trm_cli.shell import command_line
     from trm_cli.workflows.scores.evaluate import run_evaluation
     from trm_cli.workflows.scores.groups import summarise_group
 
@@ -147,7 +145,7 @@ def _evaluate_group(runs: Sequence[Path], wanted: EvaluationRequest, *, as_json:
     whole = [{name: value for name, value in one.items() if name != "samples"} for one in documents.values()]
     print_result({"group": str(runs[0].parent), **summary, "runs": whole}, group_screen(summary), as_json=as_json)
     group = runs[0].parent
-    note(f"Next: {command_line('trm', 'report', group)}, or {command_line('trm', 'compare', group, 'OTHER')}")
+    next_step(("trm", "report", group), ("trm", "compare", group, "OTHER"))
 
 
 def _depths(steps: str | None) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,9 @@ def generate(
 
     expect_run(run, device)
     from trm_cli.console.answers.steps import about_model
-    from trm_cli.console.output import note, print_json, write_piece
+    from trm_cli.console.output import next_step, note, print_json, write_piece
+    from trm_cli.console.tables import counted
+    from trm_cli.units import duration
     from trm_cli.workflows import generate as writing
 
     request = writing.GenerateRequest(
@@ -57,8 +60,11 @@ def generate(
         stop=tuple(stop or ()), steps=steps, tokenizer=tokenizer, device=device or "auto",
     )  # fmt: skip
     if not as_json:
-        writing.generate(request, write_piece, notify=note)
+        started = time.monotonic()
+        made = writing.generate(request, write_piece, notify=note)
         write_piece("\n")
+        note(f"{counted(len(made.tokens), 'token')} in {duration(time.monotonic() - started)}")
+        next_step(("trm", "evaluate", run))
         return
     made = writing.generate(request, notify=note)
     said = {"prompt": prompt, "text": made.text, "tokens": made.tokens, "ended": made.ended}

@@ -28,13 +28,15 @@ def inspect_dataset(
 
     [dim]Example: trm inspect-dataset datasets/vision_unified --show 4[/dim]
     """
-    from trm_cli.console.output import print_json, stdout
+    from trm_cli.commands.options.arguments import expect_folder, model_meant
+    from trm_cli.console.output import next_step, print_json, stdout
     from trm_cli.console.views.dataset import dataset_document, show_report
     from trm_cli.errors import REBUILD, DatasetError, UsageError
     from trm_cli.workflows.inspect import dataset
 
     if split not in ("train", "test"):
         raise UsageError(f"--split is {split!r}; expected train or test")
+    expect_folder(out)
     found = dataset.inspect_dataset(directory, verify=verify)
     if as_json:
         print_json(dataset_document(found))
@@ -48,6 +50,10 @@ def inspect_dataset(
             f"{', '.join(found.damaged[:5])}",
             hint=REBUILD,
         )
+    if not as_json:
+        model = model_meant([], str(found.directory))
+        train = ("trm", "train", model) if model else ("trm", "train", "MODEL", f"data_paths=[{found.directory}]")
+        next_step(*([] if show or out else [("trm", "inspect-dataset", directory, "--show", 3)]), train)
 
 
 def _draw(root: Path, split: str, count: int, out: Path | None, *, terminal: bool) -> None:

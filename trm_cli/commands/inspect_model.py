@@ -34,10 +34,12 @@ def inspect_model(
     [dim]Example: trm inspect-model multimodal_hesc --batch-size 32 --precision float16[/dim]
     """
     from trm_cli.commands.options.arguments import split_words
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.views.model import model_document, model_screen
     from trm_cli.workflows.inspect import model
 
     named, overrides = split_words(words)
     found = model.inspect_model(named, overrides, batch_size=batch_size, precision=precision, data=data, notify=note)
     print_result(model_document(found), model_screen(found), as_json=as_json)
+    if not as_json:
+        next_step(("trm", *found.leads_to))

@@ -9,7 +9,6 @@ import typer
 
 from trm_cli.commands.options.arguments import Architecture, Json
 from trm_cli.commands.options.builder_gate import AllowBuilder
-from trm_cli.paths import is_dir
 
 _KINDS = (".png", ".svg", ".csv", ".json")
 
@@ -49,9 +48,10 @@ def inspect_schedule(
     """
     del allow_builder  # its callback has seen to it
     from trm_cli.commands.options.arguments import split_words, with_options
-    from trm_cli.console.output import note, print_json, stdout, write_file
+    from trm_cli.console.output import next_step, note, print_json, stdout, write_file
     from trm_cli.console.views.plan import comparison_document, plan_document, show_planned
     from trm_cli.errors import UsageError
+    from trm_cli.training.run_files import is_run
     from trm_cli.workflows.planning import plan_other, plan_target
 
     _check_options(out, plot=plot, as_json=as_json, at=at, compare=compare)
@@ -71,9 +71,13 @@ def inspect_schedule(
         from trm_cli.console.report.plan_figures import plan_file
 
         write_file(out, plan_file(out.suffix.lower(), planned, steps))
+    if not as_json:
+        command = "resume" if target is not None and is_run(Path(target)) else "train"
+        next_step(("trm", command, *([] if target is None else [target]), *overrides))
 
 
 def _check_options(out: Path | None, *, plot: bool, as_json: bool, at: list[str] | None, compare: str | None) -> None:
+    from trm_cli.commands.options.arguments import expect_folder
     from trm_cli.errors import UsageError
 
     if as_json and plot:
@@ -82,5 +86,4 @@ def _check_options(out: Path | None, *, plot: bool, as_json: bool, at: list[str]
         raise UsageError("--at and --out are about one plan; leave them out beside --compare")
     if out is not None and out.suffix.lower() not in _KINDS:
         raise UsageError(f"--out writes {', '.join(_KINDS)}, not {out.name!r}", hint="for example --out plan.png")
-    if out is not None and not is_dir(out.parent):
-        raise UsageError(f"--out: the directory {out.parent} does not exist")
+    expect_folder(out)

@@ -34,7 +34,8 @@ def report(
 
     [dim]Example: trm report checkpoints/sudoku-4x4 --out report.png[/dim]
     """
-    from trm_cli.console.output import note, write_file
+    from trm_cli.commands.options.arguments import expect_folder
+    from trm_cli.console.output import next_step, note, write_file
     from trm_cli.console.progress import EvaluationScreen
     from trm_cli.console.report.page import page, picture
     from trm_cli.errors import UsageError
@@ -45,12 +46,14 @@ def report(
 
     if out is not None and out.suffix not in (".html", ".png"):
         raise UsageError(f"--out {out}: the name must end in .html or .png", hint=f"--out {out.with_suffix('.html')}")
+    expect_folder(out)
     if group := find_group(run):
         from trm_cli.console.report.comparison import comparison_page, comparison_picture
         from trm_cli.workflows.scores.compare import group_alone
 
         found, path = group_alone(str(group[0].parent)), out or group[0].parent / "report.html"
         write_file(path, comparison_picture(found, "png") if path.suffix == ".png" else comparison_page(found))
+        next_step(("trm", "compare", group[0].parent, "OTHER"))
         return
     directory = find_run(run)
     path = out or directory / "report.html"
@@ -60,3 +63,4 @@ def report(
         evaluation = command_line("trm", "evaluate", directory)
         note(f"without accuracy by difficulty and puzzles: `{evaluation}` makes them, or --evaluate 200")
     write_file(path, content)
+    next_step(("trm", "demo", directory))

@@ -54,6 +54,7 @@ def solve(
 
     expect_run(run, device)
     from trm_cli.console.answers.solution import SolveScreen, show_solution
+    from trm_cli.console.output import next_step
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.solve import solve as workflow
 
@@ -76,6 +77,8 @@ def solve(
     )
     solution = workflow.solve(request, SolveScreen())
     show_solution(solution, as_json=as_json)
+    if not as_json:
+        next_step(("trm", "evaluate", run))
     if not solution.solved:
         raise typer.Exit(ExitCode.UNSOLVED)
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+
+from trm_cli.shell import command_line
 
 #: Without a terminal, lines of progress come at least this many seconds apart: a log of a long run stays readable.
 LINE_SECONDS = 10.0
@@ -64,6 +66,11 @@ def silence(wanted: bool) -> None:
 def note(message: str) -> None:
     """Print a message for the user on stderr."""
     stderr().print(message, soft_wrap=True)
+
+
+def next_step(*commands: Sequence[object]) -> None:
+    """Print what comes next, on stderr: command lines, each by its words."""
+    note(f"Next: {', or '.join(command_line(*words) for words in commands)}")
 
 
 def write_piece(text: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trm_cli.training.checkpoint.consolidation import Consolidated
     from trm_cli.training.checkpoint.inventory import Entry
     from trm_cli.training.checkpoint.retention import Decision
+    from trm_cli.training.checkpoint.store import CheckpointStore
     from trm_cli.training.transfer.exporting import Exported
 
 Notify = Callable[[str], None]
@@ -102,13 +103,28 @@ def consolidate(named: str | None, notify: Notify, *, step: int | None = None, o
     if out is not None:
         _require_outside_of_runs(out)
     directory = RunDirectory(find_run(named))
-    from trm_cli.training.checkpoint import consolidation
-
     with directory.held() if out is None else nullcontext():
         store = directory.store()
-        chosen = consolidation.choose_step(store, named, step)
+        chosen = _chosen_step(store, named, step)
         notify(f"reading the checkpoint of step {chosen:,} of {directory.path}")
+        from trm_cli.training.checkpoint import consolidation
+
         return consolidation.consolidate(store, chosen, out)
+
+
+def _chosen_step(store: CheckpointStore, named: str | None, step: int | None) -> int:
+    """The step that is given, that of the checkpoint file `named`, or the newest. Raises CheckpointError."""
+    from trm_cli.training.checkpoint.checkpoint_format import read_file_summary
+
+    if step is None and named is not None and Path(named).suffix == ".pt":
+        step = read_file_summary(Path(named)).get("step")
+    steps = store.steps()
+    if step is None:
+        if not steps:
+            raise CheckpointError(f"{store.directory} has no checkpoint yet")
+        return steps[-1]
+    store.require_step(step)
+    return step
 
 
 def export_run(

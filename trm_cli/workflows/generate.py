@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
-from trm_cli.workflows.trained_model import load
+from trm_cli.workflows.trained_model import load, sealed_of
 
 if TYPE_CHECKING:
     from trm_cli.data.text.stop_texts import StopTexts
@@ -60,7 +60,10 @@ def generate(
 
     notify: receives messages for the user. Raises TrmError.
     """
+    from trm_cli.data.text.codec import text_codec
+
     stop_texts(request)  # before anything that takes seconds to load
+    text_codec(sealed_of(request.run).metadata, request.tokenizer)
     trained, _ = load(request.run, request.device, notify)
     return generate_with(trained, request, on_text, notify)
 

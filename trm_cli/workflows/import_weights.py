@@ -58,34 +58,23 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
         raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
     if not os.path.lexists(request.file):  # a link in a circle is told when it is read
         raise CheckpointError(f"{request.file} does not exist")
-    from trm_cli.training.hardware.torch_runtime import prepare_threads
-
-    prepare_threads()  # before torch is imported
     from trm_cli.config.compose import compose
     from trm_cli.config.dump import dump_config, override
-    from trm_cli.training.hardware.machine import Machine
+    from trm_cli.training.hardware.torch_runtime import prepare_threads
     from trm_cli.training.run.datasets import Datasets
-    from trm_cli.training.run.run import Run
     from trm_cli.training.run_files import is_run
-    from trm_cli.training.state.puzzle_table import TABLE, MovedTable, move_table
-    from trm_cli.training.transfer.compatibility import require_compatible
-    from trm_cli.training.transfer.foreign_weights import read_weights
 
     file = request.file
-    notify(f"reading {file}")
     path = request.run or Path("checkpoints") / f"imported-{file.name.removesuffix('.safetensors').removesuffix('.pt')}"
     if is_run(path) or (is_dir(path) and any(path.glob("*.pt"))):
         raise CheckpointError(f"{path} already contains a run", hint="choose another directory: --out RUN")
-    weights = read_weights(file)
-    if weights.precision != "auto":
-        notify(f"{file} was trained in {weights.precision}, so the run uses it (precision=auto to change that)")
     settings = {
         "arch": request.architecture,
         "data_paths": None if request.dataset is None else [str(request.dataset)],
         "checkpoint_path": str(path),
-        "precision": None if weights.precision == "auto" else weights.precision,
     }
-    resolved = compose(request.model, [override(key, value) for key, value in settings.items() if value is not None])
+    words = [override(key, value) for key, value in settings.items() if value is not None]
+    resolved = compose(request.model, words)
     config = resolved.config
     if config.board_side is not None:
         raise UsageError(
@@ -94,6 +83,20 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
         )
     datasets = Datasets.open(config)
     metadata, dataset = datasets.train.metadata, config.data_paths[0]
+
+    notify(f"reading {file}")
+    prepare_threads()  # up to here without torch, which takes seconds to load
+    from trm_cli.training.hardware.machine import Machine
+    from trm_cli.training.state.puzzle_table import TABLE, MovedTable, move_table
+    from trm_cli.training.run.run import Run
+    from trm_cli.training.transfer.compatibility import require_compatible
+    from trm_cli.training.transfer.foreign_weights import read_weights
+
+    weights = read_weights(file)
+    if weights.precision != "auto":
+        notify(f"{file} was trained in {weights.precision}, so the run uses it (precision=auto to change that)")
+        resolved = compose(request.model, [*words, override("precision", weights.precision)])
+        config = resolved.config
     require_compatible(weights, config, metadata)
     table, count = weights.tensors.get(TABLE), metadata.num_puzzle_identifiers
     moved: MovedTable | None = None

@@ -1,4 +1,4 @@
-"""Load a trained model onto a device."""
+"""Load a trained model onto a device, or only what is sealed with its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ if TYPE_CHECKING:
 
     import torch
 
+    from trm_cli.training.run.sealed_config import Sealed
     from trm_cli.training.run.trained_model import TrainedModel
+
+
+def sealed_of(run: str | None) -> Sealed:
+    """What is sealed in the checkpoint that `load` would load: its settings, and the metadata of its dataset.
+
+    Without torch, which takes seconds: what a run cannot do is told at once. Raises CheckpointError.
+    """
+    from trm_cli.training.checkpoint.checkpoint_io import read_summary
+    from trm_cli.training.run.find_run import find_checkpoint
+    from trm_cli.training.run.sealed_config import Sealed
+
+    path = find_checkpoint(run)
+    return Sealed(path, read_summary(path))
 
 
 def load(run: str, device: str, notify: Callable[[str], None] = lambda _: None) -> tuple[TrainedModel, torch.device]:

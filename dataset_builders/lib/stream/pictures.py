@@ -5,7 +5,6 @@ A label is a class: the name of the folder in which a picture lies, or what `lab
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,17 @@ from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import PICTURE, Record
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
-from trm_cli.text_encoding import decode
 
 from ..digest_set import DigestSet
 from ..held_out import is_test
+from ..table_rows import table_rows
 from .sources import Origin
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 LABELS_FILE = "labels.csv"
+#: Names of its columns, compared without case.
+_FILES = ("file", "filename", "file_name", "image", "picture", "path")
+_LABELS = ("label", "class", "category")
 MAX_LABEL = 255
 
 
@@ -104,26 +106,30 @@ def labelled_pictures(folder: Path) -> list[tuple[Path, str]]:
 
 def _labels_from_csv(folder: Path) -> list[tuple[Path, str]]:
     table = folder / LABELS_FILE
-    try:
-        rows = list(csv.reader(decode(table.read_bytes()).splitlines()))
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{table}: not UTF-8 text (byte {error.start})") from error
-    except (OSError, csv.Error) as error:
-        raise DatasetError(f"{table} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if rows and rows[0][:2] == ["file", "label"]:
-        rows = [[], *rows[1:]]
     labelled = []
-    for number, row in enumerate(rows, start=1):
-        if not any(map(str.strip, row)):
-            continue
-        if len(row) != 2:
-            raise DatasetError(f"{table}:{number}: expected file,label, found {len(row)} columns")
-        if not is_file(folder / row[0]):
-            raise DatasetError(f"{table}:{number}: there is no file {row[0]}")
-        labelled.append((folder / row[0], row[1]))
+    places: tuple[int, int] | None = None
+    for line, row in table_rows(table):
+        if places is None:
+            places = _columns(row)
+            if places is not None:
+                continue
+            places = (0, 1)
+        if len(row) <= max(places):
+            raise DatasetError(f"{table}:{line}: expected file,label, found {len(row)} columns")
+        file, label = row[places[0]].replace("\\", "/"), row[places[1]]
+        if not is_file(folder / file):
+            raise DatasetError(f"{table}:{line}: there is no file {row[places[0]]}")
+        labelled.append((folder / file, label))
     if not labelled:
         raise DatasetError(f"{table}: names no picture")
     return labelled
+
+
+def _columns(header: Sequence[str]) -> tuple[int, int] | None:
+    """The places of file and label in a header; None where the first row is none."""
+    names = [name.casefold() for name in header]
+    found = [next((names.index(name) for name in known if name in names), None) for known in (_FILES, _LABELS)]
+    return None if found[0] is None or found[1] is None else (found[0], found[1])
 
 
 def _labels_from_folders(folder: Path) -> list[tuple[Path, str]]:

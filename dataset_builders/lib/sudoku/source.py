@@ -193,12 +193,17 @@ def _ratings(board: engine.Board, block: Block, puzzles: NDArray[np.uint8], wher
     ratings = []
     for index, value in enumerate(block["rating"]):
         try:
-            ratings.append(float(value))
+            ratings.append(float(_with_point(value)))
         except (TypeError, ValueError):
             ratings.append(math.nan)
         if not abs(ratings[-1]) < NO_LIMIT:
             raise DatasetError(f"{where(index)}: the rating {value!r} is not a number")
     return np.array(ratings, dtype=np.float64)
+
+
+def _with_point(value: Any) -> Any:
+    """A number as text with a decimal comma, as Excel writes it in half of Europe, with a point."""
+    return value.replace(",", ".") if isinstance(value, str) and value.count(",") == 1 and "." not in value else value
 
 
 def _csv_blocks(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[Where, Block]]:

@@ -15,7 +15,8 @@ from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
-from trm_cli.text_encoding import as_utf8, decode, encoding_of
+from trm_cli.shell import command_line
+from trm_cli.text_encoding import GZIP, as_utf8, decode, encoding_of
 
 TEXT_SUFFIXES = (
     ".txt", ".text", ".md", ".rst", ".tex", ".html", ".xml", ".csv", ".json", ".yaml", ".yml", ".toml", ".py", ".pyi",
@@ -170,13 +171,23 @@ class Position(NamedTuple):
 
 def _decode(data: bytes, file: Path, position: Position) -> str:
     try:
-        return data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
+        if not position.offset and data.startswith(GZIP):
+            raise DatasetError(
+                f"{file}: is compressed", hint=f"`{command_line('gunzip', '-k', file)}` unpacks it"
+            ) from error
         place = position.after(data[: error.start])
         raise DatasetError(
             f"{file}:{place.line}: not UTF-8 text (byte {place.offset} is 0x{data[error.start]:02x})",
             hint=f"convert it first, for example: iconv -f LATIN1 -t UTF-8 {file.name}",
         ) from error
+    if (zero := data.find(b"\0")) >= 0:
+        raise DatasetError(
+            f"{file}:{position.after(data[:zero]).line}: holds a zero byte: it is binary, or UTF-16 without a mark",
+            hint=f"convert it first, for example: iconv -f UTF-16LE -t UTF-8 {file.name}",
+        )
+    return text
 
 
 def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:

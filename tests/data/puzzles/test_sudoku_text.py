@@ -54,3 +54,9 @@ def test_lists_and_boards_with_a_byte_order_mark(encoding: str, trained: Path, t
     assert [len(line) for line in done.stdout.splitlines()] == [16, 16], done.stderr
     path.write_bytes("1030004002000004\r\n".encode(encoding))
     assert "16 cells" not in trm_here("solve", "run", str(path), cwd=trained).stderr
+
+
+def test_remarks_of_files_are_no_cells() -> None:
+    board = "1...\n..3.\n.4..\n...2"
+    for text in (f"#A somebody\n#D 4 clues, 1 way\n{board}", f"[Puzzle]\n{board}\n", f"# easy\r\n{board}"):
+        assert parse_sudoku(text, 16) == parse_sudoku(board, 16)

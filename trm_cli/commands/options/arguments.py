@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trm_cli.commands.options import completion
-from trm_cli.paths import exists
+from trm_cli.paths import exists, from_here, is_dir
 
 if TYPE_CHECKING:
     from trm_cli.config.compose import Resolved
@@ -116,6 +117,16 @@ def compose_words(words: Sequence[str] | None, **options: str | None) -> Resolve
     return compose(model, with_options(overrides, **options))
 
 
+def expect_folder(out: Path | None) -> None:
+    """Refuse, before the work, a file to write in a folder that is not there. Raises UsageError."""
+    from trm_cli.errors import UsageError
+    from trm_cli.shell import command_line
+
+    if out is not None and not is_dir(out.parent):
+        hint = f"`{command_line('mkdir', '-p', out.parent)}` makes it"
+        raise UsageError(f"--out {out}: the directory {out.parent} does not exist", hint=hint)
+
+
 def expect_run(run: str | None, device: str | None = None) -> None:
     """Find what is named before torch is loaded, which takes seconds; a terminal is told of these.
 
@@ -128,7 +139,7 @@ def expect_run(run: str | None, device: str | None = None) -> None:
     found = find_checkpoint(run)
     expect_device(device or "auto")
     if stderr().is_terminal:
-        note(f"loading {found} ...")
+        note(f"loading {from_here(found)} ...")
 
 
 def model_meant(words: Sequence[str], message: str) -> str:

@@ -19,11 +19,10 @@ def train_and_exit(
 
     options: of `trm train`, for each run. dataset_only: refused, since the runs share their dataset.
     """
-    from trm_cli.console.output import note, stdout
+    from trm_cli.console.output import next_step, note, stdout
     from trm_cli.console.tables import counted
     from trm_cli.console.views.group import group_screen
     from trm_cli.errors import ExitCode, UsageError
-    from trm_cli.shell import command_line
     from trm_cli.workflows.scores.groups import last_accuracies, summarise_group
     from trm_cli.workflows.train.jobs import Queue, run_jobs
     from trm_cli.workflows.train.seeds import dataset_command, parse_seeds, seed_runs
@@ -41,7 +40,7 @@ def train_and_exit(
     if found and not dry_run:
         stdout().print(group_screen(summarise_group(found)))
     if code == ExitCode.DONE and not dry_run:
-        note(f"Next: {command_line('trm', 'evaluate', group)}")
+        next_step(("trm", "evaluate", group))
     elif code:
         note("the same command continues: runs that are complete stay as they are")
     raise typer.Exit(code)

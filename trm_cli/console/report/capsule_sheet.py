@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trm_cli.console.report.pen import INK, MARGIN, PALE, SOFT, WIDTH, ZOOM, Pen, Rgb
 from trm_cli.data.puzzles.kinds import ARC
 from trm_cli.evaluation.samples.written_text import MarkedText
+from trm_cli.paths import from_here
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.samples.capsule_trace import Numbers, SampleTrace, TraceStep
@@ -43,7 +44,7 @@ def draw_sheet(sheet: CapsuleTrace) -> bytes:
 
 def _heading(pen: Pen, sheet: CapsuleTrace) -> float:
     pen.text(MARGIN, MARGIN, sheet.title, 20)
-    subtitle = f"{sheet.checkpoint}, update {sheet.step:,}, {sheet.architecture}"
+    subtitle = f"{from_here(sheet.checkpoint)}, update {sheet.step:,}, {sheet.architecture}"
     pen.text(MARGIN, MARGIN + 28, subtitle, 13, SOFT)
     return MARGIN + 58
 
@@ -97,7 +98,7 @@ def _capsules(pen: Pen, look: SampleTrace, top: float) -> float:
     rows, columns = look.grid
     explained = "the darker the orange, the more of the capsule comes from there"
     if not look.maps.any():
-        explained = "the capsules of this model do not read such a row"
+        return pen.section(top, "Where each capsule looks", "the capsules of this model do not read such a row")
     if look.residual is not None:
         explained += "; blue: expanded, its finer children visible"
     top = pen.section(top, "Where each capsule looks", explained)

@@ -9,12 +9,11 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.table import Column
 from rich.text import Text
 
-from trm_cli.console.output import note, stderr, stdout
+from trm_cli.console.output import next_step, note, stderr, stdout
 from trm_cli.console.progress import transient_bar
 from trm_cli.console.tables import table
 from trm_cli.data.building.builder_command import typed
 from trm_cli.data.building.builder_process import BuildProgress
-from trm_cli.shell import command_line
 from trm_cli.units import duration
 from trm_cli.workflows.observers import BuildObserver
 
@@ -52,7 +51,7 @@ def show_built(entry: RegistryEntry, seconds: float) -> None:
         if has_split([root], split)
     ]
     note(f"{root} is complete: groups {', '.join(counts)}; {duration(seconds)}")
-    note(f"Next: {command_line('trm', 'train', entry.word)}, or {command_line('trm', 'inspect-dataset', root)}")
+    next_step(("trm", "train", entry.word), ("trm", "inspect-dataset", root))
 
 
 class BuildView(BuildObserver):

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from trm_cli.config.dump import scalar
 from trm_cli.console.tables import counted, facts, table
 from trm_cli.console.views.evaluation import MEASURES, interval, percent, share_range
 from trm_cli.workflows.scores.compare import LEVEL, Comparison, Grouped, Paired, Side
@@ -48,10 +49,10 @@ def _sections(found: Comparison) -> Iterator[tuple[str, RenderableType]]:
 
 
 def _value(value: tuple[Any, str] | None) -> Text:
-    """A value; where it comes from is in the JSON document."""
+    """A value as a file has it; where it comes from is in the JSON document."""
     if value is None:
         return Text("-")
-    return Text(", ".join(map(str, value[0])) if isinstance(value[0], list | tuple) else str(value[0]))
+    return Text(", ".join(map(str, value[0])) if isinstance(value[0], list | tuple) else scalar(value[0]))
 
 
 def _accuracies(found: Comparison) -> Iterator[tuple[str, ...]]:

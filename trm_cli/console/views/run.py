@@ -49,6 +49,7 @@ class TrainingScreen(BuildScreen, TrainingObserver):
     def __init__(self, run: str | None = None, options: Sequence[str] = (), *, dry_run: bool = False) -> None:
         self._describe = partial(describe_command, run=run, options=options)
         self._started = time.monotonic()
+        self._command = ""
         self._console = stdout() if dry_run else stderr()  # what a dry run finds is its result
 
     def silence(self, wanted: bool) -> None:
@@ -65,7 +66,8 @@ class TrainingScreen(BuildScreen, TrainingObserver):
 
     def announce(self, resolved: Resolved) -> None:
         """Print the command that repeats this run; at once, since loading torch takes seconds."""
-        stderr().print(self._describe(resolved), soft_wrap=True)
+        self._command = self._describe(resolved)
+        stderr().print(self._command, soft_wrap=True)
 
     def planned(self, resolved: Resolved, plan: TrainingPlan) -> None:
         """Print the plan."""
@@ -148,6 +150,8 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         """Print how it ended, and the next command."""
         for line in _closing_lines(result, time.monotonic() - self._started):
             stdout().print(line, soft_wrap=True)
+        if result.outcome in _DRY_RUN:
+            note(f"Next: {self._command.removeprefix('Command: ')}")
 
     def dataset_ready(self, resolved: Resolved) -> None:
         """Print that the dataset is complete, and the command that trains on it."""
@@ -182,9 +186,9 @@ def _closing_lines(result: TrainingResult, seconds: float) -> list[str]:
             best = f", the best of them {result.best_step:,}" if result.best_step else ""
             return [f"done: {step} steps{best}, saved in {run} after {duration(seconds)}. Next: {evaluate}"]
         case Outcome.STOPPED_AS_ASKED:
-            return [f"Stopped at step {step}. Continue with: {resume}"]
+            return [f"Stopped at step {step} after {duration(seconds)}, saved in {run}. Continue with: {resume}"]
         case Outcome.INTERRUPTED:
-            return [f"Stopped after step {step}, everything saved. Continue with: {resume}"]
+            return [f"Stopped after step {step}, everything saved in {run}. Continue with: {resume}"]
         case Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT:
             return ["Stopped before the first checkpoint. Run the same command to start again."]
         case Outcome.DATASET_BUILT:

@@ -16,12 +16,13 @@ BLANKS = ".0_?*"
 OTHER_BLANKS = "-xX"  # a dash may also be part of a frame, an X a digit of a very large board
 _DECORATION = frozenset("|+=: \t\r\n,;")
 _FRAME = _DECORATION | {"-"}
+_REMARKS = ("#", "[")
 DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def parse_sudoku(text: str, cells: int) -> list[int]:
     """Read one board from text: one character a cell, one of `. 0 _ ? * - x` for a blank; spaces, lines and frames are
-    ignored.
+    ignored, and remarks (`#`, and `[Puzzle]` of .sdk files).
 
     cells: how many cells the model's board has. Raises UsageError naming what is wrong.
     """
@@ -46,7 +47,8 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
 
 def _cells_of(text: str, cells: int) -> list[str]:
     """The symbols of a board. A dash is a blank or part of a frame, whichever gives a whole board."""
-    lines = text.splitlines()
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith(_REMARKS)]
+    text = "\n".join(lines)
     readings = (
         "".join(line for line in lines if "-" not in line or not _FRAME.issuperset(line)),
         "".join(line for line in lines if "+" not in line),

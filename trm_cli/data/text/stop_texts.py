@@ -12,7 +12,7 @@ class StopTexts:
     def __init__(self, texts: Sequence[str]) -> None:
         """Raises ValueError for an empty one."""
         if not all(texts):
-            raise ValueError("A text to stop at has at least one character.")
+            raise ValueError("a text to stop at has at least one character")
         self._texts = tuple(texts)
         self._held = ""
         self.found: str | None = None

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from trm_cli.errors import CheckpointError
-from trm_cli.training.checkpoint.checkpoint_format import read_file_summary, save_file
+from trm_cli.training.checkpoint.checkpoint_format import save_file
 from trm_cli.training.checkpoint.checkpoint_io import ShardList, with_shards
 from trm_cli.training.checkpoint.disk_space import require_free_bytes
 from trm_cli.training.checkpoint.store import SCRATCH, CheckpointStore
@@ -27,19 +27,6 @@ class Consolidated:
     step: int
     parts: int
     bytes: int
-
-
-def choose_step(store: CheckpointStore, named: str | None, step: int | None) -> int:
-    """The step that is given, that of the checkpoint file `named`, or the newest. Raises CheckpointError."""
-    if step is None and named is not None and Path(named).suffix == ".pt":
-        step = read_file_summary(Path(named)).get("step")
-    steps = store.steps()
-    if step is None:
-        if not steps:
-            raise CheckpointError(f"{store.directory} has no checkpoint yet")
-        return steps[-1]
-    store.require_step(step)
-    return step
 
 
 def consolidate(store: CheckpointStore, step: int, out: Path | None) -> Consolidated:

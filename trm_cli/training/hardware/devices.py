@@ -74,15 +74,20 @@ def choose_device(wanted: str) -> Choice:
     return Choice(wanted, "as configured")
 
 
+def expect_precision(wanted: str) -> None:
+    """Refuse a word that is no precision; without torch. Raises UsageError."""
+    if wanted not in PRECISIONS:
+        raise UsageError(f"precision={wanted}: expected one of {', '.join(PRECISIONS)}")
+
+
 def choose_precision(wanted: str, device: str) -> Choice:
     """`auto`: bfloat16 where the chip computes in it, float16 on older CUDA GPUs, float32 on the CPU.
 
     Raises UsageError for anything but a precision.
     """
+    expect_precision(wanted)
     import torch
 
-    if wanted not in PRECISIONS:
-        raise UsageError(f"precision={wanted}: expected one of {', '.join(PRECISIONS)}")
     if wanted != "auto":
         return Choice(wanted, "as configured")
     if device != "cuda":

@@ -57,33 +57,28 @@ class Source:
 def find_source(named: str) -> Source:
     """Find a run's best checkpoint, or a file, and check that it can learn ARC tasks. Raises TrmError."""
     from trm_cli.data.puzzles.kinds import kind_of
-    from trm_cli.training.checkpoint.checkpoint_io import read_summary
-    from trm_cli.training.run.find_run import find_checkpoint
-    from trm_cli.training.run.sealed_config import Sealed
     from trm_cli.training.run_files import is_run
+    from trm_cli.workflows.trained_model import sealed_of
 
-    checkpoint = find_checkpoint(named)
-    sealed = Sealed(checkpoint, read_summary(checkpoint))
-    config = sealed.config
+    sealed = sealed_of(named)
+    checkpoint, config = sealed.checkpoint, sealed.config
     home = checkpoint.parent
     source = Source(home.resolve().name if is_run(home) else Path(named).stem, sealed)
     if source.demonstrated:
         if not (source.side and sealed.metadata.extra.get("demonstrations")):
             raise UsageError(
-                f"{checkpoint} was trained on rows without demonstrations: it cannot know what a new task asks for",
+                f"{named} was trained on rows without demonstrations: it cannot know what a new task asks for",
                 hint="build its dataset with --demonstrations 3",
             )
         return source
     if not kind_of(sealed.metadata).votes:
         raise UsageError(
-            f"{checkpoint} was trained on {sealed.metadata.kind or 'other'} rows, not on ARC tasks",
+            f"{named} was trained on {sealed.metadata.kind or 'other'} rows, not on ARC tasks",
             hint="adapt learns ARC tasks; `trm solve` answers boards and mazes without training, mazes of another size "
             "where the architecture allows it",
         )
     if not config.arch.puzzle_emb_ndim:
-        raise UsageError(
-            f"{checkpoint} has no puzzle table (puzzle_emb_ndim 0): it cannot tell one ARC task from another"
-        )
+        raise UsageError(f"{named} has no puzzle table (puzzle_emb_ndim 0): it cannot tell one ARC task from another")
     return source
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trm_cli.errors import UsageError
 from trm_cli.paths import is_file
 from trm_cli.text_encoding import decode
-from trm_cli.workflows.trained_model import load
+from trm_cli.workflows.trained_model import load, sealed_of
 
 if TYPE_CHECKING:
     from trm_cli.data.puzzles.dataset import Batch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.samples.records import DecodedAnswer
     from trm_cli.evaluation.samples.written_text import FreeText
     from trm_cli.models.capsule_network import CapsuleNetwork
+    from trm_cli.training.run.sealed_config import Sealed
     from trm_cli.training.run.trained_model import TrainedModel
 
 
@@ -66,6 +67,7 @@ def trace_capsules(
 
     notify: receives messages for the user. Raises TrmError.
     """
+    _shape(sealed_of(run))  # before anything that takes seconds to load
     trained, where = load(run, device, notify)
     from trm_cli.evaluation.samples.capsule_trace import trace_sample
     from trm_cli.evaluation.samples.records import decode_answer, decode_target
@@ -89,13 +91,12 @@ def trace_capsules(
     )
 
 
-def _shape(trained: TrainedModel) -> StreamShape:
+def _shape(trained: TrainedModel | Sealed) -> StreamShape:
     from trm_cli.data.stream.shape import stream_shape
 
     side = trained.config.board_side
     if side is None:
-        _capsules_of(trained)
-        raise UsageError("the run's architecture reads rows of tokens")
+        raise _without_capsules(trained)
     return stream_shape(trained.metadata, side, "the run's dataset")
 
 
@@ -104,11 +105,15 @@ def _capsules_of(trained: TrainedModel) -> CapsuleNetwork:
 
     network = trained.model
     if not isinstance(network, CapsuleNetwork):
-        raise UsageError(
-            f"the run's architecture, {trained.config.arch.name}, has no capsules",
-            hint="`trm solve` shows how a model of tokens came to its answer",
-        )
+        raise _without_capsules(trained)
     return network
+
+
+def _without_capsules(trained: TrainedModel | Sealed) -> UsageError:
+    return UsageError(
+        f"the run's architecture, {trained.config.arch.name}, has no capsules",
+        hint="`trm solve` shows how a model of tokens came to its answer",
+    )
 
 
 def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
@@ -147,4 +152,4 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
             raise UsageError(str(error), hint="larger grids need a run on a dataset that has some") from error
         return _Asked(f"ARC task {name}, test pair {pair}{rule}", row)
     row, own = continued_row(_capsules_of(trained), sample, shape)
-    return _Asked(f"what follows on {sample[-60:]!r}", row, own)
+    return _Asked(f"what follows {sample[-60:]!r}", row, own)

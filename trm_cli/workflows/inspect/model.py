@@ -30,9 +30,10 @@ class MachineFit:
 
 @dataclass(frozen=True)
 class ModelInspection:
-    """A report on a network, and the machines that it fits."""
+    """A report on a network, and the machines that it fits. leads_to: the words of the next command."""
 
     name: str
+    leads_to: Sequence[str]
     report: ModelReport
     verdicts: Sequence[MachineFit]
 
@@ -51,10 +52,15 @@ def inspect_model(
     batch_size, precision None: as configured, and as training would choose it here. data: a dataset from which the
     sizes of rows are taken. Raises UsageError, ConfigError or DatasetError.
     """
-    name, config, recipe = _config(named, overrides, notify)
-    from trm_cli.training.hardware.devices import choose_device, choose_precision
+    name, config, recipe, leads_to = _config(named, overrides, notify)
+    from trm_cli.data.files.metadata import read_metadata
+    from trm_cli.training.hardware.devices import choose_device, choose_precision, expect_device, expect_precision
     from trm_cli.training.hardware.torch_runtime import prepare_threads
 
+    expect_device(config.device)
+    expect_precision(precision or config.precision)
+    if data is not None:
+        read_metadata(data, "train")  # before torch, which takes seconds to load
     prepare_threads()
     notify(f"measuring one update of {name} without computing it ...")
     from trm_cli.workflows.inspect.model_report import report, rows_of
@@ -62,13 +68,14 @@ def inspect_model(
     rows, batch = rows_of(config, data, recipe), batch_size or config.global_batch_size
     device = choose_device(config.device).value
     made = report(config, rows, batch, choose_precision(precision or config.precision, device).value, device)
-    return ModelInspection(name, made, _verdicts(config, rows, made, device, precision))
+    return ModelInspection(name, leads_to, made, _verdicts(config, rows, made, device, precision))
 
 
 def _config(
     named: str | None, overrides: Sequence[str], notify: Callable[[str], None]
-) -> tuple[str, RunConfig, Mapping[str, Any]]:
-    """Resolve the name of a run, a model (also by its file), or an architecture; and the arguments of its builder."""
+) -> tuple[str, RunConfig, Mapping[str, Any], Sequence[str]]:
+    """Resolve the name of a run, a model (also by its file), or an architecture; and the arguments of its builder, and
+    the words of the command that trains or evaluates it."""
     from trm_cli.config import registry
     from trm_cli.config.compose import compose
     from trm_cli.training.run.readable_copies import check_copies
@@ -77,7 +84,7 @@ def _config(
 
     if named is not None and is_run(run := Path(named)):
         check_copies(run, notify)
-        return named, load_run(run, overrides).config, {}
+        return named, load_run(run, overrides).config, {}, ("evaluate", named)
     is_model = named is not None and registry.find("models", named) is not None
     words, model = list(overrides), named
     if named is not None and not is_model:
@@ -86,7 +93,8 @@ def _config(
             words, model = [f"arch={named}", *overrides], None  # which names the nearest architecture
     found = compose(model, words)
     arguments = {} if found.registry is None else found.registry.dataset_args
-    return named or found.config.model, found.config, arguments
+    trained = "MODEL" if named is not None and model is None else model or found.config.model
+    return named or found.config.model, found.config, arguments, ("train", trained, *words)
 
 
 def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[MachineFit]:

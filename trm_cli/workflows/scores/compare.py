@@ -133,7 +133,7 @@ def _side(letter: str, name: str) -> Side:
 
 
 def _differences(sides: Sequence[Side]) -> list[Setting]:
-    keys = list(dict.fromkeys(key for side in sides for key in side.settings))
+    keys = sorted(dict.fromkeys(key for side in sides for key in side.settings), key=lambda key: "." in key)
     found = []
     for key in keys:
         values = [(side.settings[key], side.sources.get(key, "")) if key in side.settings else None for side in sides]
@@ -153,6 +153,9 @@ def _paired(first: Side, second: Side) -> Paired | str:
     if found is None:
         from trm_cli.shell import command_line
 
+        if len({side.runs[0].identity["dataset"]["fingerprint"] for side in (first, second)}) > 1:
+            apart = f"{first.letter} and {second.letter} were trained on different data"
+            return f"{apart}, and have no evaluation of the same puzzles"
         again = [command_line("trm", "evaluate", side.name, "--again") for side in (first, second)]
         commands = " and ".join(f"`{command}`" for command in again)
         return f"{first.letter} and {second.letter} have no evaluation of the same puzzles: {commands} make them"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from trm_cli.evaluation.protocol import Protocol
     from trm_cli.evaluation.rows import Data
+    from trm_cli.training.run.sealed_config import Sealed
     from trm_cli.training.run.trained_model import TrainedModel
 
 
@@ -93,38 +94,41 @@ class Subject:
 
 def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject:
     """Load and check everything before any work begins. notify: receives messages for the user. Raises TrmError."""
-    from trm_cli.training.hardware.torch_runtime import prepare_threads, set_threads
-
-    prepare_threads()
-    import torch
-
     from trm_cli.data.opening import open_data
     from trm_cli.evaluation.predictions import check_format
-    from trm_cli.training.checkpoint.checkpoint_io import read_summary
-    from trm_cli.training.hardware.devices import choose_device, choose_precision
-    from trm_cli.training.run.datasets import eval_batch_limit
-    from trm_cli.training.run.find_run import find_checkpoint, find_run
-    from trm_cli.training.run.sealed_config import sealed_config
-    from trm_cli.training.run.trained_model import load_trained
+    from trm_cli.training.hardware.devices import choose_device, choose_precision, expect_precision
+    from trm_cli.training.hardware.torch_runtime import prepare_threads, set_threads
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.workflows.trained_model import sealed_of
 
     if wanted.split not in ("train", "test"):
         raise UsageError(f"--split is {wanted.split!r}; expected train or test")
     if wanted.predictions is not None:
         check_format(wanted.predictions)
+    if wanted.precision is not None:
+        expect_precision(wanted.precision)
     run = find_run(wanted.run)
-    checkpoint = find_checkpoint(wanted.run or str(run))
-    config = sealed_config(read_summary(checkpoint), checkpoint).config
+    sealed = sealed_of(wanted.run or str(run))
+    checkpoint, config = sealed.checkpoint, sealed.config
+    own = (wanted.split == "test" and config.data_paths_test) or config.data_paths
+    data = open_data([str(path) for path in wanted.data or own], wanted.split, board_side=config.board_side)
+    _check_sizes(sealed, data)
+    _check_policy(wanted, sealed)
+    _check_views(wanted, data)
+
+    prepare_threads()  # up to here without torch, which takes seconds to load
+    import torch
+
+    from trm_cli.training.run.datasets import eval_batch_limit
+    from trm_cli.training.run.trained_model import load_trained
+
     device = choose_device(wanted.device or "auto").value
     precision = choose_precision(wanted.precision or config.precision, device).value
     trained = load_trained(
         str(checkpoint), torch.device(device), forward_dtype=precision, raw=wanted.raw, notify=notify
     )
     set_threads(trained.threads)  # as the run computed
-    own = (wanted.split == "test" and config.data_paths_test) or config.data_paths
-    data = open_data([str(path) for path in wanted.data or own], wanted.split, board_side=config.board_side)
-    _check_fits(trained, data, notify, own=not wanted.data)
-    _check_policy(wanted, trained)
-    _check_views(wanted, data)
+    _check_identifiers(trained, data, notify, own=not wanted.data)
     return Subject(
         wanted=wanted,
         run=run,
@@ -137,13 +141,13 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     )
 
 
-def _check_policy(wanted: EvaluationRequest, trained: TrainedModel) -> None:
+def _check_policy(wanted: EvaluationRequest, sealed: Sealed) -> None:
     if wanted.policy not in (None, "full", "bce", "q"):
         raise UsageError(f"--policy is {wanted.policy!r}; expected q, bce or full")
     if wanted.early_halt and wanted.policy not in (None, "bce"):
         raise UsageError(f"--early-halt asks the halting head, --policy {wanted.policy} does not: give one of them")
-    if wanted.policy == "q" and not getattr(trained.config.arch, "enable_dqn", False):
-        raise UsageError(f"--policy q asks the Q-network, and {trained.config.arch.name} has none")
+    if wanted.policy == "q" and not getattr(sealed.config.arch, "enable_dqn", False):
+        raise UsageError(f"--policy q asks the Q-network, and {sealed.config.arch.name} has none")
 
 
 def _check_views(wanted: EvaluationRequest, data: Data) -> None:
@@ -180,9 +184,9 @@ def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
     )
 
 
-def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None], *, own: bool) -> None:
-    """Refuse data that the model cannot read, or would read as something else."""
-    known, found = trained.metadata, data.metadata
+def _check_sizes(sealed: Sealed, data: Data) -> None:
+    """Refuse data that the model cannot read."""
+    known, found = sealed.metadata, data.metadata
     where = ", ".join(data.paths)
     for key in ("vocab_size", "seq_len"):
         if getattr(known, key) != getattr(found, key):
@@ -191,10 +195,15 @@ def _check_fits(trained: TrainedModel, data: Data, notify: Callable[[str], None]
                 f"{getattr(known, key)}",
                 hint="name a dataset of the same kind and size with --data",
             )
+
+
+def _check_identifiers(trained: TrainedModel, data: Data, notify: Callable[[str], None], *, own: bool) -> None:
+    """Refuse data that the model would read as something else."""
+    where = ", ".join(data.paths)
     if _train_fingerprint(data) == trained.dataset_fingerprint:
         return
     table = trained.model.puzzle_embedding
-    if table is not None and found.num_puzzle_identifiers > 1:
+    if table is not None and data.metadata.num_puzzle_identifiers > 1:
         raise DatasetError(
             f"{where} is not the dataset that the run was trained on, so that its puzzle identifiers stand for other "
             "puzzles",

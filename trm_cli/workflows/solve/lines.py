@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
 from trm_cli.workflows.solve.solve import MOST_VIEWS, puzzle_family, views_for
-from trm_cli.workflows.trained_model import load
+from trm_cli.workflows.trained_model import load, sealed_of
 
 if TYPE_CHECKING:
     from trm_cli.data.puzzles.families import TextFamily
@@ -47,17 +47,18 @@ def solve_lines(
 
     notify: receives messages for the user.
     """
-    from trm_cli.evaluation.solving import lines
-
-    trained, where = load(run, device, notify)
-    if trained.config.board_side is not None:
+    sealed = sealed_of(run)  # before anything that takes seconds to load
+    if sealed.config.board_side is not None:
         raise UsageError("--all-solutions-of is for networks of tokens; this one reads a stream")
-    family = puzzle_family(trained, run)
+    family = puzzle_family(sealed, run)
     if family is None:
         raise UsageError("ARC tasks are solved one at a time", hint="many at once: trm evaluate")
-    found = lines.read_lines(texts, family)
-    if not found:
+    if not any(text.strip() for text in texts):
         raise UsageError(f"{source} holds no puzzle", hint="one puzzle a line")
+    trained, where = load(run, device, notify)
+    from trm_cli.evaluation.solving import lines
+
+    found = lines.read_lines(texts, family)
     batch_size = 256 if where.type == "cuda" else 32
     batches = lines.solve_lines(
         trained.model, found, family, where, steps=steps, batch_size=batch_size, views=views_for(trained),

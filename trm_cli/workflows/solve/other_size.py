@@ -13,6 +13,7 @@ from trm_cli.shell import command_line
 if TYPE_CHECKING:
     import torch
 
+    from trm_cli.training.run.sealed_config import Sealed
     from trm_cli.training.run.trained_model import TrainedModel
 
 
@@ -24,25 +25,12 @@ def fit_maze(
     Tables of rotary positions are computed for any length; learned positions and an MLP along the positions exist for
     the trained one alone. Raises UsageError.
     """
-    trained_cells = trained.metadata.seq_len
-    cells = _cells(text)
-    if cells is None or cells == trained_cells:
-        return trained, trained_cells  # what is no square is told when it is parsed
-    was, now = (f"{side}x{side}" for side in map(math.isqrt, (trained_cells, cells)))
-    arch = trained.config.arch
-    fixed = ""
-    if getattr(arch, "mixes_by_mlp", False):
-        fixed = "mixes the cells by an MLP along their places (mlp_t)"
-    elif getattr(arch, "pos_encodings", "") == "learned":
-        fixed = "has a learned position for each cell"
-    build = command_line("python", "-m", "dataset_builders.maze", "--size", str(math.isqrt(cells)))
-    if fixed:
-        raise UsageError(
-            f"this maze is {now}, and the network {fixed}: it exists for {was} alone",
-            hint=f"{build} builds such mazes for a run of their own",
-        )
+    cells = maze_cells(trained, text)
+    if cells == trained.metadata.seq_len:
+        return trained, cells
+    was, now = _sizes(trained, cells)
     notify(
-        f"trained on {was} mazes, and this one is {now}: {build} builds such mazes, and a run on them with "
+        f"trained on {was} mazes, and this one is {now}: {_build(cells)} builds such mazes, and a run on them with "
         f"init_from={trained.checkpoint} learns that size"
     )
     from trm_cli.training.run.build import make_model
@@ -51,6 +39,40 @@ def fit_maze(
     model = make_model(trained.config, metadata, "float32")
     model.load_state_dict(trained.model.state_dict())
     return replace(trained, model=model.to(device).eval(), metadata=metadata), cells
+
+
+def maze_cells(trained: TrainedModel | Sealed, text: str) -> int:
+    """Return the cells of a maze that the network can read: another square than the trained one where it may.
+
+    Raises UsageError where it may not.
+    """
+    cells = _cells(text)
+    if cells is None or cells == trained.metadata.seq_len:
+        return trained.metadata.seq_len  # what is no square is told when it is parsed
+    arch = trained.config.arch
+    fixed = ""
+    if getattr(arch, "mixes_by_mlp", False):
+        fixed = "mixes the cells by an MLP along their places (mlp_t)"
+    elif getattr(arch, "pos_encodings", "") == "learned":
+        fixed = "has a learned position for each cell"
+    if fixed:
+        was, now = _sizes(trained, cells)
+        raise UsageError(
+            f"this maze is {now}, and the network {fixed}: it exists for {was} alone",
+            hint=f"{_build(cells)} builds such mazes for a run of their own",
+        )
+    return cells
+
+
+def _sizes(trained: TrainedModel | Sealed, cells: int) -> tuple[str, str]:
+    """The size that was trained, and that of so many cells, as they are written."""
+    was, now = (math.isqrt(count) for count in (trained.metadata.seq_len, cells))
+    return f"{was}x{was}", f"{now}x{now}"
+
+
+def _build(cells: int) -> str:
+    """The command that builds mazes of so many cells."""
+    return command_line("python", "-m", "dataset_builders.maze", "--size", str(math.isqrt(cells)))
 
 
 def _cells(text: str) -> int | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
 from trm_cli.workflows.observers import SolveObserver
-from trm_cli.workflows.trained_model import load
+from trm_cli.workflows.trained_model import load, sealed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trm_cli.data.puzzles.families import TextFamily
     from trm_cli.data.puzzles.views import Views
     from trm_cli.evaluation.solving.puzzle import AnswerStep
+    from trm_cli.training.run.sealed_config import Sealed
     from trm_cli.training.run.trained_model import TrainedModel
     from trm_cli.workflows.solve.arc import ArcSolution
     from trm_cli.workflows.solve.demonstrated import DemonstratedSolution
@@ -69,6 +70,7 @@ class SolveRequest:
 def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solution:
     """Load the model and solve one puzzle. Raises TrmError."""
     observer = observer or SolveObserver()
+    _check(sealed_of(request.run), request)  # before anything that takes seconds to load
     trained, device = load(request.run, request.device, observer.note)
     return solve_with(trained, device, request, observer)
 
@@ -79,19 +81,45 @@ def solve_with(trained: TrainedModel, device: torch.device, request: SolveReques
     from trm_cli.workflows.solve.arc import solve_by_vote
     from trm_cli.workflows.solve.other_size import fit_maze
 
+    _check(trained, request)
     if trained.config.board_side is not None:
         return _from_demonstrations(request, trained, device, observer)
     family = puzzle_family(trained, request.run)
     if family is None:
         return solve_by_vote(trained, request, device, observer)
-    if request.task is not None or request.votes is not None:
-        raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
     if isinstance(family, Maze):
         trained, cells = fit_maze(trained, request.text, device, observer.note)
         family = Maze(cells)
     most, tokens = request.views or MOST_VIEWS, family.parse(request.text)
     with observer.counting(most, "views") as advance:
         return solve_puzzle(trained, tokens, family, device, steps=request.steps, most=most, progress=advance)
+
+
+def _check(trained: TrainedModel | Sealed, request: SolveRequest) -> None:
+    """Read the puzzle as the run's data says it is written. Raises UsageError for what cannot be asked."""
+    from trm_cli.data.puzzles.families import Maze
+    from trm_cli.workflows.solve.other_size import maze_cells
+
+    if trained.config.board_side is not None:
+        if request.votes is not None:
+            raise UsageError("--votes is for networks of tokens; this one answers from demonstrations")
+        _arc_task(request)
+        return
+    family = puzzle_family(trained, request.run)
+    if family is None:
+        _arc_task(request)
+        return
+    if request.task is not None or request.votes is not None:
+        raise UsageError(f"--task and --votes are for ARC tasks; {request.run} was trained on other puzzles")
+    if isinstance(family, Maze):
+        family = Maze(maze_cells(trained, request.text))
+    family.parse(request.text)
+
+
+def _arc_task(request: SolveRequest) -> None:
+    from trm_cli.data.arc.task import parse_arc_task
+
+    parse_arc_task(request.text, request.task or _named_by_file(request))
 
 
 def solve_puzzle(
@@ -126,7 +154,7 @@ def views_for(trained: TrainedModel) -> Views:
     return views
 
 
-def puzzle_family(trained: TrainedModel, run: str) -> TextFamily | None:
+def puzzle_family(trained: TrainedModel | Sealed, run: str) -> TextFamily | None:
     """Return the text format of the puzzles of a run; None for ARC tasks. Raises UsageError for other data."""
     from trm_cli.data.puzzles.kinds import kind_of
 
@@ -145,9 +173,10 @@ def _from_demonstrations(
 ) -> DemonstratedSolution:
     from trm_cli.workflows.solve import demonstrated
 
-    if request.votes is not None:
-        raise UsageError("--votes is for networks of tokens; this one answers from demonstrations")
-    task = request.task
-    if task is None and request.file is not None and request.file.suffix == ".json":
-        task = request.file.stem
+    task = request.task or _named_by_file(request)
     return demonstrated.solve(trained, request.text, device, observer, task=task, steps=request.steps)
+
+
+def _named_by_file(request: SolveRequest) -> str | None:
+    """The name of an ARC task by its file."""
+    return request.file.stem if request.file is not None and request.file.suffix == ".json" else None

@@ -48,6 +48,8 @@ def load_resumed(
             f"{named} is a checkpoint of {run}; a run continues from its newest checkpoint",
             hint=f"{older} continues from that one",
         )
+    if from_step is not None:
+        RunDirectory(run).store().require_step(from_step)
     if extend_epochs is not None:
         planned = load_run(run).config.epochs
         if extend_epochs <= planned:

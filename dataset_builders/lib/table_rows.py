@@ -1,0 +1,60 @@
+"""Read the rows of a CSV file as other programs write it: usual separators and encodings, Excel's `sep=;`, comments."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from trm_cli.data.files.regular_file import open_regular
+from trm_cli.errors import DatasetError
+from trm_cli.shell import command_line
+from trm_cli.text_encoding import GZIP, MARK_BYTES, encoding_of
+
+_SEPARATORS = ",;\t|"
+#: The first line by which Excel names the separator.
+_NAMED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+
+
+def table_rows(path: Path, *, trimmed: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, fields) of every row that is neither blank nor, where fields are trimmed, a comment (`#`).
+
+    Raises DatasetError for a file that is no table of text.
+    """
+    try:
+        with open_regular(path) as file:
+            start = file.read(MARK_BYTES)
+        encoding = encoding_of(start)
+        if start.startswith(GZIP):
+            raise DatasetError(f"{path} is compressed", hint=f"`{command_line('gunzip', '-k', path)}` unpacks it")
+        if encoding == "utf-8" and b"\0" in start:
+            raise DatasetError(f"{path} is UTF-16 without a byte order mark", hint="save it as UTF-8")
+        with path.open(newline="", encoding=encoding) as stream:
+            separator, head = _separator(stream, trimmed=trimmed)
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=separator, skipinitialspace=trimmed)
+            for row in reader:
+                fields = [field.strip() for field in row] if trimmed else row
+                comment = trimmed and row[:1] and fields[0].startswith("#")
+                if reader.line_num > head and not comment and any(map(str.strip, row)):
+                    yield reader.line_num, fields
+    except UnicodeError as error:
+        raise DatasetError(
+            f"{path} is not {encoding.upper()} text", hint=f"convert it first: iconv -f LATIN1 -t UTF-8 {path.name}"
+        ) from error
+    except csv.Error as error:
+        raise DatasetError(f"{path} is not a CSV file: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _separator(stream: TextIO, *, trimmed: bool) -> tuple[str, int]:
+    """The separator of a table, and the number of the line that names it; 0 where none does."""
+    for number, line in enumerate(stream, start=1):
+        if not line.strip() or (trimmed and line.lstrip().startswith("#")):
+            continue
+        named = _NAMED.fullmatch(line.strip(" \r\n"))
+        return (named[1], number) if named else (max(_SEPARATORS, key=line.count), 0)
+    return _SEPARATORS[0], 0
