@@ -87,8 +87,8 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
     notify(f"reading {file}")
     prepare_threads()  # up to here without torch, which takes seconds to load
     from trm_cli.training.hardware.machine import Machine
-    from trm_cli.training.state.puzzle_table import TABLE, MovedTable, move_table
     from trm_cli.training.run.run import Run
+    from trm_cli.training.state.puzzle_table import TABLE, MovedTable, move_table
     from trm_cli.training.transfer.compatibility import require_compatible
     from trm_cli.training.transfer.foreign_weights import read_weights
 
