@@ -62,7 +62,8 @@ def draw_curves(figure: FigureBase, found: Comparison) -> None:
             _loss(left, run.metrics, colour, label)
             tests = [one for one in run.metrics if one.get("kind") == "eval"]
             places, shares = [one["step"] for one in tests], [100 * one["exact_accuracy"] for one in tests]
-            right.plot(places, shares, color=colour, marker="o", markersize=3.5, linewidth=1.4, alpha=0.85)
+            right.plot(places, shares, color=colour, marker="o", markersize=3.5, linewidth=1.4, alpha=0.85,
+                       clip_on=False)  # fmt: skip
     left.set_yscale("log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter("{x:g}")

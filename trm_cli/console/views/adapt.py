@@ -12,6 +12,7 @@ from trm_cli.console.output import note, stderr
 from trm_cli.console.progress import EvaluationScreen
 from trm_cli.console.tables import counted, facts
 from trm_cli.console.views.run import TrainingScreen
+from trm_cli.paths import from_here
 from trm_cli.units import disk_size, duration
 from trm_cli.workflows.adapt.request import AdaptObserver
 from trm_cli.workflows.observers import TrainingResult
@@ -42,7 +43,7 @@ class AdaptScreen(TrainingScreen, AdaptObserver):
         learned, inputs = plan.challenges.usable, sum(len(task.inputs) for task in tasks)
         votes = request.augmentations + 1 if request.votes is None else min(request.votes, request.augmentations + 1)
         rows: list[tuple[str, str]] = [
-            ("model", f"{plan.source}, step {plan.source_step:,}"),
+            ("model", f"{from_here(plan.source)}, step {plan.source_step:,}"),
             ("tasks", f"{counted(len(tasks), 'task')} with {counted(inputs, 'test input')} in {request.tasks}"),
             ("rows", f"{request.augmentations + 1} a task at most, beginning with {_begin(request.rows)}"),
             ("votes", f"{votes} at most for each test input"),
