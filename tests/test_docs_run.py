@@ -32,6 +32,7 @@ NOT_RUN = {
     ".venv/bin/python -c": "a release: tests/test_wheel.py builds the same",
     ".venv/bin/python -m twine": "a release: tests/test_packages.py checks the same",
     "trm train sudoku-4x4 epochs=40 checkpoint_path=checkpoints/seeds": "three runs: tests/commands/test_compare.py",
+    "trm sweep": "several runs: tests/commands/test_sweep.py",
     "torchrun": "several machines: tests/training/distributed runs launchers on this one",
 }
 #: Models whose sources are downloaded or large: their training is planned by inspect-schedule instead.
@@ -49,6 +50,7 @@ SHORTER = {
 #: What stands in a page for something that a reader has, and what this folder has.
 HERE = {
     "--from 322": "--from 100",
+    "resume checkpoints/sudoku-extreme": "resume checkpoints/sudoku-4x4",
     "--box 3 3": "--box 2 2",
     "dataset_args.output_dir=datasets/few": "dataset_args.output_dir=datasets/few --dry-run",
     "--output-dir D ...": "--output-dir D --sources stories --limit 300 --text-window 256 --batch-records 5",
@@ -94,7 +96,7 @@ def shortened(line: str) -> str | None:
 def place(trained: Path, canvases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reader's folder: runs and datasets by the names that the pages use, and files of their own."""
     folder = tmp_path_factory.mktemp("reader")
-    for name in ("sudoku-4x4", "sudoku-small", "sudoku-extreme", "other", "seeds/seed-0", "seeds/seed-1"):
+    for name in ("sudoku-4x4", "sudoku-small", "other", "seeds/seed-0", "seeds/seed-1"):
         shutil.copytree(trained / "run", folder / "checkpoints" / name, symlinks=True)
     shutil.copytree(trained / "data", folder / "datasets/sudoku-4x4")
     shutil.copytree(canvases, folder / "datasets/vision_unified")
@@ -123,6 +125,8 @@ def place(trained: Path, canvases: Path, tmp_path_factory: pytest.TempPathFactor
     (folder / "configs/models/reversed.yaml").write_text(
         re.sub(r"^   ", "", page.partition("```yaml\n")[2].partition("   ```")[0], flags=re.MULTILINE)
     )
+    page = (ROOT / "docs/long_runs.md").read_text()
+    (folder / "sweep.yaml").write_text(page[page.index("# sweep.yaml") :].partition("```")[0])
     return folder
 
 
