@@ -110,10 +110,11 @@ def export_run(
 
     [dim]Example: trm checkpoints export checkpoints/sudoku-4x4 --out sudoku.safetensors[/dim]
     """
-    from trm_cli.commands.options.arguments import expect_folder, expect_run
-    from trm_cli.console.output import next_step, note, print_result
+    from trm_cli.commands.options.arguments import expect_folder, expect_run, suggest_evaluation
+    from trm_cli.console.output import note, print_result
     from trm_cli.console.views.checkpoints import exported_view
     from trm_cli.errors import UsageError
+    from trm_cli.paths import from_here
     from trm_cli.workflows import checkpoints as workflow
 
     if out is None:
@@ -123,7 +124,7 @@ def export_run(
     done = workflow.export_run(run, out, form.value, note, averaged=ema, compiled=compiled, identifiers=identifiers)
     print_result(asdict(done), exported_view(done), as_json=as_json)
     if not as_json:
-        next_step(("trm", "evaluate", done.checkpoint))
+        suggest_evaluation(from_here(Path(done.checkpoint)))
 
 
 @checkpoints.command("prune")

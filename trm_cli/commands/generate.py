@@ -46,11 +46,11 @@ def generate(
 
     [dim]Example: trm generate checkpoints/stories --prompt "Once upon a time" --temperature 0.8[/dim]
     """
-    from trm_cli.commands.options.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run, suggest_evaluation
 
     expect_run(run, device)
     from trm_cli.console.answers.steps import about_model
-    from trm_cli.console.output import next_step, note, print_json, write_piece
+    from trm_cli.console.output import note, print_json, write_piece
     from trm_cli.console.tables import counted
     from trm_cli.units import duration
     from trm_cli.workflows import generate as writing
@@ -64,7 +64,7 @@ def generate(
         made = writing.generate(request, write_piece, notify=note)
         write_piece("\n")
         note(f"{counted(len(made.tokens), 'token')} in {duration(time.monotonic() - started)}")
-        next_step(("trm", "evaluate", run))
+        suggest_evaluation(run)
         return
     made = writing.generate(request, notify=note)
     said = {"prompt": prompt, "text": made.text, "tokens": made.tokens, "ended": made.ended}

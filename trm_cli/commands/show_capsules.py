@@ -25,7 +25,7 @@ def show_capsules(
 
     [dim]Example: trm show-capsules checkpoints/multimodal-hesc 7 --out capsules.png[/dim]
     """
-    from trm_cli.commands.options.arguments import expect_folder, expect_run
+    from trm_cli.commands.options.arguments import expect_folder, expect_run, suggest_evaluation
     from trm_cli.errors import UsageError
 
     if split not in ("train", "test"):
@@ -34,11 +34,11 @@ def show_capsules(
         raise UsageError(f"--out {out}: name a file that ends in .png", hint=f"--out {out.with_suffix('.png')}")
     expect_folder(out)
     expect_run(run, device)
-    from trm_cli.console.output import next_step, note, write_file
+    from trm_cli.console.output import note, write_file
     from trm_cli.workflows.inspect.capsules import trace_capsules
 
     trace = trace_capsules(run, sample, split=split, pair=pair, device=device or "cpu", notify=note)
     from trm_cli.console.report.capsule_sheet import draw_sheet
 
     write_file(out, draw_sheet(trace))
-    next_step(("trm", "evaluate", run))
+    suggest_evaluation(run)

@@ -50,11 +50,10 @@ def solve(
 
     [dim]Example: trm solve checkpoints/sudoku-4x4 '1... .... ..2. ...3'[/dim]
     """
-    from trm_cli.commands.options.arguments import expect_run
+    from trm_cli.commands.options.arguments import expect_run, suggest_evaluation
 
     expect_run(run, device)
     from trm_cli.console.answers.solution import SolveScreen, show_solution
-    from trm_cli.console.output import next_step
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.solve import solve as workflow
 
@@ -78,7 +77,7 @@ def solve(
     solution = workflow.solve(request, SolveScreen())
     show_solution(solution, as_json=as_json)
     if not as_json:
-        next_step(("trm", "evaluate", run))
+        suggest_evaluation(run)
     if not solution.solved:
         raise typer.Exit(ExitCode.UNSOLVED)
 

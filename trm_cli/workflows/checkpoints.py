@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from trm_cli.errors import CheckpointError, UsageError
-from trm_cli.paths import is_dir, is_file
+from trm_cli.paths import from_here, is_dir, is_file
 
 if TYPE_CHECKING:
     from trm_cli.training.checkpoint.consolidation import Consolidated
@@ -150,7 +150,7 @@ def export_run(
     _require_outside_of_runs(out, files=".pt")
     checkpoint = find_checkpoint(named)
     check_copies(checkpoint.parent, notify)
-    notify(f"reading {checkpoint}")
+    notify(f"reading {from_here(checkpoint)}")
     state, sealed = load_sealed(checkpoint)
     if identifiers is not None:  # first: without its names a table is of no use
         notify(f"{identifiers}: the names of {write_identifiers(state, sealed, identifiers):,} rows")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trm_cli.commands.options import completion
+from trm_cli.errors import CheckpointError
 from trm_cli.paths import exists, from_here, is_dir
 
 if TYPE_CHECKING:
@@ -140,6 +142,16 @@ def expect_run(run: str | None, device: str | None = None) -> None:
     expect_device(device or "auto")
     if stderr().is_terminal:
         note(f"loading {from_here(found)} ...")
+
+
+def suggest_evaluation(run: str | Path) -> None:
+    """Print `trm evaluate RUN` as the next step, where it can be evaluated: a file by itself has no dataset."""
+    from trm_cli.console.output import next_step
+    from trm_cli.training.run.find_run import find_run
+
+    with suppress(CheckpointError):
+        find_run(str(run))
+        next_step(("trm", "evaluate", run))
 
 
 def model_meant(words: Sequence[str], message: str) -> str:

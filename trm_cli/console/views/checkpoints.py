@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.tables import facts, table
+from trm_cli.paths import from_here
 from trm_cli.shell import command_line
 from trm_cli.units import disk_size
 
@@ -67,7 +68,7 @@ def exported_view(done: Exported) -> Table:
     """Show what was exported."""
     kind = {"ema": "averaged weights", "raw": "raw weights"}[done.weights]
     return facts([
-        ("from", f"{done.checkpoint}, step {done.step:,}, {kind}"),
+        ("from", f"{from_here(Path(done.checkpoint))}, step {done.step:,}, {kind}"),
         ("to", f"{done.file}, {done.format}, {done.tensors} tensors, {disk_size(done.bytes)}"),
     ])  # fmt: skip
 

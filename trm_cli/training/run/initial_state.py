@@ -13,6 +13,7 @@ from trm_cli.config.schema import RunConfig
 from trm_cli.data.puzzles.dataset import PuzzleDataset
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.errors import CheckpointError
+from trm_cli.paths import from_here
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint, verify_checkpoint, with_shards
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.full_state import local_state
@@ -150,7 +151,7 @@ class StateLoader:
         # What does not move is what is evaluated: the average.
         frozen = self.config.freeze_weights
         known = state.load_weights(saved, same_rows=same_data, zero_rows=zero, averaged=frozen)
-        self.notify(f"{path} {why}: only its weights are loaded, and the run starts at step 0")
+        self.notify(f"{from_here(path)} {why}: only its weights are loaded, and the run starts at step 0")
         rows = 0 if state.table is None else len(state.table)
         if rows and not same_data:
             others = "with zeros" if zero else "from the mean of all"
