@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.data.building import builder_cli
-from trm_cli.data.building.build_shards import BuildShard, add_shard_flags, hold, require_no_gap
+from trm_cli.data.building.build_shards import BuildShard, add_shard_flags, hold, note_end, require_no_gap
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.manifest import Manifest, check_complete
 from trm_cli.data.files.metadata import SPLITS, parse_metadata
@@ -271,6 +271,7 @@ def _build(options: argparse.Namespace, settings: StreamSettings, let_others_in:
         with suppress(OSError):
             beat.stop(failure)
     if shard is not None:
+        note_end(root / FOLDER, shard)
         print(f"{root}: shard {shard} is done; --merge joins all shards", file=sys.stderr)
         return
     clean_up(root, build.manifest)

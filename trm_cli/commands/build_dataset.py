@@ -9,6 +9,7 @@ import typer
 
 from trm_cli.commands.options.arguments import Json, Words
 from trm_cli.commands.options.builder_gate import AllowBuilder
+from trm_cli.workflows.sharded_build import Executor
 
 
 def build_dataset(
@@ -22,6 +23,12 @@ def build_dataset(
     ] = None,
     shard: Annotated[str | None, typer.Option(help="Build part I of N, counted from 0.", metavar="I/N")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Join the parts of all shards.")] = False,
+    executor: Annotated[
+        Executor | None, typer.Option(help="Build all parts at once, here or on Ray, and join them.")
+    ] = None,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="With --executor: how many parts; default: one a processor.", metavar="N")
+    ] = None,
     as_json: Json = False,
     allow_builder: AllowBuilder = False,
 ) -> None:
@@ -29,12 +36,13 @@ def build_dataset(
 
     [dim]Example: trm build-dataset sudoku-4x4 --workers 2[/dim]
     """
-    del allow_builder  # its callback has seen to it
     from trm_cli.commands.options.arguments import compose_words
-    from trm_cli.console.output import next_step, print_json
+    from trm_cli.console.output import next_step, note, print_json
     from trm_cli.console.views.build import BuildScreen, show_build_plan, show_built
     from trm_cli.data.building.builder_plan import plan_build
+    from trm_cli.errors import UsageError
     from trm_cli.workflows import build
+    from trm_cli.workflows.sharded_build import build_parts
 
     limited = None if limit is None else str(limit)
     entry = build.builder_of(compose_words(words, **{"dataset_args.limit": limited}))
@@ -47,6 +55,16 @@ def build_dataset(
             show_build_plan(entry.name, document)
             next_step(("trm", "build-dataset", *(words or ())))
         return
+    if executor is not None:
+        if rebuild or shard is not None or merge:
+            raise UsageError("--executor builds all parts and joins them: leave --rebuild, --shard and --merge out")
+        merge = True
+        if not dry_run:
+            words_given = [*(words or ()), *([f"dataset_args.limit={limit}"] if limit is not None else [])]
+            allowed = ["--allow-builder"] if allow_builder else []
+            build_parts([*words_given, *allowed], entry, executor, shards, note)
+    elif shards is not None:
+        raise UsageError("--shards belongs to --executor; --shard I/N builds one part")
     request = build.BuildRequest(rebuild=rebuild, dry_run=dry_run, workers=workers, shard=shard, merge=merge)
     started = time.monotonic()
     command = build.build_dataset(entry, request, BuildScreen())

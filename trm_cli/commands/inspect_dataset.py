@@ -22,21 +22,32 @@ def inspect_dataset(
     split: Annotated[str, typer.Option(help="Draw from this split.", metavar="train|test")] = "train",
     out: Annotated[Path | None, typer.Option(help="Draw the samples into this picture.", metavar="FILE.png")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and compare checksums.")] = False,
+    shards: Annotated[
+        bool, typer.Option("--shards", help="Say which parts of a build, or files, are there, missing or damaged.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the contents of a dataset: counts, splits, sources, licences, lengths, samples.
 
     [dim]Example: trm inspect-dataset datasets/vision_unified --show 4[/dim]
     """
+    from dataclasses import asdict
+
     from trm_cli.commands.options.arguments import expect_folder, model_meant
-    from trm_cli.console.output import next_step, print_json, stdout
-    from trm_cli.console.views.dataset import dataset_document, show_report
+    from trm_cli.console.output import next_step, print_json, print_result, stdout
+    from trm_cli.console.views.dataset import dataset_document, shards_screen, show_report
     from trm_cli.errors import REBUILD, DatasetError, UsageError
     from trm_cli.workflows.inspect import dataset
 
     if split not in ("train", "test"):
         raise UsageError(f"--split is {split!r}; expected train or test")
     expect_folder(out)
+    if shards:
+        states = dataset.inspect_shards(directory)
+        print_result({"shards": [asdict(one) for one in states]}, shards_screen(states), as_json=as_json)
+        if any(one.state in ("missing", "damaged") for one in states):
+            raise DatasetError("some files are missing or damaged", hint=REBUILD)
+        return
     found = dataset.inspect_dataset(directory, verify=verify)
     if as_json:
         print_json(dataset_document(found))

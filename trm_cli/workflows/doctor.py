@@ -20,6 +20,7 @@ EXTRAS = {
     "matplotlib": "plots of plans",
     "tensorboard": "event files",
     "nvidia-ml-py": "energy of an NVIDIA GPU",
+    "ray": "datasets that are built by a cluster",
     "optuna": "sweeps that choose their trials",
     "starlette": "the page of `trm demo`",
     "uvicorn": "the page of `trm demo`",

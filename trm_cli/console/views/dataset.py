@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from trm_cli.console.tables import counted, facts, number, table
@@ -15,7 +15,7 @@ from trm_cli.units import disk_size
 
 if TYPE_CHECKING:
     from trm_cli.data.inspection import DatasetReport, Histogram, SplitReport
-    from trm_cli.workflows.inspect.dataset import DatasetInspection
+    from trm_cli.workflows.inspect.dataset import DatasetInspection, ShardState
 
 _BAR_CELLS = 30
 _LABELS = 12  # that are shown with their counts
@@ -38,6 +38,18 @@ def show_report(console: Console, found: DatasetInspection) -> None:
         console.print("not verified: there is no manifest.json to compare with (a dataset of another program)")
     if found.damaged == []:
         console.print(f"verified: all {len(report.manifest.files) if report.manifest else 0:,} files are intact")
+
+
+def shards_screen(states: Sequence[ShardState]) -> RenderableType:
+    """A row for each part of a build, or each file of a dataset."""
+    if not states:
+        return "no parts: this build has no shards, or none has begun"
+    styles = {"missing": "red", "damaged": "red", "intact": "green", "ended": "green"}
+    rows = [
+        (one.name, Text(one.state, styles.get(one.state, "yellow")), disk_size(one.bytes) if one.bytes else "")
+        for one in states
+    ]
+    return table("part", "state", "size", right=(2,), rows=rows)
 
 
 def _facts(report: DatasetReport) -> Iterator[tuple[str, str | Text]]:

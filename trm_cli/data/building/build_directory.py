@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from trm_cli.data.building.build_shards import BuildShard, alone, hold, shards_at_work
+from trm_cli.data.building.build_shards import BuildShard, alone, hold, note_end, shards_at_work
 from trm_cli.data.files.manifest import MANIFEST_NAME, Manifest, check_complete, read_manifest, seal, write_manifest
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.errors import DatasetError
@@ -51,6 +51,8 @@ class Build:
 
     def end_shard(self) -> None:
         """Record that this shard has written all of its parts."""
+        assert self.shard is not None
+        note_end(self.parts, self.shard)
         print(f"{self.root}: shard {self.shard} is done; --merge joins all shards", file=sys.stderr)
 
     def finish(self, names: Sequence[str], finished: Mapping[str, object]) -> None:

@@ -20,6 +20,8 @@ from trm_cli.errors import DatasetError
 
 # Another shard may be reading its sources; longer than that, something is wrong.
 PATIENCE_SECONDS = 120.0
+#: A file in the folder of a shard that has ended.
+_ENDED = "ended"
 _NAME = re.compile(r"shard_(\d+)_of_(\d+)")
 
 
@@ -111,6 +113,33 @@ def shards_at_work(folder: Path) -> dict[BuildShard, str]:
                 pass
         except DirectoryBusy as error:
             found[shard] = error.holder
+    return found
+
+
+def note_end(folder: Path, shard: BuildShard) -> None:
+    """Note that a shard has made all of its parts."""
+    (folder / shard.name).mkdir(parents=True, exist_ok=True)
+    (folder / shard.name / _ENDED).touch()
+
+
+def shard_states(folder: Path) -> dict[BuildShard, str]:
+    """The state of each shard of a build that has not been joined, in words; none where it has no shards.
+
+    They are told while others work, so that one may have moved on meanwhile.
+    """
+    begun = _known(folder)
+    if not begun:
+        return {}
+    working = shards_at_work(folder)
+    count = max(shard.count for shard in begun)
+    found = {}
+    for shard in (BuildShard(index, count) for index in range(count)):
+        if shard in working:
+            found[shard] = f"at work (process {working[shard]})"
+        elif (folder / shard.name / _ENDED).exists():
+            found[shard] = "ended"
+        else:
+            found[shard] = "stopped before its end" if shard in begun else "not begun"
     return found
 
 

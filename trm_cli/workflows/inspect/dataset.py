@@ -26,6 +26,42 @@ class DatasetInspection:
     unverified: bool = False
 
 
+@dataclass(frozen=True)
+class ShardState:
+    """A part of a build that is not joined yet (`shard 0/3`), or a file of a dataset, and its state."""
+
+    name: str
+    state: str
+    bytes: int
+
+
+def inspect_shards(name: str) -> list[ShardState]:
+    """The parts of a build, or the files of a complete dataset, each read and compared. Raises DatasetError."""
+    from trm_cli.data.building.build_directory import PARTS_NAME
+    from trm_cli.data.building.build_shards import shard_states
+    from trm_cli.data.files.manifest import read_manifest, verify
+    from trm_cli.data.stream.storage.plan import FOLDER
+
+    directory = _directory(name)
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise DatasetError(
+            f"{directory} has no manifest.json: nothing says what belongs to it", hint="`trm build-dataset MODEL`"
+        )
+    if manifest.state != "complete":
+        states = {**shard_states(directory / PARTS_NAME), **shard_states(directory / FOLDER)}
+        return [ShardState(f"shard {shard}", state, 0) for shard, state in states.items()]
+    damaged = set(verify(directory))
+    return [
+        ShardState(file, _state(directory / file, damaged=file in damaged), record.size)
+        for file, record in manifest.files.items()
+    ]
+
+
+def _state(path: Path, *, damaged: bool) -> str:
+    return "missing" if not exists(path) else "damaged" if damaged else "intact"
+
+
 def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
     """Inspect a dataset, named by its directory or by its model. verify: check every file. Raises TrmError."""
     directory = _directory(name)
