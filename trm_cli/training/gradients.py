@@ -48,12 +48,5 @@ def finite(loss: Tensor, norms: Tensor) -> Tensor:
     return torch.stack((loss.isfinite(), norms.isfinite().all()))
 
 
-def agreed(sound: Tensor, process_group: ProcessGroup) -> Tensor:
-    """Combine the verdicts bool [2] of all processes, on their devices: the loss of each is that of its own rows."""
-    bad = (~sound).float()
-    process_group.sum_([bad])
-    return bad == 0
-
-
 def _gradients(group: Sequence[nn.Parameter]) -> list[Tensor]:
     return [parameter.grad for parameter in group if parameter.grad is not None]

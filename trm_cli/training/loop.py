@@ -24,6 +24,7 @@ from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.averages import drain
 from trm_cli.training.checkpoint.saver import CheckpointSaver
 from trm_cli.training.checkpoint.store import CheckpointStore
+from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import StopAgreement
@@ -73,16 +74,19 @@ class Loop:
     graphs: bool = False
 
     def __post_init__(self) -> None:
-        config = self.config
+        config, process_group = self.config, self.process_group
         self._step_settings = StepSettings(
             config.global_batch_size,
             config.grad_clip,
             config.micro_batch_size,
-            process_group=self.process_group,
+            process_group=process_group,
             enter_phase=self.profile.enter,
             read_later=computes_apart(self.device),
             on_skip=self._skipped,
             keep_gradients=self.graphs,
+            gradient_sum=None
+            if process_group.count == 1
+            else GradientSum(self.state.trunk_parameters(), self.state.table, process_group),
         )
         self._feeder = Feeder(self.state, self.device, config.micro_batch_size)
         self._saver = CheckpointSaver(

@@ -16,9 +16,9 @@ from torch import Tensor
 from trm_cli.models.layers.carry import Carry, join_carries
 from trm_cli.models.layers.outputs import StepResult
 from trm_cli.schedule.clock import Clock
-from trm_cli.training.distributed.gradient_sum import reduce_gradients
+from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from trm_cli.training.gradients import agreed, clip_gradients, finite, gradient_norms
+from trm_cli.training.gradients import clip_gradients, finite, gradient_norms
 from trm_cli.training.hardware.arriving import Arriving
 from trm_cli.training.state.loss_scale import SMALLEST_SCALE
 from trm_cli.training.state.sums import RunningSums, stacked
@@ -66,6 +66,7 @@ class StepSettings(NamedTuple):
     read_later: bool = False
     on_skip: Callable[[Skipped], None] = _unheard
     keep_gradients: bool = False
+    gradient_sum: GradientSum | None = None
 
 
 class _Computed(NamedTuple):
@@ -109,12 +110,16 @@ def update(
     if settings.keep_gradients:
         _make_gradients(state)
     computed = _compute(state, batch, draws, scheduled or on_device(clock, draws.device), settings, layouts)
-    reduce_gradients(state.trunk_parameters(), state.table, settings.process_group)
+    sums = settings.gradient_sum
+    assert sums is not None or settings.process_group.count == 1, "gradients of several processes are summed"
+    finite_losses = None if sums is None else sums.finish()
     settings.enter_phase("optimizer")
     settle(state, settings)  # the update before, whose verdict has arrived by now
     norms = _norms(state, settings.process_group)
     later = settings.read_later and _has_moments(state)
-    sound = agreed(finite(computed.sums[0], _with_table(state, norms)), settings.process_group)
+    sound = finite(computed.sums[0], _with_table(state, norms))
+    if finite_losses is not None:  # gradients are the same in all processes, losses are those of their rows
+        sound = torch.stack((finite_losses, sound[1]))
     scale = norms.new_ones(()) if state.scaler is None else state.scaler.current()
     state.verdict = verdict = Verdict.of(
         state.step + 1, sound, (computed.sums[0], scale, norms), (computed.before, batch, draws), counted=later
@@ -183,7 +188,9 @@ def _compute(
     assert state.carry is not None
     carries, unsound, halted = [], [], []
     sums = RunningSums()
-    for number, rows in enumerate(slices(draws.shape[0], settings.micro_batch_size)):
+    parts = list(slices(draws.shape[0], settings.micro_batch_size))
+    bad_loss = torch.zeros((), dtype=torch.bool, device=draws.device)
+    for number, rows in enumerate(parts):
         part = {name: value[rows] for name, value in batch.items()}
         settings.enter_phase("forward")
         layout = None if layouts is None else layouts[number]
@@ -193,6 +200,9 @@ def _compute(
             carry = carry.restarted(faulty | carry.unsound())
             halted.append(Arriving.of(carry.halted))  # it arrives while the backward pass is under way
         loss = result.loss / settings.global_batch_size
+        bad_loss = bad_loss | ~result.loss.detach().isfinite()
+        if settings.gradient_sum is not None and number == len(parts) - 1:
+            settings.gradient_sum.expect(bad_loss)
         settings.enter_phase("backward")
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
         carries.append(carry)

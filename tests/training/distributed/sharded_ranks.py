@@ -19,6 +19,7 @@ from trm_cli.training.checkpoint.disk_space import checkpoint_bytes
 from trm_cli.training.checkpoint.sharded_saving import save_sharded
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.full_state import local_state
+from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered, shard
 from trm_cli.training.distributed.tensor_shards import TensorShards, is_sharded, local_tensors
@@ -114,6 +115,12 @@ def given() -> tuple[dict[str, Tensor], Tensor]:
     return batch, torch.rand(BATCH, 2, generator=random)
 
 
+def settings_of(state: TrainingState, process_group: ProcessGroup) -> StepSettings:
+    """Of updates in which this process takes part."""
+    sums = GradientSum(state.trunk_parameters(), state.table, process_group)
+    return StepSettings(BATCH, 0.5, process_group=process_group, gradient_sum=sums)
+
+
 def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
     """Weights, moments and average in parts are updated as whole ones are, and are put together whole."""
     batch, draws = given()
@@ -122,11 +129,11 @@ def sharded_updates(process_group: ProcessGroup, out: Path) -> None:
     model = small_model()
     shard(model, count=2, device_type="cpu", precision="float32")
     copies, parts = made(small_model(), False), made(model, True)
-    settings = StepSettings(BATCH, 0.5, process_group=process_group)
+    of_copies, of_parts = (settings_of(state, process_group) for state in (copies, parts))
     own = {name: value[mine] for name, value in batch.items()}
     for _ in range(4):
-        update(copies, own, draws[mine], clock, settings)
-        update(parts, own, draws[mine], clock, settings)
+        update(copies, own, draws[mine], clock, of_copies)
+        update(parts, own, draws[mine], clock, of_parts)
     weight = dict(model.named_parameters())["lm_head"]
     assert is_sharded(weight) and local_tensors([weight])[0].shape == (3, 16)
     stored = saved_and_read(parts, process_group, out)
@@ -178,10 +185,11 @@ def sharded_half_precision(process_group: ProcessGroup) -> None:
     batch, draws = given()
     mine = process_group.rows(BATCH)
     own = {name: value[mine] for name, value in batch.items()}
+    clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
+    of_each = [(state, settings_of(state, process_group)) for state in (whole, parts)]
     for _ in range(2):
-        for state in (whole, parts):
-            clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
-            assert update(state, own, draws[mine], clock, StepSettings(BATCH, 0.5, process_group=process_group)) is None
+        for state, settings in of_each:
+            assert update(state, own, draws[mine], clock, settings) is None
     together = joined(parts.state_dict(with_carry=False))
     for name, value in whole.state_dict()["model"].items():
         assert torch.allclose(together["model"][name], value, atol=1e-3), name

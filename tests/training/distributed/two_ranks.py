@@ -16,13 +16,11 @@ from tests.training.distributed.sharded_ranks import BATCH, made, sharded_half_p
 from trm_cli.console.output import silence
 from trm_cli.errors import TrmError
 from trm_cli.schedule.clock import Clock
-from trm_cli.training import step
 from trm_cli.training.distributed.config_agreement import require_same_weights_on_all_ranks
 from trm_cli.training.distributed.full_state import gather_state, gather_weights, local_state, total_sums
-from trm_cli.training.distributed.gradient_sum import reduce_gradients
+from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.joining import end_process, join_process_group
 from trm_cli.training.distributed.process_group import ProcessGroup
-from trm_cli.training.gradients import finite
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.step import StepSettings, update
 
@@ -104,9 +102,12 @@ def gradients(process_group: ProcessGroup, uneven: bool) -> None:
     expected_table, expected, _ = parameters()
     gradients_of(expected_table, expected, ids, rows)
     table, weight, unused = parameters()
-    gradients_of(table, weight, ids[share], rows[share])
-    reduce_gradients([weight, unused], table, process_group)
-    assert unused.grad is None
+    sums = GradientSum([weight, unused], table, process_group)
+    for bad in (True, False):  # the second time gradients have their places
+        weight.grad = table.grad = None
+        sums.expect(torch.tensor(bad and process_group.first))
+        gradients_of(table, weight, ids[share], rows[share])
+        assert bool(sums.finish()) is not bad and unused.grad is None
     assert torch.allclose(weight.grad, expected.grad, atol=1e-6)  # type: ignore[arg-type]
     assert torch.equal(table.grad.coalesce().values(), expected_table.grad.coalesce().values())  # type: ignore[union-attr]
     for each in (table, expected_table):
@@ -132,9 +133,12 @@ def an_update_that_one_process_refuses(process_group: ProcessGroup) -> None:
     rows = {"inputs": torch.ones(4, 16, dtype=torch.int64), "labels": torch.ones(4, 16, dtype=torch.int64)}
     batch = {**rows, "puzzle_identifiers": torch.zeros(4, dtype=torch.int64)}
     clock = Clock(lr=1e-2, puzzle_emb_lr=1e-2)
+    sums = GradientSum(state.trunk_parameters(), state.table, process_group)
+    settings = StepSettings(BATCH, None, process_group=process_group, gradient_sum=sums)
+    expect = sums.expect
     for refuses in (True, False):
-        step.finite = (lambda loss, norms: torch.tensor([process_group.first, True])) if refuses else finite
-        skipped = update(state, batch, torch.rand(4, 2), clock, StepSettings(BATCH, None, process_group=process_group))
+        sums.expect = lambda bad, refuses=refuses: expect(bad | (refuses and not process_group.first))  # type: ignore[method-assign, misc]
+        skipped = update(state, batch, torch.rand(4, 2), clock, settings)
         assert (skipped is not None) is refuses
         assert (differing(before, state.model.state_dict()) == []) is refuses
     assert (state.skipped, state.skipped_in_a_row) == (1, 0)

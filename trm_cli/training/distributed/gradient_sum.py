@@ -1,15 +1,16 @@
 """Sum the gradients of all processes, so that each makes the update that one process would make.
 
-Explicit, after the whole backward, instead of the DistributedDataParallel wrapper: losses here are sums over rows that
-are divided by the global batch, so gradients are summed and not averaged; a model is called in more than one way (a
-step without gradients looks ahead, an evaluation advances a carry), which the wrapper's hooks do not expect; and the
-parameters that a setting leaves without a gradient are known without searching the graph. The sums are the same bits
-in every process, so whatever is decided from them (clipping, an overflow, a skipped update) is decided equally.
+Buckets of our own instead of the DistributedDataParallel wrapper: losses here are sums over rows that are divided by
+the global batch, so gradients are summed and not averaged; a model is called in more than one way (a step without
+gradients looks ahead, an evaluation advances a carry), which the wrapper's forward does not expect; parameters that a
+setting leaves without a gradient keep none; and the wrapper forms its buckets anew after the first step, while these
+follow from the parameters alone, so that a run that continues adds in the same order. The sums are the same bits in
+every process, so whatever is decided from them (clipping, an overflow, a skipped update) is decided equally.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -18,31 +19,86 @@ from trm_cli.errors import TrmError
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.tensor_shards import is_sharded
 
-#: Numbers summed in one exchange: large enough that its start costs nothing, small enough to be a small part of memory.
-_BUCKET = 16_000_000
+#: Numbers summed in one exchange: large enough that its start costs nothing, small enough to begin early.
+_BUCKET = 6_000_000
 
 
-def reduce_gradients(
-    parameters: Iterable[nn.Parameter], table: nn.Parameter | None, process_group: ProcessGroup
-) -> None:
-    """Replace every gradient by its sum over all processes.
+class _Bucket:
+    """Gradients that are summed in one exchange: their places in one tensor, and one place more for the verdict."""
 
-    parameters: those with dense gradients, in the same order everywhere; table: the one with a sparse gradient.
+    def __init__(self, parameters: list[nn.Parameter], like: Tensor) -> None:
+        self.parameters = parameters
+        sizes = [parameter.numel() for parameter in parameters]
+        self.flat = torch.zeros(sum(sizes) + 1, dtype=like.dtype, device=like.device)
+        parts = self.flat[:-1].split(sizes) if sizes else ()
+        self.places = {parameter: part.view_as(parameter) for parameter, part in zip(parameters, parts, strict=True)}
+        self.missing = 0
+
+
+class GradientSum:
+    """Replaces every gradient of a network by its sum over all processes, bucket by bucket, during the backward pass.
+
+    A gradient is moved to its place in a bucket as soon as it is computed, and is never there twice. A bucket is sent
+    when its gradients are complete, in the order of the buckets, which is that of the backward pass: last layers first.
+    Sharded parameters are left to FSDP, which has summed them.
     """
-    if process_group.count == 1:
-        return
-    # FSDP has summed the gradients of sharded parameters.
-    dense = [parameter for parameter in parameters if parameter.grad is not None and not is_sharded(parameter)]
-    sparse = None if table is None else table.grad
-    least, most = _rows_of_a_process(dense, sparse, process_group)
-    buckets = [(bucket, torch.cat([p.grad.reshape(-1) for p in bucket])) for bucket in _buckets(dense)]  # type: ignore[union-attr]
-    process_group.sum_([flat for _, flat in buckets])
-    for bucket, flat in buckets:
-        parts = flat.split([parameter.numel() for parameter in bucket])
-        for parameter, part in zip(bucket, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
-    if table is not None and sparse is not None:
-        table.grad = _gather_rows(sparse, least, most, process_group)
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], table: nn.Parameter | None, process_group: ProcessGroup
+    ) -> None:
+        """parameters: those with dense gradients, in the same order everywhere; table: the one with a sparse one."""
+        every = list(parameters)
+        trained = [parameter for parameter in every if parameter.requires_grad and not is_sharded(parameter)]
+        self._table, self._process_group = table, process_group
+        like = next(iter(trained), torch.zeros(1, device=every[0].device))
+        self._buckets = [_Bucket(group, group[0]) for group in _grouped(trained[::-1])] or [_Bucket([], like)]
+        self._bucket_of = {parameter: bucket for bucket in self._buckets for parameter in bucket.parameters}
+        self._sent: list[Callable[[], None]] = []
+        self._last = False
+        for parameter in trained:
+            parameter.register_post_accumulate_grad_hook(self._computed)
+
+    def expect(self, bad_loss: Tensor) -> None:
+        """The next backward pass is the last one of an update. bad_loss: 0-dim bool, whether some loss of this process
+        is not finite; it travels with the gradients."""
+        self._last, self._sent = True, []
+        for bucket in self._buckets:
+            bucket.missing = len(bucket.parameters)
+            bucket.flat[-1] = 0
+        self._buckets[-1].flat[-1] = bad_loss
+
+    def finish(self) -> Tensor:
+        """Wait for all sums, after the backward pass; returns whether all losses are finite, 0-dim bool."""
+        self._last = False
+        places = self._bucket_of.items()
+        dense = [parameter for parameter, _ in places if parameter.grad is not None]
+        sparse = None if self._table is None else self._table.grad
+        least, most = _rows_of_a_process(dense, sparse, self._process_group)
+        for parameter, bucket in places:
+            if parameter.grad is None:
+                bucket.places[parameter].zero_()
+        for bucket in self._buckets[len(self._sent) :]:
+            self._send(bucket)
+        for wait in self._sent:
+            wait()
+        if self._table is not None and sparse is not None:
+            self._table.grad = _gather_rows(sparse, least, most, self._process_group)
+        return self._buckets[-1].flat[-1] == 0
+
+    def _computed(self, parameter: nn.Parameter) -> None:
+        """A gradient has been added up; called by the backward pass."""
+        bucket, gradient = self._bucket_of[parameter], parameter.grad
+        assert gradient is not None
+        place = bucket.places[parameter]
+        if gradient.data_ptr() != place.data_ptr():
+            place.copy_(gradient)
+            parameter.grad = place
+        bucket.missing -= 1
+        while self._last and len(self._sent) < len(self._buckets) and not self._buckets[len(self._sent)].missing:
+            self._send(self._buckets[len(self._sent)])
+
+    def _send(self, bucket: _Bucket) -> None:
+        self._sent.append(self._process_group.begin_sum(bucket.flat))
 
 
 def _rows_of_a_process(
@@ -78,7 +134,7 @@ def _gather_rows(gradient: Tensor, least: int, most: int, process_group: Process
     return torch.sparse_coo_tensor(ids[None], rows, gradient.shape, check_invariants=False)
 
 
-def _buckets(dense: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+def _grouped(dense: list[nn.Parameter]) -> list[list[nn.Parameter]]:
     """Neighbouring parameters together, up to the size of a bucket; one type to a bucket."""
     buckets: list[list[nn.Parameter]] = []
     size = 0

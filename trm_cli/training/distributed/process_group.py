@@ -37,6 +37,14 @@ class ProcessGroup:
         """Replace each tensor by its sum over all processes, which must pass the same shapes."""
         del tensors
 
+    def begin_sum(self, tensor: Tensor) -> Callable[[], None]:
+        """Begin to replace a tensor by its sum over all processes; the function that is returned waits for it.
+
+        Sums that are begun are apart from all other exchanges, which may come between.
+        """
+        del tensor
+        return lambda: None
+
     def gather(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The rows of all processes in their order: [b, ...] each -> [sum of b, ...]; the same b everywhere."""
         return list(tensors)

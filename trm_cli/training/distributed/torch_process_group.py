@@ -55,6 +55,7 @@ class TorchProcessGroup(ProcessGroup):
             dist.init_process_group(
                 backend, store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=SILENCE
             )
+            self._sums = dist.new_group(backend=backend, timeout=SILENCE)
 
     def sum_(self, tensors: Sequence[Tensor]) -> None:
         """See `ProcessGroup`. All sums are under way at once."""
@@ -63,6 +64,18 @@ class TorchProcessGroup(ProcessGroup):
             for work in works:
                 if work is not None:
                     work.wait()
+
+    def begin_sum(self, tensor: Tensor) -> Callable[[], None]:
+        """See `ProcessGroup`."""
+        with contact():
+            work = dist.all_reduce(tensor, group=self._sums, async_op=True)
+
+        def wait() -> None:
+            with contact():
+                if work is not None:
+                    work.wait()
+
+        return wait
 
     def gather(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """See `ProcessGroup`. One exchange for all tensors."""
