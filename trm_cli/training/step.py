@@ -55,7 +55,8 @@ class StepSettings(NamedTuple):
     each phase (forward, backward, optimizer) as it begins. read_later: the verdict of an update is read in the next one
     (or by `settle`), where reading it is a wait. on_skip: called with each skipped update when its verdict is read;
     what it raises ends the update before it changes a weight. keep_gradients: gradients stay where they are and are
-    zeroed, since those that come from a CUDA graph lie where its next replay writes.
+    zeroed, since those that come from a CUDA graph lie where its next replay writes. gradient_sum: sums them over the
+    processes of the group; needed where there are several.
     """
 
     global_batch_size: int
@@ -200,9 +201,10 @@ def _compute(
             carry = carry.restarted(faulty | carry.unsound())
             halted.append(Arriving.of(carry.halted))  # it arrives while the backward pass is under way
         loss = result.loss / settings.global_batch_size
-        bad_loss = bad_loss | ~result.loss.detach().isfinite()
-        if settings.gradient_sum is not None and number == len(parts) - 1:
-            settings.gradient_sum.expect(bad_loss)
+        if settings.gradient_sum is not None:
+            bad_loss = bad_loss | ~result.loss.detach().isfinite()
+            if number == len(parts) - 1:
+                settings.gradient_sum.expect(bad_loss)
         settings.enter_phase("backward")
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
         carries.append(carry)

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import time
+from datetime import timedelta
 from typing import Any
 
 from trm_cli.app import main
@@ -36,11 +37,27 @@ def break_exchanges() -> None:
 
     def all_reduce(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
-        if len(calls) > 40:
+        if len(calls) > 30:  # after update 5, before update 10
             raise RuntimeError("NCCL error: unhandled system error\nand details")
         return sound(*arguments, **options)
 
     dist.all_reduce = all_reduce
+
+
+def fall_silent() -> None:
+    """The second process lives and says nothing more at the seventh update; others wait ten seconds for it."""
+    from trm_cli.training.distributed import torch_process_group
+    from trm_cli.training.run.datasets import TrainBatches
+
+    torch_process_group.SILENCE = timedelta(seconds=10)
+    sound = TrainBatches.train_batch
+
+    def train_batch(self: TrainBatches, step: int) -> Any:
+        if step == 7 and os.environ["RANK"] == "1":
+            time.sleep(600)
+        return sound(self, step)
+
+    TrainBatches.train_batch = train_batch  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
@@ -51,6 +68,8 @@ if __name__ == "__main__":
     atexit.register(os.abort)
     if how == "exchange":
         break_exchanges()
+    elif how == "silence":
+        fall_silent()
     else:
         from trm_cli.errors import DatasetError
 

@@ -19,6 +19,7 @@ from trm_cli.training.checkpoint.store import CheckpointStore
     [
         ("exchange", 1, "error: lost contact with another process of this run: NCCL error: unhandled system error"),
         pytest.param("data", 3, "error: its rows are gone", marks=pytest.mark.slow),
+        pytest.param("silence", 1, "error: lost contact with another process of this run", marks=pytest.mark.slow),
         ("data of both", 3, "error: its rows are gone"),
         pytest.param("mistake", 1, "ValueError: a mistake of ours", marks=pytest.mark.slow),
     ],
