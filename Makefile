@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing/_internal)/' $(VENV)/lib || true
 
-.PHONY: train test test-fast test-all lint bench gpu-check docs schemas site clean
+.PHONY: train test test-fast test-all lint bench gpu-check pretrained docs schemas site clean
 
 train: $(RUN)
 	@$(BIN)/python -m trm_cli quickstart
@@ -43,6 +43,10 @@ bench: $(RUN)
 
 gpu-check: $(RUN)
 	@$(BIN)/python -m benchmarks.gpu_check
+
+# The model that comes with the program: two minutes of training on one core.
+pretrained: $(RUN)
+	@$(BIN)/python -m benchmarks.pretrained
 
 docs: $(RUN)
 	@$(BIN)/python -m trm_cli configs keys --markdown > docs/keys.md

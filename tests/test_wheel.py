@@ -16,7 +16,10 @@ import pytest
 pytestmark = pytest.mark.xdist_group("wheel")
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ("trm_cli", "configs", "dataset_builders", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+SHIPPED = (
+    "trm_cli", "configs", "dataset_builders", "pretrained", "setup.cfg", "setup.py", "pyproject.toml", "README.md",
+    "LICENSE",
+)  # fmt: skip
 
 
 def run(*words: str, cwd: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -69,6 +72,8 @@ def test_it_installs_one_name(site: Path) -> None:
     shipped = {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.*")}
     installed = site / "trm_cli" / "_configs"
     assert {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()} == shipped
+    weights = sorted(path.parent.name for path in (ROOT / "pretrained").glob("*/*.safetensors"))
+    assert weights and weights == sorted(p.parent.name for p in (site / "trm_cli/_pretrained").glob("*/*.safetensors"))
     modules = {
         path.relative_to(ROOT)
         for name in ("trm_cli", "dataset_builders")

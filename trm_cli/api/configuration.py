@@ -19,8 +19,8 @@ def compose(model: str | None = None, *overrides: str, **settings: Any) -> Resol
     overrides: words as on the command line, `"arch.hidden_size=64"`; settings: top-level keys, `epochs=10`.
     `.config` of the result holds the values, `.sources` where each comes from. Raises ConfigError with every problem.
 
-    >>> compose("sudoku-4x4", "arch.hidden_size=64", epochs=10).config.epochs
-    10
+        >>> compose("sudoku-4x4", "arch.hidden_size=64", epochs=10).config.epochs
+        10
     """
     return resolve(model, [*overrides, *(f"{key}={json.dumps(value)}" for key, value in settings.items())])
 
@@ -33,9 +33,9 @@ def plan(
     model: a configuration, the name of a model, or a run directory. samples_per_epoch: instead of those of the dataset.
     Raises DatasetError where neither a dataset nor its builder says how many samples there are.
 
-    >>> made = plan("sudoku-4x4", samples_per_epoch=1000, epochs=10, global_batch_size=32)
-    >>> made.steps_per_epoch, made.total_steps
-    (31, 310)
+        >>> made = plan("sudoku-4x4", samples_per_epoch=1000, epochs=10, global_batch_size=32)
+        >>> made.steps_per_epoch, made.total_steps
+        (31, 310)
     """
     from trm_cli.workflows.planning import plan_resolved, plan_target
 

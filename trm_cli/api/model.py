@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from trm_cli.workflows.solve.solve import Solution
 
 
-def load(run: str | Path, *, device: str = "auto") -> Model:
+def load(run: str | Path | None = None, *, device: str = "auto") -> Model:
     """Load the best checkpoint of a run (a directory, or its name in `checkpoints/`), or a checkpoint file.
 
-    device: auto, cpu, cuda or mps. Raises CheckpointError where there is none that is whole.
+    Also a published model: a folder, `hf:OWNER/NAME` on the hub, or one that comes with the program, `pretrained/NAME`;
+    None: of these the one with the largest boards. device: auto, cpu, cuda or mps. Raises CheckpointError where there
+    is none that is whole.
     """
+    from trm_cli.workflows.solve.pretrained import pretrained_models
     from trm_cli.workflows.trained_model import load as load_trained
 
-    return Model(*load_trained(str(run), device))
+    return Model(*load_trained(pretrained_models()[-1].name if run is None else str(run), device))
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +117,7 @@ class Model:
         weights = sum(parameter.numel() for parameter in self.network.parameters())
         return (
             f"<trm model {self.config.model}, architecture {self.config.arch.name}, {weights:,} parameters, "
-            f"step {self.step:,}, on {self.device}>"
+            f"step {self.step:,}, on {self.device}, from {self.checkpoint}>"
         )
 
 

@@ -1,4 +1,4 @@
-"""`trm checkpoints`: list, verify, prune, consolidate, import and export checkpoints."""
+"""`trm checkpoints`: list, verify, prune, consolidate, import, export, push and pull checkpoints."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Form(StrEnum):
 
     safetensors = "safetensors"
     original = "original"
+    onnx = "onnx"
 
 
 Run = Annotated[str | None, typer.Argument(help="A run directory; default: the one changed last.", show_default=False)]
@@ -27,7 +28,9 @@ RunOrFile = Annotated[
     str | None, typer.Argument(help="A run directory or a checkpoint file; default: the run changed last.")
 ]
 
-checkpoints = typer.Typer(no_args_is_help=True, help="List, verify, prune, convert, import and export checkpoints.")
+checkpoints = typer.Typer(
+    no_args_is_help=True, help="List, verify, prune, convert, publish, import and export checkpoints."
+)
 
 
 @checkpoints.command("list")
@@ -60,7 +63,12 @@ def verify(run: Run = None, as_json: Json = False) -> None:
 
 @checkpoints.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A state dict: of torch.save, or .safetensors.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A state dict of torch.save, a .safetensors file, or hf:OWNER/NAME/FILE.", show_default=False
+        ),
+    ],
     arch: Annotated[str | None, typer.Option(help="The architecture that it is for.", metavar="NAME")] = None,
     model: Annotated[
         str | None, typer.Option(help="The recipe to train it further with; its architecture and dataset.")
@@ -90,9 +98,9 @@ def import_file(
 @checkpoints.command("export")
 def export_run(
     run: RunOrFile = None,
-    form: Annotated[Form, typer.Option("--format", help="safetensors, or the original code's layout.")] = (
-        Form.safetensors
-    ),
+    form: Annotated[
+        Form, typer.Option("--format", help="safetensors, the original code's layout, or one step as ONNX.")
+    ] = (Form.safetensors),
     ema: Annotated[
         bool | None, typer.Option("--ema/--raw", help="Averaged or raw weights.", show_default="averaged if any")
     ] = None,
@@ -125,6 +133,56 @@ def export_run(
     print_result(asdict(done), exported_view(done), as_json=as_json)
     if not as_json:
         suggest_evaluation(from_here(Path(done.checkpoint)))
+
+
+@checkpoints.command("push")
+def push(
+    run: Annotated[str, typer.Argument(help="A run directory or a checkpoint file.", show_default=False)],
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME on the hub.", show_default=False)],
+    licence: Annotated[
+        str, typer.Option("--licence", "--license", help="Of the weights, such as apache-2.0.", metavar="ID")
+    ] = "",
+    private: Annotated[bool, typer.Option("--private", help="Show it to its owner alone.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The raw weights, where the run has averaged ones.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Publish the weights of a run on the Hugging Face hub, with a model card written from the run.
+
+    Settings, plan and the results of `trm evaluate` go with them; optimizer, carry and data do not. HF_ENDPOINT names
+    another hub.
+
+    [dim]Example: trm checkpoints push checkpoints/sudoku-6x6 me/sudoku-6x6 --licence mit[/dim]
+    """
+    from trm_cli.commands.options.arguments import expect_run
+    from trm_cli.console.output import print_result
+    from trm_cli.console.views.card import model_card
+    from trm_cli.console.views.checkpoints import pushed_view
+    from trm_cli.workflows.publish.hub import PushRequest
+    from trm_cli.workflows.publish.hub import push as workflow
+
+    expect_run(run)
+    done = workflow(PushRequest(run, repo, licence, private, raw), model_card)
+    print_result(asdict(done), pushed_view(done), as_json=as_json)
+
+
+@checkpoints.command("pull")
+def pull(
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME on the hub, or OWNER/NAME@REVISION.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write (default: checkpoints/NAME).", metavar="FOLDER")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Download a published model into a folder of its own; `hf:OWNER/NAME` in the place of a RUN needs no pull.
+
+    [dim]Example: trm checkpoints pull me/sudoku-6x6[/dim]
+    """
+    from trm_cli.console.output import print_result
+    from trm_cli.console.views.checkpoints import pulled_view
+    from trm_cli.workflows.publish.hub import pull as workflow
+
+    done = workflow(repo, out)
+    print_result(asdict(done), pulled_view(done), as_json=as_json)
 
 
 @checkpoints.command("prune")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,12 +13,19 @@ from trm_cli.commands.options.arguments import Device
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+class Backend(StrEnum):
+    """The programs that compute supervision steps."""
+
+    torch = "torch"
+    onnx = "onnx"
+
+
 def demo(
     run: Annotated[
         str | None,
         typer.Argument(
             metavar="[RUN|FILE]",
-            help="A run, its name in checkpoints/, or a checkpoint; default: the latest run.",
+            help="A run, a checkpoint, or hf:OWNER/NAME; default: the latest run, else a model that comes with trm.",
             autocompletion=completion.runs,
         ),
     ] = None,
@@ -28,6 +36,7 @@ def demo(
     ] = "127.0.0.1",
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     device: Device = None,
+    backend: Annotated[Backend, typer.Option(help="What computes the steps.")] = Backend.torch,
 ) -> None:
     """Show a run in the browser: type, paste or drop a puzzle, solve it, and step through the answers.
 
@@ -38,8 +47,11 @@ def demo(
     from trm_cli.commands.options.arguments import expect_run
     from trm_cli.console.output import note
     from trm_cli.errors import TrmError, UsageError
-    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.find_run import known_runs
+    from trm_cli.workflows.solve.pretrained import pretrained_models
 
+    if run is None:
+        run = str(next(iter(known_runs()), pretrained_models()[-1].name))
     expect_run(run, device)
     try:
         import starlette  # noqa: F401
@@ -57,11 +69,11 @@ def demo(
         from trm_cli.demo.server import make_server
         from trm_cli.demo.subject import Subject
 
-        subject = Subject.open(run or str(find_run(run)), device or "cpu")
+        subject = Subject.open(run, device or "cpu", onnx=backend is Backend.onnx)
         local = host in _LOOPBACK
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listener.getsockname()[1]}"
-        note(f"{subject.run} is at {address}; Ctrl-C ends it")
+        note(f"{run} is at {address}; Ctrl-C ends it")
         if not local:
             note("note: whoever reaches this address can use the model, and sees the run's plan and curves")
         if open_page:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
 
-from trm_cli.commands.options.arguments import Device, Json, TrainedRun
+from trm_cli.commands.options import completion
+from trm_cli.commands.options.arguments import Device, Json
 from trm_cli.paths import is_file
 
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        help="A run, a checkpoint file, or hf:OWNER/NAME; default: a Sudoku model that comes with trm.",
+        autocompletion=completion.runs,
+        show_default=False,
+    ),
+]
 Puzzle = Annotated[
     str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
 ]
@@ -28,11 +38,13 @@ AllSolutionsOf = Annotated[
 ]
 
 
+#: A board as it is typed; no run is called so.
+_BOARD = re.compile(r"[\d._?*|+=:,;\s-]{16,}")
 _FILE_ENDINGS = (".txt", ".json", ".csv", ".md", ".sdk", ".sdm", ".sudoku", ".maze")
 
 
 def solve(
-    run: TrainedRun,
+    run: Run = None,
     puzzle: Puzzle = None,
     steps: Steps = None,
     views: Views = None,
@@ -52,6 +64,12 @@ def solve(
     """
     from trm_cli.commands.options.arguments import expect_run, suggest_evaluation
 
+    if puzzle is None and run is not None and _is_puzzle(run):
+        run, puzzle = None, run
+    text = None
+    if run is None:
+        text = _text(puzzle) if all_solutions_of is None else _read(all_solutions_of)
+        run = _pretrained(text if all_solutions_of is None else text.strip().partition("\n")[0])
     expect_run(run, device)
     from trm_cli.console.answers.solution import SolveScreen, show_solution
     from trm_cli.errors import ExitCode, UsageError
@@ -66,7 +84,7 @@ def solve(
         return
     request = workflow.SolveRequest(
         run=run,
-        text=_text(puzzle),
+        text=_text(puzzle) if text is None else text,
         file=Path(puzzle) if puzzle is not None and is_file(puzzle) else None,
         steps=steps,
         views=views,
@@ -80,6 +98,23 @@ def solve(
         suggest_evaluation(run)
     if not solution.solved:
         raise typer.Exit(ExitCode.UNSOLVED)
+
+
+def _is_puzzle(word: str) -> bool:
+    """Whether the only word of a command line is a puzzle, and no run."""
+    from trm_cli.training.checkpoint.exported_weights import SUFFIX
+
+    return _BOARD.fullmatch(word) is not None or (is_file(word) and Path(word).suffix not in (".pt", SUFFIX))
+
+
+def _pretrained(text: str) -> str:
+    """The model that comes with the program for a puzzle; the user is told which."""
+    from trm_cli.console.output import note
+    from trm_cli.workflows.solve.pretrained import pretrained_for
+
+    chosen = pretrained_for(text)
+    note(f"no RUN is named: {chosen.described}, which comes with trm")
+    return chosen.name
 
 
 def _solve_lines(run: str, path: Path, steps: int | None, views: int | None, device: str | None, as_json: bool) -> None:

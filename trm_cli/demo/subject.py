@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trm_cli.api.model import Model, load
-from trm_cli.data.puzzles.families import Maze, Sudoku
+from trm_cli.data.puzzles.families import Sudoku
 from trm_cli.data.puzzles.kinds import kind_of
-from trm_cli.errors import TrmError, UsageError
+from trm_cli.errors import UsageError
+from trm_cli.workflows.solve.examples import example_puzzles
 
 #: Points of a curve; a page has no more columns than that to draw them.
 _POINTS = 400
@@ -27,9 +28,13 @@ class Subject:
     run: Path
 
     @classmethod
-    def open(cls, run: str, device: str) -> Subject:
-        """Load a run. Raises TrmError."""
-        model = load(run, device=device)
+    def open(cls, run: str, device: str, *, onnx: bool = False) -> Subject:
+        """Load a run; onnx: its steps are computed by onnxruntime. Raises TrmError."""
+        model = load(run, device="cpu" if onnx else device)
+        if onnx:
+            from trm_cli.training.transfer.onnx_network import with_onnx
+
+            model = replace(model, trained=with_onnx(model.trained))
         return cls(model, model.checkpoint.parent)
 
     @property
@@ -55,7 +60,7 @@ class Subject:
             "parameters": sum(parameter.numel() for parameter in self.model.network.parameters()),
             "device": str(self.model.device),
             "steps": self.model.network.halt_max_steps,
-            "examples": self._examples(),
+            "examples": example_puzzles(config, metadata, self.run),
         }
         family = kind_of(metadata).typed(metadata) if self.kind in ("sudoku", "maze") else None
         if family is not None:
@@ -102,20 +107,3 @@ class Subject:
             "exact": [[one["step"], one["exact_accuracy"]] for one in records if one.get("kind") == "eval"],
             "step": records[-1]["step"] if records else 0,
         }
-
-    def _examples(self) -> list[str]:
-        """A few puzzles of the run's test set as text, where it is there."""
-        if self.kind not in ("sudoku", "maze"):
-            return []
-        from trm_cli.data.puzzles.dataset import open_dataset
-
-        metadata, config = self.model.trained.metadata, self.model.config
-        family = kind_of(metadata).typed(metadata)
-        assert isinstance(family, Sudoku | Maze)
-        try:
-            arrays = next(open_dataset(config.data_paths_test or config.data_paths, "test").eval_batches(8))
-        except (TrmError, OSError, StopIteration):
-            return []
-        return [
-            family.line(row.tolist()) for row, valid in zip(arrays["inputs"], arrays["valid"], strict=True) if valid
-        ]

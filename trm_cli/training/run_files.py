@@ -9,6 +9,9 @@ from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import is_file
 
+#: The folder of runs that are called by their names.
+RUNS = Path("checkpoints")
+
 CONFIG = "config.yaml"
 PLAN = "plan.json"
 IDENTITY = "run.json"
@@ -30,10 +33,21 @@ BEST = "best.pt"
 #: The folder of checkpoints that `trm resume --from STEP` has set aside.
 DISCARDED = "discarded"
 
+#: The files of a published model, which is weights without a run: they, their facts, what was measured, the card.
+WEIGHTS = "model.safetensors"
+FACTS = "config.json"
+MEASURED = "evaluations.json"
+CARD = "README.md"
+
 
 def is_run(path: Path) -> bool:
     """Whether a directory holds a run: its configuration or, where that is lost, its identity and a checkpoint."""
     return is_file(path / CONFIG) or (is_file(path / IDENTITY) and any(path.glob("step_*.pt")))
+
+
+def is_published(path: Path) -> bool:
+    """Whether a directory holds a published model, and no run."""
+    return is_file(path / WEIGHTS) and not is_run(path)
 
 
 def read_identity(run: Path) -> dict[str, Any]:

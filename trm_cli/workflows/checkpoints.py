@@ -130,14 +130,14 @@ def _chosen_step(store: CheckpointStore, named: str | None, step: int | None) ->
 def export_run(
     named: str | None,
     out: Path,
-    form: Literal["safetensors", "original"],
+    form: Literal["safetensors", "original", "onnx"],
     notify: Notify,
     *,
     averaged: bool | None = None,
     compiled: bool = True,
     identifiers: Path | None = None,
 ) -> Exported:
-    """Export the weights of a run to `out`, in the format safetensors or that of the original code.
+    """Export the weights of a run to `out`: as safetensors, for the original code, or one step of it as ONNX.
 
     averaged None: averaged weights where the run has any. compiled: names as torch.compile has them. identifiers: a
     file for the names of the puzzle table's rows. Raises UsageError and CheckpointError.
@@ -151,10 +151,25 @@ def export_run(
     checkpoint = find_checkpoint(named)
     check_copies(checkpoint.parent, notify)
     notify(f"reading {from_here(checkpoint)}")
+    if form == "onnx":
+        return _export_onnx(checkpoint, out, averaged, notify)
     state, sealed = load_sealed(checkpoint)
     if identifiers is not None:  # first: without its names a table is of no use
         notify(f"{identifiers}: the names of {write_identifiers(state, sealed, identifiers):,} rows")
     return export_weights(state, sealed, out, form, averaged=averaged, compiled=compiled)
+
+
+def _export_onnx(checkpoint: Path, out: Path, averaged: bool | None, notify: Callable[[str], None]) -> Exported:
+    from trm_cli.training.run.trained_model import load_file
+    from trm_cli.training.transfer.exporting import Exported
+    from trm_cli.training.transfer.onnx_step import export_onnx
+
+    trained = load_file(checkpoint, raw=averaged is False)
+    difference = export_onnx(trained, out)
+    notify(f"computed by onnxruntime, its outputs are within {difference:.1g} of torch's")
+    tensors = len(trained.model.state_dict())
+    size = out.stat().st_size
+    return Exported(str(out), "onnx", str(checkpoint), trained.step, trained.weights, tensors, size)
 
 
 def _require_outside_of_runs(out: Path, files: str = "") -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.paths import is_dir
+from trm_cli.training.hub import HUB, fetch_file
 
 if TYPE_CHECKING:
     from trm_cli.training.run.run import Run
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What to import: a file, and what it is for: an architecture and a dataset, or a model.
+    """What to import: a file, here or on the hub, and what it is for: an architecture and a dataset, or a model.
 
-    run: the directory of the run; default: named after the file. model: a recipe to train it further with;
-    architecture: instead of the recipe's own. identifiers, new_table: see `move_table`.
+    file: a path, or `hf:OWNER/NAME/FILE`. run: the directory of the run; default: named after the file. model: a
+    recipe to train it further with; architecture: instead of its own. identifiers, new_table: see `move_table`.
     """
 
     file: Path
@@ -56,6 +57,8 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
     """
     if request.model is None and (request.architecture is None or request.dataset is None):
         raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
+    if str(request.file).startswith(HUB):
+        request = replace(request, file=fetch_file(str(request.file)))
     if not os.path.lexists(request.file):  # a link in a circle is told when it is read
         raise CheckpointError(f"{request.file} does not exist")
     from trm_cli.config.compose import compose

@@ -92,6 +92,30 @@ def test_imported_weights_answer_as_the_reference(data: Path, tmp_path: Path, ki
                 torch.testing.assert_close(outputs.q_halt[i].double(), q_halt, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["attention", "mlp_t"])
+def test_weights_of_nano_trm_answer_as_those_of_the_original(data: Path, tmp_path: Path, kind: str) -> None:
+    """Its names (a Lightning checkpoint's) and its halting head of one output."""
+    state = state_dict(kind, len(NAMES), prefix="")
+    renamed = {"embed_tokens.embedding_weight": "input_embedding.embedding_weight"}
+    renamed |= {f"{level}_init": f"z_{level}_init" for level in "HL"}
+    nano = {renamed.get(name, name.replace("L_level", "lenet")): value for name, value in state.items()}
+    nano |= {name: nano[name][:1] for name in ("q_head.weight", "q_head.bias")}
+    (tmp_path / "one").mkdir()
+    write_dataset(tmp_path / "one/data", NAMES)
+    models = [
+        load_trained(bring(folder, weights, kind).run, CPU).model
+        for folder, weights in ((tmp_path, state), (tmp_path / "one", {"state_dict": nano, "epoch": 3}))
+    ]
+    batch = {
+        "inputs": torch.arange(SEQUENCE).view(1, -1) % VOCABULARY,
+        "labels": torch.ones(1, SEQUENCE, dtype=torch.int32),
+        "puzzle_identifiers": torch.tensor([2], dtype=torch.int32),
+    }
+    original, ours = (one.advance(one.initial_carry(batch), batch)[1] for one in models)  # type: ignore[operator]
+    assert torch.equal(original.logits, ours.logits) and torch.equal(original.q_halt, ours.q_halt)
+    assert ours.q_continue.tolist() == [-5]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_import_then_export_gives_the_same_names_and_tensors(data: Path, tmp_path: Path, kind: str) -> None:
     state = state_dict(kind, len(NAMES))

@@ -1,4 +1,4 @@
-"""Show the checkpoints of a run, and what was pruned, imported, exported or consolidated."""
+"""Show the checkpoints of a run, and what was pruned, moved or converted."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trm_cli.training.checkpoint.retention import Decision
     from trm_cli.training.transfer.exporting import Exported
     from trm_cli.workflows.import_weights import Imported
+    from trm_cli.workflows.publish.hub import Pulled, Pushed
 
 
 def checkpoint_table(directory: Path, entries: Sequence[Entry]) -> Group:
@@ -71,6 +72,23 @@ def exported_view(done: Exported) -> Table:
         ("from", f"{from_here(Path(done.checkpoint))}, step {done.step:,}, {kind}"),
         ("to", f"{done.file}, {done.format}, {done.tensors} tensors, {disk_size(done.bytes)}"),
     ])  # fmt: skip
+
+
+def pushed_view(done: Pushed) -> Group:
+    """Show what was pushed, and the line that uses it."""
+    kind = {"ema": "averaged weights", "raw": "raw weights"}[done.weights]
+    counted = f"with {done.evaluations:,} evaluations" if done.evaluations else "without any evaluation"
+    rows = [
+        ("model", f"{done.address}, step {done.step:,}, {kind}, {disk_size(done.bytes)}"),
+        ("card", f"{counted}{'' if done.evaluations else ': `trm evaluate` first, then push again'}"),
+    ]
+    return Group(facts(rows), Text(f"\nUse it: {command_line('trm', 'solve', done.name)} PUZZLE"))
+
+
+def pulled_view(done: Pulled) -> Group:
+    """Show what was pulled, and the line that uses it."""
+    rows = [("model", f"{done.model}, step {done.step:,}, {disk_size(done.bytes)}"), ("folder", done.folder)]
+    return Group(facts(rows), Text(f"\nUse it: {command_line('trm', 'solve', done.folder)} PUZZLE"))
 
 
 def consolidated_view(done: Consolidated) -> Text:

@@ -45,6 +45,11 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
     return [token for token in tokens if token is not None]
 
 
+def has_cells(text: str, cells: int) -> bool:
+    """Whether a text can be read as a board of so many cells."""
+    return len(_cells_of(text, cells)) == cells
+
+
 def _cells_of(text: str, cells: int) -> list[str]:
     """The symbols of a board. A dash is a blank or part of a frame, whichever gives a whole board."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith(_REMARKS)]

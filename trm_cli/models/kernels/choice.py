@@ -6,7 +6,8 @@ Kernels are used unless the environment variable TRM_KERNELS is `off`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -21,6 +22,17 @@ _enabled = os.environ.get("TRM_KERNELS", "on").lower() != "off"
 def enabled() -> bool:
     """Whether kernels may be used."""
     return _enabled
+
+
+@contextmanager
+def plain_formulas() -> Iterator[None]:
+    """Without kernels while the block runs: exporters know PyTorch's own operators alone."""
+    global _enabled
+    before, _enabled = _enabled, False
+    try:
+        yield
+    finally:
+        _enabled = before
 
 
 def always() -> bool:

@@ -29,8 +29,9 @@ _HAS_ONEDNN = (
 
 def by_onednn(x: Tensor, multiplications: int) -> bool:
     """Whether oneDNN computes a product of x that needs so many: float32, on a processor with AVX-512."""
-    worth = x.dtype == torch.float32 and multiplications >= _WORTH_STARTING
-    return worth and _HAS_ONEDNN and cache.on_processor(x) and choice.enabled()
+    # In this order, so that an exporter, to which sizes are symbols, is asked nothing about them.
+    possible = choice.enabled() and _HAS_ONEDNN and x.dtype == torch.float32
+    return possible and multiplications >= _WORTH_STARTING and cache.on_processor(x)
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:

@@ -32,4 +32,4 @@ def swiglu_width(features: int, expansion: float) -> int:
 
 def _left_product(weight: Tensor, x: Tensor) -> Tensor:
     """`weight @ x[b]` for each b: [m, L], [B, L, D] -> [B, m, D]. `torch.matmul` would transpose x twice."""
-    return torch.bmm(weight.expand(len(x), *weight.shape), x)
+    return torch.bmm(weight.expand(x.shape[0], *weight.shape), x)

@@ -12,6 +12,8 @@ from typing import Any
 
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import is_file
+from trm_cli.training.hub import as_published
+from trm_cli.training.run_files import FACTS, WEIGHTS
 
 SUFFIX = ".safetensors"
 _FACTS = ("run", "trm", "config")
@@ -27,7 +29,8 @@ def exported_summary(path: Path) -> dict[str, Any]:
     facts = _read(path, tensors=False)[1]
     try:
         known = {name: facts[name] for name in _FACTS}
-        return {**known, "step": int(facts["step"]), "dataset": json.loads(facts["dataset"]), "threads": 1}
+        numbers = {"step": int(facts["step"]), "threads": int(facts.get("threads", 1))}
+        return {**known, **numbers, "weights": facts.get("weights", "raw"), "dataset": json.loads(facts["dataset"])}
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} does not say with which settings it was trained",
@@ -39,6 +42,9 @@ def load_exported(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The weights as the state of a run that has only them, and the summary. Raises CheckpointError."""
     from trm_cli.training.state.state_migration import STATE_FORMAT
 
+    if path.name == WEIGHTS and not as_published(path):
+        hint = f"download the model again, or use the copy that {path.parent} was made from"
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in {FACTS}", hint=hint)
     summary = exported_summary(path)
     tensors, facts = _read(path, tensors=True)
     try:

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from trm_cli.paths import is_dir
-from trm_cli.training.run.find_run import RUNS
-from trm_cli.training.run_files import is_run
+from trm_cli.training.run_files import RUNS, is_run
 
 _MEMBER = re.compile(r"seed-(\d+)")
 

@@ -19,6 +19,7 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.full_state import local_state
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.run.config_drift import differences
+from trm_cli.training.run.find_run import find_weights
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run.sealed_config import Sealed, newest_sealed
 from trm_cli.training.state.state_form import require_state_fits, well_formed
@@ -61,7 +62,8 @@ def find_start(config: RunConfig, data: Data | None, *, from_step: int | None = 
     named = config.load_checkpoint or config.init_from
     if named is None:
         return Start(0)
-    other = Sealed(Path(named), verify_checkpoint(Path(named)))
+    path = find_weights(named)
+    other = Sealed(path, verify_checkpoint(path))
     exact = config.init_from is None and (data is None or other.fingerprint == data.fingerprint)
     goes_on = exact and not _another_run(other, config)
     return Start(other.step if goes_on else 0, other.checkpoint)
@@ -103,8 +105,11 @@ class StateLoader:
         return found
 
     def _other(self) -> _Loaded | None:
-        path = self.config.load_checkpoint or self.config.init_from
-        return None if path is None else (*load_checkpoint(Path(path), assembled=not self.state.sharded), Path(path))
+        named = self.config.load_checkpoint or self.config.init_from
+        if named is None:
+            return None
+        path = find_weights(named)
+        return (*load_checkpoint(path, assembled=not self.state.sharded), path)
 
     def _check(self, saved: dict[str, Any], summary: dict[str, Any], path: Path) -> None:
         """Raise CheckpointError unless the run can continue from a checkpoint as `_own` reads it."""

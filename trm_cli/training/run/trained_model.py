@@ -76,6 +76,6 @@ def load_file(path: Path, *, forward_dtype: str = "float32", raw: bool = False) 
         dataset_fingerprint=sealed.fingerprint,
         checkpoint=path,
         step=state["step"],
-        weights="ema" if averaged else "raw",
+        weights="ema" if averaged else sealed.summary.get("weights", "raw"),
         threads=sealed.summary["threads"],
     )

@@ -20,7 +20,7 @@ from trm_cli.training.run.sealed_config import Sealed
 from trm_cli.training.state.puzzle_table import TABLE
 from trm_cli.training.transfer.weight_names import COMPILED, WRAPPERS, is_initial_state, original_name
 
-Format = Literal["safetensors", "original"]
+Format = Literal["safetensors", "original", "onnx"]
 _ORIGINAL_FAMILIES = ("trm", "hrm", "transformer")
 
 
@@ -52,21 +52,37 @@ def export_weights(
     torch.compile before original names, as that code saves and loads them.
     Raises CheckpointError and UsageError.
     """
-    path, config = sealed.checkpoint, sealed.config
-    if averaged and state["ema"] is None:
-        raise CheckpointError(f"{path} has no averaged weights: the run was trained with ema=false", hint="--raw")
-    use_average = state["ema"] is not None if averaged is None else averaged
-    tensors = {**state["model"], **(state["ema"] if use_average else {})}
-    weights = "ema" if use_average else "raw"
+    tensors, weights = _chosen_weights(state, sealed, averaged)
     if form == "original":
-        tensors = original_layout(tensors, config, compiled=compiled)
+        tensors = original_layout(tensors, sealed.config, compiled=compiled)
         with _new_file(out) as file:
             torch.save(tensors, file)
     else:
-        data = _safetensors(tensors, _metadata(config, sealed.summary, weights))
+        data = _safetensors(tensors, _metadata(sealed.config, sealed.summary, weights))
         with _new_file(out) as file:
             file.write(data)
-    return Exported(str(out), form, str(path), int(state["step"]), weights, len(tensors), out.stat().st_size)
+    where = str(sealed.checkpoint)
+    return Exported(str(out), form, where, int(state["step"]), weights, len(tensors), out.stat().st_size)
+
+
+def weights_file(state: dict[str, Any], sealed: Sealed, *, averaged: bool | None = None) -> tuple[bytes, str]:
+    """The bytes of a safetensors file of a loaded checkpoint, and its weights: "ema" or "raw".
+
+    averaged: as for `export_weights`. Raises CheckpointError.
+    """
+    tensors, weights = _chosen_weights(state, sealed, averaged)
+    return _safetensors(tensors, _metadata(sealed.config, sealed.summary, weights)), weights
+
+
+def _chosen_weights(state: dict[str, Any], sealed: Sealed, averaged: bool | None) -> tuple[dict[str, Tensor], str]:
+    """The tensors to write, and what they are; those of a file of weights are what they were there."""
+    if averaged and state["ema"] is None:
+        raise CheckpointError(
+            f"{sealed.checkpoint} has no averaged weights: the run was trained with ema=false", hint="--raw"
+        )
+    use_average = state["ema"] is not None if averaged is None else averaged
+    weights = "ema" if use_average else sealed.summary.get("weights", "raw")
+    return {**state["model"], **(state["ema"] if use_average else {})}, weights
 
 
 def write_identifiers(state: dict[str, Any], sealed: Sealed, out: Path) -> int:
@@ -122,6 +138,7 @@ def _metadata(config: RunConfig, summary: dict[str, Any], weights: str) -> dict[
         "step": str(summary["step"]),
         "run": str(summary["run"]),
         "trm": str(summary["trm"]),
+        "threads": str(summary["threads"]),
         "architecture": config.arch.model_dump_json(),
         "config": str(summary["config"]),
         "dataset": json.dumps(summary["dataset"]),

@@ -13,7 +13,7 @@ from torch import Tensor
 from trm_cli.data.files.regular_file import open_regular, require_regular
 from trm_cli.errors import CheckpointError, first_line
 from trm_cli.training.checkpoint.pointers import follow
-from trm_cli.training.transfer.weight_names import bare_name, is_derived, is_initial_state, our_name
+from trm_cli.training.transfer.weight_names import bare_name, is_derived, is_initial_state, our_name, with_both_outputs
 
 #: Under these keys a file may hold its weights beside other things.
 _HOLDERS = ("model", "state_dict", "model_state_dict", "network")
@@ -34,7 +34,7 @@ class ForeignWeights:
 
 
 def read_weights(path: Path) -> ForeignWeights:
-    """Read a state dict of the original code (compiled or not, wrapped or not), or of `trm`, onto the CPU.
+    """Read a state dict of the original code (compiled or not, wrapped or not), nano-trm or `trm` onto the CPU.
 
     A checkpoint of `trm` gives its averaged weights where it has them. Nothing in the file is executed.
     Raises CheckpointError.
@@ -56,7 +56,7 @@ def read_weights(path: Path) -> ForeignWeights:
             raise CheckpointError(f"{path}: {name} holds {value.dtype}, expected numbers of a floating type")
         if is_initial_state(ours) and value.dtype == torch.float32:
             precision = "float32"
-        tensors[ours] = value.to(torch.float32)
+        tensors[ours] = with_both_outputs(ours, value.to(torch.float32))
         original |= ours != bare
         if not bool(torch.isfinite(tensors[ours]).all()):
             raise CheckpointError(f"{path}: {name} holds values that are not finite", hint="use an earlier checkpoint")

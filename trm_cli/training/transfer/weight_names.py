@@ -12,11 +12,22 @@ L_level.layers.0.mlp_t.down_proj.weight         L_level.layers.0.token_down
 L_level.layers.0.mlp.gate_up_proj.weight        L_level.layers.0.gate_up
 L_level.layers.0.mlp.down_proj.weight           L_level.layers.0.down
 q_head.weight, q_head.bias, H_init, L_init ...  the same
+
+nano-trm has other names for some, and a halting head of one output: what it never learns is its q_continue.
+
+nano-trm                                        here
+input_embedding.embedding_weight                embed_tokens
+lenet.layers.0 ...                              L_level.layers.0 ...
+z_H_init, z_L_init                              H_init, L_init
+q_head.weight [1, D], q_head.bias [1]           q_head.weight [2, D], q_head.bias [2]
 """
 
 from __future__ import annotations
 
 import re
+
+import torch
+from torch import Tensor
 
 from trm_cli.training.state.puzzle_table import TABLE
 
@@ -38,6 +49,13 @@ _BLOCK = {
     "mlp.gate_up_proj.weight": "gate_up",
     "mlp.down_proj.weight": "down",
 }
+_NANO = {
+    "input_embedding.embedding_weight": "embed_tokens",
+    "z_H_init": "H_init",
+    "z_L_init": "L_init",
+}
+#: The bias of an output that never decides: it stands for "do not go on".
+_NEVER = -5.0
 _ROOT_BACK = {ours: original for original, ours in _ROOT.items()}
 _BLOCK_BACK = {ours: original for original, ours in _BLOCK.items()}
 _LAYER = re.compile(r"([HL]_level\.layers\.\d+)\.(.+)")
@@ -65,10 +83,19 @@ def is_initial_state(name: str) -> bool:
 
 
 def our_name(original: str) -> str:
-    """The name here of a bare original name; a name that the original code does not have stays as it is."""
+    """The name here of a bare original name, or of one of nano-trm; other names stay as they are."""
+    original = original.replace("lenet.", "L_level.", 1) if original.startswith("lenet.") else original
     if (block := _LAYER.fullmatch(original)) and block[2] in _BLOCK:
         return f"{block[1]}.{_BLOCK[block[2]]}"
-    return _ROOT.get(original, original)
+    return _ROOT.get(original, _NANO.get(original, original))
+
+
+def with_both_outputs(name: str, value: Tensor) -> Tensor:
+    """A weight of the halting head with q_halt and q_continue, where it has q_halt alone; others as they are."""
+    if name not in ("q_head.weight", "q_head.bias") or len(value) != 1:
+        return value
+    added = torch.zeros_like(value) if name == "q_head.weight" else torch.full_like(value, _NEVER)
+    return torch.cat((value, added))
 
 
 def original_name(ours: str) -> str:

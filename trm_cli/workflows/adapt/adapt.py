@@ -46,7 +46,7 @@ def adapt(request: AdaptRequest, observer: AdaptObserver | None = None) -> Adapt
     prepare_threads()  # before torch is imported
     from trm_cli.data.arc.challenges import read_challenges
     from trm_cli.data.files.durable import sha256_file
-    from trm_cli.training.run.find_run import RUNS
+    from trm_cli.training.run_files import RUNS
 
     observer = observer or AdaptObserver()
     _check(request)

@@ -19,7 +19,10 @@ from trm_cli.workflows.adapt.settings import check_words, find_source
 
 WEIGHTS, NOTEBOOK = "weights.safetensors", "notebook.ipynb"
 _ROOT = Path(__file__).resolve().parents[3]
-_SOURCES = ("trm_cli", "configs", "dataset_builders", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+_SOURCES = (
+    "trm_cli", "configs", "dataset_builders", "pretrained", "setup.cfg", "setup.py", "pyproject.toml", "README.md",
+    "LICENSE",
+)  # fmt: skip
 
 #: Packages that a machine with torch, numpy and numba may lack, or have in an older version: small ones.
 _CARRIED = ("typer", "rich", "pyyaml", "pydantic", "safetensors")

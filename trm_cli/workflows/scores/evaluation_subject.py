@@ -107,9 +107,9 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
         check_format(wanted.predictions)
     if wanted.precision is not None:
         expect_precision(wanted.precision)
-    run = find_run(wanted.run)
-    sealed = sealed_of(wanted.run or str(run))
+    sealed = sealed_of(wanted.run or str(find_run(None)))
     checkpoint, config = sealed.checkpoint, sealed.config
+    run = _home(wanted.run, checkpoint)
     own = (wanted.split == "test" and config.data_paths_test) or config.data_paths
     data = open_data([str(path) for path in wanted.data or own], wanted.split, board_side=config.board_side)
     _check_sizes(sealed, data)
@@ -139,6 +139,15 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
         precision=precision,
         batch_size=wanted.batch_size or eval_batch_limit(config),
     )
+
+
+def _home(named: str | None, checkpoint: Path) -> Path:
+    """The folder below which results are kept: that of the run, or of the published model."""
+    from trm_cli.training.run.find_run import find_run
+    from trm_cli.training.run.published import results_of
+    from trm_cli.training.run_files import is_published
+
+    return results_of(checkpoint.parent) if is_published(checkpoint.parent) else find_run(named)
 
 
 def _check_policy(wanted: EvaluationRequest, sealed: Sealed) -> None:

@@ -68,10 +68,12 @@ def run_training(
     from trm_cli.training.distributed.joining import join_process_group
     from trm_cli.training.hardware.devices import expect_device
     from trm_cli.training.hardware.torch_runtime import prepare_threads
+    from trm_cli.training.run.find_run import find_weights
 
     expect_device(resolved.config.device)
-    for path in (resolved.config.load_checkpoint, resolved.config.init_from):
-        if path is not None and not os.path.lexists(path):  # before anything that takes seconds to load
+    for named in (resolved.config.load_checkpoint, resolved.config.init_from):
+        # Before anything that takes seconds to load.
+        if named is not None and not os.path.lexists(path := find_weights(named)):
             raise CheckpointError(f"{path} cannot be read: there is no such file")
     prepare_threads()  # before torch is imported
     config, observer = resolved.config, observer or TrainingObserver()

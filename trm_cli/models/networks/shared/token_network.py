@@ -168,7 +168,7 @@ class TokenNetwork(Network):
         x = self.embed(carry.data)
         config = self.config
         z = config.think(carry.z, x, stacks, torch.no_grad)
-        outputs = self._read(z[config.answer_state], head)
+        outputs = self.read(z[config.answer_state], head)
         z = {name: value.detach() for name, value in z.items()}
         steps = carry.steps + 1
         with torch.no_grad():
@@ -180,7 +180,7 @@ class TokenNetwork(Network):
                 exploration_probability=config.halt_exploration_prob,
             )
             if config.learns_to_continue and draws is not None and self.halt_max_steps > 1:
-                ahead = self._read(config.think(z, x, stacks, torch.no_grad)[config.answer_state], head)
+                ahead = self.read(config.think(z, x, stacks, torch.no_grad)[config.answer_state], head)
                 outputs = replace(outputs, target_q_continue=_bootstrap(ahead, steps >= self.halt_max_steps))
         return replace(carry, z=z, steps=steps, halted=halted), outputs
 
@@ -272,7 +272,7 @@ class TokenNetwork(Network):
             x = _POSITION_SCALE * (x + self.embed_positions.to(self.dtype))
         return math.sqrt(self.config.hidden_size) * x
 
-    def _read(self, z: Tensor, head: Tensor) -> Outputs:
+    def read(self, z: Tensor, head: Tensor) -> Outputs:
         """Heads on the answer state [B, L, D]: tokens after the prefix by `head` [V, D]; halting where all is seen."""
         logits = F.linear(z, head)[:, self.config.puzzle_tokens :]
         q_halt, q_continue = self.q_head(z[:, -1 if self.config.predicts_next_token else 0])
