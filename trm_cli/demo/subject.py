@@ -35,7 +35,10 @@ class Subject:
             from trm_cli.training.transfer.onnx_network import with_onnx
 
             model = replace(model, trained=with_onnx(model.trained))
-        return cls(model, model.checkpoint.parent)
+        subject = cls(model, model.checkpoint.parent)
+        for puzzle in subject.about()["examples"][:1]:  # the first answer loads what the others find loaded
+            model.solve(puzzle, views=1)
+        return subject
 
     @property
     def kind(self) -> str:

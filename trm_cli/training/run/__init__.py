@@ -7,6 +7,7 @@ initial_state                      load the checkpoint that the run continues fr
 run_directory, find_run, reset_run   its files: write, find, delete
 sealed_config, readable_copies     the configuration that was saved with the weights, and the files beside it
 config_drift                       what has changed in its configuration
+published                          find models that have weights and no run: folders, shipped ones, a hub's
 trained_model                      load a trained model for inference
 
 Everything in training may be imported here but `transfer`.

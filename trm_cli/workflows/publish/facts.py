@@ -106,7 +106,7 @@ def measured(run: Path, sealed: Sealed, weights: str) -> list[dict[str, Any]]:
     """
     from trm_cli.data.files.durable import sha256_file
     from trm_cli.data.files.json_file import read_json
-    from trm_cli.workflows.evaluate import stored_evaluations
+    from trm_cli.workflows.scores.evaluate import stored_evaluations
 
     digest = sha256_file(sealed.checkpoint)
     brought = read_json(run / MEASURED, error=CheckpointError) if is_published(run) else []
