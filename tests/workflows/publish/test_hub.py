@@ -70,7 +70,7 @@ def test_pushed_and_pulled_it_answers_to_the_bit(
         assert other.trained.weights == model.trained.weights and other.step == model.step
     again = trm.load("hf:me/small").evaluate(limit=20, data=(trained / "data",))
     assert (again["exact"], again["q_halt"]) == (found["exact"], found["q_halt"])
-    assert list(Path("evaluated/me--small").glob("*/result.json"))
+    assert list(Path("evaluated/me--small").rglob("result.json"))
     with pytest.raises(trm.TrmError, match="there already"):
         pull("me/small")
     with pytest.raises(trm.TrmError, match="it has weights and no run"):
