@@ -17,7 +17,7 @@ from trm_cli.config import registry
 from trm_cli.config.compose import compose
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [path for folder in (".", "docs", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(r"(?<![\w./-])(?:trm_cli|configs|dataset_builders|docs|tests|benchmarks)/[\w./*-]*\.[a-z]+\b")

@@ -224,7 +224,7 @@ class TestProblems:
             ("data_paths=x", "a list of strings", "write [x]"),
             ("data_paths=[1]", "`data_paths.0`", ""),
             ("device=gpu", "one of auto, cpu, cuda, mps", ""),
-            ("optimizer=adam_atan", "adam_atan2 or adamw", "did you mean `adam_atan2`?"),
+            ("optimizer=adam_atan", "adam_atan2, adamw, muon", "did you mean `adam_atan2`?"),
             ("hidden_size=3", "unknown key", "did you mean `arch.hidden_size`?"),
             ("arch.lr=3", "unknown key", "`lr` is a key of the run"),
             ("arch.mlp_t=true", "unknown key", "family trm"),

@@ -29,7 +29,7 @@ CLOCK = (
     "expansion_penalty_start=0.5", "expansion_penalty_end=0.05", "expansion_anneal_ratio=0.9",
     "expansion_anneal_steps=9", "q_temperature_schedule=linear", "q_temperature_start=0.5", "q_temperature_end=0.2",
     "q_temperature_anneal_ratio=0.3", "q_temperature_anneal_steps=9", "epsilon_start=0.9", "epsilon_end=0.2",
-    "epsilon_anneal_ratio=0.9",
+    "epsilon_anneal_ratio=0.9", "ema_start_ratio=0.5",
 )  # fmt: skip
 OPTIMIZER = ("beta1", "beta2", "weight_decay", "puzzle_emb_weight_decay", "grad_clip", "ema_rate", "freeze_weights")
 ANOTHER_RUN = ("arch", "global_batch_size", "seed", "optimizer", "ema")

@@ -9,10 +9,13 @@ from trm_cli.schedule.clock import QUANTITIES
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 
+_STAGES = ("H_cycles", "L_cycles", "halt_max_steps", "averaging")
+
 
 @dataclass(frozen=True)
 class Arch:
-    scheduled: tuple[str, ...] = QUANTITIES
+    #: Depths and the average have tests of their own.
+    scheduled: tuple[str, ...] = tuple(name for name in QUANTITIES if name not in _STAGES)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Settings:
     epsilon_start: float = 0.3
     epsilon_end: float = 0.05
     epsilon_anneal_ratio: float = 0.5
+    ema: bool = True
+    ema_start_ratio: float = 0.0
 
 
 def plan_of(samples: int | float | Fraction, **settings: object) -> TrainingPlan:

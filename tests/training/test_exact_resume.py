@@ -18,7 +18,7 @@ from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.recording.metrics_log import truncate_after
 from trm_cli.training.run.build import make_model
 
-VARIANTS = {
+VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mlp-t": ("trm_quickstart", ()),
     "attention": (
         "trm_sudoku_att",
@@ -27,6 +27,32 @@ VARIANTS = {
     "adamw": ("trm_quickstart", ("optimizer=adamw", "grad_clip=1.0", "log_interval=4")),
     "float16": ("trm_quickstart", ("precision=float16",)),
     "bfloat16": ("trm_quickstart", ("precision=bfloat16",)),
+    "positions of a board, muon": (
+        "trm_quickstart",
+        (
+            "arch.mlp_t=false",
+            "arch.num_heads=2",
+            "arch.pos_encodings=board",
+            "arch.box_rows=2",
+            "arch.box_columns=2",
+            "optimizer=muon",
+            "arch.gate_norm=true",
+            "arch.pre_norm=true",
+        ),
+    ),
+    "starts, noise, depths": (
+        "trm_quickstart",
+        (
+            "arch.starts=2",
+            "arch.start_noise=1",
+            "arch.step_noise=0.01",
+            "arch.H_cycles_start=1",
+            "arch.halt_max_steps_start=2",
+            "ema_start_ratio=0.4",
+            "arch.label_smoothing=0.1",
+            "arch.q_weight=0.1",
+        ),
+    ),
     "without ema": ("trm_quickstart", ("ema=false", "step_rounding=whole_run")),
 }
 

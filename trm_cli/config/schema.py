@@ -91,7 +91,10 @@ class RunConfig(Section):
     save_carry: bool = key(True, "store the recurrent state; without it a resumed run differs", resume="free")
 
     # The optimizer.
-    optimizer: Literal["adam_atan2", "adamw"] = key("adam_atan2", "optimizer of the trunk", resume="fatal")
+    optimizer: Literal["adam_atan2", "adamw", "muon"] = key(
+        "adam_atan2", "optimizer of the trunk; muon = for the matrices of the blocks, adam_atan2 for the rest",
+        resume="fatal",
+    )  # fmt: skip
     lr: float = key(1e-4, "learning rate after the warm-up", resume="replan", gt=0, le=10)
     lr_min_ratio: float = ratio(1.0, "share of lr at the end of the cosine; 1 = constant", unit="of lr")
     lr_warmup_ratio: float | None = ratio(0.04, "linear warm-up")
@@ -108,6 +111,9 @@ class RunConfig(Section):
                                    unit="updates")  # fmt: skip
     ema: bool = key(True, "evaluate an average of the weights", resume="fatal")
     ema_rate: float = key(0.999, "how much of the average each step keeps", resume="replan", ge=0, lt=1)
+
+    ema_start_ratio: float = ratio(0.0, "until then the average is the weights themselves: a short run is not an "
+                                   "average with its first steps")  # fmt: skip
 
     # The machine.
     device: Literal["auto", "cpu", "cuda", "mps"] = key("auto", "where to compute", resume="free")
@@ -178,6 +184,8 @@ class RunConfig(Section):
             found.append(("init_from", "takes weights alone, load_checkpoint goes on with a whole state: keep one"))
         if self.freeze_weights and not getattr(self.arch, "puzzle_emb_ndim", 0):
             found.append(("freeze_weights", "trains the puzzle table alone, and this architecture has none"))
+        if self.optimizer == "muon" and self.sharding == "fsdp":
+            found.append(("optimizer", "muon needs whole matrices, and fsdp keeps parts of them: sharding=none"))
         if self.freeze_weights and self.sharding == "fsdp":
             found.append(("freeze_weights", "leaves nothing to shard: sharding=none"))
         largest = self.arch.largest_batch

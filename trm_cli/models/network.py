@@ -153,6 +153,10 @@ class Network(nn.Module, ABC):
         table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight
         return (parameter for parameter in self.parameters() if parameter is not table)
 
+    def block_matrices(self) -> Iterator[nn.Parameter]:
+        """The weights of maps from features to features: not embeddings, not heads, no vector."""
+        return iter(())
+
     @abstractmethod
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameter groups whose gradients are measured and clipped separately: a partition of the trunk."""

@@ -13,14 +13,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
 from trm_cli.schedule.curves import Quantity
-from trm_cli.schedule.declarations import Declaration, anneal, warm_up_and_decay
+from trm_cli.schedule.declarations import Declaration, anneal, stages, switch, warm_up_and_decay
 
 Number = TypeVar("Number", covariant=True)
+Other = TypeVar("Other")
 
 
-def _scheduled(settled: float, unit: str, declaration: Declaration) -> Any:
-    """A value, `settled` where no run is: after every schedule has ended."""
-    return field(default=settled, metadata={"unit": unit, "declaration": declaration})
+def _scheduled(settled: float, unit: str, declaration: Declaration, *, host: bool = False) -> Any:
+    """A value, `settled` where no run is: after every schedule has ended. host: read by the host, never a tensor."""
+    return field(default=settled, metadata={"unit": unit, "declaration": declaration, "host": host})
+
+
+def _depth(name: str, start: str, unit: str) -> Any:
+    """A depth of the architecture that may begin elsewhere; 0: as the architecture states it."""
+    return _scheduled(0.0, unit, stages(name, start), host=True)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,19 @@ class Clock(Generic[Number]):
     dqn_warmup: Number = _scheduled(
         1.0, "progress", anneal(start=0.0, end=1.0, ratio="dqn_warmup_ratio", steps="dqn_warmup_steps")
     )
+    #: Outer cycles of a supervision step.
+    H_cycles: Number = _depth("H_cycles", "H_cycles_start", "cycles")
+    #: Updates of z_L before each update of z_H.
+    L_cycles: Number = _depth("L_cycles", "L_cycles_start", "cycles")
+    #: Most supervision steps that a puzzle gets in training.
+    halt_max_steps: Number = _depth("halt_max_steps", "halt_max_steps_start", "steps")
+    #: Below 1 the average of the weights is the weights.
+    averaging: Number = _scheduled(1.0, "", switch("ema_start_ratio"), host=True)
+
+    def on_device(self, numbers: Iterable[Other]) -> Clock[Other | Number]:
+        """The clock with its `numbers` as the network reads them; those that the host reads stay as they are."""
+        own = zip(_FIELDS.values(), self.numbers(), numbers, strict=True)
+        return Clock(*(mine if known["host"] else other for known, mine, other in own))
 
     def numbers(self) -> tuple[Number, ...]:
         """Return all values in the order of the fields: `Clock(*clock.numbers())` is the same clock."""

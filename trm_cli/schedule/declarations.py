@@ -1,14 +1,18 @@
-"""Declare the two forms of a schedule (warm-up and decay, anneal) by their configuration keys."""
+"""Declare the forms of a schedule (warm-up and decay, anneal, stages, switch) by their configuration keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from operator import attrgetter
 from typing import Any
 
 from trm_cli.schedule.curves import Segment
 from trm_cli.schedule.steps import as_written, boundary
 
+#: Distinct numbers of a value that changes in stages.
+STAGES = 4
 #: (configuration, total steps) -> the segments of a value. A configuration is any object with the keys as attributes;
 #: a key of the architecture is written as on the command line, `arch.NAME`.
 Declaration = Callable[[Any, int], tuple[Segment, ...]]
@@ -48,6 +52,39 @@ def anneal(
         first, last = (_value(config, one) if isinstance(one, str) else one for one in (start, end))
         step, written, key = _end_of(config, total, ratio, steps)
         return (Segment(name, first, first if name == "constant" else last, 0, step, written, key),)
+
+    return segments
+
+
+def stages(name: str, start: str) -> Declaration:
+    """Declare a depth of the architecture, a whole number, that goes from `start` to `name` (keys of `arch`) in at most
+    `STAGES` equal stages; 0 for `start`: it is constant.
+
+    The last stage begins at the share `depth_anneal_ratio` of the run: all depths change at the same steps.
+    """
+
+    def segments(config: Any, total: int) -> tuple[Segment, ...]:
+        first, last, ratio = getattr(config.arch, start), getattr(config.arch, name), config.arch.depth_anneal_ratio
+        parts = [Fraction(stage, STAGES - 1) for stage in range(STAGES)]
+        depths = [round(first + (last - first) * part) if first else last for part in parts]
+        begins = [boundary(total, as_written(ratio) * part) for part in parts]
+        found: list[Segment] = []
+        for depth, begin, end in zip(depths, begins, (*begins[1:], total), strict=True):
+            if found and found[-1].start_value == depth:
+                found[-1] = replace(found[-1], end_step=end)
+            else:
+                found.append(Segment("constant", depth, depth, begin, end, f"{start} {first}", f"arch.{start}"))
+        return tuple(found)
+
+    return segments
+
+
+def switch(ratio: str) -> Declaration:
+    """Declare what is 0 at first and 1 from the share `ratio` (a key) of the run on."""
+
+    def segments(config: Any, total: int) -> tuple[Segment, ...]:
+        step, written, key = _end_of(config, total, ratio, None)
+        return Segment("constant", 0.0, 0.0, 0, step, written, key), Segment("constant", 1.0, 1.0, step, total)
 
     return segments
 

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from trm_cli.config.schema import RunConfig
 
 
+def _scheduled(config: RunConfig) -> tuple[str, ...]:
+    """The values that change in a run: those of its architecture, and when its average begins where that is late."""
+    late = config.ema and config.ema_start_ratio > 0
+    return (*config.arch.scheduled, "averaging") if late else config.arch.scheduled
+
+
 class Counts(Protocol):
     """The counts of a dataset that a plan needs."""
 
@@ -51,7 +57,7 @@ def make_plan(
         step_rounding=config.step_rounding,
         eval_interval=config.eval_interval,
         checkpoint_interval=config.eval_interval if interval is None else interval,
-        quantities=declare(config.arch.scheduled, config, total),
+        quantities=declare(_scheduled(config), config, total),
         keep_every=config.keep_every,
         test_split=test_split,
         checkpoint_minutes=config.checkpoint_minutes,

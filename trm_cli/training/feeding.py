@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
+from trm_cli.models.network import StepClock
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.hardware.upload import computes_apart, to_device
 from trm_cli.training.state.training_state import TrainingState
@@ -31,7 +32,7 @@ class Fed(NamedTuple):
 
     batch: dict[str, Tensor]
     draws: Tensor
-    clock: Clock[Tensor]
+    clock: StepClock
     layouts: list[Any] | None
 
 
@@ -60,7 +61,7 @@ class Feeder:
         for name, place in places.items():
             leaves[place] = moved.pop(name)
         numbers = moved.pop(_CLOCK).unbind()
-        return Fed(moved, moved.pop(_DRAWS), Clock(*numbers), tree_unflatten(leaves, tree))
+        return Fed(moved, moved.pop(_DRAWS), clock.on_device(numbers), tree_unflatten(leaves, tree))
 
     def _layouts(self, fields: Mapping[str, Tensor], rows: int) -> list[Any] | None:
         """The layout of each slice, with arrays for tensors; None where the rows may be asked."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trm_cli.models.layers.carry import Carry, join_carries
 from trm_cli.models.layers.outputs import StepResult
+from trm_cli.models.network import StepClock
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
@@ -91,7 +92,7 @@ def update(
     draws: Tensor,
     clock: Clock[float],
     settings: StepSettings,
-    scheduled: Clock[Tensor] | None = None,
+    scheduled: StepClock | None = None,
     layouts: Sequence[Any] | None = None,
 ) -> Skipped | None:
     """Advance `state` by one update; returns why no weight changed where its numbers were not finite, if read already.
@@ -172,16 +173,16 @@ def settle(state: TrainingState, settings: StepSettings) -> Skipped | None:
     return skipped
 
 
-def on_device(clock: Clock[float], device: torch.device) -> Clock[Tensor]:
+def on_device(clock: Clock[float], device: torch.device) -> StepClock:
     """The clock as 0-dim float32 tensors: one copy to the device, then views."""
-    return Clock(*torch.tensor(clock.numbers(), dtype=torch.float32, device=device).unbind())
+    return clock.on_device(torch.tensor(clock.numbers(), dtype=torch.float32, device=device).unbind())
 
 
 def _compute(
     state: TrainingState,
     batch: dict[str, Tensor],
     draws: Tensor,
-    clock: Clock[Tensor],
+    clock: StepClock,
     settings: StepSettings,
     layouts: Sequence[Any] | None,
 ) -> _Computed:
@@ -280,7 +281,7 @@ def _apply(
         # The sign of a gradient does not depend on its scale, so it needs no unscaling.
         state.puzzle_optimizer.step(clock.puzzle_emb_lr, where)
     if state.ema is not None:
-        state.ema.update(where)
+        state.ema.update(where, begun=clock.averaging >= 1)
 
 
 def _add_up(state: TrainingState, computed: _Computed, norms: Tensor, verdict: Verdict) -> None:

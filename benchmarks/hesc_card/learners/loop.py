@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from benchmarks.hesc_card.learners.processor_time import ProcessorTime
 from benchmarks.hesc_card.learners.scoring import Answers
+from benchmarks.processor_time import ProcessorTime
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.training.hardware.torch_runtime import keep_freed_memory
 

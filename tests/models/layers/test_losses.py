@@ -96,3 +96,22 @@ def test_halting_loss_weighs_one_half() -> None:
     outputs = _outputs([[1, 2]], [0.0])
     _, terms = losses.step_losses(outputs, torch.tensor([[1, 2]]))
     assert terms["q_halt_loss"].item() == pytest.approx(0.5 * 0.693147, rel=1e-5)
+
+
+def test_label_smoothing_gives_a_share_to_every_token() -> None:
+    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[1, 2, -100], [0, 4, 3]])
+    log_law = torch.log_softmax(losses.log_stablemax_scores(logits), -1)
+    for row in range(2):
+        for place in range(3):
+            found = losses.smoothed_cross_entropy(logits, labels, 0.2)[row, place]
+            expected = -0.8 * log_law[row, place, labels[row, place].clamp(0)] - 0.2 * log_law[row, place].mean()
+            assert found.item() == pytest.approx(0 if labels[row, place] < 0 else expected.item(), abs=1e-6)
+
+
+def test_smoothing_and_the_weight_of_q_reach_the_terms() -> None:
+    outputs, labels = _outputs([[1, 2]], [0.0]), torch.tensor([[1, 2]])
+    _, terms = losses.step_losses(outputs, labels, q_weight=0.05, label_smoothing=0.2)
+    assert terms["q_halt_loss"].item() == pytest.approx(0.05 * 0.693147, rel=1e-5)
+    expected = losses.smoothed_cross_entropy(outputs.logits, labels, 0.2).mean()
+    assert terms["lm_loss"].item() == pytest.approx(expected.item())

@@ -36,6 +36,15 @@ def test_average_follows_the_formula_from_the_initial_weights() -> None:
     torch.testing.assert_close(ema.state_dict()["weight"].double(), shadow, rtol=1e-6, atol=1e-6)
 
 
+def test_an_average_that_has_not_begun_is_the_weights() -> None:
+    model = _Model()
+    ema = EMA(model, 0.9)
+    with torch.no_grad():
+        model.weight.add_(5)
+    ema.update(begun=False)
+    assert torch.equal(ema.state_dict()["weight"], model.weight)
+
+
 def test_average_covers_the_trunk_alone() -> None:
     assert list(EMA(_Model(), 0.9).state_dict()) == ["weight"]
 

@@ -73,6 +73,8 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         """Print the plan."""
         console, config = self._console, resolved.config
         console.print()
+        if resolved.registry is not None:
+            console.print(Text(resolved.registry.title, style="bold"))
         title = f"{config.model}, architecture {config.arch.name}"
         console.print(PlanView(plan, title=title, sources=resolved.sources))
         console.print()

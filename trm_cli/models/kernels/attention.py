@@ -22,16 +22,20 @@ def split_heads(qkv: Tensor, num_heads: int, rope: tuple[Tensor, Tensor] | None)
     return parts
 
 
-def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
+def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, bias: Tensor | None = None) -> Tensor:
     """Attention of [B, H, L, head_dim] by whichever kernel is the fastest here; causal: no position looks ahead."""
-    if _softmax_is_faster(q, k.shape[-2]):
-        return softmax_attention(q, k, v, causal)
-    return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    if _softmax_is_faster(q, k.shape[-2]) or (bias is not None and on_processor(q)):
+        return softmax_attention(q, k, v, causal, bias)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)
 
 
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
-    """`softmax(q k^T / sqrt(head_dim)) v` written out; all of [B, H, L, head_dim]. causal: no position looks ahead."""
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, bias: Tensor | None = None) -> Tensor:
+    """`softmax(q k^T / sqrt(head_dim) + bias) v` written out; q, k, v [B, H, L, head_dim], bias [H, L, L]. causal: no
+    position looks ahead.
+    """
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.mT)
+    if bias is not None:
+        scores = scores + bias
     if causal:
         ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         scores = scores.masked_fill(ahead, -torch.inf)

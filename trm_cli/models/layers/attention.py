@@ -12,12 +12,18 @@ from trm_cli.models.layers.rotary import Rope, rotate
 
 
 def attention(
-    h: Tensor, w_qkv: Tensor, w_out: Tensor, num_heads: int, rope: Rope | None, causal: bool = False
+    h: Tensor,
+    w_qkv: Tensor,
+    w_out: Tensor,
+    num_heads: int,
+    rope: Rope | None,
+    causal: bool = False,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """[B, L, D], [3 H hd, D], [D, H hd] -> [B, L, D]; causal: no position looks ahead."""
+    """[B, L, D], [3 H hd, D], [D, H hd] -> [B, L, D]; causal: no position looks ahead; bias [H, L, L] of the scores."""
     batch, length, _ = h.shape
     q, k, v = split_heads(linear(h, w_qkv), num_heads, rope)
-    mixed = scaled_dot_product(q, k, v, causal)
+    mixed = scaled_dot_product(q, k, v, causal, bias)
     return linear(mixed.transpose(1, 2).reshape(batch, length, -1), w_out)
 
 
@@ -29,6 +35,8 @@ def split_heads(qkv: Tensor, num_heads: int, rope: tuple[Tensor, Tensor] | None)
 
 
 @computed_by(kernel.scaled_dot_product, when=always)
-def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
-    """`softmax(q k^T / sqrt(head_dim)) v`, all of [B, H, L, head_dim]; causal: no position looks ahead."""
-    return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, causal: bool = False, bias: Tensor | None = None) -> Tensor:
+    """`softmax(q k^T / sqrt(head_dim) + bias) v`, q, k, v [B, H, L, head_dim], bias [H, L, L]; causal: no position
+    looks ahead, and there is no bias.
+    """
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=causal)

@@ -52,20 +52,40 @@ def correct_tokens(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor,
     return hits / count.clamp_min(1), (hits == count) & has_label, has_label
 
 
-def step_losses(outputs: Outputs, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, share: float) -> Tensor:
+    """Stablemax cross entropy with a target that gives `share` of its mass to all V tokens alike (label smoothing,
+    arXiv 1512.00567): [..., V], [...] -> float32 [...], 0 where the label is ignored.
+    """
+    scores = log_stablemax_scores(widen(logits))
+    found = F.cross_entropy(
+        scores.flatten(0, -2), labels.long().flatten(), ignore_index=IGNORED_LABEL, reduction="none",
+        label_smoothing=share,
+    )  # fmt: skip
+    return found.view(labels.shape)
+
+
+def step_losses(
+    outputs: Outputs, labels: Tensor, *, q_weight: float = HALT_WEIGHT, label_smoothing: float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
     """(loss with its graph, its weighted summands detached), sums over rows, for labels [B, S].
 
-    Stablemax cross entropy, half the halting loss (was the row right?) and, where there is a target, half the continue
-    loss. Rows without a valid label take no part: neither a halting nor a continuing value could be right for them.
+    Stablemax cross entropy, the halting loss (was the row right?) and, where there is a target, the continue loss, each
+    times q_weight. Rows without a valid label take no part: neither a halting nor a continuing value could be right for
+    them.
     """
     _, right, has_label = correct_tokens(outputs.logits.detach().argmax(-1), labels)
     weight = has_label.to(outputs.q_halt.dtype)
+    token_loss = (
+        smoothed_cross_entropy(outputs.logits, labels, label_smoothing)
+        if label_smoothing
+        else stablemax_cross_entropy(outputs.logits, labels)
+    )
     terms = {
-        "lm_loss": per_row_mean(stablemax_cross_entropy(outputs.logits, labels), labels).sum(),
-        "q_halt_loss": HALT_WEIGHT * _bce(outputs.q_halt, right.to(outputs.q_halt.dtype), weight),
+        "lm_loss": per_row_mean(token_loss, labels).sum(),
+        "q_halt_loss": q_weight * _bce(outputs.q_halt, right.to(outputs.q_halt.dtype), weight),
     }
     if outputs.target_q_continue is not None:
-        terms["q_continue_loss"] = HALT_WEIGHT * _bce(outputs.q_continue, outputs.target_q_continue, weight)
+        terms["q_continue_loss"] = q_weight * _bce(outputs.q_continue, outputs.target_q_continue, weight)
     loss = torch.stack(tuple(terms.values())).sum()
     return loss, {name: value.detach() for name, value in terms.items()}
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trm_cli.models.kernels.cache import cached_rows, joined
-from trm_cli.models.layers.block import AttentionBlock, Block, BlockWeights, TokenMLPBlock, run_block
+from trm_cli.models.layers.block import AttentionBlock, Block, BlockStyle, BlockWeights, TokenMLPBlock, run_block
 from trm_cli.models.layers.compiling import compiled
 from trm_cli.models.layers.rotary import Rope
 
@@ -49,19 +49,25 @@ class Stack(nn.Module):
         length: int,
         mlp_t: bool,
         causal: bool = False,
+        style: BlockStyle | None = None,
     ) -> None:
         super().__init__()
+        style = style or BlockStyle()
         self.num_heads = 0 if mlp_t else num_heads
         self.causal = causal
         self.layers = nn.ModuleList(
-            TokenMLPBlock(hidden_size, length, expansion)
+            TokenMLPBlock(hidden_size, length, expansion, style)
             if mlp_t
-            else AttentionBlock(hidden_size, num_heads, expansion)
+            else AttentionBlock(hidden_size, num_heads, expansion, style)
             for _ in range(depth)
         )
         self.compute: Callable[..., Tensor] = run_stack
         #: Trade a second forward pass of each call with a gradient for the memory of its activations.
         self.recompute = False
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The weights of all blocks that map features to features, or tokens to tokens."""
+        return [weight for block in self.layers if isinstance(block, Block) for weight in block.matrices()]
 
     def cast(self, dtype: torch.dtype) -> tuple[BlockWeights, ...]:
         """All weights in `dtype`: once per forward pass, for all calls of the pass."""

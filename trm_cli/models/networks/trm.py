@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from trm_cli.keys import Whole, count, key
+from trm_cli.keys import Whole, count, key, ratio
 from trm_cli.models.networks.shared.token_config import TokenConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trm_cli.models.network import StepClock
     from trm_cli.models.networks.shared.token_config import NoGrad, Stacks, States
 
 _SCRATCH_STATES = 6
+#: What a run may begin with fewer of.
+_DEPTHS = {"H_cycles": "H_cycles_start", "L_cycles": "L_cycles_start", "halt_max_steps": "halt_max_steps_start"}
 
 
 class TrmConfig(TokenConfig):
@@ -27,6 +30,13 @@ class TrmConfig(TokenConfig):
     family: Literal["trm"] = key("trm", "family of networks", resume="fatal")
     H_cycles: Whole = count(3, "outer cycles T; only the last one has a gradient", resume="fatal", unit="cycles")
     L_cycles: Whole = count(6, "updates of z_L before each update of z_H (n)", resume="fatal", unit="cycles")
+    H_cycles_start: Whole = count(0, "H_cycles at the start of training; 0 = as at its end", resume="replan",
+                                  unit="cycles", least=0)  # fmt: skip
+    L_cycles_start: Whole = count(0, "L_cycles at the start of training; 0 = as at its end", resume="replan",
+                                  unit="cycles", least=0)  # fmt: skip
+    halt_max_steps_start: Whole = count(0, "halt_max_steps at the start of training; 0 = as at its end",
+                                        resume="replan", unit="steps", least=0)  # fmt: skip
+    depth_anneal_ratio: float = ratio(0.5, "share in which they grow, in at most four stages")
     L_layers: Whole = count(2, "blocks in the shared stack", resume="fatal", unit="blocks")
     mlp_t: bool = key(False, "mix positions by an MLP instead of attention", resume="fatal")
     no_ACT_continue: bool = key(True, "halt when q_halt > 0; false compares it with q_continue", resume="fatal")
@@ -34,6 +44,17 @@ class TrmConfig(TokenConfig):
     latent: Literal["two", "single", "six"] = key(
         "two", "latent states: z_H and z_L, a single one, or six z_L", resume="fatal"
     )
+
+    @property
+    def scheduled(self) -> tuple[str, ...]:
+        """Those of every network, and the depths that begin elsewhere."""
+        return (*super().scheduled, *(name for name, start in _DEPTHS.items() if getattr(self, start)))
+
+    def at(self, clock: StepClock) -> Self:
+        """With the depths of the clock: fewer cycles early (CGAR, arXiv 2511.08653)."""
+        now = {name: int(getattr(clock, name)) for name in _DEPTHS}
+        changed = {name: depth for name, depth in now.items() if depth not in (0, getattr(self, name))}
+        return self.model_copy(update=changed) if changed else self
 
     @property
     def stacks(self) -> dict[str, int]:

@@ -119,7 +119,11 @@ class Forecaster:
             size = self.memory.evaluated * self.process_group.count
             rows = min(test.eval_count(size), config.eval_batches or test.eval_count(size)) * self.memory.evaluated
         evaluation = rows * operations.step * getattr(config.arch, "halt_max_steps", 1)
-        source = f"estimated: {update / 1e9:,.0f} GFLOP an update at {rate / 1e9:,.0f} GFLOP/s measured"
+        whole = self.plan.total_steps * config.global_batch_size * operations.update
+        source = (
+            f"estimated: {update / 1e9:,.0f} GFLOP an update at {rate / 1e9:,.0f} GFLOP/s measured; the whole run is "
+            f"{whole / 1e18:.2g} EFLOP"
+        )
         return estimated(update, rate), estimated(evaluation, rate), source
 
 

@@ -21,6 +21,7 @@ from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.hardware.torch_runtime import set_seed
 from trm_cli.training.optimizers.adam_atan2 import AdamATan2
 from trm_cli.training.optimizers.eager import AdamW, EagerOptimizer
+from trm_cli.training.optimizers.muon import Muon
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.state.ema import EMA
 from trm_cli.training.state.loss_scale import LossScale
@@ -64,6 +65,12 @@ def make_state(config: RunConfig, model: Network, machine: Machine) -> TrainingS
     optimizer: EagerOptimizer
     if config.optimizer == "adamw":
         optimizer = AdamW(trunk, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True)
+    elif config.optimizer == "muon":
+        matrices = set(model.block_matrices())
+        groups = [
+            {"params": [p for p in trunk if (p in matrices) == inside], "matrices": inside} for inside in (True, False)
+        ]
+        optimizer = Muon(groups, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
     else:
         optimizer = AdamATan2(trunk, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
     table = None if model.puzzle_embedding is None else model.get_parameter(TABLE)

@@ -14,7 +14,8 @@ from trm_cli.training.hardware.changed_only_where import changed_only_where
 
 
 class EMA:
-    """`shadow <- rate * shadow + (1 - rate) * parameter` after each update, from the initial weights, uncorrected.
+    """`shadow <- rate * shadow + (1 - rate) * parameter` after each update, uncorrected, from the initial weights, or
+    from those of the update before which it begins (`ema_start_ratio`): until then it is the weights themselves.
 
     Covers the trunk parameters alone: neither the puzzle table nor buffers are averaged.
     """
@@ -28,11 +29,13 @@ class EMA:
         self._shadow = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     @torch.no_grad()
-    def update(self, where: Tensor | None = None) -> None:
-        """Update the average with the present weights: once per optimizer step. where: 0-dim bool; false: it stays."""
+    def update(self, where: Tensor | None = None, *, begun: bool = True) -> None:
+        """Update the average with the present weights: once per optimizer step. where: 0-dim bool; false: it
+        stays. begun: false where it is still to be the weights.
+        """
         shadow, present = local_tensors(self._shadow.values()), local_tensors(self._parameters.values())
         with changed_only_where(where, shadow):
-            torch._foreach_lerp_(shadow, present, 1 - self.rate)
+            torch._foreach_lerp_(shadow, present, 1 - self.rate if begun else 1.0)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from trm_cli.keys import Whole, key, ratio
 from trm_cli.models.network_config import NetworkConfig
@@ -13,11 +13,13 @@ from trm_cli.models.network_config import NetworkConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trm_cli.models.network import StepClock
+
     States = dict[str, Tensor]
     Stacks = Mapping[str, Callable[[Tensor], Tensor]]
     NoGrad = Callable[[], AbstractContextManager[None]]
 
-Positions = Literal["rope", "learned", "none"]
+Positions = Literal["rope", "learned", "board", "none"]
 
 
 class TokenConfig(NetworkConfig, ABC):
@@ -32,10 +34,25 @@ class TokenConfig(NetworkConfig, ABC):
     expansion: float = key(4.0, "SwiGLU width as a multiple of hidden_size, before the factor 2/3", resume="fatal",
                            gt=0, le=64)  # fmt: skip
     pos_encodings: Positions = key("rope", "how a position is made known", resume="fatal")
+    box_rows: Whole = key(0, "rows of a box, for positions that know the board; 0 = a board without boxes",
+                          resume="fatal", unit="cells", ge=0, le=16)  # fmt: skip
+    box_columns: Whole = key(0, "columns of such a box", resume="fatal", unit="cells", ge=0, le=16)
     rope_theta: float = key(10_000.0, "base of the rotary frequencies", resume="fatal", gt=0, le=1e12)
     halt_max_steps: Whole = key(16, "most supervision steps that a puzzle gets", resume="fatal", unit="steps",
                                 ge=1, le=10_000)  # fmt: skip
     halt_exploration_prob: float = ratio(0.1, "share of rows that must not halt early", resume="replan", unit="of rows")
+    pre_norm: bool = key(False, "h <- a h + b f(norm(h)) with learned a and b from 3/4 and 1/4, instead of "
+                         "h <- norm(h + f(h))", resume="fatal")  # fmt: skip
+    gate_norm: bool = key(False, "gated MLPs sigmoid(gate) * norm(gate * up) instead of silu(gate) * up, for "
+                          "optimizers with large steps", resume="fatal")  # fmt: skip
+    start_noise: float = key(0.0, "standard deviation of a random vector that moves the start of each new puzzle in "
+                             "training", resume="replan", ge=0, le=100)  # fmt: skip
+    step_noise: float = key(0.0, "the same, of one that moves the states before each step in training", resume="replan",
+                            ge=0, le=100)  # fmt: skip
+    starts: Whole = key(1, "starts K of which training learns the best one for each row (winner takes all)",
+                        resume="fatal", ge=1, le=64)  # fmt: skip
+    label_smoothing: float = key(0.0, "share of each target that all tokens get alike", resume="replan", ge=0, lt=1)
+    q_weight: float = key(0.5, "weight of the halting loss, and of the continue loss", resume="replan", ge=0, le=100)
     puzzle_emb_ndim: Whole = key(512, "learned numbers for each puzzle identifier; 0 = none", resume="fatal",
                                  ge=0, le=1_048_576)  # fmt: skip
     puzzle_emb_len: Whole = key(16, "positions before the grid that carry them; 0 = as many as they need",
@@ -65,6 +82,11 @@ class TokenConfig(NetworkConfig, ABC):
         no_grad: a context in which what is computed gets no gradient.
         """
 
+    def at(self, clock: StepClock) -> Self:
+        """The configuration of a step, where some of its numbers are scheduled."""
+        del clock
+        return self
+
     @property
     def mixes_by_mlp(self) -> bool:
         """Whether positions are mixed by an MLP instead of attention."""
@@ -84,6 +106,11 @@ class TokenConfig(NetworkConfig, ABC):
             return 0
         return self.puzzle_emb_len or -(-self.puzzle_emb_ndim // self.hidden_size)
 
+    @property
+    def box(self) -> tuple[int, int] | None:
+        """(rows, columns) of a box of the board; None: it has none."""
+        return (self.box_rows, self.box_columns) if self.box_rows and self.box_columns else None
+
     def conflicts(self) -> list[tuple[str, str]]:
         """Heads without width or of odd width, and puzzle embeddings that do not fit their positions."""
         found = []
@@ -99,6 +126,12 @@ class TokenConfig(NetworkConfig, ABC):
                 f"{self.puzzle_tokens} positions of width {self.hidden_size} hold {room} numbers, "
                 f"puzzle_emb_ndim is {self.puzzle_emb_ndim}",
             ))  # fmt: skip
+        if bool(self.box_rows) != bool(self.box_columns):
+            found.append(("box_rows", "and box_columns belong together: set both or neither"))
+        if self.pos_encodings == "board" and self.predicts_next_token:
+            found.append(("pos_encodings", "board sees all cells, and a causal network none that come later"))
+        if self.starts > 1 and self.states != ("z_H", "z_L"):
+            found.append(("starts", "needs one answer state z_H and one scratch state z_L"))
         if self.puzzle_emb_len and not self.puzzle_emb_ndim:
             found.append(("puzzle_emb_len", "positions without puzzle_emb_ndim carry nothing: set both or neither"))
         return found

@@ -9,7 +9,7 @@ initial state [D] per carried state (`H_init`, `L_init`, `L1_init` ...), and the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,8 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trm_cli.models.cost import PUZZLE_TABLE, Component, Measured
+from trm_cli.models.cost import Component, Measured
 from trm_cli.models.layers import losses
+from trm_cli.models.layers.block import BlockStyle
+from trm_cli.models.layers.board import board_relations
 from trm_cli.models.layers.carry import Carry, empty_carry, refresh
 from trm_cli.models.layers.halting import decide_halt
 from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter, truncated_normal_
@@ -27,46 +29,18 @@ from trm_cli.models.layers.outputs import Outputs, StepResult
 from trm_cli.models.layers.rotary import Rope, rope_tables
 from trm_cli.models.layers.stack import Stack
 from trm_cli.models.network import Batch, Network, StepClock
+from trm_cli.models.networks.shared import token_cost, winner
+from trm_cli.models.networks.shared.chance import Chance, disturbed
+from trm_cli.models.networks.shared.q_head import QHead
 from trm_cli.models.networks.shared.token_config import TokenConfig
 from trm_cli.models.networks.shared.token_reader import TokenReader
-from trm_cli.models.numerics import widen
 from trm_cli.models.text_reader import TextReader
 from trm_cli.schedule.clock import SETTLED
 
 States = dict[str, Tensor]
 
-# Halting and continuing start at sigmoid(-5), so that early training uses every step.
-_Q_BIAS = -5.0
 # Keeps the variance of a sum of two embeddings.
 _POSITION_SCALE = 0.707106781
-
-
-_STACKS = {"L_level": "stack", "H_level": "slow stack"}
-_HEADS = "heads"
-_COMPONENT_OF = {
-    "embed_tokens": "embeddings",
-    "embed_positions": "embeddings",
-    "lm_head": _HEADS,
-    "q_head": _HEADS,
-    "puzzle_embedding": PUZZLE_TABLE,
-}
-
-
-class QHead(nn.Module):
-    """Two values per row from one token: halt and continue. Starts at weight 0, bias -5."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        # Drawn and thrown away, as the published initialisation does: the layers after it depend on the generator.
-        self.weight = linear_parameter(2, hidden_size)
-        self.bias = nn.Parameter(torch.full((2,), _Q_BIAS))
-        with torch.no_grad():
-            self.weight.zero_()
-
-    def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
-        """Token [B, D] of any type -> (q_halt, q_continue), float32 [B] each."""
-        q_halt, q_continue = F.linear(widen(token), self.weight, self.bias).unbind(-1)
-        return q_halt, q_continue
 
 
 class TokenNetwork(Network):
@@ -77,7 +51,6 @@ class TokenNetwork(Network):
 
     config: TokenConfig
     label_field = "labels"
-    draws_per_row = 2  # explore or not, and how long
 
     def __init__(
         self, config: TokenConfig, *, vocab_size: int, seq_len: int, num_puzzle_identifiers: int, forward_dtype: str
@@ -95,6 +68,9 @@ class TokenNetwork(Network):
         if config.pos_encodings == "rope" and not config.mixes_by_mlp:
             exact = torch.float64 if self.dtype == torch.float64 else torch.float32
             rope = rope_tables(self.positions, width // config.num_heads, config.rope_theta, exact)
+        relations = None
+        if config.pos_encodings == "board":
+            relations = board_relations(seq_len, config.box, config.puzzle_tokens)
         # Functions of the configuration, not state: left out of the state dict.
         self.rope_cos: Tensor | None
         self.rope_sin: Tensor | None
@@ -111,6 +87,7 @@ class TokenNetwork(Network):
                     length=self.positions,
                     mlp_t=config.mixes_by_mlp,
                     causal=config.predicts_next_token,
+                    style=BlockStyle(config.pre_norm, config.gate_norm, relations),
                 ),
             )
         for name in config.states:
@@ -118,9 +95,19 @@ class TokenNetwork(Network):
             self.register_buffer(_initial_name(name), truncated_normal_(torch.empty(width), std=1.0))
 
     @property
+    def draws_per_row(self) -> int:  # type: ignore[override]  # follows from the configuration
+        """See `Network`."""
+        return sum(Chance.sizes(self.config))
+
+    @property
     def positions(self) -> int:
         """L = puzzle tokens + grid tokens."""
         return self.config.puzzle_tokens + self.seq_len
+
+    def block_matrices(self) -> Iterator[nn.Parameter]:
+        """See `Network`."""
+        for stack in self.stacks().values():
+            yield from stack.matrices()
 
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
         """All of the trunk, as one."""
@@ -144,9 +131,11 @@ class TokenNetwork(Network):
         """See `Network`."""
         inputs = batch["inputs"]
         shape = (inputs.shape[0], self.positions, self.config.hidden_size)
-        return empty_carry(
-            batch, {name: torch.zeros(shape, dtype=self.dtype, device=inputs.device) for name in self.config.states}
-        )
+        zeros = torch.zeros(shape, dtype=self.dtype, device=inputs.device)
+        carry = empty_carry(batch, {name: zeros.clone() for name in self.config.states})
+        if self.config.starts == 1:
+            return carry
+        return replace(carry, extra={winner.SCRATCH: zeros[:, None].repeat(1, self.config.starts - 1, 1, 1)})
 
     def advance(
         self,
@@ -156,9 +145,12 @@ class TokenNetwork(Network):
         draws: Tensor | None = None,
         layout: None = None,
     ) -> tuple[Carry, Outputs]:
-        """See `Network`. Nothing here is scheduled, and no shape follows from the rows."""
-        del clock, layout
+        """See `Network`. No shape follows from the rows."""
+        del layout
         carry = refresh(carry, batch, self.initial_states())
+        chance = None if draws is None else Chance.of(self.config, draws)
+        if chance is not None:
+            carry = disturbed(carry, self.config, chance)
         # Weights are cast once, for all calls of the step.
         stacks = {
             name: partial(stack, weights=stack.cast(self.dtype), rope=self.rope)
@@ -166,23 +158,29 @@ class TokenNetwork(Network):
         }
         head = self.lm_head.to(self.dtype)
         x = self.embed(carry.data)
-        config = self.config
-        z = config.think(carry.z, x, stacks, torch.no_grad)
+        config = self.config.at(clock)
+        z, extra, own = carry.z, dict(carry.extra), None
+        if chance is not None and config.starts > 1:
+            think = partial(config.think, x=x, stacks=stacks, no_grad=torch.no_grad)
+            z, own = self._best_start(carry, chance, think, head)
+        z = config.think(z, x, stacks, torch.no_grad)
         outputs = self.read(z[config.answer_state], head)
         z = {name: value.detach() for name, value in z.items()}
+        if own is not None:
+            z["z_L"], extra[winner.SCRATCH] = own[:, 0], own[:, 1:]
         steps = carry.steps + 1
         with torch.no_grad():
             halted = decide_halt(
                 steps,
                 self.wants_halt(outputs),
-                draws,
-                halt_max_steps=self.halt_max_steps,
+                None if chance is None else chance.halting,
+                halt_max_steps=config.halt_max_steps,
                 exploration_probability=config.halt_exploration_prob,
             )
-            if config.learns_to_continue and draws is not None and self.halt_max_steps > 1:
+            if config.learns_to_continue and chance is not None and config.halt_max_steps > 1:
                 ahead = self.read(config.think(z, x, stacks, torch.no_grad)[config.answer_state], head)
-                outputs = replace(outputs, target_q_continue=_bootstrap(ahead, steps >= self.halt_max_steps))
-        return replace(carry, z=z, steps=steps, halted=halted), outputs
+                outputs = replace(outputs, target_q_continue=_bootstrap(ahead, steps >= config.halt_max_steps))
+        return replace(carry, z=z, extra=extra, steps=steps, halted=halted), outputs
 
     def forward(
         self,
@@ -195,7 +193,9 @@ class TokenNetwork(Network):
         """See `Network`."""
         carry, outputs = self.advance(carry, batch, clock, draws, layout)
         labels = carry.data["labels"]
-        loss, terms = losses.step_losses(outputs, labels)
+        loss, terms = losses.step_losses(
+            outputs, labels, q_weight=self.config.q_weight, label_smoothing=self.config.label_smoothing
+        )
         metrics = losses.step_metrics(outputs, labels, carry.steps, carry.halted)
         return StepResult(carry=carry, loss=loss, terms=terms, metrics={"halted": metrics}, outputs=outputs)
 
@@ -229,23 +229,7 @@ class TokenNetwork(Network):
 
     def components(self, measured: Measured, rows: int) -> list[Component]:
         """See `Network`."""
-        names = [*(name for name in _STACKS if name in self.config.stacks), *self.config.stacks]
-        stacks = {name: _STACKS.get(name, name) for name in names}
-        counts: dict[str, int] = dict.fromkeys((PUZZLE_TABLE, "embeddings", *stacks.values(), _HEADS), 0)
-        for name, parameter in self.named_parameters():
-            counts[(_COMPONENT_OF | stacks)[name.partition(".")[0]]] += parameter.numel()
-        forward = {part: measured.modules.get(module, 0) // rows for module, part in stacks.items()}
-        forward[_HEADS] = measured.forward // rows - sum(forward.values())
-        # What is no stack runs once, with its gradient; the stacks share the rest by their forward passes.
-        backward = measured.update // rows - measured.forward // rows - 2 * forward[_HEADS]
-        passes = sum(forward[part] for part in stacks.values())
-        training = {part: forward[part] + backward * forward[part] // passes for part in stacks.values()}
-        training[_HEADS] = 3 * forward[_HEADS]
-        return [
-            Component(name, count, forward.get(name, 0), training.get(name, 0))
-            for name, count in counts.items()
-            if count
-        ]
+        return token_cost.components(self, list(self.config.stacks), measured, rows)
 
     # --- Parts ---
 
@@ -271,6 +255,19 @@ class TokenNetwork(Network):
         if self.embed_positions is not None:
             x = _POSITION_SCALE * (x + self.embed_positions.to(self.dtype))
         return math.sqrt(self.config.hidden_size) * x
+
+    def _best_start(
+        self, carry: Carry, chance: Chance, think: Callable[[States], States], head: Tensor
+    ) -> tuple[States, Tensor]:
+        """The states of each row from which its answer becomes best, and what all its scratch states become."""
+        labels, initial = carry.data["labels"], self.initial_states()["z_L"]
+
+        def loss(z: States) -> Tensor:
+            outputs = self.read(z[self.config.answer_state], head)
+            return losses.per_row_mean(self.label_nats(outputs, labels), labels)
+
+        scratch = winner.redrawn(carry.z["z_L"], carry.extra[winner.SCRATCH], initial, carry.steps == 0, chance.starts)
+        return winner.choose(carry.z, scratch, think, loss)
 
     def read(self, z: Tensor, head: Tensor) -> Outputs:
         """Heads on the answer state [B, L, D]: tokens after the prefix by `head` [V, D]; halting where all is seen."""

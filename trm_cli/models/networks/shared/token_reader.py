@@ -12,10 +12,8 @@ from torch.nn import functional
 
 from trm_cli.models.kernels.products import linear
 from trm_cli.models.layers.attention import split_heads
-from trm_cli.models.layers.block import BlockWeights
-from trm_cli.models.layers.gated_mlp import swiglu
+from trm_cli.models.layers.block import BlockWeights, run_block_with
 from trm_cli.models.layers.losses import log_stablemax_scores
-from trm_cli.models.layers.norm import add_rms_norm
 from trm_cli.models.layers.rotary import Rope
 from trm_cli.models.text_reader import TextReader
 
@@ -81,16 +79,19 @@ class _GrowingStack:
     def _run(self, h: Tensor, block: BlockWeights) -> Tensor:
         start, stop = self._start, self._start + h.shape[1]
         rope = None if self._rope is None else Rope(*(table[start:stop] for table in self._rope))
-        q, k, v = split_heads(linear(h, block.mix_in), self._heads, rope)
-        if self._call == len(self._kept):
-            room = (1, self._heads, self._length, k.shape[-1])
-            self._kept.append((k.new_zeros(room), v.new_zeros(room)))
-        keys, values = self._kept[self._call]
-        self._call += 1
-        keys[:, :, start:stop], values[:, :, start:stop] = k, v
-        # Several places are the first of all; one sees all that are known.
-        mixed = functional.scaled_dot_product_attention(
-            q, keys[:, :, :stop], values[:, :, :stop], is_causal=stop - start > 1
-        )
-        h = add_rms_norm(h, linear(mixed.transpose(1, 2).flatten(2), block.mix_out))
-        return add_rms_norm(h, swiglu(h, block.gate_up, block.down))
+
+        def attend(x: Tensor) -> Tensor:
+            q, k, v = split_heads(linear(x, block.mix_in), self._heads, rope)
+            if self._call == len(self._kept):
+                room = (1, self._heads, self._length, k.shape[-1])
+                self._kept.append((k.new_zeros(room), v.new_zeros(room)))
+            keys, values = self._kept[self._call]
+            self._call += 1
+            keys[:, :, start:stop], values[:, :, start:stop] = k, v
+            # Several places are the first of all; one sees all that are known.
+            mixed = functional.scaled_dot_product_attention(
+                q, keys[:, :, :stop], values[:, :, :stop], is_causal=stop - start > 1
+            )
+            return linear(mixed.transpose(1, 2).flatten(2), block.mix_out)
+
+        return run_block_with(attend, h, block)

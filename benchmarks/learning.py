@@ -1,0 +1,167 @@
+"""Ideas against the recipe as it is, on laptop tasks, by equal processor time: `python -m benchmarks.learning`.
+
+Settings are compared on puzzles that another seed draws than those of the recipe's own dataset, so that the test rows
+of a recipe are looked at once, by its final run (`--final`). A run that was interrupted continues. Results are appended
+to `learning.json`. Example: python -m benchmarks.learning --task sudoku-small --row published --seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trm_cli.data.files.durable import atomic_file
+
+RESULTS = Path(__file__).with_suffix(".json")
+Entry = dict[str, Any]
+
+#: The recipe of each task, and what is changed in its dataset to choose by: 512 puzzles show about two points.
+TASKS: Mapping[str, Sequence[str]] = {
+    "sudoku-small": ("seed=1", "test=512"),
+}
+
+_BOARD = ("arch.pos_encodings=board", "arch.box_rows=3", "arch.box_columns=3")
+# The learning rate that the published one of Muon, 0.02, comes to with the scale used here.
+_MUON = ("optimizer=muon", "arch.gate_norm=true", "lr=5e-3", "weight_decay=0.02")
+#: What a row changes of the recipe.
+ROWS: Mapping[str, Sequence[str]] = {
+    "published": (),
+    "attention-board": (*_BOARD, "arch.mlp_t=false"),
+    "board": _BOARD,
+    "muon": _MUON,
+    "attention-board-muon": (*_BOARD, "arch.mlp_t=false", *_MUON),
+    "board-depth": (*_BOARD, "arch.H_cycles_start=1", "arch.L_cycles_start=1"),
+    "board-pre-norm": (*_BOARD, "arch.pre_norm=true"),
+    "board-starts": (*_BOARD, "arch.starts=2"),
+    "board-noise": (*_BOARD, "arch.start_noise=1", "arch.step_noise=0.01"),
+    "board-smooth": (*_BOARD, "arch.label_smoothing=0.1", "arch.q_weight=0.05"),
+    "board-late-average": (*_BOARD, "ema_start_ratio=0.25", "ema_rate=0.995"),
+    "board-to-zero": (*_BOARD, "lr_min_ratio=0"),
+}
+
+
+class Job(NamedTuple):
+    """One run: a task, a row of settings, a seed, its processor time, and whether it is scored on the test rows."""
+
+    task: str
+    row: str
+    seed: int
+    minutes: float
+    final: bool
+
+    @property
+    def name(self) -> str:
+        """A name for files."""
+        return f"{self.task}-{self.row}-{self.seed}-{self.minutes:g}{'-final' if self.final else ''}"
+
+
+def run(job: Job, folder: Path) -> Entry:
+    """Train for the time of the job; what the last evaluation of the run found."""
+    from benchmarks import timed_training
+
+    data = [f"dataset_args.output_dir={folder / 'data' / (job.task + ('-final' if job.final else ''))}"]
+    if not job.final:
+        data += [f"dataset_args.{change}" for change in TASKS[job.task]]
+    settings = [*data, f"seed={job.seed}", *ROWS[job.row]]
+    path = folder / "runs" / job.name
+    ended = timed_training.train(job.task, path, job.minutes * 60, settings, slack=1.5)
+    return {
+        **job._asdict(),
+        "exact": _last_evaluation(path)["exact_accuracy"],
+        "rows": _last_evaluation(path)["count"],
+        "updates": ended.updates,
+        "processor_seconds": round(ended.seconds, 1),
+        "epochs": ended.epochs,
+        "settings": list(ROWS[job.row]),
+        "commit": _commit(),
+    }
+
+
+def _last_evaluation(run: Path) -> Entry:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    records: list[Entry] = [record for line in lines if (record := json.loads(line))["kind"] == "eval"]
+    return records[-1]
+
+
+def _commit() -> str:
+    """The commit of the code, and whether files of it were changed since."""
+    root = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "trm_cli", "benchmarks/*.py", "configs")
+    return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+
+
+# --- Results ---
+
+
+def read_results(path: Path = RESULTS) -> list[Entry]:
+    """All entries, the oldest first."""
+    found: list[Entry] = json.loads(path.read_text()) if path.is_file() else []
+    return found
+
+
+def append_result(entry: Entry, path: Path = RESULTS) -> None:
+    """Add an entry; the file is replaced as a whole, and two runs that end together both find their place."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = ",\n".join(json.dumps(one, sort_keys=True) for one in [*read_results(path), entry])
+        with atomic_file(path) as stream:
+            stream.write(f"[\n{lines}\n]\n".encode())
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """Medians and ranges over seeds as Markdown; a job that was done again stands for what the code is now."""
+    newest = {tuple(entry[field] for field in Job._fields): entry for entry in entries}
+    groups: dict[tuple[str, str, float, bool], list[Entry]] = {}
+    for entry in newest.values():
+        groups.setdefault((entry["task"], entry["row"], entry["minutes"], entry["final"]), []).append(entry)
+    lines = ["| task | row | minutes | seeds | updates | CPU-s | exact: median (range) |", "| --- |" + " --- |" * 6]
+    for (task, row, minutes, final), found in sorted(groups.items()):
+        exact = [100 * entry["exact"] for entry in found]
+        spread = f" ({min(exact):.1f} to {max(exact):.1f})" if len(exact) > 1 else ""
+        updates, seconds = (statistics.median(one[what] for one in found) for what in ("updates", "processor_seconds"))
+        lines.append(
+            f"| {task}{', test rows' if final else ''} | {row} | {minutes:g} | {len(found)} | {updates:,.0f} "
+            f"| {seconds:.0f} | {statistics.median(exact):.1f} %{spread} |"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the jobs that are asked for, each result appended to the file at once."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
+    parser.add_argument("--task", choices=TASKS, default="sudoku-small")
+    parser.add_argument("--row", nargs="+", choices=ROWS, default=list(ROWS), help="rows, in the order they run")
+    parser.add_argument("--seed", nargs="+", type=int, default=[0])
+    parser.add_argument("--minutes", type=float, default=8.0, help="of the processor, for each run (default 8)")
+    parser.add_argument("--final", action="store_true", help="train on the recipe's dataset, score its test rows")
+    parser.add_argument("--table", action="store_true", help="print the results as Markdown, run nothing")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/learning"), help="data and runs")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="file of the results (default: the committed one)"
+    )
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+    if options.table:
+        print(table(read_results(options.results)))
+        return 0
+    for seed in options.seed:
+        for row in options.row:
+            entry = run(Job(options.task, row, seed, options.minutes, options.final), options.out)
+            append_result(entry, options.results)
+            print(json.dumps(entry), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
