@@ -1,7 +1,7 @@
 """The command lines of the documentation are run, on tiny data; what is long is planned, what is not run is listed.
 
 The blocks of README.md are run by tests/test_readme.py as they stand, those of docs/evaluation.md by
-tests/evaluation/test_documentation.py, the SLURM script by tests/workflows/test_scheduler.py, the code of
+tests/evaluation/test_documentation.py, job files by tests/workflows/launch, the code of
 docs/python.md by tests/api/test_api.py.
 """
 

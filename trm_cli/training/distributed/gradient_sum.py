@@ -38,7 +38,7 @@ class _Bucket:
 class GradientSum:
     """Replaces every gradient of a network by its sum over all processes, bucket by bucket, during the backward pass.
 
-    A gradient is moved to its place in a bucket as soon as it is computed, and is never there twice. A bucket is sent
+    A gradient is moved to its place in a bucket as soon as it is computed. A bucket is sent
     when its gradients are complete, in the order of the buckets, which is that of the backward pass: last layers first.
     Sharded parameters are left to FSDP, which has summed them.
     """
