@@ -23,7 +23,13 @@ from trm_cli.config.registry import SHIPPED
 #: Lines that are not run, and why.
 NOT_RUN = {
     "trm quickstart": "trains for minutes: tests/workflows/test_quickstart.py",
-    "trm demo checkpoints/sudoku-4x4": "serves until it is ended: tests/demo/test_server.py",
+    "trm demo": "serves until it is ended: tests/demo/test_server.py",
+    "hf auth login": "asks for a token",
+    "trm checkpoints push": "a hub on this machine: tests/workflows/publish/test_hub.py",
+    "trm checkpoints pull": "the same",
+    "trm solve hf:": "the same",
+    "trm train sudoku-4x4 init_from=hf:": "the same",
+    "trm checkpoints import": "files of other programs: tests/training/transfer",
     "git clone": "the repository itself",
     "make": "tests/test_readme.py asks make itself",
     "pip install": "installs",
