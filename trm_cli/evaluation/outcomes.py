@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.files.durable import atomic_file
-from trm_cli.evaluation.partial_results import Columns
+from trm_cli.evaluation.partial_results import Columns, read_columns
 
 NAME = "rows.npz"
 
@@ -42,10 +41,10 @@ def write_outcomes(folder: Path, columns: Columns) -> None:
 
 def read_outcomes(folder: Path) -> Outcomes | None:
     """Read the outcomes of an evaluation; None where there are none, or the file is damaged."""
-    try:
-        with np.load(folder / NAME, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files}
-            features = {name.partition("/")[2]: one for name, one in columns.items() if name.startswith("feature/")}
-            return Outcomes(columns["place"], columns["right"], features)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    columns = read_columns(folder / NAME)
+    if columns is None or not columns.keys() >= {"place", "right"}:
         return None
+    if any(one.shape != (len(columns["place"]),) for one in columns.values()):
+        return None
+    features = {name.partition("/")[2]: one for name, one in columns.items() if name.startswith("feature/")}
+    return Outcomes(columns["place"], columns["right"], features)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,9 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_cli.data.files.durable import atomic_file, claimed_directory
+from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import TrmError, free_space
 
 Columns = dict[str, NDArray[Any]]
+
+
+def read_columns(path: Path) -> Columns | None:
+    """Read the arrays of a .npz file by their names; None where there is none, or what is there is no such file."""
+    try:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception:  # noqa: BLE001  # a damaged archive raises what it likes
+        return None
 
 
 def digest(facts: Mapping[str, Any]) -> str:
@@ -48,13 +57,7 @@ class PartialResult:
 
     def read(self, batch: int) -> Columns | None:
         """Read the columns of a batch; None where there are none yet."""
-        try:
-            with np.load(self._file(batch), allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-            return None  # damaged on the disk: it costs one batch
+        return read_columns(self._file(batch))  # one that is damaged costs a batch
 
     def write(self, batch: int, columns: Columns) -> None:
         """Write the columns of a batch durably. Raises TrmError where the disk fails."""

@@ -225,7 +225,8 @@ def parse_progress(line: str) -> BuildProgress | None:
         return BuildProgress(
             int(document["done"]), int(document["total"]), str(document["unit"]), str(document.get("note", ""))
         )
-    except (ValueError, KeyError, TypeError):
+    # A builder may print anything: brackets without an end, a number that is none.
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

@@ -6,10 +6,10 @@ puzzle table have no names there, so that all of them stand for unknown puzzles 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import is_file
 from trm_cli.training.hub import as_published
@@ -30,7 +30,7 @@ def exported_summary(path: Path) -> dict[str, Any]:
     try:
         known = {name: facts[name] for name in _FACTS}
         numbers = {"step": int(facts["step"]), "threads": int(facts.get("threads", 1))}
-        return {**known, **numbers, "weights": facts.get("weights", "raw"), "dataset": json.loads(facts["dataset"])}
+        return {**known, **numbers, "weights": facts.get("weights", "raw"), "dataset": _json(facts["dataset"], path)}
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} does not say with which settings it was trained",
@@ -48,7 +48,7 @@ def load_exported(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     summary = exported_summary(path)
     tensors, facts = _read(path, tensors=True)
     try:
-        tied = dict(json.loads(facts.get("tied", "{}")))
+        tied = dict(_json(facts.get("tied", "{}"), path))
         model = {**tensors, **{name: tensors[first] for name, first in tied.items()}}
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: its list of tied weights cannot be read") from error
@@ -56,6 +56,10 @@ def load_exported(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     nothing = dict.fromkeys(("ema", "scaler", "carry", "identifiers"))
     state = {"format": STATE_FORMAT, "step": summary["step"], "best_score": -1.0, **counts, **nothing}
     return {**state, "model": model, "trunk_optimizer": {}, "sums": {}}, summary
+
+
+def _json(text: str, path: Path) -> Any:
+    return parse_json(text, f"{path}: its metadata", error=CheckpointError)
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, str]]:

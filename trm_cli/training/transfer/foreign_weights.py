@@ -92,6 +92,8 @@ def _load_safetensors(path: Path) -> Any:
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         raise CheckpointError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(tied, dict) or not all(isinstance(kept, str) for kept in tied.values()):
+        raise CheckpointError(f"{path} is damaged: its list of tied weights cannot be read")
     return {**tensors, **{name: tensors[kept] for name, kept in tied.items() if kept in tensors}}
 
 
