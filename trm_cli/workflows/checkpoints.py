@@ -145,6 +145,7 @@ def export_run(
     from trm_cli.training.run.find_run import find_checkpoint
     from trm_cli.training.run.readable_copies import check_copies
     from trm_cli.training.run.sealed_config import load_sealed
+    from trm_cli.training.run.trained_model import require_own_weights
     from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 
     _require_outside_of_runs(out, files=".pt")
@@ -154,6 +155,7 @@ def export_run(
     if form == "onnx":
         return _export_onnx(checkpoint, out, averaged, notify)
     state, sealed = load_sealed(checkpoint)
+    require_own_weights(state, sealed)
     if identifiers is not None:  # first: without its names a table is of no use
         notify(f"{identifiers}: the names of {write_identifiers(state, sealed, identifiers):,} rows")
     return export_weights(state, sealed, out, form, averaged=averaged, compiled=compiled)

@@ -6,11 +6,14 @@ import json
 import random
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file as save_safetensors
 
 from tests.support.boards import write_boards
 from tests.support.commands import trm_here
@@ -41,7 +44,10 @@ def run(folder: Path, tmp_path: Path) -> Path:
 
 
 def rewrite(run: Path, change: Any, *, step: int = 10) -> None:
-    path = CheckpointStore(run).path(step)
+    resealed(CheckpointStore(run).path(step), change)
+
+
+def resealed(path: Path, change: Any) -> None:
     state, summary = load_checkpoint(path)
     change(state, summary)
     save_file(path, state, summary)
@@ -163,6 +169,56 @@ def test_weights_that_are_few_numbers_repeated_are_not_written_out(run: Path) ->
     done = trm_here("checkpoints", "export", str(file), "--out", str(run / "w.safetensors"), cwd=run.parent)
     assert done.returncode == 4, done.stderr
     assert "q_head.bias" in done.stderr
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "text": lambda path: path.write_text("weights"),
+    "a state dict": lambda path: torch.save({"lm_head": torch.zeros(2, 2)}, path),
+    "a tensor": lambda path: torch.save(torch.zeros(2), path),
+    "without version": lambda path: resealed(path, lambda _, about: about.pop("trm")),
+    "without step": lambda path: resealed(path, lambda _, about: about.pop("step")),
+    "of a network of another width": lambda path: resealed(path, CHANGES["model, shape"]),
+    "of a network with less": lambda path: resealed(path, CHANGES["model, less"]),
+}
+
+
+@pytest.mark.parametrize("form", ["safetensors", "original"])
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_nothing_is_exported_of_what_no_run_has_written(run: Path, foreign: str, form: str) -> None:
+    """In a folder that rich would take for markup: also what is said about it is whole."""
+    (run.parent / "x[").mkdir()
+    folder = run.rename(run.parent / "x[/b]")
+    path = CheckpointStore(folder).path(10)
+    FOREIGN[foreign](path)
+    words = ("checkpoints", "export", str(path), "--format", form, "--out", str(run.parent / "weights"))
+    done = trm_here(*words, cwd=run.parent)
+    assert done.returncode == 4, done.stderr
+    assert "x[/b]/step_00000010.pt" in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr
+    assert not (run.parent / "weights").exists()
+
+
+def test_exported_metadata_that_nobody_has_written(run: Path) -> None:
+    file = run.parent / "weights.safetensors"
+    assert trm_here("checkpoints", "export", str(run), "--out", str(file), cwd=run.parent).returncode == 0
+    with safe_open(file, "pt") as opened:
+        facts, tensors = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    for change in (
+        {"tied": "[1]"},
+        {"tied": '{"a": {}}'},
+        {"dataset": "[" * 100_000},
+        {"dataset": "[]"},
+        {"step": "x"},
+    ):
+        save_safetensors(tensors, file, {**facts, **change})
+        lines = [("evaluate", str(file)), ("solve", str(file), "1" + "." * 15)]
+        if "tied" in change:
+            words = ("--arch", "trm_quickstart", "--dataset", str(run.parent / "data"), "--out", "new")
+            lines.append(("checkpoints", "import", str(file), *words))
+        for line in lines:
+            done = trm_here(*line, cwd=run.parent)
+            assert (done.returncode, "Traceback" in done.stderr) == (4, False), (change, line, done.stderr)
 
 
 def test_a_summary_whose_step_is_no_number_starts_no_run(run: Path) -> None:

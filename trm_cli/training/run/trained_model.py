@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +17,8 @@ from trm_cli.training.checkpoint.checkpoint_format import damaged
 from trm_cli.training.run.build import make_model
 from trm_cli.training.run.find_run import find_checkpoint
 from trm_cli.training.run.readable_copies import Notify, check_copies
-from trm_cli.training.run.sealed_config import load_sealed
+from trm_cli.training.run.sealed_config import Sealed, load_sealed
+from trm_cli.training.state.state_form import require_weights_fit
 from trm_cli.training.state.training_state import fitting
 
 
@@ -61,21 +64,33 @@ def load_file(path: Path, *, forward_dtype: str = "float32", raw: bool = False) 
     Raises CheckpointError for a damaged one, and for one with a right checksum that holds no model.
     """
     state, sealed = load_sealed(path)
-    config, metadata = sealed.config, sealed.metadata
-    try:
-        model = make_model(config, metadata, forward_dtype)
-    except (DatasetError, ConfigError, MemoryError, RuntimeError) as error:
-        raise damaged(path, f"it does not say what it was trained on: {first_line(error)}") from error
+    model = _new_model(sealed, forward_dtype)
     averaged = state["ema"] is not None and not raw
     with fitting():
         model.load_state_dict({**state["model"], **state["ema"]} if averaged else state["model"])
     return TrainedModel(
         model=model,
-        config=config,
-        metadata=metadata,
+        config=sealed.config,
+        metadata=sealed.metadata,
         dataset_fingerprint=sealed.fingerprint,
         checkpoint=path,
         step=state["step"],
         weights="ema" if averaged else sealed.summary.get("weights", "raw"),
         threads=sealed.summary["threads"],
     )
+
+
+def require_own_weights(state: Mapping[str, Any], sealed: Sealed) -> None:
+    """Raise CheckpointError unless the weights of a state are those of the network that is sealed with them."""
+    with torch.device("meta"):  # its shapes alone
+        own = _new_model(sealed, "float32").state_dict()
+    for weights in (state["model"], {**state["model"], **(state["ema"] or {})}):
+        require_weights_fit(weights, own, sealed.checkpoint)
+
+
+def _new_model(sealed: Sealed, forward_dtype: str) -> Network:
+    try:
+        return make_model(sealed.config, sealed.metadata, forward_dtype)
+    except (DatasetError, ConfigError, MemoryError, RuntimeError) as error:
+        reason = f"it does not say what it was trained on: {first_line(error)}"
+        raise damaged(sealed.checkpoint, reason) from error

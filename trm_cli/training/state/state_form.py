@@ -51,6 +51,13 @@ def require_state_fits(
         raise _malformed(where, problem)
 
 
+def require_weights_fit(saved: Mapping[str, Any], own: Mapping[str, Any], where: object) -> None:
+    """Raise CheckpointError unless weights by name have the names and shapes of `own`."""
+    problem = next(_other_tensors("model", saved, own), None)
+    if problem is not None:
+        raise _malformed(where, problem)
+
+
 def well_formed(state: dict[str, Any], summary: Mapping[str, Any], where: object) -> dict[str, Any]:
     """The state of a checkpoint in the present format.
 
@@ -72,7 +79,9 @@ def _malformed(where: object, problem: str) -> CheckpointError:
 
 
 def _in_summary(summary: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("run", "config"):
+    if type(summary.get("step")) is not int:
+        yield f"`step` of its summary is {_short(summary.get('step'))}, expected a whole number"
+    for name in ("run", "config", "trm"):
         if not isinstance(summary.get(name), str):
             yield f"`{name}` of its summary is {_short(summary.get(name))}, expected a text"
     threads, dataset = summary.get("threads"), summary.get("dataset")
