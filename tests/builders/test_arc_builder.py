@@ -220,6 +220,8 @@ def test_the_overlap_of_arc_1_and_arc_2_is_refused(tmp_path: Path, capsys: pytes
         ("arc-agi_training_challenges.json", '{"a": ', "arc-agi_training_challenges.json:1:7: damaged JSON"),
         ("arc-agi_evaluation_challenges.json", '{"t1": {"train": [{"input": [[10]], "output": [[1]]}], "test": []}}',
          "task t1, train pair 1, input, row 1, column 1: the cell is 10"),
+        ("arc-agi_training_challenges.json", '{"t1": {"train": [], "test": []}, "t1": {"train": [], "test": []}}',
+         "arc-agi_training_challenges.json: damaged JSON: the key 't1' stands twice in one object"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_ends_with_one_line_and_exit_code_3(

@@ -150,6 +150,12 @@ def test_a_wrong_record_is_named(tmp_path: Path, edit: str, said: str) -> None:
     ("challenges", "solutions", "said"),
     [
         ('{"a": [', SOLUTIONS, "challenges.json:1:8: damaged JSON"),
+        ('{"a": {"train": []}, "a": {}}', SOLUTIONS, "challenges.json: damaged JSON: the key 'a' stands twice"),
+        (
+            CHALLENGES,
+            '{"aaaa0001": [[[1]]], "aaaa0001": []}',
+            "solutions.json: damaged JSON: the key 'aaaa0001' stands",
+        ),
         ("[]", SOLUTIONS, "expected an object of tasks, found list"),
         ("{}", SOLUTIONS, "holds no task"),
         ("[" * 100_000, SOLUTIONS, "damaged JSON: nested too deeply"),

@@ -87,6 +87,16 @@ def test_progress_and_everything_else_are_told_apart(tmp_path: Path) -> None:
     assert parse_progress('{"done": 1}') is None
 
 
+@pytest.mark.parametrize(
+    "line", ['{"done": Infinity, "total": 2, "unit": "x"}', '{"a":' * 100_000, f'{{"done": {"9" * 5000}}}']
+)
+def test_a_line_that_no_report_can_be_is_a_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "lines").write_text(f"{line}\n")
+    lines: list[str] = []
+    run_build(["cat", str(tmp_path / "lines")], lambda _: None, lines.append)
+    assert lines == [line]
+
+
 def test_a_plan_is_one_object(tmp_path: Path) -> None:
     assert plan_build(builder_command(script(tmp_path / "a", "print(json.dumps({'train': {}}))"), [])) == {"train": {}}
     for body in ("print('no')", "print('[1]')", "pass"):

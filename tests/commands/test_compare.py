@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,29 @@ def test_a_run_is_no_better_than_itself_and_a_better_one_is_shown(runs: Path, tm
     np.savez_compressed(rows, **columns)
     sure = trm_here("compare", str(runs / "good"), "sure", cwd=tmp_path)
     assert "B is right more often" in sure.stdout
+
+
+def test_rows_that_are_damaged_are_asked_for_again(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "good", tmp_path / "bad", symlinks=True)
+    (rows,) = (tmp_path / "bad").glob("evaluations/*/rows.npz")
+    with np.load(rows) as archive:
+        columns = {name: archive[name] for name in archive.files}
+
+    def other_array() -> None:
+        with rows.open("wb") as file:
+            np.save(file, np.arange(3))
+
+    damages: list[Callable[[], object]] = [
+        other_array,
+        lambda: np.savez(rows, **{**columns, "right": columns["right"][1:]}),
+        lambda: np.savez(rows, place=columns["place"]),
+        lambda: rows.write_bytes(rows.read_bytes()[:-30]),
+        lambda: (rows.unlink(), os.mkfifo(rows)),
+    ]
+    for damage in damages:
+        damage()
+        done = trm_here("compare", str(runs / "good"), "bad", cwd=tmp_path)
+        assert (done.returncode, "--again` make" in " ".join(done.stdout.split())) == (0, True), done.stderr
 
 
 def test_what_cannot_be_compared_is_told_with_the_commands(runs: Path, tmp_path: Path) -> None:

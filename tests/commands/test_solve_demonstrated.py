@@ -126,6 +126,7 @@ def test_mistakes_are_said(folder: Path) -> None:
         ("1234", "is not an ARC task"),
         ('{"test": [{"input": [[10]]}]}', "rectangle"),
         (json.dumps({"test": [{"input": [[0] * 31]}]}), "rectangle"),
+        ('{"test": [{"input": [[1]]}], "test": [{"input": [[2]]}]}', "the key 'test' stands twice"),
     ):
         error = call(folder, text).exception
         assert isinstance(error, UsageError)

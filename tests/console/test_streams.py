@@ -69,6 +69,22 @@ def test_characters_that_an_encoding_lacks_are_replaced(encoding: str, tmp_path:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=[FULL, pytest.mark.slow])])
+def test_an_evaluation_is_kept_and_shown_whatever_lies_under_it(lost: bool, trained: Path, tmp_path: Path) -> None:
+    """In ASCII, in the C locale, in no columns; on a full disk under stdout its result is kept all the same."""
+    environment_of_old = {"PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C", "COLUMNS": "0"}
+    words = ("evaluate", "run", "--limit", "8", "--again", "--out", str(tmp_path))
+    done = _redirected(trained, ">/dev/full" if lost else "", *words, **environment_of_old)
+    if lost:
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == "error: stdout cannot be written: No space left on device"
+    else:
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"exact +\d", done.stdout)
+    assert "Traceback" not in done.stderr
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+
+
 def test_square_brackets_are_text(tmp_path: Path) -> None:
     for name in ("x[/b]", "[v2]", "[bold]y"):
         path = tmp_path / name

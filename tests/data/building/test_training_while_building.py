@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from trm_cli.data.building.live_build import LiveBuild
 from trm_cli.data.files.manifest import read_manifest
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
-from trm_cli.data.stream.storage.heartbeat import read_beats
+from trm_cli.data.stream.storage.heartbeat import Beat, read_beats
 from trm_cli.data.stream.storage.waiting import WaitCancelled
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 
@@ -122,6 +124,47 @@ def test_a_build_of_somebody_else_is_joined_and_continued_when_it_dies(
         assert all(np.array_equal(left[name], right[name]) for name in right)
 
 
+def leave_unfinished(folder: Path, started: str, age: float) -> None:
+    """A build that was killed, and a heartbeat whose process id is now that of a process of another program: ours."""
+    with live_build(folder) as live:
+        assert live.until_ready() and live.process_id is not None
+        os.kill(live.process_id, signal.SIGKILL)
+        until(lambda: not live.running)
+    leave_heartbeat(folder / "data", started, age)
+    (folder / "go").touch()
+
+
+def leave_heartbeat(root: Path, started: str = "another boot 1", age: float = 0) -> None:
+    beat = Beat(os.getpid(), socket.gethostname(), time.time() - age, 10, 20, "", started)
+    (root / "stream_checkpoints").mkdir(parents=True, exist_ok=True)
+    (root / "stream_checkpoints/heartbeat.json").write_text(json.dumps(vars(beat)))
+
+
+@pytest.mark.parametrize(("started", "age"), [("another boot 1", 0), ("", 3600)])
+def test_a_dead_builder_whose_id_is_somebody_elses_is_not_taken_for_one(
+    tmp_path: Path, started: str, age: float
+) -> None:
+    leave_heartbeat(tmp_path, started, age)
+    live = LiveBuild(tmp_path, ["true"])
+    assert live.process_id is not None, "another process is taken for the builder"
+    assert live.until_ready() is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("started", "age"), [("another boot 1", 0), ("", 3600)])
+def test_a_build_whose_builder_died_is_completed_though_its_id_is_somebody_elses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, started: str, age: float
+) -> None:
+    """As after a restart of the machine, or of a container."""
+    monkeypatch.chdir(folder)
+    leave_unfinished(folder, started, age)
+    with live_build(folder) as live:
+        live.until_complete()
+    manifest = read_manifest("data")
+    assert manifest is not None and manifest.state == "complete"
+    assert read_beats("data") == []
+
+
 def test_a_builder_of_another_format_is_waited_for(tmp_path: Path) -> None:
     live = LiveBuild(tmp_path / "data", [sys.executable, "-c", "print('written')"])
     lines: list[str] = []
@@ -195,6 +238,23 @@ def test_a_signal_while_training_waits_saves_and_stops_the_builder(folder: Path,
     assert "stopped the builder of data" in errors and "Traceback" not in errors
     assert not Path(f"/proc/{builder}").exists()
     assert list((folder / "run").glob("step_*.pt"))
+
+
+@pytest.mark.slow
+def test_trainer_and_builder_are_killed_and_both_go_on_though_the_builders_id_is_somebody_elses(folder: Path) -> None:
+    with Process("-m", "trm_cli", "train", "held", cwd=folder) as process:
+        until(lambda: (folder / "run/metrics.jsonl").exists() and records(folder / "run", "train"))
+        (builder,) = (beat.pid for beat in read_beats(folder / "data"))
+        process.kill()
+        process.wait(60)
+        os.kill(builder, signal.SIGKILL)
+    leave_heartbeat(folder / "data")
+    (folder / "go").touch()
+    with Process("-m", "trm_cli", "train", "held", cwd=folder) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    manifest = read_manifest(folder / "data")
+    assert manifest is not None and manifest.state == "complete"
 
 
 @pytest.mark.slow
