@@ -17,11 +17,11 @@ from trm_cli.models.layers.gated_mlp import swiglu_width
 from trm_cli.models.measuring import measure
 from trm_cli.models.network import Network
 from trm_cli.models.networks.trm import TrmConfig
+from trm_cli.models.upload import computes_apart
 from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.machine import Machine
-from trm_cli.training.hardware.upload import computes_apart
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.build import make_model, make_state
 from trm_cli.training.state.training_state import TrainingState

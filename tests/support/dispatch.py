@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -14,13 +14,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from trm_cli.evaluation.scores import accuracy
+from trm_cli.models.upload import packed
 from trm_cli.training import feeding, loop
-from trm_cli.training.hardware.upload import packed
 
 #: Operations whose result, or its shape, the host has to know.
 _WAITING = {
-    "_local_scalar_dense", "nonzero", "masked_select", "_coalesce", "equal", "is_nonzero", "unique_dim", "_unique2",
-    "unique_consecutive", "_unique", "_to_dense",
+    "_local_scalar_dense", "item", "nonzero", "masked_select", "_coalesce", "equal", "is_nonzero", "unique_dim",
+    "_unique2", "unique_consecutive", "_unique", "_to_dense",
 }  # fmt: skip
 #: Methods that read a tensor of the processor without an operation.
 _READING = {Tensor.tolist: "tolist", Tensor.numpy: "numpy", Tensor.cpu: "cpu"}
@@ -96,20 +97,33 @@ def _by_mask(args: Any) -> bool:
 
 
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the loop treat the processor as a device that computes apart from the host."""
-    for module in (loop, feeding):
+    """Let the loop and its evaluations treat the processor as a device that computes apart from the host."""
+    for module in (loop, feeding, accuracy):
         monkeypatch.setattr(module, "computes_apart", lambda device: True)
-    monkeypatch.setattr(feeding, "to_device", lambda arrays, device: packed(tensors(arrays), device))
-    original = feeding.Feeder._layouts
+    for module in (feeding, accuracy):
+        monkeypatch.setattr(module, "to_device", packed)
+    # What has tensors of host memory alone, and what was brought there.
+    for owner, names in (
+        (feeding.Feeder, ("_layouts",)),
+        (accuracy._Sums, ("add", "add_text")),
+        (accuracy, ("_outline",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(owner, name, uncounted(getattr(owner, name)))
+    layouts = accuracy._layouts
+    monkeypatch.setattr(
+        accuracy, "_layouts", lambda *given: None if (found := layouts(*given)) is None else uncounted(found)
+    )
 
-    def of_the_host(self: feeding.Feeder, fields: Any, rows: int) -> Any:
-        with (
-            _disable_current_modes(),
-            torch._C.DisableTorchFunction(),
-        ):  # it has tensors of host memory alone, and what `Arriving` brings
-            return original(self, fields, rows)
 
-    monkeypatch.setattr(feeding.Feeder, "_layouts", of_the_host)
+def uncounted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, seen by no mode."""
+
+    def call(*arguments: Any) -> Any:
+        with _disable_current_modes(), torch._C.DisableTorchFunction():
+            return function(*arguments)
+
+    return call
 
 
 def tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from tests.support.dispatch import Traffic, as_on_a_device, tensors
 from tests.support.networks import CASES, make_batch
 from tests.support.runs import HESC, differing, prepare, records, train
 from tests.training.test_update import LEARNING, ROWS, poisoned, state_of
+from trm_cli.data.text.labels import text_labels
+from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.models.hesc.network import HescNetwork
 from trm_cli.models.hesc.rows.layout import layout_of
+from trm_cli.models.upload import packed
 from trm_cli.training import loop
+from trm_cli.training.gradients import gradient_groups, gradient_norms
 from trm_cli.training.hardware.arriving import Arriving
-from trm_cli.training.hardware.upload import packed
 from trm_cli.training.loop import Loop
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state.loss_scale import LossScale
@@ -105,6 +109,38 @@ def torch_itself(precision: str) -> Any:
     counter = Traffic().doubles
     counter.update(OF_TORCH.get(precision, {}))
     return counter
+
+
+@pytest.mark.parametrize("name", ["trm_sudoku", "multimodal_hesc"])
+def test_an_evaluation_waits_for_its_numbers_alone(
+    name: str, tmp_path: Path, dataset: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for a batch of puzzles, twice where there is text; and it says what it says where the rows are asked."""
+    if name == "multimodal_hesc":
+        dataset = request.getfixturevalue("canvases")
+    arch, words = NETWORKS[name]
+    run, _ = prepare(dataset, tmp_path / "run", *words, arch=arch)
+    assert run.datasets.test is not None
+    batches = list(run.datasets.test.eval_batches(8))[:2]
+    text = text_labels(run.datasets.test.metadata)
+    asked = evaluate(run.state.model, map(dict, batches), torch.device("cpu"), micro_batch_size=5, text=text)
+    as_on_a_device(monkeypatch)
+    with Traffic() as traffic:
+        told = evaluate(run.state.model, map(dict, batches), torch.device("cpu"), micro_batch_size=5, text=text)
+    assert replace(told, bits_per_token=None, bits_per_byte=None) == replace(
+        asked, bits_per_token=None, bits_per_byte=None
+    )
+    assert told.bits_per_byte == pytest.approx(asked.bits_per_byte)
+    assert traffic.waits.total() == (1 if text is None else 2) * 4, traffic.waits
+    assert not traffic.doubles
+
+
+def test_frozen_weights_cost_no_copy() -> None:
+    model = CASES["mlp_t"].model()
+    with Traffic() as traffic:
+        norms = gradient_norms(gradient_groups(model))
+    assert norms.tolist() == [0.0]
+    assert traffic.copies.total() == 0, traffic.copies
 
 
 def test_a_verdict_that_is_read_at_once_is_noticed(

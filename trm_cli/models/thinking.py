@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,11 +50,13 @@ def think(
     steps: int | None = None,
     carry: Carry | None = None,
     policy: str = "full",
+    layout: Callable[[int], Any] | None = None,
 ) -> Iterator[ThinkingStep]:
     """Yield every supervision step of a batch as in evaluation: without gradients, and with the clock settled.
 
     steps: default halt_max_steps; beyond it rows continue from the same states. carry: where to start; default from the
     trained start. policy: which rows leave the batch after a step (`Network.halts`); it ends with the last of them.
+    layout: of all rows in a step, by its number, where the device is not to be asked and no row leaves.
     The network is to be in evaluation mode.
     """
     carry = network.initial_carry(batch) if carry is None else carry
@@ -62,7 +65,8 @@ def think(
     for number in range(1, last + 1):
         with torch.inference_mode():
             before = carry
-            carry, outputs = network.advance(before, batch)
+            told = {} if layout is None else {"layout": layout(number)}
+            carry, outputs = network.advance(before, batch, **told)
             # At the trained depth a carry asks for new rows; here the same rows go on.
             carry = replace(carry, halted=torch.zeros_like(carry.halted))
         yield ThinkingStep(number, rows, batch, outputs, before, carry)

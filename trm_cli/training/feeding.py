@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from trm_cli.models.network import StepClock
+from trm_cli.models.upload import computes_apart, to_device
 from trm_cli.schedule.clock import Clock
-from trm_cli.training.hardware.upload import computes_apart, to_device
 from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import slices
 
@@ -46,15 +46,15 @@ class Feeder:
 
     def feed(self, fields: Mapping[str, NDArray[Any]], draws: NDArray[np.float32], clock: Clock[float]) -> Fed:
         """The rows of the next update."""
-        layouts = self._layouts({name: torch.from_numpy(array) for name, array in fields.items()}, len(draws))
-        leaves, tree = tree_flatten(layouts)
-        places = {f"{_LAYOUT} {place}": place for place, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray)}
+        rows = {name: torch.from_numpy(array) for name, array in fields.items()}
+        leaves, tree = tree_flatten(self._layouts(rows, len(draws)))
+        places = {f"{_LAYOUT} {place}": place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
         moved = to_device(
             {
-                **fields,
+                **rows,
                 **{name: leaves[place] for name, place in places.items()},
-                _DRAWS: draws,
-                _CLOCK: np.array(clock.numbers(), dtype=np.float32),
+                _DRAWS: torch.from_numpy(draws),
+                _CLOCK: torch.from_numpy(np.array(clock.numbers(), dtype=np.float32)),
             },
             self._device,
         )
@@ -64,7 +64,7 @@ class Feeder:
         return Fed(moved, moved.pop(_DRAWS), clock.on_device(numbers), tree_unflatten(leaves, tree))
 
     def _layouts(self, fields: Mapping[str, Tensor], rows: int) -> list[Any] | None:
-        """The layout of each slice, with arrays for tensors; None where the rows may be asked."""
+        """The layout of each slice, in host memory; None where the rows may be asked."""
         if not computes_apart(self._device):
             return None
         coming = self._state.model.outline(fields)
@@ -72,12 +72,10 @@ class Feeder:
             return None
         known, steps = self._taken(coming, torch.zeros(rows, dtype=torch.int64))
         self._known = known, steps + 1
-        found: list[Any] = [
+        return [
             self._state.model.layout({name: value[part] for name, value in known.items()}, steps[part])
             for part in slices(rows, self._micro_batch_size)
         ]
-        arrays: list[Any] = tree_map_only(Tensor, Tensor.numpy, found)
-        return arrays
 
     def _taken(self, coming: dict[str, Tensor], steps: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The outlines of the rows of this update, and the steps that they have done."""

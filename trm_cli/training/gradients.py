@@ -27,12 +27,19 @@ def gradient_norms(groups: Groups, process_group: ProcessGroup = SINGLE_PROCESS)
     """The Euclidean norm of each group's gradient, [G], on the device, over the shards of all processes."""
     gradients = [_gradients(group) for group in groups.values()]
     device = next(parameter.device for group in groups.values() for parameter in group)
-    norms = torch.stack([torch.nn.utils.get_total_norm(local_tensors(group)).to(device) for group in gradients])
+    norms = torch.stack([_norm(local_tensors(group), device) for group in gradients])
     if any(is_sharded(gradient) for group in gradients for gradient in group):
         squares = norms.square()
         process_group.sum_([squares])
         return squares.sqrt()
     return norms
+
+
+def _norm(gradients: list[Tensor], device: torch.device) -> Tensor:
+    """The norm of some gradients, 0-dim; of none the zero is made where it belongs, not copied there."""
+    if not gradients:
+        return torch.zeros((), device=device)
+    return torch.nn.utils.get_total_norm(gradients).to(device)
 
 
 def clip_gradients(groups: Groups, norms: Tensor, limit: float) -> None:

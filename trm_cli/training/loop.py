@@ -20,6 +20,7 @@ from trm_cli.data.text.labels import text_labels
 from trm_cli.errors import DatasetError, ExitCode
 from trm_cli.evaluation.rows import Data
 from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
+from trm_cli.models.upload import computes_apart
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.averages import drain
 from trm_cli.training.checkpoint.saver import CheckpointSaver
@@ -31,7 +32,6 @@ from trm_cli.training.distributed.stop_agreement import StopAgreement
 from trm_cli.training.distributed.tensor_shards import local_tensors
 from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.resources import measured_memory
-from trm_cli.training.hardware.upload import computes_apart
 from trm_cli.training.hardware.usage import Usage
 from trm_cli.training.nonfinite import give_up
 from trm_cli.training.profiling import NoProfile

@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from trm_cli.data.stream.records import PICTURE
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.evaluation.micro_batches import micro_batches
 from trm_cli.models.thinking import think
+from trm_cli.models.upload import computes_apart, to_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,16 +97,19 @@ class _Sums:
     nats: float = 0.0
 
     def add(self, rows: Tensor, right: Tensor, tokens: Tensor, sure: Tensor) -> None:
-        """Of the rows bool [B]: right and all tokens int [B]; sure bool [B]: halting would have been right about it."""
+        """Of the rows bool [B]: right and all tokens int [B]; sure bool [B]: halting would have been right about it.
+
+        In host memory, as in `add_text`: there is float64, and nothing that is asked is waited for.
+        """
         self.rows += int(rows.sum())
         self.exact += int(((right == tokens) & rows).sum())
         self.sure += int((sure & rows).sum())
-        self.token_fraction += float((right / tokens.clamp(min=1))[rows].cpu().double().sum())
+        self.token_fraction += float((right / tokens.clamp(min=1))[rows].double().sum())
 
-    def add_text(self, rows: Tensor, nats: Tensor, labels: Tensor, bytes_: Tensor) -> None:
-        """Nats float [B, L], 0 where nothing is asked, labels [B, L], and which of them are bytes, bool [B, L]."""
-        self.nats += float(nats[rows].cpu().double().sum())  # not every device has float64
-        self.tokens += int((labels[rows] != IGNORED).sum())
+    def add_text(self, rows: Tensor, nats: Tensor, asked: Tensor, bytes_: Tensor) -> None:
+        """Nats float [B, L], 0 where nothing is asked; where something is, and which of that are bytes: 0 or 1."""
+        self.nats += float(nats[rows].double().sum())
+        self.tokens += int(asked[rows].sum())
         self.bytes += int(bytes_[rows].sum())
 
 
@@ -136,10 +141,13 @@ def evaluate(
             for arrays in batches:
                 if between_batches is not None and between_batches(int(sum(one.rows for one in sums))):
                     raise EvaluationInterrupted
-                batch = {name: torch.as_tensor(array).to(device) for name, array in arrays.items()}
+                here = {name: torch.from_numpy(array) for name, array in arrays.items()}
+                batch = to_device(here, device)
+                known = _outline(model, here) if computes_apart(device) else {}
                 for rows in micro_batches(len(batch["valid"]), micro_batch_size):
                     part = {name: value[rows] for name, value in batch.items()}
-                    _score_batch(model, part, steps, sums, text)
+                    layout = _layouts(model, {name: value[rows] for name, value in known.items()}, device)
+                    _score_batch(model, part, steps, sums, text, layout)
     finally:
         model.train(was_training)
     summed = iter(total([value for one in sums for value in asdict(one).values()]))
@@ -150,30 +158,59 @@ def evaluate(
     return found
 
 
+def _outline(model: Network, fields: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return model.outline({name: value for name, value in fields.items() if name != "valid"})
+
+
+def _layouts(model: Network, known: Mapping[str, Tensor], device: torch.device) -> Callable[[int], Any] | None:
+    """The layout of each supervision step of some rows, from their outline; None where nothing follows from them."""
+    if not known:
+        return None
+    rows = len(next(iter(known.values())))
+
+    def of_step(number: int) -> Any:
+        leaves, tree = tree_flatten(model.layout(known, torch.full((rows,), number - 1)))
+        places = {str(place): leaf for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
+        for place, moved in to_device(places, device).items():
+            leaves[int(place)] = moved
+        return tree_unflatten(leaves, tree)
+
+    return of_step
+
+
 def _score_batch(
-    model: Network, batch: dict[str, Tensor], steps: int, sums: tuple[_Sums, _Sums, _Sums], text: TextLabels | None
+    model: Network,
+    batch: dict[str, Tensor],
+    steps: int,
+    sums: tuple[_Sums, _Sums, _Sums],
+    text: TextLabels | None,
+    layout: Callable[[int], Any] | None,
 ) -> None:
     puzzles, pictures, texts = sums
     valid = batch.pop("valid")
     labels = batch[model.label_field]
-    for step in think(model, batch, steps=steps):
+    for step in think(model, batch, steps=steps, layout=layout):
         outputs = step.outputs
-    answer = model.answer(outputs)
     counted = labels != IGNORED
-    tokens = counted.sum(-1)
-    valid = valid & (tokens > 0)
-    right = ((answer == labels) & counted).sum(-1)
-    sure = (outputs.q_halt > 0) == (right == tokens)
+    right, tokens = ((model.answer(outputs) == labels) & counted).sum(-1), counted.sum(-1)
+    columns = [valid & (tokens > 0), right, tokens, (outputs.q_halt > 0) == (right == tokens)]
     if text is None:
-        puzzles.add(valid, right, tokens, sure)
+        valid, right, tokens, sure = _to_host(columns)
+        puzzles.add(valid > 0, right, tokens, sure > 0)
         return
     is_text = (labels >= text.first) & (labels < text.stop)
-    reading = is_text.any(-1)
-    seeing = batch["kind"] == PICTURE if "kind" in batch else torch.zeros_like(reading)
-    puzzles.add(valid & ~reading & ~seeing, right, tokens, sure)
-    pictures.add(valid & seeing, right, tokens, sure)
-    texts.add(valid & reading, right, tokens, sure)
-    texts.add_text(valid & reading, model.label_nats(outputs, labels), labels, is_text)
+    seeing = batch["kind"] == PICTURE if "kind" in batch else torch.zeros_like(valid)
+    valid, right, tokens, sure, reading, seeing = _to_host([*columns, is_text.any(-1), seeing])
+    kinds = ((puzzles, (reading + seeing) == 0), (pictures, seeing > 0), (texts, reading > 0))
+    for one, rows in kinds:
+        one.add((valid > 0) & rows, right, tokens, sure > 0)
+    nats, asked, bytes_ = _to_host([model.label_nats(outputs, labels), counted, is_text])
+    texts.add_text((valid > 0) & (reading > 0), nats, asked, bytes_)
+
+
+def _to_host(columns: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Tensors of one shape in host memory, as numbers of the first type that can hold all: one wait."""
+    return torch.stack(list(columns)).cpu().unbind()
 
 
 def _accuracy(puzzles: _Sums, pictures: _Sums, texts: _Sums, steps: int, text: TextLabels | None) -> Accuracy:

@@ -11,6 +11,7 @@ import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.evaluation.scores.accuracy import evaluate
+from trm_cli.models.upload import computes_apart
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.averages import drain
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
@@ -18,7 +19,6 @@ from trm_cli.training.feeding import Feeder
 from trm_cli.training.forecast.forecast import Cost, Span
 from trm_cli.training.hardware.devices import Choice, synchronise
 from trm_cli.training.hardware.machine import Machine
-from trm_cli.training.hardware.upload import computes_apart
 from trm_cli.training.hardware.usage import Usage
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.build import make_model, make_state, prepare_model

@@ -118,9 +118,11 @@ def _with_pairs(groups: tuple[Group, ...], pairs: Tensor, total: int, side: int,
 
 def _in_steps(places: Tensor, total: int, extent: Extent) -> Tensor:
     """Places int64 [b] of `total`; the last one again, up to a multiple of a quarter of them."""
-    step = max(1, -(-total // 4)) if extent == Extent.STEPS else 1
-    missing = -len(places) % step
-    return torch.cat((places, places[-1:].expand(missing))) if missing and len(places) else places
+    if extent != Extent.STEPS or not len(places):
+        return places
+    missing = -len(places) % max(1, -(-total // 4))
+    # A tensor of its own whatever is missing: where it is a view now and then, torch compiles a graph for each.
+    return torch.cat((places, places[-1:].expand(missing)))
 
 
 def _size(kind: Kind, data: Mapping[str, Tensor], rows: Tensor, extent: Extent) -> int:

@@ -1,12 +1,10 @@
-"""Take arrays to a device: all of them in one copy, from pinned memory, so that nobody waits for it."""
+"""Take tensors to a device: all of them in one copy, from pinned memory, so that nobody waits for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 #: Every part begins at a multiple of this, so that it can be viewed as any type.
@@ -18,10 +16,9 @@ def computes_apart(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def to_device(arrays: Mapping[str, NDArray[np.generic]], device: torch.device) -> dict[str, Tensor]:
-    """Arrays as tensors of a device; on a processor they share their memory."""
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return tensors if device.type == "cpu" else packed(tensors, device)
+def to_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Tensors of the host on a device; on a processor they are the same."""
+    return dict(tensors) if device.type == "cpu" else packed(tensors, device)
 
 
 def packed(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
