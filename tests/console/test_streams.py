@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.boards import write_boards
 from tests.support.commands import trm, trm_here
+from tests.support.runs import train
 from tests.support.streams import environment
 from trm_cli.config.registry import SHIPPED
 
@@ -69,20 +70,23 @@ def test_characters_that_an_encoding_lacks_are_replaced(encoding: str, tmp_path:
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=[FULL, pytest.mark.slow])])
-def test_an_evaluation_is_kept_and_shown_whatever_lies_under_it(lost: bool, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [False, pytest.param(True, marks=FULL)])
+def test_an_evaluation_is_kept_and_shown_whatever_lies_under_it(lost: bool, tmp_path: Path) -> None:
     """In ASCII, in the C locale, in no columns; on a full disk under stdout its result is kept all the same."""
     environment_of_old = {"PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C", "COLUMNS": "0"}
-    words = ("evaluate", "run", "--limit", "8", "--again", "--out", str(tmp_path))
-    done = _redirected(trained, ">/dev/full" if lost else "", *words, **environment_of_old)
+    train(write_boards(tmp_path / "d\xe4t\N{SNOWMAN}", test=8), tmp_path / "run", stop_at_step=10)
+    words = ("evaluate", "run", "--out", "out")
+    done = _redirected(tmp_path, ">/dev/full" if lost else "", *words, **environment_of_old)
     if lost:
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1] == "error: stdout cannot be written: No space left on device"
     else:
         assert done.returncode == 0, done.stderr
         assert re.search(r"exact +\d", done.stdout)
+        assert "d?t?" in done.stdout.replace("\n", "")
     assert "Traceback" not in done.stderr
-    assert len(list(tmp_path.rglob("result.json"))) == 1
+    assert len(list((tmp_path / "out").rglob("result.json"))) == 1
 
 
 def test_square_brackets_are_text(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_nothing_is_exported_of_what_no_run_has_written(run: Path, foreign: str,
     assert not (run.parent / "weights").exists()
 
 
-def test_exported_metadata_that_nobody_has_written(run: Path) -> None:
+def test_exported_metadata_that_nobody_has_written(folder: Path, run: Path) -> None:
     file = run.parent / "weights.safetensors"
     assert trm_here("checkpoints", "export", str(run), "--out", str(file), cwd=run.parent).returncode == 0
     with safe_open(file, "pt") as opened:
@@ -214,7 +214,7 @@ def test_exported_metadata_that_nobody_has_written(run: Path) -> None:
         save_safetensors(tensors, file, {**facts, **change})
         lines = [("evaluate", str(file)), ("solve", str(file), "1" + "." * 15)]
         if "tied" in change:
-            words = ("--arch", "trm_quickstart", "--dataset", str(run.parent / "data"), "--out", "new")
+            words = ("--arch", "trm_quickstart", "--dataset", str(folder / "data"), "--out", "new")
             lines.append(("checkpoints", "import", str(file), *words))
         for line in lines:
             done = trm_here(*line, cwd=run.parent)
