@@ -19,6 +19,8 @@ from trm_cli.training.run.datasets import Datasets
 
 #: What the timed updates of a probe may take: a share of the run, at most so many seconds, but a few updates at least.
 _SHARE, _SECONDS, _FEWEST = 0.01, 2.0, 3
+#: Where these few take longer than that by the arithmetic, there is no probe.
+_LONGEST = 30.0
 #: What it takes where a forecast was asked for, since nothing else waits.
 _ASKED_SECONDS = 0.5
 #: A run of fewer updates is not worth the time of a probe, unless it is asked for.
@@ -51,9 +53,10 @@ class Forecaster:
         if small and not asked and ahead < _WORTH_A_PROBE:
             return None
         computed = None if small and not self.building else self._computed(positions)
-        expected = 0.0 if computed is None else computed[0].time.likely
+        fastest = 0.0 if computed is None else computed[0].time.low
+        allowed = max(_SECONDS, min(_LONGEST, _SHARE * ahead * fastest))
         wholly = self.building or config.sharding == "fsdp" or (not asked and ahead < _WORTH_A_PROBE)
-        measured = None if wholly or expected > _SECONDS else self._measured(ahead, asked=asked)
+        measured = None if wholly or (_FEWEST + 1) * fastest > allowed else self._measured(ahead, asked=asked)
         watts = None
         if measured is not None:
             update, evaluation, watts, source = measured
