@@ -1,0 +1,46 @@
+"""The runner of ideas about learning: its jobs, its results and their table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import learning, timed_training
+from trm_cli.config.compose import compose
+
+
+@pytest.mark.parametrize("row", learning.ROWS)
+def test_every_row_is_a_configuration(row: str) -> None:
+    compose("sudoku-small", learning.ROWS[row])
+
+
+def test_a_job_trains_on_other_puzzles_and_keeps_what_its_last_evaluation_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def train(recipe: str, run: Path, seconds: float, settings: list[str], *, slack: float) -> timed_training.TimedRun:
+        assert (recipe, seconds, slack) == ("sudoku-small", 30, 1.5)
+        asked.append(settings)
+        run.mkdir(parents=True)
+        evaluations = [{"kind": "eval", "exact_accuracy": share, "count": 8} for share in (0.25, 0.75)]
+        lines = [json.dumps(record) for record in (*evaluations, {"kind": "train"})]
+        (run / "metrics.jsonl").write_text("\n".join(lines))
+        return timed_training.TimedRun(run, 10, 10, 28.5, 2)
+
+    monkeypatch.setattr(timed_training, "train", train)
+    results = tmp_path / "results.json"
+    words = ["--row", "muon", "--minutes", "0.5", "--seed", "0", "1", "--out", str(tmp_path), "--results", str(results)]
+    assert learning.main(words) == 0
+    assert learning.main([*words, "--final", "--seed", "0"]) == 0
+    assert "dataset_args.seed=1" in asked[0]
+    assert "seed=1" in asked[1]
+    assert not any(word.startswith("dataset_args.seed") for word in asked[2])
+    found = learning.read_results(results)
+    assert [(entry["exact"], entry["seed"], entry["final"]) for entry in found] == [
+        (0.75, 0, False), (0.75, 1, False), (0.75, 0, True)
+    ]  # fmt: skip
+    found[1]["exact"] = 0.5
+    assert "| sudoku-small | muon | 0.5 | 2 | 10 | 28 | 62.5 % (50.0 to 75.0) |" in learning.table(found)
