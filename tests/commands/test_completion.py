@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 from tests.support.streams import ROOT, environment
+from trm_cli.app import create_app
 from trm_cli.commands.options import completion
 
 pytestmark = pytest.mark.xdist_group("completion")
@@ -140,3 +143,20 @@ def test_no_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), check=True)
+
+
+#: Arguments and options, by their names in the program, that mean something which can be listed.
+LISTED = ("run", "runs", "model", "words", "names", "arch", "device", "directory")
+
+
+def test_whatever_can_be_listed_is_completed() -> None:
+    """In every command: runs, models, architectures, devices and settings."""
+
+    def unlisted(command: Any, words: list[str]) -> list[str]:
+        below = [
+            one for name, each in getattr(command, "commands", {}).items() for one in unlisted(each, [*words, name])
+        ]
+        own = [each for each in command.params if each.name in LISTED and each._custom_shell_complete is None]
+        return [*below, *(" ".join([*words, each.name]) for each in own)]
+
+    assert unlisted(typer.main.get_command(create_app()), ["trm"]) == []

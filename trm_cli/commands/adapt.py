@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands.options import completion
 from trm_cli.commands.options.arguments import Device, DryRun, Json, TrainedRun
 from trm_cli.training.signals import starting
 
@@ -19,6 +20,7 @@ Words = Annotated[
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="Settings such as lr=1e-4, arch.H_cycles=4 or freeze_weights=true.",
+        autocompletion=completion.settings,
         show_default=False,
     ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trm_cli.commands.options import completion
 from trm_cli.commands.options.arguments import Json
 
 if TYPE_CHECKING:
@@ -23,9 +24,17 @@ class Form(StrEnum):
     onnx = "onnx"
 
 
-Run = Annotated[str | None, typer.Argument(help="A run directory; default: the one changed last.", show_default=False)]
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        help="A run directory; default: the one changed last.", autocompletion=completion.runs, show_default=False
+    ),
+]
 RunOrFile = Annotated[
-    str | None, typer.Argument(help="A run directory or a checkpoint file; default: the run changed last.")
+    str | None,
+    typer.Argument(
+        help="A run directory or a checkpoint file; default: the run changed last.", autocompletion=completion.runs
+    ),
 ]
 
 checkpoints = typer.Typer(
@@ -69,9 +78,15 @@ def import_file(
             help="A state dict of torch.save, a .safetensors file, or hf:OWNER/NAME/FILE.", show_default=False
         ),
     ],
-    arch: Annotated[str | None, typer.Option(help="The architecture that it is for.", metavar="NAME")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(help="The architecture that it is for.", metavar="NAME", autocompletion=completion.architectures),
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The recipe to train it further with; its architecture and dataset.")
+        str | None,
+        typer.Option(
+            help="The recipe to train it further with; its architecture and dataset.", autocompletion=completion.models
+        ),
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="The dataset to use it on.", metavar="DIR")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory.", metavar="RUN")] = None,

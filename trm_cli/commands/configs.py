@@ -13,7 +13,9 @@ from trm_cli.commands.options.arguments import Architecture, Json, Words
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME|PATH]...", help="Models, architectures or YAML files; all of them when none is named."
+        metavar="[NAME|PATH]...",
+        help="Models, architectures or YAML files; all of them when none is named.",
+        autocompletion=completion.models,
     ),
 ]
 

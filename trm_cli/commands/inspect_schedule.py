@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trm_cli.commands.options import completion
 from trm_cli.commands.options.arguments import Architecture, Json
 from trm_cli.commands.options.builder_gate import AllowBuilder
 
@@ -19,6 +20,7 @@ def inspect_schedule(
         typer.Argument(
             metavar="MODEL|RUN|KEY=VALUE",
             help="A model, a YAML file or a run directory; then overrides, applied last.",
+            autocompletion=completion.planned_words,
             show_default=False,
         ),
     ] = None,

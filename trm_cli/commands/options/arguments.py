@@ -48,7 +48,9 @@ Processes = Annotated[
 TrainedRun = Annotated[
     str,
     typer.Argument(
-        help="A run directory, its name in checkpoints/, or a checkpoint file.", autocompletion=completion.runs
+        metavar="RUN",
+        help="A run directory, its name in checkpoints/, or a checkpoint file.",
+        autocompletion=completion.runs,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

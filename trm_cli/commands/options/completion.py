@@ -46,6 +46,11 @@ def run_words(incomplete: str) -> list[str]:
     return settings(incomplete) if _torn_key() else [*runs(incomplete), *settings(incomplete)]
 
 
+def planned_words(incomplete: str) -> list[str]:
+    """A model, a run, or settings."""
+    return [*([] if _torn_key() else runs(incomplete)), *model_words(incomplete)]
+
+
 def settings(incomplete: str) -> list[str]:
     """`key=` for the keys that begin so; after the sign, the values of a key."""
     if torn := _torn_key():
