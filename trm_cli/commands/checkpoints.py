@@ -152,7 +152,12 @@ def export_run(
 
 @checkpoints.command("push")
 def push(
-    run: Annotated[str, typer.Argument(help="A run directory or a checkpoint file.", show_default=False)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run directory or a checkpoint file.", autocompletion=completion.runs, show_default=False
+        ),
+    ],
     repo: Annotated[str, typer.Argument(help="OWNER/NAME on the hub.", show_default=False)],
     licence: Annotated[
         str, typer.Option("--licence", "--license", help="Of the weights, such as apache-2.0.", metavar="ID")
