@@ -58,7 +58,6 @@ HERE = {
     "--from 322": "--from 100",
     "resume checkpoints/sudoku-extreme": "resume checkpoints/sudoku-4x4",
     "--box 3 3": "--box 2 2",
-    "datasets/arc-1 --shards": "D --shards",
     "dataset_args.output_dir=datasets/few": "dataset_args.output_dir=datasets/few --dry-run",
     "--output-dir D ...": "--output-dir D --sources stories --limit 300 --text-window 256 --batch-records 5",
 }
