@@ -1,6 +1,6 @@
 """Damage files of a small dataset at random and open it: every outcome must be a working dataset or one clear error.
 
-    python -m benchmarks fuzz_datasets --stream DIR --count 500
+    python -m benchmarks.fuzz_datasets --stream DIR --count 500
 
 Each case damages one file, half of them with the manifest made to agree, and then does what commands do: plan, open,
 draw every evaluation row and some updates, inspect, show samples. A traceback or a case of over ten seconds is a fault.
