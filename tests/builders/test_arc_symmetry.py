@@ -80,7 +80,7 @@ def test_a_task_of_thousands_of_pairs_costs_little() -> None:
     random = Random(5)
     grids = [TaskGrid(3, 3, bytes(random.randrange(10) for _ in range(9))) for _ in range(6000)]
     many = make_task(*(Pair(*two) for two in zip(grids[::2], grids[1::2], strict=True)))
-    started = time.monotonic()
+    started = time.process_time()
     assert len(task_symmetry(many).stabiliser) == 1
     # All permutations of seven colours, in one pattern: each map has to be looked at, few of them for long.
     rows = [TaskGrid(1, 7, bytes(colours)) for colours in itertools.islice(itertools.permutations(range(1, 8)), 3000)]
@@ -89,4 +89,4 @@ def test_a_task_of_thousands_of_pairs_costs_little() -> None:
     task = Task("a", "evaluation", tuple(Pair(row, row) for row in rows), tuple(Pair(row, row) for row in rows), "")
     found = TaskSource("here", "none", {"evaluation": (task,)}, ())
     assert find_overlaps(found, ["evaluation"], "evaluation") == []
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
