@@ -143,7 +143,7 @@ def test_a_new_plan_is_made_by_the_words_of_the_hint_and_sealed_at_once(home: Pa
     # The best checkpoint is older than the new plan, and none the worse for it.
     assert "epochs: 6\n" in read_file_summary((home / "run/best.pt").resolve())["config"]
     solved = trm_here("solve", "run", "1... .... ..2. ...3", cwd=home)
-    assert (solved.returncode in (0, 5), solved.stderr) == (True, "")
+    assert (solved.returncode in (0, 5), solved.stderr) == (True, "Next: trm evaluate run\n")
 
 
 def test_a_lost_or_damaged_copy_is_no_obstacle_and_is_written_anew(home: Path) -> None:
