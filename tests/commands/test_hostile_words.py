@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,12 @@ def test_a_puzzle_that_is_no_text(trained: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == b"error: standard input is not UTF-8 text (byte 0)\n"
+
+
+def test_a_list_of_puzzles_that_is_a_pipe(trained: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = trm_here("solve", "run", "--all-solutions-of", str(tmp_path / "pipe"), cwd=trained)
+    assert (done.returncode, "it is a pipe, not a file" in done.stderr) == (2, True), done.stderr
 
 
 def test_weights_under_numbers(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -147,11 +148,13 @@ def _text(puzzle: str | None) -> str:
 
 def _read(source: Path | BinaryIO, name: str | None = None) -> str:
     """The text of a file or a stream, which messages call `name`."""
+    from trm_cli.data.files.regular_file import open_regular
     from trm_cli.errors import UsageError
     from trm_cli.text_encoding import decode
 
     try:
-        return decode(source.read_bytes() if isinstance(source, Path) else source.read())
+        with open_regular(source) if isinstance(source, Path) else nullcontext(source) as stream:
+            return decode(stream.read())
     except OSError as error:
         raise UsageError(f"{name or source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
