@@ -54,10 +54,10 @@ def test_every_extra_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(doctor.metadata, "version", version)
     assert (
         doctor._extras().found
-        == "missing: matplotlib, tensorboard, nvidia-ml-py, ray, optuna, starlette, uvicorn, tokenizers"
+        == "missing: matplotlib, tensorboard, nvidia-ml-py, ray, optuna, onnx, onnxscript, onnxruntime, starlette, uvicorn, tokenizers"
     )
     assert doctor._extras().means.endswith(
-        "pip install matplotlib tensorboard nvidia-ml-py ray optuna starlette uvicorn tokenizers"
+        "pip install matplotlib tensorboard nvidia-ml-py ray optuna onnx onnxscript onnxruntime starlette uvicorn tokenizers"
     )
 
 

@@ -98,9 +98,9 @@ def test_a_list_of_puzzles_that_is_a_pipe(trained: Path, tmp_path: Path) -> None
     assert (done.returncode, "it is a pipe, not a file" in done.stderr) == (2, True), done.stderr
 
 
-def test_weights_under_numbers(tmp_path: Path) -> None:
+def test_weights_under_numbers(tmp_path: Path, dataset: Path) -> None:
     torch.save({1: torch.zeros(2)}, tmp_path / "step_1.pt")
-    done = trm_here("checkpoints", "import", "step_1.pt", "--arch", "trm", "--dataset", "d", cwd=tmp_path)
+    done = trm_here("checkpoints", "import", "step_1.pt", "--arch", "trm", "--dataset", str(dataset), cwd=tmp_path)
     assert done.returncode == 4
     assert "1 is not a weight's name" in done.stderr
 

@@ -74,7 +74,7 @@ def test_the_data_has_moved(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_of_format_1_is_resumed_by_the_command(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "tests/training/data/format_1", tmp_path / "work", symlinks=True)
+    shutil.copytree(ROOT / "tests/training/state/data/format_1", tmp_path / "work", symlinks=True)
     done = trm("resume", "run", cwd=tmp_path / "work")
     assert done.returncode == 0, done.stderr
     assert state(tmp_path / "work/run")["step"] == 12

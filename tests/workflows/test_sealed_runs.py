@@ -38,8 +38,6 @@ READERS = (
     ("evaluate", "run"),
     ("solve", "run", "1... .... ..2. ...3"),
     ("solve", "run/latest.pt", "1... .... ..2. ...3"),
-    ("generate", "run"),
-    ("show-capsules", "run", "0", "--out", "sheet.png"),
     ("report", "run"),
     ("inspect-schedule", "run"),
     ("inspect-schedule", "run", "--compare", "run"),
@@ -115,8 +113,8 @@ def test_every_reader_refuses_another_run_and_says_how_to_go_on(words: tuple[str
 def test_what_a_free_key_says_is_told_with_the_words_that_make_it_so(home: Path) -> None:
     edit(home / "run", log_interval="4")
     for words in READERS:
-        if words[0] in ("evaluate", "generate", "show-capsules") or words == ("resume", "run"):
-            continue  # these take longer, or are for other networks
+        if words[0] == "evaluate" or words == ("resume", "run"):
+            continue  # these take longer
         done = trm_here(*words, cwd=home)
         assert done.returncode in (0, 5), done.stderr
         assert "says log_interval=4, the run has log_interval=auto, which is used" in done.stderr

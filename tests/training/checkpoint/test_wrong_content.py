@@ -154,7 +154,8 @@ def test_what_cannot_be_loaded_is_no_valid_checkpoint(run: Path, change: Any) ->
     rewrite(run, change)
     newest = CheckpointStore(run).path(10)
     read = trm_here("evaluate", str(newest), cwd=run.parent)
-    assert read.returncode == 4, read.stderr
+    # A dataset that does not fit what the checkpoint says is told before its weights are read.
+    assert read.returncode == (3 if "name a dataset" in read.stderr else 4), read.stderr
     assert "step_00000010.pt" in read.stderr or "does not fit this model" in read.stderr
     shown = trm_here("checkpoints", "verify", str(run), "--json", cwd=run.parent)
     assert shown.returncode == 4
