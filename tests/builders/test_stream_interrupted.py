@@ -86,6 +86,7 @@ def test_shards_and_merge_give_the_same_bytes(build: Builder, small_dataset: Pat
     assert contents(root) == contents(small_dataset)
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bytes_of_every_kind(build: Builder, tmp_path: Path) -> None:
     flags = ("--sources", "kaggle/combined", "stories", "--limits", "stories=40", "kaggle/combined=10", "pictures=80")
     flags += ("--pictures", "builtin", "--picture-side", "16", "--text-window", "64", "--demonstrations", "2")

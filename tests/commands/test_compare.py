@@ -72,6 +72,7 @@ def test_a_run_is_no_better_than_itself_and_a_better_one_is_shown(runs: Path, tm
     assert "B is right more often" in sure.stdout
 
 
+@pytest.mark.slow
 def test_rows_that_are_damaged_are_asked_for_again(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "good", tmp_path / "bad", symlinks=True)
     (rows,) = (tmp_path / "bad").glob("evaluations/*/rows.npz")
@@ -189,6 +190,7 @@ def test_a_dry_run_of_several_seeds_writes_nothing(tmp_path: Path) -> None:
     assert "seed 1: " in done.stderr and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_mistakes_with_seeds(tmp_path: Path, runs: Path) -> None:
     data = f"data_paths=[{tmp_path}]"
     for words, said in (

@@ -115,6 +115,7 @@ def test_a_row_of_each_kind_and_demonstrations_have_a_price() -> None:
     assert "shape" not in found["rows"] and found["rows"]["seq_len"] == 900
 
 
+@pytest.mark.slow
 def test_settings_batch_and_precision_change_it() -> None:
     assert "mtp" in document("multimodal_hesc_mini", *QUICK, "arch.enable_mtp=true")["components"]
     small, large = (document("trm", *QUICK, "--batch-size", size, "--precision", "float32") for size in ("8", "16"))

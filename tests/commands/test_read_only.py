@@ -64,6 +64,7 @@ def can_mount(folder: Path) -> bool:
     return subprocess.run([*read_only(folder), "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_every_command_where_nothing_can_be_written(tmp_path: Path) -> None:
     if not can_mount(tmp_path):
         pytest.skip("this user may not mount anything")

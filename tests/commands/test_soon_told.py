@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.streams import ROOT, environment
 
+pytestmark = pytest.mark.xdist_group("soon told")
+
 #: A program in which nothing can import torch.
 CODE = "import sys; sys.modules['torch'] = None; from trm_cli.app import main; main()"
 #: The same for many command lines, each in a fork: [exit code, what it said on stderr] of each.

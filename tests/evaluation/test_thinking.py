@@ -23,7 +23,7 @@ ROWS = 24
 
 def by_hand(model: TokenNetwork, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Answers [S, B, L], q_halt [S, B] and halting wishes [S, B], by a model that was told to go on for longer."""
-    model.halt_max_steps = DEPTH + 1
+    model.config = model.config.model_copy(update={"halt_max_steps": DEPTH + 1})
     carry = model.initial_carry(batch)
     answers, q_halt, wants = [], [], []
     for _ in range(DEPTH):

@@ -103,6 +103,7 @@ def test_the_screen_says_what_was_judged() -> None:
     assert alone == ["step    1,200  test: 3.600 bits per byte of 2 texts  (best so far)"]
 
 
+@pytest.mark.slow
 def test_a_run_on_text_keeps_the_checkpoint_with_the_fewest_bits(tmp_path: Path) -> None:
     data = tmp_path / "stories"
     flags = ["--output-dir", str(data), "--limit", "60", "--seq-len", "32", "--test-share", "0.2"]

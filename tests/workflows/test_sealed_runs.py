@@ -110,6 +110,7 @@ def test_every_reader_refuses_another_run_and_says_how_to_go_on(words: tuple[str
     assert json.loads(again.stdout)["total_steps"] == 30
 
 
+@pytest.mark.slow
 def test_what_a_free_key_says_is_told_with_the_words_that_make_it_so(home: Path) -> None:
     edit(home / "run", log_interval="4")
     for words in READERS:

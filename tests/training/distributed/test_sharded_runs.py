@@ -179,6 +179,7 @@ def said(*line: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_every_command_takes_a_checkpoint_in_parts_and_the_file_that_it_becomes(folder: Path) -> None:
     store = back_to(folder, "used", 15)
     run, parts = folder / "used", load_checkpoint(store.path(15))[0]

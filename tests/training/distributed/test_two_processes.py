@@ -125,6 +125,7 @@ def test_two_processes_go_on_where_one_stopped(folder: Path) -> None:
     close(folder / "one", folder / "grown")
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_once_and_before_anything_is_started(folder: Path) -> None:
     odd = trm(*words(folder, "odd", "--nproc-per-node", "3"))
     assert odd.returncode == 2

@@ -109,6 +109,7 @@ def test_one_task_a_folder_and_known_outputs(home: Path) -> None:
     assert not (home / "checkpoints/source-adapt-a").exists()
 
 
+@pytest.mark.slow
 def test_demonstrations_that_are_left_out_are_tested_and_change_no_plan(home: Path) -> None:
     tasks = {name: {**task(rule), "train": pairs(rule, 3)} for name, rule in NEW.items()}
     write_challenges(home / "spared_challenges.json", tasks)
@@ -141,6 +142,7 @@ def test_tasks_that_are_learned_rest(home: Path) -> None:
     assert "all demonstrations of 1 of 2 tasks right" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_network_with_a_smaller_canvas_takes_what_fits(tmp_path: Path) -> None:
     write_source(tmp_path, "dataset_args.side=4")
     tasks = {
@@ -165,6 +167,7 @@ def test_a_network_with_a_smaller_canvas_takes_what_fits(tmp_path: Path) -> None
     assert trm("solve", "source", "one.json", "--json", cwd=tmp_path).returncode in (0, 5)
 
 
+@pytest.mark.slow
 def test_it_begins_from_exported_weights(home: Path) -> None:
     assert trm("checkpoints", "export", "source", "--out", "small.safetensors", cwd=home).returncode == 0
     write_challenges(home / "few_challenges.json")
