@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import trm_here
 from tests.support.runs import records
 from trm_cli.commands.report import report
 from trm_cli.console.report.run_figures import training
@@ -141,3 +142,18 @@ def test_mistakes(run: Path, tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(CheckpointError, match=r"plan\.json is missing or damaged"):
         collect(run)
+
+
+@pytest.mark.parametrize("change", [{"exact_accuracy": None}, {"protocol": 3}, {"dataset": []}, {"sha256": "0"}])
+def test_a_result_that_was_changed_is_not_used(trained: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    shutil.copytree(trained / "run", tmp_path / "run", symlinks=True)
+    words = ("evaluate", "run", "--data", str(trained / "data"), "--device", "cpu", "--limit", "8")
+    assert trm_here(*words, cwd=tmp_path).returncode == 0
+    for stored in (tmp_path / "run/evaluations").glob("*/result.json"):
+        stored.write_text(json.dumps(json.loads(stored.read_text()) | change))
+    with (tmp_path / "run/timings.jsonl").open("a") as timings:
+        timings.write('{"step": 1, "samples_per_second": "fast", "seconds": [], "cpu_seconds": "x"}\n')
+    for line in (("report", "run", "--out", "page.html"), ("compare", "run", "run")):
+        done = trm_here(*line, cwd=tmp_path)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "made before" not in trm_here(*words, cwd=tmp_path).stderr

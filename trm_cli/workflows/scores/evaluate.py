@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import asdict
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 RESULT = "result.json"
 SUBMISSION = "submission.json"
 PARTIAL = "partial"
+#: The key of a stored result that holds the checksum of the others. Those of earlier versions have none.
+_SEAL = "sha256"
 
 
 def run_evaluation(
@@ -57,7 +60,7 @@ def run_evaluation(
             **document,
             "seconds": round(time.monotonic() - started, 3),
         }
-        files.append(_write_json(folder / RESULT, document))
+        files.append(_write_json(folder / RESULT, {**document, _SEAL: _checksum(document)}))
         partial.discard()
     return document, files
 
@@ -90,13 +93,31 @@ def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
 
 
 def _stored(path: Path, key: str | None) -> dict[str, Any] | None:
-    """Return a result file, if it is valid and (where a key is given) of the same evaluation."""
+    """Return a result file, if it is as it was written and (where a key is given) of the same evaluation."""
     try:
         document = read_json(path)
     except DatasetError:
         return None
-    whole = isinstance(document, dict) and document.get("schema_version") == 1
+    if not isinstance(document, dict) or document.get("schema_version") != 1:
+        return None
+    seal = document.pop(_SEAL, None)
+    whole = seal in (None, _checksum(document)) and _is_complete(document)
     return document if whole and key in (None, document.get("key")) else None
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    """SHA-256 of a result as a file holds it (keys as text), however the file is laid out."""
+    stored = json.loads(json.dumps(document))
+    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+
+
+def _is_complete(document: dict[str, Any]) -> bool:
+    """Whether a result without a seal has what every reader asks for first."""
+    try:
+        _plainness(document)
+    except (KeyError, TypeError):
+        return False
+    return True
 
 
 def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from trm_cli.errors import CheckpointError, reading
 from trm_cli.paths import exists
@@ -47,7 +48,8 @@ class RunRecord:
     @property
     def training_seconds(self) -> tuple[float, float] | None:
         """Training time in seconds and mean samples per second; None where nothing was logged."""
-        logged = [(one["step"], one["samples_per_second"]) for one in self.timings if one.get("samples_per_second")]
+        rates = [(one["step"], one.get("samples_per_second")) for one in self.timings]
+        logged = [(step, rate) for step, rate in rates if _is_number(rate) and rate]
         if not logged:
             return None
         steps, batch = [step for step, _ in logged], self.plan["global_batch_size"]
@@ -58,10 +60,12 @@ class RunRecord:
     @property
     def took(self) -> Took | None:
         """What the run took; None where an earlier version logged it. What a kill made it compute again counts once."""
-        measured = [one for one in self.timings if "cpu_seconds" in one]
+        measured = [
+            one for one in self.timings if _is_number(one.get("cpu_seconds")) and _is_number(one.get("seconds"))
+        ]
         if not measured:
             return None
-        joules = [one["joules"] for one in measured if "joules" in one]
+        joules = [one["joules"] for one in measured if _is_number(one.get("joules"))]
         return Took(
             seconds=sum(one["seconds"] for one in measured),
             processor=sum(one["cpu_seconds"] for one in measured),
@@ -73,6 +77,11 @@ class RunRecord:
         """The forecast that was made when the run began, not when it was continued."""
         found = [one["forecast"] for one in self.timings if "forecast" in one]
         return found[0] if found and not found[0]["from_step"] else None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of a log, which anybody may have changed, is a number that can be summed up."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def collect(directory: Path, evaluate: int | None = None, observer: EvaluationObserver | None = None) -> RunRecord:
