@@ -38,11 +38,12 @@ NOT_RUN = {
     ".venv/bin/python -c": "a release: tests/test_wheel.py builds the same",
     ".venv/bin/python -m twine": "a release: tests/test_packages.py checks the same",
     "trm train sudoku-4x4 epochs=40 checkpoint_path=checkpoints/seeds": "three runs: tests/commands/test_compare.py",
+    "trm evaluate checkpoints/sudoku-extreme-fast": "a run of an hour on a GPU",
     "trm sweep": "several runs: tests/commands/test_sweep.py",
     "torchrun": "several machines: tests/training/distributed runs launchers on this one",
 }
 #: Models whose sources are downloaded or large: their training is planned by inspect-schedule instead.
-ELSEWHERE = ("sudoku-extreme", "sudoku-small", "sudoku-6x6", "unified-mini")
+ELSEWHERE = ("sudoku-extreme", "sudoku-extreme-fast", "sudoku-small", "sudoku-6x6", "unified-mini")
 #: Words that make a line short. A later flag wins.
 SHORTER = {
     "trm train sudoku-4x4": "--stop-at-step 1 --fresh arch.hidden_size=16 checkpoint_path=checkpoints/new",
@@ -58,6 +59,7 @@ HERE = {
     "--from 322": "--from 100",
     "resume checkpoints/sudoku-extreme": "resume checkpoints/sudoku-4x4",
     "--box 3 3": "--box 2 2",
+    "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79": "1.........2....3",
     "dataset_args.output_dir=datasets/few": "dataset_args.output_dir=datasets/few --dry-run",
     "--output-dir D ...": "--output-dir D --sources stories --limit 300 --text-window 256 --batch-records 5",
 }
