@@ -8,19 +8,16 @@ to `learning.json`. Example: python -m benchmarks.learning --task sudoku-small -
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import statistics
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from trm_cli.data.files.durable import atomic_file
+from benchmarks.result_file import Entry, append_result, commit_of, read_results
 
 RESULTS = Path(__file__).with_suffix(".json")
-Entry = dict[str, Any]
 
 #: The recipe of each task, and what is changed in its dataset to choose by: 512 puzzles show about two points.
 TASKS: Mapping[str, Sequence[str]] = {
@@ -80,7 +77,7 @@ def run(job: Job, folder: Path) -> Entry:
         "processor_seconds": round(ended.seconds, 1),
         "epochs": ended.epochs,
         "settings": list(ROWS[job.row]),
-        "commit": _commit(),
+        "commit": commit_of("trm_cli", "benchmarks/*.py", "configs"),
     }
 
 
@@ -90,33 +87,7 @@ def _last_evaluation(run: Path) -> Entry:
     return records[-1]
 
 
-def _commit() -> str:
-    """The commit of the code, and whether files of it were changed since."""
-    root = Path(__file__).parents[1]
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-
-    changed = git("status", "--porcelain", "--", "trm_cli", "benchmarks/*.py", "configs")
-    return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
-
-
 # --- Results ---
-
-
-def read_results(path: Path = RESULTS) -> list[Entry]:
-    """All entries, the oldest first."""
-    found: list[Entry] = json.loads(path.read_text()) if path.is_file() else []
-    return found
-
-
-def append_result(entry: Entry, path: Path = RESULTS) -> None:
-    """Add an entry; the file is replaced as a whole, and two runs that end together both find their place."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lines = ",\n".join(json.dumps(one, sort_keys=True) for one in [*read_results(path), entry])
-        with atomic_file(path) as stream:
-            stream.write(f"[\n{lines}\n]\n".encode())
 
 
 def table(entries: Sequence[Entry]) -> str:

@@ -32,16 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from benchmarks.hesc_card import results
     from benchmarks.hesc_card.card import ROWS, jobs
+    from benchmarks.result_file import append_result, read_results
 
     file = options.results or results.RESULTS
     if options.table:
-        print(results.table(results.read_results(file)))
+        print(results.table(read_results(file)))
         return 0
     chosen = [job for job in jobs(options.scale) if _wanted(job, options)]
     if not chosen:
         parser.error(f"there is no such job: rows are {', '.join(ROWS)}, and --list prints the rest")
     chosen.sort(key=lambda job: (_place(options.row, job.row), _place(options.model, job.model), job.seed))
-    done = results.newest(results.read_results(file))
+    done = results.newest(read_results(file))
     if options.list:
         print("\n".join(f"{job.name}: {'done' if job in done else 'missing'}" for job in chosen))
         return 0
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if job in done:
                 _forget(options.out / "runs", job.name)
             entry = run(job, options.out)
-            results.append_result(entry, file)
+            append_result(entry, file)
             print(f"{job.name}: {json.dumps(entry['scores'])}", flush=True)
     return 0
 

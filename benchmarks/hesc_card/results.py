@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trm_cli.data.files.durable import atomic_file
+from benchmarks.result_file import Entry
 
 RESULTS = Path(__file__).parent / "results.json"
-Entry = dict[str, Any]
 
 
 class Job(NamedTuple):
@@ -32,22 +29,6 @@ class Job(NamedTuple):
 def job_of(entry: Entry) -> Job:
     """What an entry is the result of."""
     return Job(*(entry[field] for field in Job._fields))
-
-
-def read_results(path: Path = RESULTS) -> list[Entry]:
-    """All entries, the oldest first."""
-    found: list[Entry] = json.loads(path.read_text()) if path.is_file() else []
-    return found
-
-
-def append_result(entry: Entry, path: Path = RESULTS) -> None:
-    """Add an entry; the file is replaced as a whole, and two runs that end together both find their place."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        entries = [*read_results(path), entry]
-        with atomic_file(path) as stream:
-            lines = ",\n".join(json.dumps(one, sort_keys=True) for one in entries)
-            stream.write(f"[\n{lines}\n]\n".encode())
 
 
 def newest(entries: Sequence[Entry]) -> dict[Job, Entry]:

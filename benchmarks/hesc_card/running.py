@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +13,18 @@ from benchmarks.hesc_card.card import ROWS, Row
 from benchmarks.hesc_card.learners import capsules, classifiers, counts, halting, loop, scoring
 from benchmarks.hesc_card.learners.transformers import ByteTransformer, CellTransformer, PlainLearner
 from benchmarks.hesc_card.learners.trm_on_cells import TrmLearner
-from benchmarks.hesc_card.results import Entry, Job
+from benchmarks.hesc_card.results import Job
 from benchmarks.hesc_card.sources import data
 from benchmarks.hesc_card.sources.digits import Digits
 from benchmarks.hesc_card.sources.texts import Texts
+from benchmarks.result_file import Entry, commit_of
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.training.hardware.torch_runtime import set_seed
 
 #: Learning rates of the baselines; the best of short trainings on the part to choose by is used.
 _RATES = (5e-4, 1e-3, 2e-3)
+#: What an entry is a result of.
+_CODE = ("trm_cli", "benchmarks/hesc_card/*.py", "configs")
 #: Share of a training's time that each of these takes.
 _TRIED = 1 / 6
 
@@ -31,7 +33,13 @@ def run(job: Job, folder: Path) -> Entry:
     """Train and score a model on held-out rows, once; an interrupted job continues where it was."""
     row = ROWS[job.row]
     found = _Job(job, row, folder, data.prepare(folder / "data" / job.row, row.sources))
-    return {**job._asdict(), "says": row.says, **found.result(), "dataset": found.data.checksum, "commit": _commit()}
+    return {
+        **job._asdict(),
+        "says": row.says,
+        **found.result(),
+        "dataset": found.data.checksum,
+        "commit": commit_of(*_CODE),
+    }
 
 
 def try_out(job: Job, folder: Path, settings: Sequence[str]) -> Entry:
@@ -144,14 +152,3 @@ class _Job:
             }
 
         return batch
-
-
-def _commit() -> str:
-    """The commit of the code, and whether files of it were changed since."""
-    root = Path(__file__).parents[2]
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-
-    changed = git("status", "--porcelain", "--", "trm_cli", "benchmarks/hesc_card/*.py", "configs")
-    return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")

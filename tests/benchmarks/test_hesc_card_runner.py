@@ -28,6 +28,7 @@ from benchmarks.hesc_card.sources.digits import augmented
 from benchmarks.hesc_card.sources.examples import text_examples
 from benchmarks.hesc_card.sources.graphs import GRAPH, WINDOW, graph_examples, graph_texts
 from benchmarks.hesc_card.sources.texts import stories
+from benchmarks.result_file import append_result, read_results
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, IGNORED, START
 
@@ -97,13 +98,13 @@ def test_results_are_appended_and_the_newest_of_a_job_counts(tmp_path: Path) -> 
             "updates": 5,
             "processor_seconds": 6.0,
         }
-        results.append_result(entry, file)
-    assert len(results.read_results(file)) == 4
-    lines = results.table(results.read_results(file)).splitlines()
+        append_result(entry, file)
+    assert len(read_results(file)) == 4
+    lines = results.table(read_results(file)).splitlines()
     assert lines[2] == "| a | mini | 1 | 3 | 1,234 | 5, 6 | 70.0 (60.0 to 90.0) | shift 25 |"
     kinds = {"grids": {"mean": 0.5, "groups": {}}, "text": {"bits_per_byte": 1.5}}
-    results.append_result({**entry, **Job("g", "mini", 0, 1.0)._asdict(), "scores": kinds}, file)
-    lines = results.table(results.read_results(file)).splitlines()
+    append_result({**entry, **Job("g", "mini", 0, 1.0)._asdict(), "scores": kinds}, file)
+    lines = results.table(read_results(file)).splitlines()
     assert [line.split(" | ")[0::6] for line in lines[3:]] == [["| g grids", "50.0"], ["| g text", "1.500"]]
 
 

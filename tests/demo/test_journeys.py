@@ -10,20 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.demo.test_page import CHROMIUM, playwright, solved, until
+from tests.demo.test_page import CHROMIUM, solved, until
 from tests.demo.test_server import started
 from tests.support.commands import Process
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 DEMO = ("-m", "trm_cli", "demo", "--no-open", "--device", "cpu", "--port")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,6 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 @pytest.fixture
 def server(trained: Path) -> Iterator[Process]:
     with Process("-m", "trm_cli", "demo", "run", "--port", "0", "--no-open", "--device", "cpu", cwd=trained) as process:

@@ -48,13 +48,16 @@ class Network(nn.Module, ABC):
         """forward_dtype: the type of activations. Raises ValueError where there is no such type."""
         super().__init__()
         self.config = config
-        #: Most supervision steps of a row in training, and the steps of an evaluation.
-        self.halt_max_steps = config.halt_max_steps
         self.vocab_size = vocab_size
         self.seq_len = seq_len
         self.dtype = forward_dtype_named(forward_dtype)
 
     # --- What it is ---
+
+    @property
+    def halt_max_steps(self) -> int:
+        """Most supervision steps of a row in training, and the steps of an evaluation."""
+        return self.config.halt_max_steps
 
     @property
     @abstractmethod
