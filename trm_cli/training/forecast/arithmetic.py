@@ -10,6 +10,7 @@ import torch
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.models.measuring import measure
+from trm_cli.models.numerics import forward_dtype_named
 from trm_cli.training.forecast.forecast import Cost, Span
 from trm_cli.training.hardware.devices import synchronise
 from trm_cli.training.hardware.machine import Machine
@@ -22,7 +23,6 @@ _TIMINGS = 7
 _MOST_POSITIONS = 8192
 #: An update takes this many times what its products alone would take: at best, as measured in the mean, at worst.
 _BEST, _USUAL, _WORST = 1.0, 1.7, 4.0
-_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def count_operations(config: RunConfig, metadata: DatasetMetadata, precision: st
 def product_rate(machine: Machine, rows: int, width: int) -> float:
     """Operations a second of the matrix products of a network of this width, on the device and in the precision of a
     run: the median of a few."""
-    device, kind = machine.torch_device, _TYPES[machine.precision.value]
+    device, kind = machine.torch_device, forward_dtype_named(machine.precision.value)
     positions = max(1, min(rows, _MOST_POSITIONS))
     activations = torch.ones(positions, width, device=device, dtype=kind)
     weights = torch.ones(width, 4 * width, device=device, dtype=kind)
