@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 QUICK = (
-    "benchmarks.startup",
-    "benchmarks.sudoku_batches",
-    "benchmarks.step_time",
-    "benchmarks.memory",
+    "benchmarks.speed.startup",
+    "benchmarks.inputs.sudoku_batches",
+    "benchmarks.speed.step_time",
+    "benchmarks.speed.memory",
     "benchmarks.kills",
 )
 

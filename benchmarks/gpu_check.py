@@ -28,9 +28,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import torch
 
-from benchmarks.gpu_cases import CASES, FAMILIES, MODES, Case, Updates, Way, flops, task_of
-from benchmarks.gpu_parity import parity
-from benchmarks.gpu_runs import differences, train_and_go_on
+from benchmarks.gpu.cases import CASES, FAMILIES, MODES, Case, Updates, Way, flops, task_of
+from benchmarks.gpu.parity import parity
+from benchmarks.gpu.runs import differences, train_and_go_on
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.errors import TrmError
 from trm_cli.training.hardware.devices import synchronise

@@ -27,7 +27,7 @@ DEFECTS: dict[int, tuple[str, tuple[str, ...]]] = {
     )),
     4: ("steps counted twice, so that half of them were done", (
         "models/hesc/test_model.py::test_steps_go_up_by_one_and_end_at_the_limit_of_the_kind",
-        "models/layers/test_halting.py::test_evaluation_runs_exactly_halt_max_steps",
+        "models/supervision/test_halting.py::test_evaluation_runs_exactly_halt_max_steps",
     )),
     5: ("another order of actions in head, policy and replay", (
         "models/hesc/test_control.py::test_the_order_of_actions_is_defined_once",

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from benchmarks import adapt_families, adapt_kills
+from benchmarks.adapt import families, kills
 from benchmarks.hesc_card.families import FAMILIES
 
 
 def test_new_tasks_are_of_ten_families_and_few_are_pure_recolourings() -> None:
-    tasks = adapt_families.new_tasks(2, adapt_families.NEW_TASKS)
-    families = [name.rpartition("-")[0] for name in tasks]
-    assert len(tasks) == 20 and len(set(families)) == 10
-    assert families.count("recolour") <= 4
-    assert set(families) <= {family.name for family in FAMILIES}
+    tasks = families.new_tasks(2, families.NEW_TASKS)
+    names = [name.rpartition("-")[0] for name in tasks]
+    assert len(tasks) == 20 and len(set(names)) == 10
+    assert names.count("recolour") <= 4
+    assert set(names) <= {family.name for family in FAMILIES}
 
 
 def test_a_stop_counts_where_learning_and_vote_fit_into_the_time() -> None:
@@ -25,14 +25,14 @@ def test_a_stop_counts_where_learning_and_vote_fit_into_the_time() -> None:
         str(step): {"learning_seconds": seconds, "vote_seconds": 10.0, "pass_2": step}
         for step, seconds in ((900, 50.0), (1800, 111.0), (2700, 170.0))
     }
-    found = [adapt_families.within(stops, minutes) for minutes in (0.5, 1, 2, 3)]
+    found = [families.within(stops, minutes) for minutes in (0.5, 1, 2, 3)]
     assert [one and one["pass_2"] for one in found] == [None, 900, 900, 2700]
 
 
 def test_results_replace_those_of_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapt_families, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(families, "RESULTS", tmp_path / "results.json")
     for seed, stops in ((0, {"1": {}}), (1, {"1": {}}), (0, {"1": {}, "2": {}})):
-        adapt_families.add_result({"way": "all", "seed": seed, "stops": stops})
+        families.add_result({"way": "all", "seed": seed, "stops": stops})
     kept = json.loads((tmp_path / "results.json").read_text())
     assert [(one["seed"], len(one["stops"])) for one in kept] == [(1, 1), (0, 2)]
 
@@ -55,5 +55,5 @@ def test_what_is_wrong_with_a_submission_is_seen(submission: Any, said: str, tmp
     tasks = {name: {"test": [{"input": [[1]]}]} for name in ("a", "b")}
     for name, document in (("tasks", tasks), ("submission", submission)):
         (tmp_path / f"{name}.json").write_text(json.dumps(document))
-    found = adapt_kills.invalid(tmp_path / "tasks.json", tmp_path / "submission.json")
+    found = kills.invalid(tmp_path / "tasks.json", tmp_path / "submission.json")
     assert (found == "") if not said else said in found

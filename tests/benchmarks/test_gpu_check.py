@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import gpu_check, gpu_parity, gpu_runs
-from benchmarks.gpu_cases import CASES, FAMILIES, MODES, Case, Updates
-from benchmarks.gpu_parity import StepValues, compared
-from benchmarks.made_up import MadeUpRun
+from benchmarks import gpu_check
+from benchmarks.gpu import parity, runs
+from benchmarks.gpu.cases import CASES, FAMILIES, MODES, Case, Updates
+from benchmarks.gpu.parity import StepValues, compared
+from benchmarks.inputs.made_up import MadeUpRun
 from trm_cli.data.stream.vocabulary import VOCAB_SIZE
 
 TOY = (
@@ -83,7 +84,7 @@ def test_a_wrong_kernel_is_told_from_rounding() -> None:
     assert not compared(wanted._replace(loss=torch.tensor(2.2)), wanted, "bfloat16")["agrees"]
     assert not compared(wanted._replace(gradient=wanted.gradient.roll(1)), wanted, "bfloat16")["agrees"]
     assert not compared(wanted._replace(loss=torch.tensor(torch.nan)), wanted, "float16")["agrees"]
-    assert set(gpu_parity.LIMITS) == set(gpu_check.PRECISIONS)
+    assert set(parity.LIMITS) == set(gpu_check.PRECISIONS)
 
 
 def test_without_a_card_there_is_nothing_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,18 +121,18 @@ def test_a_case_that_takes_too_long_is_stopped() -> None:
 
 def test_two_runs_on_a_processor_are_the_same_and_a_difference_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     way = gpu_check.Way("cpu", "float32", "eager", TOY)
-    found = gpu_runs.differences(CASES["sudoku attention"], way, 4)
+    found = runs.differences(CASES["sudoku attention"], way, 4)
     assert found["differs"] == [] and found["parts"] > 30
     shifts = iter((0.0, 1.0))
-    original = gpu_runs._state_after_updates
+    original = runs._state_after_updates
 
     def other(case: Case, way: gpu_check.Way, count: int) -> dict[str, torch.Tensor]:
         state = original(case, way, count)
         state[next(name for name in state if "lm_head" in name)].add_(next(shifts))
         return state
 
-    monkeypatch.setattr(gpu_runs, "_state_after_updates", other)
-    assert len(gpu_runs.differences(CASES["sudoku attention"], way, 4)["differs"]) == 1
+    monkeypatch.setattr(runs, "_state_after_updates", other)
+    assert len(runs.differences(CASES["sudoku attention"], way, 4)["differs"]) == 1
 
 
 #: Cases of the same names and kinds as those of a card, as small as they get.
@@ -150,7 +151,7 @@ LITTLE_WORDS = ("arch.hidden_size=16", "arch.num_heads=2", "arch.puzzle_emb_ndim
 def test_all_of_it_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_check, "CASES", LITTLE)
     monkeypatch.setattr(gpu_check, "FAMILIES", LITTLE_FAMILIES)
-    monkeypatch.setattr(gpu_check, "train_and_go_on", lambda way, seconds: gpu_runs.train_and_go_on(way, 60))
+    monkeypatch.setattr(gpu_check, "train_and_go_on", lambda way, seconds: runs.train_and_go_on(way, 60))
     out = tmp_path / "check.json"
     line = ["--device", "cpu", "--batch", "48", "--steps", "1", "--seconds", "2000", "--out", str(out)]
     gpu_check.main([*line, *LITTLE_WORDS])
@@ -184,14 +185,14 @@ def test_it_computes_as_a_t4_would(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_training_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_runs, "_GRACE", 0.5)
+    monkeypatch.setattr(runs, "_GRACE", 0.5)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    assert gpu_runs._run_for([sys.executable, "-c", deaf], 3, tmp_path) == -9
-    assert gpu_runs._run_for([sys.executable, "-c", "raise SystemExit(4)"], 30, tmp_path) == 4
+    assert runs._run_for([sys.executable, "-c", deaf], 3, tmp_path) == -9
+    assert runs._run_for([sys.executable, "-c", "raise SystemExit(4)"], 30, tmp_path) == 4
 
 
 @pytest.mark.slow
 def test_a_training_is_stopped_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     way = gpu_check.Way("cpu", "float32", "eager", ("threads=1", "checkpoint_minutes=0.01"))
-    found = gpu_runs.train_and_go_on(way, 90)
+    found = runs.train_and_go_on(way, 90)
     assert found["agrees"] and found["steps"] > 20

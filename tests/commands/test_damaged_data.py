@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fuzz_datasets import write_puzzles
+from benchmarks.fuzz.datasets import write_puzzles
 from tests.support.commands import trm, trm_here
 from tests.support.runs import TINY_RUN, prepare
 from trm_cli.data.files import array_file

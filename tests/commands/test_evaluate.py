@@ -21,7 +21,7 @@ from tests.support import commands
 from tests.support.boards import write_boards
 from tests.support.runs import HESC, records, train
 from trm_cli.console.report.summary import headlines
-from trm_cli.console.views.evaluation import evaluation_screen
+from trm_cli.console.views.runs.evaluation import evaluation_screen
 from trm_cli.errors import DatasetError, TrmError
 from trm_cli.evaluation import rows
 from trm_cli.evaluation.thinking import Attempt, attempt

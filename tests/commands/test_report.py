@@ -16,7 +16,7 @@ from tests.support.commands import trm_here
 from tests.support.runs import records
 from trm_cli.commands.report import report
 from trm_cli.console.report.run_figures import training
-from trm_cli.console.views.evaluation import percent
+from trm_cli.console.views.runs.evaluation import percent
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.workflows.scores.evaluate import run_evaluation, stored_evaluation
 from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest

@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.support.schedules import Arch, plan_of
 from trm_cli.console.plots import SchedulePlot, bars
 from trm_cli.console.tables import number
-from trm_cli.console.views.plan import PlanView, comparison_view, values_view
+from trm_cli.console.views.runs.plan import PlanView, comparison_view, values_view
 
 SOURCES = {"lr_warmup_ratio": "configs/cfg_pretrain.yaml:32", "expansion_anneal_ratio": "override 1"}
 

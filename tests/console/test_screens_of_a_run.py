@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from tests.support.commands import trm_here
-from trm_cli.console.views import build, training
+from trm_cli.console.views import build
+from trm_cli.console.views.runs import training
 from trm_cli.data.building.builder_process import BuildProgress
 
 

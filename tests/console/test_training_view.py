@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from trm_cli.console.views import training
-from trm_cli.console.views.training import LINE_SECONDS, TrainingView
+from trm_cli.console.views.runs import training
+from trm_cli.console.views.runs.training import LINE_SECONDS, TrainingView
 
 
 def view(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[TrainingView, io.StringIO, list[float]]:

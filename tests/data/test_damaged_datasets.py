@@ -1,4 +1,4 @@
-"""A short version of `python -m benchmarks fuzz_datasets`: damaged datasets end in one error, or do not matter."""
+"""A short version of `python -m benchmarks.fuzz.datasets`: damaged datasets end in one error, or do not matter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz_datasets import damage_and_open, write_puzzles
+from benchmarks.fuzz.datasets import damage_and_open, write_puzzles
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from trm_cli.evaluation.scores.arc_scores import arc_scores, submission
 from trm_cli.evaluation.scores.arc_votes import Ballot, count_votes
 from trm_cli.evaluation.scores.calibration import sigmoid
 from trm_cli.evaluation.scores.summary import joined, shares_by_task, summarise
-from trm_cli.models.layers.carry import Carry, empty_carry
-from trm_cli.models.layers.outputs import Outputs
+from trm_cli.models.supervision.carry import Carry, empty_carry
+from trm_cli.models.supervision.outputs import Outputs
 
 pytestmark = pytest.mark.xdist_group("arc pipeline")
 

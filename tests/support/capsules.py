@@ -10,7 +10,7 @@ from torch import Tensor
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL, PAD, START, Kind
-from trm_cli.models.layers.losses import IGNORED_LABEL as IGNORED
+from trm_cli.models.supervision.losses import IGNORED_LABEL as IGNORED
 from trm_cli.schedule.clock import Clock
 
 LABELS = 5

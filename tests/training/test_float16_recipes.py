@@ -10,7 +10,7 @@ import os
 import pytest
 import torch
 
-from benchmarks.made_up import made_up_metadata
+from benchmarks.inputs.made_up import made_up_metadata
 from tests.support import capsules
 from tests.support.networks import make_batch
 from trm_cli.config import registry

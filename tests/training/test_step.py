@@ -16,7 +16,7 @@ from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.passes import Carried, NetworkPass
 from trm_cli.models.hesc.rows.kinds import EOS, START, Kind
 from trm_cli.models.hesc.rows.layout import Layout
-from trm_cli.models.layers.carry import Carry
+from trm_cli.models.supervision.carry import Carry
 from trm_cli.training.averages import drain
 from trm_cli.training.state.sums import RunningSums
 from trm_cli.training.step import StepSettings, update

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from dataset_builders import text as text_builder
 from tests.support.runs import records, train
-from trm_cli.console.views.training import evaluation_lines
+from trm_cli.console.views.runs.training import evaluation_lines
 from trm_cli.data.files.metadata import read_metadata
 from trm_cli.data.text.labels import TextLabels, text_labels
 from trm_cli.evaluation.scores.accuracy import Accuracy, evaluate
-from trm_cli.models.layers.carry import empty_carry
-from trm_cli.models.layers.outputs import Outputs
+from trm_cli.models.supervision.carry import empty_carry
+from trm_cli.models.supervision.outputs import Outputs
 from trm_cli.workflows.scores.evaluate import run_evaluation
 from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
 

@@ -20,7 +20,7 @@ from tests.support.networks import CASES, make_batch
 from tests.support.runs import differing, prepare, records, train
 from tests.support.selection import slow_but
 from trm_cli.errors import TrmError
-from trm_cli.models.layers.carry import join_carries
+from trm_cli.models.supervision.carry import join_carries
 from trm_cli.schedule.clock import Clock
 from trm_cli.training import step
 from trm_cli.training.gradients import clip_gradients, gradient_groups, gradient_norms

@@ -75,7 +75,7 @@ def adapt(
 
     from trm_cli.commands.options.arguments import expect_folder, expect_run, with_options
     from trm_cli.console.output import next_step, print_result
-    from trm_cli.console.views.adapt import AdaptScreen, adapt_screen, bundle_screen
+    from trm_cli.console.views.runs.adapt import AdaptScreen, adapt_screen, bundle_screen
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.adapt.adapt import adapt as workflow
     from trm_cli.workflows.adapt.request import AdaptRequest

@@ -34,7 +34,7 @@ def compare(
     """
     from trm_cli.commands.options.arguments import expect_folder
     from trm_cli.console.output import next_step, print_result, write_file
-    from trm_cli.console.views.comparison import comparison_document, comparison_screen
+    from trm_cli.console.views.runs.comparison import comparison_document, comparison_screen
     from trm_cli.errors import UsageError
     from trm_cli.workflows.scores.compare import compare as workflow
 

@@ -101,7 +101,7 @@ def evaluate(
         expect_run(run, device)
     from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.progress import EvaluationScreen
-    from trm_cli.console.views.evaluation import evaluation_screen
+    from trm_cli.console.views.runs.evaluation import evaluation_screen
     from trm_cli.errors import ExitCode
     from trm_cli.training.run_files import is_run
     from trm_cli.workflows.scores.evaluate import run_evaluation
@@ -135,7 +135,7 @@ def _evaluate_group(runs: Sequence[Path], wanted: EvaluationRequest, *, as_json:
     """Evaluate every run of a group, and show the mean."""
     from trm_cli.console.output import next_step, print_result
     from trm_cli.console.progress import EvaluationScreen
-    from trm_cli.console.views.group import group_screen
+    from trm_cli.console.views.runs.group import group_screen
     from trm_cli.workflows.scores.evaluate import run_evaluation
     from trm_cli.workflows.scores.groups import summarise_group
 

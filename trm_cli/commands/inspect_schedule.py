@@ -51,7 +51,7 @@ def inspect_schedule(
     del allow_builder  # its callback has seen to it
     from trm_cli.commands.options.arguments import split_words, with_options
     from trm_cli.console.output import next_step, note, print_json, stdout, write_file
-    from trm_cli.console.views.plan import comparison_document, plan_document, show_planned
+    from trm_cli.console.views.runs.plan import comparison_document, plan_document, show_planned
     from trm_cli.errors import UsageError
     from trm_cli.training.run_files import is_run
     from trm_cli.workflows.planning import plan_other, plan_target

@@ -30,7 +30,7 @@ def sweep(
     """
     from trm_cli.console.output import note, print_result
     from trm_cli.console.tables import counted
-    from trm_cli.console.views import sweep as views
+    from trm_cli.console.views.runs import sweep as views
     from trm_cli.errors import ExitCode
     from trm_cli.shell import command_line
     from trm_cli.workflows.sweep.definition import read_sweep

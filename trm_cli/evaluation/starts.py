@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm_cli.data import counter_rng
-from trm_cli.models.layers.carry import Carry
+from trm_cli.models.supervision.carry import Carry
 
 if TYPE_CHECKING:
     from trm_cli.evaluation.protocol import Protocol

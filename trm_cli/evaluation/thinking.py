@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm_cli.evaluation.scores.accuracy import IGNORED
-from trm_cli.models.layers.carry import Carry
+from trm_cli.models.supervision.carry import Carry
 from trm_cli.models.thinking import think
 
 if TYPE_CHECKING:

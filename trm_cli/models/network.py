@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.models.cost import Component, Measured
-from trm_cli.models.layers.carry import Carry
-from trm_cli.models.layers.outputs import Outputs, StepResult
 from trm_cli.models.network_config import NetworkConfig
 from trm_cli.models.numerics import forward_dtype_named
+from trm_cli.models.supervision.carry import Carry
+from trm_cli.models.supervision.outputs import Outputs, StepResult
 from trm_cli.schedule.clock import SETTLED, Clock
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trm_cli.models.layers.carry import Carry
-from trm_cli.models.layers.outputs import Outputs
 from trm_cli.models.network import Batch, Network
+from trm_cli.models.supervision.carry import Carry
+from trm_cli.models.supervision.outputs import Outputs
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trm_cli.models.layers.carry import Carry, join_carries
-from trm_cli.models.layers.outputs import StepResult
 from trm_cli.models.network import StepClock
+from trm_cli.models.supervision.carry import Carry, join_carries
+from trm_cli.models.supervision.outputs import StepResult
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup

@@ -1,5 +1,4 @@
-"""Byte models that count, as `benchmarks.byte_model` does, fast enough for megabytes: a text begins with a start mark
-and ends with an end mark, which is scored.
+"""Byte models that count, fast enough for megabytes: a text begins with a start mark and ends with a scored end mark.
 
 P_n(b | h) = w c(hb) / c(h) + (1 - w) P_(n-1)(b | h'), w = c(h) / (c(h) + 5), where h' is h without its first symbol and
 P_(-1) is uniform over 256 bytes and the end.

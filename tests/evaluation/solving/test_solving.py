@@ -117,7 +117,7 @@ class Oracle(torch.nn.Module):
         self.function, self.late, self.steps = function, late, 0
 
     def initial_carry(self, batch: dict[str, Tensor]) -> Any:
-        from trm_cli.models.layers.carry import empty_carry
+        from trm_cli.models.supervision.carry import empty_carry
 
         return empty_carry(batch, {})
 

@@ -11,7 +11,7 @@ from tests.support.capsules import KINDS, Run, Values, make, make_batch, make_dr
 from trm_cli.models.hesc import components, network
 from trm_cli.models.hesc.control.q_control import Action
 from trm_cli.models.hesc.rows.kinds import Kind
-from trm_cli.models.layers.carry import Carry
+from trm_cli.models.supervision.carry import Carry
 from trm_cli.models.thinking import think
 from trm_cli.training.step import on_device
 

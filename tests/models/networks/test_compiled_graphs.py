@@ -17,7 +17,7 @@ from tests.support.selection import slow_but
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.hesc.rows.layout import Extent
-from trm_cli.models.layers import compiling
+from trm_cli.models.kernels import compiling
 from trm_cli.models.networks.shared.token_network import TokenNetwork
 from trm_cli.models.thinking import think
 from trm_cli.training.step import on_device

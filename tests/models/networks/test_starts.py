@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from tests.support.networks import TRM, Case, make_batch
-from trm_cli.models.layers.losses import per_row_mean, stablemax_cross_entropy
-from trm_cli.models.layers.starts import normal
 from trm_cli.models.networks.shared import winner
 from trm_cli.models.networks.shared.chance import Chance
 from trm_cli.models.networks.shared.token_network import TokenNetwork
+from trm_cli.models.supervision.losses import per_row_mean, stablemax_cross_entropy
+from trm_cli.models.supervision.starts import normal
 
 torch.set_num_threads(1)
 ROWS = 3

@@ -11,7 +11,7 @@ from tests.support.boards import write_boards
 from tests.support.runs import TINY_RUN
 from trm_cli.config.compose import compose
 from trm_cli.console.report.summary import run_facts
-from trm_cli.console.views.forecast import energy
+from trm_cli.console.views.runs.forecast import energy
 from trm_cli.training.forecast import make
 from trm_cli.training.forecast.forecast import Cost, Forecast, Span, listed
 from trm_cli.workflows.observers import TrainingObserver

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.made_up import MadeUpRun
-from benchmarks.memory import run_of
+from benchmarks.inputs.made_up import MadeUpRun
+from benchmarks.speed.memory import run_of
 from tests.support.runs import prepare, train
 from trm_cli import app
 from trm_cli.errors import TrmError

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 import torch
 
-from benchmarks.made_up import MadeUpRun, made_up_metadata
-from benchmarks.memory import in_a_process, peak, run_of
+from benchmarks.inputs.made_up import MadeUpRun, made_up_metadata
+from benchmarks.speed.memory import in_a_process, peak, run_of
 from tests.support.runs import EVERY_PART
 from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
@@ -108,7 +108,7 @@ def test_a_measured_peak_is_that_of_the_process_and_not_of_the_one_that_started_
     import subprocess
     import sys
 
-    line = [sys.executable, "-c", "from benchmarks.memory import peak; print(peak())"]
+    line = [sys.executable, "-c", "from benchmarks.speed.memory import peak; print(peak())"]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 100 < peak(), "this process has loaded torch, the other one has not"
 

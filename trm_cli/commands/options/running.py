@@ -21,7 +21,7 @@ def train_here(
 
     run: the run that is resumed.
     """
-    from trm_cli.console.views.run import TrainingScreen
+    from trm_cli.console.views.runs.run import TrainingScreen
     from trm_cli.workflows.train.train import run_training
 
     numbers = {"--nproc-per-node": nproc_per_node, "--from": request.from_step, "--stop-at-step": request.stop_at_step}

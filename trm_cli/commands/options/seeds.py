@@ -21,7 +21,7 @@ def train_and_exit(
     """
     from trm_cli.console.output import next_step, note, stdout
     from trm_cli.console.tables import counted
-    from trm_cli.console.views.group import group_screen
+    from trm_cli.console.views.runs.group import group_screen
     from trm_cli.errors import ExitCode, UsageError
     from trm_cli.workflows.scores.groups import last_accuracies, summarise_group
     from trm_cli.workflows.train.jobs import Queue, run_jobs

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from trm_cli.console.report.page import STYLE, make_figure, svg_of
 from trm_cli.console.report.plan_figures import PLAIN, require_matplotlib, saved
-from trm_cli.console.views.comparison import comparison_screen
+from trm_cli.console.views.runs.comparison import comparison_screen
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

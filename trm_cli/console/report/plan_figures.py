@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.tables import number
-from trm_cli.console.views.plan import plan_document
+from trm_cli.console.views.runs.plan import plan_document
 from trm_cli.errors import UsageError
 from trm_cli.schedule.curves import Quantity
 from trm_cli.schedule.plan import TrainingPlan

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.report.plan_figures import COLOURS, band
-from trm_cli.console.views.evaluation import MEASURES
+from trm_cli.console.views.runs.evaluation import MEASURES
 from trm_cli.schedule.plan import read_quantity
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trm_cli import __version__
-from trm_cli.console.views.evaluation import interval, kind_figures, percent, weights_line
-from trm_cli.console.views.forecast import energy
+from trm_cli.console.views.runs.evaluation import interval, kind_figures, percent, weights_line
+from trm_cli.console.views.runs.forecast import energy
 from trm_cli.evaluation.protocol import protocol_line
 from trm_cli.units import duration
 

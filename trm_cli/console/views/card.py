@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.console.tables import counted, number
-from trm_cli.console.views.evaluation import interval, kind_figures, percent
-from trm_cli.console.views.plan import steps_of, values_of
+from trm_cli.console.views.runs.evaluation import interval, kind_figures, percent
+from trm_cli.console.views.runs.plan import steps_of, values_of
 from trm_cli.evaluation.protocol import protocol_line
 from trm_cli.units import disk_size
 

@@ -13,7 +13,7 @@ from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.passes import KindPass, NetworkPass
 from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.hesc.thinking import planner
-from trm_cli.models.layers.losses import correct_tokens, per_row_mean, softmax_cross_entropy
+from trm_cli.models.supervision.losses import correct_tokens, per_row_mean, softmax_cross_entropy
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.rows.kinds import FIELDS, Kind, blank
 from trm_cli.models.hesc.rows.layout import Layout, layout_from, outline
 from trm_cli.models.hesc.text_reader import HescReader
-from trm_cli.models.layers.carry import Carry, empty_carry, refresh
-from trm_cli.models.layers.losses import softmax_cross_entropy
-from trm_cli.models.layers.outputs import Outputs, StepResult
+from trm_cli.models.supervision.carry import Carry, empty_carry, refresh
+from trm_cli.models.supervision.losses import softmax_cross_entropy
+from trm_cli.models.supervision.outputs import Outputs, StepResult
 from trm_cli.models.text_reader import TextReader
 from trm_cli.schedule.clock import SETTLED, Clock
 

@@ -25,9 +25,9 @@ from trm_cli.models.hesc.thinking.recursion import Recursion, States
 from trm_cli.models.hesc.thinking.symbols import Symbols, Tokens
 from trm_cli.models.hesc.thinking.visibility import visibility
 from trm_cli.models.hesc.thinking.workspace import Looked, Lost
-from trm_cli.models.layers.compiling import compiled
-from trm_cli.models.layers.losses import IGNORED_LABEL
+from trm_cli.models.kernels.compiling import compiled
 from trm_cli.models.layers.norm import rms_norm
+from trm_cli.models.supervision.losses import IGNORED_LABEL
 
 _HALT_BIAS = -5.0
 #: The fields that are read of the rows of a kind, beside the sizes of their demonstrations.

@@ -15,8 +15,8 @@ from trm_cli.models.hesc.rows import kinds
 from trm_cli.models.hesc.rows.boards import Packed, cut, widened
 from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.hesc.thinking.planner import Plan
-from trm_cli.models.layers.losses import IGNORED_LABEL
-from trm_cli.models.layers.outputs import Outputs
+from trm_cli.models.supervision.losses import IGNORED_LABEL
+from trm_cli.models.supervision.outputs import Outputs
 
 #: Finite, so that a forbidden word costs exp(-1e4) = 0 and its entropy term is 0 * -1e4, not 0 * -inf.
 FORBIDDEN = -1.0e4

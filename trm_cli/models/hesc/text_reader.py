@@ -21,9 +21,9 @@ from trm_cli.models.hesc.rows.kinds import PAD, WORDS, Kind
 from trm_cli.models.hesc.rows.positions import Rotation
 from trm_cli.models.hesc.thinking.blocks import TokenBlock
 from trm_cli.models.hesc.thinking.visibility import capsule_length
-from trm_cli.models.layers.losses import IGNORED_LABEL
 from trm_cli.models.layers.norm import rms_norm
 from trm_cli.models.layers.rotary import Rope
+from trm_cli.models.supervision.losses import IGNORED_LABEL
 from trm_cli.models.text_reader import TextReader
 from trm_cli.models.thinking import think
 

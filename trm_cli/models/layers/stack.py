@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trm_cli.models.kernels.cache import cached_rows, joined
+from trm_cli.models.kernels.compiling import compiled
 from trm_cli.models.layers.block import AttentionBlock, Block, BlockStyle, BlockWeights, TokenMLPBlock, run_block
-from trm_cli.models.layers.compiling import compiled
 from trm_cli.models.layers.rotary import Rope
 
 #: Of what the compiler would keep for the backward pass: a quarter less memory for -1 to 4 % more time.

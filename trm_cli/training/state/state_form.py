@@ -198,7 +198,7 @@ def _in_scaler(saved: Any, state: TrainingState) -> Iterator[str]:
 
 
 def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], rows: int) -> Iterator[str]:
-    from trm_cli.models.layers.losses import IGNORED_LABEL
+    from trm_cli.models.supervision.losses import IGNORED_LABEL
 
     if saved is None:
         return

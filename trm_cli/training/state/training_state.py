@@ -12,8 +12,8 @@ from torch import nn
 
 from trm_cli.data.puzzles.identifier_map import IdentifierMap
 from trm_cli.errors import CheckpointError, first_line
-from trm_cli.models.layers.carry import Carry
 from trm_cli.models.network import Network
+from trm_cli.models.supervision.carry import Carry
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
 from trm_cli.training.hardware.arriving import Arriving
 from trm_cli.training.optimizers.eager import EagerOptimizer

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trm_cli.models.layers.carry import Carry
+from trm_cli.models.supervision.carry import Carry
 from trm_cli.training.hardware.arriving import Arriving
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from trm_cli.models.layers.carry import Carry, refresh
-from trm_cli.models.layers.outputs import Outputs
+from trm_cli.models.supervision.carry import Carry, refresh
+from trm_cli.models.supervision.outputs import Outputs
 from trm_cli.training.transfer.onnx_step import export_onnx, open_session, run_session, token_network
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 from trm_cli.workflows.adapt import directory as files
+from trm_cli.workflows.adapt.answers.submission import voted_inputs
 from trm_cli.workflows.adapt.building import build_tasks
 from trm_cli.workflows.adapt.directory import AdaptDirectory, find_directory, write_document
 from trm_cli.workflows.adapt.learning import Learning
@@ -24,11 +25,10 @@ from trm_cli.workflows.adapt.request import AdaptObserver, AdaptPlan, AdaptReque
 from trm_cli.workflows.adapt.result import result_document
 from trm_cli.workflows.adapt.settings import Source, check_words, find_source, training_words
 from trm_cli.workflows.adapt.stopwatch import Stopwatch, read_seconds
-from trm_cli.workflows.adapt.submission import voted_inputs
 
 if TYPE_CHECKING:
     from trm_cli.data.arc.challenges import Challenges
-    from trm_cli.workflows.adapt.voting import Vote
+    from trm_cli.workflows.adapt.answers.voting import Vote
 
 #: More updates than a budget is expected to allow: it is the time that ends the training.
 _SPARE = 1.25
@@ -225,14 +225,14 @@ class _Adaptation:
     ) -> Vote:
         """Vote with the weights of a run, or of a file."""
         if self.source.demonstrated:
-            from trm_cli.workflows.adapt.demonstrated import vote_from_demonstrations
+            from trm_cli.workflows.adapt.answers.demonstrated import vote_from_demonstrations
 
             most, tasks = min(votes or self._votes, self._votes), self.challenges
             data = self.data if weights != self.source.sealed.checkpoint else None
             return vote_from_demonstrations(
                 weights, folder, tasks, data, votes=most, device=self.device, enough=enough, observer=observer
             )
-        from trm_cli.workflows.adapt.voting import vote
+        from trm_cli.workflows.adapt.answers.voting import vote
 
         return vote(weights, folder, votes=votes, device=self.device, enough=enough, observer=observer)
 

@@ -64,7 +64,7 @@ class Learning:
 
     def _test(self, step: int) -> None:
         """Test what was asked for; its results are noted before the training goes on."""
-        from trm_cli.workflows.adapt.testing import learned_tasks, score_left_out
+        from trm_cli.workflows.adapt.answers.testing import learned_tasks, score_left_out
 
         progress = self.home.read(files.PROGRESS)
         if self.request.leave_out:

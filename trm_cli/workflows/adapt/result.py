@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trm_cli.workflows.adapt.answers.submission import scores, voted_inputs
 from trm_cli.workflows.adapt.directory import PROGRESS, AdaptDirectory
-from trm_cli.workflows.adapt.submission import scores, voted_inputs
 
 if TYPE_CHECKING:
     from trm_cli.data.arc.challenges import Challenges
+    from trm_cli.workflows.adapt.answers.voting import Vote
     from trm_cli.workflows.adapt.settings import Source
-    from trm_cli.workflows.adapt.voting import Vote
 
 
 def result_document(home: AdaptDirectory, source: Source, challenges: Challenges, cast: Vote | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.control.replay import ReplayBuffer, Transition
 from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.rows.kinds import Kind
-from trm_cli.models.layers.carry import Carry
+from trm_cli.models.supervision.carry import Carry
 
 
 def nothing_yet(rows: int, state_size: int, device: torch.device) -> dict[str, Tensor]:

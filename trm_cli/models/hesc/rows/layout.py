@@ -17,7 +17,7 @@ from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.rows import kinds
 from trm_cli.models.hesc.rows.boards import asked_side, by_size, needed_cells, needed_side, needed_sides, side_of
 from trm_cli.models.hesc.rows.kinds import FIELDS, Kind
-from trm_cli.models.layers.losses import IGNORED_LABEL
+from trm_cli.models.supervision.losses import IGNORED_LABEL
 
 #: Grids that train on a processor are computed in at most so many groups of similar size, of so many rows at least.
 _SIZES, _ROWS_OF_A_SIZE = 3, 8

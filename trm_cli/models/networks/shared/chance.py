@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trm_cli.models.layers import starts
-from trm_cli.models.layers.carry import Carry
 from trm_cli.models.networks.shared.token_config import TokenConfig
+from trm_cli.models.supervision import starts
+from trm_cli.models.supervision.carry import Carry
 
 
 class Chance(NamedTuple):

@@ -19,13 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trm_cli.models.cost import Component, Measured
-from trm_cli.models.layers import losses
 from trm_cli.models.layers.block import BlockStyle
 from trm_cli.models.layers.board import board_relations
-from trm_cli.models.layers.carry import Carry, empty_carry, refresh
-from trm_cli.models.layers.halting import decide_halt
 from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter, truncated_normal_
-from trm_cli.models.layers.outputs import Outputs, StepResult
 from trm_cli.models.layers.rotary import Rope, rope_tables
 from trm_cli.models.layers.stack import Stack
 from trm_cli.models.network import Batch, Network, StepClock
@@ -34,6 +30,10 @@ from trm_cli.models.networks.shared.chance import Chance, disturbed
 from trm_cli.models.networks.shared.q_head import QHead
 from trm_cli.models.networks.shared.token_config import TokenConfig
 from trm_cli.models.networks.shared.token_reader import TokenReader
+from trm_cli.models.supervision import losses
+from trm_cli.models.supervision.carry import Carry, empty_carry, refresh
+from trm_cli.models.supervision.halting import decide_halt
+from trm_cli.models.supervision.outputs import Outputs, StepResult
 from trm_cli.models.text_reader import TextReader
 from trm_cli.schedule.clock import SETTLED
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 from trm_cli.models.kernels.products import linear
 from trm_cli.models.layers.attention import split_heads
 from trm_cli.models.layers.block import BlockWeights, run_block_with
-from trm_cli.models.layers.losses import log_stablemax_scores
 from trm_cli.models.layers.rotary import Rope
+from trm_cli.models.supervision.losses import log_stablemax_scores
 from trm_cli.models.text_reader import TextReader
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trm_cli.models.layers.starts import normal
+from trm_cli.models.supervision.starts import normal
 
 #: Name in `Carry.extra`: the scratch states of the starts after the first, [B, K - 1, L, D].
 SCRATCH = "scratch"

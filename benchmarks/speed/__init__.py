@@ -1,0 +1,1 @@
+"""Time and memory: starting, opening a dataset, a training step (alone, or beside that of another tree), full size."""
