@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # What running needs; and, with the `dev` extra of setup.cfg, what testing and checking need as well.
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
-PYTEST = $(BIN)/python -m pytest -q -n 3 --dist loadgroup
+# By file: what the tests of a file share is made once.
+PYTEST = $(BIN)/python -m pytest -q -n 3 --dist loadfile
 # Folders of unit tests, without what trains every network against a reference and what builds stream datasets.
 FAST := tests/schedule tests/config tests/data tests/models tests/training/optimizers \
 	--ignore=tests/models/networks/test_parity.py --ignore=tests/models/networks/test_every_architecture.py \

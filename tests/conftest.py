@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +49,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA card here"))
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A copy, of this process alone, of the folder that one of the test processes makes for all of them."""
+    base = factory.getbasetemp()
+    original = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"{name}-original"
+    with original.with_suffix(".lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        if not os.fstat(lock.fileno()).st_size:
+            original.mkdir()
+            make(original)
+            lock.write("made")
+    copy = factory.mktemp(name)
+    return shutil.copytree(original, copy, symlinks=True, dirs_exist_ok=True)
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     """Small Sudoku boards in the array layout."""
@@ -68,19 +85,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.boards import write_boards
     from tests.support.runs import train
 
-    folder = tmp_path_factory.mktemp("trained")
-    write_boards(folder / "data", test=60)
-    settings = (
-        "epochs=40",
-        "eval_interval=20",
-        "checkpoint_interval=20",
-        "arch.hidden_size=32",
-        "lr=3e-3",
-        "ema_rate=0.9",
-        "optimizer=adamw",
-    )
-    train(folder / "data", folder / "run", *settings)
-    return folder
+    def make(folder: Path) -> None:
+        write_boards(folder / "data", test=60)
+        settings = (
+            "epochs=40",
+            "eval_interval=20",
+            "checkpoint_interval=20",
+            "arch.hidden_size=32",
+            "lr=3e-3",
+            "ema_rate=0.9",
+            "optimizer=adamw",
+        )
+        train(folder / "data", folder / "run", *settings)
+
+    return made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,6 @@ def test_the_image_installs_what_exists() -> None:
 
 
 @pytest.mark.slow  # setuptools builds twice, pip once
-@pytest.mark.xdist_group("wheel")
 def test_an_index_takes_both_packages(tmp_path: Path) -> None:
     source, dist = tmp_path / "source", tmp_path / "dist"
     copy_tree(source)

@@ -12,9 +12,6 @@ from pathlib import Path
 
 import pytest
 
-#: What a fixture of this module installs is installed once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("wheel")
-
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = (
     "trm_cli", "configs", "dataset_builders", "pretrained", "setup.cfg", "setup.py", "pyproject.toml", "README.md",

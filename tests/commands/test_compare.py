@@ -22,8 +22,6 @@ from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.workflows.train.jobs import Job, Queue, run_jobs
 from trm_cli.workflows.train.seeds import parse_seeds
 
-pytestmark = pytest.mark.xdist_group("compare")
-
 ROOT = Path(__file__).parents[2]
 
 

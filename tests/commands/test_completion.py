@@ -17,8 +17,6 @@ from tests.support.streams import ROOT, environment
 from trm_cli.app import create_app
 from trm_cli.commands.options import completion
 
-pytestmark = pytest.mark.xdist_group("completion")
-
 PROGRAM = "import sys; sys.argv[0] = 'trm'; from trm_cli.app import main; main()"
 
 

@@ -16,8 +16,6 @@ import pytest
 from tests.support.commands import trm_here
 from trm_cli.config.registry import SHIPPED
 
-pytestmark = pytest.mark.xdist_group("first hour")
-
 MODEL = (SHIPPED / "models/sudoku-4x4.yaml").read_text()
 FEW = "dataset_args.train=4 dataset_args.test=2 dataset_args.num_aug=0"
 

@@ -21,7 +21,6 @@ from trm_cli.errors import UsageError
 from trm_cli.models.layers.sampling import Sampling
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("generate")
 
 STORIES = ("arch.causal=true", "arch.mlp_t=false", "arch.pos_encodings=rope", "epochs=1", "eval_interval=1")
 

@@ -33,7 +33,6 @@ from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, Kind
 from trm_cli.workflows.inspect.capsules import CapsuleTrace, trace_capsules
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("show capsules")
 
 TASK = {
     "train": [{"input": [[1, 2]], "output": [[2, 1]]}],

@@ -27,7 +27,6 @@ from trm_cli.training.run.trained_model import load_trained
 from trm_cli.workflows.solve.demonstrated import DemonstratedSolution
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("solve demonstrated")
 
 
 @pytest.fixture(scope="module")

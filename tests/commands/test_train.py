@@ -17,7 +17,6 @@ from tests.support.runs import TINY_RUN, differing, records
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("train command")
 
 ROOT = Path(__file__).resolve().parents[2]
 

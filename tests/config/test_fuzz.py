@@ -1,4 +1,4 @@
-"""A thousand mutated configurations: a message with a place, or a valid configuration; never another exception."""
+"""Mutated configurations: a message with a place, or a valid configuration; never another exception."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from trm_cli.config.compose import compose, load_run_config
 from trm_cli.config.dump import dump_config
 from trm_cli.errors import ConfigError, UsageError
 
-MUTATIONS = 1_000
 PLACE = re.compile(r"(.+:\d+:\d+|MODEL)$")
 
 
@@ -54,7 +53,8 @@ def mutate(rng: random.Random, originals: dict[Path, bytes]) -> tuple[list[str],
     return overrides, path
 
 
-def test_a_thousand_mutations(configs: Path) -> None:
+@pytest.mark.parametrize("count", [250, pytest.param(1000, marks=pytest.mark.slow)])
+def test_mutated_files_and_overrides(count: int, configs: Path) -> None:
     names = (
         "cfg_pretrain",
         "arch/trm_quickstart",
@@ -64,15 +64,15 @@ def test_a_thousand_mutations(configs: Path) -> None:
     )
     originals = {path: path.read_bytes() for path in (configs / f"{name}.yaml" for name in names)}
     seen: Counter[str] = Counter()
-    for seed in range(MUTATIONS):
+    for seed in range(count):
         rng = random.Random(seed)
         overrides, damaged = mutate(rng, originals)
         model = rng.choice(("sudoku-4x4", "vision-unified", None))
         seen[outcome(lambda model=model, overrides=overrides: compose(model, overrides), overrides)] += 1
         if damaged is not None:
             damaged.write_bytes(originals[damaged])
-    assert seen["refused"] > MUTATIONS // 3
-    assert seen["valid"] > MUTATIONS // 20
+    assert seen["refused"] > count // 3
+    assert seen["valid"] > count // 20
 
 
 def test_mutations_of_a_run_s_config(configs: Path) -> None:

@@ -16,8 +16,6 @@ import pytest
 from tests.support.commands import Process, trm_here
 from trm_cli.demo.server import MOST_BYTES
 
-pytestmark = pytest.mark.xdist_group("demo server")
-
 JSON = {"Content-Type": "application/json"}
 
 

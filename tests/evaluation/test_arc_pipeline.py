@@ -26,8 +26,6 @@ from trm_cli.evaluation.scores.summary import joined, shares_by_task, summarise
 from trm_cli.models.supervision.carry import Carry, empty_carry
 from trm_cli.models.supervision.outputs import Outputs
 
-pytestmark = pytest.mark.xdist_group("arc pipeline")
-
 
 class Oracle(nn.Module):
     """Answers each augmented row rightly, but for a share of them, where it says nonsense and knows it.

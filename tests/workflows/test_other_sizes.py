@@ -11,8 +11,6 @@ from dataset_builders import maze
 from tests.support.commands import trm
 from tests.support.runs import train
 
-pytestmark = pytest.mark.xdist_group("other sizes")
-
 LARGER = "S.....\n......\n......\n......\n......\n.....G"
 #: By rows: S.. ##. ##G and S.. .#. .#G, with their ways.
 PAIRS = {"train": "S  ## ##G,Soo##o##G", "test": "S   #  #G,Soo #o #G"}

@@ -17,7 +17,6 @@ from trm_cli.config.compose import load_run_config
 from trm_cli.training.checkpoint.checkpoint_format import read_file_summary
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("sealed runs")
 
 EDITED = {
     "seed": "5",

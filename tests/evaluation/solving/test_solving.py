@@ -29,8 +29,6 @@ from trm_cli.evaluation.solving.arc import solve_task, variants_of
 from trm_cli.evaluation.solving.lines import Answer, read_lines, solve_lines
 from trm_cli.evaluation.solving.puzzle import answers_by_step
 
-pytestmark = pytest.mark.xdist_group("solving")
-
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
 MAZE = "S.##\n#..#\n.#..\n.##G"

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch._dynamo.utils import counters
-from torch._functorch import config as functorch
 
 from tests.support import capsules
 from tests.support.capsules import KINDS
@@ -34,13 +32,15 @@ PER_STACK = 7
 
 
 @pytest.fixture(autouse=True)
-def nothing_compiled() -> Iterator[None]:
-    """The compiler is as if new, before and after."""
+def counters() -> Iterator[dict[str, Any]]:
+    """What the compiler counts; it is as if new, before and after."""
+    from torch._dynamo.utils import counters as found  # seconds, which a test process without these tests saves
+
     torch._dynamo.reset()
-    counters.clear()
-    yield
+    found.clear()
+    yield found
     torch._dynamo.reset()
-    counters.clear()
+    found.clear()
 
 
 def compiled(case: Case) -> TokenNetwork:
@@ -69,11 +69,13 @@ def evaluated(model: TokenNetwork, rows: int, first: int) -> None:
 
 def graphs() -> int:
     """How many there are."""
+    from torch._dynamo.utils import counters
+
     return int(counters["stats"]["unique_graphs"])
 
 
 @pytest.mark.parametrize("name", slow_but(NETWORKS, "attention"))
-def test_nothing_is_compiled_again_and_nothing_runs_uncompiled(name: str) -> None:
+def test_nothing_is_compiled_again_and_nothing_runs_uncompiled(name: str, counters: dict[str, Any]) -> None:
     model = compiled(NETWORKS[name])
     for rows in (6, 4, 3):  # a batch, a micro batch, the last slice
         trained(model, rows, 0)
@@ -99,7 +101,9 @@ def capsules_trained(model: MultimodalHesc, rows: int, first: int, kinds: tuple[
 
 
 @pytest.mark.parametrize(("pairs", "count"), [(0, 2), pytest.param(2, 4, marks=pytest.mark.slow)])
-def test_a_pass_of_the_capsule_network_is_one_graph_whatever_the_rows(pairs: int, count: int) -> None:
+def test_a_pass_of_the_capsule_network_is_one_graph_whatever_the_rows(
+    pairs: int, count: int, counters: dict[str, Any]
+) -> None:
     model = capsules.make(H_cycles=1, enable_latent_planning=False, enable_expansion=False, enable_dqn=False)
     model.compile_stacks(backend="eager")
     for rows in (6, 4):
@@ -113,7 +117,9 @@ def test_a_pass_of_the_capsule_network_is_one_graph_whatever_the_rows(pairs: int
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("as_graphs", "kinds"), [(False, KINDS), (True, (Kind.GRID,))])
-def test_all_kinds_and_parts_of_the_capsule_network_are_compiled_once(as_graphs: bool, kinds: tuple[Kind, ...]) -> None:
+def test_all_kinds_and_parts_of_the_capsule_network_are_compiled_once(
+    as_graphs: bool, kinds: tuple[Kind, ...], counters: dict[str, Any]
+) -> None:
     model = capsules.make(H_cycles=1)
     # Also the backward pass is traced, for which nothing may have moved that it needs.
     model.compile_stacks(backend="aot_eager", graphs=as_graphs)
@@ -165,6 +171,8 @@ def originals(model: TokenNetwork) -> list[Any]:
 
 
 def test_compiling_sets_nothing_for_the_whole_process() -> None:
+    from torch._functorch import config as functorch
+
     before = functorch.activation_memory_budget
     trained(compiled(NETWORKS["attention"]), 4, 0)
     assert functorch.activation_memory_budget == before

@@ -15,8 +15,6 @@ import torch
 from tests.support.failing_disk import Crash, Disk
 from trm_cli.training.checkpoint.store import CheckpointStore
 
-pytestmark = pytest.mark.xdist_group("commit protocol")
-
 ROOT = Path(__file__).resolve().parents[3]
 
 

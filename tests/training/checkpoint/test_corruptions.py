@@ -18,8 +18,6 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run_files import read_identity
 
-pytestmark = pytest.mark.xdist_group("corruptions")
-
 STEPS = (5, 10, 15)
 Files = dict[int, bytes]
 

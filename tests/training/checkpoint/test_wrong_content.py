@@ -24,8 +24,6 @@ from trm_cli.training.checkpoint.checkpoint_format import save_file
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
 
-pytestmark = pytest.mark.xdist_group("wrong content")
-
 NAN = float("nan")
 
 

@@ -24,7 +24,6 @@ from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.datasets import TrainBatches
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("sharded runs")
 
 SHARDED = ("sharding=fsdp", "epochs=6", "eval_interval=2", "keep_checkpoints=9")
 UPDATES = 30

@@ -19,7 +19,6 @@ from tests.training.distributed.launching import RUN, environment, processes, ru
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
-pytestmark = pytest.mark.xdist_group("two processes")
 
 UPDATES = 60
 

@@ -22,8 +22,6 @@ from trm_cli.data.files.durable import held_directory
 from trm_cli.workflows.adapt.adapt import adapt
 from trm_cli.workflows.adapt.request import AdaptRequest
 
-pytestmark = pytest.mark.xdist_group("adapt")
-
 QUICK = ("--augmentations", "2")
 
 

@@ -16,8 +16,6 @@ from trm_cli.data import dihedral
 from trm_cli.data.arc.transforms import Transform, augment_grid
 from trm_cli.workflows.adapt.answers.demonstrated import _inverse
 
-pytestmark = pytest.mark.xdist_group("adapt demonstrated")
-
 KNOWN = {name: {"train": pairs(rule, 3), "test": pairs(rule, 1, seed=1)} for name, rule in NEW.items()}
 
 
