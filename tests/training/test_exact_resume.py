@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.support.boards import write_boards
 from tests.support.runs import HESC, differing, prepare, records, train
+from tests.support.selection import slow_but
 from trm_cli.models.hesc import losses
 from trm_cli.models.hesc.losses import AnswerCheck
 from trm_cli.models.hesc.passes import NetworkPass
@@ -57,9 +58,8 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-# float16 products have no fast path on a processor.
 @pytest.mark.parametrize(
-    "variant", [pytest.param(name, marks=[pytest.mark.slow] * (name == "float16")) for name in VARIANTS]
+    "variant", slow_but(VARIANTS, "attention", "bfloat16", "positions of a board, muon", "starts, noise, depths")
 )
 def test_a_continued_run_equals_an_uninterrupted_one(variant: str, tmp_path: Path) -> None:
     arch, overrides = VARIANTS[variant]

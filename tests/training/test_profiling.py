@@ -34,6 +34,7 @@ def phases_in(path: Path) -> Counter[str]:
     return Counter(event["name"] for event in events if event.get("cat") == "user_annotation")
 
 
+@pytest.mark.slow
 def test_five_updates_after_two_are_traced(dataset: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     (said,) = profiled(dataset, run, "micro_batch_size=4")

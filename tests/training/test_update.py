@@ -284,7 +284,7 @@ def accidents(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("optimizer", slow_but(["adam_atan2", "adamw"], "adam_atan2"))
-@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("later", slow_but([False, True], True))
 def test_a_run_with_skipped_updates_resumes_to_the_same_bits(
     accidents: SimpleNamespace,
     tmp_path: Path,

@@ -142,7 +142,7 @@ def test_all_kinds_and_parts_of_the_capsule_network_are_compiled_once(
     assert not counters["graph_break"] and not counters["unimplemented"]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", slow_but(["float32", "bfloat16"], "float32"))
 def test_rows_that_stand_for_the_shape_alone_teach_nothing(precision: str) -> None:
     plain, stepped = (capsules.make(forward_dtype=precision) for _ in range(2))
     stepped.network.extent = Extent.STEPS

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.support.capsules import VOCABULARY, Values, make_batch, make_draws
+from tests.support.selection import slow_but
 from trm_cli.config import registry
 from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.models.families import FAMILIES, create_network
@@ -18,7 +19,8 @@ from trm_cli.models.network_config import NetworkConfig
 #: Rows and positions: of capsules one row of each kind and the smallest boards that have several parts.
 ROWS, LENGTH, CAPSULE_ROWS, SIDE = 2, 16, 4, 8
 STEPS = 6
-LARGE = ("multimodal_hesc", "multimodal_hesc_base", "trm_unified", "vision_optimized")
+#: One of each network; the others differ in their sizes.
+USUAL = ("trm_sudoku", "trm_arc", "trm_singlez", "trm_hier6", "hrm", "transformer_baseline", "multimodal_hesc_mini")
 
 
 def architecture(name: str) -> NetworkConfig:
@@ -47,9 +49,7 @@ def batch_for(model: Network) -> dict[str, Tensor]:
     return {"inputs": tokens[0], "labels": tokens[1], "puzzle_identifiers": identifiers}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in registry.names("arch")]
-)
+@pytest.mark.parametrize("name", slow_but(registry.names("arch"), *USUAL))
 def test_a_training_step(name: str) -> None:
     # Defects 2 and 3: some presets crashed in their first step, and half of the parameters never got a gradient.
     model = build(name)

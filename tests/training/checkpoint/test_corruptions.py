@@ -87,7 +87,7 @@ CHANGES: tuple[Callable[[random.Random, Files, Files, int], Files], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("count", [180, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
 def test_each_corruption_is_recognised_and_none_is_loaded(runs: tuple[Path, Path], tmp_path: Path, count: int) -> None:
     ours, theirs = ({step: CheckpointStore(run).path(step).read_bytes() for step in STEPS} for run in runs)
     known = {step: load_checkpoint(CheckpointStore(runs[0]).path(step))[0] for step in STEPS}

@@ -85,6 +85,7 @@ def killed(folder: Path, run: str, place: str, rank: int, step: int) -> subproce
     return two_processes(script, place, rank, step, *words(folder, run, *SHARDED))
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_during_a_save_leaves_the_older_checkpoint(folder: Path) -> None:
     run = folder / "killed"
     store = CheckpointStore(run)

@@ -11,6 +11,7 @@ import torch
 from benchmarks.inputs.made_up import MadeUpRun, made_up_metadata
 from benchmarks.speed.memory import in_a_process, peak, run_of
 from tests.support.runs import EVERY_PART
+from tests.support.selection import slow_but
 from trm_cli.config.compose import compose
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import DatasetMetadata
@@ -60,7 +61,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "words"), CASES)
+@pytest.mark.parametrize(("name", "words"), slow_but(CASES, *CASES[1:4]))
 def test_the_estimate_is_near_to_what_an_update_allocates(
     name: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
