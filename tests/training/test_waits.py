@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 from tests.support.dispatch import Traffic, as_on_a_device, tensors
 from tests.support.networks import CASES, make_batch
 from tests.support.runs import HESC, differing, prepare, records, train
+from tests.support.selection import slow_but
 from tests.training.test_update import LEARNING, ROWS, poisoned, state_of
 from trm_cli.data.text.labels import text_labels
 from trm_cli.evaluation.scores.accuracy import evaluate
@@ -81,8 +82,12 @@ def counted_updates(
     return found
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-@pytest.mark.parametrize("name", NETWORKS)
+EVERY = [(name, precision) for name in NETWORKS for precision in ("float32", "float16")]
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), slow_but(EVERY, *((name, "float32") for name in NETWORKS), ("trm_sudoku", "float16"))
+)
 def test_an_update_waits_for_nothing_is_one_copy_and_has_no_float64(
     name: str,
     precision: str,
@@ -151,7 +156,7 @@ def test_a_verdict_that_is_read_at_once_is_noticed(
     assert found[3].waits["read at once"] == 1
 
 
-@pytest.mark.parametrize("name", ["mlp_t", "hrm"])
+@pytest.mark.parametrize("name", slow_but(["mlp_t", "hrm"], "mlp_t"))
 def test_overflows_in_float16_are_skipped_alike_when_read_later(name: str) -> None:
     states = []
     for later in (False, True):

@@ -13,6 +13,7 @@ import pytest
 from tests.support.boards import write_boards
 from tests.support.commands import trm, trm_here
 from tests.support.runs import TINY_RUN
+from tests.support.selection import slow_but
 from trm_cli.config.compose import load_run_config
 from trm_cli.training.checkpoint.checkpoint_format import read_file_summary
 
@@ -78,7 +79,7 @@ def home(stopped: Path, tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("key", EDITED)
+@pytest.mark.parametrize("key", slow_but(EDITED, "seed", "arch.hidden_size"))
 def test_a_changed_setting_is_never_used_in_silence(key: str, home: Path) -> None:
     sealed = (home / "run/config.yaml").read_bytes()
     edit(home / "run", **{key.removeprefix("arch."): EDITED[key]})

@@ -11,6 +11,7 @@ import pytest
 from tests.support.commands import trm_here
 from tests.support.file_systems import refuse, without_directory_fsync, without_links, without_locks
 from tests.support.runs import TINY_RUN, differing, prepare, records, train
+from tests.support.selection import slow_but
 from trm_cli.errors import CheckpointError
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -22,7 +23,7 @@ def words(data: Path, run: Path, *more: str) -> list[str]:
     return ["train", "sudoku-4x4", "arch=trm_quickstart", *names, *TINY_RUN, *more]
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.parametrize("number", slow_but([errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS], errno.EPERM))
 def test_without_links_a_run_is_what_it_is_with_them(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
