@@ -261,6 +261,7 @@ def test_data_that_the_model_would_misread_is_refused(trained: Path, tmp_path: P
     assert evaluated(tmp_path / "run", data=(data,))["count"] == 16
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_a_stream(canvases: Path, tmp_path: Path) -> None:
     train(canvases, tmp_path / "run", *HESC, "epochs=1", "global_batch_size=64", arch="multimodal_hesc_mini")
     made = evaluated(tmp_path / "run")

@@ -295,6 +295,7 @@ def unfinished(source: Path, root: Path, missing: int = 1) -> list[str]:
     return gone
 
 
+@pytest.mark.slow
 def test_batches_are_those_of_the_finished_build(small_dataset: Path, tmp_path: Path) -> None:
     """Training on a directory that a real builder fills meanwhile; the builder is killed once and continued."""
     root = tmp_path / "d"
