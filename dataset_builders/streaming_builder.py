@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--batch-records", type=builder_cli.positive, help="records per part file, 100 of which are a chunk")
     add("--offline-fallback", choices=["sample"], help="when the hub is out of reach, use the built-in sample stories")
-    add("--tinystories-path", type=Path, help="a local file or folder instead of the hub")
+    add("--tinystories-path", help="a file, a folder or an address instead of the hub")
     add("--hub-dataset", default=HUB_REPOSITORY, help="what `tinystories` means on the hub")
     add("--text-field", help="the field of JSON lines, parquet and hub records that holds the text")
     add_shard_flags(parser)

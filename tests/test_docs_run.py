@@ -61,6 +61,7 @@ HERE = {
     "--box 3 3": "--box 2 2",
     "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79": "1.........2....3",
     "dataset_args.output_dir=datasets/few": "dataset_args.output_dir=datasets/few --dry-run",
+    "s3://bucket": "file://bucket",
     "--output-dir D ...": "--output-dir D --sources stories --limit 300 --text-window 256 --batch-records 5",
 }
 
@@ -107,6 +108,7 @@ def place(trained: Path, canvases: Path, tmp_path_factory: pytest.TempPathFactor
     for name in ("sudoku-4x4", "sudoku-small", "other", "seeds/seed-0", "seeds/seed-1"):
         shutil.copytree(trained / "run", folder / "checkpoints" / name, symlinks=True)
     shutil.copytree(trained / "data", folder / "datasets/sudoku-4x4")
+    shutil.copytree(trained / "data", folder / "bucket/boards")
     shutil.copytree(canvases, folder / "datasets/vision_unified")
     for name in (
         "docs/figures",
@@ -123,6 +125,8 @@ def place(trained: Path, canvases: Path, tmp_path_factory: pytest.TempPathFactor
     (folder / "book.txt").write_text("Once upon a time there was a book. " * 40)
     notes = (f"Note {n}: long enough to be a window of its own, as notes are. " * 4 for n in range(60))
     (folder / "notes/all.txt").write_text("<|endoftext|>".join(notes))
+    shutil.copytree(folder / "notes", folder / "bucket/notes")
+    shutil.copy(folder / "book.txt", folder / "bucket")
     for number, subset in enumerate(("training", "evaluation")):
         pairs = [{"input": [[first, number]], "output": [[number, first]]} for first in (3, 4, 5)]
         task = {"train": pairs[:2], "test": pairs[2:]}
@@ -146,7 +150,8 @@ QUICK = ("custom_dataset.md", "configuration.md", "schedule.md", "index.md")
 @pytest.mark.parametrize(
     "page", [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name not in QUICK)) for page in RUN]
 )
-def test_the_lines_of_a_page_end_well(page: Path, place: Path) -> None:
+def test_the_lines_of_a_page_end_well(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRM_CACHE", str(place / "copies"))
     for written_line in lines_of(page):
         line = shortened(written_line)
         if line is None:

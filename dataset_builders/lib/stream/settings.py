@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from trm_cli.errors import UsageError
 
@@ -44,7 +43,7 @@ class StreamSettings:
     picture_channels: int
     picture_side: int
     offline_fallback: str | None
-    tinystories_path: Path | None
+    tinystories_path: str | None
     hub_dataset: str
     text_field: str | None
 

@@ -24,6 +24,7 @@ from trm_cli.paths import is_dir, is_file
 from ..csv_rows import csv_rows
 from ..hub import HubDataset, find_hub_dataset
 from ..limits import Limits
+from ..source_files import source_path
 from . import engine
 from .generate import Puzzles, first_distinct
 from .settings import NO_LIMIT, SudokuSettings
@@ -68,7 +69,7 @@ def find_source(text: str, columns: Mapping[str, str]) -> SudokuSource:
     if text.startswith("hub:"):
         hub = find_hub_dataset(text.removeprefix("hub:"))
         return SudokuSource({}, hub, hub.licence, columns)
-    path = Path(text)
+    path = source_path(text)
     if is_dir(path):
         files = {split: path / f"{split}.csv" for split in ("train", "test")}
         missing = [str(file) for file in files.values() if not is_file(file)]

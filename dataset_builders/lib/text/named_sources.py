@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trm_cli.errors import DatasetError
 
+from ..source_files import source_path
 from .documents import TextDocument, list_files, read_documents
 from .stories import story
 
@@ -33,7 +34,7 @@ def documents_of(options: argparse.Namespace) -> Iterator[TextDocument]:
 
             yield from read_hub(find_hub_dataset(source.removeprefix(HUB_PREFIX)), "train", options.text_field)
         else:
-            yield from read_documents(list_files(Path(source)), options.text_field)
+            yield from read_documents(list_files(source_path(source)), options.text_field)
 
 
 def stdlib_files() -> list[Path]:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.table import Column
 from rich.text import Text
 
+from trm_cli.addresses import local_location
 from trm_cli.console.output import next_step, note, stderr, stdout
 from trm_cli.console.progress import transient_bar
 from trm_cli.console.tables import table
@@ -44,14 +45,15 @@ def show_built(entry: RegistryEntry, seconds: float) -> None:
     """Print what was built, where it lies, how long that took, and the next command."""
     from trm_cli.data.files.metadata import has_split, read_metadata
 
-    root = str(entry.dataset_args["output_dir"])
+    place = str(entry.dataset_args["output_dir"])
+    root = local_location(place)
     counts = [
         f"{split} {read_metadata(root, split).total_groups:,}"
         for split in ("train", "test")
         if has_split([root], split)
     ]
-    note(f"{root} is complete: groups {', '.join(counts)}; {duration(seconds)}")
-    next_step(("trm", "train", entry.word), ("trm", "inspect-dataset", root))
+    note(f"{place} is complete: groups {', '.join(counts)}; {duration(seconds)}")
+    next_step(("trm", "train", entry.word), ("trm", "inspect-dataset", place))
 
 
 class BuildView(BuildObserver):

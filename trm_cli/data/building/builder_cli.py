@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from trm_cli.addresses import is_address, local_location
 from trm_cli.collector import spare_imports
 from trm_cli.data.files.metadata import DatasetMetadata
 from trm_cli.ending_signals import ending_signals, handled
@@ -46,7 +47,12 @@ def common_parser(package: str | None, name: str, description: str, example: str
     """
     program = f"python -m {package}.{name}" if package else f"python {name}.py"
     parser = _Parser(prog=program, description=description, epilog=f"example: {program} {example}", allow_abbrev=False)
-    parser.add_argument("--output-dir", type=Path, help="directory to build in; an unfinished build there is continued")
+    parser.add_argument(
+        "--output-dir",
+        metavar="DIR|ADDRESS",
+        help="directory to build in, where an unfinished build is continued; or an address such as s3://bucket/data, "
+        "which the dataset is sent to when it is complete",
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides every random choice (default 0)")
     parser.add_argument(
         "--workers",
@@ -176,7 +182,7 @@ def run_builder(
         with handled(_request_stop, *ending_signals()):
             configure_from_environment()
             do_without_temporary_folder()
-            main(options)
+            _build(options, main)
     except TrmError as error:
         if error.hint and os.environ.get("TRM_PROGRESS") == "json":
             return _fail(parser, f"{error.message}{HINT_MARK}{error.hint}", error.exit_code)
@@ -190,6 +196,24 @@ def run_builder(
     except _StopRequest:
         return _fail(parser, "stopped; the same command continues", ExitCode.TERMINATED)
     return ExitCode.DONE
+
+
+def _build(options: argparse.Namespace, main: Callable[[argparse.Namespace], None]) -> None:
+    """Run `main` with the output directory as a path of this machine, and keep an address the same as it."""
+    address = options.output_dir
+    options.output_dir = None if address is None else Path(local_location(address))
+    if address is None or not is_address(address) or options.plan:
+        main(options)
+        return
+    from trm_cli.data.files.remote_dataset import begin_build, end_build
+
+    begin_build(address, _say, rebuild=options.rebuild)
+    main(options)
+    end_build(address, _say)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _fail(parser: argparse.ArgumentParser, message: str, code: ExitCode) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trm_cli.addresses import is_address, local_location
 from trm_cli.errors import DatasetError
 from trm_cli.paths import exists, is_dir
 
@@ -81,8 +82,21 @@ def _directory(name: str) -> Path:
     """Return the directory of this name, or that of the model of this name."""
     from trm_cli.config.registry import find
 
+    if is_address(name):
+        return _copy_of(name)
     if is_dir(name) or find("models", name) is None:
         return Path(name)
     from trm_cli.config.compose import compose
 
     return Path(compose(name).config.data_paths[0])
+
+
+def _copy_of(address: str) -> Path:
+    from trm_cli.data.files.remote_dataset import fetch
+
+    if not fetch(address, lambda _: None):
+        raise DatasetError(
+            f"{address} holds no complete dataset: there is no manifest.json that says so",
+            hint="the command that builds it continues where it was stopped",
+        )
+    return Path(local_location(address))

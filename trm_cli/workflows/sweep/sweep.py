@@ -150,8 +150,9 @@ def _held(sweep: SweepFile) -> AbstractContextManager[None]:
 def _build(sweep: SweepFile) -> int:
     """Build the dataset that all trials share, before several begin at once."""
     first = planned_trials(sweep)[0].resolved(sweep)
-    from trm_cli.workflows.train.run_dataset import missing_paths
+    from trm_cli.workflows.train.run_dataset import fetch_addresses, missing_paths
 
+    fetch_addresses(first, lambda _: None)
     if not missing_paths(first):
         return ExitCode.DONE
     return subprocess.run(dataset_command(first), check=False).returncode

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trm_cli.addresses import local_location
 from trm_cli.errors import DatasetError
 from trm_cli.paths import exists
 from trm_cli.workflows.build import BuildRequest, build_dataset, command_of, flags_placed
@@ -34,6 +36,15 @@ def missing_paths(resolved: Resolved) -> list[str]:
     return missing
 
 
+def fetch_addresses(resolved: Resolved, say: Callable[[str], None]) -> None:
+    """Bring the copies of datasets that lie elsewhere up to date, as far as they are built. Raises TrmError."""
+    if resolved.addresses:
+        from trm_cli.data.files.remote_dataset import fetch
+
+        for address in resolved.addresses.values():
+            fetch(address, say)
+
+
 def ensure_dataset(
     resolved: Resolved, observer: TrainingObserver, *, rebuild: bool = False, incremental: bool = True
 ) -> LiveBuild | None:
@@ -42,6 +53,7 @@ def ensure_dataset(
     incremental: return as soon as training can begin; the builder that is still at work is returned then. None: the
     dataset is complete.
     """
+    fetch_addresses(resolved, observer.note)
     missing = missing_paths(resolved)
     if not missing and not rebuild and not resolved.changes_dataset:
         return None
@@ -66,7 +78,7 @@ def _builder_of(resolved: Resolved) -> RegistryEntry | None:
     entry = resolved.registry
     if entry is None and registry.find("models", resolved.config.model) is not None:
         entry = compose(resolved.config.model).registry
-    if entry is None or [entry.dataset_args["output_dir"]] != list(resolved.config.data_paths):
+    if entry is None or [local_location(str(entry.dataset_args["output_dir"]))] != list(resolved.config.data_paths):
         return None
     return entry
 
@@ -75,7 +87,7 @@ def _begin(entry: RegistryEntry, request: BuildRequest, observer: TrainingObserv
     from trm_cli.data.building.live_build import LiveBuild
 
     command = command_of(entry, request)
-    root = str(entry.dataset_args["output_dir"])
+    root = local_location(str(entry.dataset_args["output_dir"]))
     with flags_placed(entry), observer.building(entry.title) as watching:
         live = LiveBuild(root, command, watching.build_progress, watching.build_line)
         if live.process_id is None:

@@ -1,0 +1,117 @@
+"""Copy files from and to addresses such as `s3://bucket/boards.csv`, through fsspec.
+
+Standard library only, until an address is opened.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trm_cli.data.files.durable import sync_file
+from trm_cli.errors import DatasetError, TrmError, UsageError, first_line
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A folder, or one file, under an address. Every method raises DatasetError where the store refuses."""
+
+    address: str
+    store: Any  # fsspec.AbstractFileSystem
+    root: str
+
+    @classmethod
+    def open(cls, address: str) -> RemoteFolder:
+        """Find what serves an address. Raises UsageError where nothing here does."""
+        import fsspec
+        from fsspec.registry import known_implementations
+
+        protocol = address.partition("://")[0].rpartition("::")[2]
+        try:
+            with _told(address):
+                store, root = fsspec.core.url_to_fs(address)
+        except ImportError as error:
+            package = str(known_implementations[protocol]["class"]).partition(".")[0]
+            raise UsageError(
+                f"{protocol}:// needs the package {package}, which is not installed", hint=f"pip install {package}"
+            ) from error
+        except ValueError as error:
+            near = difflib.get_close_matches(protocol, known_implementations, n=1)
+            raise UsageError(
+                f"{address}: no file system is known for {protocol}://",
+                hint=f"did you mean {near[0]}://?" if near else "for example s3://, gs://, file://",
+            ) from error
+        return cls(address, store, root)
+
+    def listing(self) -> dict[str, int]:
+        """The files below the folder and their sizes in bytes; of one file: an empty name."""
+        with _told(self.address):
+            found = self.store.find(self.root, detail=True)
+        root = self.root.rstrip("/")
+        names = {path[len(root) :].lstrip("/"): int(info["size"] or 0) for path, info in found.items()}
+        if any(".." in Path(name).parts for name in names):
+            raise DatasetError(f"{self.address} has a file with .. in its name")
+        return names
+
+    def state(self, name: str) -> str:
+        """What changes when a file does."""
+        with _told(self.address):
+            return str(self.store.checksum(self._path(name)))
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        with _told(self.address):
+            try:
+                content: bytes = self.store.cat_file(self._path(name))
+            except FileNotFoundError:
+                return None
+        return content
+
+    def get(self, name: str, target: Path) -> None:
+        """Copy a file to this machine, and to its disk."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _told(self.address):
+            self.store.get_file(self._path(name), str(target))
+            with target.open("rb+") as stream:
+                sync_file(stream.fileno())
+
+    def put(self, source: Path, name: str) -> None:
+        """Copy a file of this machine there, and compare the sizes."""
+        path, size = self._path(name), source.stat().st_size
+        with _told(self.address):
+            self.store.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self.store.put_file(str(source), path)
+            self.store.invalidate_cache()
+            found = int(self.store.info(path)["size"])
+        if found != size:
+            raise DatasetError(f"{self.address}/{name} has {found} bytes there, {size} were sent")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        path = self._path(name)
+        with _told(self.address):
+            self.store.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self.store.pipe_file(path, content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file where there is one."""
+        with _told(self.address), suppress(FileNotFoundError):
+            self.store.rm_file(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/{name}" if name else self.root
+
+
+@contextmanager
+def _told(address: str) -> Iterator[None]:
+    """Turn what a store raises, each of its own kind, into a DatasetError that names the address."""
+    try:
+        yield
+    except (TrmError, FileNotFoundError, ImportError, ValueError):
+        raise
+    except Exception as error:
+        raise DatasetError(f"{address}: {type(error).__name__}: {first_line(error)}") from error
