@@ -108,7 +108,8 @@ def place(trained: Path, canvases: Path, tmp_path_factory: pytest.TempPathFactor
     for name in ("sudoku-4x4", "sudoku-small", "other", "seeds/seed-0", "seeds/seed-1"):
         shutil.copytree(trained / "run", folder / "checkpoints" / name, symlinks=True)
     shutil.copytree(trained / "data", folder / "datasets/sudoku-4x4")
-    shutil.copytree(trained / "data", folder / "bucket/boards")
+    few = ("--box", "2", "2", "--train", "64", "--test", "8", "--output-dir", "bucket/boards")
+    assert python("-m", "dataset_builders.sudoku", *few, cwd=folder).returncode == 0
     shutil.copytree(canvases, folder / "datasets/vision_unified")
     for name in (
         "docs/figures",

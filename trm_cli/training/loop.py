@@ -84,9 +84,6 @@ class Loop:
             read_later=computes_apart(self.device),
             on_skip=self._skipped,
             keep_gradients=self.graphs,
-            gradient_sum=None
-            if process_group.count == 1
-            else GradientSum(self.state.trunk_parameters(), self.state.table, process_group),
         )
         self._feeder = Feeder(self.state, self.device, config.micro_batch_size)
         self._saver = CheckpointSaver(
@@ -110,7 +107,8 @@ class Loop:
         as well, when the data of the next step cannot be had, and TrmError when the last checkpoint cannot be written.
         """
         end = min(self.plan.total_steps, last_step or self.plan.total_steps)
-        agreed = StopAgreement(stop, self.process_group)
+        agreed = StopAgreement(stop, self.process_group, lambda: self._saver.is_due)
+        self._sum_gradients(agreed)
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool, _marking_failure(stop):
                 self._execute(pool, end, agreed)
@@ -124,9 +122,17 @@ class Loop:
         self._saver.save_last()
         return agreed.exit_code or ExitCode.DONE
 
+    def _sum_gradients(self, requests: StopAgreement) -> None:
+        """Let the updates that follow sum the gradients of all processes, and exchange requests with them."""
+        if self.process_group.count > 1:
+            parameters, table = self.state.trunk_parameters(), self.state.table
+            sums = GradientSum(parameters, table, self.process_group, requests, keep=self.graphs)
+            self._step_settings = self._step_settings._replace(gradient_sum=sums)
+
     def _execute(self, pool: ThreadPoolExecutor, end: int, stop: StopAgreement) -> None:
         if not self.sealed:
             self._saver.save()  # at once: what is read of a run is what was saved with its weights
+        stop.poll()
         self._finish_step(stop)  # an evaluation that the last process could not complete
         first = self.state.step + 1
         following = pool.submit(self.train_batch, first) if first <= end else None
@@ -209,7 +215,6 @@ class Loop:
     def _finish_step(self, stop: StopAgreement) -> None:
         """Evaluate and save where the plan says so for the state's step (and, between, where time says so)."""
         step = self.state.step
-        stop.poll(due=self._saver.is_due)
         while self.test is not None and self.plan.is_eval(step) and self.state.evaluated_step != step:
             try:
                 self._evaluate(step, stop)

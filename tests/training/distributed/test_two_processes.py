@@ -125,6 +125,17 @@ def test_two_processes_go_on_where_one_stopped(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_three_processes_that_stop_end_with_the_bits_of_those_that_do_not(folder: Path) -> None:
+    three = ("global_batch_size=6", "epochs=4", "--nproc-per-node", "3")
+    for run, more in (("whole-3", ()), ("stopped-3", ("--stop-at-step", "11")), ("stopped-3", ())):
+        done = trm(*words(folder, run, *three, *more))
+        assert done.returncode == 0, done.stderr
+    ends = [newest(folder / run) for run in ("whole-3", "stopped-3")]
+    assert differing(*ends) == []
+    assert (folder / "whole-3/metrics.jsonl").read_bytes() == (folder / "stopped-3/metrics.jsonl").read_bytes()
+
+
+@pytest.mark.slow
 def test_mistakes_are_told_once_and_before_anything_is_started(folder: Path) -> None:
     odd = trm(*words(folder, "odd", "--nproc-per-node", "3"))
     assert odd.returncode == 2

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.support.runs import differing
 from tests.training.distributed.sharded_ranks import BATCH, made, sharded_half_precision, sharded_updates, small_model
 from trm_cli.console.output import silence
-from trm_cli.errors import TrmError
+from trm_cli.errors import ExitCode, TrmError
 from trm_cli.schedule.clock import Clock
 from trm_cli.training.distributed.config_agreement import require_same_weights_on_all_ranks
 from trm_cli.training.distributed.full_state import gather_state, gather_weights, local_state, total_sums
 from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.joining import end_process, join_process_group
 from trm_cli.training.distributed.process_group import ProcessGroup
+from trm_cli.training.distributed.stop_agreement import StopAgreement
 from trm_cli.training.optimizers.sign_sgd import SignSGD
+from trm_cli.training.signals import StopRequest
 from trm_cli.training.step import StepSettings, update
 
 
@@ -109,11 +114,29 @@ def gradients(process_group: ProcessGroup, uneven: bool) -> None:
         gradients_of(table, weight, ids[share], rows[share])
         assert bool(sums.finish()) is not bad and unused.grad is None
     assert torch.allclose(weight.grad, expected.grad, atol=1e-6)  # type: ignore[arg-type]
+    memory = StorageWeakRef(weight.grad.untyped_storage())  # type: ignore[union-attr]
+    weight.grad = None
+    assert memory.expired(), "the sums lie in the gradients alone"
     assert torch.equal(table.grad.coalesce().values(), expected_table.grad.coalesce().values())  # type: ignore[union-attr]
     for each in (table, expected_table):
         SignSGD(each, weight_decay=0.1).step(lr=0.5)
     assert torch.equal(table, expected_table)
     assert torch.equal(table[2], torch.ones(6)) and not torch.equal(table[3], torch.ones(6))
+
+
+def requests_travel_with_the_gradients(process_group: ProcessGroup) -> None:
+    """What one process is asked for all know after an update, at the cost of no exchange more."""
+    stop, weight = StopRequest(), nn.Parameter(torch.zeros(6))
+    agreed = StopAgreement(stop, process_group, lambda: not process_group.first)
+    sums = GradientSum([weight], None, process_group, agreed)
+    if process_group.first:
+        stop._receive(signal.SIGTERM, None)
+    sums.expect(torch.tensor(False))
+    weight.sum().backward()
+    with patch.object(process_group, "_reduced", wraps=process_group._reduced) as exchanges:  # type: ignore[attr-defined]
+        sums.finish()
+    assert exchanges.call_count == 1
+    assert (agreed.exit_code, agreed.save_wanted, agreed.due) == (ExitCode.TERMINATED, False, True)
 
 
 def weights_are_put_together(process_group: ProcessGroup) -> None:
@@ -150,6 +173,7 @@ def main(out: Path) -> None:
             check(process_group)
         for uneven in (False, True):
             gradients(process_group, uneven)
+        requests_travel_with_the_gradients(process_group)
         weights_are_put_together(process_group)
         sharded_updates(process_group, out)
         sharded_half_precision(process_group)

@@ -10,7 +10,8 @@ every process, so whatever is decided from them (clipping, an overflow, a skippe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +24,51 @@ from trm_cli.training.distributed.tensor_shards import is_sharded
 _BUCKET = 6_000_000
 
 
+class Requests(Protocol):
+    """Numbers of each process, of which all are to know the largest."""
+
+    def asked(self) -> list[int]:
+        """Return those of this process."""
+        ...
+
+    def answered(self, largest: Sequence[int]) -> None:
+        """Take the largest of all processes."""
+        ...
+
+
 class _Bucket:
-    """Gradients that are summed in one exchange: their places in one tensor, and one place more for the verdict."""
+    """Gradients that are summed in one exchange: their places in one tensor, and one place more for the verdict.
+
+    It has memory from its first gradient of an update to its last use, where the gradients are views of it.
+    """
 
     def __init__(self, parameters: list[nn.Parameter], like: Tensor) -> None:
         self.parameters = parameters
-        sizes = [parameter.numel() for parameter in parameters]
-        self.flat = torch.zeros(sum(sizes) + 1, dtype=like.dtype, device=like.device)
-        parts = self.flat[:-1].split(sizes) if sizes else ()
-        self.places = {parameter: part.view_as(parameter) for parameter, part in zip(parameters, parts, strict=True)}
+        self._like = like
+        self._sizes = [parameter.numel() for parameter in parameters]
+        self._flat: Tensor | None = None
+        self._places: dict[nn.Parameter, Tensor] = {}
         self.missing = 0
+
+    @property
+    def flat(self) -> Tensor:
+        """All gradients and the verdict; where a gradient has not come it is zero."""
+        if self._flat is None:
+            self._flat = torch.zeros(sum(self._sizes) + 1, dtype=self._like.dtype, device=self._like.device)
+            parts = self._flat[:-1].split(self._sizes) if self._sizes else ()
+            self._places = {
+                parameter: part.view_as(parameter) for parameter, part in zip(self.parameters, parts, strict=True)
+            }
+        return self._flat
+
+    def place(self, parameter: nn.Parameter) -> Tensor:
+        """Where the gradient of a parameter belongs."""
+        assert self.flat is not None
+        return self._places[parameter]
+
+    def release(self) -> None:
+        """Leave the memory to the gradients, which go when the optimizer has used them."""
+        self._flat, self._places = None, {}
 
 
 class GradientSum:
@@ -44,9 +80,20 @@ class GradientSum:
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], table: nn.Parameter | None, process_group: ProcessGroup
+        self,
+        parameters: Iterable[nn.Parameter],
+        table: nn.Parameter | None,
+        process_group: ProcessGroup,
+        requests: Requests | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
-        """parameters: those with dense gradients, in the same order everywhere; table: the one with a sparse one."""
+        """parameters: those with dense gradients, in the same order everywhere; table: the one with a sparse one.
+
+        requests: what else all processes are to know after an update. keep: gradients stay where they are.
+        """
+        self._requests, self._keep = requests, keep
+        self._bad_loss: Tensor | None = None
         every = list(parameters)
         trained = [parameter for parameter in every if parameter.requires_grad and not is_sharded(parameter)]
         self._table, self._process_group = table, process_group
@@ -64,8 +111,7 @@ class GradientSum:
         self._last, self._sent = True, []
         for bucket in self._buckets:
             bucket.missing = len(bucket.parameters)
-            bucket.flat[-1] = 0
-        self._buckets[-1].flat[-1] = bad_loss
+        self._bad_loss = bad_loss
 
     def finish(self) -> Tensor:
         """Wait for all sums, after the backward pass; returns whether all losses are finite, 0-dim bool."""
@@ -73,23 +119,28 @@ class GradientSum:
         places = self._bucket_of.items()
         dense = [parameter for parameter, _ in places if parameter.grad is not None]
         sparse = None if self._table is None else self._table.grad
-        least, most = _rows_of_a_process(dense, sparse, self._process_group)
+        least, most = self._agree(dense, sparse)
         for parameter, bucket in places:
-            if parameter.grad is None:
-                bucket.places[parameter].zero_()
+            if parameter.grad is None and self._keep:
+                bucket.place(parameter).zero_()
         for bucket in self._buckets[len(self._sent) :]:
             self._send(bucket)
         for wait in self._sent:
             wait()
+        self._sent = []  # an exchange holds its tensor
         if self._table is not None and sparse is not None:
             self._table.grad = _gather_rows(sparse, least, most, self._process_group)
-        return self._buckets[-1].flat[-1] == 0
+        finite = self._buckets[-1].flat[-1] == 0
+        if not self._keep:
+            for bucket in self._buckets:
+                bucket.release()
+        return finite
 
     def _computed(self, parameter: nn.Parameter) -> None:
         """A gradient has been added up; called by the backward pass."""
         bucket, gradient = self._bucket_of[parameter], parameter.grad
         assert gradient is not None
-        place = bucket.places[parameter]
+        place = bucket.place(parameter)
         if gradient.data_ptr() != place.data_ptr():
             place.copy_(gradient)
             parameter.grad = place
@@ -98,23 +149,28 @@ class GradientSum:
             self._send(self._buckets[len(self._sent)])
 
     def _send(self, bucket: _Bucket) -> None:
+        if bucket is self._buckets[-1]:
+            assert self._bad_loss is not None  # `expect` comes first
+            bucket.flat[-1] = self._bad_loss
         self._sent.append(self._process_group.begin_sum(bucket.flat))
 
-
-def _rows_of_a_process(
-    dense: list[nn.Parameter], sparse: Tensor | None, process_group: ProcessGroup
-) -> tuple[int, int]:
-    """The least and the most rows that the sparse gradient of a process has, once it is certain that all have the same
-    gradients.
-
-    Other sizes would be summed wrongly, or deadlock.
-    """
-    rows = 0 if sparse is None else sparse._nnz()
-    same = [len(dense), sum(parameter.numel() for parameter in dense), int(sparse is not None)]
-    least, most, *found = process_group.largest([-rows, rows, *same, *(-number for number in same)])
-    if found != [*same, *(-number for number in same)]:
-        raise TrmError("the processes of this run have gradients of different parameters", hint="please report this")
-    return -least, most
+    def _agree(self, dense: list[nn.Parameter], sparse: Tensor | None) -> tuple[int, int]:
+        """The least and the most rows that the sparse gradient of a process has, once it is certain that all have the
+        same gradients: other sizes would be summed wrongly, or deadlock. Requests travel in the same exchange.
+        """
+        rows = 0 if sparse is None else sparse._nnz()
+        same = [len(dense), sum(parameter.numel() for parameter in dense), int(sparse is not None)]
+        asked = [] if self._requests is None else self._requests.asked()
+        numbers = [-rows, rows, *same, *(-number for number in same)]
+        found = self._process_group.largest([*numbers, *asked])
+        least, most, *counted = found[: len(numbers)]
+        if counted != numbers[2:]:
+            raise TrmError(
+                "the processes of this run have gradients of different parameters", hint="please report this"
+            )
+        if self._requests is not None:
+            self._requests.answered(found[len(numbers) :])
+        return -least, most
 
 
 def _gather_rows(gradient: Tensor, least: int, most: int, process_group: ProcessGroup) -> Tensor:

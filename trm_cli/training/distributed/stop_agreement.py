@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from trm_cli.errors import ExitCode
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.signals import StopRequest
@@ -10,18 +12,21 @@ _CODES = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 
 
 class StopAgreement:
-    """A stop request that is true only once all processes know of it; they exchange requests in `poll`.
+    """A stop request that is true only once all processes know of it.
 
-    In a run of one process every request counts at once.
+    They exchange requests with the gradients of each update (`asked`, `answered`), and elsewhere in `poll`. In a run of
+    one process every request counts at once.
     """
 
-    def __init__(self, stop: StopRequest, process_group: ProcessGroup) -> None:
+    def __init__(
+        self, stop: StopRequest, process_group: ProcessGroup, is_due: Callable[[], bool] = lambda: False
+    ) -> None:
+        """is_due: whether this process owes a checkpoint by its clock, or because the last one failed."""
         self._stop = stop
         self._process_group = process_group
+        self._is_due = is_due
         self._agreed: ExitCode | None = None
-        self._save = False
-        #: Whether a checkpoint of some process was due at the last poll.
-        self.due = False
+        self._save = self._due = False
 
     @property
     def exit_code(self) -> ExitCode | None:
@@ -37,14 +42,27 @@ class StopAgreement:
     def save_wanted(self, wanted: bool) -> None:
         self._stop.save_wanted = self._save = wanted
 
+    @property
+    def due(self) -> bool:
+        """Whether some process owes a checkpoint."""
+        return self._is_due() if self._process_group.count == 1 else self._due
+
     def __bool__(self) -> bool:
         """True once the run should save and stop."""
         return self.exit_code is not None
 
-    def poll(self, *, due: bool = False) -> None:
-        """Exchange requests; called by all processes at the same place."""
-        flags = [self._stop.exit_code is code for code in _CODES]
-        *asked, save, due = self._process_group.largest([*flags, self._stop.save_wanted, due])  # type: ignore[assignment]
-        self._save, self.due = bool(save), bool(due)
-        if self._agreed is None and any(asked):
-            self._agreed = _CODES[asked.index(1)]
+    def asked(self) -> list[int]:
+        """What this process is asked for: to be interrupted, to end, to save, and that it owes a checkpoint."""
+        codes = (self._stop.exit_code is code for code in _CODES)
+        return [int(flag) for flag in (*codes, self._stop.save_wanted, self._is_due())]
+
+    def answered(self, largest: Sequence[int]) -> None:
+        """Take what some process is asked for; called by all processes at the same place."""
+        *codes, save, due = largest
+        self._save, self._due = bool(save), bool(due)
+        if self._agreed is None and any(codes):
+            self._agreed = _CODES[codes.index(1)]
+
+    def poll(self) -> None:
+        """Exchange requests outside of updates; called by all processes at the same place."""
+        self.answered(self._process_group.largest(self.asked()))
