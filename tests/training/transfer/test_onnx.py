@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.support.commands import trm_here
+from tests.support.networks import HRM, TRANSFORMER, TRM, Case
 from trm_cli.data.puzzles.families import Sudoku
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.evaluation.solving.puzzle import answers_by_step
@@ -52,6 +53,27 @@ def test_solved_by_onnxruntime_the_answers_are_those_of_torch(trained: TrainedMo
     for one, two in zip(ours, theirs, strict=True):
         assert (one.answers == two.answers).all()
         assert np.abs(one.confidence - two.confidence).max() < 1e-4
+
+
+#: A network of each family; of TRM with attention, with one latent state, and one that reads from left to right.
+NETWORKS = {
+    "attention": Case("trm", TRM),
+    "mlp_t": Case("trm", TRM | {"mlp_t": True}),
+    "one state": Case("trm", TRM | {"latent": "single"}),
+    "hrm": Case("hrm", HRM),
+    "transformer": Case("transformer", TRANSFORMER),
+}
+
+
+@pytest.mark.slow  # torch's exporter takes seconds for each
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_step_of_every_family_is_that_of_torch(name: str) -> None:
+    network = NETWORKS[name].model().eval()
+    assert network.puzzle_embedding is not None, "rows of the table are read as well"
+    data = onnx_step._exported(network).SerializeToString()
+    assert 0 < onnx_step._largest_difference(network, data) < 1e-4
+    network.lm_head.data += 1.0
+    assert onnx_step._largest_difference(network, data) > 1e-3, "what differs is seen"
 
 
 @pytest.mark.slow

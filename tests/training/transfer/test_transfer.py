@@ -30,6 +30,7 @@ from trm_cli.config.dump import dump_config
 from trm_cli.errors import CheckpointError, UsageError
 from trm_cli.evaluation.solving.puzzle import answers_by_step
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint
+from trm_cli.training.checkpoint.exported_weights import load_exported
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.run.datasets import Datasets
 from trm_cli.training.run.run import Run
@@ -37,7 +38,7 @@ from trm_cli.training.run.sealed_config import Sealed, load_sealed
 from trm_cli.training.run.trained_model import load_trained
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state.puzzle_table import TABLE
-from trm_cli.training.transfer.exporting import export_weights, write_identifiers
+from trm_cli.training.transfer.exporting import export_weights, weights_file, write_identifiers
 from trm_cli.workflows.import_weights import Imported, ImportRequest, import_weights
 
 torch.set_num_threads(1)
@@ -281,7 +282,7 @@ def test_safetensors_say_what_they_are_and_come_back(data: Path, tmp_path: Path)
     assert export_weights(*loaded(done), out, "safetensors").weights == "ema"
     with safe_open(out, framework="pt") as file:
         about = file.metadata()
-        assert set(file.keys()) == set(raw)
+        assert set(file.keys()) == {*raw, "identifiers.owners", "identifiers.codes"}
     assert (about["weights"], about["step"]) == ("ema", "0")
     assert "hidden_size: 16" in about["config"]
     assert json.loads(about["dataset"])["metadata"]["vocab_size"] == VOCABULARY
@@ -294,6 +295,26 @@ def test_safetensors_say_what_they_are_and_come_back(data: Path, tmp_path: Path)
     out.write_bytes(out.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match="cannot be read"):
         import_weights(replace(again, run=tmp_path / "third"), lambda _: None)
+
+
+def test_what_the_rows_stand_for_travels_with_the_weights(data: Path, tmp_path: Path) -> None:
+    """Exported and published: a run that begins with them finds the rows of its puzzles."""
+    state, sealed = loaded(bring(tmp_path, state_dict("attention", len(NAMES))))
+    out = tmp_path / "weights.safetensors"
+    state["identifiers"] = {
+        "names": ["a", "b", "c"],
+        "owners": torch.tensor([-1, 0, 1, 0, 2], dtype=torch.int32),
+        "codes": torch.tensor([0, 0, 0, 77, 0]),
+    }
+    export_weights(state, sealed, out, "safetensors")
+    back = load_exported(out)[0]
+    assert differing(back["identifiers"], state["identifiers"]) == []
+    assert back["model"].keys() == state["model"].keys()
+    out.write_bytes(weights_file(state, sealed)[0])
+    assert differing(load_exported(out)[0]["identifiers"], state["identifiers"]) == [], "published as exported"
+    from trm_cli.training.transfer.foreign_weights import read_weights
+
+    assert set(read_weights(out).tensors) == set(state["model"]), "and another import leaves them out"
 
 
 def test_tied_weights_are_written_once(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Read weights that `trm checkpoints export` wrote as safetensors, in the form of a checkpoint at their step.
 
-They have neither moments nor a carry: enough to use the model, or to begin a run with (`init_from`). The rows of a
-puzzle table have no names there, so that all of them stand for unknown puzzles on other data.
+They have neither moments nor a carry: enough to use the model, or to begin a run with (`init_from`). What the rows of a
+puzzle table stand for is there as well: two tensors, and the names of the puzzles in the metadata.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from trm_cli.training.hub import as_published
 from trm_cli.training.run_files import FACTS, WEIGHTS
 
 SUFFIX = ".safetensors"
+#: Before the names of the tensors that say what the rows of the table stand for, int [N]: `owners`, `codes`.
+ROWS = "identifiers."
+#: The names of the puzzles in the metadata, as JSON.
+PUZZLES = "identifiers"
 _FACTS = ("run", "trm", "config")
 
 
@@ -53,9 +57,11 @@ def load_exported(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: its list of tied weights cannot be read") from error
     counts = dict.fromkeys(("evaluated_step", "best_step", "skipped", "skipped_in_a_row"), 0)
-    nothing = dict.fromkeys(("ema", "scaler", "carry", "identifiers"))
+    nothing = dict.fromkeys(("ema", "scaler", "carry"))
     state = {"format": STATE_FORMAT, "step": summary["step"], "best_score": -1.0, **counts, **nothing}
-    return {**state, "model": model, "trunk_optimizer": {}, "sums": {}}, summary
+    rows = {name.removeprefix(ROWS): model.pop(name) for name in [*model] if name.startswith(ROWS)}
+    named = {"names": _json(facts[PUZZLES], path), **rows} if PUZZLES in facts else None
+    return {**state, "identifiers": named, "model": model, "trunk_optimizer": {}, "sums": {}}, summary
 
 
 def _json(text: str, path: Path) -> Any:

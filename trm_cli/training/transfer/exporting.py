@@ -16,6 +16,7 @@ from trm_cli.config.schema import RunConfig
 from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.files.durable import atomic_file
 from trm_cli.errors import CheckpointError, UsageError, writing
+from trm_cli.training.checkpoint.exported_weights import PUZZLES, ROWS
 from trm_cli.training.run.sealed_config import Sealed
 from trm_cli.training.state.puzzle_table import TABLE
 from trm_cli.training.transfer.weight_names import COMPILED, WRAPPERS, is_initial_state, original_name
@@ -58,7 +59,7 @@ def export_weights(
         with _new_file(out) as file:
             torch.save(tensors, file)
     else:
-        data = _safetensors(tensors, _metadata(sealed.config, sealed.summary, weights))
+        data = _with_names(state, tensors, _metadata(sealed.config, sealed.summary, weights))
         with _new_file(out) as file:
             file.write(data)
     where = str(sealed.checkpoint)
@@ -71,7 +72,16 @@ def weights_file(state: dict[str, Any], sealed: Sealed, *, averaged: bool | None
     averaged: as for `export_weights`. Raises CheckpointError.
     """
     tensors, weights = _chosen_weights(state, sealed, averaged)
-    return _safetensors(tensors, _metadata(sealed.config, sealed.summary, weights)), weights
+    return _with_names(state, tensors, _metadata(sealed.config, sealed.summary, weights)), weights
+
+
+def _with_names(state: dict[str, Any], tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """The weights as safetensors, with what the rows of their puzzle table stand for, where that is known."""
+    named = state["identifiers"] if TABLE in tensors else None
+    if named is None:
+        return _safetensors(tensors, metadata)
+    rows = {ROWS + key: named[key] for key in ("owners", "codes")}
+    return _safetensors({**tensors, **rows}, {**metadata, PUZZLES: json.dumps(named["names"])})
 
 
 def _chosen_weights(state: dict[str, Any], sealed: Sealed, averaged: bool | None) -> tuple[dict[str, Tensor], str]:

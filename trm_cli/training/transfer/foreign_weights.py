@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trm_cli.data.files.regular_file import open_regular, require_regular
 from trm_cli.errors import CheckpointError, first_line
+from trm_cli.training.checkpoint.exported_weights import ROWS
 from trm_cli.training.checkpoint.pointers import follow
 from trm_cli.training.transfer.weight_names import bare_name, is_derived, is_initial_state, our_name, with_both_outputs
 
@@ -45,7 +46,7 @@ def read_weights(path: Path) -> ForeignWeights:
     original, precision = False, "auto"
     for name, value in named.items():
         bare = bare_name(name)
-        if is_derived(bare):
+        if is_derived(bare) or bare.startswith(ROWS):
             continue
         ours = our_name(bare)
         if ours in tensors:

@@ -155,7 +155,9 @@ def _example(network: TokenNetwork, rows: int, seed: int = 0) -> tuple[Tensor, .
     fresh = torch.arange(rows) == 0
     shape = (rows, network.positions, network.config.hidden_size)
     states = [torch.randn(shape, generator=generator) for _ in network.config.states]
-    return (inputs.int(), torch.zeros(rows, dtype=torch.int32), fresh, *states)
+    table = network.puzzle_embedding
+    identifiers = torch.randint(0, 1 if table is None else len(table.weight), (rows,), generator=generator)
+    return (inputs.int(), identifiers.int(), fresh, *states)
 
 
 def _largest_difference(network: TokenNetwork, data: bytes) -> float:
