@@ -157,7 +157,8 @@ def test_seeds_that_are_killed_end_as_those_that_are_not(tmp_path: Path) -> None
     assert "mean of 3" in whole.stdout and "Student's t" in whole.stdout
     several = [word.replace("checkpoints/seeds", "checkpoints/other") for word in first]
     folders = [tmp_path / f"checkpoints/other/seed-{seed}" for seed in (0, 1)]
-    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 75), (signal.SIGINT, 130)):
+    kill = (signal.SIGKILL, -9)
+    for number, code in (kill, (signal.SIGTERM, 75), kill, (signal.SIGINT, 130), kill):
         process = Process("-m", "trm_cli", *several, cwd=tmp_path)
         logs = [folder / "metrics.jsonl" for folder in folders]
         before = [path.stat().st_size if path.exists() else 0 for path in logs]

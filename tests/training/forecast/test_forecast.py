@@ -115,3 +115,15 @@ def test_what_is_too_large_for_a_probe_is_estimated_from_its_operations(
     [forecast] = listener.forecasts
     assert "GFLOP/s measured" in forecast.source and forecast.update.processor is None
     assert 0 < forecast.update.time.low < forecast.update.time.likely < forecast.update.time.high
+
+
+def test_of_slow_updates_one_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three and the first one would take 80 seconds here, of 45 that may pass."""
+    data, listener = write_boards(tmp_path / "data"), _Listener()
+    slow = Cost(Span(20.0, 34.0, 80.0))
+    monkeypatch.setattr(make.Forecaster, "_computed", lambda *_: (slow, slow, "estimated"))
+    for name, value in (("_SMALL", 0), ("_SECONDS", 45.0), ("_SHARE", 0.0), ("_ASKED_SECONDS", 0.0)):
+        monkeypatch.setattr(make, name, value)
+    run_training(compose("sudoku-4x4", _words(data, tmp_path / "run")), TrainRequest(dry_run=True), listener)
+    [forecast] = listener.forecasts
+    assert forecast.source.startswith("measured: 1 update of a copy")

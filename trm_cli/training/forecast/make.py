@@ -19,8 +19,8 @@ from trm_cli.training.run.datasets import Datasets
 
 #: What the timed updates of a probe may take: a share of the run, at most so many seconds, but a few updates at least.
 _SHARE, _SECONDS, _FEWEST = 0.01, 2.0, 3
-#: Where these few take longer than that by the arithmetic, there is no probe.
-_LONGEST = 30.0
+#: Where these few take longer than the share or this by the arithmetic one is timed, where that does too none is.
+_LONGEST = 60.0
 #: What it takes where a forecast was asked for, since nothing else waits.
 _ASKED_SECONDS = 0.5
 #: A run of fewer updates is not worth the time of a probe, unless it is asked for.
@@ -56,7 +56,9 @@ class Forecaster:
         fastest = 0.0 if computed is None else computed[0].time.low
         allowed = max(_SECONDS, min(_LONGEST, _SHARE * ahead * fastest))
         wholly = self.building or config.sharding == "fsdp" or (not asked and ahead < _WORTH_A_PROBE)
-        measured = None if wholly or (_FEWEST + 1) * fastest > allowed else self._measured(ahead, asked=asked)
+        # One more than are timed: the first one makes what is kept between updates.
+        fewest = next((count for count in (_FEWEST, 1) if (count + 1) * fastest <= allowed), 0)
+        measured = None if wholly or not fewest else self._measured(ahead, fewest, asked=asked)
         watts = None
         if measured is not None:
             update, evaluation, watts, source = measured
@@ -90,15 +92,15 @@ class Forecaster:
             price_per_hour=config.price_per_hour,
         )
 
-    def _measured(self, ahead: int, *, asked: bool) -> tuple[Cost, Cost, float | None, str] | None:
+    def _measured(self, ahead: int, fewest: int, *, asked: bool) -> tuple[Cost, Cost, float | None, str] | None:
         """From a probe; None where the copy does not fit into memory."""
 
         def enough(first: float) -> float:
             share = max(_SHARE * ahead * first, _ASKED_SECONDS if asked else 0.0)
-            return max(min(_SECONDS, share), _FEWEST * first)
+            return max(min(_SECONDS, share), fewest * first)
 
         try:
-            found = probe(self.config, self.datasets, self.plan, self.machine, self.process_group, enough)
+            found = probe(self.config, self.datasets, self.plan, self.machine, self.process_group, enough, fewest)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

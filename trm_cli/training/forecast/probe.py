@@ -26,8 +26,8 @@ from trm_cli.training.run.datasets import Datasets, TrainBatches, eval_batch_siz
 from trm_cli.training.state.training_state import TrainingState
 from trm_cli.training.step import StepSettings, update
 
-#: Updates that are timed, at least and at most, after the first, which is slower.
-_FEWEST, _MOST = 3, 200
+#: Updates that are timed at most, after the first, which is slower.
+_MOST = 200
 #: Supervision steps of the evaluated rows that are timed.
 _STEPS = 2
 _NOT_COMPILED = Choice("off", "of a copy")
@@ -57,11 +57,13 @@ def probe(
     machine: Machine,
     process_group: ProcessGroup,
     enough: Callable[[float], float],
+    fewest: int,
 ) -> Probed:
     """Train a copy of the run for a few updates without compiling it, and evaluate a few rows.
 
-    enough: the seconds that the timed updates may take, given the first one's. Of several processes each computes its
-    rows and sends none. Raises RuntimeError where the copy does not fit into memory.
+    enough: the seconds that the timed updates may take, given the first one's. fewest: how many are timed at least.
+    Of several processes each computes its rows and sends none. Raises RuntimeError where the copy does not fit into
+    memory.
     """
     own = config.model_copy(update={"global_batch_size": config.global_batch_size // process_group.count})
     alone = replace(machine, compile=_NOT_COMPILED)
@@ -71,7 +73,7 @@ def probe(
         state = make_state(own, model, alone)
         batches = TrainBatches(datasets.train, plan, config.seed, process_group)
         usage = Usage(machine.torch_device)
-        laps = _updates(own, plan, state, batches, machine.torch_device, usage, enough)
+        laps = _updates(own, plan, state, batches, machine.torch_device, usage, enough, fewest)
         evaluation = _evaluation(config, datasets, state, machine.torch_device, usage, process_group)
     seconds = sum(lap.seconds for lap in laps)
     joules = [lap.joules for lap in laps if lap.joules is not None]
@@ -91,6 +93,7 @@ def _updates(
     device: torch.device,
     usage: Usage,
     enough: Callable[[float], float],
+    fewest: int,
 ) -> list[_Lap]:
     """Time updates one after the other, with their logging, while the next batch is drawn as in a run."""
     settings = StepSettings(config.global_batch_size, config.grad_clip, config.micro_batch_size,
@@ -117,7 +120,7 @@ def _updates(
                 ended = time.monotonic() + enough(lap.seconds)
                 continue
             laps.append(lap)
-            if len(laps) >= _FEWEST and time.monotonic() > ended:
+            if len(laps) >= fewest and time.monotonic() > ended:
                 break
     return laps
 
