@@ -183,3 +183,34 @@ def test_a_run_that_trains_is_watched(browser: Any, trained: Path, tmp_path: Pat
         until(page, "document.getElementById('run-said').textContent.startsWith('200 of 200')")
         assert not before.startswith("200")
     page.close()
+
+
+def _answers_after(page: Any) -> float:
+    """Milliseconds from a click on Solve to the first answer that is shown, by the clock of the page."""
+    page.click("#example")
+    page.evaluate(
+        """() => { window.after = null; const steps = document.getElementById("steps"), clicked = performance.now();
+        const watch = new MutationObserver(() => { if (!steps.hidden) {
+          window.after = performance.now() - clicked; watch.disconnect(); } });
+        watch.observe(steps, { attributes: true, childList: true, subtree: true });
+        document.getElementById("go").click(); }"""
+    )
+    until(page, "window.after !== null")
+    return float(page.evaluate("window.after"))
+
+
+def test_an_answer_is_there_within_300_milliseconds(page: Any) -> None:
+    times = sorted(_answers_after(page) for _ in range(7))
+    assert times[3] < 300, times
+
+
+def test_solved_by_onnxruntime(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    with Process(*DEMO, "0", "--backend", "onnx", cwd=tmp_path) as process:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{started(process)}")
+        page.wait_for_selector(".cell")
+        page.click("#example")
+        page.click("#go")
+        assert solved(page).startswith("solved") and page.text_content("#step-said").startswith("step ")
+        page.close()
