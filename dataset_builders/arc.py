@@ -23,7 +23,7 @@ from trm_cli.errors import DatasetError, UsageError
 
 from .lib.arc.plan import make_plan
 from .lib.arc.splits import Splits, make_splits
-from .lib.arc.tasks import KAGGLE_COMBINED, TaskSource, read_source
+from .lib.arc.task_sources import KAGGLE_COMBINED, TaskSource, read_source
 from .lib.limits import Limits, say_limits
 
 

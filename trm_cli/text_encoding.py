@@ -17,8 +17,6 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 MARK_BYTES = 4
-#: How a compressed file begins.
-GZIP = b"\x1f\x8b"
 
 
 def encoding_of(start: bytes) -> str:

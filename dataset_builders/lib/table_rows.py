@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from trm_cli.data.files.file_format import SIGNATURE_BYTES, expect_text, to_utf8
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError
-from trm_cli.shell import command_line
-from trm_cli.text_encoding import GZIP, MARK_BYTES, encoding_of
+from trm_cli.text_encoding import encoding_of
 
 _SEPARATORS = ",;\t|"
+#: Characters of a field: a document may be one.
+_MOST_CHARACTERS = 1 << 30
 #: The first line by which Excel names the separator.
 _NAMED = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
@@ -25,10 +27,10 @@ def table_rows(path: Path, *, trimmed: bool = True) -> Iterator[tuple[int, list[
     """
     try:
         with open_regular(path) as file:
-            start = file.read(MARK_BYTES)
+            start = file.read(SIGNATURE_BYTES)
+        expect_text(path, start)
         encoding = encoding_of(start)
-        if start.startswith(GZIP):
-            raise DatasetError(f"{path} is compressed", hint=f"`{command_line('gunzip', '-k', path)}` unpacks it")
+        csv.field_size_limit(_MOST_CHARACTERS)
         if encoding == "utf-8" and b"\0" in start:
             raise DatasetError(f"{path} is UTF-16 without a byte order mark", hint="save it as UTF-8")
         with path.open(newline="", encoding=encoding) as stream:
@@ -41,9 +43,7 @@ def table_rows(path: Path, *, trimmed: bool = True) -> Iterator[tuple[int, list[
                 if reader.line_num > head and not comment and any(map(str.strip, row)):
                     yield reader.line_num, fields
     except UnicodeError as error:
-        raise DatasetError(
-            f"{path} is not {encoding.upper()} text", hint=f"convert it first: iconv -f LATIN1 -t UTF-8 {path.name}"
-        ) from error
+        raise DatasetError(f"{path} is not {encoding.upper()} text", hint=to_utf8(path)) from error
     except csv.Error as error:
         raise DatasetError(f"{path} is not a CSV file: {error}") from error
     except OSError as error:
@@ -51,10 +51,13 @@ def table_rows(path: Path, *, trimmed: bool = True) -> Iterator[tuple[int, list[
 
 
 def _separator(stream: TextIO, *, trimmed: bool) -> tuple[str, int]:
-    """The separator of a table, and the number of the line that names it; 0 where none does."""
+    """The separator of a table (spaces where there is no other), and the number of the line that names it or 0."""
     for number, line in enumerate(stream, start=1):
         if not line.strip() or (trimmed and line.lstrip().startswith("#")):
             continue
         named = _NAMED.fullmatch(line.strip(" \r\n"))
-        return (named[1], number) if named else (max(_SEPARATORS, key=line.count), 0)
+        if named:
+            return named[1], number
+        separator = max(_SEPARATORS, key=line.count)
+        return (separator if separator in line or not trimmed else " "), 0
     return _SEPARATORS[0], 0

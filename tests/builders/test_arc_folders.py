@@ -137,3 +137,37 @@ def test_what_is_wrong_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixt
     folder.mkdir()
     assert build(tmp_path / "d", folder) == 3
     assert "no JSON files of tasks" in capsys.readouterr().err
+
+
+FORMS = {
+    "object of tasks": lambda tasks: {"all.json": tasks},
+    "below a key": lambda tasks: {f"{name}.json": {"task": one} for name, one in tasks.items()},
+    "lists of one": lambda tasks: {f"{name}.json": [{"id": name, **one}] for name, one in tasks.items()},
+    "list of all": lambda tasks: {"all.json": [{"task_id": name, **one} for name, one in tasks.items()]},
+    "an archive's folder": lambda tasks: (
+        {f"re_arc/tasks/{name}.json": one for name, one in tasks.items()} | {"re_arc/metadata.json": {}}
+    ),
+}
+
+
+def test_tasks_in_other_forms_give_the_same_rows(tmp_path: Path) -> None:
+    tasks = {f"{number:08x}": task(number) for number in range(4)}
+    write(tmp_path / "one.json", tasks)
+    assert build(tmp_path / "plain", tmp_path / "one.json") == 0
+    for form, files in FORMS.items():
+        for name, document in files(tasks).items():
+            write(tmp_path / form / name, document)
+        assert build(tmp_path / "d" / form, tmp_path / form) == 0
+        for path in (tmp_path / "plain").rglob("*.npy"):
+            assert path.read_bytes() == (tmp_path / "d" / form / path.relative_to(tmp_path / "plain")).read_bytes()
+
+
+def test_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "arc-agi_evaluation_challenges.json", {"a": task(1, answered=False), "b": task(2)})
+    write(tmp_path / "arc-agi_evaluation_solutions.json", {one: [[[1]]] for one in "ab"})
+    assert build(tmp_path / "d", tmp_path / "arc-agi_evaluation_challenges.json") == 0
+    assert facts(tmp_path / "d") == (["evaluation"], 2, 2)
+    assert "no output" not in capsys.readouterr().err
+    (tmp_path / "arc.zip").write_bytes(b"PK\x03\x04")
+    assert build(tmp_path / "e", tmp_path / "arc.zip") == 3
+    assert "arc.zip is a zip archive (`unzip" in capsys.readouterr().err

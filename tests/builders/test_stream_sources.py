@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dataset_builders.lib.arc.tasks import read_source
+from dataset_builders.lib.arc.task_sources import read_source
 from dataset_builders.lib.stream.drawn_pictures import FONTS, draw, drawn_pictures
 from dataset_builders.lib.stream.strokes import LABELS
 from dataset_builders.lib.stream.task_source import arc_source
 from dataset_builders.lib.stream.text_source import Found, text_source
-from dataset_builders.lib.text.documents import TextDocument
+from dataset_builders.lib.text.fields import TextDocument
 from tests.support.streams import ROOT, SMALL, build_in_process, contents, environment
 from trm_cli.app import create_app
 from trm_cli.data.inspection import inspect

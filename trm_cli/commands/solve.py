@@ -23,7 +23,8 @@ Run = Annotated[
     ),
 ]
 Puzzle = Annotated[
-    str | None, typer.Argument(help="The puzzle itself, or a file; without it, standard input.", show_default=False)
+    str | None,
+    typer.Argument(help="The puzzle itself, or a file; `-` or nothing: standard input.", show_default=False),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Supervision steps; default: as trained.")]
 Views = Annotated[
@@ -40,7 +41,9 @@ AllSolutionsOf = Annotated[
 
 
 #: A board as it is typed; no run is called so.
-_BOARD = re.compile(r"[\d._?*|+=:,;\s-]{16,}")
+_BOARD = re.compile(r"[\d._?*|+=:,;\s-]{16,}|[#SG._\s]{9,}")
+#: Standard input, as other programs call it.
+_STDIN = "-"
 _FILE_ENDINGS = (".txt", ".json", ".csv", ".md", ".sdk", ".sdm", ".sudoku", ".maze")
 
 
@@ -65,12 +68,14 @@ def solve(
     """
     from trm_cli.commands.options.arguments import expect_run, suggest_evaluation
 
-    if puzzle is None and run is not None and _is_puzzle(run):
+    if puzzle is None and run is not None and (run == _STDIN or _is_puzzle(run)):
         run, puzzle = None, run
+    if puzzle == _STDIN:
+        puzzle = None
     text = None
     if run is None:
         text = _text(puzzle) if all_solutions_of is None else _read(all_solutions_of)
-        run = _pretrained(text if all_solutions_of is None else text.strip().partition("\n")[0])
+        run = _pretrained(text, one_a_line=all_solutions_of is not None)
     expect_run(run, device)
     from trm_cli.console.answers.solution import SolveScreen, show_solution
     from trm_cli.errors import ExitCode, UsageError
@@ -108,12 +113,12 @@ def _is_puzzle(word: str) -> bool:
     return _BOARD.fullmatch(word) is not None or (is_file(word) and Path(word).suffix not in (".pt", SUFFIX))
 
 
-def _pretrained(text: str) -> str:
+def _pretrained(text: str, *, one_a_line: bool) -> str:
     """The model that comes with the program for a puzzle; the user is told which."""
     from trm_cli.console.output import note
     from trm_cli.workflows.solve.pretrained import pretrained_for
 
-    chosen = pretrained_for(text)
+    chosen = pretrained_for(text, one_a_line=one_a_line)
     note(f"no RUN is named: {chosen.described}, which comes with trm")
     return chosen.name
 

@@ -15,7 +15,8 @@ from itertools import chain
 from trm_cli.errors import DatasetError, UsageError
 
 from .symmetry import canonical_key
-from .tasks import Pair, Task, TaskGrid, TaskSource
+from .task_sources import TaskSource
+from .tasks import Pair, Task, TaskGrid
 
 # (test task, training task) of ARC-AGI-1 as published: the pair is the same up to symmetry and colours. Every
 # published figure trains on them; a build states them and goes on.

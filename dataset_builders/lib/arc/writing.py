@@ -16,7 +16,7 @@ from trm_cli.data.arc.test_inputs import TESTS_NAME
 from trm_cli.data.augmentation.arc import ArcVariants
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.building.build_directory import Build
-from trm_cli.data.building.builder_cli import Progress, split_facts
+from trm_cli.data.building.builder_cli import Progress, say_complete, split_facts
 from trm_cli.data.files.durable import atomic_file, write_atomically
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.files.puzzle_arrays import array_path, write_npy, write_split
@@ -71,6 +71,7 @@ def write_dataset(build: Build, plan: ArcPlan, seed: int, workers: int) -> None:
         else:
             names += _write_tasks(build, plan, base, split, seed)
     build.finish(names, {split: split_facts(plan.metadata(split)) for split in SPLITS})
+    say_complete(build.root, {split: len(plan.members(split)) for split in SPLITS}, "tasks")
 
 
 def _choose_parts(build: Build, plan: ArcPlan, seed: int, workers: int) -> list[Codes]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from trm_cli.data.files.durable import sha256_file
 from trm_cli.errors import DatasetError
-from trm_cli.paths import is_file
+from trm_cli.paths import is_dir, is_file
 
-from ..csv_rows import csv_rows
+from ..csv_rows import csv_rows, split_tables
 from ..hub import find_hub_dataset
 from ..limits import Limits
 from ..source_files import source_path
@@ -26,6 +26,7 @@ from . import engine
 
 Mazes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 _TOKENS = {character: token for token, character in enumerate(engine.CHARSET, start=1)}
+_FREE = str.maketrans("._", "  ")  # as `trm solve` reads them
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,28 @@ class SourceMazes:
 
 
 def read_source(text: str, train: int | None, test: int | None, columns: Mapping[str, str]) -> SourceMazes:
-    """Read `hub:REPO`, or a directory with train.csv and test.csv; the first `train` and `test` rows. DatasetError."""
+    """Read `hub:REPO`, a directory with train.csv and test.csv, or one table; the first `train` and `test` rows.
+
+    Raises DatasetError.
+    """
     if text.startswith("hub:"):
         hub = find_hub_dataset(text.removeprefix("hub:"))
         rows = {split: _hub_rows(hub.columns(split, columns), f"{hub.repo} {split}") for split in ("train", "test")}
         description: dict[str, object] = {"kind": "hub", "repo": hub.repo, "revision": hub.revision}
         licence = hub.licence
     else:
-        folder = source_path(text)
-        files = {split: folder / f"{split}.csv" for split in ("train", "test")}
-        missing = [str(path) for path in files.values() if not is_file(path)]
-        if missing:
-            raise DatasetError(
-                f"{' and '.join(missing)} not found", hint="--source is generate, a directory or hub:REPO"
-            )
+        files = _files(source_path(text))
         rows = {split: _csv_rows(path, columns) for split, path in files.items()}
         description = {"kind": "csv", "files": {split: sha256_file(path) for split, path in files.items()}}
         licence = "as the source states"
     limits = Limits()
-    side, held_out = _read_split(limits.take("test mazes", rows["test"], test), None, text)
-    _, learnt = _read_split(rows["train"], side, text)
+    if "both" in rows:
+        side, learnt, held_out = _divided(*_read_split(rows["both"], None, text))
+        limits.note("test mazes", len(held_out[0][:test]), len(held_out[0][test:]) if test else 0)
+        held_out = held_out[0][:test], held_out[1][:test]
+    else:
+        side, held_out = _read_split(limits.take("test mazes", rows["test"], test), None, text)
+        _, learnt = _read_split(rows["train"], side, text)
     forbidden = engine.class_hashes(held_out[0])
     kept = np.flatnonzero(~np.isin(engine.class_hashes(learnt[0]), forbidden))
     dropped = len(learnt[0]) - len(kept)
@@ -69,8 +72,27 @@ def read_source(text: str, train: int | None, test: int | None, columns: Mapping
     kept = kept[:train]
     for name, found, wanted in (("train", len(kept), train), ("test", len(held_out[0]), test)):
         if found < (wanted or 1):
-            raise DatasetError(f"{text} holds {found} usable {name} mazes, asked for {wanted or 'some'}")
+            left_out = f" ({dropped} are symmetries of a test maze)" if name == "train" and dropped else ""
+            raise DatasetError(f"{text} holds {found} usable {name} mazes, asked for {wanted or 'some'}{left_out}")
     return SourceMazes(side, (learnt[0][kept], learnt[1][kept]), held_out, dropped, limits, description, licence)
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """The tables of both splits, or one table under "both". Raises DatasetError."""
+    if is_dir(path):
+        return split_tables(path)
+    if is_file(path):
+        return {"both": path}
+    raise DatasetError(
+        f"{path} does not exist",
+        hint="name a CSV or JSON file, a directory with train.csv and test.csv, hub:REPO, or generate",
+    )
+
+
+def _divided(side: int, mazes: Mazes) -> tuple[int, Mazes, Mazes]:
+    """Training and test mazes of one table: a quarter of the symmetry classes is held out."""
+    for_test = engine.class_hashes(mazes[0]).astype(np.uint64) >> np.uint64(62) == 0
+    return side, (mazes[0][~for_test], mazes[1][~for_test]), (mazes[0][for_test], mazes[1][for_test])
 
 
 def _read_split(rows: Iterable[tuple[str, str, str]], side: int | None, text: str) -> tuple[int, Mazes]:
@@ -87,8 +109,12 @@ def _read_split(rows: Iterable[tuple[str, str, str]], side: int | None, text: st
 
 
 def _tokens(text: str, side: int, where: str) -> NDArray[np.uint8]:
+    text = text.translate(_FREE)
     if len(text) != side * side or side < 2:
-        raise DatasetError(f"{where} has {len(text)} characters, expected {side * side} ({side}x{side})")
+        raise DatasetError(
+            f"{where} has {len(text)} characters, expected {side * side} ({side}x{side})",
+            hint="a space is a free cell: an editor may have cut spaces off; `.` is one as well",
+        )
     wrong = sorted(set(text) - set(engine.CHARSET))
     if wrong:
         raise DatasetError(f"{where} holds {wrong[0]!r}, expected only {engine.CHARSET!r}")

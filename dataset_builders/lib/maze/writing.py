@@ -14,7 +14,7 @@ import numpy as np
 from trm_cli.data import counter_rng, dihedral
 from trm_cli.data.augmentation.maze import symmetry_cells, transform
 from trm_cli.data.building.build_directory import Build
-from trm_cli.data.building.builder_cli import Progress
+from trm_cli.data.building.builder_cli import Progress, say_complete
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, one_example_each, write_split
 from trm_cli.errors import DatasetError
@@ -107,7 +107,9 @@ def write_dataset(work: Build, settings: MazeSettings, train: Mazes, test: Mazes
         augmentation = {"kind": "maze", "count": settings.num_aug} if settings.num_aug else None
         names += _write_plain(work, "train", train, augmentation)
     names += _write_plain(work, "test", test, None)
-    work.finish(names, {"train": len(train[0]), "test": len(test[0])})
+    counts = {"train": len(train[0]), "test": len(test[0])}
+    work.finish(names, counts)
+    say_complete(work.root, counts, "mazes")
 
 
 def _write_plain(work: Build, split: str, mazes: Mazes, augmentation: dict[str, object] | None) -> list[str]:

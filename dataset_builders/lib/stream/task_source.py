@@ -11,7 +11,8 @@ from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import GRID, Record, grid_side
 
 from ..arc.splits import Group, make_splits
-from ..arc.tasks import Pair, TaskSource
+from ..arc.task_sources import TaskSource
+from ..arc.tasks import Pair
 from .sources import Origin
 
 

@@ -16,7 +16,7 @@ from trm_cli.errors import DatasetError
 
 from ..digest_set import DigestSet
 from ..held_out import is_test
-from ..text.documents import TextDocument
+from ..text.fields import TextDocument
 from .document_file import DocumentFile
 from .sources import Origin
 

@@ -7,6 +7,7 @@ checked against the rules and its question. Training puzzles that are symmetries
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from trm_cli.data.puzzles.sudoku_text import BLANKS, OTHER_BLANKS
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 
-from ..csv_rows import csv_rows
+from ..csv_rows import csv_rows, split_tables
 from ..hub import HubDataset, find_hub_dataset
 from ..limits import Limits
 from ..source_files import source_path
@@ -71,16 +72,13 @@ def find_source(text: str, columns: Mapping[str, str]) -> SudokuSource:
         return SudokuSource({}, hub, hub.licence, columns)
     path = source_path(text)
     if is_dir(path):
-        files = {split: path / f"{split}.csv" for split in ("train", "test")}
-        missing = [str(file) for file in files.values() if not is_file(file)]
-        if missing:
-            raise DatasetError(f"{' and '.join(missing)} not found", hint="a directory needs train.csv and test.csv")
+        files = split_tables(path)
     elif is_file(path):
         files = {"both": path}
     else:
         raise DatasetError(
             f"{path} does not exist",
-            hint="name a CSV file, a directory with train.csv and test.csv, hub:REPO, or generate",
+            hint="name a CSV or JSON file, a directory with train.csv and test.csv, hub:REPO, or generate",
         )
     return SudokuSource(files, None, "as the source states", columns)
 
@@ -148,7 +146,7 @@ def _read_split(
         limits.count("puzzles left out by --min-difficulty and --max-difficulty", len(ratings) - len(inside))
         found.append(Puzzles(puzzles, solutions, whole).take(inside))
     if not found:
-        raise DatasetError(f"{settings.source} holds no {split} puzzles")
+        raise DatasetError(f"{source.files.get(split, settings.source)} holds no puzzles")
     return Puzzles(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
@@ -157,12 +155,9 @@ def _digits(texts: list[str], side: int, where: Where, column: str, *, blanks: b
     cells = side * side
     for index, text in enumerate(texts):
         if len(text) != cells:
-            box = round(len(text) ** 0.25)
             raise DatasetError(
                 f"{where(index)}: {column} has {len(text)} characters, a {side}x{side} board {cells}",
-                hint=f"`--box {box} {box}` reads boards of {len(text)} cells"
-                if box > 1 and box**4 == len(text)
-                else None,
+                hint=_length_hint(text, cells),
             )
     table = np.full(256, _BAD, np.uint8)
     for value, character in enumerate(_DIGITS[:side], start=1):
@@ -175,6 +170,16 @@ def _digits(texts: list[str], side: int, where: Where, column: str, *, blanks: b
     if len(bad):
         raise DatasetError(f"{where(int(bad[0]))}: {column} {texts[bad[0]]!r} is not a {side}x{side} board")
     return digits
+
+
+def _length_hint(text: str, cells: int) -> str | None:
+    """What may be the matter with a board of another length."""
+    box = round(len(text) ** 0.25)
+    if box > 1 and box**4 == len(text):
+        return f"`--box {box} {box}` reads boards of {len(text)} cells"
+    if len(text) < cells and re.fullmatch(r"\d+|\d([.,]\d+)?[eE]\+?\d+", text):
+        return "a spreadsheet that takes a board for a number drops its leading zeros: keep the column as text"
+    return None
 
 
 def _check_answers(board: engine.Board, puzzles: NDArray[np.uint8], solutions: NDArray[np.uint8], where: Where) -> None:

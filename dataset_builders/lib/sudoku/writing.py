@@ -9,6 +9,7 @@ import numpy as np
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 from trm_cli.data.building.build_directory import Build
+from trm_cli.data.building.builder_cli import say_complete
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.data.files.puzzle_arrays import array_path, npy_writer, one_example_each, write_split
 
@@ -27,7 +28,9 @@ def write_dataset(work: Build, settings: SudokuSettings, train: Puzzles, test: P
     else:
         names += _write_plain(work, settings, "train", train, settings.augmentation if settings.num_aug else None)
     names += _write_plain(work, settings, "test", test, None)
-    work.finish(names, {"train": len(train.ratings), "test": len(test.ratings)})
+    counts = {"train": len(train.ratings), "test": len(test.ratings)}
+    work.finish(names, counts)
+    say_complete(work.root, counts, "puzzles")
 
 
 def _write_plain(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from trm_cli.errors import DatasetError
 from ..digest_set import DigestSet
 from ..held_out import is_test
 from ..limits import Limits
+from .fields import TEXT_FIELDS
 from .named_sources import HUB_PREFIX, documents_of
 from .token_spool import TokenSpool
 
@@ -74,8 +75,11 @@ class Corpus:
         return max(0, -(-(self.tokens[split] - 1) // length))
 
 
-def empty_split_hint(documents: int) -> str:
+def empty_split_hint(documents: int, sources: Sequence[str] = ()) -> str:
     """Return how to get a split that no document falls into."""
+    if documents == 1 and sources and sources[0].lower().endswith((".json", ".csv", ".tsv")):
+        known = ", ".join(TEXT_FIELDS)
+        return f"records are documents where one of their fields is {known}; name another: --text-field NAME"
     if documents == 1:
         return "a document is never divided: name more files, or put <|endoftext|> between the parts of this one"
     return "give more documents, or another --test-share"
@@ -141,6 +145,6 @@ def read_corpus(options: argparse.Namespace) -> Corpus:
             raise DatasetError(
                 f"{', '.join(options.source)}: the {split} split would be empty "
                 f"({sum(corpus.documents.values())} documents were found)",
-                hint=empty_split_hint(sum(corpus.documents.values())),
+                hint=empty_split_hint(sum(corpus.documents.values()), options.source),
             )
     return corpus

@@ -1,4 +1,4 @@
-"""Read documents from files and folders: text, code, JSON lines, parquet. Every error names its file and record.
+"""Read documents from files and folders: text, code, records, tables. Every error names its file and record.
 
 One document is in memory at a time, whatever the size of its file. Standard library only, except that a parquet file
 needs pyarrow.
@@ -6,22 +6,27 @@ needs pyarrow.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from trm_cli.data.files.file_format import SIGNATURE_BYTES, expect_text, to_utf8
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
-from trm_cli.shell import command_line
-from trm_cli.text_encoding import GZIP, as_utf8, decode, encoding_of
+from trm_cli.text_encoding import as_utf8, decode, encoding_of
+
+from ..table_rows import table_rows
+from .fields import TABLE_FIELDS, TextDocument, document_of, find_field, named_field
 
 TEXT_SUFFIXES = (
-    ".txt", ".text", ".md", ".rst", ".tex", ".html", ".xml", ".csv", ".json", ".yaml", ".yml", ".toml", ".py", ".pyi",
-    ".c", ".h", ".cc", ".cpp", ".hpp", ".rs", ".go", ".java", ".kt", ".js", ".jsx", ".ts", ".tsx", ".rb", ".php",
-    ".sh", ".sql", ".lua", ".swift", ".scala", ".hs", ".ml", ".jl", ".r", ".pl",
+    ".txt", ".text", ".md", ".rst", ".tex", ".html", ".xml", ".csv", ".tsv", ".json", ".yaml", ".yml", ".toml", ".py",
+    ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".rs", ".go", ".java", ".kt", ".js", ".jsx", ".ts", ".tsx", ".rb",
+    ".php", ".sh", ".sql", ".lua", ".swift", ".scala", ".hs", ".ml", ".jl", ".r", ".pl",
 )  # fmt: skip
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".parquet")
 # Where one text file holds many documents, this stands between them (the form in which TinyStories is published).
@@ -29,14 +34,9 @@ _SEPARATOR = b"<|endoftext|>"
 _KNOWN = frozenset(TEXT_SUFFIXES + RECORD_SUFFIXES)
 _BLOCK_BYTES = 1 << 20
 _PARQUET_ROWS = 1024
-TEXT_FIELDS = ("text", "story", "content", "code", "body")
-
-
-class TextDocument(NamedTuple):
-    """One text and where it was found, for messages."""
-
-    where: str
-    text: str
+_TABLE_SUFFIXES = (".csv", ".tsv")
+# How archives and stores of other programs are recognised in a folder without documents.
+_PACKED = (".gz", ".zip", ".zst", ".xz", ".bz2", ".7z", ".tar", ".pdf", ".docx", ".epub", ".arrow")
 
 
 def list_files(path: Path) -> Iterator[Path]:
@@ -48,15 +48,24 @@ def list_files(path: Path) -> Iterator[Path]:
         yield path
         return
     if not is_dir(path):
-        raise DatasetError(f"{path}: no such file or folder")
+        at_hub = f"of the hub: --source hub:{path}" if str(path).count("/") == 1 else None
+        raise DatasetError(f"{path}: no such file or folder", hint=at_hub)
+    if is_file(path / "dataset_dict.json") or is_file(path / "dataset_info.json"):
+        load = f"datasets.load_from_disk({str(path)!r})"
+        raise DatasetError(
+            f"{path}: a dataset that `datasets` has saved", hint=f"write it as JSON lines: {load}['train'].to_json(...)"
+        )
     found = False
     for file in _walk(path):
         found = True
         yield file
     if not found:
+        packed = next((file for file in sorted(path.rglob("*")) if file.suffix.lower() in _PACKED), None)
         raise DatasetError(
             f"{path}: the folder holds no text, code, JSONL or parquet file",
-            hint=f"files are known by their endings: {' '.join(TEXT_SUFFIXES[:8])} ...",
+            hint=f"files are known by their endings: {' '.join(TEXT_SUFFIXES[:8])} ..."
+            if packed is None
+            else f"{packed} has to be unpacked or converted first",
         )
 
 
@@ -86,16 +95,27 @@ def read_documents(files: Iterable[Path], field: str | None = None) -> Iterator[
             continue
         try:
             with open_regular(file) as opened:
-                records = _records(opened, file, field) if suffix == ".json" else None
-                stream = as_utf8(opened)
-                if records is not None:
-                    yield from (_document(one, f"{file}, record {n}", field) for n, one in enumerate(records, start=1))
-                else:
-                    yield from _json_lines(stream, file, field) if suffix in RECORD_SUFFIXES else _text(stream, file)
+                expect_text(file, opened.read(SIGNATURE_BYTES))
+                opened.seek(0)
+                yield from _in_file(opened, file, field)
         except UnicodeDecodeError as error:
             raise DatasetError(f"{file}: not the {error.encoding} text that its byte order mark promises") from error
         except OSError as error:
             raise DatasetError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _in_file(opened: BinaryIO, file: Path, field: str | None) -> Iterator[TextDocument]:
+    suffix = file.suffix.lower()
+    if suffix in _TABLE_SUFFIXES and (column := _column(file, field)) is not None:
+        yield from _table(file, column)
+        return
+    if suffix == ".json" and (records := _records(opened, file, field)) is not None:
+        for number, record in enumerate(records, start=1):
+            yield document_of(record, f"{file}, record {number}", field)
+        return
+    lines = suffix in RECORD_SUFFIXES or (suffix == ".json" and _is_lines(opened, field))
+    stream = as_utf8(opened)
+    yield from _json_lines(stream, file, field) if lines else _text(stream, file)
 
 
 def _text(stream: BinaryIO, file: Path) -> Iterator[TextDocument]:
@@ -121,15 +141,32 @@ def _separated(stream: BinaryIO) -> Iterator[tuple[Position, bytes, bool]]:
     yield position, bytes(held), only
 
 
+_ONE_A_LINE = "JSON lines hold a whole value a line; an array of records belongs in a file that ends in .json"
+
+
+_LOOKED_AT = 4  # lines, to tell a record a line from one document
+
+
+def _is_lines(stream: BinaryIO, field: str | None) -> bool:
+    """Whether a JSON file holds a record with a text a line, as many are published; the stream is rewound."""
+    lines = [line for line in islice(as_utf8(stream), _LOOKED_AT) if line.strip()]
+    stream.seek(0)
+    try:
+        first = json.loads(lines[0]) if len(lines) > 1 else None
+    except ValueError:
+        return False
+    return isinstance(first, dict) and named_field(first, field) is not None
+
+
 def _json_lines(stream: BinaryIO, file: Path, field: str | None) -> Iterator[TextDocument]:
     start = 0
     # Lines of bytes end with \n alone: JSON strings may hold U+2028, which ends a line of text for Python.
     for number, data in enumerate(stream, start=1):
-        line = _decode(data, file, Position(start, number)).removesuffix("\n")
+        lines = _decode(data, file, Position(start, number)).removesuffix("\n")
         start += len(data)
-        if not line.strip():
-            continue
-        yield _document(parse_json(line, str(file), line=number), f"{file}:{number}", field)
+        for line in lines.split("\r"):  # which alone ends the lines of an old Mac's files
+            if line.strip():
+                yield document_of(parse_json(line, str(file), line=number, hint=_ONE_A_LINE), f"{file}:{number}", field)
 
 
 def _records(stream: BinaryIO, file: Path, field: str | None) -> list[object] | None:
@@ -140,22 +177,25 @@ def _records(stream: BinaryIO, file: Path, field: str | None) -> list[object] | 
     if not text.lstrip().startswith("["):
         return None
     records: list[object] = parse_json(text, str(file))
-    fields = {field} if field else {*TEXT_FIELDS}
-    are_texts = (isinstance(one, str) or (isinstance(one, dict) and fields & one.keys()) for one in records)
+    are_texts = (isinstance(one, str) or (isinstance(one, dict) and named_field(one, field)) for one in records)
     return records if all(are_texts) else None
 
 
-def _document(record: object, where: str, field: str | None) -> TextDocument:
-    """The text of a JSON value: itself, or that of one of its fields."""
-    if isinstance(record, str):
-        return TextDocument(where, record)
-    if not isinstance(record, dict):
-        raise DatasetError(f"{where}: expected an object or a string, found {type(record).__name__}")
-    name = field or find_field(list(record), where)
-    text = record.get(name)
-    if not isinstance(text, str):
-        raise DatasetError(f"{where}: the field {name!r} holds no text", hint="name the field: --text-field NAME")
-    return TextDocument(where, text)
+def _column(file: Path, field: str | None) -> int | None:
+    """The column of a table that holds its texts; None where no column is called so: the table is a text itself."""
+    _, header = next(table_rows(file, trimmed=False), (0, []))
+    names = [name.strip() for name in header]
+    name = named_field(names, field, TABLE_FIELDS)
+    return None if name is None else names.index(name)
+
+
+def _table(file: Path, column: int) -> Iterator[TextDocument]:
+    rows = table_rows(file, trimmed=False)
+    _, header = next(rows)
+    for line, row in rows:
+        if len(row) != len(header):
+            raise DatasetError(f"{file}:{line} has {len(row)} fields, the first row {len(header)}")
+        yield TextDocument(f"{file}:{line}", row[column])
 
 
 class Position(NamedTuple):
@@ -173,19 +213,15 @@ def _decode(data: bytes, file: Path, position: Position) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if not position.offset and data.startswith(GZIP):
-            raise DatasetError(
-                f"{file}: is compressed", hint=f"`{command_line('gunzip', '-k', file)}` unpacks it"
-            ) from error
         place = position.after(data[: error.start])
         raise DatasetError(
             f"{file}:{place.line}: not UTF-8 text (byte {place.offset} is 0x{data[error.start]:02x})",
-            hint=f"convert it first, for example: iconv -f LATIN1 -t UTF-8 {file.name}",
+            hint=to_utf8(file),
         ) from error
     if (zero := data.find(b"\0")) >= 0:
         raise DatasetError(
             f"{file}:{position.after(data[:zero]).line}: holds a zero byte: it is binary, or UTF-16 without a mark",
-            hint=f"convert it first, for example: iconv -f UTF-16LE -t UTF-8 {file.name}",
+            hint=to_utf8(file, "UTF-16LE"),
         )
     return text
 
@@ -200,9 +236,7 @@ def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:
         # Opened here: pyarrow takes a name for an address, and refuses names that are not UTF-8.
         with open_regular(file) as stream:
             table = parquet.ParquetFile(stream)
-            name = field or find_field(table.schema_arrow.names, str(file))
-            if name not in table.schema_arrow.names:
-                raise DatasetError(f"{file}: has no column {name!r}: it has {', '.join(table.schema_arrow.names)}")
+            name = find_field(table.schema_arrow.names, str(file), field)
             number = 0
             for batch in table.iter_batches(_PARQUET_ROWS, columns=[name]):
                 for text in batch.column(0).to_pylist():
@@ -212,14 +246,3 @@ def _parquet(file: Path, field: str | None) -> Iterator[TextDocument]:
                     yield TextDocument(f"{file}, row {number}", text)
     except (OSError, pyarrow.ArrowException) as error:
         raise DatasetError(f"{file}: damaged parquet: {str(error).splitlines()[0]}") from error
-
-
-def find_field(names: Sequence[str], where: str) -> str:
-    """Return which of a record's fields holds the text. Raises DatasetError."""
-    for name in TEXT_FIELDS:
-        if name in names:
-            return name
-    raise DatasetError(
-        f"{where}: none of the fields {', '.join(names) or '(none)'} is known to hold the text",
-        hint="name it: --text-field NAME",
-    )

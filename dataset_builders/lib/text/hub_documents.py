@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from trm_cli.errors import DatasetError
 
 from ..hub import HubDataset
-from .documents import TextDocument, find_field
+from .fields import TextDocument, document_of
 
 
 def read_hub(found: HubDataset, split: str, field: str | None) -> Iterator[TextDocument]:
@@ -23,10 +23,7 @@ def read_hub(found: HubDataset, split: str, field: str | None) -> Iterator[TextD
     try:
         rows = datasets.load_dataset(found.repo, split=split, revision=found.revision, streaming=True)
         for number, record in enumerate(rows, start=1):
-            text = record.get(field or find_field(list(record), where))
-            if not isinstance(text, str):
-                raise DatasetError(f"{where}, record {number}: the field {field!r} holds no text")
-            yield TextDocument(f"{where}, record {number}", text)
+            yield document_of(record, f"{where}, record {number}", field)
     except DatasetNotFoundError as error:
         raise DatasetError(f"{where}: not found, or not open to you", hint="look at its page on the hub") from error
     except (OSError, ValueError, RuntimeError) as error:

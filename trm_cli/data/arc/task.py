@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trm_cli.data.arc import encoding, layout
 from trm_cli.data.arc.encoding import Grid
+from trm_cli.data.arc.forms import task_records
 from trm_cli.data.arc.identifiers import NO_TASK, ArcIdentifiers
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.metadata import read_metadata
@@ -35,10 +36,11 @@ def parse_arc_task(text: str, name: str | None = None) -> ArcTask:
     """
     hint = 'an ARC task looks like {"train": [...], "test": [{"input": [[0, 1]]}]}'
     document = parse_json(text, "the task", error=UsageError, hint=hint)
-    if isinstance(document, dict) and name is not None and name in document:
-        document = document[name]
+    records = task_records(document, name or "task")
+    if name in records or len(records) == 1:
+        document = records[name] if name in records else next(iter(records.values()))
     if not isinstance(document, dict) or not isinstance(document.get("test"), list) or not document["test"]:
-        many = isinstance(document, dict) and document and all(isinstance(value, dict) for value in document.values())
+        many = len(records) > 1
         hint = (
             "the file holds many tasks: name one with --task" if many else "it needs a list `test` of {input} records"
         )

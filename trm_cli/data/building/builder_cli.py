@@ -157,6 +157,13 @@ class Progress:
         print(text, end=end, file=sys.stderr, flush=True)
 
 
+def say_complete(root: Path, counts: Mapping[str, int], what: str) -> None:
+    """Print how many `what` each split of a finished build has, unless a program reads the progress: it says so."""
+    if os.environ.get("TRM_PROGRESS") != "json":
+        numbers = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+        print(f"{root}: complete, {what}: {numbers}", file=sys.stderr)
+
+
 # ---------------------------------------------------------------- from exceptions to exit codes
 
 

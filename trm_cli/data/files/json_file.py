@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from trm_cli.data.files.file_format import SIGNATURE_BYTES, expect_text
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError, TrmError
 from trm_cli.text_encoding import decode
@@ -15,7 +16,10 @@ def read_json(path: str | Path, *, error: type[TrmError] = DatasetError, hint: s
     """Return the document in a file. Raises `error` with `hint`, naming the file, where it is missing or incomplete."""
     try:
         with open_regular(path) as file:
-            text = decode(file.read())
+            content = file.read()
+        if not content[:1].isascii() or content[:1] not in b"{[":
+            expect_text(Path(path), content[:SIGNATURE_BYTES])
+        text = decode(content)
     except FileNotFoundError as reason:
         raise error(f"{path} is missing", hint=hint) from reason
     except OSError as reason:

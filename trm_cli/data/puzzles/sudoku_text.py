@@ -6,6 +6,7 @@ Tokens: 0 padding, 1 blank, digit d is d + 1. Digits beyond 9 are letters: A is 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from trm_cli.data.files.metadata import DatasetMetadata
@@ -29,6 +30,9 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
     side = math.isqrt(cells)
     board = _cells_of(text, cells)
     if len(board) != cells:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and all(has_cells(line, cells) for line in lines):
+            raise UsageError(f"this is a list of {len(lines)} puzzles", hint=LIST_HINT)
         found = f"{len(board)} cell{'s' * (len(board) != 1)}"
         raise UsageError(
             f"this puzzle has {found}, the run was trained on {side}x{side} boards ({cells} cells)",
@@ -45,9 +49,17 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
     return [token for token in tokens if token is not None]
 
 
+LIST_HINT = "answer each line of a file: trm solve RUN --all-solutions-of FILE"
+
+
 def has_cells(text: str, cells: int) -> bool:
     """Whether a text can be read as a board of so many cells."""
     return len(_cells_of(text, cells)) == cells
+
+
+def table_fields(line: str) -> list[str]:
+    """The fields of a line of a table: a list of puzzles may be one, with answers or numbers beside them."""
+    return [field.strip("\"'") for field in re.split(r" *[,;\t|] *", line)]
 
 
 def _cells_of(text: str, cells: int) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from trm_cli.data.puzzles.families import TextFamily
+from trm_cli.data.puzzles.sudoku_text import table_fields
 from trm_cli.errors import UsageError
 from trm_cli.evaluation.solving.checked import Checked, solve_checked
 
@@ -39,16 +40,32 @@ class Answer:
 
 
 def read_lines(lines: Sequence[str], family: TextFamily) -> list[Line]:
-    """Parse every line that is not empty, in order."""
-    found = []
+    """Parse every line that is not empty, in order; of a table its first field that is a puzzle, without the header."""
+    found: list[Line] = []
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
-            found.append(Line(number, tuple(family.parse(text))))
+            found.append(Line(number, _parse(text, family)))
         except UsageError as error:
-            found.append(Line(number, None, error.message))
+            if found or not _is_header(text):
+                found.append(Line(number, None, error.message))
     return found
+
+
+def _parse(text: str, family: TextFamily) -> tuple[int, ...]:
+    try:
+        return tuple(family.parse(text))
+    except UsageError:
+        board = next((field for field in table_fields(text) if len(field) == family.cells), None)
+        if board is None or board == text:
+            raise
+        return tuple(family.parse(board))
+
+
+def _is_header(line: str) -> bool:
+    """Whether the first line of a list names the columns of a table."""
+    return all(field.replace("_", "").isalpha() or not field for field in table_fields(line))
 
 
 def solve_lines(

@@ -41,14 +41,27 @@ def pretrained_models() -> list[Pretrained]:
     return sorted(found, key=lambda one: one.cells)
 
 
-def pretrained_for(text: str) -> Pretrained:
-    """The model whose boards have as many cells as this text. Raises UsageError where none has."""
-    from trm_cli.data.puzzles.sudoku_text import has_cells
+def pretrained_for(text: str, *, one_a_line: bool = False) -> Pretrained:
+    """The model whose boards have as many cells as this text. Raises UsageError where none has.
+
+    one_a_line: the text is a list of puzzles, or a table with a header.
+    """
+    from trm_cli.data.puzzles.sudoku_text import LIST_HINT, has_cells, table_fields
 
     known = pretrained_models()
+    lines = [line for line in text.splitlines() if line.strip()]
+    words = [word for line in lines[:2] for word in (line, *table_fields(line))] if one_a_line else [text]
     for one in known:
-        if has_cells(text, one.cells):
+        if any(has_cells(word, one.cells) for word in words):
             return one
+        if len(lines) > 1 and all(has_cells(line, one.cells) for line in lines):
+            raise UsageError(f"this is a list of {len(lines)} puzzles", hint=LIST_HINT.replace(" RUN", ""))
+    if text.lstrip()[:1] in ("{", "["):
+        hint = "trm solve RUN TASK.json; `trm train unified-mini` trains one for small tasks"
+        raise UsageError("no RUN is named: an ARC task needs one", hint=hint)
+    if "#" in text and {"S", "G"} <= set(text):
+        hint = "trm solve RUN MAZE; `trm train maze-generated` trains one"
+        raise UsageError("no RUN is named: a maze needs one", hint=hint)
     sizes = " and ".join(str(one.cells) for one in known) or "no"
     raise UsageError(
         f"no RUN is named, and the models that come with trm read Sudoku boards of {sizes} cells, which this is not",
