@@ -126,9 +126,9 @@ def _run(app: typer.Typer) -> int:
         from trm_cli.console.panels import visible
 
         hint = hint_for(typer.main.get_command(app), sys.argv[1:])
-        message = visible(error.format_message())
-        if hint:  # which is better than the options that look alike
-            message = message.partition(" (Possible options")[0]
+        message = visible(error.format_message()).replace("Value error, ", "")
+        if hint:  # which is better than the options and commands that look alike
+            message = message.partition(" (Possible options")[0].partition(" Did you mean")[0]
         error.format_message = lambda: message
         rich_format_error(error)  # type: ignore[arg-type]
         if hint:

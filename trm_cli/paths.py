@@ -7,6 +7,7 @@ a loop of links. To whoever asks, nothing is there; what then opens it says why 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 #: Bytes of one name in a path, on every file system in use.
@@ -41,6 +42,24 @@ def from_here(path: Path) -> Path:
     """A path as it is shown: relative where it lies below the working directory."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def mistyped_path(path: str) -> str:
+    """How a path is written that a shell has not expanded, or that is written as on another system; "".
+
+    What is there is right, however it looks.
+    """
+    if exists(path):
+        return ""
+    expanded = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111  # of a user whom nobody knows, pathlib raises
+    if expanded != path:
+        return f"the shell has not expanded it: write {expanded}"
+    if len(path) > 2 and path[0] == path[-1] and path[0] in "'\"":
+        return f"without the quotes inside: {path[1:-1]}"
+    if drive := re.match(r"([A-Za-z]):[\\/]", path):
+        rest = path[3:].replace("\\", "/")
+        return f"a path of Windows; in WSL it is /mnt/{drive[1].lower()}/{rest}"
+    return f"folders are separated by /: {path.replace(chr(92), '/')}" if "\\" in path else ""
 
 
 def do_without_temporary_folder() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 from trm_cli.config.sources.scalars import describe
 from trm_cli.config.sources.yaml_loader import Document, load_yaml
 from trm_cli.errors import Problem
-from trm_cli.paths import is_dir, is_file
+from trm_cli.paths import is_dir, is_file, mistyped_path
+from trm_cli.shell import command_line
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In a wheel the configurations lie inside the package, in a clone beside it.
@@ -97,11 +98,16 @@ def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:
         near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")]) if is_dir(path.parent) else None
         near = str(path.parent / near) if near else nearest(path.stem, known)
         hint = f"did you mean `{near}`?" if near else f"those that come with trm: {', '.join(known)}"
+        if is_file(path / "run.json"):
+            hint = f"it is a run: `{command_line('trm', 'resume', name)}` continues it"
+        hint = mistyped_path(name) or hint
         what = "is a directory, not a YAML file" if is_dir(path) else "does not exist"
         return Problem(where, f"the {noun} file {name} {what}", key=key, hint=hint)
     near = nearest(name.rsplit("/", 1)[-1].removesuffix(".yaml"), known)
     hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
-    return Problem(where, f"no {noun} is called {describe(name).removeprefix('the text ')}", key=key, hint=hint)
+    if is_file(path):
+        return Problem(where, f"{name} is not a {noun} file: these are YAML, and end in .yaml", key=key, hint=hint)
+    return Problem(where, f"no {noun} is called {describe(name).removeprefix('the string ')}", key=key, hint=hint)
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:

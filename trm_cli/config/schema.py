@@ -16,7 +16,7 @@ from pydantic import Field
 from trm_cli.keys import MAX_COUNT, Section, Whole, Word, Words, count, key, ratio
 from trm_cli.models.families import FAMILIES
 from trm_cli.models.network_config import NetworkConfig
-from trm_cli.paths import LONGEST_NAME, longest_name
+from trm_cli.paths import LONGEST_NAME, longest_name, mistyped_path
 
 if TYPE_CHECKING:
     Arch = NetworkConfig
@@ -179,6 +179,9 @@ class RunConfig(Section):
             for path in (value,) if isinstance(value, str) else value or ():
                 if (longest := longest_name(path)) > LONGEST_NAME:
                     found.append((name, f"a name in it is {longest:,} bytes long, and {LONGEST_NAME} are possible"))
+                    break
+                if meant := mistyped_path(path):
+                    found.append((name, meant))
                     break
         if self.init_from is not None and self.load_checkpoint is not None:
             found.append(("init_from", "takes weights alone, load_checkpoint goes on with a whole state: keep one"))

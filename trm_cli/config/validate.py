@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from trm_cli.config.registry import nearest
 from trm_cli.config.schema import RunConfig
+from trm_cli.config.sources import other_names
 from trm_cli.config.sources.layers import Layer, Tree
 from trm_cli.config.sources.published import hint_for
 from trm_cli.config.sources.scalars import describe
@@ -90,7 +91,7 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
     families = [family] if family is not None else list(FAMILIES.values())
     arch_keys = list(dict.fromkeys(key for section in families for key in section.model_fields))
     near, near_arch = nearest(name, known), None if below_arch else nearest(name, arch_keys)
-    hint = hint_for(dotted(key))
+    hint = hint_for(dotted(key)) or other_names.hint_for(dotted(key))
     if hint:
         pass
     elif "." in name:
@@ -173,8 +174,12 @@ def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: A
         hint = f"did you mean `{near}`?"
     elif isinstance(found, str) and expected.startswith("a list"):
         hint = f"write [{found}]"
+    elif isinstance(found, str) and "number" in expected and _DECIMAL_COMMA.fullmatch(found):
+        hint = f"write {found.replace(',', '.')}"
     elif isinstance(found, str) and "number" in expected and _GROUPED.fullmatch(found):
         hint = f"write {found.replace('_', '').replace(',', '')}"
+    elif isinstance(found, str) and "number" in expected and _PUNCTUATED.fullmatch(found):
+        hint = f"write {dotted(key)}={found.strip('=,;:')}"
     elif isinstance(found, str) and "number" in expected and _SEVERAL.fullmatch(found):
         hint = f"several values are a sweep: `trm sweep FILE.yaml` with `search: {{{dotted(key)}: [{found}]}}`"
     elif isinstance(found, str) and expected.startswith("true") and found.lower() in _YES_NO:
@@ -185,6 +190,8 @@ def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: A
 
 
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]+(_[0-9]+)+")  # digits as people group them
+_DECIMAL_COMMA = re.compile(r"0,[0-9]+")
+_PUNCTUATED = re.compile(r"[=,;:]?[-+.0-9e]+[=,;:]?")
 _SEVERAL = re.compile(r"[-+.0-9e]+(, ?[-+.0-9e]+)+")
 _MEANT = {
     "gpu": ("cuda",), "nvidia": ("cuda",), "metal": ("mps",), "apple": ("mps",), "processor": ("cpu",),

@@ -86,9 +86,18 @@ def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     targets = [word for word in given if "=" not in word or exists(word)]
     if len(targets) > 1:
         torn = re.search(r"(\S+) ?= ?(\S+)", " ".join(given)) if any(_torn(word) for word in given) else None
-        hint = f"without spaces: `{torn[1]}={torn[2]}`" if torn else "overrides look like key=value, such as epochs=10"
+        hint = f"without spaces: `{torn[1]}={torn[2]}`" if torn else _override_meant(targets[1])
         raise UsageError(f"only one MODEL is allowed: found `{targets[0]}` and `{targets[1]}`", hint=hint)
     return (targets[0] if targets else None), [word for word in given if word not in targets]
+
+
+def _override_meant(word: str) -> str:
+    """What a second MODEL may be meant to be."""
+    if colon := re.fullmatch(r"([a-z_][\w.]*):(\S+)", word):
+        return f"overrides are written with =: `{colon[1]}={colon[2]}`"
+    if word.startswith("~"):
+        return f"every key always has a value: `{word[1:]}=VALUE`"
+    return "overrides look like key=value, such as epochs=10"
 
 
 def _torn(word: str) -> bool:

@@ -1,38 +1,70 @@
-"""Recognise settings that were typed as options: `--epochs 10` instead of `epochs=10`."""
+"""Recognise what other programs type as options: `--epochs 10` instead of `epochs=10`, `--gpus 4`, `--config FILE`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from trm_cli.config.sources import other_names
+
 SETTINGS = "KEY=VALUE"  # in the metavar of the argument that takes them
 
 
 def hint_for(program: Any, words: Sequence[str]) -> str:
-    """Return what to type instead of options that do not exist, as a hint; "" where nothing is known of them.
+    """Return what to type instead of options and commands that do not exist; "" where nothing is known of them.
 
     program: the command of the whole program, as typer makes it.
     """
+    from trm_cli.commands.options.no_settings import hint_without_settings
+    from trm_cli.commands.options.other_commands import command_meant
     from trm_cli.shell import command_line
 
     command, called, rest = _command(program, words)
+    if hasattr(command, "commands"):
+        meant = command_meant(program, rest, *called) if rest and not rest[0].startswith("-") else ""
+        return f"here it is `{meant}`" if meant else ""
     if not any(SETTINGS in (getattr(one, "metavar", None) or "") for one in command.params):
-        return ""
+        return hint_without_settings(command, called, rest)
+    if (place := next((word for word in rest if _name(word) in _SWEEPS), None)) is not None and called == ["train"]:
+        return f"{place}: several values are a sweep: `trm sweep FILE.yaml`"
+    if called == ["train"] and (resumed := _continued(rest)):
+        return f"`{command_line('trm', 'resume', resumed)}` continues a run"
     options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
     written, settings = _rewritten(rest, options, builds=called[-1:] == ["build-dataset"])
+    if written == list(words[len(called) :]):
+        return ""
     line = command_line("trm", *called, *written)
     if settings:
         return f"settings are written without dashes: `{line}`"
-    return f"a run continues by itself where it has a checkpoint: `{line}`" if written != rest else ""
+    if any(word in _CONTINUE for word in rest):
+        return f"a run continues by itself where it has a checkpoint: `{line}`"
+    return f"here it is `{line}`"
 
 
 def _command(program: Any, words: Sequence[str]) -> tuple[Any, list[str], list[str]]:
-    """The command that words call, the words that name it, and the rest of them."""
+    """The command that words call, the words that name it, and the rest of them, also those before its name."""
     command, called, rest = program, [], list(words)
+    if rest and rest[0].startswith("-") and (known := [word for word in rest if word in program.commands]):
+        rest.remove(known[0])
+        rest.insert(0, known[0])
     while rest and rest[0] in getattr(command, "commands", {}):
         called.append(rest.pop(0))
         command = command.commands[called[-1]]
     return command, called, rest
+
+
+def _name(word: str) -> str:
+    """What an option is called, without dashes and value; "" of what is none."""
+    return word.partition("=")[0].lstrip("-").replace("-", "_") if word.startswith("-") else ""
+
+
+def _continued(words: Sequence[str]) -> str:
+    """The run that an option such as `--ckpt_path RUN` names."""
+    for place, word in enumerate(words):
+        if _name(word) in _CHECKPOINTS:
+            value = word.partition("=")[2] or next(iter(words[place + 1 :]), "")
+            return "" if value.startswith("-") or "=" in value else value
+    return ""
 
 
 def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) -> tuple[list[str], bool]:
@@ -46,21 +78,35 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
     written, settings, rest = [], False, list(words)
     while rest:
         word = rest.pop(0)
-        name, equals, value = word.partition("=")
-        key = name.removeprefix("--").replace("-", "_")
-        known = key in keys or key == "model"
-        if name in _CONTINUE and name not in options:
+        option, equals, value = word.partition("=")
+        name = _name(word)
+        if option in _CONTINUE and option not in options:
             continue
-        if not name.startswith("--") or name in options or not (known or builds):
+        key = next((one for one in (name, other_names.KEYS.get(name.lower(), "")) if one in keys), "")
+        ours = other_names.OPTIONS.get(name, "")
+        flag = other_names.FLAGS.get(name, "")
+        model = name in other_names.MODEL
+        left_out = name in other_names.LEFT_OUT
+        known = key or flag or model or left_out or ours in options
+        if not name or option in options or not (known or (builds and option.startswith("--"))):
             written.append(word)
             continue
-        if not equals:
-            value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
-        key = "" if key == "model" else f"{key}=" if known else f"dataset_args.{key}="
-        written.append(f"{key}{value}")
-        settings = True
+        takes_value = not flag or rest[:1] in (["true"], ["True"], ["1"])
+        if not equals and takes_value:
+            value = rest.pop(0) if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
+        if model:
+            written.insert(0, value)
+        elif ours in options:
+            written += [ours, value]
+        elif not left_out:
+            text = _VALUES.get((key, value.lower()), value)
+            written.append(flag or (f"{key}={text}" if key else f"dataset_args.{name}={value}"))
+            settings = True
     return written, settings
 
 
-#: Options of other programs that continue a run.
+#: Options of other programs that continue a run; those that name it; those that train with several values.
 _CONTINUE = ("--resume", "--continue", "--auto-resume")
+_CHECKPOINTS = ("resume", "resume_from_checkpoint", "ckpt_path", "resume_from", "resume_path", "checkpoint", "load")
+_SWEEPS = ("m", "multirun", "sweep")
+_VALUES = {("device", "gpu"): "cuda", ("precision", "fp16"): "float16", ("precision", "bf16"): "bfloat16"}

@@ -42,11 +42,13 @@ def parse_overrides(words: Sequence[str]) -> tuple[list[Override], list[Problem]
             problems.append(Problem(where, f"`{word}` has no `=`: is it a second model?", key=word, hint=hint))
         elif plain[:1] in ("~", "+"):
             message = f"`{word}`: {plain[0]} is Hydra's spelling for removing or forcing a key"
-            hint = f"every key always has a value; write {plain.lstrip('~+')}=..."
+            hint = f"every key always has a value; write {plain.lstrip('~+')}={text or '...'}"
             problems.append(Problem(where, message, key=plain, hint=hint))
         elif not _KEY.fullmatch(plain):
             message = f"`{word}`: `{plain}` is not a key; keys are words with dots between them"
-            problems.append(Problem(where, message, key=plain))
+            apart = " ".join(word.replace(",", " ").split())
+            hint = f"words are given one by one, without quotes around all: {apart}" if " " in plain else ""
+            problems.append(Problem(where, message, key=plain, hint=hint))
         else:
             try:
                 ours = translate(tuple(plain.split(".")), parse_scalar(text))

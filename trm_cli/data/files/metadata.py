@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from trm_cli.data.files.json_file import read_json
 from trm_cli.errors import REBUILD, DatasetError
-from trm_cli.paths import exists, is_dir
+from trm_cli.paths import exists, is_dir, is_file, mistyped_path
 
 FORMAT_VERSION = 1
 METADATA_NAME = "dataset.json"
@@ -194,12 +194,16 @@ def read_facts(paths: Sequence[str | Path], split: str = "train") -> DatasetFact
 
 def _missing(directory: Path, split: str) -> DatasetError:
     if not exists(directory):
-        return DatasetError(
-            f"dataset {directory} does not exist", hint="build it (`trm build-dataset MODEL`), or correct data_paths"
-        )
+        hint = mistyped_path(str(directory)) or "build it (`trm build-dataset MODEL`), or correct data_paths"
+        return DatasetError(f"dataset {directory} does not exist", hint=hint)
     if exists(directory / "manifest.json"):
         return DatasetError(
             f"dataset {directory} is not complete: {split}/{METADATA_NAME} is missing",
             hint="run the command that builds it again; it continues where it stopped",
         )
-    return DatasetError(f"{directory} is not a dataset: {split}/{METADATA_NAME} is missing", hint="correct data_paths")
+    hint = "correct data_paths"
+    if is_file(directory / "run.json"):
+        hint = f"it is a run: {directory}/config.yaml says what it was trained on (data_paths)"
+    elif there := sorted(str(path.parent.parent) for path in directory.glob(f"*/train/{METADATA_NAME}")):
+        hint = f"datasets there: {', '.join(there)}"
+    return DatasetError(f"{directory} is not a dataset: {split}/{METADATA_NAME} is missing", hint=hint)

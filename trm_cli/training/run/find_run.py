@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trm_cli.config import registry
 from trm_cli.errors import CheckpointError
-from trm_cli.paths import exists, is_dir
+from trm_cli.paths import exists, is_dir, mistyped_path
 from trm_cli.shell import command_line, quote
 from trm_cli.training.checkpoint.exported_weights import SUFFIX
 from trm_cli.training.checkpoint.pointers import follow
@@ -42,6 +42,7 @@ def find_run(named: str | None) -> Path:
     hint = f"runs here: {known}" if known else "`trm quickstart` trains one in a few minutes"
     if path.name in registry.names("models"):
         hint = f"`trm train {path.name}` trains it" + (f"; {hint}" if known else "")
+    hint = mistyped_path(named) or hint
     if is_dir(path):
         raise CheckpointError(f"{path} is not a run directory: it has no {CONFIG}", hint=hint)
     if exists(path):

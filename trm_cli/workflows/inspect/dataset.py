@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.addresses import is_address, local_location
 from trm_cli.errors import DatasetError
-from trm_cli.paths import exists, is_dir
+from trm_cli.paths import exists, is_dir, mistyped_path
 
 if TYPE_CHECKING:
     from trm_cli.data.inspection import DatasetReport
@@ -69,7 +69,7 @@ def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
     if not is_dir(directory):  # before anything that takes seconds to load
         is_file = exists(directory)
         what = f"{directory} is a file; a dataset is a directory" if is_file else f"dataset {directory} does not exist"
-        raise DatasetError(what, hint="`trm build-dataset MODEL` builds one")
+        raise DatasetError(what, hint=mistyped_path(name) or "`trm build-dataset MODEL` builds one")
     from trm_cli.data.files.manifest import verify as find_damaged
     from trm_cli.data.inspection import inspect
 

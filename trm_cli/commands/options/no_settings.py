@@ -1,0 +1,55 @@
+"""Recognise what a command without settings does not take: `evaluate RUN steps=3`, `--gpu`, a puzzle in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trm_cli.config.sources import other_names
+
+_POSITIONAL = ("run", "checkpoint", "model", "path", "input", "puzzle", "dataset", "data", "dir")
+
+
+def hint_without_settings(command: Any, called: Sequence[str], words: Sequence[str]) -> str:
+    """Return the command line that was meant, as a hint; "" where nothing is known of the words.
+
+    command: that of `called`, as typer makes it; words: what follows it.
+    """
+    from trm_cli.shell import command_line
+
+    options = {name for one in command.params for name in one.opts if name.startswith("--")}
+    places = sum(1 for one in command.params if not any(name.startswith("-") for name in one.opts))
+    written = [new for word in words if (new := _rewritten(word, options))]
+    plain = [word for word in written if not word.startswith("-")]
+    if list(called) == ["solve"] and len(plain) > places and set("".join(plain[1:])) <= set("0123456789._?*|-"):
+        written = [plain[0], " ".join(plain[1:])]
+    elif len(plain) > places and plain[-1].endswith((".html", ".png", ".json")) and "--out" in options:
+        written = [*(word for word in written if word != plain[-1]), "--out", plain[-1]]
+    elif list(called) == ["quickstart"] and plain:
+        return f"it chooses the model itself; {command_line('trm', 'train', *plain)} trains another"
+    if written == list(words):
+        settings = [word for word in words if "=" in word and not word.startswith("-")]
+        return f"{settings[0]}: the settings are those of the run; {_HELP.format(' '.join(called))}" if settings else ""
+    return f"here it is `{command_line('trm', *called, *[part for word in written for part in _parts(word)])}`"
+
+
+_HELP = "`trm {} --help` lists what can be asked"
+
+
+def _rewritten(word: str, options: set[str]) -> str:
+    """One word in our spelling; "" of one that is not needed."""
+    name, equals, value = word.partition("=")
+    spelled = "--" + name.lstrip("-").replace("_", "-")
+    if spelled in options and name != spelled and (name.startswith("--") or equals):
+        return f"{spelled}{equals}{value}"
+    if spelled[2:] in _POSITIONAL and name.startswith("--") and spelled not in options:
+        return value
+    flag = other_names.FLAGS.get(name.removeprefix("--").replace("-", "_"), "")
+    if name.startswith("--") and name not in options and flag.startswith("device=") and "--device" in options:
+        return f"--{flag}"
+    return word
+
+
+def _parts(word: str) -> list[str]:
+    name, equals, value = word.partition("=")
+    return [name, value] if word.startswith("--") and equals else [word]

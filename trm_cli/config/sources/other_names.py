@@ -1,0 +1,75 @@
+"""Know what other programs (nanoGPT, Hugging Face, Lightning, PyTorch scripts) call our keys and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_SPELLINGS: Mapping[str, str] = {
+    "epochs": "num_epochs max_epochs n_epochs num_train_epochs train_epochs nepochs",
+    "global_batch_size": "batch_size bs train_batch_size per_device_train_batch_size batchsize minibatch_size",
+    "eval_batch_size": "test_batch_size val_batch_size per_device_eval_batch_size",
+    "micro_batch_size": "gradient_accumulation_steps grad_accum_steps accumulate_grad_batches grad_accum",
+    "lr": "learning_rate max_lr base_lr",
+    "lr_min_ratio": "min_lr",
+    "lr_warmup_steps": "warmup_steps num_warmup_steps warmup_iters warmup",
+    "lr_warmup_ratio": "warmup_ratio",
+    "weight_decay": "wd",
+    "grad_clip": "max_grad_norm gradient_clip_val clip_grad_norm grad_norm_clip",
+    "seed": "random_seed manual_seed random_state",
+    "eval_interval": "eval_steps eval_every eval_freq check_val_every_n_epoch validation_interval",
+    "checkpoint_interval": "save_steps save_every save_interval save_freq",
+    "keep_checkpoints": "save_total_limit save_top_k",
+    "log_interval": "log_every logging_steps log_every_n_steps print_every",
+    "checkpoint_path": "output_dir out_dir save_dir outdir logdir log_dir default_root_dir run_dir exp_name experiment",
+    "data_paths": "data dataset data_dir dataset_path train_data data_root",
+    "precision": "dtype mixed_precision amp torch_dtype",
+    "device": "accelerator",
+    "wandb_project": "project project_name",
+    "optimizer": "optim",
+    "activation_checkpointing": "gradient_checkpointing",
+    "compile": "torch_compile",
+    "arch": "architecture model_type",
+    "arch.hidden_size": "d_model n_embd hidden_dim embed_dim dim",
+    "arch.num_heads": "n_head n_heads nheads num_attention_heads",
+    "arch.L_layers": "n_layer n_layers num_layers num_hidden_layers depth",
+    "arch.halt_max_steps": "max_supervision_steps n_sup",
+    "init_from": "pretrained pretrained_path weights finetune_from",
+}
+#: What it is called elsewhere -> our key.
+KEYS: Mapping[str, str] = {other: key for key, others in _SPELLINGS.items() for other in others.split()}
+#: Flags of other programs -> the setting that they mean.
+FLAGS: Mapping[str, str] = {
+    **dict.fromkeys(("cpu", "no_cuda", "use_cpu", "no_gpu"), "device=cpu"),
+    **dict.fromkeys(("cuda", "gpu", "use_cuda", "use_gpu"), "device=cuda"),
+    **dict.fromkeys(("fp16", "half", "float16"), "precision=float16"),
+    **dict.fromkeys(("bf16", "bfloat16"), "precision=bfloat16"),
+    **dict.fromkeys(("fp32", "float32"), "precision=float32"),
+    **dict.fromkeys(("no_compile", "eager"), "compile=false"),
+    **dict.fromkeys(("no_wandb",), "wandb=disabled"),
+}
+#: Options of other programs -> ours, which take the same value.
+OPTIONS: Mapping[str, str] = {
+    **dict.fromkeys(("gpus", "num_gpus", "n_gpu", "devices", "nproc_per_node", "num_processes"), "--nproc-per-node"),
+    **dict.fromkeys(("seeds", "num_seeds", "n_seeds"), "--seeds"),
+    **dict.fromkeys(("max_steps", "max_iters", "num_steps", "total_steps", "train_steps", "iters"), "--stop-at-step"),
+}
+#: Options of other programs that name the model.
+MODEL = ("model", "config", "c", "cfg", "config_file", "config_path", "config_name", "model_name", "yaml", "f", "file")
+#: Options of other programs that have nothing to say here.
+LEFT_OUT = ("num_workers", "workers", "strategy", "pin_memory", "do_train", "do_eval", "verbose", "v", "overwrite")
+
+
+def hint_for(key: str) -> str:
+    """Return what to write instead of another program's key; empty where it is none."""
+    name = key.rpartition(".")[2].lower()
+    if name in KEYS:
+        return f"did you mean `{KEYS[name]}`?"
+    if name in FLAGS:
+        return f"write {FLAGS[name]}"
+    if name in OPTIONS:
+        return (
+            "`epochs` is the length of a run; --stop-at-step N ends it earlier"
+            if "step" in OPTIONS[name]
+            else (f"`{OPTIONS[name]} N` is an option of trm train")
+        )
+    return "leave it out: there is nothing to set" if name in LEFT_OUT else ""
