@@ -254,7 +254,7 @@ def test_ratings_with_a_decimal_comma(tmp_path: Path) -> None:
         ("question,answer\n".encode("utf-16-le"), "a.csv is UTF-16 without a byte order mark"),
         (
             "question,answer,author\n1,2,Ren\u00e9\n".encode("latin-1"),
-            "a.csv is not UTF-8 text (convert it first: iconv",
+            "a.csv is not UTF-8 text (convert it first: `iconv -f WINDOWS-1252 -t UTF-8",
         ),
     ],
     ids=["gzip", "UTF-16 without a mark", "latin-1"],
@@ -271,7 +271,7 @@ def test_what_is_no_table_is_told_in_one_message(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(b"Once upon a time"), "a.txt: is compressed (`gunzip -k"),
+        (gzip.compress(b"Once upon a time"), "a.txt is compressed (`gunzip -k"),
         ("one\ntwo".encode("utf-16-le"), "a.txt:1: holds a zero byte: it is binary, or UTF-16 without a mark"),
         ("one\nRen\u00e9".encode("latin-1"), "a.txt:2: not UTF-8 text (byte 7 is 0xe9) (convert it first"),
     ],

@@ -184,7 +184,7 @@ def test_the_published_csv_is_read_and_overlap_left_out(tmp_path: Path, capsys: 
     ("row", "said"),
     [
         (("S #G", "S #G x"), "train.csv:3: answer has 6 characters, expected 4 (2x2)"),
-        (("S.#G", "S.#G"), "train.csv:3: question holds '.'"),
+        (("Sx#G", "Sx#G"), "train.csv:3: question holds 'x'"),
         (("S # ", "S # "), "train.csv:3: the question must have one G"),
         (("S #G", "SoG#"), "train.csv:3: the answer is not the question with a path in it"),
         (("S #G", "S #G"), "train.csv:3: the marked cells are not a path from S to G"),
@@ -206,7 +206,7 @@ def test_a_wrong_row_is_named(
 def test_missing_files_columns_and_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ("--source", tmp_path / "csv", "--output-dir", tmp_path / "out")
     assert run(*flags) == 3
-    assert "test.csv not found" in capsys.readouterr().err
+    assert f"{tmp_path}/csv does not exist" in capsys.readouterr().err
     write_csv(tmp_path / "csv", "test", [])
     write_csv(tmp_path / "csv", "train", [("S #G", "So#G")], header="a,b,c,d")
     assert run(*flags) == 3

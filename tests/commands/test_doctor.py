@@ -58,7 +58,7 @@ def test_every_extra_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_kernel_is_launched_where_training_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor._kernel() == doctor.Finding("kernel", "a product on cpu in float32", "is right")
+    assert doctor._kernel() == doctor.Finding("kernel", "matmul on cpu in float32", "correct")
     monkeypatch.setattr(torch.Tensor, "__matmul__", lambda left, right: left + right)
     assert not doctor._kernel().good
 

@@ -46,9 +46,8 @@ def launch(
     from rich.text import Text
 
     from trm_cli.commands.options.arguments import compose_words, split_words
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.errors import UsageError
-    from trm_cli.shell import command_line
     from trm_cli.workflows.launch.launch import LaunchRequest, write_job
     from trm_cli.workflows.launch.launch import submit as hand_over
 
@@ -80,4 +79,5 @@ def launch(
     note(f"wrote {made.job_file} and {made.config_file}")
     if submit:
         raise typer.Exit(hand_over(made))
-    note(f"to submit it: {command_line(*made.submit)}, or the same command with --submit")
+    next_step(made.submit)
+    note("(the same command with --submit does that)")

@@ -28,21 +28,22 @@ def sweep(
 
     [dim]Example: trm sweep sweep.yaml --jobs 2 --dry-run[/dim]
     """
-    from trm_cli.console.output import note, print_result
+    from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.tables import counted
     from trm_cli.console.views.runs import sweep as views
     from trm_cli.errors import ExitCode
-    from trm_cli.shell import command_line
     from trm_cli.workflows.sweep.definition import read_sweep
     from trm_cli.workflows.sweep.queues import in_words
     from trm_cli.workflows.sweep.sweep import best_of, plan_trials, results, run_sweep, run_trial
 
     found = read_sweep(file)
     if dry_run:
+        note(f"planning the trials of {file}, and measuring what an update takes ...")
         planned = plan_trials(found)
         print_result(
             views.plans_document(found, planned, jobs), views.plans_screen(found, planned, jobs), as_json=as_json
         )
+        next_step(("trm", "sweep", file, *(() if jobs == 1 else ("--jobs", jobs))))
         return
 
     def started(job: Job) -> None:
@@ -58,5 +59,6 @@ def sweep(
     if code:
         note(f"the same command continues: {counted(sum(one.state == 'complete' for one in ended), 'trial')} complete")
     elif best is not None:
-        note(f"best: {in_words(best.trial.settings)}. Next: {command_line('trm', 'evaluate', best.trial.path)}")
+        note(f"best: {in_words(best.trial.settings)}")
+        next_step(("trm", "evaluate", best.trial.path))
     raise typer.Exit(code or ExitCode.DONE)

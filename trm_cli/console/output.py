@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from trm_cli.shell import command_line
 
@@ -101,4 +102,5 @@ def print_result(document: Mapping[str, Any], screen: RenderableType, *, as_json
     if as_json:
         print_json(document)
     else:
-        stdout().print(screen)
+        # A text that is to be copied keeps its lines; rich forgets what the text itself says of that.
+        stdout().print(screen, soft_wrap=isinstance(screen, Text) and bool(screen.no_wrap))

@@ -144,7 +144,7 @@ def _kernel() -> Finding:
     ones = torch.ones(64, 64, device=device, dtype=getattr(torch, precision))
     found = float((ones @ ones).float().mean())
     good = found == len(ones)
-    return Finding("kernel", f"a product on {device} in {precision}", "is right" if good else f"gives {found}", good)
+    return Finding("kernel", f"matmul on {device} in {precision}", "correct" if good else f"wrong: {found}", good)
 
 
 def _gpu(gpu: Gpu) -> str:

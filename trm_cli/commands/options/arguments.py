@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -156,12 +155,15 @@ def expect_run(run: str | None, device: str | None = None) -> None:
 
 
 def suggest_evaluation(run: str | Path) -> None:
-    """Print `trm evaluate RUN` as the next step, where it can be evaluated: a file by itself has no dataset."""
+    """Print `trm evaluate RUN` as the next step, where it can be evaluated: without a run there is no dataset."""
     from trm_cli.console.output import next_step
     from trm_cli.training.run.find_run import find_run
 
-    with suppress(CheckpointError):
+    try:
         find_run(str(run))
+    except CheckpointError:
+        next_step(("trm", "demo", run))
+    else:
         next_step(("trm", "evaluate", run))
 
 

@@ -17,15 +17,16 @@ _SCRIPT = """\
 srun {command} &
 step=$!
 
-# USR1 comes {grace} seconds before the end, TERM with a pre-emption. srun would kill what it started, so the processes
-# are told directly; they save and end, and the job goes back into the queue, where the same command continues.
+# USR1 comes {grace} seconds before the end, TERM with a pre-emption. srun would
+# kill what it started, so the processes are told directly; they save and end,
+# and the job goes back into the queue, where the same command continues.
 stop() {{
     stopped=yes
     scancel --signal=TERM "$SLURM_JOB_ID"
 }}
 trap stop USR1 TERM
 
-# A signal ends `wait` early, so it is asked again until the run itself has ended.
+# A signal ends `wait` early: it is asked again until the run has ended.
 while kill -0 $step 2>/dev/null; do wait $step; done
 wait $step
 code=$?
