@@ -29,8 +29,8 @@ def test_override(word: str, key: tuple[str, ...], value: object) -> None:
     ("word", "message", "hint"),
     [
         ("sudoku-4x4", "is it a second model?", "key=value"),
-        ("~lr=1", "Hydra", "lr=..."),
-        ("++lr=1", "Hydra", "lr=..."),
+        ("~lr=1", "Hydra", "write lr=1"),
+        ("++lr=1", "Hydra", "write lr=1"),
         ("=1", "is not a key", ""),
         ("a..b=1", "is not a key", ""),
         ("a b=1", "is not a key", ""),
