@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(folder / "data", folder / "one", *RUN)
     done = trm(*words(folder, "two", "--nproc-per-node", "2"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 1 and done.stdout.startswith("done: ")
+    assert done.stdout.count("\n") == 2 and done.stdout.startswith("done: ")
     assert len(re.findall("Command: trm train", done.stderr)) == 1, "only the first process speaks"
     assert "Warning" not in done.stderr
     return folder

@@ -34,6 +34,9 @@ h1 { font-size: 1.7rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.4rem 0 .
 .card i { display: block; color: #777; font-size: .8rem; font-style: normal; }
 /* Below 43rem letters would be too small to read: the figures keep that width, and are moved sideways. */
 .figure { overflow-x: auto; } .figure svg { min-width: 43rem; }
+@media (max-width: 46rem) {
+  .figure::after { content: "swipe sideways for the rest"; position: sticky; left: 0; color: #777; font-size: .75rem; }
+}
 svg { width: 100%; height: auto; display: block; } svg text { font-family: system-ui, sans-serif !important; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 td { padding: .18rem 1.4rem .18rem 0; vertical-align: top; } td:first-child { color: #666; white-space: nowrap; }

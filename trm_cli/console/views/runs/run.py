@@ -159,9 +159,8 @@ class TrainingScreen(BuildScreen, TrainingObserver):
         """Print that the dataset is complete, and the command that trains on it."""
         paths = ", ".join(resolved.config.data_paths)
         train = self._describe(resolved).removeprefix("Command: ")
-        stdout().print(
-            f"{paths}: complete after {duration(time.monotonic() - self._started)}. Next: {train}", soft_wrap=True
-        )
+        stdout().print(f"{paths}: complete after {duration(time.monotonic() - self._started)}", soft_wrap=True)
+        stdout().print(f"Next: {train}", soft_wrap=True)
 
 
 def _build_line(progress: Callable[[], BuildProgress | None]) -> str:
@@ -186,11 +185,11 @@ def _closing_lines(result: TrainingResult, seconds: float) -> list[str]:
             ]
         case Outcome.FINISHED:
             best = f", the best of them {result.best_step:,}" if result.best_step else ""
-            return [f"done: {step} steps{best}, saved in {run} after {duration(seconds)}. Next: {evaluate}"]
+            return [f"done: {step} steps{best}, saved in {run} after {duration(seconds)}", f"Next: {evaluate}"]
         case Outcome.STOPPED_AS_ASKED:
-            return [f"Stopped at step {step} after {duration(seconds)}, saved in {run}. Continue with: {resume}"]
+            return [f"Stopped at step {step} after {duration(seconds)}, saved in {run}", f"Continue with: {resume}"]
         case Outcome.INTERRUPTED:
-            return [f"Stopped after step {step}, everything saved in {run}. Continue with: {resume}"]
+            return [f"Stopped after step {step}, everything saved in {run}", f"Continue with: {resume}"]
         case Outcome.INTERRUPTED_BEFORE_A_CHECKPOINT:
             return ["Stopped before the first checkpoint. Run the same command to start again."]
         case Outcome.DATASET_BUILT:
