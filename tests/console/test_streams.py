@@ -124,3 +124,12 @@ def test_no_control_character_of_a_text_reaches_the_terminal(tmp_path: Path) -> 
         for text in (shown.stdout, shown.stderr):
             assert not set(text) & set("\x1b\a\x9b\u202e"), words
         assert "[31m" in shown.stdout + shown.stderr
+
+
+def test_a_text_that_is_to_be_copied_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.text import Text
+
+    from trm_cli.console.output import print_result
+
+    print_result({}, Text("# a comment of a job file " * 20, no_wrap=True), as_json=False)
+    assert capsys.readouterr().out.count("\n") == 1

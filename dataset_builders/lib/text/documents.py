@@ -48,7 +48,8 @@ def list_files(path: Path) -> Iterator[Path]:
         yield path
         return
     if not is_dir(path):
-        at_hub = f"of the hub: --source hub:{path}" if str(path).count("/") == 1 else None
+        like_a_name = str(path).count("/") == 1 and not path.suffix
+        at_hub = f"of the hub: --source hub:{path}" if like_a_name else None
         raise DatasetError(f"{path}: no such file or folder", hint=at_hub)
     if is_file(path / "dataset_dict.json") or is_file(path / "dataset_info.json"):
         load = f"datasets.load_from_disk({str(path)!r})"
