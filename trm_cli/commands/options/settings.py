@@ -31,7 +31,7 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
         return f"`{command_line('trm', 'resume', resumed)}` continues a run"
     options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
     written, settings = _rewritten(rest, options, builds=called[-1:] == ["build-dataset"])
-    if written == list(words[len(called) :]):
+    if written == rest:
         return ""
     line = command_line("trm", *called, *written)
     if settings:
@@ -44,7 +44,9 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
 def _command(program: Any, words: Sequence[str]) -> tuple[Any, list[str], list[str]]:
     """The command that words call, the words that name it, and the rest of them, also those before its name."""
     command, called, rest = program, [], list(words)
-    if rest and rest[0].startswith("-") and (known := [word for word in rest if word in program.commands]):
+    own = {name for one in program.params for name in (*one.opts, *one.secondary_opts)}
+    foreign = bool(rest) and rest[0].startswith("-") and rest[0].partition("=")[0] not in own
+    if foreign and (known := [word for word in rest if word in program.commands]):
         rest.remove(known[0])
         rest.insert(0, known[0])
     while rest and rest[0] in getattr(command, "commands", {}):
