@@ -23,7 +23,7 @@ from dataset_builders.streaming_builder import main as build
 from trm_cli.data.puzzles.identifier_map import read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
 
-#: Demonstrations that an unseen task shows.
+#: Demonstrations that an unseen task shows; in training one more, which is asked beside three others.
 _SHOWN = 3
 
 
@@ -117,7 +117,7 @@ class Unseen:
             "--subsets",
             "evaluation",
             "--demonstrations",
-            str(_SHOWN),
+            str(_SHOWN + 1),
             # Two trained tasks of one rule may share a small pair. What is asked here is drawn apart, below.
             "--allow-overlap",
             "--augment",

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from tests.support.capsules import KINDS, Run, Values, make, make_batch, make_draws
-from trm_cli.models.hesc import components, network
+from trm_cli.models.hesc import components
 from trm_cli.models.hesc.control.q_control import Action
+from trm_cli.models.hesc.rows import layout
 from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.supervision.carry import Carry
 from trm_cli.models.thinking import think
@@ -82,7 +83,7 @@ def test_activations_computed_twice_give_the_same_gradients(dtype: str) -> None:
 
 
 def test_demonstrations_read_twice_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "_PAIRS_AT_ONCE", 3)
+    monkeypatch.setattr(layout, "_PAIRS_AT_ONCE", 3)
     once, twice = make(), make(recompute_demonstrations=True)
     batch = make_batch(kinds=(Kind.GRID,))
     assert int((batch["pair_size"].sum(-1) > 0).sum()) > 3

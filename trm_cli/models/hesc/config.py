@@ -49,6 +49,8 @@ class HescConfig(NetworkConfig):
     checksum_dim: Whole = count(32, "numbers that measure what a sketch lost of its children", resume="fatal")
     pair_slots: Whole = count(12, "slots that remember one demonstration", resume="fatal", unit="slots")
 
+    pair_cells: bool = key(False, "cells also look at the cells of demonstrations, which are read anew in each step",
+                           resume="fatal")  # fmt: skip
     recompute_demonstrations: bool = key(False, "read demonstrations again in the backward pass, for less memory",
                                          resume="free")  # fmt: skip
 
@@ -86,6 +88,8 @@ class HescConfig(NetworkConfig):
     mtp_num_depths: Whole = count(3, "tokens ahead, the next one included", resume="fatal", unit="tokens", least=2)
 
     # --- Weights of the losses ---
+    demonstration_loss_weight: float = key(0.0, "weight of demonstrations, which are asked beside the others; 0: not",
+                                           resume="replan", ge=0, le=1_000)  # fmt: skip
     halt_loss_weight: float = key(0.5, "weight of the halting loss", resume="replan", ge=0, le=1_000)
     td_loss_weight: float = key(0.5, "weight of the Q-network's loss", resume="replan", ge=0, le=1_000)
     mtp_loss_weight: float = key(0.5, "weight of the tokens further ahead", resume="replan", ge=0, le=1_000)

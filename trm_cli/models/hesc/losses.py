@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from trm_cli.models.all_ranks import AllRanks
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.passes import KindPass, NetworkPass
+from trm_cli.models.hesc.passes import Asked, KindPass, NetworkPass
 from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.hesc.thinking import planner
 from trm_cli.models.supervision.losses import correct_tokens, per_row_mean, softmax_cross_entropy
@@ -73,6 +73,17 @@ def _planner_terms(
     }
 
 
+def _of_demonstrations(asked: Asked) -> Tensor:
+    """Mean cross entropy of the demonstrations of a row that were asked, as a sum over rows."""
+    of_a_row = (asked.rows[:, None] == asked.rows).sum(1)
+    nats = [
+        (per_row_mean(softmax_cross_entropy(part.scores, labels), labels) / of_a_row[part.rows]).sum()
+        for part in asked.parts
+        for labels in (part.labels(asked.target),)
+    ]
+    return torch.stack(nats).sum()
+
+
 def loss_terms(
     config: HescConfig, thought: NetworkPass, check: AnswerCheck, target: Tensor, all_ranks: AllRanks
 ) -> dict[str, Tensor]:
@@ -87,6 +98,9 @@ def loss_terms(
     for part in thought.parts:
         terms[f"{part.kind.name.lower()}_loss"] = terms[f"{part.kind.name.lower()}_loss"] + check.nats[part.rows].sum()
     terms["q_halt_loss"] = config.halt_loss_weight * halting
+    if config.demonstration_loss_weight:
+        asked = check.nats.new_zeros(()) if thought.asked is None else _of_demonstrations(thought.asked)
+        terms["demonstration_loss"] = config.demonstration_loss_weight * asked
     if config.enable_expansion:
         terms["checksum_loss"] = config.checksum_loss_weight * thought.residual.mean(-1).sum()
     if config.enable_mtp:

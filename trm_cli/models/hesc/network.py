@@ -14,13 +14,14 @@ from torch.utils._pytree import tree_map_only
 
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
-from trm_cli.models.hesc.passes import FORBIDDEN, Carried, KindPass, NetworkPass, gathered
+from trm_cli.models.hesc.passes import FORBIDDEN, Asked, Carried, KindPass, NetworkPass, gathered
 from trm_cli.models.hesc.rows import kinds
-from trm_cli.models.hesc.rows.boards import Packed, cut, cut_states, needed_cells, packed, side_of, widened
+from trm_cli.models.hesc.rows.boards import Packed, cut, cut_states, needed_cells, packed, side_of, whole
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, Kind
-from trm_cli.models.hesc.rows.layout import Extent, Group, Layout, layout_of
+from trm_cli.models.hesc.rows.layout import Extent, Group, Layout, layout_of, pair_groups, question_groups
+from trm_cli.models.hesc.rows.questions import questions
 from trm_cli.models.hesc.thinking.blocks import Linear
-from trm_cli.models.hesc.thinking.demonstrations import PairReader
+from trm_cli.models.hesc.thinking.demonstrations import PairReader, pair_cells
 from trm_cli.models.hesc.thinking.recursion import Recursion, States
 from trm_cli.models.hesc.thinking.symbols import Symbols, Tokens
 from trm_cli.models.hesc.thinking.visibility import visibility
@@ -32,8 +33,6 @@ from trm_cli.models.supervision.losses import IGNORED_LABEL
 _HALT_BIAS = -5.0
 #: The fields that are read of the rows of a kind, beside the sizes of their demonstrations.
 _READ = {Kind.GRID: ("cells", "size", "target"), Kind.TEXT: ("text",), Kind.PICTURE: ("picture",)}
-#: Demonstrations that are read at once where they are read again in the backward pass.
-_PAIRS_AT_ONCE = 24
 
 
 class HescNetwork(nn.Module):
@@ -54,7 +53,7 @@ class HescNetwork(nn.Module):
         #: How much is computed of what the rows need.
         self.extent = Extent.NEEDED
         self._passes: dict[Kind, Callable[..., KindPass]] = {}
-        self._pair_pass: Callable[..., Tensor] = HescNetwork._read_pairs
+        self._pair_pass: Callable[..., tuple[Tensor, Tensor, Tensor]] = HescNetwork._read_pairs
 
     def compile_passes(self, *, graphs: bool = False, **options: Any) -> None:
         """Compile all that is done for a kind of row, and for demonstrations. Boards and texts are computed whole then:
@@ -77,11 +76,14 @@ class HescNetwork(nn.Module):
         layout: of these rows; None: they are asked.
         """
         if layout is None:
-            layout = layout_of(data, carried.fresh, carried.done, self.extent, grouped=self.training)
-        carried = carried._replace(pairs=self.remember(data, carried, layout))
-        usual = self.recursion.workspace.usual()
+            read = carried.fresh | self.config.pair_cells
+            layout = layout_of(data, read, carried.done, self.extent, grouped=self.training)
+        carried, usual = self.remember(data, carried, layout), self.recursion.workspace.usual()
         parts = [self._part(group, layout.packs, usual, data, carried, puzzle, draw) for group in layout.groups]
-        return gathered(parts, carried, data["target"].shape[1], self.vocab_size)
+        asked = None
+        if self.training and self.config.demonstration_loss_weight and layout.real_pairs:
+            asked = self._ask(data, carried, layout, usual, puzzle, draw)
+        return gathered(parts, carried, data["target"].shape[1], self.vocab_size, asked)
 
     def _part(
         self,
@@ -105,36 +107,63 @@ class HescNetwork(nn.Module):
 
     # --- Demonstrations ---
 
-    def remember(self, data: Mapping[str, Tensor], carried: Carried, layout: Layout) -> Tensor:
-        """Encode the demonstrations of fresh rows; the other rows keep theirs: [B, P, D]."""
+    def remember(self, data: Mapping[str, Tensor], carried: Carried, layout: Layout) -> Carried:
+        """Read the demonstrations of a layout: pairs [B, P, D], of which other rows keep theirs, and their cells."""
         if "pair_cells" not in data:
-            return carried.pairs
-        pairs, wanted = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0), layout.pairs
+            return carried
+        pairs, wanted, config = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0), layout.pairs, self.config
         if self.extent != Extent.NEEDED and torch.is_grad_enabled():
             pairs.requires_grad_()  # as where some are read anew: a graph for each case would be twice as many
         if not layout.real_pairs:
-            return pairs
-        each = pairs.unflatten(1, (-1, self.config.pair_slots)).flatten(0, 1)
+            return carried._replace(pairs=pairs)
+        each = pairs.unflatten(1, (-1, config.pair_slots)).flatten(0, 1)
         boards, sizes = data["pair_cells"].flatten(0, 1)[wanted], data["pair_size"].flatten(0, 1)[wanted]
         boards = cut(boards, layout.pair_side)
-        # Those that are read again in the backward pass come in parts, each of which is read again by itself.
-        at_once = _PAIRS_AT_ONCE if self.config.recompute_demonstrations else len(boards)
-        parts = zip(boards.split(at_once), sizes.split(at_once), strict=True)
-        read = torch.cat([self._pair_pass(self, *part, _packed_pairs(part[0], layout.packs)) for part in parts])
-        slots = read.to(each.dtype)[: layout.real_pairs]
-        remembered: Tensor = each.index_copy(0, wanted[: layout.real_pairs], slots).view_as(pairs)
-        return remembered
+        groups = pair_groups(boards, config.recompute_demonstrations, layout.packs)
+        read = [
+            self._pair_pass(self, boards[group], sizes[group], _packed_pairs(boards[group], layout.packs))
+            for group in groups
+        ]
+        slots, told, inside = zip(*read, strict=True)
+        wanted = wanted[torch.cat(tuple(groups))][: layout.real_pairs]
+        found = each.index_copy(0, wanted, torch.cat(slots).to(each.dtype)[: layout.real_pairs])
+        cells = pair_cells(told, inside, wanted, data["pair_size"]) if config.pair_cells else None
+        return carried._replace(pairs=found.view_as(pairs), cells=cells)
 
-    def _read_pairs(self, boards: Tensor, sizes: Tensor, some: Packed | None) -> Tensor:
-        """Demonstrations uint8 [w, 2, side * side] of the sizes [w, 4], some of their cells -> [w, pair_slots, D]."""
-        tokens = self.symbols.pairs(boards, sizes, some)
+    def _read_pairs(self, boards: Tensor, sizes: Tensor, some: Packed | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Demonstrations uint8 [w, 2, side * side] of the sizes [w, 4], some of their cells -> [w, pair_slots, D], what
+        they tell [w, N, C], and which of them there are, bool [w, N]."""
+        tokens, config = self.symbols.pairs(boards, sizes, some), self.config
         assert tokens.inside is not None
-        h = self.recursion.token_start.to(tokens.injection.dtype).expand_as(tokens.injection)
-        mask = tokens.inside[:, None, None]
-        recompute = self.config.recompute_demonstrations
-        h = self.recursion.pass_over(h, tokens, tokens.injection[:, :0], mask, recompute=recompute)
-        slots: Tensor = self.pair_reader(h, tokens.inside)
-        return slots
+        h = self.recursion.pass_over_pairs(tokens, tells=config.pair_cells, recompute=config.recompute_demonstrations)
+        h, told = h.tensor_split((config.token_size,), -1)
+        return self.pair_reader(h, tokens.inside), told, tokens.inside
+
+    def _ask(
+        self,
+        data: Mapping[str, Tensor],
+        carried: Carried,
+        layout: Layout,
+        usual: Tensor | None,
+        puzzle: Tensor | None,
+        draw: Tensor | None,
+    ) -> Asked:
+        """Ask each demonstration that was read, as a grid that is taken in just now, the others of its row shown."""
+        rows, fields = layout.pairs // data["pair_size"].shape[1], questions(data, layout.pairs)
+        own, start = carried.rows(rows), self.recursion.workspace.start
+        own = own._replace(
+            tokens=self.recursion.token_start.to(own.tokens.dtype).expand_as(own.tokens),
+            slots=start.to(own.slots.dtype).expand_as(own.slots),
+            opened=torch.zeros_like(own.opened),
+            cells=None if own.cells is None else own.cells.without(fields["pair_size"].sum(-1) == 0),
+        )
+        of_rows = None if puzzle is None else puzzle[rows]
+        parts = [
+            self._part(group, layout.packs, usual, fields, own, of_rows, _at(draw, rows))
+            for group in question_groups(fields, layout)
+        ]
+        real = layout.real_pairs
+        return Asked(tuple(parts), fields["target"][:real], rows[:real])
 
     def _pair_slots(self, data: Mapping[str, Tensor], rows: int, device: torch.device) -> Tensor:
         """Which slots hold a demonstration: bool [b, P]."""
@@ -169,7 +198,10 @@ class HescNetwork(nn.Module):
         seen = visibility(self.config, tokens, carried.opened, exists, length)
         injection = self.recursion.workspace.injection(kind, puzzle, len(rows))
         states = States(before, carried.slots)
-        thought = self.recursion(states, tokens, injection, carried.pairs, seen, draw)
+        told = None
+        if kind == Kind.GRID and carried.cells is not None:
+            told = carried.cells.side_by_side(packs)
+        thought = self.recursion(states, tokens, injection, carried.pairs, told, seen, draw)
         after, slots = thought.states
         maps, lost = self._seen(thought.looked, usual, len(rows), count)
         answers = self._answer_states(after, slots, kind)
@@ -181,13 +213,13 @@ class HescNetwork(nn.Module):
         return KindPass(
             kind=kind,
             rows=rows,
-            tokens=_whole(after, board, some),
+            tokens=whole(after, board, some),
             slots=slots,
             scores=scores,
             q_halt=halting,
             residual=lost.residual,
             detail=lost.detail,
-            maps=_whole(maps.mT, board, some).mT,
+            maps=whole(maps.mT, board, some).mT,
             plan=thought.plan,
             further=further,
             inside=None if kind == Kind.PICTURE else tokens.inside,
@@ -242,13 +274,6 @@ class HescNetwork(nn.Module):
         ending, _, letters = scores.split((1, FIRST_BYTE - EOS - 1, scores.shape[-1] - (FIRST_BYTE - EOS)), -1)
         colours = functional.pad(ending, (0, FIRST_BYTE - EOS - 1), value=FORBIDDEN)
         return torch.cat((colours, letters), -1)
-
-
-def _whole(states: Tensor, board: int, some: Packed | None) -> Tensor:
-    """States [b, N, d] of some cells, of the corner of a board, or (board 0) of no board -> of all of its places."""
-    if some is not None:
-        return some.put(states)
-    return widened(states, board) if board else states
 
 
 def _packed_pairs(boards: Tensor, packs: bool) -> Packed | None:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from trm_cli.models.hesc.rows import kinds
 from trm_cli.models.hesc.rows.boards import Packed, cut, widened
 from trm_cli.models.hesc.rows.kinds import Kind
+from trm_cli.models.hesc.thinking.demonstrations import PairCells
 from trm_cli.models.hesc.thinking.planner import Plan
 from trm_cli.models.supervision.losses import IGNORED_LABEL
 from trm_cli.models.supervision.outputs import Outputs
@@ -24,7 +25,8 @@ FORBIDDEN = -1.0e4
 
 class Carried(NamedTuple):
     """What rows carry: tokens [B, N, d], slots [B, S, D], pairs [B, P, D], each padded to the longest kind; opened bool
-    [B, K]; fresh bool [B]: rows that were taken in just now; done bool [B]: rows that stay as they are."""
+    [B, K]; fresh bool [B]: rows that were taken in just now; done bool [B]: rows that stay as they are. cells: of
+    their demonstrations, which were read for this step."""
 
     tokens: Tensor
     slots: Tensor
@@ -32,10 +34,12 @@ class Carried(NamedTuple):
     opened: Tensor
     fresh: Tensor
     done: Tensor
+    cells: PairCells | None = None
 
     def rows(self, rows: Tensor) -> Carried:
         """Those of an index int64 [b]."""
-        return Carried(*(value[rows] for value in self))
+        found = {name: getattr(self, name)[rows] for name in self._fields[:-1]}
+        return Carried(**found, cells=None if self.cells is None else self.cells.rows(rows))
 
 
 class KindPass(NamedTuple):
@@ -82,13 +86,22 @@ class KindPass(NamedTuple):
         return torch.stack((means[0], sure.masked_fill(~self.inside, 1.0).amin(1), means[1]), 1)
 
 
+class Asked(NamedTuple):
+    """Demonstrations that were asked, each with the others of its row shown. parts: their answers, whose `rows` count
+    demonstrations; target int [w, S]; rows int64 [w]: the row of the batch that each is of."""
+
+    parts: tuple[KindPass, ...]
+    target: Tensor
+    rows: Tensor
+
+
 @dataclass(frozen=True)
 class NetworkPass:
     """The outputs of a batch; float32 unless noted, with gradients.
 
     tokens, slots, pairs: the new states, as in `Carried`; scores [B, S, V], detached: what the softmax of the answers
     is taken of; q_halt [B]; residual [B, K] of the checksums; certainty [B, 3]. parts: the same kind by kind,
-    with what only some rows have, and scores with a gradient.
+    with what only some rows have, and scores with a gradient. asked: demonstrations that were asked in training.
     """
 
     tokens: Tensor
@@ -99,6 +112,7 @@ class NetworkPass:
     residual: Tensor
     certainty: Tensor
     parts: tuple[KindPass, ...]
+    asked: Asked | None = None
 
     @property
     def details(self) -> Tensor | None:
@@ -119,7 +133,9 @@ class HescOutputs(Outputs):
     valid: Tensor | None = None
 
 
-def gathered(parts: Sequence[KindPass], carried: Carried, length: int, vocab_size: int) -> NetworkPass:
+def gathered(
+    parts: Sequence[KindPass], carried: Carried, length: int, vocab_size: int, asked: Asked | None = None
+) -> NetworkPass:
     """Join the kinds: every row at its place, states and scores padded. length: S, places of a label."""
     order = torch.cat([part.rows for part in parts])
     back = None if len(parts) == 1 else order.argsort()
@@ -147,4 +163,5 @@ def gathered(parts: Sequence[KindPass], carried: Carried, length: int, vocab_siz
         residual=joined([part.residual for part in parts]),
         certainty=joined([part.certainty() for part in parts]),
         parts=tuple(parts),
+        asked=asked,
     )

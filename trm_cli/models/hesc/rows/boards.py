@@ -70,6 +70,19 @@ def widened(states: Tensor, side: int, value: float = 0.0) -> Tensor:
     return functional.pad(board, (0, 0, 0, side - small, 0, side - small), value=value).flatten(1, 2)
 
 
+def answer_labels(boards: Tensor, sizes: Tensor, end: int, first_colour: int, ignored: int) -> Tensor:
+    """The labels of answers uint8 [B, side * side] of some height and width [B, 2]: int64 [B, side * side].
+
+    Colours, and end marks on the row below the answer and the column to its right, as a dataset lays them.
+    """
+    line = torch.arange(side_of(boards), device=boards.device)
+    height, width = (sizes[:, axis, None, None].long() for axis in (0, 1))
+    row, column = line[:, None], line
+    ends = ((row == height) & (column < width)) | ((column == width) & (row < height))
+    colours = torch.where(boards > 0, boards.long() + (first_colour - 1), ignored)
+    return torch.where(ends.flatten(1), end, colours)
+
+
 class Packed(NamedTuple):
     """Some cells of the squares of b rows. where int64 [b, N]: which ones, no cell twice; side: of the squares."""
 
@@ -96,6 +109,13 @@ class Packed(NamedTuple):
     def on(self, side: int) -> Packed:
         """The same cells of larger squares."""
         return Packed(self.where // self.side * side + self.where % self.side, side)
+
+
+def whole(states: Tensor, side: int, some: Packed | None) -> Tensor:
+    """States [b, N, d] of some cells, of the corner of a board, or (side 0) of no board -> of all of its places."""
+    if some is not None:
+        return some.put(states)
+    return widened(states, side) if side else states
 
 
 def needed_cells(cells: Tensor, target: Tensor, ignored: int) -> Tensor:

@@ -6,7 +6,7 @@ they are sent there (`outline`), and the host finds the same (`layout_from`): no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from trm_cli.models.supervision.losses import IGNORED_LABEL
 
 #: Grids that train on a processor are computed in at most so many groups of similar size, of so many rows at least.
 _SIZES, _ROWS_OF_A_SIZE = 3, 8
+#: Demonstrations that are read at once where they are read again in the backward pass.
+_PAIRS_AT_ONCE = 24
 
 
 class Extent(Enum):
@@ -59,31 +61,31 @@ class Layout(NamedTuple):
 
 
 def layout_of(
-    data: Mapping[str, Tensor], fresh: Tensor, done: Tensor, extent: Extent, *, grouped: bool = False
+    data: Mapping[str, Tensor], read: Tensor, done: Tensor, extent: Extent, *, grouped: bool = False
 ) -> Layout:
-    """The layout of rows that were taken in just now where `fresh` bool [B], and are done where `done` bool [B].
+    """The layout of rows whose demonstrations are read where `read` bool [B], and that are done where `done` bool [B].
 
     Asks the rows. On the meta device, where nothing can be asked, everything is computed whole. grouped: grids in
     groups of similar size, where cells are left out.
     """
-    packs = _packs(fresh, extent)
+    packs = _packs(read, extent)
     found = _groups(data, done, extent)
     groups = tuple(part for group in found for part in (_parts(group, data) if grouped and packs else (group,)))
     if "pair_cells" not in data:
-        return _with_pairs(groups, fresh.new_zeros(0, dtype=torch.int64), 0, 1, extent)._replace(packs=packs)
+        return _with_pairs(groups, read.new_zeros(0, dtype=torch.int64), 0, 1, extent)._replace(packs=packs)
     boards, sizes = data["pair_cells"].flatten(0, 1), data["pair_size"].flatten(0, 1)
     if boards.is_meta:
         pairs = torch.arange(len(boards), device=boards.device)
     else:
-        pairs = (fresh.repeat_interleave(data["pair_size"].shape[1]) & (sizes.sum(1) > 0)).nonzero()[:, 0]
+        pairs = (read.repeat_interleave(data["pair_size"].shape[1]) & (sizes.sum(1) > 0)).nonzero()[:, 0]
     side = side_of(boards)
     if extent == Extent.NEEDED and not boards.is_meta:
         side = needed_side((boards[pairs] > 0).any(1)) if len(pairs) else 1
     return _with_pairs(groups, pairs, len(boards), side, extent)._replace(packs=packs)
 
 
-def _packs(fresh: Tensor, extent: Extent) -> bool:
-    return fresh.device.type == "cpu" and extent == Extent.NEEDED
+def _packs(rows: Tensor, extent: Extent) -> bool:
+    return rows.device.type == "cpu" and extent == Extent.NEEDED
 
 
 def _parts(group: Group, data: Mapping[str, Tensor]) -> Iterator[Group]:
@@ -114,6 +116,24 @@ def _group(kind: Kind, rows: Tensor, total: int, size: int, extent: Extent, *, d
 
 def _with_pairs(groups: tuple[Group, ...], pairs: Tensor, total: int, side: int, extent: Extent) -> Layout:
     return Layout(groups, _in_steps(pairs, total, extent), len(pairs), side, packs=False)
+
+
+def pair_groups(boards: Tensor, recompute: bool, packs: bool) -> Sequence[Tensor]:
+    """Demonstrations uint8 [w, 2, side * side] in groups int64 [...] that are read one after the other."""
+    if packs and not recompute:
+        return by_size((boards > 0).any(1), _ROWS_OF_A_SIZE, _SIZES)
+    # Those that are read again in the backward pass come in parts, each of which is read again by itself.
+    at_once, every = _PAIRS_AT_ONCE if recompute else len(boards), torch.arange(len(boards), device=boards.device)
+    return [every[first : first + at_once] for first in range(0, len(boards), at_once)]
+
+
+def question_groups(data: Mapping[str, Tensor], layout: Layout) -> Sequence[Group]:
+    """Demonstrations of a layout that are asked, as grids of `data`."""
+    count, whole = len(layout.pairs), side_of(data["cells"])
+    every = torch.arange(count, device=layout.pairs.device)
+    size = min(layout.pair_side + 1, whole)  # an answer ends with the line after it
+    group = Group(Kind.GRID, every, layout.real_pairs, size, done=False)
+    return tuple(_parts(group, data)) if layout.packs else (group,)
 
 
 def _in_steps(places: Tensor, total: int, extent: Extent) -> Tensor:
@@ -174,5 +194,7 @@ def layout_from(config: HescConfig, known: Mapping[str, Tensor], steps: Tensor, 
                 groups.append(_group(one, rows, len(steps), int(size[rows].max()), as_far, done=is_done))
     if "pair_sides" not in known:
         return _with_pairs(tuple(groups), steps.new_zeros(0, dtype=torch.int64), 0, 1, extent)
-    sides = known["pair_sides"].masked_fill((steps > 0)[:, None], 0).flatten()
+    sides = known["pair_sides"].flatten()
+    if not config.pair_cells:
+        sides = known["pair_sides"].masked_fill((steps > 0)[:, None], 0).flatten()
     return _with_pairs(tuple(groups), sides.nonzero()[:, 0], len(sides), max(1, int(sides.max())), extent)

@@ -15,6 +15,8 @@ from trm_cli.models.layers.rotary import rotate
 
 #: Deviation of the weights with which a byte first mixes the bytes before it.
 _BYTES_BEFORE = 0.2
+#: Numbers of a head that say what the cell of a demonstration is like.
+_LIKENESS = 12
 #: Bytes before a byte, itself included, that a block mixes without attention.
 _TAPS = 4
 
@@ -97,9 +99,13 @@ class TokenBlock(nn.Module):
 
     content: Tensor
 
-    def __init__(self, width: int, num_heads: int, expansion: float, *, causal: bool, lean: float) -> None:
+    def __init__(
+        self, width: int, num_heads: int, expansion: float, *, causal: bool, lean: float, compares: bool = False
+    ) -> None:
+        """compares: with the cells of demonstrations."""
         super().__init__()
         self.attention = Attention(width, num_heads, head_dim=head_width(width, num_heads))
+        self.likeness = linear_parameter(num_heads * _LIKENESS, width) if compares else None
         content = content_numbers(width, num_heads)
         self.register_buffer("content", content.float(), persistent=False)
         start = torch.where(content, 0.0, lean).repeat(num_heads, 1, 1)
@@ -141,16 +147,40 @@ class TokenBlock(nn.Module):
         mask: Tensor | None,
         inside: Tensor | None,
         some: Packed | None = None,
+        told: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """H [B, L, D], slots [B, S, D], mask bool broadcast to [B, H, L, L + S], inside bool [B, L] -> [B, L, D].
 
-        mask None: all of them, of a causal block those that are not later.
+        mask None: all of them, of a causal block those that are not later. told: by demonstrations, see `tell`.
         """
         q = rotate(self.attention.queries(h) + self.query_lean, *rotation.query)
         k, v = self.keys_values(h, rotation, slots)
         causal = self.causal and mask is None
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        if told is not None:
+            mixed = mixed + self._compare(h, *told)
         return self._added(h, mixed, self._mix_neighbours(h, inside, some))
+
+    def tell(self, h: Tensor) -> Tensor:
+        """What demonstrations [B, N, D] tell this block of other rows, their likeness and their values: [B, N, C]."""
+        assert self.likeness is not None
+        values = self.attention.key_value.chunk(2)[1]
+        return functional.linear(h, torch.cat((self.likeness, values)))
+
+    def _compare(self, h: Tensor, told: Tensor, seen: Tensor) -> Tensor:
+        """H [B, L, D], told [B, M, C] by demonstrations, seen bool [B, 1, 1, M] -> [B, H, L, head width].
+
+        One map for queries and keys: it is a comparison from the first update, what is alike is heard.
+        """
+        assert self.likeness is not None
+        heads, width = self.attention.num_heads, self.attention.head_dim
+        like, said = told.split((heads * _LIKENESS, heads * width), -1)
+        q, k, v = (
+            x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (functional.linear(h, self.likeness), like, said)
+        )
+        # As wide as the values, for kernels that know one width alone.
+        q, k = (functional.pad(x, (0, width - _LIKENESS)) for x in (q, k))
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=_LIKENESS**-0.5)
 
     def next_place(self, h: Tensor, rotation: Rotation, keys: Tensor, values: Tensor, before: Tensor) -> Tensor:
         """One more place of a text: h [B, 1, D], keys and values [B, H, L, head width] of all that it may look at, its

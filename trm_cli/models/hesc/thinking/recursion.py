@@ -32,18 +32,37 @@ class TokenStack(nn.Module):
 
     def __init__(self, config: HescConfig, layers: int, *, causal: bool) -> None:
         super().__init__()
-        lean = 0.0 if causal else _BOARD_LEAN
+        lean, compares = 0.0 if causal else _BOARD_LEAN, config.pair_cells and not causal
         self.blocks = nn.ModuleList(
-            TokenBlock(config.token_size, config.num_heads, config.expansion, causal=causal, lean=lean)
+            TokenBlock(
+                config.token_size, config.num_heads, config.expansion, causal=causal, lean=lean, compares=compares
+            )
             for _ in range(layers)
         )
 
-    def forward(self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None) -> Tensor:
-        """H [B, N, d], slots [B, S, d], mask bool [B, 1, 1 or N, N + S] -> [B, N, d]."""
-        h = h + tokens.injection
-        for block in self.blocks:
-            h = block(h, tokens.rotation, slots, mask, tokens.inside, tokens.packed)
-        return h
+    def forward(
+        self,
+        h: Tensor,
+        tokens: Tokens,
+        slots: Tensor,
+        mask: Tensor | None,
+        told: tuple[Tensor, Tensor] | None = None,
+        *,
+        tells: bool = False,
+    ) -> Tensor:
+        """H [B, N, d], slots [B, S, d], mask bool [B, 1, 1 or N, N + S] -> [B, N, d].
+
+        told: what demonstrations tell all blocks [B, M, C], and what of it there is, bool [B, M]. tells: the result is
+        [B, N, d + C], followed by what these tokens tell themselves.
+        """
+        h, said = h + tokens.injection, []
+        parts = [None] * len(self.blocks) if told is None else told[0].chunk(len(self.blocks), -1)
+        for block, part in zip(self.blocks, parts, strict=True):
+            if tells:
+                said.append(block.tell(h))
+            own = None if told is None else (part, told[1][:, None, None])
+            h = block(h, tokens.rotation, slots, mask, tokens.inside, tokens.packed, own)
+        return torch.cat((h, *said), -1) if tells else h
 
 
 class States(NamedTuple):
@@ -81,22 +100,37 @@ class Recursion(nn.Module):
         self.register_buffer("token_start", truncated_normal_(torch.empty(config.token_size), 0.1))
 
     def pass_over(
-        self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None, *, recompute: bool = False
+        self, h: Tensor, tokens: Tokens, slots: Tensor, mask: Tensor | None, told: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
-        """One pass over the tokens: h [B, N, d], slots [B, S, d] -> [B, N, d]. recompute: in this pass."""
+        """One pass over the tokens: h [B, N, d], slots [B, S, d] -> [B, N, d]. told: by demonstrations."""
         stack = self.text if tokens.kind == Kind.TEXT else self.board
-        result: Tensor = self._call(stack, h, tokens, slots, mask, recompute=recompute)
+        result: Tensor = self._call(stack, h, tokens, slots, mask, told)
         return result
 
-    def _call(self, stack: nn.Module, *arguments: Any, recompute: bool = False) -> Any:
+    def pass_over_pairs(self, tokens: Tokens, *, tells: bool, recompute: bool) -> Tensor:
+        """One pass over demonstrations, which see themselves alone: [B, N, d]; of those that tell [B, N, d + C]."""
+        assert tokens.inside is not None
+        h = self.token_start.to(tokens.injection.dtype).expand_as(tokens.injection)
+        mask = tokens.inside[:, None, None]
+        result: Tensor = self._call(self.board, h, tokens, h[:, :0], mask, tells=tells, recompute=recompute)
+        return result
+
+    def _call(self, stack: nn.Module, *arguments: Any, recompute: bool = False, **options: bool) -> Any:
         if (self.recompute or recompute) and torch.is_grad_enabled():
             # The backward pass runs after the call that lent the weights in another type: it has to be given them.
             call: Callable[..., Any] = functional_call
-            return recomputed(call, stack, dict(stack.named_parameters()), arguments)
-        return stack(*arguments)
+            return recomputed(call, stack, dict(stack.named_parameters()), arguments, options)
+        return stack(*arguments, **options)
 
     def _cycle(
-        self, states: States, tokens: Tokens, injection: Tensor, pairs: Tensor, seen: Visibility, draw: Tensor | None
+        self,
+        states: States,
+        tokens: Tokens,
+        injection: Tensor,
+        pairs: Tensor,
+        told: tuple[Tensor, Tensor] | None,
+        seen: Visibility,
+        draw: Tensor | None,
     ) -> Thought:
         if tokens.kind == Kind.TEXT and not self.text_workspace:
             h, nothing = states.tokens, states.tokens[:, :0]
@@ -115,14 +149,22 @@ class Recursion(nn.Module):
             if tokens.kind != Kind.TEXT:
                 # Every place knows which puzzle is asked about; a place of a text must not know what register 0 knows.
                 h = h + slots[:, :1]
-            h = self.pass_over(h, tokens, slots, seen.tokens)
+            h = self.pass_over(h, tokens, slots, seen.tokens, told)
         return Thought(States(h, looked.slots), looked, plan)
 
     def forward(
-        self, states: States, tokens: Tokens, injection: Tensor, pairs: Tensor, seen: Visibility, draw: Tensor | None
+        self,
+        states: States,
+        tokens: Tokens,
+        injection: Tensor,
+        pairs: Tensor,
+        told: tuple[Tensor, Tensor] | None,
+        seen: Visibility,
+        draw: Tensor | None,
     ) -> Thought:
-        """States of rows of one kind; injection [B, S, D] of the workspace; pairs [B, P, D]; draw [B] or None."""
+        """States of rows of one kind; injection [B, S, D] of the workspace; pairs [B, P, D] of demonstrations, told: by
+        their cells; draw [B] or None."""
         with torch.no_grad():
             for _ in range(self.H_cycles - 1):
-                states = self._cycle(states, tokens, injection, pairs, seen, draw).states
-        return self._cycle(states, tokens, injection, pairs, seen, draw)
+                states = self._cycle(states, tokens, injection, pairs, told, seen, draw).states
+        return self._cycle(states, tokens, injection, pairs, told, seen, draw)
