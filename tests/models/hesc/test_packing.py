@@ -12,7 +12,7 @@ from trm_cli.models.hesc.rows.kinds import Kind
 
 
 def _whole(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(layout, "_packs", lambda fresh, extent: False)
+    patch.setattr(layout, "_packs", lambda rows, extent: False)
 
 
 @pytest.mark.parametrize("kinds", [(Kind.GRID,), KINDS])
@@ -22,7 +22,8 @@ def test_a_training_step_is_that_of_whole_boards(kinds: tuple[Kind, ...], monkey
     for whole in (False, True):
         if whole:
             _whole(monkeypatch)
-        model = make(enable_dqn=False, enable_expansion=False)
+        parts = {"enable_dqn": False, "enable_expansion": False}
+        model = make(**parts, pair_cells=True, demonstration_loss_weight=1.0)
         carry = model.initial_carry(make_batch(24, kinds=kinds))
         for k in range(2):
             batch = make_batch(24, seed=k, kinds=kinds)

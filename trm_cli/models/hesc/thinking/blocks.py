@@ -178,9 +178,9 @@ class TokenBlock(nn.Module):
         q, k, v = (
             x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (functional.linear(h, self.likeness), like, said)
         )
-        # As wide as the values, for kernels that know one width alone.
-        q, k = (functional.pad(x, (0, width - _LIKENESS)) for x in (q, k))
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=_LIKENESS**-0.5)
+        # As wide as the values, for kernels that know one width alone, by whose root the scores are divided.
+        q, k = (functional.pad(x, (0, width - _LIKENESS)) for x in (q * (width / _LIKENESS) ** 0.5, k))
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)
 
     def next_place(self, h: Tensor, rotation: Rotation, keys: Tensor, values: Tensor, before: Tensor) -> Tensor:
         """One more place of a text: h [B, 1, D], keys and values [B, H, L, head width] of all that it may look at, its
