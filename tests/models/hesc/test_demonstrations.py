@@ -14,7 +14,7 @@ from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.passes import Asked
 from trm_cli.models.hesc.rows.boards import answer_labels
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_COLOUR, Kind
-from trm_cli.models.layers.losses import IGNORED_LABEL, softmax_cross_entropy
+from trm_cli.models.supervision.losses import IGNORED_LABEL, softmax_cross_entropy
 
 ASKING = {"enable_dqn": False, "demonstration_loss_weight": 1.0}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trm_cli.models.hesc.rows.boards import answer_labels
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_COLOUR
-from trm_cli.models.layers.losses import IGNORED_LABEL
+from trm_cli.models.supervision.losses import IGNORED_LABEL
 
 
 def questions(data: Mapping[str, Tensor], pairs: Tensor) -> dict[str, Tensor]:
