@@ -59,6 +59,7 @@ class TokenStack(nn.Module):
         parts = [None] * len(self.blocks) if told is None else told[0].chunk(len(self.blocks), -1)
         for block, part in zip(self.blocks, parts, strict=True):
             if tells:
+                assert isinstance(block, TokenBlock)
                 said.append(block.tell(h))
             own = None if told is None else (part, told[1][:, None, None])
             h = block(h, tokens.rotation, slots, mask, tokens.inside, tokens.packed, own)
