@@ -38,7 +38,7 @@ def test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step(
         assert {name: record[name] for name in planned} == planned
         assert values == {name: torch.tensor(planned[name], dtype=torch.float32).item() for name in ANNEALED}
         terms = [value for name, value in record.items() if name.endswith("_loss")]
-        assert len(terms) == 10
+        assert len(terms) == 11
         assert record["loss"] == pytest.approx(sum(terms), rel=1e-4)
     first, last = logged[0], logged[-1]
     assert first["epsilon"] > last["epsilon"] and first["q_temperature"] > last["q_temperature"]
