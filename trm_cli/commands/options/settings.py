@@ -27,6 +27,8 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
         return hint_without_settings(command, called, rest)
     if (place := next((word for word in rest if _name(word) in _SWEEPS), None)) is not None and called == ["train"]:
         return f"{place}: several values are a sweep: `trm sweep FILE.yaml`"
+    if (other := next((word for word in rest if _name(word) in other_names.OTHERWISE), None)) is not None:
+        return f"{other.partition('=')[0]}: {other_names.OTHERWISE[_name(other)]}"
     if called == ["train"] and (resumed := _continued(rest)):
         return f"`{command_line('trm', 'resume', resumed)}` continues a run"
     options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}

@@ -6,18 +6,15 @@ from collections.abc import Mapping
 
 _SPELLINGS: Mapping[str, str] = {
     "epochs": "num_epochs max_epochs n_epochs num_train_epochs train_epochs nepochs",
-    "global_batch_size": "batch_size bs train_batch_size per_device_train_batch_size batchsize minibatch_size",
-    "eval_batch_size": "test_batch_size val_batch_size per_device_eval_batch_size",
-    "micro_batch_size": "gradient_accumulation_steps grad_accum_steps accumulate_grad_batches grad_accum",
+    "global_batch_size": "batch_size bs train_batch_size batchsize minibatch_size",
+    "eval_batch_size": "test_batch_size val_batch_size",
     "lr": "learning_rate max_lr base_lr",
-    "lr_min_ratio": "min_lr",
     "lr_warmup_steps": "warmup_steps num_warmup_steps warmup_iters warmup",
     "lr_warmup_ratio": "warmup_ratio",
     "weight_decay": "wd",
     "grad_clip": "max_grad_norm gradient_clip_val clip_grad_norm grad_norm_clip",
     "seed": "random_seed manual_seed random_state",
-    "eval_interval": "eval_steps eval_every eval_freq check_val_every_n_epoch validation_interval",
-    "checkpoint_interval": "save_steps save_every save_interval save_freq",
+    "eval_interval": "check_val_every_n_epoch",
     "keep_checkpoints": "save_total_limit save_top_k",
     "log_interval": "log_every logging_steps log_every_n_steps print_every",
     "checkpoint_path": "output_dir out_dir save_dir outdir logdir log_dir default_root_dir run_dir exp_name experiment",
@@ -37,6 +34,22 @@ _SPELLINGS: Mapping[str, str] = {
 }
 #: What it is called elsewhere -> our key.
 KEYS: Mapping[str, str] = {other: key for key, others in _SPELLINGS.items() for other in others.split()}
+#: What is counted otherwise elsewhere, so that its value cannot be taken over -> what there is here.
+OTHERWISE: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("gradient_accumulation_steps", "grad_accum_steps", "accumulate_grad_batches", "grad_accum"),
+        "`micro_batch_size` is the number of rows that are computed at once; gradients add up over a batch",
+    ),
+    "min_lr": "`lr_min_ratio` is the last learning rate as a share of lr",
+    **dict.fromkeys(
+        ("eval_steps", "eval_every", "eval_freq", "validation_interval"), "`eval_interval` is counted in epochs"
+    ),
+    **dict.fromkeys(
+        ("save_steps", "save_every", "save_interval", "save_freq"), "`checkpoint_interval` is counted in epochs"
+    ),
+    "per_device_train_batch_size": "`global_batch_size` counts the rows of all devices together",
+    "per_device_eval_batch_size": "`eval_batch_size` counts the rows of all devices together",
+}
 #: Flags of other programs -> the setting that they mean.
 FLAGS: Mapping[str, str] = {
     **dict.fromkeys(("cpu", "no_cuda", "use_cpu", "no_gpu"), "device=cpu"),
@@ -64,6 +77,8 @@ def hint_for(key: str) -> str:
     name = key.rpartition(".")[2].lower()
     if name in KEYS:
         return f"did you mean `{KEYS[name]}`?"
+    if name in OTHERWISE:
+        return OTHERWISE[name]
     if name in FLAGS:
         return f"write {FLAGS[name]}"
     if name in OPTIONS:
