@@ -77,7 +77,7 @@ def trace_capsules(
     set_threads(1)
     shape = _shape(trained)
     network, asked = _capsules_of(trained), _asked(trained, sample, split, pair)
-    seen = trace_sample(network, asked.row, where)
+    seen = trace_sample(network, _without_answer(asked.row), where)
     answers = [decode_answer(step.answer, asked.row, shape.labels) for step in seen.steps]
     return CapsuleTrace(
         title=asked.title,
@@ -89,6 +89,16 @@ def trace_capsules(
         checkpoint=trained.checkpoint,
         step=trained.step,
     )
+
+
+def _without_answer(row: Batch) -> Batch:
+    """Ask a grid for every cell of its board: the answer may be larger than the right one. Other rows stay."""
+    import numpy as np
+
+    from trm_cli.data.stream.records import GRID
+    from trm_cli.data.stream.vocabulary import IGNORED
+
+    return {**row, "target": np.full_like(row["target"], IGNORED)} if row["kind"][0] == GRID else row
 
 
 def _shape(trained: TrainedModel | Sealed) -> StreamShape:
