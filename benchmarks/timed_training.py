@@ -87,17 +87,25 @@ def _composed(recipe: str, run: Path, fixed: Sequence[str], epochs: int) -> Reso
 
 
 def _epochs(recipe: str, probe: Path, fixed: Sequence[str], seconds: float) -> int:
-    """How many epochs the time is enough for, by what a few updates cost."""
+    """How many epochs the time is enough for, by what updates cost; of a depth that grows, at both of its ends."""
+    deep = [word for word in fixed if not word.partition("=")[0].endswith("s_start")]
+    ends = [fixed] if deep == list(fixed) else [fixed, deep]
+    probed = [_probe(recipe, probe, words, seconds / 4) for words in ends]
+    cost = sum(cost for cost, _ in probed) / len(probed)
+    return max(1, int(seconds / cost / probed[0][1] + 1 - _LEAST_EPOCH))
+
+
+def _probe(recipe: str, probe: Path, fixed: Sequence[str], limit: float) -> tuple[float, float]:
+    """The processor seconds of an update, after the first ones, and the updates of an epoch."""
     shutil.rmtree(probe, ignore_errors=True)
-    clocked = _Clocked(SavedSeconds(_beside(probe, "seconds.json")), seconds / 4)
+    clocked = _Clocked(SavedSeconds(_beside(probe, "seconds.json")), limit)
     request = TrainRequest(stop_at_step=_PROBED, stop_when=clocked.over)
     run_training(_composed(recipe, probe, fixed, 1_000), request, clocked)
     shutil.rmtree(probe)
     _beside(probe, "seconds.json").unlink(missing_ok=True)
     first = min(_WARM, len(clocked.at_step) - 2)
     cost = (clocked.at_step[-1] - clocked.at_step[first]) / (len(clocked.at_step) - 1 - first)
-    epochs = seconds / cost / (clocked.total_steps / 1_000)
-    return max(1, int(epochs + 1 - _LEAST_EPOCH))
+    return cost, clocked.total_steps / 1_000
 
 
 def _beside(run: Path, what: str) -> Path:

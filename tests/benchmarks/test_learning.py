@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,14 @@ def test_a_job_trains_on_other_puzzles_and_keeps_what_its_last_evaluation_found(
     ]  # fmt: skip
     found[1]["exact"] = 0.5
     assert "| sudoku-small | muon | 0.5 | 2 | 10 | 28 | 62.5 % (50.0 to 75.0) |" in learning.table(found)
+
+
+def test_a_depth_that_grows_is_planned_by_what_its_first_and_its_last_updates_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probe(recipe: str, folder: Path, words: Sequence[str], limit: float) -> tuple[float, float]:
+        return (1.0 if any("cycles_start" in word for word in words) else 3.0), 10.0
+
+    monkeypatch.setattr(timed_training, "_probe", probe)
+    epochs = [timed_training._epochs("r", tmp_path, words, 120) for words in (["lr=1"], ["arch.H_cycles_start=1"])]
+    assert epochs == [120 // 30, 120 // 20]
