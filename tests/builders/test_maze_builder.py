@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +244,13 @@ def test_two_builds_at_once_and_a_full_disk(
     assert run(*SMALL, "--output-dir", tmp_path / "out") == 0
     assert run(*SMALL, "--output-dir", tmp_path / "whole") == 0
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_a_pipe_in_the_place_of_a_table_is_told_and_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "test.csv").write_text("question,answer\nS..G,S##G\n")
+    os.mkfifo(tmp_path / "train.csv")
+    words = ["--source", str(tmp_path), "--train", "1", "--test", "1", "--output-dir", str(tmp_path / "out")]
+    assert builder.main(words) == 3
+    assert "it is a pipe, not a file" in capsys.readouterr().err

@@ -85,9 +85,10 @@ def read_challenges(path: Path, side: int = SIDE) -> Challenges:
         documents = {name: found for name, found in documents.items() if not _is_answers(found)}
     else:
         found = read_json(path, hint="TASKS is a challenges file, a folder of one JSON a task, or one task")
-        documents = {path.stem: found} if _is_task(found) else task_records(found, path.stem)
-        if list(documents.values()) == [found]:  # none of the forms: the fault of single tasks
-            documents = found if isinstance(found, dict) else {}
+        if _is_task(found):
+            documents = {path.stem: found}
+        elif list((documents := task_records(found, path.stem)).values()) == [found]:
+            documents = found if isinstance(found, dict) else {}  # none of the forms: the fault of single tasks
     if not documents:
         challenges = sorted(path.glob(f"*{_CHALLENGES}")) if is_dir(path) else []
         hint = 'a task is {"train": [...], "test": [{"input": [[0]]}]}'

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import BinaryIO
 
+from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError, TrmError
 from trm_cli.paths import exists
 
@@ -89,9 +90,9 @@ def sync_directory(path: str | Path) -> None:
 
 
 def sha256_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content as 64 hexadecimal digits. Raises OSError, also for what is no file."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
