@@ -34,12 +34,8 @@ def find_field(names: Iterable[str], where: str, field: str | None = None) -> st
     there = list(names)
     name = named_field(there, field)
     if name is None:
-        listed = ", ".join(there) or "(none)"
-        if field is not None:
-            raise DatasetError(f"{where}: has no field {field!r}: it has {listed}")
-        raise DatasetError(
-            f"{where}: none of the fields {listed} is known to hold the text", hint="name it: --text-field NAME"
-        )
+        hint = "name it: --text-field NAME" if field is None else ""
+        raise DatasetError(f"{where}: {_missing(there, field)}", hint=hint)
     return name
 
 
@@ -51,15 +47,16 @@ def document_of(record: object, where: str, field: str | None) -> TextDocument:
         raise DatasetError(f"{where}: expected an object or a string, found {type(record).__name__}")
     name = named_field(record, field)
     if name is None or not isinstance(record[name], str):
-        listed = ", ".join(record) or "(none)"
-        if name is not None:
-            problem = f"the field {name!r} holds no text"
-        elif field is not None:
-            problem = f"has no field {field!r}: it has {listed}"
-        else:
-            problem = f"none of the fields {listed} is known to hold the text"
+        problem = _missing(record, field) if name is None else f"the field {name!r} holds no text"
         raise DatasetError(f"{where}: {problem}", hint=_advice(record))
     return TextDocument(where, record[name])
+
+
+def _missing(names: Iterable[str], field: str | None) -> str:
+    listed = ", ".join(names) or "(none)"
+    if field is not None:
+        return f"has no field {field!r}: it has {listed}"
+    return f"none of the fields {listed} is known to hold the text"
 
 
 def _advice(record: Mapping[str, object]) -> str:
