@@ -20,6 +20,7 @@ from trm_cli.data.stream.records import GRID
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.models.measuring import fused_attention
 from trm_cli.training.memory import estimate as estimate_module
+from trm_cli.training.memory.check import _COMFORTABLE_ON_CPU
 from trm_cli.training.memory.estimate import MemoryModel, measure_memory, most_rows
 from trm_cli.training.run.build import blank_batch, make_model, make_state
 from trm_cli.training.step import StepSettings, update
@@ -116,10 +117,10 @@ def test_a_measured_peak_is_that_of_the_process_and_not_of_the_one_that_started_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["trm attention", "hesc mini"])
-def test_the_estimate_is_within_a_third_of_the_measured_peak(name: str) -> None:
+def test_a_run_that_fits_comfortably_occupies_less_than_is_free(name: str) -> None:
     words = (name, "8", "float32", "arch.H_cycles=1")
     guess, truth = in_a_process("estimate", *words)["estimate"], in_a_process("measure", *words)["measured"]
-    assert guess == pytest.approx(truth, rel=0.33)
+    assert _COMFORTABLE_ON_CPU < guess / truth < 1
 
 
 def test_windows_of_text_that_have_as_many_places_as_a_board_are_measured_as_text() -> None:

@@ -16,8 +16,11 @@ from trm_cli.training.memory.estimate import Estimate, MemoryModel, measure_memo
 from trm_cli.training.run.datasets import Dataset, eval_batch_size
 from trm_cli.units import memory_size
 
-#: Of the free memory: up to the first share a run surely fits, beyond the second surely not. The estimate is rough.
-_COMFORTABLE, _HOPELESS = 0.85, 1.25
+#: Of the free memory: up to this share a run surely fits. What a processor's heap cannot use again, between blocks of
+#: many sizes, is not estimated: a process took up to 1.85 times the estimate (docs/experiments.md).
+_COMFORTABLE, _COMFORTABLE_ON_CPU = 0.85, 0.54
+#: Beyond this share it surely does not.
+_HOPELESS = 1.25
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class MemoryCheck:
     @property
     def tight(self) -> bool:
         """Whether it may not fit."""
-        return self.free is not None and self.needed.total > _COMFORTABLE * self.free
+        return self.free is not None and self.needed.total > self._room
 
     @property
     def hopeless(self) -> bool:
@@ -106,7 +109,7 @@ class MemoryCheck:
 
     @property
     def _room(self) -> float:
-        return _COMFORTABLE * (self.free or 0)
+        return (_COMFORTABLE_ON_CPU if self.device == "cpu" else _COMFORTABLE) * (self.free or 0)
 
     def advice(self) -> str:
         """What to change: the largest `micro_batch_size` that fits, or `eval_batch_size` where evaluations are it."""

@@ -1,7 +1,7 @@
 """Estimate the memory that training needs from one update and one evaluation step on a few rows.
 
-The estimate is rough, within about a third: it sees tensors, and not what kernels and allocators take beside them. What
-it misses, the first real update finds out (`check`).
+It counts tensors, and not what kernels and allocators take beside them: a process on a CPU occupied 1.05 to 1.85 times
+as much. What it misses, the first real update finds out (`check`).
 """
 
 from __future__ import annotations
