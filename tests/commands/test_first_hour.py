@@ -118,6 +118,12 @@ MISTAKES = [
     # Settings
     Mistake("train sudoku-4x4 --epochs 10", 2, "No such option: --epochs", "`trm train sudoku-4x4 epochs=10`",
             "train sudoku-4x4 epochs=10 --dry-run"),
+    Mistake("--log-level info train sudoku-4x4 --epochs 10", 2, "No such option: --epochs",
+            "`trm --log-level info train sudoku-4x4 epochs=10`", "--log-level info configs show sudoku-4x4 epochs=10"),
+    Mistake("train sudoku-4x4 --log_level info", 2, "No such option: --log_level", "stands before the command: "
+            "`trm --log-level info train sudoku-4x4`", "--log-level info configs show sudoku-4x4"),
+    Mistake("--verbose evaluate checkpoints/mine", 2, "No such option: --verbose",
+            "`trm --log-level info evaluate checkpoints/mine`", "--log-level info evaluate checkpoints/mine --limit 2"),
     Mistake("train --model sudoku-4x4 --lr 1e-3", 2, "No such option: --model", "`trm train sudoku-4x4 lr=1e-3`",
             "train sudoku-4x4 lr=1e-3 --dry-run"),
     Mistake("train sudoku-4x4 --resume", 2, "No such option: --resume", "`trm train sudoku-4x4`",

@@ -10,8 +10,8 @@ from trm_cli.config.sources import other_names
 _POSITIONAL = ("run", "checkpoint", "model", "path", "input", "puzzle", "dataset", "data", "dir")
 
 
-def hint_without_settings(command: Any, called: Sequence[str], words: Sequence[str]) -> str:
-    """Return the command line that was meant, as a hint; "" where nothing is known of the words.
+def without_settings(command: Any, called: Sequence[str], words: Sequence[str]) -> tuple[list[str], str]:
+    """Return the words as they were meant, the same where nothing is known of them; and a hint that takes their place.
 
     command: that of `called`, as typer makes it; words: what follows it.
     """
@@ -26,11 +26,13 @@ def hint_without_settings(command: Any, called: Sequence[str], words: Sequence[s
     elif len(plain) > places and plain[-1].endswith((".html", ".png", ".json")) and "--out" in options:
         written = [*(word for word in written if word != plain[-1]), "--out", plain[-1]]
     elif list(called) == ["quickstart"] and plain:
-        return f"it chooses the model itself; {command_line('trm', 'train', *plain)} trains another"
+        return written, f"it chooses the model itself; {command_line('trm', 'train', *plain)} trains another"
     if written == list(words):
         settings = [word for word in words if "=" in word and not word.startswith("-")]
-        return f"{settings[0]}: the settings are those of the run; {_HELP.format(' '.join(called))}" if settings else ""
-    return f"here it is `{command_line('trm', *called, *[part for word in written for part in _parts(word)])}`"
+        if settings:
+            return written, f"{settings[0]}: the settings are those of the run; {_HELP.format(' '.join(called))}"
+        return written, ""
+    return [part for word in written for part in _parts(word)], ""
 
 
 _HELP = "`trm {} --help` lists what can be asked"

@@ -15,40 +15,50 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
 
     program: the command of the whole program, as typer makes it.
     """
-    from trm_cli.commands.options.no_settings import hint_without_settings
+    from trm_cli.commands.options.no_settings import without_settings
     from trm_cli.commands.options.other_commands import command_meant
+    from trm_cli.commands.options.program_options import leading, misplaced
     from trm_cli.shell import command_line
 
-    command, called, rest = _command(program, words)
+    first, typed = leading(program, words)
+    command, called, rest = _command(program, typed)
     if hasattr(command, "commands"):
         meant = command_meant(program, rest, *called) if rest and not rest[0].startswith("-") else ""
         return f"here it is `{meant}`" if meant else ""
-    if not any(SETTINGS in (getattr(one, "metavar", None) or "") for one in command.params):
-        return hint_without_settings(command, called, rest)
-    if (place := next((word for word in rest if _name(word) in _SWEEPS), None)) is not None and called == ["train"]:
+    if (quiet := next((word for word in rest if word in ("-q", "--quiet", "--silent")), None)) is not None:
+        return f"{quiet}: progress is written to stderr; 2>/dev/null at the end of the line hides it"
+    own, rest = misplaced(program, command, rest)
+    takes_settings = any(SETTINGS in (getattr(one, "metavar", None) or "") for one in command.params)
+    written, settings = list(rest), False
+    if not takes_settings:
+        written, hint = without_settings(command, called, rest)
+        if hint:
+            return hint
+    elif (place := next((word for word in rest if _name(word) in _SWEEPS), None)) is not None and called == ["train"]:
         return f"{place}: several values are a sweep: `trm sweep FILE.yaml`"
-    if (other := next((word for word in rest if _name(word) in other_names.OTHERWISE), None)) is not None:
+    elif (other := next((word for word in rest if _name(word) in other_names.OTHERWISE), None)) is not None:
         return f"{other.partition('=')[0]}: {other_names.OTHERWISE[_name(other)]}"
-    if called == ["train"] and (resumed := _continued(rest)):
+    elif called == ["train"] and (resumed := _continued(rest)):
         return f"`{command_line('trm', 'resume', resumed)}` continues a run"
-    options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
-    written, settings = _rewritten(rest, options, builds=called[-1:] == ["build-dataset"])
-    if written == rest:
+    else:
+        options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+        written, settings = _rewritten(rest, options, builds=called[-1:] == ["build-dataset"])
+    if [*called, *written] == typed:
         return ""
-    line = command_line("trm", *called, *written)
+    line = command_line("trm", *first, *own, *called, *written)
     if settings:
         return f"settings are written without dashes: `{line}`"
-    if any(word in _CONTINUE for word in rest):
+    if takes_settings and any(word in _CONTINUE for word in rest):
         return f"a run continues by itself where it has a checkpoint: `{line}`"
+    if own and written == rest:
+        return f"{own[0]} stands before the command: `{line}`"
     return f"here it is `{line}`"
 
 
 def _command(program: Any, words: Sequence[str]) -> tuple[Any, list[str], list[str]]:
     """The command that words call, the words that name it, and the rest of them, also those before its name."""
     command, called, rest = program, [], list(words)
-    own = {name for one in program.params for name in (*one.opts, *one.secondary_opts)}
-    foreign = bool(rest) and rest[0].startswith("-") and rest[0].partition("=")[0] not in own
-    if foreign and (known := [word for word in rest if word in program.commands]):
+    if rest and rest[0].startswith("-") and (known := [word for word in rest if word in program.commands]):
         rest.remove(known[0])
         rest.insert(0, known[0])
     while rest and rest[0] in getattr(command, "commands", {}):
@@ -90,12 +100,13 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
         ours = other_names.OPTIONS.get(name, "")
         flag = other_names.FLAGS.get(name, "")
         model = name in other_names.MODEL
-        left_out = name in other_names.LEFT_OUT
+        left_out = name in other_names.LEFT_OUT or name in other_names.FLAGS_LEFT_OUT
         known = key or flag or model or left_out or ours in options
         if not name or option in options or not (known or (builds and option.startswith("--"))):
             written.append(word)
             continue
-        takes_value = not flag or rest[:1] in (["true"], ["True"], ["1"])
+        alone = flag or name in other_names.FLAGS_LEFT_OUT
+        takes_value = not alone or rest[:1] in (["true"], ["True"], ["1"])
         if not equals and takes_value:
             value = rest.pop(0) if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
         if model:

@@ -69,7 +69,9 @@ OPTIONS: Mapping[str, str] = {
 #: Options of other programs that name the model.
 MODEL = ("model", "config", "c", "cfg", "config_file", "config_path", "config_name", "model_name", "yaml", "f", "file")
 #: Options of other programs that have nothing to say here.
-LEFT_OUT = ("num_workers", "workers", "strategy", "pin_memory", "do_train", "do_eval", "verbose", "v", "overwrite")
+LEFT_OUT = ("num_workers", "workers", "strategy")
+#: The same, without a value.
+FLAGS_LEFT_OUT = ("pin_memory", "do_train", "do_eval", "overwrite")
 
 
 def hint_for(key: str) -> str:
@@ -87,4 +89,6 @@ def hint_for(key: str) -> str:
             if "step" in OPTIONS[name]
             else (f"`{OPTIONS[name]} N` is an option of trm train")
         )
-    return "leave it out: there is nothing to set" if name in LEFT_OUT else ""
+    if name in ("verbose", "log_level", "loglevel"):
+        return "`trm --log-level info` before the command logs what it does"
+    return "leave it out: there is nothing to set" if name in (*LEFT_OUT, *FLAGS_LEFT_OUT) else ""
