@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.commands import trm_here
+from trm_cli.console import progress
 from trm_cli.console.views import build
 from trm_cli.console.views.runs import training
 from trm_cli.data.building.builder_process import BuildProgress
@@ -51,6 +52,17 @@ def test_accuracies_stay_until_there_are_new_ones(terminal: io.StringIO) -> None
 
 def test_a_first_compilation_is_announced(terminal: io.StringIO) -> None:
     assert "the first update compiles the network" in panel(view(total_steps=50, compiles=True))
+
+
+def test_the_title_of_an_evaluation_is_wrapped_between_words(
+    terminal: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = "datasets/" + "long" * 30
+    with progress.EvaluationScreen().scoring(f"sudoku-4x4\n5 rows of {path} (test), {'a protocol, ' * 9}", 5):
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "sudoku-4x4" and path in lines
+    assert all(len(line) <= 80 for line in lines if line != path)
 
 
 def test_the_bar_of_a_build_is_whole(terminal: io.StringIO) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import fill
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
@@ -67,7 +68,8 @@ class EvaluationScreen(EvaluationObserver):
             scored_before += now_done - done if found else 0
             done = now_done
 
-        note(title)
+        for line in title.splitlines():  # wrapped between words: a path stays whole
+            note(fill(line, stderr().width, break_long_words=False, break_on_hyphens=False))
         with counting(rows, "rows") as count:
             yield advance
         if done == rows:

@@ -146,13 +146,13 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
 
 
 def _title(subject: Subject, evaluation: Evaluation) -> str:
-    """Return the title of the evaluation: model, dataset and protocol in one line."""
+    """Return the title of the evaluation: the model, and on a second line dataset and protocol."""
     from trm_cli.evaluation.protocol import protocol_line
 
     trained, data = subject.trained, subject.data
     weights = "averaged weights (EMA)" if trained.weights == "ema" else "raw weights"
     return (
-        f"{trained.config.model} at step {trained.step:,}, {weights}, {subject.precision} on {subject.device.type}: "
+        f"{trained.config.model} at step {trained.step:,}, {weights}, {subject.precision} on {subject.device.type}\n"
         f"{len(evaluation.places):,} rows of {', '.join(data.paths)} ({data.split}), "
         f"{protocol_line(asdict(subject.protocol))}"
     )
