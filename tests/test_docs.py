@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import typer.main
 
+from benchmarks.hesc_card.results import table
+from benchmarks.result_file import read_results
 from trm_cli.app import create_app
 from trm_cli.commands.options.arguments import split_words
 from trm_cli.config import registry
@@ -94,3 +96,34 @@ def parsed(words: list[str]) -> dict[str, Any]:
     with command.make_context("trm", rest) as context:
         given: dict[str, Any] = context.params
         return given
+
+
+_BENCHMARK = re.compile(r"python -m (benchmarks[\w.]*)([^`\n]*)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "Makefile"], ids=lambda page: page.name)
+def test_a_benchmark_that_a_page_names_exists_with_its_options(page: Path) -> None:
+    for module, words in _BENCHMARK.findall(page.read_text(encoding="utf-8")):
+        path = ROOT / module.replace(".", "/")
+        program = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        assert program.is_file(), module
+        options = {word.partition("=")[0] for word in words.split() if word.startswith("--")}
+        known = set(re.findall(r'add_argument\(\s*"(--[\w-]+)', program.read_text(encoding="utf-8")))
+        assert options <= known, f"python -m {module}{words}"
+
+
+def test_the_card_in_the_documentation_is_that_of_its_results() -> None:
+    page = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    lines = table(read_results(ROOT / "benchmarks/hesc_card/results.json")).splitlines()
+    assert [line for line in lines if line not in page] == []
+
+
+_PLACE = re.compile(r"(\w+) \S+ +(configs/[\w/-]+\.yaml):(\d+)$", re.MULTILINE)
+
+
+def test_a_line_of_a_file_that_the_readme_shows_holds_that_key() -> None:
+    found = _PLACE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(found) == 2
+    for key, file, number in found:
+        line = (ROOT / file).read_text(encoding="utf-8").splitlines()[int(number) - 1]
+        assert line.split(":")[0].strip() == key, f"{file}:{number}"

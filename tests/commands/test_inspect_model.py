@@ -103,7 +103,8 @@ def test_the_document_adds_up() -> None:
 
 
 def test_a_row_of_each_kind_and_demonstrations_have_a_price() -> None:
-    found = document("unified-mini", *SHALLOW, "dataset_args.text_window=64", "device=cpu", "--precision", "float32")
+    words = ("unified-mini", *SHALLOW, "dataset_args.text_window=64", "device=cpu", "--precision", "float32")
+    found = document(*words, "arch.pair_cells=false")
     kinds = {one["name"]: one for one in found["kinds"]}
     assert list(kinds) == ["grid 30x30", "text of 64 bytes", "picture"]
     assert kinds["grid 30x30"]["forward"] == sum(part["forward"] for part in found["components"].values())
@@ -114,6 +115,10 @@ def test_a_row_of_each_kind_and_demonstrations_have_a_price() -> None:
     assert 0 < looking["forward"] < 0.1 * kinds["grid 30x30"]["forward"] < thirty["forward"]
     assert all(one["training"] > 2 * one["forward"] for one in (*found["kinds"], *found["demonstrations"]))
     assert "shape" not in found["rows"] and found["rows"]["seq_len"] == 900
+    # Where cells look at the cells of demonstrations, these are read anew in each step, and looking costs by the cell.
+    each_ten, each_thirty = document(*words)["demonstrations"]
+    assert [each_ten["name"], each_thirty["name"]] == ["3 pairs of 10x10, each step", "3 pairs of 30x30, each step"]
+    assert each_thirty["forward"] > thirty["forward"] + looking["forward"]
 
 
 @pytest.mark.slow

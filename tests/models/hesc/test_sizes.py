@@ -83,4 +83,4 @@ def test_the_sizes_that_are_documented_are_the_real_ones(name: str) -> None:
     with torch.device("meta"):
         model = create_network(config, vocab_size=FIRST_LABEL, seq_len=900, num_puzzle_identifiers=1)
     assert stated is not None
-    assert int(stated[1].replace(",", "")) == sum(parameter.numel() for parameter in model.parameters())
+    assert int(stated[1].replace(",", "")) == sum(parameter.numel() for parameter in model.trunk_parameters())

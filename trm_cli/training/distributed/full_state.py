@@ -1,6 +1,6 @@
 """Gather the full state of a run from its processes, and take the rows of one process from it again.
 
-Weights, optimizer, average, replay, memory and concepts are the same in every process. Rows differ: the carry is
+Weights, optimizer, average, replay and other buffers are the same in every process. Rows differ: the carry is
 gathered in the order of the global batch, so that any number of processes that divides the batch can continue. The
 sums of metrics are kept one by one, because adding them up early would round differently. (A sharded run gathers
 nothing; its shards, see `checkpoint/sharded_saving.py`, have the same order.)

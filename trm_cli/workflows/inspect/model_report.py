@@ -199,19 +199,23 @@ def _kinds(measured: Mapping[int, Measured], shape: StreamShape) -> Iterator[Row
 
 
 def _demonstrations(model: Network, shape: StreamShape, kinds: Mapping[int, Measured]) -> Iterator[RowCost]:
-    """What reading the demonstrations of a grid costs, once for each grid, and what looking at them does in each step.
+    """What the demonstrations of a grid cost in training.
 
-    One cell of them costs nothing to read: what is left is looking.
+    They are read once for each grid, and looked at in each step; where cells look at their cells (`pair_cells`) both
+    are done in each step, and what looking costs grows with them. One cell of them costs nothing to read: what is left
+    is looking.
     """
     if not (shape.side and shape.demonstrations):
         return
     alone, looked = kinds[GRID], _measured(model, shape, GRID, pair_side=1)
+    each_step = bool(getattr(model.config, "pair_cells", False))
+    before, when = (alone, "each step") if each_step else (looked, "read once")
     for side in (side for side in _DEMONSTRATED if side <= max(shape.side, _DEMONSTRATED[0])):
         read = _measured(model, shape, GRID, pair_side=side)
-        name = f"{shape.demonstrations} pairs of {side}x{side}, read once"
-        yield RowCost(name, read.forward - looked.forward, read.update - looked.update)
-    name = "looking at them, each step"
-    yield RowCost(name, looked.forward - alone.forward, looked.update - alone.update)
+        name = f"{shape.demonstrations} pairs of {side}x{side}, {when}"
+        yield RowCost(name, read.forward - before.forward, read.update - before.update)
+    if not each_step:
+        yield RowCost("looking at them, each step", looked.forward - alone.forward, looked.update - alone.update)
 
 
 def _measured(model: Network, shape: StreamShape, kind: int, pair_side: int = 0) -> Measured:
