@@ -14,6 +14,7 @@ import torch
 from tests.support.networks import CASES, HRM, TRANSFORMER, TRM, Case, make_batch
 from trm_cli.config.compose import compose
 from trm_cli.models.families import FAMILIES, create_network
+from trm_cli.models.layers.rotary import board_rope_tables
 from trm_cli.models.networks.shared.token_network import TokenNetwork
 from trm_cli.models.networks.trm import TrmConfig
 from trm_cli.schedule.clock import SETTLED
@@ -136,6 +137,18 @@ def test_table_gradient_is_sparse_and_belongs_to_the_carried_rows() -> None:
     assert set(gradient.coalesce().indices()[0].tolist()) == set(first["puzzle_identifiers"].tolist())
 
 
+def test_rotary_positions_of_a_board_turn_by_row_and_column_after_the_puzzle_tokens() -> None:
+    settings = {**TRM, "pos_encodings": "rope_2d"}
+    model = Case("trm", settings).model()
+    head = settings["hidden_size"] // settings["num_heads"]
+    expected = board_rope_tables(9, settings["puzzle_emb_len"], head, settings["rope_theta"])
+    assert model.rope_cos is not None and torch.equal(model.rope_cos, expected.cos)
+    assert model.rope_sin is not None and torch.equal(model.rope_sin, expected.sin)
+    batch = make_batch(0)
+    model(model.initial_carry(batch), batch, SETTLED, torch.rand(5, 2)).loss.backward()
+    assert Case("trm", {**settings, "mlp_t": True}).model().rope_cos is None
+
+
 def test_halting_values_start_at_minus_five_whatever_the_input() -> None:
     torch.manual_seed(0)
     model = create_network(TrmConfig(**TRM), vocab_size=7, seq_len=9, num_puzzle_identifiers=5)
@@ -254,6 +267,7 @@ def test_one_seed_gives_one_network_at_every_precision() -> None:
         ("trm", {**TRM, "latent": "six", "L_cycles": 7}, "scratch states"),
         ("trm", {**TRM, "H_cycles": 0}, "H_cycles"),
         ("trm", {**TRM, "pos_encodings": "sine"}, "pos_encodings"),
+        ("trm", {**TRM, "pos_encodings": "rope_2d", "num_heads": 16}, "head width that four divides"),
         ("trm", {**TRM, "puzzle_emb_ndim": 100}, "2 positions of width 32 hold 64 numbers"),
         ("trm", {**TRM, "halt_exploration_prob": 1.5}, "halt_exploration_prob"),
         ("trm", {**TRM, "num_heads": 64}, "no width"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Stacks = Mapping[str, Callable[[Tensor], Tensor]]
     NoGrad = Callable[[], AbstractContextManager[None]]
 
-Positions = Literal["rope", "learned", "board", "none"]
+Positions = Literal["rope", "rope_2d", "learned", "board", "none"]
 
 
 class TokenConfig(NetworkConfig, ABC):
@@ -119,6 +119,8 @@ class TokenConfig(NetworkConfig, ABC):
             found.append(("num_heads", f"{self.num_heads} heads of {self.hidden_size} leave no width to each"))
         elif not self.mixes_by_mlp and self.pos_encodings == "rope" and width % 2:
             found.append(("num_heads", f"rotary positions need heads of even width; these are {width} wide"))
+        elif not self.mixes_by_mlp and self.pos_encodings == "rope_2d" and width % 4:
+            found.append(("num_heads", f"rope_2d needs a head width that four divides; these are {width} wide"))
         room = self.puzzle_tokens * self.hidden_size
         if self.puzzle_emb_ndim > room:
             found.append((
@@ -128,8 +130,8 @@ class TokenConfig(NetworkConfig, ABC):
             ))  # fmt: skip
         if bool(self.box_rows) != bool(self.box_columns):
             found.append(("box_rows", "and box_columns belong together: set both or neither"))
-        if self.pos_encodings == "board" and self.predicts_next_token:
-            found.append(("pos_encodings", "board sees all cells, and a causal network none that come later"))
+        if self.pos_encodings in ("board", "rope_2d") and self.predicts_next_token:
+            found.append(("pos_encodings", f"{self.pos_encodings} is for boards, and a causal network reads a text"))
         if self.starts > 1 and self.states != ("z_H", "z_L"):
             found.append(("starts", "needs one answer state z_H and one scratch state z_L"))
         if self.puzzle_emb_len and not self.puzzle_emb_ndim:

@@ -22,7 +22,7 @@ from trm_cli.models.cost import Component, Measured
 from trm_cli.models.layers.block import BlockStyle
 from trm_cli.models.layers.board import board_relations
 from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter, truncated_normal_
-from trm_cli.models.layers.rotary import Rope, rope_tables
+from trm_cli.models.layers.rotary import Rope, board_rope_tables, rope_tables
 from trm_cli.models.layers.stack import Stack
 from trm_cli.models.network import Batch, Network, StepClock
 from trm_cli.models.networks.shared import token_cost, winner
@@ -64,10 +64,7 @@ class TokenNetwork(Network):
         self.embed_positions: nn.Parameter | None = None
         if config.pos_encodings == "learned":
             self.embed_positions = embedding_parameter(self.positions, width)
-        rope = None
-        if config.pos_encodings == "rope" and not config.mixes_by_mlp:
-            exact = torch.float64 if self.dtype == torch.float64 else torch.float32
-            rope = rope_tables(self.positions, width // config.num_heads, config.rope_theta, exact)
+        rope = None if config.mixes_by_mlp else self._rope()
         relations = None
         if config.pos_encodings == "board":
             relations = board_relations(seq_len, config.box, config.puzzle_tokens)
@@ -93,6 +90,17 @@ class TokenNetwork(Network):
         for name in config.states:
             # Drawn in float32 whatever the activation type, so that one seed gives one network at every precision.
             self.register_buffer(_initial_name(name), truncated_normal_(torch.empty(width), std=1.0))
+
+    def _rope(self) -> Rope | None:
+        """The rotation of queries and keys at each position, where positions are made known so."""
+        config = self.config
+        exact = torch.float64 if self.dtype == torch.float64 else torch.float32
+        head = config.hidden_size // config.num_heads
+        if config.pos_encodings == "rope":
+            return rope_tables(self.positions, head, config.rope_theta, exact)
+        if config.pos_encodings == "rope_2d":
+            return board_rope_tables(self.seq_len, config.puzzle_tokens, head, config.rope_theta, exact)
+        return None
 
     @property
     def draws_per_row(self) -> int:  # type: ignore[override]  # follows from the configuration
