@@ -19,22 +19,31 @@ from benchmarks.result_file import Entry, append_result, commit_of, read_results
 
 RESULTS = Path(__file__).with_suffix(".json")
 
-#: The recipe of each task, and what is changed in its dataset to choose by: 512 puzzles show about two points.
+#: The recipe of each task with the box of its board, which positions of rows that know the board are told.
 TASKS: Mapping[str, Sequence[str]] = {
-    "sudoku-small": ("seed=1", "test=512"),
+    "sudoku-small": ("arch.box_rows=3", "arch.box_columns=3"),
+    "sudoku-hard-small": ("arch.box_rows=3", "arch.box_columns=3"),
+    "sudoku-6x6": ("arch.box_rows=2", "arch.box_columns=3"),
+    "maze-small": (),
 }
+#: What is changed in the dataset of a recipe to choose by: 512 puzzles show about two points.
+_TO_CHOOSE_BY = ("dataset_args.seed=1", "dataset_args.test=512")
 
-_BOARD = ("arch.pos_encodings=board", "arch.box_rows=3", "arch.box_columns=3")
+_BOARD = ("arch.pos_encodings=board",)
 # The learning rate that the published one of Muon, 0.02, comes to with the scale used here.
 _MUON = ("optimizer=muon", "arch.gate_norm=true", "lr=5e-3", "weight_decay=0.02")
+_DEPTH = ("arch.H_cycles_start=1", "arch.L_cycles_start=1")
 #: What a row changes of the recipe.
 ROWS: Mapping[str, Sequence[str]] = {
     "published": (),
     "attention-board": (*_BOARD, "arch.mlp_t=false"),
     "board": _BOARD,
+    "attention-rotated": ("arch.mlp_t=false", "arch.pos_encodings=rope_2d", "arch.rope_theta=100"),
     "muon": _MUON,
+    "depth": _DEPTH,
+    "muon-depth": (*_MUON, *_DEPTH),
     "attention-board-muon": (*_BOARD, "arch.mlp_t=false", *_MUON),
-    "board-depth": (*_BOARD, "arch.H_cycles_start=1", "arch.L_cycles_start=1"),
+    "board-depth": (*_BOARD, *_DEPTH),
     "board-pre-norm": (*_BOARD, "arch.pre_norm=true"),
     "board-starts": (*_BOARD, "arch.starts=2"),
     "board-noise": (*_BOARD, "arch.start_noise=1", "arch.step_noise=0.01"),
@@ -65,10 +74,10 @@ def run(job: Job, folder: Path) -> Entry:
 
     data = [f"dataset_args.output_dir={folder / 'data' / (job.task + ('-final' if job.final else ''))}"]
     if not job.final:
-        data += [f"dataset_args.{change}" for change in TASKS[job.task]]
-    settings = [*data, f"seed={job.seed}", *ROWS[job.row]]
+        data += _TO_CHOOSE_BY
+    changed = [*ROWS[job.row], *(TASKS[job.task] if set(_BOARD) <= set(ROWS[job.row]) else ())]
     path = folder / "runs" / job.name
-    ended = timed_training.train(job.task, path, job.minutes * 60, settings, slack=1.5)
+    ended = timed_training.train(job.task, path, job.minutes * 60, [*data, f"seed={job.seed}", *changed], slack=1.5)
     return {
         **job._asdict(),
         "exact": _last_evaluation(path)["exact_accuracy"],
@@ -76,7 +85,7 @@ def run(job: Job, folder: Path) -> Entry:
         "updates": ended.updates,
         "processor_seconds": round(ended.seconds, 1),
         "epochs": ended.epochs,
-        "settings": list(ROWS[job.row]),
+        "settings": changed,
         "commit": commit_of("trm_cli", "benchmarks/*.py", "configs"),
     }
 
