@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from trm_cli.api.model import Answer, Model, load
     from trm_cli.api.training import train
     from trm_cli.errors import TrmError
+    from trm_cli.version import __version__
     from trm_cli.workflows.observers import TrainingObserver
 
-__version__ = "0.1.0"
-__all__ = ["Answer", "Model", "TrainingObserver", "TrmError", "build", "compose", "load", "plan", "train"]
+__all__ = [
+    "Answer", "Model", "TrainingObserver", "TrmError", "__version__", "build", "compose", "load", "plan", "train",
+]  # fmt: skip
 
 _MODULES = {
     "configuration": ("build", "compose", "plan"),
@@ -30,7 +32,11 @@ _MODULES = {
     "training": ("train",),
 }
 _HOMES = {name: f"trm_cli.api.{module}" for module, names in _MODULES.items() for name in names}
-_HOMES |= {"TrmError": "trm_cli.errors", "TrainingObserver": "trm_cli.workflows.observers"}
+_HOMES |= {
+    "TrmError": "trm_cli.errors",
+    "TrainingObserver": "trm_cli.workflows.observers",
+    "__version__": "trm_cli.version",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,13 +19,13 @@ spare_imports()
 
 import typer  # noqa: E402
 
-from trm_cli import __version__  # noqa: E402
 from trm_cli.commands import register_commands  # noqa: E402
 from trm_cli.commands.options.completion import mend_scripts  # noqa: E402
 from trm_cli.console.streams import prepare_streams  # noqa: E402
 from trm_cli.errors import ExitCode, TrmError, first_line  # noqa: E402
 from trm_cli.log_level import VARIABLE, LogLevel, configure_logging  # noqa: E402
 from trm_cli.paths import do_without_temporary_folder  # noqa: E402
+from trm_cli.version import __version__  # noqa: E402
 
 EXIT_CODES = "  ".join(f"{code.value} {code.meaning}." for code in ExitCode)
 

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.inputs.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose
+from trm_cli.config.make_plan import make_plan
 from trm_cli.data.stream.records import TEXT
 from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_WINDOW, VOCAB_SIZE
 from trm_cli.models.layers.gated_mlp import swiglu_width
@@ -18,7 +19,6 @@ from trm_cli.models.measuring import measure
 from trm_cli.models.network import Network
 from trm_cli.models.networks.trm import TrmConfig
 from trm_cli.models.upload import computes_apart
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.machine import Machine

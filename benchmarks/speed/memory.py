@@ -37,8 +37,8 @@ def run_of(name: str, rows: int, precision: str, *more: str) -> MadeUpRun:
     """A run on 9x9 boards, or on boards and texts of a stream."""
     from benchmarks.inputs.made_up import MadeUpRun, made_up_metadata
     from trm_cli.config.compose import compose
+    from trm_cli.config.make_plan import make_plan
     from trm_cli.data.stream.shape import StreamShape
-    from trm_cli.schedule.make_plan import make_plan
     from trm_cli.schedule.plan import DatasetCounts
     from trm_cli.training.hardware.machine import Machine
 

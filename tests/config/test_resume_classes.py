@@ -6,9 +6,9 @@ import pytest
 
 from tests.support.runs import EVERY_PART
 from trm_cli.config.compose import compose
+from trm_cli.config.make_plan import make_plan
 from trm_cli.config.schema import RunConfig
 from trm_cli.keys import resume_class
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.run.config_drift import EFFECTS
 

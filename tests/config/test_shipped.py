@@ -13,11 +13,11 @@ from trm_cli.config import registry
 from trm_cli.config.catalogue import check_all
 from trm_cli.config.compose import compose
 from trm_cli.config.dump import flat_values
+from trm_cli.config.make_plan import make_plan
 from trm_cli.config.schema import RunConfig
 from trm_cli.config.sources.yaml_loader import load_yaml
 from trm_cli.keys import Section, expectation, resume_class
 from trm_cli.models.families import FAMILIES
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 
 SECTIONS: dict[str, type[Section]] = {"run": RunConfig, **FAMILIES}

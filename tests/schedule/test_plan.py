@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.schedules import Arch, Settings, plan_of, spans
+from trm_cli.config.make_plan import make_plan
 from trm_cli.schedule.cadence import Cadence
 from trm_cli.schedule.comparison import compare
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.plan_warnings import equal_ratio
 from trm_cli.schedule.steps import boundary

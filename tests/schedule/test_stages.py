@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trm_cli.config.compose import compose
+from trm_cli.config.make_plan import make_plan
 from trm_cli.models.networks.trm import TrmConfig
 from trm_cli.schedule.clock import SETTLED
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from trm_cli.config.make_plan import make_plan
 from trm_cli.schedule.clock import QUANTITIES
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 
 _STAGES = ("H_cycles", "L_cycles", "halt_max_steps", "averaging")

@@ -15,8 +15,8 @@ from tests.support import capsules
 from tests.support.networks import make_batch
 from trm_cli.config import registry
 from trm_cli.config.compose import compose
+from trm_cli.config.make_plan import make_plan
 from trm_cli.config.schema import RunConfig
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts
 from trm_cli.training.averages import drain
 from trm_cli.training.hardware.machine import Machine

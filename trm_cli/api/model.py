@@ -65,7 +65,8 @@ class Model:
         Raises UsageError for a puzzle that cannot be read.
         """
         from trm_cli.workflows.observers import SolveObserver
-        from trm_cli.workflows.solve.solve import SolveRequest, solve_with
+        from trm_cli.workflows.solve.request import SolveRequest
+        from trm_cli.workflows.solve.solve import solve_with
 
         file = Path(puzzle) if isinstance(puzzle, Path) else None
         text = puzzle.read_text(encoding="utf-8-sig") if isinstance(puzzle, Path) else puzzle

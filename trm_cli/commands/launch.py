@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trm_cli import __version__
 from trm_cli.commands.options.arguments import Architecture, Json, Words
+from trm_cli.version import __version__
 from trm_cli.workflows.launch.launch import Engine
 
 

@@ -79,7 +79,8 @@ def solve(
     expect_run(run, device)
     from trm_cli.console.answers.solution import SolveScreen, show_solution
     from trm_cli.errors import ExitCode, UsageError
-    from trm_cli.workflows.solve import solve as workflow
+    from trm_cli.workflows.solve.request import SolveRequest
+    from trm_cli.workflows.solve.solve import solve as solve_puzzle
 
     if all_solutions_of is not None:
         if puzzle is not None:
@@ -88,7 +89,7 @@ def solve(
             raise UsageError("--task and --votes are about one ARC task; leave them out beside --all-solutions-of")
         _solve_lines(run, all_solutions_of, steps, views, device, as_json)
         return
-    request = workflow.SolveRequest(
+    request = SolveRequest(
         run=run,
         text=_text(puzzle) if text is None else text,
         file=Path(puzzle) if puzzle is not None and is_file(puzzle) else None,
@@ -98,7 +99,7 @@ def solve(
         votes=votes,
         device=device or "cpu",
     )
-    solution = workflow.solve(request, SolveScreen())
+    solution = solve_puzzle(request, SolveScreen())
     show_solution(solution, as_json=as_json)
     if not as_json:
         suggest_evaluation(run)

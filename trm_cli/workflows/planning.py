@@ -8,9 +8,9 @@ from pathlib import Path
 
 from trm_cli.config import registry
 from trm_cli.config.compose import Resolved, compose
+from trm_cli.config.make_plan import Counts, make_plan
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.paths import exists, is_dir, is_file
-from trm_cli.schedule.make_plan import Counts, make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.steps import as_written, samples_per_epoch
 from trm_cli.shell import command_line

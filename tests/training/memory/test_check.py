@@ -22,7 +22,6 @@ from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.memory import check as check_module
 from trm_cli.training.memory.check import _COMFORTABLE_ON_CPU, MemoryCheck
 from trm_cli.training.signals import StopRequest
-from trm_cli.workflows.train.train import TrainRequest
 from trm_cli.workflows.train.within_memory import train_within_memory
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -143,7 +142,7 @@ def checked(data: Path, run: Path) -> tuple[MemoryCheck, Callable[[], object]]:
 
     def go() -> object:
         with StopRequest() as stop:
-            return train_within_memory(prepared, check, recorder, stop, TrainRequest())
+            return train_within_memory(prepared, check, recorder, stop)
 
     return check, go
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trm_cli import __version__
 from trm_cli.console.views.runs.evaluation import interval, kind_figures, percent, weights_line
 from trm_cli.console.views.runs.forecast import energy
 from trm_cli.evaluation.protocol import protocol_line
 from trm_cli.units import duration
+from trm_cli.version import __version__
 
 if TYPE_CHECKING:
     from trm_cli.workflows.scores.report import RunRecord

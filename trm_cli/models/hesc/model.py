@@ -254,7 +254,7 @@ class MultimodalHesc(CapsuleNetwork):
     def text_reader(self, window: int, steps: int | None = None) -> TextReader:
         """See `Network`; a text takes its own number of steps, `text_steps`."""
         del steps
-        return HescReader(self, window)
+        return HescReader(self, self.network, window)
 
     # --- What it costs ---
 

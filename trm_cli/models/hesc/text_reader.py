@@ -28,17 +28,19 @@ from trm_cli.models.text_reader import TextReader
 from trm_cli.models.thinking import think
 
 if TYPE_CHECKING:
-    from trm_cli.models.hesc.model import MultimodalHesc
+    from trm_cli.models.hesc.network import HescNetwork
+    from trm_cli.models.network import Network
 
 
 class HescReader(TextReader):
     """Reads as an evaluation does, `window` places at most; in another type than float32 each byte reads all again."""
 
-    def __init__(self, model: MultimodalHesc, window: int) -> None:
+    def __init__(self, model: Network, network: HescNetwork, window: int) -> None:
+        """model: what is read with, and `network`, the part of it that thinks."""
         super().__init__(window)
-        self._model = model
+        self._model, self._network = model, network
         self._calls: list[_Call] = []
-        rope = model.network.symbols.text_rope(window)
+        rope = network.symbols.text_rope(window)
         self._rotation = Rotation(rope, rope)
 
     def _whole(self, tokens: Sequence[int]) -> Tensor:
@@ -50,7 +52,7 @@ class HescReader(TextReader):
         target[0, count - 1] = PAD
         kind = torch.full((1,), int(Kind.TEXT), dtype=torch.int32, device=device)
         batch = {"kind": kind, "text": text, "target": target, "puzzle_identifiers": torch.zeros_like(kind)}
-        with _calls_of(model.network.recursion.text.blocks) as found:
+        with _calls_of(self._network.recursion.text.blocks) as found:
             for step in think(model, batch, policy="bce"):
                 outputs = step.outputs
         if model.dtype != torch.float32:
@@ -60,11 +62,10 @@ class HescReader(TextReader):
         return outputs.logits[0, count - 1].float()
 
     def _next(self, token: int) -> Tensor:
-        model, place = self._model, len(self._read) - 1
-        slot_is_new = model.config.text_workspace and (place + 1) % capsule_length(model.config, self.window) == 0
+        model, network, place = self._model, self._network, len(self._read) - 1
+        slot_is_new = network.config.text_workspace and (place + 1) % capsule_length(network.config, self.window) == 0
         if slot_is_new or model.dtype != torch.float32:
             return self._whole(self._read)
-        network = model.network
         with torch.inference_mode():
             injection = rms_norm(network.symbols.table[token])[None, None]
             h = network.recursion.token_start.expand_as(injection)

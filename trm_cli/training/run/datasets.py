@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from trm_cli.config.make_plan import make_plan
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.metadata import has_split
 from trm_cli.data.opening import open_data
@@ -13,7 +14,6 @@ from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_m
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.data.stream.storage.waiting import Waiting
 from trm_cli.errors import UsageError
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from trm_cli import __version__
 from trm_cli.config.schema import RunConfig
 from trm_cli.errors import ExitCode
 from trm_cli.models.kernels import choice
@@ -35,6 +34,7 @@ from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run_files import DISCARDED, METRICS, PROFILE, TIMINGS
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state.training_state import TrainingState
+from trm_cli.version import __version__
 
 _log = logging.getLogger(__name__)
 

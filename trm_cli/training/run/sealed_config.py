@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from trm_cli.config.compose import Resolved, load_run_config, read_run_config
+from trm_cli.config.make_plan import make_plan
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.files.metadata import DatasetMetadata, parse_metadata
 from trm_cli.errors import CheckpointError, ConfigError, DatasetError, UsageError, reading
 from trm_cli.paths import exists
-from trm_cli.schedule.make_plan import make_plan
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.training.checkpoint.checkpoint_format import damaged, read_file_summary, verify_file
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from trm_cli.errors import DatasetError, ExitCode, UsageError
 from trm_cli.workflows.adapt import directory as files
 from trm_cli.workflows.adapt.answers.submission import voted_inputs
+from trm_cli.workflows.adapt.budget import MOST_OF_BUDGET, end_of
 from trm_cli.workflows.adapt.building import build_tasks
 from trm_cli.workflows.adapt.directory import AdaptDirectory, find_directory, write_document
 from trm_cli.workflows.adapt.learning import Learning
-from trm_cli.workflows.adapt.probe import MOST_OF_BUDGET, end_of, probe
+from trm_cli.workflows.adapt.probe import probe
 from trm_cli.workflows.adapt.request import AdaptObserver, AdaptPlan, AdaptRequest, AdaptResult
 from trm_cli.workflows.adapt.result import result_document
 from trm_cli.workflows.adapt.settings import Source, check_words, find_source, training_words

@@ -1,4 +1,4 @@
-"""Measure how long an update and a vote take here, and divide a time budget between learning and voting."""
+"""Measure how long an update and a vote of an adaptation take on this machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_cli.training.recording.observer import Observer
+from trm_cli.workflows.adapt.budget import Probe
 from trm_cli.workflows.adapt.request import AdaptObserver
 from trm_cli.workflows.observers import TrainingStart
 
@@ -21,34 +22,6 @@ if TYPE_CHECKING:
 _FEWEST, _MOST_UPDATES = 4, 200
 _SHARE, _ENOUGH_SECONDS = 0.4, 60.0
 _BATCHES = 2
-#: Of a budget.
-MOST_OF_BUDGET = 0.15
-#: What voting gets beyond what was measured, and at most of the budget.
-_MARGIN, _MOST_VOTING = 1.3, 0.35
-#: Where all of it ends, as a share of the budget, and the seconds that writing and ending take at least.
-_END, _LAST_SECONDS = 0.95, 3.0
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Seconds of an update, of a vote of one row, and of loading a model to vote with."""
-
-    update: float
-    vote: float
-    loading: float
-
-    def to_json(self) -> dict[str, float]:
-        """Plain data, for the progress of the run."""
-        return asdict(self)
-
-    def vote_seconds(self, rows: int, budget: float) -> float:
-        """Seconds of a budget that voting on `rows` rows gets."""
-        return min(_MARGIN * (self.loading + rows * self.vote), _MOST_VOTING * budget)
-
-
-def end_of(budget: float) -> float:
-    """The second of a budget at which the submission is written."""
-    return max(0.0, min(_END * budget, budget - _LAST_SECONDS))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from trm_cli.workflows.observers import TrainingObserver
 if TYPE_CHECKING:
     from trm_cli.data.arc.challenges import Challenges
     from trm_cli.evaluation.scores.intervals import Share
-    from trm_cli.workflows.adapt.probe import Probe
+    from trm_cli.workflows.adapt.budget import Probe
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm_cli import __version__
 from trm_cli.data.files.durable import write_atomically
 from trm_cli.errors import TrmError, UsageError, writing
+from trm_cli.version import __version__
 from trm_cli.workflows.launch.job import TASK, Job
 
 if TYPE_CHECKING:

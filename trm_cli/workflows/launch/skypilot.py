@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trm_cli import __version__
 from trm_cli.paths import is_file
+from trm_cli.version import __version__
 from trm_cli.workflows.launch.job import AGAIN, PORT, Job
 
 _CHECKPOINTS = "/checkpoints"

@@ -67,8 +67,8 @@ def _facts(state: dict[str, Any], sealed: Sealed, data: bytes, weights: str, nam
 
     import torch
 
-    from trm_cli import __version__
     from trm_cli.training.run.sealed_config import stored_plan
+    from trm_cli.version import __version__
 
     run, config = sealed.checkpoint.parent, sealed.config
     plan = stored_plan(run)

@@ -68,8 +68,8 @@ class Subject:
         """Return everything that the numbers depend on: the head of the result, and the key of its partial results."""
         import torch
 
-        from trm_cli import __version__
         from trm_cli.data.files.durable import sha256_file
+        from trm_cli.version import __version__
 
         trained, data = self.trained, self.data
         hint = "the run continues and keeps its newest checkpoints only: try again, or name best.pt"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trm_cli.evaluation.solving.arc import InputAnswer
     from trm_cli.training.run.trained_model import TrainedModel
     from trm_cli.workflows.observers import SolveObserver
-    from trm_cli.workflows.solve.solve import SolveRequest
+    from trm_cli.workflows.solve.request import SolveRequest
 
 #: A submission has two attempts at each test input.
 ATTEMPTS = 2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trm_cli.errors import UsageError
 from trm_cli.workflows.observers import SolveObserver
+from trm_cli.workflows.solve.request import SolveRequest
 from trm_cli.workflows.trained_model import load, sealed_of
 
 if TYPE_CHECKING:
@@ -46,25 +47,6 @@ class PuzzleSolution:
 
 if TYPE_CHECKING:
     Solution = PuzzleSolution | ArcSolution | DemonstratedSolution
-
-
-@dataclass(frozen=True)
-class SolveRequest:
-    """The options of a solution.
-
-    run: a run or a checkpoint file. text: the puzzle. file: where it was read, if anywhere. steps: supervision steps,
-    None: as trained. views: of a Sudoku or a maze that is not solved, at most; None: MOST_VIEWS. task, votes: for ARC,
-    the name of the task and the number of augmentations that vote.
-    """
-
-    run: str
-    text: str
-    file: Path | None = None
-    steps: int | None = None
-    views: int | None = None
-    task: str | None = None
-    votes: int | None = None
-    device: str = "cpu"
 
 
 def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solution:

@@ -148,7 +148,7 @@ class _Training:
 
     def _planned_without_dataset(self) -> TrainingResult:
         """Plan a run whose dataset is not built: the builder reports how many samples there will be."""
-        from trm_cli.schedule.make_plan import make_plan
+        from trm_cli.config.make_plan import make_plan
         from trm_cli.workflows.planning import find_facts
 
         facts, test_split = find_facts(self.resolved)
@@ -285,7 +285,15 @@ class _Training:
             if live is not None:
                 live.on_line, live.notice = watching.note, watching.waiting
                 live.cancelled = lambda: bool(stop) or stop.failed
-            code = train_within_memory(run, memory, watching, stop, self.request, forecast)
+            code = train_within_memory(
+                run,
+                memory,
+                watching,
+                stop,
+                stop_at_step=self.request.stop_at_step,
+                resting=self.request.resting,
+                forecast=forecast,
+            )
         return self._ended(_outcome(run, code), code, run)
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from trm_cli.training.recording.observer import Observer
     from trm_cli.training.run.run import Run
     from trm_cli.training.signals import StopRequest
-    from trm_cli.workflows.train.train import TrainRequest
 
 
 def train_within_memory(
@@ -20,7 +19,9 @@ def train_within_memory(
     memory: MemoryCheck,
     observer: Observer,
     stop: StopRequest,
-    request: TrainRequest,
+    *,
+    stop_at_step: int | None = None,
+    resting: tuple[int, ...] = (),
     forecast: Forecast | None = None,
 ) -> ExitCode:
     """Train; out of memory becomes an error that says what would fit, and a failed compilation one that goes without.
@@ -33,7 +34,7 @@ def train_within_memory(
 
     try:
         kept = None if forecast is None else forecast.to_json()
-        return run.train(observer, stop, stop_at_step=request.stop_at_step, resting=request.resting, forecast=kept)
+        return run.train(observer, stop, stop_at_step=stop_at_step, resting=resting, forecast=kept)
     except RuntimeError as error:
         if is_compile_failure(error):
             raise TrmError(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from trm_cli.schedule.plan import TrainingPlan
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.memory.check import MemoryCheck
+    from trm_cli.workflows.adapt.budget import Probe
     from trm_cli.workflows.adapt.bundle import Bundle
-    from trm_cli.workflows.adapt.probe import Probe
     from trm_cli.workflows.adapt.request import AdaptPlan
 
 _LISTED = 5

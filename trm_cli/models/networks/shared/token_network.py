@@ -29,7 +29,7 @@ from trm_cli.models.networks.shared import token_cost, winner
 from trm_cli.models.networks.shared.chance import Chance, disturbed
 from trm_cli.models.networks.shared.q_head import QHead
 from trm_cli.models.networks.shared.token_config import TokenConfig
-from trm_cli.models.networks.shared.token_reader import TokenReader
+from trm_cli.models.networks.shared.token_reader import CausalParts, TokenReader
 from trm_cli.models.supervision import losses
 from trm_cli.models.supervision.carry import Carry, empty_carry, refresh
 from trm_cli.models.supervision.halting import decide_halt
@@ -228,7 +228,16 @@ class TokenNetwork(Network):
         """See `Network`."""
         if not self.config.predicts_next_token:
             return super().text_reader(window, steps)
-        return TokenReader(self, window, steps or self.halt_max_steps)
+        parts = CausalParts(
+            config=self.config,
+            tokens=self.seq_len,
+            embed=self.embed,
+            start=self.initial_states(),
+            blocks={name: stack.cast(self.dtype) for name, stack in self.stacks().items()},
+            rope=self.rope,
+            head=self.lm_head.to(self.dtype),
+        )
+        return TokenReader(parts, window, steps or self.halt_max_steps)
 
     def blank_batch(self, rows: int, device: torch.device | str) -> dict[str, Tensor]:
         """See `Network`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,26 +14,39 @@ from trm_cli.models.kernels.products import linear
 from trm_cli.models.layers.attention import split_heads
 from trm_cli.models.layers.block import BlockWeights, run_block_with
 from trm_cli.models.layers.rotary import Rope
+from trm_cli.models.networks.shared.token_config import TokenConfig
 from trm_cli.models.supervision.losses import log_stablemax_scores
 from trm_cli.models.text_reader import TextReader
 
-if TYPE_CHECKING:
-    from trm_cli.models.networks.shared.token_network import TokenNetwork
+
+@dataclass(frozen=True)
+class CausalParts:
+    """What a reader needs of a network of tokens. embed: tokens [1, S] and a row of the table to x [1, L, D]. start:
+    the initial state [D] of each carried one. blocks: of each stack, cast. head: [V, D]."""
+
+    config: TokenConfig
+    tokens: int
+    embed: Callable[[Mapping[str, Tensor]], Tensor]
+    start: Mapping[str, Tensor]
+    blocks: Mapping[str, tuple[BlockWeights, ...]]
+    rope: Rope | None
+    head: Tensor
 
 
 class TokenReader(TextReader):
     """Reads `window` tokens at most, each of them in every pass of all supervision steps once."""
 
-    def __init__(self, network: TokenNetwork, window: int, steps: int) -> None:
-        super().__init__(min(window, network.seq_len))
-        self._network, self._steps = network, steps
+    def __init__(self, parts: CausalParts, window: int, steps: int) -> None:
+        super().__init__(min(window, parts.tokens))
+        self._parts, self._steps = parts, steps
         self._stacks: dict[str, _GrowingStack] = {}
 
     def _whole(self, tokens: Sequence[int]) -> Tensor:
-        network = self._network
+        parts = self._parts
+        length = parts.config.puzzle_tokens + parts.tokens
         self._stacks = {
-            name: _GrowingStack(stack.cast(network.dtype), network.rope, stack.num_heads, network.positions)
-            for name, stack in network.stacks().items()
+            name: _GrowingStack(blocks, parts.rope, parts.config.num_heads, length)
+            for name, blocks in parts.blocks.items()
         }
         return self._places(0, tokens)
 
@@ -42,18 +55,18 @@ class TokenReader(TextReader):
 
     def _places(self, start: int, tokens: Sequence[int]) -> Tensor:
         """Read tokens whose first is token `start` of the row, and the prefix before the first of all."""
-        network, config = self._network, self._network.config
-        row = torch.zeros(1, network.seq_len, dtype=torch.int32, device=network.device)
-        row[0, start : start + len(tokens)] = torch.tensor(tokens, device=network.device)
+        parts, config, device = self._parts, self._parts.config, self._parts.head.device
+        row = torch.zeros(1, parts.tokens, dtype=torch.int32, device=device)
+        row[0, start : start + len(tokens)] = torch.tensor(tokens, device=device)
         first, stop = (start + config.puzzle_tokens if start else 0), start + len(tokens) + config.puzzle_tokens
         with torch.inference_mode():
-            x = network.embed({"inputs": row, "puzzle_identifiers": row[:, 0] * 0})[:, first:stop]
-            z = {name: value.to(x.dtype).expand_as(x) for name, value in network.initial_states().items()}
+            x = parts.embed({"inputs": row, "puzzle_identifiers": row[:, 0] * 0})[:, first:stop]
+            z = {name: value.to(x.dtype).expand_as(x) for name, value in parts.start.items()}
             for stack in self._stacks.values():
                 stack.start_at(first)
             for _ in range(self._steps):
                 z = config.think(z, x, self._stacks, nullcontext)
-            logits = functional.linear(z[config.answer_state][:, -1], network.lm_head.to(network.dtype))
+            logits = functional.linear(z[config.answer_state][:, -1], parts.head)
             return log_stablemax_scores(logits[0].float())
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from trm_cli.config.schema import RunConfig
 from trm_cli.schedule import steps
 from trm_cli.schedule.clock import declare
 from trm_cli.schedule.plan import DatasetCounts, TrainingPlan
 from trm_cli.schedule.plan_warnings import find_warnings
 from trm_cli.schedule.steps import Number
-
-if TYPE_CHECKING:
-    from trm_cli.config.schema import RunConfig
 
 
 def _scheduled(config: RunConfig) -> tuple[str, ...]:
