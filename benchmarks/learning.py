@@ -33,6 +33,9 @@ _BOARD = ("arch.pos_encodings=board",)
 # The learning rate that the published one of Muon, 0.02, comes to with the scale used here.
 _MUON = ("optimizer=muon", "arch.gate_norm=true", "lr=5e-3", "weight_decay=0.02")
 _DEPTH = ("arch.H_cycles_start=1", "arch.L_cycles_start=1")
+# Less recursion in an update, more supervision steps: half of the cost, and as many passes in all.
+_SHALLOW = ("arch.H_cycles=1", "arch.L_cycles=1", "arch.halt_max_steps=12")
+_SMALL_BATCH = ("global_batch_size=32", "lr=1.1e-3", "ema_rate=0.995")
 #: What a row changes of the recipe.
 ROWS: Mapping[str, Sequence[str]] = {
     "published": (),
@@ -41,6 +44,9 @@ ROWS: Mapping[str, Sequence[str]] = {
     "attention-rotated": ("arch.mlp_t=false", "arch.pos_encodings=rope_2d", "arch.rope_theta=100"),
     "muon": _MUON,
     "depth": _DEPTH,
+    "shallow": _SHALLOW,
+    "small-batch": _SMALL_BATCH,
+    "shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH),
     "muon-depth": (*_MUON, *_DEPTH),
     "attention-board-muon": (*_BOARD, "arch.mlp_t=false", *_MUON),
     "board-depth": (*_BOARD, *_DEPTH),
