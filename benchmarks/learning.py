@@ -36,6 +36,7 @@ _DEPTH = ("arch.H_cycles_start=1", "arch.L_cycles_start=1")
 # Less recursion in an update, more supervision steps: half of the cost, and as many passes in all.
 _SHALLOW = ("arch.H_cycles=1", "arch.L_cycles=1", "arch.halt_max_steps=12")
 _SMALL_BATCH = ("global_batch_size=32", "lr=1.1e-3", "ema_rate=0.995")
+_HALF = ("precision=bfloat16",)  # 1.6 times as many updates on a processor that multiplies in it
 #: What a row changes of the recipe.
 ROWS: Mapping[str, Sequence[str]] = {
     "published": (),
@@ -44,7 +45,11 @@ ROWS: Mapping[str, Sequence[str]] = {
     "attention-rotated": ("arch.mlp_t=false", "arch.pos_encodings=rope_2d", "arch.rope_theta=100"),
     "muon": _MUON,
     "depth": _DEPTH,
+    "bfloat16": _HALF,
+    "board-depth-bfloat16": (*_BOARD, *_DEPTH, *_HALF),
     "shallow": _SHALLOW,
+    "shallow-bfloat16": (*_SHALLOW, *_HALF),
+    "shallow-small-batch-bfloat16": (*_SHALLOW, *_SMALL_BATCH, *_HALF),
     "small-batch": _SMALL_BATCH,
     "shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH),
     "muon-depth": (*_MUON, *_DEPTH),
