@@ -45,7 +45,7 @@ bench: $(RUN)
 gpu-check: $(RUN)
 	@$(BIN)/python -m benchmarks.gpu_check
 
-# The model that comes with the program: two minutes of training on one core.
+# The models that come with the program: half an hour of training on one core.
 pretrained: $(RUN)
 	@$(BIN)/python -m benchmarks.pretrained
 

@@ -54,6 +54,13 @@ def test_a_processor_computes_in_float32_and_compiles_nothing_unasked() -> None:
     assert choose_compile(True, "cpu").value == "on"
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_offered_where_the_cpu_multiplies_in_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: native, raising=False)
+    assert ("bfloat16 is 1.2x to 2x faster on this CPU" in choose_precision("auto", "cpu").reason) is native
+
+
 @pytest.mark.parametrize("wanted", ["auto", True])
 @pytest.mark.parametrize(
     ("absent", "told"),

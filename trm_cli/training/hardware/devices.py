@@ -91,11 +91,20 @@ def choose_precision(wanted: str, device: str) -> Choice:
     if wanted != "auto":
         return Choice(wanted, "as configured")
     if device != "cuda":
-        return Choice("float32", "full precision; bfloat16 is about 2x faster on wide models")
+        faster = device == "cpu" and _multiplies_in_bfloat16()
+        return Choice("float32", f"full precision{'; bfloat16 is 1.2x to 2x faster on this CPU' if faster else ''}")
     # is_bf16_supported() is true on GPUs that merely emulate it, a T4 for instance, where it is slow.
     if torch.cuda.get_device_capability() >= (8, 0):
         return Choice("bfloat16", "native on this GPU")
     return Choice("float16", "this GPU has no native bfloat16")
+
+
+def _multiplies_in_bfloat16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16 (AVX-512 BF16, AMX)."""
+    import torch
+
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(test() for test in tests if test is not None)
 
 
 #: Whether float32 products may use TF32: float32 means full precision; bfloat16 is faster than TF32 and half as large.
