@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_a_board_without_a_solution_ends(page: Any) -> None:
     page.fill("#text", "123........4....")
     page.fill("#views", "4")
     page.click("#go")
-    assert solved(page) == "not solved in 4 views; the puzzle has no solution"
+    assert solved(page) == "not solved in any of 4 symmetries; the puzzle has no solution"
 
 
 def test_a_file_that_is_too_large_is_told(page: Any) -> None:
@@ -214,3 +215,65 @@ def test_solved_by_onnxruntime(browser: Any, tmp_path: Path) -> None:
         page.click("#go")
         assert solved(page).startswith("solved") and page.text_content("#step-said").startswith("step ")
         page.close()
+
+
+def fulfil(answer: object, route: Any) -> None:
+    route.fulfill(json=answer)
+
+
+def of_another_kind(browser: Any, address: str, kind: str, **answers: object) -> Any:
+    """The page of a made-up model of a kind, whose answers are given."""
+    about = {"kind": kind, "run": "checkpoints/made-up", "model": "made-up", "architecture": "trm", "step": 5}
+    about |= {"parameters": 10, "device": "cpu", "steps": 2, "examples": answers.pop("examples", [])}
+    made = browser.new_page()
+    for path, answer in {"about": about | ({"side": 3} if kind == "maze" else {}), **answers}.items():
+        made.route(f"**/{path}", partial(fulfil, answer))
+    made.goto(address)
+    until(made, "document.getElementById('about').textContent.startsWith('made-up')")
+    return made
+
+
+def test_an_arc_task_is_shown_with_its_demonstrations_and_an_empty_answer(browser: Any, address: str) -> None:
+    task = '{"train": [{"input": [[1, 2]], "output": [[2]]}], "test": [{"input": [[3]]}, {"input": [[4]]}]}'
+    step = {"step": 1, "answer": [], "q_halt": 0.25}
+    tests = [
+        {"input": [[3]], "attempts": [{"output": [], "votes": 1}], "solved": False, "steps": [step]},
+        {"input": [[4]], "attempts": [{"output": [[5]], "votes": 2}], "solved": None, "steps": [step]},
+    ]
+    page = of_another_kind(browser, address, "arc", examples=[task], solve={"tests": tests, "solved": False})
+    assert "demonstration 1" in page.text_content("#grids")
+    page.click("#go")
+    assert solved(page) == "0 of 1 known output right"
+    shown = page.text_content("#grids")
+    assert all(words in shown for words in ("test input 1: not right", "empty", "1 vote", "2 votes", "demonstration 1"))
+    page.fill("#text", "")
+    page.click("#go")
+    assert "there is no task yet" in solved(page)
+    page.close()
+
+
+def test_a_maze_is_drawn_where_spaces_are_free_cells_and_rows_end_early(browser: Any, address: str) -> None:
+    page = of_another_kind(browser, address, "maze", examples=["S...#...G"])
+    assert page.input_value("#text") == "S..\n.#.\n..G" and "click" in page.text_content("#board-help")
+    page.fill("#text", "S #\n\n #G")
+    walls = "[...document.querySelectorAll('.cell')].map(cell => cell.classList.contains('wall') ? 1 : 0).join('')"
+    assert page.evaluate(walls) == "001000010"
+    page.click(".cell >> nth=3")
+    assert page.input_value("#text") == "S.#\n#..\n.#G"
+    page.close()
+
+
+def test_a_published_model_has_no_curves_and_a_text_run_no_accuracy(page: Any, browser: Any, address: str) -> None:
+    page.click("#tab-run")
+    until(page, "document.getElementById('run-said').textContent !== ''")
+    assert page.text_content("#run-said") == "644 of 644 updates; the curves of this training are not here"
+    assert page.is_hidden("#curves")
+    training = {"plan": None, "loss": [[1, 5.0], [5, 4.0]], "exact": [], "bits": [[5, 1.5]], "step": 5}
+    text = of_another_kind(browser, address, "text", training=training, write={"text": " there was", "ended": False})
+    text.click("#write-go")
+    until(text, "document.getElementById('written-said').textContent !== ''")
+    assert text.text_content("#written") == "Once upon a time there was" and "cut" in text.text_content("#written-said")
+    text.click("#tab-run")
+    until(text, "document.querySelectorAll('#curves path').length === 1")
+    assert "1.50 bits a byte" in text.text_content("#run-said") and "accuracy" not in text.text_content("#curves")
+    text.close()

@@ -46,6 +46,9 @@ def make_server(subject: Subject, hosts: list[str]) -> Starlette:
     async def index(_: Request) -> Response:
         return HTMLResponse(page, headers=_HEADERS)
 
+    async def icon(_: Request) -> Response:
+        return Response(status_code=204)  # browsers ask for one
+
     async def about(_: Request) -> Response:
         return _json(subject.about())
 
@@ -60,6 +63,7 @@ def make_server(subject: Subject, hosts: list[str]) -> Starlette:
 
     routes = [
         Route("/", index),
+        Route("/favicon.ico", icon),
         Route("/about", about),
         Route("/training", training),
         Route("/solve", asked(subject.answer), methods=["POST"]),

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trm_cli.api.model import Model, load
+from trm_cli.data.arc.test_inputs import TESTS_NAME
+from trm_cli.data.files.json_file import read_json
 from trm_cli.data.puzzles.families import Sudoku
 from trm_cli.data.puzzles.kinds import kind_of
-from trm_cli.errors import UsageError
+from trm_cli.errors import TrmError, UsageError
 from trm_cli.workflows.solve.examples import example_puzzles
 
 #: Points of a curve; a page has no more columns than that to draw them.
 _POINTS = 400
+#: What an evaluation is judged by where there is only text.
+_EXACT, _BITS = "exact_accuracy", ("bits_per_byte", "bits_per_token")
 #: The longest texts that a page may ask for: a request holds the model for as long as it takes.
 _MOST_BYTES, _MOST_VIEWS = 400, 128
+#: Tasks of ARC that the page offers.
+_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,9 @@ class Subject:
 
             model = replace(model, trained=with_onnx(model.trained))
         subject = cls(model, model.checkpoint.parent)
-        for puzzle in subject.about()["examples"][:1]:  # the first answer loads what the others find loaded
-            model.solve(puzzle, views=1)
+        if subject.kind in ("sudoku", "maze"):
+            for puzzle in subject.about()["examples"][:1]:  # the first answer loads what the others find loaded
+                model.solve(puzzle, views=1)
         return subject
 
     @property
@@ -63,7 +72,7 @@ class Subject:
             "parameters": sum(parameter.numel() for parameter in self.model.network.parameters()),
             "device": str(self.model.device),
             "steps": self.model.network.halt_max_steps,
-            "examples": example_puzzles(config, metadata, self.run),
+            "examples": self._tasks() if self.kind == "arc" else example_puzzles(config, metadata, self.run),
         }
         family = kind_of(metadata).typed(metadata) if self.kind in ("sudoku", "maze") else None
         if family is not None:
@@ -71,6 +80,15 @@ class Subject:
         if isinstance(family, Sudoku):
             document["box"] = list(family.box)
         return document
+
+    def _tasks(self) -> list[str]:
+        """A few tasks of the run's test set as JSON, the shortest first: an ARC run knows the tasks of its dataset."""
+        config = self.model.config
+        found: list[str] = []
+        for path in config.data_paths_test or config.data_paths:
+            with suppress(TrmError, OSError, AttributeError):
+                found += [json.dumps(task) for task in read_json(Path(path) / TESTS_NAME).values()]
+        return sorted(found, key=len)[:_EXAMPLES]
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Solve the puzzle of a request: {"puzzle": text, "views": number}. Raises TrmError for what it cannot read."""
@@ -101,12 +119,14 @@ class Subject:
         plan = load_run_plan(self.run)
         path = self.run / METRICS
         records = read_records(path) if path.exists() else []
+        tested = [one for one in records if one.get("kind") == "eval"]
         steps = [one for one in records if one.get("kind") == "train" and one.get("loss") is not None]
         every = max(1, len(steps) // _POINTS)
         parts = [steps[first : first + every] for first in range(0, len(steps), every)]
         return {
             "plan": None if plan is None else plan.to_json(),
             "loss": [[part[-1]["step"], sum(one["loss"] for one in part) / len(part)] for part in parts],
-            "exact": [[one["step"], one["exact_accuracy"]] for one in records if one.get("kind") == "eval"],
+            "exact": [[one["step"], one[by]] for one in tested if (by := one.get("judged_by", _EXACT)) not in _BITS],
+            "bits": [[one["step"], bits] for one in tested if (bits := one.get("bits_per_byte")) is not None],
             "step": records[-1]["step"] if records else 0,
         }
