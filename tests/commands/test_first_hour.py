@@ -55,6 +55,12 @@ MISTAKES = [
             "`trm checkpoints prune checkpoints/mine`", "checkpoints prune checkpoints/mine --dry-run"),
     Mistake("help train", 2, "No such command 'help'.", "`trm train --help`", "train --help"),
     Mistake("models", 2, "No such command 'models'.", "`trm configs list`", "configs list"),
+    Mistake("inspect-schedule sudoku-9x9", 2, "no model is called", "sudoku-hard-small, sudoku-small",
+            "inspect-schedule sudoku-small"),
+    Mistake("train quickstart", 2, "no model is called", "`trm quickstart` is a command of its own",
+            "quickstart --help"),
+    Mistake("configs keys learning_rate", 2, "no key has the word 'learning_rate'", "did you mean `lr`?",
+            "configs keys lr"),
     Mistake("train train.py", 2, "train.py is not a model file", "end in .yaml", "train mine.yaml --dry-run"),
     Mistake("train checkpoints/mine", 2, "is a directory, not a YAML file", "`trm resume checkpoints/mine`",
             "resume checkpoints/mine --dry-run"),
@@ -157,6 +163,9 @@ MISTAKES = [
             "`trm build-dataset sudoku-6x6`", f"build-dataset sudoku-6x6 {FEW}"),
     Mistake("build-dataset sudoku-4x4 --train 4", 2, "No such option: --train",
             "`trm build-dataset sudoku-4x4 dataset_args.train=4`", f"build-dataset sudoku-4x4 {FEW}"),
+    Mistake("build-dataset sudoku-4x4 --output-dir few", 2, "No such option: --output-dir",
+            "`trm build-dataset sudoku-4x4 dataset_args.output_dir=few`",
+            f"build-dataset sudoku-4x4 {FEW} dataset_args.output_dir=few"),
     Mistake("build-dataset sudoku-4x4 dataset_args.trian=4", 2, "the builder knows no --trian",
             "did you mean `dataset_args.train`?", f"build-dataset sudoku-4x4 {FEW}"),
     # Runs
@@ -175,6 +184,12 @@ MISTAKES = [
             "report checkpoints/mine --out report.html"),
     # Questions that a run cannot answer
     Mistake("solve checkpoints/mine 123", 2, "this puzzle has 3 cells", "write 16 characters",
+            "solve checkpoints/mine 1234341221434321"),
+    Mistake("solve '1234 3412 2143 4321' checkpoints/mine", 2, "the run stands before the puzzle",
+            "trm solve checkpoints/mine '1234 3412 2143 4321'", "solve checkpoints/mine '1234 3412 2143 4321'"),
+    Mistake("solve checkpoints/mine boards.csv", 2, "this is a table of puzzles", "--all-solutions-of FILE",
+            "solve checkpoints/mine --all-solutions-of boards.csv"),
+    Mistake("solve checkpoints/mine task.json", 2, "this is JSON", "a board is written as text",
             "solve checkpoints/mine 1234341221434321"),
     Mistake("solve checkpoints/mine puzzle.txt", 2, "there is no file puzzle.txt", "give the puzzle itself",
             "solve checkpoints/mine 1234341221434321"),
@@ -201,6 +216,8 @@ def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(trained / "data", folder / "data")
     for name in ("cat.png", "train.py"):
         (folder / name).touch()
+    (folder / "boards.csv").write_text("puzzle\n12343412214343.1\n")
+    (folder / "task.json").write_text('{"train": [], "test": []}')
     (folder / "mine.yaml").write_text(MODEL)
     (folder / "typo.yaml").write_text(MODEL.replace("  epochs:", "  epoch:"))
     (folder / "tabs.yaml").write_text(MODEL.replace("  epochs:", "\tepochs:"))

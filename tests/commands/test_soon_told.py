@@ -83,7 +83,7 @@ MISTAKES = [
     (2, "solve run 123", "this puzzle has 3 cells"),
     (2, "solve run 11..............", "the clues contradict each other"),
     (2, "solve run 9...............", "not a cell of a 4x4 Sudoku"),
-    (2, "solve run", "this puzzle has 0 cells"),
+    (2, "solve run", "standard input is empty"),
     (2, "solve run 1............... --task x", "--task and --votes are for ARC tasks"),
     (2, "solve run --all-solutions-of empty.txt", "empty.txt holds no puzzle"),
     (2, "evaluate run --split dev", "expected train or test"),

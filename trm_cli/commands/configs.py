@@ -144,6 +144,14 @@ def keys(
     from trm_cli.console.views.configs import key_page, key_table
 
     found = [one for one in every_key() if word is None or word in one.key or word in one.meaning]
+    if word is not None and not found:
+        from trm_cli.config.registry import nearest
+        from trm_cli.config.sources import other_names
+        from trm_cli.errors import UsageError
+
+        near = nearest(word, [one.key for one in every_key()])
+        hint = other_names.hint_for(word) or (f"did you mean `{near}`?" if near else "`trm configs keys` lists all")
+        raise UsageError(f"no key has the word {word!r} in its name or meaning", hint=hint)
     if markdown and not as_json:
         typer.echo(key_page(found), nl=False)
     else:

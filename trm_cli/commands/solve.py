@@ -72,6 +72,11 @@ def solve(
         run, puzzle = None, run
     if puzzle == _STDIN:
         puzzle = None
+    if run is not None and puzzle is not None and _BOARD.fullmatch(run) and not _BOARD.fullmatch(puzzle):
+        from trm_cli.errors import UsageError
+        from trm_cli.shell import command_line
+
+        raise UsageError("the run stands before the puzzle", hint=command_line("trm", "solve", puzzle, run))
     text = None
     if run is None:
         text = _text(puzzle) if all_solutions_of is None else _read(all_solutions_of)
@@ -144,7 +149,10 @@ def _text(puzzle: str | None) -> str:
             raise UsageError(
                 "no puzzle is given", hint="trm solve RUN PUZZLE, or pipe one in: echo '1...' | trm solve RUN"
             )
-        return _read(sys.stdin.buffer, "standard input")
+        piped = _read(sys.stdin.buffer, "standard input")
+        if not piped.strip():
+            raise UsageError("no puzzle is given, and standard input is empty", hint="trm solve RUN PUZZLE")
+        return piped
     if is_file(puzzle):
         return _read(Path(puzzle))
     if "/" in puzzle or puzzle.lower().endswith(_FILE_ENDINGS):
@@ -162,6 +170,6 @@ def _read(source: Path | BinaryIO, name: str | None = None) -> str:
         with open_regular(source) if isinstance(source, Path) else nullcontext(source) as stream:
             return decode(stream.read())
     except OSError as error:
-        raise UsageError(f"{name or source} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{name or source} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{name or source} is not UTF-8 text (byte {error.start})") from error

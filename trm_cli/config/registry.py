@@ -105,6 +105,10 @@ def not_found(kind: str, name: str, where: str, key: str = "") -> Problem:
         return Problem(where, f"the {noun} file {name} {what}", key=key, hint=hint)
     near = nearest(name.rsplit("/", 1)[-1].removesuffix(".yaml"), known)
     hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(known) or 'none'}"
+    if near and len(others := [other for other in known if other.startswith(name.split("-")[0] + "-")]) > 1:
+        hint += f" there are: {', '.join(others)}"
+    if kind == "models" and name == "quickstart":
+        hint = "`trm quickstart` is a command of its own, and chooses the model itself"
     if is_file(path):
         return Problem(where, f"{name} is not a {noun} file: these are YAML, and end in .yaml", key=key, hint=hint)
     return Problem(where, f"no {noun} is called {describe(name).removeprefix('the string ')}", key=key, hint=hint)

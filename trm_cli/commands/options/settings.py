@@ -84,7 +84,7 @@ def _continued(words: Sequence[str]) -> str:
 def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) -> tuple[list[str], bool]:
     """The words with their settings in their spelling, and whether there was one.
 
-    options: those that exist. builds: what is no key is a flag of the dataset builder.
+    options: those that exist. builds: settings are those of the dataset builder.
     """
     from trm_cli.config.reference import every_key
 
@@ -96,7 +96,8 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
         name = _name(word)
         if option in _CONTINUE and option not in options:
             continue
-        key = next((one for one in (name, other_names.KEYS.get(name.lower(), "")) if one in keys), "")
+        called = () if builds else (name, other_names.KEYS.get(name.lower(), ""))
+        key = next((one for one in called if one in keys), "")
         ours = other_names.OPTIONS.get(name, "")
         flag = other_names.FLAGS.get(name, "")
         model = name in other_names.MODEL

@@ -33,6 +33,10 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) > 1 and all(has_cells(line, cells) for line in lines):
             raise UsageError(f"this is a list of {len(lines)} puzzles", hint=LIST_HINT)
+        if len(lines) > 1 and any(has_cells(field, cells) for field in table_fields(lines[1])):
+            raise UsageError("this is a table of puzzles", hint=LIST_HINT)
+        if text.lstrip()[:1] in ("{", "[") and '"' in text:
+            raise UsageError(f"this is JSON, the run was trained on Sudoku boards of {cells} cells", hint=_JSON_HINT)
         found = f"{len(board)} cell{'s' * (len(board) != 1)}"
         raise UsageError(
             f"this puzzle has {found}, the run was trained on {side}x{side} boards ({cells} cells)",
@@ -49,6 +53,7 @@ def parse_sudoku(text: str, cells: int) -> list[int]:
     return [token for token in tokens if token is not None]
 
 
+_JSON_HINT = "`trm train arc-1` and unified-mini are trained on ARC tasks; a board is written as text"
 LIST_HINT = "answer each line of a file: trm solve RUN --all-solutions-of FILE"
 
 
