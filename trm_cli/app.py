@@ -112,8 +112,9 @@ def _full(error: RuntimeError) -> TrmError:
 
 def _run(app: typer.Typer) -> int:
     """Run the program and return its exit code; words that it refuses are printed without control characters."""
+    command = typer.main.get_command(app)
     try:
-        code = app(standalone_mode=False)
+        code = command(standalone_mode=False)
     except typer.Abort:
         return ExitCode.FAILED
     except Exception as error:
@@ -125,7 +126,7 @@ def _run(app: typer.Typer) -> int:
         from trm_cli.commands.options.settings import hint_for
         from trm_cli.console.panels import visible
 
-        hint = hint_for(typer.main.get_command(app), sys.argv[1:])
+        hint = hint_for(command, sys.argv[1:])
         message = visible(error.format_message()).replace("Value error, ", "")
         if hint:  # which is better than the options and commands that look alike
             message = message.partition(" (Possible options")[0].partition(" Did you mean")[0]

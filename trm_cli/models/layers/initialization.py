@@ -18,6 +18,8 @@ def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
     """
     if std == 0:
         return tensor.zero_()
+    if tensor.is_meta:  # there are no numbers to draw, and clamping them would load torch's compiler, for a second
+        return tensor
     bound = 2.0
     edge = math.erf(bound / math.sqrt(2.0))
     density = math.exp(-0.5 * bound * bound) / math.sqrt(2.0 * math.pi)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Sealed:
     checkpoint: Path
     summary: dict[str, Any]
 
-    @property
+    @cached_property
     def config(self) -> RunConfig:
         """The sealed configuration. Raises CheckpointError."""
         return sealed_config(self.summary, self.checkpoint).config
