@@ -8,6 +8,7 @@ is read. The ranks that a launcher starts are forks of it.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -15,11 +16,11 @@ import pkgutil
 import runpy
 import signal
 import sys
-import traceback
+import threading
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 #: A command that takes longer hangs, and is ended by SIGALRM.
 MOST_SECONDS = 300
@@ -43,6 +44,34 @@ def run(words: Sequence[str]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def run_and_end(words: Sequence[str]) -> NoReturn:
+    """In the fork: what `python words` does, its end included: threads, handlers, buffers, exit code.
+
+    Only the modules are not taken apart: each object of them lies on a page that the fork would copy first, which takes
+    longer than most commands.
+    """
+    code = 0
+    try:
+        try:
+            run(words)
+        finally:
+            threading._shutdown()  # type: ignore[attr-defined]
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if isinstance(stop.code, str):
+            sys.stderr.write(f"{stop.code}\n")
+    except BaseException as error:  # noqa: BLE001
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        signal.raise_signal(-code)
+    os._exit(code)
+
+
 class Rank:
     """A process that a launcher starts, with the methods of Popen that it uses: a fork of the launcher."""
 
@@ -54,26 +83,16 @@ class Rank:
         if self.pid:
             return
         # Outside of the launcher's frames and handlers: nothing of them may run here.
-        code = 1
-        try:
-            os.setsid()
-            signal.alarm(MOST_SECONDS)
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-                signal.signal(number, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.environ.clear()
-            os.environ.update(env)
-            run(command[1:])
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        except BaseException:  # noqa: BLE001
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        atexit._clear()
+        os.setsid()
+        signal.alarm(MOST_SECONDS)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.environ.clear()
+        os.environ.update(env)
+        run_and_end(command[1:])
 
     def poll(self, flags: int = os.WNOHANG) -> int | None:
         """The exit code, -N for signal N; None while it runs."""
@@ -132,8 +151,7 @@ def main() -> None:
         elif not (answer := os.fork()):
             words = request.pop("words")
             start(**request)
-            # Outside of this loop, so that the interpreter ends as it always does: buffers, exit codes, tracebacks.
-            return run(words)
+            run_and_end(words)
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 
