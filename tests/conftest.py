@@ -104,14 +104,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def build() -> Builder:
     """A build in this process; a real one where workers, or another environment, are asked for."""
-    from tests.support.streams import ROOT, build_in_process, command, environment
+    from tests.support.commands import python
+    from tests.support.streams import ROOT, build_in_process
 
     def run(*flags: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
         if not extra and "--workers" not in flags:
             return build_in_process(*flags)
-        return subprocess.run(
-            command(*flags), cwd=ROOT, env=environment(**extra), capture_output=True, text=True, timeout=240
-        )
+        return python("-m", "dataset_builders.streaming_builder", *flags, cwd=ROOT, **extra)
 
     return run
 

@@ -29,6 +29,8 @@ TINY_RUN = (
     "device=cpu",
     "wandb=disabled",
     "optimizer=adam_atan2",
+    "arch.L_cycles=1",
+    "arch.L_layers=1",
 )
 #: What the smaller capsule models leave out unless they are asked for.
 EVERY_PART = (
@@ -69,7 +71,9 @@ class Recorder(Observer):
 
 def prepare(data: Path, run: Path, *overrides: str, arch: str = "trm_quickstart") -> tuple[Run, Recorder]:
     """A run of the tiny model on `data`, kept in `run`; continues what is there."""
-    words = [f"arch={arch}", f"data_paths=[{data}]", f"checkpoint_path={run}", *TINY_RUN, *overrides]
+    recurs = not arch.startswith("transformer")  # which has no L_level
+    tiny = [word for word in TINY_RUN if recurs or not word.startswith("arch.L_")]
+    words = [f"arch={arch}", f"data_paths=[{data}]", f"checkpoint_path={run}", *tiny, *overrides]
     resolved = compose("sudoku-4x4", words)
     recorder = Recorder()
     datasets = Datasets.open(resolved.config)
