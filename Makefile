@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # pip compiles one file after the other, tests of packages among them: half of an installation that has no downloads.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
-COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing/_internal)/' $(VENV)/lib || true
+COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing/_internal)/' $(VENV)/lib trm_cli dataset_builders benchmarks || true
 
 .PHONY: train test test-fast test-all lint bench gpu-check pretrained docs schemas site clean
 

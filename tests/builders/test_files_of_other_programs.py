@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from tests.builders.test_sudoku_sources import rows
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
-BOARDS = [(row[1], row[2]) for row in rows(30, test=False) + rows(6, test=True)]
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be-mark", "utf-32")
 #: name -> (header, form of a line)
 TABLES: dict[str, tuple[str | None, str]] = {
@@ -30,6 +30,12 @@ TABLES: dict[str, tuple[str | None, str]] = {
 }
 
 
+@cache
+def boards() -> list[tuple[str, str]]:
+    """Questions with their answers; made when they are asked for, since what makes them is compiled first."""
+    return [(row[1], row[2]) for row in rows(30, test=False) + rows(6, test=True)]
+
+
 def encoded(content: str, encoding: str) -> bytes:
     if encoding == "utf-16-be-mark":
         return b"\xfe\xff" + content.encode("utf-16-be")
@@ -38,7 +44,7 @@ def encoded(content: str, encoding: str) -> bytes:
 
 def table(name: str, blank: str = "0", end: str = "\n") -> str:
     header, line = TABLES[name]
-    lines = [line.format(n=n, q=q.replace(".", blank), a=a) for n, (q, a) in enumerate(BOARDS)]
+    lines = [line.format(n=n, q=q.replace(".", blank), a=a) for n, (q, a) in enumerate(boards())]
     return end.join([*([header] if header else []), *lines]) + end
 
 
@@ -229,7 +235,7 @@ OTHERS = {
 
 def _in_lines(text: str, form: str, gap: str) -> str:
     """The table with a gap behind each row of each board."""
-    parts = [[gap.join(board[at : at + 4] for at in range(0, 16, 4)) for board in pair] for pair in BOARDS]
+    parts = [[gap.join(board[at : at + 4] for at in range(0, 16, 4)) for board in pair] for pair in boards()]
     header = text.splitlines()[0].replace(",", ";" if ";" in form else ",")
     return "\n".join([header, *(form.format(q=q, a=a) for q, a in parts)])
 

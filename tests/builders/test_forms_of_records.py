@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,6 @@ import pytest
 from dataset_builders import maze, sudoku, text
 from tests.builders.test_sudoku_sources import rows
 
-BOARDS = [(row[1], row[2]) for row in rows(12, test=False) + rows(6, test=True)]
-RECORDS = [{"id": n, "puzzle": q, "solution": a} for n, (q, a) in enumerate(BOARDS)]
 TEXTS = [f"Document {n}: " + "x" * n for n in range(40)]
 
 
@@ -25,17 +24,21 @@ def _listed(board: str) -> str:
     return "[" + ", ".join("0" if cell == "." else cell for cell in board) + "]"
 
 
-#: File name and content; all hold the same puzzles.
-TABLES = {
-    "plain": ("a.csv", "question,answer\n" + "\n".join(f"{q},{a}" for q, a in BOARDS)),
-    "lines": ("a.jsonl", "\n".join(map(json.dumps, RECORDS))),
-    "lines of an old Mac": ("a.ndjson", "\r".join(map(json.dumps, RECORDS))),
-    "array": ("a.json", json.dumps(RECORDS, indent=1)),
-    "grids": ("a.json", json.dumps([{"quizzes": _nested(q), "solutions": _nested(a)} for q, a in BOARDS])),
-    "spaces between": ("a.txt", "\n".join(f"{q} {a}" for q, a in BOARDS)),
-    "quoted twice": ("a.csv", "puzzle,solution\n" + "\n".join(f"'{q}','{a}'" for q, a in BOARDS)),
-    "lists": ("a.csv", "puzzle,solution\n" + "\n".join(f'"{_listed(q)}","{_listed(a)}"' for q, a in BOARDS)),
-}
+@cache
+def tables() -> dict[str, tuple[str, str]]:
+    """File names and contents that all hold the same puzzles; made when asked for, after their maker is compiled."""
+    boards = [(row[1], row[2]) for row in rows(12, test=False) + rows(6, test=True)]
+    records = [{"id": n, "puzzle": q, "solution": a} for n, (q, a) in enumerate(boards)]
+    return {
+        "plain": ("a.csv", "question,answer\n" + "\n".join(f"{q},{a}" for q, a in boards)),
+        "lines": ("a.jsonl", "\n".join(map(json.dumps, records))),
+        "lines of an old Mac": ("a.ndjson", "\r".join(map(json.dumps, records))),
+        "array": ("a.json", json.dumps(records, indent=1)),
+        "grids": ("a.json", json.dumps([{"quizzes": _nested(q), "solutions": _nested(a)} for q, a in boards])),
+        "spaces between": ("a.txt", "\n".join(f"{q} {a}" for q, a in boards)),
+        "quoted twice": ("a.csv", "puzzle,solution\n" + "\n".join(f"'{q}','{a}'" for q, a in boards)),
+        "lists": ("a.csv", "puzzle,solution\n" + "\n".join(f'"{_listed(q)}","{_listed(a)}"' for q, a in boards)),
+    }
 
 
 def _sudoku(root: Path, source: Path) -> int:
@@ -45,7 +48,7 @@ def _sudoku(root: Path, source: Path) -> int:
 @pytest.mark.usefixtures("compiled")
 def test_tables_in_other_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     read = {}
-    for name, (file, content) in TABLES.items():
+    for name, (file, content) in tables().items():
         source = tmp_path / name / file
         source.parent.mkdir()
         source.write_text(content)
@@ -77,12 +80,13 @@ def test_tables_without_what_is_needed(
     assert said in message and message.count("error:") == 1, message
 
 
+@pytest.mark.usefixtures("compiled")
 def test_the_tables_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "my puzzles"
     folder.mkdir()
     assert _sudoku(tmp_path / "d", folder) == 3
     assert "holds no table (a directory needs train.csv and test.csv)" in capsys.readouterr().err
-    (folder / "all.csv").write_text(TABLES["plain"][1])
+    (folder / "all.csv").write_text(tables()["plain"][1])
     assert _sudoku(tmp_path / "d", folder) == 3
     assert f"one table is divided: `--source '{folder}/all.csv'`" in capsys.readouterr().err
 

@@ -22,6 +22,7 @@ from dataset_builders.lib.stream.strokes import LABELS
 from dataset_builders.lib.stream.task_source import arc_source
 from dataset_builders.lib.stream.text_source import Found, text_source
 from dataset_builders.lib.text.fields import TextDocument
+from tests.support.selection import slow_but
 from tests.support.streams import ROOT, SMALL, build_in_process, contents, environment
 from trm_cli.app import create_app
 from trm_cli.data.inspection import inspect
@@ -161,7 +162,7 @@ def test_built_in_pictures_are_a_function_of_seed_and_index() -> None:
     assert again.record("train", 0).payload != small.record("train", 0).payload
 
 
-@pytest.mark.parametrize("side", [16, 32, 56])
+@pytest.mark.parametrize("side", slow_but([16, 32, 56], 16))
 def test_every_class_can_be_told_from_the_others(side: int) -> None:
     """In every font each class leaves ink where the others leave none."""
     for fonts in FONTS.values():

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -230,11 +232,17 @@ def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@cache
+def end_of(line: str, place: Path) -> subprocess.CompletedProcess[str]:
+    """Of a next step; several mistakes lead to the same."""
+    return trm_here(*shlex.split(line), cwd=place)
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.typed)
 def test_a_mistake_leads_on(mistake: Mistake, place: Path) -> None:
     done = trm_here(*shlex.split(mistake.typed), cwd=place)
     said = " ".join(done.stderr.replace("│", " ").split())
     assert (done.returncode, mistake.says in said, mistake.leads in said) == (mistake.code, True, True), said
     assert "Traceback" not in done.stderr and said.count("error:") + said.count("Error ─") == 1
-    then = trm_here(*shlex.split(mistake.then), cwd=place)
+    then = end_of(mistake.then, place)
     assert then.returncode == mistake.ends, f"trm {mistake.then}\n{then.stdout}{then.stderr}"

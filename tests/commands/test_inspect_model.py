@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,17 @@ from trm_cli.schedule.clock import SETTLED
 from trm_cli.units import memory_size
 
 SHALLOW = ("arch.L_layers=1", "arch.text_layers=1")
+MINI = ("unified-mini", *SHALLOW, "dataset_args.text_window=64", "arch.pair_cells=false", "ema=true", "device=cpu",
+        "--precision", "float32")  # fmt: skip
 QUICK = ["arch.hidden_size=32", "arch.num_heads=2", "arch.L_layers=1", "arch.puzzle_emb_ndim=32"]
+QUICK += ["arch.H_cycles=1", "arch.L_cycles=2"]
 
 
 def call(*words: str) -> Any:
     return CliRunner().invoke(create_app(), ["inspect-model", *words])
 
 
+@cache
 def document(*words: str) -> dict[str, Any]:
     done = call(*words, "--json")
     assert done.exit_code == 0, done.output
@@ -88,7 +93,7 @@ def test_what_is_measured_of_capsules_is_what_an_update_does() -> None:
 
 
 def test_the_document_adds_up() -> None:
-    found = document("multimodal_hesc_mini", *SHALLOW, "--precision", "float32")
+    found = document(*MINI)
     counts = {name: part["parameters"] for name, part in found["components"].items()}
     total = sum(counts.values())
     assert found["parameters"] == total
@@ -103,8 +108,7 @@ def test_the_document_adds_up() -> None:
 
 
 def test_a_row_of_each_kind_and_demonstrations_have_a_price() -> None:
-    words = ("unified-mini", *SHALLOW, "dataset_args.text_window=64", "device=cpu", "--precision", "float32")
-    found = document(*words, "arch.pair_cells=false")
+    found = document(*MINI)
     kinds = {one["name"]: one for one in found["kinds"]}
     assert list(kinds) == ["grid 30x30", "text of 64 bytes", "picture"]
     assert kinds["grid 30x30"]["forward"] == sum(part["forward"] for part in found["components"].values())
@@ -164,7 +168,7 @@ def test_a_screen_of_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("COLUMNS", "80")
     stdout.cache_clear()
-    done = call("multimodal_hesc_mini", *SHALLOW)
+    done = call(*MINI, "dataset_args.demonstrations=0")
     stdout.cache_clear()
     assert done.exit_code == 0
     assert max(len(line) for line in done.stdout.splitlines()) <= 80

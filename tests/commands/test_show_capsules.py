@@ -18,6 +18,7 @@ from dataset_builders import streaming_builder
 from tests.support.boards import write_boards
 from tests.support.capsules import make, make_batch
 from tests.support.runs import HESC, train
+from tests.support.selection import slow_but
 from trm_cli.app import create_app
 from trm_cli.console.report.capsule_sheet import chosen_steps, draw_sheet
 from trm_cli.console.report.pen import WIDTH, ZOOM
@@ -85,7 +86,10 @@ def test_a_picture_is_given_labels_with_probabilities(folder: Path) -> None:
     assert isinstance(error, UsageError) and "not on pictures" in str(error)
 
 
-@pytest.mark.parametrize("sample", ["0", "5", "11", "17", "TASK", "PICTURE", "Once upon a time"])
+SAMPLES = ["0", "5", "11", "17", "TASK", "PICTURE", "Once upon a time"]
+
+
+@pytest.mark.parametrize("sample", slow_but(SAMPLES, "0", "TASK", "PICTURE", "Once upon a time"))
 def test_a_picture_is_written(folder: Path, sample: str) -> None:
     files = {"TASK": folder / "task.json", "PICTURE": picture_file(folder)}
     done = call(folder, str(files.get(sample, sample)))

@@ -82,18 +82,13 @@ def test_the_command_line_repeats_the_run() -> None:
     assert compose("sudoku-4x4", words).config == resolved.config
 
 
-def test_two_architectures_never_share_a_run_directory() -> None:
-    for model in registry.names("models"):
-        paths = [compose(model, [f"arch={arch}"]).config.checkpoint_path for arch in registry.names("arch")]
+def test_two_architectures_or_two_models_never_share_a_run_directory() -> None:
+    models, architectures = registry.names("models"), registry.names("arch")
+    table = [[compose(model, [f"arch={arch}"]).config.checkpoint_path for arch in architectures] for model in models]
+    for paths in (*table, *zip(*table, strict=True)):
         assert len(set(paths)) == len(paths)
     assert compose(None, ["arch=trm_sudoku"]).config.checkpoint_path == "checkpoints/trm-sudoku"
     assert compose(None, ["arch=trm", "checkpoint_path=x"]).config.checkpoint_path == "x"
-
-
-def test_models_do_not_share_a_run_directory_either() -> None:
-    for arch in registry.names("arch"):
-        paths = [compose(model, [f"arch={arch}"]).config.checkpoint_path for model in registry.names("models")]
-        assert len(set(paths)) == len(paths)
 
 
 def test_a_model_without_a_run_directory_takes_its_architecture_s(configs: Path) -> None:

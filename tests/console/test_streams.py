@@ -13,6 +13,7 @@ import pytest
 from tests.support.boards import write_boards
 from tests.support.commands import trm, trm_here
 from tests.support.runs import train
+from tests.support.selection import slow_but
 from tests.support.streams import environment
 from trm_cli.config.registry import SHIPPED
 
@@ -34,7 +35,7 @@ def test_any_width_shows_the_same_words(columns: str, tmp_path: Path) -> None:
 
 @FULL
 @pytest.mark.parametrize("words", [LIST, ("--help",), ("--version",), ("configs", "keys", "--json")])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", slow_but(["", "1"], ""))
 def test_a_full_disk_under_stdout_is_one_line(words: tuple[str, ...], unbuffered: str, tmp_path: Path) -> None:
     done = _redirected(tmp_path, ">/dev/full", *words, PYTHONUNBUFFERED=unbuffered)
     assert (done.returncode, done.stderr) == (1, "error: stdout cannot be written: No space left on device\n")
@@ -45,7 +46,7 @@ def test_a_full_disk_under_stderr_changes_no_exit_code(tmp_path: Path) -> None:
     assert _redirected(tmp_path, "2>/dev/full", "no-such-command").returncode == 2
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", slow_but([">&-", "2>&-", ">&- 2>&-"], ">&-", "2>&-"))
 def test_closed_streams_change_no_exit_code(closed: str, tmp_path: Path) -> None:
     assert _redirected(tmp_path, closed, *LIST).returncode == 0
     assert _redirected(tmp_path, closed, "no-such-command").returncode == 2
@@ -56,7 +57,7 @@ def test_a_reader_that_leaves_ends_it_in_silence(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("{\nend\n", "")
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("encoding", slow_but(["cp1252", "ascii"], "ascii"))
 def test_characters_that_an_encoding_lacks_are_replaced(encoding: str, tmp_path: Path) -> None:
     write_boards(tmp_path / "dät\N{SNOWMAN}")
     for words in (["inspect-dataset", "dät\N{SNOWMAN}"], ["inspect-schedule", "sudoku-4x4"], ["--help"]):

@@ -6,6 +6,7 @@ import errno
 import io
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,12 +72,17 @@ def flat(state: TrainingState) -> dict[str, torch.Tensor]:
     return walk("state", state.state_dict())
 
 
-@pytest.mark.parametrize("size", [1, 4, 6, 100])
+@cache
+def undivided(name: str) -> dict[str, torch.Tensor]:
+    """What a network is after updates by whole batches; for reading alone."""
+    return flat(carried_on(name, StepSettings(ROWS, 0.5)))
+
+
+@pytest.mark.parametrize("size", slow_but([1, 4, 6, 100], 1, 4, 100))
 @pytest.mark.parametrize("name", ["attention", "mlp_t", "hrm"])
 def test_slices_add_up_to_the_whole_batch(name: str, size: int) -> None:
-    whole = carried_on(name, StepSettings(ROWS, 0.5))
     parts = carried_on(name, StepSettings(ROWS, 0.5, size))
-    left, right = flat(whole), flat(parts)
+    left, right = undivided(name), flat(parts)
     assert left.keys() == right.keys() and len(left) > 30
     for path, value in left.items():
         close = {"rtol": 1e-9, "atol": 1e-11} if value.dtype == torch.float64 else {"rtol": 2e-6, "atol": 1e-6}
@@ -203,7 +209,7 @@ def test_a_scale_that_can_fall_falls_and_one_that_cannot_is_a_fault() -> None:
     assert state.sums["scored"] == 4 and state.sums["applied"] == 0
 
 
-@pytest.mark.parametrize("name", ["mlp_t", "hrm"])
+@pytest.mark.parametrize("name", slow_but(["mlp_t", "hrm"], "mlp_t"))
 def test_where_the_puzzle_table_alone_overflows_the_scale_falls_until_it_does_not(name: str) -> None:
     # The scaler never sees this gradient: it is the table's own optimizer that takes it.
     model = CASES[name].model("float16")

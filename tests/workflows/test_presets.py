@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runs import Recorder, records
+from tests.support.selection import slow_but
 from trm_cli.config.compose import compose
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.config.dump import dump_config
@@ -34,7 +35,7 @@ LESS = {
 }
 
 
-@pytest.mark.parametrize("model", LESS)
+@pytest.mark.parametrize("model", slow_but(LESS, *(LESS.keys() - {"code-optimized"})))
 def test_a_preset_trains_on_its_dataset(model: str, tmp_path: Path) -> None:
     flags, settings = LESS[model]
     words = [*SMALL, *settings, f"data_paths=[{tmp_path / 'data'}]", f"checkpoint_path={tmp_path / 'run'}"]

@@ -151,11 +151,13 @@ def test_a_lost_or_damaged_copy_is_no_obstacle_and_is_written_anew(home: Path) -
         (home / "run/config.yaml").unlink(missing_ok=True)
         if text is not None:
             (home / "run/config.yaml").write_bytes(text.encode("latin-1"))
-        for words in (("resume", "run", "--dry-run"), ("checkpoints", "list", "run"), ("report", "run")):
+        word = "is missing" if text is None else "is damaged"
+        for words, told in ((("resume", "run", "--dry-run"), word), (("checkpoints", "list", "run"), "")):
             done = trm_here(*words, cwd=home)
             assert done.returncode == 0, done.stderr
-            word = "is missing" if text is None else "is damaged"
-            assert words[1] == "list" or f"run/config.yaml {word}" in done.stderr
+            assert not told or f"run/config.yaml {told}" in done.stderr
+    done = trm_here("report", "run", cwd=home)
+    assert (done.returncode, "run/config.yaml is damaged" in done.stderr) == (0, True), done.stderr
     assert "epochs: 6" in (home / "run/report.html").read_text()
     assert trm("resume", "run", cwd=home).returncode == 0
     assert (home / "run/config.yaml").read_text() == sealed

@@ -32,6 +32,8 @@ def without_gradient(run: Run, steps: int) -> set[str]:
         for name, parameter in run.model.named_parameters():
             if parameter.grad is not None and parameter.grad.to_dense().abs().sum() > 0:
                 never.discard(name)
+        if not never:
+            break
     return never
 
 

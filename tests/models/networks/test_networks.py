@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.support.networks import CASES, HRM, TRANSFORMER, TRM, Case, make_batch
+from tests.support.selection import slow_but
 from trm_cli.config.compose import compose
 from trm_cli.models.families import FAMILIES, create_network
 from trm_cli.models.layers.rotary import board_rope_tables
@@ -238,7 +239,7 @@ def _record_size(sizes: dict[int, int], tensor: torch.Tensor) -> torch.Tensor:
 
 # Dynamo looks at `.grad` of its inputs; torch warns about that outside a test run as well, but hides it there.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-@pytest.mark.parametrize("name", ["attention", "mlp_t", "hrm"])
+@pytest.mark.parametrize("name", slow_but(["attention", "mlp_t", "hrm"], "attention", "mlp_t"))
 def test_compiled_stacks_give_equal_results(name: str) -> None:
     plain, compiled = CASES[name].model(), CASES[name].model()
     torch._dynamo.reset()

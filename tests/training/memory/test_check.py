@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 
 from benchmarks.inputs.made_up import MadeUpRun
 from benchmarks.speed.memory import run_of
+from tests.support.commands import trm
 from tests.support.runs import prepare, train
 from trm_cli import app
 from trm_cli.errors import TrmError
@@ -24,16 +23,7 @@ from trm_cli.training.memory.check import _COMFORTABLE_ON_CPU, MemoryCheck
 from trm_cli.training.signals import StopRequest
 from trm_cli.workflows.train.within_memory import train_within_memory
 
-ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("arch.hidden_size=64", "arch.num_heads=2", "arch.puzzle_emb_ndim=64", "arch.H_cycles=2", "arch.L_cycles=2")
-
-
-def test_a_start_of_training_loads_no_compiler(tmp_path: Path, dataset: Path) -> None:
-    code = "import sys; from trm_cli.app import main\ntry: main()\nfinally: print('torch._dynamo' in sys.modules)"
-    words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
-    line = [sys.executable, "-c", code, *words, "threads=1", "wandb=disabled", "--stop-at-step", "1"]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1:] == ["False"], done.stderr
 
 
 def check_of(run: MadeUpRun, free: int | None) -> MemoryCheck:
@@ -185,17 +175,8 @@ def test_another_error_is_not_taken_for_it(tmp_path: Path, dataset: Path, monkey
 
 def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, dataset: Path) -> None:
     words = ["train", "sudoku-4x4", f"data_paths=[{dataset}]", f"checkpoint_path={tmp_path / 'run'}", "device=cpu"]
-    line = [
-        sys.executable,
-        "-m",
-        "trm_cli",
-        *words,
-        "arch.hidden_size=16384",
-        "global_batch_size=2",
-        "threads=1",
-        "wandb=disabled",
-    ]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env={"COLUMNS": "80", "OMP_NUM_THREADS": "1"})
+    words += ["arch.hidden_size=16384", "global_batch_size=2", "threads=1", "wandb=disabled"]
+    done = trm(*words, COLUMNS="80")
     assert done.returncode == 1, done.stderr
     assert "needs about" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
