@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.support.runs import HESC, prepare, records
+from tests.support.runs import HESC, prepare, records, train
 from trm_cli.models.hesc.model import MultimodalHesc
+from trm_cli.training.run.run import Run
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state.loss_scale import LossScale
 
 ANNEALED = ("expansion_penalty", "q_temperature", "epsilon", "dqn_warmup")
 
 
-def test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step(
-    tmp_path: Path, canvases: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Defects 6, 7, 8 and 31: values drifted from the schedule, had no effect, or were divided by a count in the log.
+@dataclass(frozen=True)
+class Finished:
+    """A run from its beginning to its end, its folder, and the scheduled values that its model was given."""
+
+    run: Run
+    folder: Path
+    given: list[dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def finished(canvases: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """An epoch of grids, texts and pictures."""
     given: list[dict[str, float]] = []
     forward = MultimodalHesc.forward
 
@@ -26,14 +36,20 @@ def test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step(
         given.append({name: float(getattr(values, name)) for name in ANNEALED})
         return forward(self, carry, batch, values, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MultimodalHesc, "forward", watched)
-    run, recorder = prepare(canvases, tmp_path / "run", *HESC, "global_batch_size=32", arch="multimodal_hesc_mini")
-    with StopRequest() as stop:
-        run.train(recorder, stop)
-    logged = records(tmp_path / "run", "train")
-    assert len(logged) == len(given) == run.plan.total_steps > 20
-    for record, values in zip(logged, given, strict=True):
-        planned = run.plan.record_at(record["step"])
+    folder = tmp_path_factory.mktemp("capsules") / "run"
+    words = (*HESC, "epochs=1", "global_batch_size=32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MultimodalHesc, "forward", watched)
+        run = train(canvases, folder, *words, arch="multimodal_hesc_mini")
+    return Finished(run, folder, given)
+
+
+def test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step(finished: Finished) -> None:
+    # Defects 6, 7, 8 and 31: values drifted from the schedule, had no effect, or were divided by a count in the log.
+    plan, logged = finished.run.plan, records(finished.folder, "train")
+    assert len(logged) == len(finished.given) == plan.total_steps > 10
+    for record, values in zip(logged, finished.given, strict=True):
+        planned = plan.record_at(record["step"])
         assert set(ANNEALED) < set(planned)
         assert {name: record[name] for name in planned} == planned
         assert values == {name: torch.tensor(planned[name], dtype=torch.float32).item() for name in ANNEALED}
@@ -45,15 +61,10 @@ def test_the_log_the_plan_and_what_the_model_is_given_agree_at_every_step(
     assert (first["td_loss"], last["td_loss"] > 0) == (0, True)
 
 
-def test_a_mixed_run_is_judged_by_its_puzzles(tmp_path: Path, canvases: Path) -> None:
-    run, recorder = prepare(
-        canvases, tmp_path / "run", *HESC, "epochs=1", "global_batch_size=32", arch="multimodal_hesc_mini"
-    )
-    with StopRequest() as stop:
-        run.train(recorder, stop)
-    (record,) = records(tmp_path / "run", "eval")
-    assert run.datasets.test is not None
-    batches = list(run.datasets.test.eval_batches(64))
+def test_a_mixed_run_is_judged_by_its_puzzles(finished: Finished) -> None:
+    (record,) = records(finished.folder, "eval")
+    assert finished.run.datasets.test is not None
+    batches = list(finished.run.datasets.test.eval_batches(64))
     grids, texts, pictures = (
         sum(int((batch["valid"] & (batch["kind"] == kind)).sum()) for batch in batches) for kind in range(3)
     )

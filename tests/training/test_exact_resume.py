@@ -121,19 +121,12 @@ def test_a_continued_capsule_run_equals_an_uninterrupted_one(
         return replace(check, right=check.share > 0.1)
 
     monkeypatch.setattr(losses, "check_answers", lenient)
-    whole = train(canvases, tmp_path / "whole", *HESC, "epochs=1", "global_batch_size=32", arch="multimodal_hesc_mini")
+    words = (*HESC, "epochs=1", "global_batch_size=64")
+    whole = train(canvases, tmp_path / "whole", *words, arch="multimodal_hesc_mini")
     total = whole.plan.total_steps
     for stop in (1, total // 2 + 1):
-        train(
-            canvases,
-            tmp_path / "parts",
-            *HESC,
-            "epochs=1",
-            "global_batch_size=32",
-            arch="multimodal_hesc_mini",
-            stop_at_step=stop,
-        )
-    parts = train(canvases, tmp_path / "parts", *HESC, "epochs=1", "global_batch_size=32", arch="multimodal_hesc_mini")
+        train(canvases, tmp_path / "parts", *words, arch="multimodal_hesc_mini", stop_at_step=stop)
+    parts = train(canvases, tmp_path / "parts", *words, arch="multimodal_hesc_mini")
     assert differing(whole.state.state_dict(), parts.state.state_dict()) == []
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "parts/metrics.jsonl").read_bytes()
     # The comparison says something only where all of it was at work.

@@ -80,9 +80,9 @@ def test_pushed_and_pulled_it_answers_to_the_bit(
 def test_a_run_begins_with_weights_from_the_hub(hub: Hub, trained: Path, tmp_path: Path) -> None:
     push_run(trained)
     config = trm.compose(
-        "sudoku-4x4", "arch.hidden_size=32", "arch.halt_max_steps=3", data_paths=[str(trained / "data")], device="cpu",
-        init_from="hf:me/small", checkpoint_path=str(tmp_path / "run"), wandb="disabled", threads=1, epochs=1,
-        global_batch_size=8,
+        "sudoku-4x4", "arch.hidden_size=32", "arch.halt_max_steps=3", "arch.L_cycles=1", "arch.L_layers=1",
+        data_paths=[str(trained / "data")], init_from="hf:me/small", checkpoint_path=str(tmp_path / "run"),
+        wandb="disabled", device="cpu", threads=1, epochs=1, global_batch_size=8,
     )  # fmt: skip
     result = trm.train(config, stop_at_step=1)
     assert result.step == 1
