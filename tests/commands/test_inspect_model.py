@@ -120,7 +120,7 @@ def test_a_row_of_each_kind_and_demonstrations_have_a_price() -> None:
     assert all(one["training"] > 2 * one["forward"] for one in (*found["kinds"], *found["demonstrations"]))
     assert "shape" not in found["rows"] and found["rows"]["seq_len"] == 900
     # Where cells look at the cells of demonstrations, these are read anew in each step, and looking costs by the cell.
-    each_ten, each_thirty = document(*words)["demonstrations"]
+    each_ten, each_thirty = document(*MINI, "arch.pair_cells=true")["demonstrations"]
     assert [each_ten["name"], each_thirty["name"]] == ["3 pairs of 10x10, each step", "3 pairs of 30x30, each step"]
     assert each_thirty["forward"] > thirty["forward"] + looking["forward"]
 
