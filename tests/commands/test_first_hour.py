@@ -168,6 +168,8 @@ MISTAKES = [
     Mistake("build-dataset sudoku-4x4 --output-dir few", 2, "No such option: --output-dir",
             "`trm build-dataset sudoku-4x4 dataset_args.output_dir=few`",
             f"build-dataset sudoku-4x4 {FEW} dataset_args.output_dir=few"),
+    Mistake("train sudoku-4x4 lr_warmup_steps=10 lr_warmup_ratio=0.1", 2, "(at lr_warmup_ratio=0.1)",
+            "set the other to null", "configs show sudoku-4x4 lr_warmup_steps=10 lr_warmup_ratio=null"),
     Mistake("build-dataset sudoku-4x4 dataset_args.trian=4", 2, "the builder knows no --trian",
             "did you mean `dataset_args.train`?", f"build-dataset sudoku-4x4 {FEW}"),
     # Runs
@@ -184,6 +186,7 @@ MISTAKES = [
             "train sudoku-4x4 data_paths=[data] seed=1 checkpoint_path=checkpoints/other --dry-run"),
     Mistake("report checkpoints/mine --out report.pdf", 2, "must end in .html or .png", "--out report.html",
             "report checkpoints/mine --out report.html"),
+    Mistake("compare checkpoints/mine checkpoints/mine", 2, "named twice", "trm compare RUN OTHER", "compare --help"),
     # Questions that a run cannot answer
     Mistake("solve checkpoints/mine 123", 2, "this puzzle has 3 cells", "write 16 characters",
             "solve checkpoints/mine 1234341221434321"),

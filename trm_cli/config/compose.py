@@ -121,7 +121,14 @@ def sorted_problems(problems: Sequence[Problem]) -> list[Problem]:
 def _as_typed(problems: Sequence[Problem], words: Sequence[str]) -> list[Problem]:
     """Sort problems, and name the place of an override by the word as it was typed."""
     typed = {f"override {number}": getattr(word, "typed", word) for number, word in enumerate(words, start=1)}
-    return [replace(problem, where=typed.get(problem.where, problem.where)) for problem in sorted_problems(problems)]
+    return [
+        replace(
+            problem,
+            where=typed.get(problem.where, problem.where),
+            message=re.sub(r"override \d+", lambda found: str(typed.get(found[0], found[0])), problem.message),
+        )
+        for problem in sorted_problems(problems)
+    ]
 
 
 class _Composer:

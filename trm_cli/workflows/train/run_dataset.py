@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trm_cli.addresses import local_location
 from trm_cli.errors import DatasetError
@@ -68,6 +68,32 @@ def ensure_dataset(
         return _begin(entry, request, observer)
     build_dataset(entry, request, observer)
     return None
+
+
+def refuse_other_settings(resolved: Resolved) -> None:
+    """For a dry run: raise DatasetError where numbers that were typed for the builder are not those of the dataset that
+    is there. The builder itself compares everything, when it is started."""
+    from trm_cli.data.files.manifest import read_manifest
+
+    entry = resolved.registry
+    manifest = None if entry is None else read_manifest(entry.dataset_args["output_dir"])
+    if entry is None or manifest is None:
+        return
+    known = {**manifest.flags, "seed": manifest.seed}
+    for key in (word.partition("=")[0].partition(".")[2] for word in resolved.overrides):
+        there, now = known.get(key), entry.dataset_args.get(key)
+        if _numbers(there) and _numbers(now) and len(_numbers(there)) == len(_numbers(now)) and there != now:
+            place = entry.dataset_args["output_dir"]
+            raise DatasetError(
+                f"{place} holds a dataset with other settings: {key} {there} there, {now} now",
+                hint=f"choose another dataset_args.output_dir=VALUE, or `trm build-dataset {entry.word} --rebuild`",
+            )
+
+
+def _numbers(value: Any) -> list[int | float]:
+    """A number, or a list of them; empty for anything else."""
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    return items if all(isinstance(item, int | float) for item in items) else []
 
 
 def _builder_of(resolved: Resolved) -> RegistryEntry | None:

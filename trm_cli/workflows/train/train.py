@@ -105,7 +105,12 @@ class _Training:
 
     def result(self) -> TrainingResult:
         """Build, plan and train."""
-        from trm_cli.workflows.train.run_dataset import end_build, ensure_dataset, missing_paths
+        from trm_cli.workflows.train.run_dataset import (
+            end_build,
+            ensure_dataset,
+            missing_paths,
+            refuse_other_settings,
+        )
         from trm_cli.workflows.train.run_drift import check_drift
 
         request = self.request
@@ -113,6 +118,8 @@ class _Training:
             check = partial(check_drift, self.resolved, self.observer.note, replan=request.replan)
             self.process_group.from_first(check)  # before anything is built
         if request.dry_run:
+            if self.resolved.changes_dataset and not request.rebuild_dataset:
+                self.process_group.from_first(lambda: refuse_other_settings(self.resolved))
             without_data = self.process_group.from_first(
                 lambda: bool(missing_paths(self.resolved)) or self.resolved.changes_dataset
             )
