@@ -165,7 +165,8 @@ def _jobs(options: argparse.Namespace, rates: dict[str, float]) -> Iterator[Job]
 def attempt(job: Job, seconds: float) -> dict[str, Any]:
     """Return the result of a job, or why it failed or was stopped, so that the other cases still run."""
     about = {"case": job.name, "precision": job.way.precision, "mode": job.way.mode}
-    torch.compiler.reset()
+    if "torch._dynamo" in sys.modules:  # else nothing was compiled
+        torch.compiler.reset()
     started = time.monotonic()
     try:
         with at_most(seconds):
@@ -176,8 +177,8 @@ def attempt(job: Job, seconds: float) -> dict[str, Any]:
         message = (str(error).splitlines() or [""])[0]
         return {**about, "error": "out of memory" if full else type(error).__name__, "message": message[:300]}
     finally:
-        gc.collect()
         if job.way.device == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
 
 

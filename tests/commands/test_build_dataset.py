@@ -188,7 +188,6 @@ def test_shards_and_merge_of_a_model(tmp_path: Path) -> None:
     assert trm_here("build-dataset", "m.yaml", "--shard", "0/2", cwd=tmp_path).returncode == 2
 
 
-@pytest.mark.slow
 def test_vision_unified_builds_on_a_fresh_machine_without_the_hub(tmp_path: Path) -> None:
     text = (ROOT / "configs" / "models" / "vision-unified.yaml").read_text()
     (tmp_path / "small.yaml").write_text(text.replace("  augment: true", "  augment: true\n  limit: 80"))

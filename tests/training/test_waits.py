@@ -228,8 +228,8 @@ def test_what_the_host_knows_of_the_rows_is_what_the_rows_say(
 
     monkeypatch.setattr(HescNetwork, "forward", beside)
     words = (*HESC, "arch.halt_max_steps=4", "arch.text_steps=1", "micro_batch_size=3")
-    train(canvases, tmp_path / "run", *words, arch="multimodal_hesc_mini", stop_at_step=5)
-    train(canvases, tmp_path / "run", *words, arch="multimodal_hesc_mini", stop_at_step=9)
+    train(canvases, tmp_path / "run", *words, arch="multimodal_hesc_mini", stop_at_step=3)
+    train(canvases, tmp_path / "run", *words, arch="multimodal_hesc_mini", stop_at_step=6)
     assert len(seen) > 10
 
 

@@ -32,6 +32,7 @@ def train(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 def test_the_small_flagship_trains(tmp_path: Path) -> None:
     train(tmp_path, "--stop-at-step", "2", "global_batch_size=4")
     assert [record["step"] for record in records(tmp_path / "run", "train")] == [1, 2]
