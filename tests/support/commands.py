@@ -6,6 +6,7 @@ import atexit
 import io
 import itertools
 import json
+import logging
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -139,12 +140,23 @@ def trm(*words: object, **how: Any) -> subprocess.CompletedProcess[str]:
     return python("-m", "trm_cli", *words, **how)
 
 
+@contextmanager
+def _undone() -> Iterator[None]:
+    """Undo at the end what options of the program set for a whole process."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ))
+        for name in ("trm_cli", "dataset_builders"):
+            logger = logging.getLogger(name)
+            stack.enter_context(patch.multiple(logger, handlers=logger.handlers, level=logger.level))
+        yield
+
+
 def trm_here(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Like `trm`, without waiting for the imports of another process; for what only reads."""
     before, output, errors, code = Path.cwd(), io.StringIO(), io.StringIO(), 0
     os.chdir(cwd)
     try:
-        with redirect_stdout(output), redirect_stderr(errors), patch.object(sys, "argv", ["trm", *words]):
+        with _undone(), redirect_stdout(output), redirect_stderr(errors), patch.object(sys, "argv", ["trm", *words]):
             main()
     except SystemExit as stop:
         code = int(stop.code or 0)

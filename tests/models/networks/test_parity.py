@@ -41,7 +41,7 @@ def _reference_start(model: TokenNetwork) -> tuple[dict[str, Tensor], reference.
     return p, reference.Rows([z] * ROWS, [0] * ROWS, [True] * ROWS, [{}] * ROWS)
 
 
-@pytest.mark.parametrize(("name", "dtype"), EVERY)
+@pytest.mark.parametrize(("name", "dtype"), slow_but(EVERY, *EXACT, ("attention", "float32")))
 def test_evaluation_equals_the_reference(name: str, dtype: str) -> None:
     model, shape = CASES[name].model(dtype), CASES[name].shape()
     p, rows = _reference_start(model)
