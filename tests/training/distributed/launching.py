@@ -38,13 +38,11 @@ def trm(*line: str) -> subprocess.CompletedProcess[str]:
     return commands.trm(*line)
 
 
-def two_processes(script: Path, *line: object) -> subprocess.CompletedProcess[str]:
-    """Launch a Python file in two processes."""
+def several_processes(count: int, script: Path, *line: object) -> subprocess.CompletedProcess[str]:
+    """Launch a Python file in so many processes."""
     command = [sys.executable, str(script), *map(str, line)]
-    launcher = (
-        f"import sys\nfrom trm_cli.training.distributed.launcher import launch\nsys.exit(launch({command!r}, 2, print))"
-    )
-    return commands.python("-c", launcher)
+    launch = "import sys\nfrom trm_cli.training.distributed.launcher import launch\n"
+    return commands.python("-c", f"{launch}sys.exit(launch({command!r}, {count}, print))")
 
 
 def processes(parent: int) -> list[int]:

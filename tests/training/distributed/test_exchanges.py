@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.boards import write_boards
-from tests.training.distributed.launching import ROOT, two_processes
+from tests.training.distributed.launching import ROOT, several_processes
 from trm_cli.config.compose import compose
 from trm_cli.errors import ExitCode, UsageError
 from trm_cli.training.distributed.joining import RankInfo, read_rank_info
@@ -24,10 +24,17 @@ from trm_cli.training.signals import StopRequest
 
 
 def test_every_exchange_between_two_processes(tmp_path: Path) -> None:
-    done = two_processes(ROOT / "tests/training/distributed/two_ranks.py", tmp_path)
+    done = several_processes(2, ROOT / "tests/training/distributed/two_ranks.py", tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rank 0", "rank 1", "run"]
     assert (tmp_path / "rank 1").read_text() == "2 2"
+
+
+@pytest.mark.slow
+def test_what_speaks_against_the_wrapper_of_torch() -> None:
+    """It takes means, refuses a weight without a gradient, and adds in another order after its first update."""
+    done = several_processes(3, ROOT / "tests/training/distributed/engine_ranks.py")
+    assert done.returncode == 0, done.stderr
 
 
 def test_rows_are_contiguous_and_complete() -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.support.boards import write_boards
 from tests.support.runs import differing, prepare, records, train
-from tests.training.distributed.launching import ROOT, RUN, trm, two_processes, words
+from tests.training.distributed.launching import ROOT, RUN, several_processes, trm, words
 from trm_cli.app import create_app
 from trm_cli.training.checkpoint.checkpoint_io import delete_checkpoint, load_checkpoint, shard_folder
 from trm_cli.training.checkpoint.store import CheckpointStore
@@ -82,7 +82,7 @@ def test_a_sharded_run_is_saved_in_parts_that_make_one_checkpoint(folder: Path) 
 def killed(folder: Path, run: str, place: str, rank: int, step: int) -> subprocess.CompletedProcess[str]:
     """Start or go on with a run whose process `rank` is killed while it saves `step`."""
     script = ROOT / "tests/training/distributed/killed_save.py"
-    return two_processes(script, place, rank, step, *words(folder, run, *SHARDED))
+    return several_processes(2, script, place, rank, step, *words(folder, run, *SHARDED))
 
 
 @pytest.mark.slow
