@@ -137,6 +137,28 @@ def test_what_nothing_serves_is_said_with_the_next_step() -> None:
     assert caught.value.hint == "did you mean s3://?"
 
 
+@pytest.mark.parametrize(
+    ("refusal", "hint"),
+    [
+        (FileNotFoundError("The specified bucket does not exist"), "a bucket is made before anything is written to it"),
+        (PermissionError("Forbidden"), "check the credentials"),
+        (ConnectionError("nobody listens"), "check the connection"),
+    ],
+)
+def test_what_a_store_refuses_is_said_with_the_next_step(
+    store: Any, refusal: OSError, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise refusal
+
+    folder = RemoteFolder.open(OUTPUT)
+    for method, asked in (("find", folder.listing), ("pipe_file", lambda: folder.write("manifest.json", b""))):
+        with monkeypatch.context() as cut, pytest.raises(DatasetError, match=f"{OUTPUT}: .*{refusal}") as caught:
+            cut.setattr(type(store), method, refuse)
+            asked()
+        assert caught.value.hint is not None and hint in caught.value.hint
+
+
 @pytest.mark.slow
 def test_commands_build_inspect_and_train_under_an_address(tmp_path: Path) -> None:
     address = (tmp_path / "bucket" / "boards").as_uri()

@@ -49,7 +49,7 @@ class RemoteFolder:
 
     def listing(self) -> dict[str, int]:
         """The files below the folder and their sizes in bytes; of one file: an empty name."""
-        with _told(self.address):
+        with _told(self.address), _existing(self.address):
             found = self.store.find(self.root, detail=True)
         root = self.root.rstrip("/")
         names = {path[len(root) :].lstrip("/"): int(info["size"] or 0) for path, info in found.items()}
@@ -82,7 +82,7 @@ class RemoteFolder:
     def put(self, source: Path, name: str) -> None:
         """Copy a file of this machine there, and compare the sizes."""
         path, size = self._path(name), source.stat().st_size
-        with _told(self.address):
+        with _told(self.address), _existing(self.address):
             self.store.makedirs(path.rpartition("/")[0], exist_ok=True)
             self.store.put_file(str(source), path)
             self.store.invalidate_cache()
@@ -93,7 +93,7 @@ class RemoteFolder:
     def write(self, name: str, content: bytes) -> None:
         """Write a small file."""
         path = self._path(name)
-        with _told(self.address):
+        with _told(self.address), _existing(self.address):
             self.store.makedirs(path.rpartition("/")[0], exist_ok=True)
             self.store.pipe_file(path, content)
 
@@ -114,4 +114,20 @@ def _told(address: str) -> Iterator[None]:
     except (TrmError, FileNotFoundError, ImportError, ValueError):
         raise
     except Exception as error:
-        raise DatasetError(f"{address}: {type(error).__name__}: {first_line(error)}") from error
+        refused = isinstance(error, PermissionError) or "Credentials" in type(error).__name__
+        raise DatasetError(
+            f"{address}: {type(error).__name__}: {first_line(error)}",
+            hint="check the credentials for this store, and their rights to it"
+            if refused
+            else "check the connection to this store; the same command goes on",
+        ) from error
+
+
+@contextmanager
+def _existing(address: str) -> Iterator[None]:
+    """Say that the bucket is missing: what else could be, where a folder is listed or written?"""
+    try:
+        yield
+    except FileNotFoundError as error:
+        hint = "check the address; a bucket is made before anything is written to it"
+        raise DatasetError(f"{address}: {first_line(error)}", hint=hint) from error
