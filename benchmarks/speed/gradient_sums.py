@@ -69,7 +69,7 @@ def one_by_one(model: nn.Module, process_group: ProcessGroup, loss: Tensor) -> N
 
 def compare(process_group: ProcessGroup, layers: int, width: int, uses: int, rows: int, turns: int) -> None:
     """Print the seconds of an update each way, and their ratios to the first one."""
-    ways: dict[str, tuple[nn.Module, Backward]] = {}
+    ways: dict[str, tuple[Trunk, Backward]] = {}
     for name, kind in (("during the backward pass", GradientSum), ("after it, in buckets", AfterBackward)):
         model = Trunk(layers, width, uses)
         ways[name] = model, partial(in_buckets, kind(model.parameters(), None, process_group))
