@@ -46,7 +46,7 @@ def test_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def test_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(monkeypatch, capsys, "show", "sudoku-4x4", "epochs=10")
     assert (code, err) == (0, "Next: trm train sudoku-4x4 epochs=10\n")
-    assert any(line.split() == ["epochs", "10", "override", "1"] for line in out.splitlines())
+    assert any(line.split() == ["epochs", "10", "command", "line"] for line in out.splitlines())
     assert any(line.split()[:2] == ["lr", "0.0015"] and "sudoku-4x4.yaml:" in line for line in out.splitlines())
     assert max(map(len, out.splitlines())) <= 80
     code, out, _ = run(monkeypatch, capsys, "show", "sudoku-4x4", "--json", "--arch", "trm_sudoku")

@@ -129,7 +129,7 @@ def test_table_says_how_each_boundary_was_written_and_where(trm: Trm, model: Pat
     flat = " ".join(out.split())
     assert "architecture trm" in flat
     assert "lr linear 0 - 29 0 -> 1e-4" in flat
-    assert "lr_warmup_ratio 0.29 override 1" in flat
+    assert "lr_warmup_ratio 0.29 command line" in flat
     assert "lr_min_ratio 1.0 configs/cfg_pretrain.yaml:" in flat
     assert "evaluations 1, after the last step (100)" in flat
 

@@ -28,7 +28,7 @@ def test_nothing_is_cut_off_at_any_width(width: int) -> None:
     text = drawn(PlanView(plan, title="vision-unified", sources=SOURCES), width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
-    for piece in ("31,250,000", "expansion_anneal_ratio 0.5", "cfg_pretrain.yaml:32", "override 1", "0 - 15,625,000"):
+    for piece in ("31,250,000", "expansion_anneal_ratio 0.5", "cfg_pretrain.yaml:32", "command line", "0 - 15,625,000"):
         assert piece in text
 
 
@@ -38,7 +38,7 @@ def test_wide_terminals_get_one_line_for_each_boundary() -> None:
     line = next(line for line in wide.splitlines() if line.startswith("expansion_penalty"))
     assert line.split() == [
         "expansion_penalty", "cosine", "0", "-", "500", "0.1", "->", "0.001", "expansion_anneal_ratio", "0.5",
-        "override", "1",
+        "command", "line",
     ]  # fmt: skip
     assert len(narrow.splitlines()) > len(wide.splitlines())
 

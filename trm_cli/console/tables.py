@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -9,6 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 GAP = 2  # spaces between columns
+
+
+def place(source: str) -> str:
+    """Where a value was set, for people: a file and a line, or the command line."""
+    return "command line" if re.fullmatch(r"override( \d+)?", source) else source
 
 
 def number(value: float) -> str:

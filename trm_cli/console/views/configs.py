@@ -12,7 +12,7 @@ from rich.text import Text
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.config.dump import describe_command, flat_values
 from trm_cli.config.sources.scalars import as_yaml
-from trm_cli.console.tables import facts, table
+from trm_cli.console.tables import facts, place, table
 
 if TYPE_CHECKING:
     from trm_cli.config.catalogue import ArchitectureLine, ModelLine
@@ -71,7 +71,7 @@ def _config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Tabl
 def _short(source: str) -> str:
     """Shorten configs/arch/trm.yaml:6 to arch/trm.yaml:6, to fit eighty columns."""
     _, found, below = source.replace("\\", "/").rpartition("configs/")
-    return below if found else source
+    return below if found else place(source)
 
 
 def key_table(keys: Sequence[KeyFacts]) -> Table:

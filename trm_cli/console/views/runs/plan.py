@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.plots import SchedulePlot
-from trm_cli.console.tables import GAP, counted, facts, number, table, width_of
+from trm_cli.console.tables import GAP, counted, facts, number, place, table, width_of
 from trm_cli.schedule.cadence import Cadence
 from trm_cli.schedule.comparison import Side, compare
 from trm_cli.schedule.curves import Quantity, Segment
@@ -83,7 +83,7 @@ class PlanView:
             steps_of(segment),
             values_of(segment),
             segment.written,
-            self.sources.get(segment.key, ""),
+            place(self.sources.get(segment.key, "")),
         )
 
     def _cadences(self) -> Table:
@@ -107,8 +107,8 @@ def warning_lines(plan: TrainingPlan, sources: Mapping[str, str]) -> Group:
     lines = []
     for remark in plan.warnings:
         style = "bold yellow" if remark.level == "warning" else "bold cyan"
-        place = sources.get(remark.key, "")
-        where = f" ({place})" if place else ""
+        source = place(sources.get(remark.key, ""))
+        where = f" ({source})" if source else ""
         lines.append(Text.assemble((f"{remark.level}: ", style), remark.message.removesuffix("."), where))
     return Group(*lines)
 
