@@ -14,7 +14,8 @@ from trm_cli.config.compose import compose
 
 @pytest.mark.parametrize("row", learning.ROWS)
 def test_every_row_is_a_configuration(row: str) -> None:
-    compose("sudoku-small", learning.ROWS[row])
+    config = compose("sudoku-small", learning.settings_of("sudoku-small", row)).config
+    assert config.global_batch_size == (32 if "small-batch" in row else 64)
 
 
 def test_a_job_trains_on_other_puzzles_and_keeps_what_its_last_evaluation_found(
