@@ -15,8 +15,11 @@ import trm_cli as trm
 from trm_cli.console.views.card import model_card
 from trm_cli.workflows.publish.folder import publish
 
-#: The name of each, and the recipe that trains it.
-MODELS: Mapping[str, str] = {"sudoku-4x4": "sudoku-4x4", "sudoku-9x9": "sudoku-small"}
+#: The name of each, the recipe that trains it, and what is changed in it.
+MODELS: Mapping[str, tuple[str, ...]] = {
+    "sudoku-4x4": ("sudoku-4x4",),
+    "sudoku-9x9": ("sudoku-small", "precision=bfloat16"),
+}
 #: Views of a board that `trm solve` tries.
 _VIEWS = 32
 
@@ -25,10 +28,11 @@ def main() -> None:
     """Make those that are asked for, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pretrained", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(MODELS)}; default all")
-    for name in parser.parse_args().names or MODELS:
-        if name not in MODELS:
-            parser.error(f"no model of the program is called {name}: {', '.join(MODELS)}")
-        result = trm.train(trm.compose(MODELS[name], "threads=1", device="cpu", wandb="disabled"))
+    names = parser.parse_args().names or list(MODELS)
+    if unknown := set(names) - set(MODELS):
+        parser.error(f"no model of the program is called {' or '.join(sorted(unknown))}: {', '.join(MODELS)}")
+    for name in names:
+        result = trm.train(trm.compose(*MODELS[name], "threads=1", device="cpu", wandb="disabled"))
         model = trm.load(result.run, device="cpu")
         model.evaluate()
         model.evaluate(until_solved=_VIEWS)

@@ -46,7 +46,7 @@ def test_a_puzzle_alone_is_solved_and_the_weights_are_named(tmp_path: Path) -> N
 
 def test_what_no_model_reads_is_told(tmp_path: Path) -> None:
     done = trm_here("solve", "." * 49, cwd=tmp_path)
-    assert done.returncode == 2 and "read Sudoku boards of 16" in done.stderr
+    assert done.returncode == 2 and "read Sudoku boards of 16 and 81 cells" in done.stderr
     assert trm_here("solve", "none", cwd=tmp_path).returncode == 4
 
 

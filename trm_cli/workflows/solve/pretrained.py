@@ -62,8 +62,8 @@ def pretrained_for(text: str, *, one_a_line: bool = False) -> Pretrained:
     if "#" in text and {"S", "G"} <= set(text):
         hint = "trm solve RUN MAZE; `trm train maze-generated` trains one"
         raise UsageError("no RUN is named: a maze needs one", hint=hint)
-    sizes, found = " and ".join(str(one.cells) for one in known) or "no", len("".join(text.split()))
+    sizes = " and ".join(str(one.cells) for one in known) or "no"
     raise UsageError(
-        f"no RUN is named, and the models that come with trm read Sudoku boards of {sizes} cells; this has {found}",
-        hint="trm solve RUN PUZZLE; `trm train sudoku-small` trains one for 9x9 boards in half an hour",
+        f"no RUN is named, and the models that come with trm read Sudoku boards of {sizes} cells, which this is not",
+        hint="trm solve RUN PUZZLE; `trm train sudoku-6x6` trains one for 6x6 boards in ten minutes",
     )
