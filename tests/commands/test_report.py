@@ -153,7 +153,8 @@ def test_a_result_that_was_changed_is_not_used(trained: Path, tmp_path: Path, ch
         stored.write_text(json.dumps(json.loads(stored.read_text()) | change))
     with (tmp_path / "run/timings.jsonl").open("a") as timings:
         timings.write('{"step": 1, "samples_per_second": "fast", "seconds": [], "cpu_seconds": "x"}\n')
-    for line in (("report", "run", "--out", "page.html"), ("compare", "run", "run")):
+    shutil.copytree(tmp_path / "run", tmp_path / "other", symlinks=True)
+    for line in (("report", "run", "--out", "page.html"), ("compare", "run", "other")):
         done = trm_here(*line, cwd=tmp_path)
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert "made before" not in trm_here(*words, cwd=tmp_path).stderr

@@ -147,7 +147,8 @@ def _undone() -> Iterator[None]:
         stack.enter_context(patch.dict(os.environ))
         for name in ("trm_cli", "dataset_builders"):
             logger = logging.getLogger(name)
-            stack.enter_context(patch.multiple(logger, handlers=logger.handlers, level=logger.level))
+            stack.enter_context(patch.object(logger, "handlers", logger.handlers))
+            stack.callback(logger.setLevel, logger.level)  # which forgets what its children have asked
         yield
 
 

@@ -156,8 +156,9 @@ def test_a_lost_or_damaged_copy_is_no_obstacle_and_is_written_anew(home: Path) -
             done = trm_here(*words, cwd=home)
             assert done.returncode == 0, done.stderr
             assert not told or f"run/config.yaml {told}" in done.stderr
-    done = trm_here("report", "run", cwd=home)
-    assert (done.returncode, "run/config.yaml is damaged" in done.stderr) == (0, True), done.stderr
+        if text in (None, "\0\xff"):
+            done = trm_here("report", "run", cwd=home)
+            assert (done.returncode, f"run/config.yaml {word}" in done.stderr) == (0, True), done.stderr
     assert "epochs: 6" in (home / "run/report.html").read_text()
     assert trm("resume", "run", cwd=home).returncode == 0
     assert (home / "run/config.yaml").read_text() == sealed
