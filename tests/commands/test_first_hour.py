@@ -87,6 +87,8 @@ MISTAKES = [
             "train sudoku-4x4 --stop-at-step 100 --dry-run"),
     Mistake("train sudoku-4x4 --num_workers 4", 2, "No such option: --num_workers", "`trm train sudoku-4x4`",
             "configs show sudoku-4x4"),
+    Mistake("train sudoku-4x4 --do_eval False --pin_memory 0 --epochs 3", 2, "No such option: --do_eval",
+            "`trm train sudoku-4x4 epochs=3`", "configs show sudoku-4x4 epochs=3"),
     Mistake("train sudoku-4x4 --accelerator gpu --devices 1", 2, "No such option: --accelerator",
             "`trm train sudoku-4x4 device=cuda --nproc-per-node 1`", "configs show sudoku-4x4 device=cuda"),
     Mistake("train sudoku-4x4 --fp16", 2, "No such option: --fp16", "`trm train sudoku-4x4 precision=float16`",
@@ -132,6 +134,8 @@ MISTAKES = [
             "`trm --log-level info train sudoku-4x4`", "--log-level info configs show sudoku-4x4"),
     Mistake("--verbose evaluate checkpoints/mine", 2, "No such option: --verbose",
             "`trm --log-level info evaluate checkpoints/mine`", "--log-level info evaluate checkpoints/mine --limit 2"),
+    Mistake("--log-levle info evaluate checkpoints/mine", 2, "No such option: --log-levle",
+            "(Possible options: --log-level)", "--log-level info evaluate checkpoints/mine --limit 2"),
     Mistake("train --model sudoku-4x4 --lr 1e-3", 2, "No such option: --model", "`trm train sudoku-4x4 lr=1e-3`",
             "train sudoku-4x4 lr=1e-3 --dry-run"),
     Mistake("train sudoku-4x4 --resume", 2, "No such option: --resume", "`trm train sudoku-4x4`",
@@ -175,7 +179,7 @@ MISTAKES = [
     # Runs
     Mistake("evaluate sudoku-4x4", 4, "there is no run sudoku-4x4", "`trm train sudoku-4x4` trains it",
             "train sudoku-4x4 --dry-run"),
-    Mistake("evaluate mien", 4, "there is no run mien", "runs here: checkpoints/mine",
+    Mistake("evaluate mien", 4, "there is no run mien hint: runs here: checkpoints/", "checkpoints/mine",
             "evaluate checkpoints/mine --limit 2"),
     Mistake("resume checkpoints/mine/latest.pt", 2, "is a checkpoint of checkpoints/mine",
             "trm resume checkpoints/mine --from 200", "resume checkpoints/mine --from 200 --dry-run"),
@@ -192,6 +196,8 @@ MISTAKES = [
             "solve checkpoints/mine 1234341221434321"),
     Mistake("solve '1234 3412 2143 4321' checkpoints/mine", 2, "the run stands before the puzzle",
             "trm solve checkpoints/mine '1234 3412 2143 4321'", "solve checkpoints/mine '1234 3412 2143 4321'"),
+    Mistake("solve 2026-11-30_19-24-14 puzzle.txt", 2, "there is no file puzzle.txt", "give the puzzle itself",
+            "solve 2026-11-30_19-24-14 1234341221434321"),
     Mistake("solve checkpoints/mine boards.csv", 2, "this is a table of puzzles", "--all-solutions-of FILE",
             "solve checkpoints/mine --all-solutions-of boards.csv"),
     Mistake("solve checkpoints/mine task.json", 2, "this is JSON", "a board is written as text",
@@ -218,6 +224,7 @@ def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A newcomer's folder: a run, its data, model files with slips in them, a table."""
     folder = tmp_path_factory.mktemp("first hour")
     shutil.copytree(trained / "run", folder / "checkpoints/mine", symlinks=True)
+    (folder / "checkpoints/2026-11-30_19-24-14").symlink_to("mine")
     shutil.copytree(trained / "data", folder / "data")
     for name in ("cat.png", "train.py"):
         (folder / name).touch()

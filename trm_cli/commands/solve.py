@@ -12,7 +12,7 @@ import typer
 
 from trm_cli.commands.options import completion
 from trm_cli.commands.options.arguments import Device, Json
-from trm_cli.paths import is_file
+from trm_cli.paths import exists, is_file
 
 Run = Annotated[
     str | None,
@@ -40,7 +40,7 @@ AllSolutionsOf = Annotated[
 ]
 
 
-#: A board as it is typed; no run is called so.
+#: A board as it is typed; a run may be called so, by its time.
 _BOARD = re.compile(r"[\d._?*|+=:,;\s-]{16,}|[#SG._\s]{9,}")
 #: Standard input, as other programs call it.
 _STDIN = "-"
@@ -72,7 +72,7 @@ def solve(
         run, puzzle = None, run
     if puzzle == _STDIN:
         puzzle = None
-    if run is not None and puzzle is not None and _BOARD.fullmatch(run) and not _BOARD.fullmatch(puzzle):
+    if run is not None and puzzle is not None and _is_board(run) and not _BOARD.fullmatch(puzzle):
         from trm_cli.errors import UsageError
         from trm_cli.shell import command_line
 
@@ -110,6 +110,13 @@ def solve(
         suggest_evaluation(run)
     if not solution.solved:
         raise typer.Exit(ExitCode.UNSOLVED)
+
+
+def _is_board(word: str) -> bool:
+    """Whether a word can be nothing but a board: no path, nor the name of a run."""
+    from trm_cli.training.run_files import RUNS
+
+    return _BOARD.fullmatch(word) is not None and not exists(word) and not exists(RUNS / word)
 
 
 def _is_puzzle(word: str) -> bool:

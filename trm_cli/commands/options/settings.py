@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
     else:
         options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
         written, settings = _rewritten(rest, options, builds=called[-1:] == ["build-dataset"])
-    if [*called, *written] == typed:
+    if [*called, *written] == typed or _has_unknown(written, command):
         return ""
     line = command_line("trm", *first, *own, *called, *written)
     if settings:
@@ -65,6 +66,12 @@ def _command(program: Any, words: Sequence[str]) -> tuple[Any, list[str], list[s
         called.append(rest.pop(0))
         command = command.commands[called[-1]]
     return command, called, rest
+
+
+def _has_unknown(words: Sequence[str], command: Any) -> bool:
+    """Whether there is an option among words that command does not have: what has one fails as it is."""
+    known = {"--help", *(name for one in command.params for name in (*one.opts, *one.secondary_opts))}
+    return any(re.match("--?[A-Za-z]", word) and word.partition("=")[0] not in known for word in words)
 
 
 def _name(word: str) -> str:
@@ -106,8 +113,12 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
         if not name or option in options or not (known or (builds and option.startswith("--"))):
             written.append(word)
             continue
+        following = value if equals else next(iter(rest), "")
+        if flag and following.lower() in _FALSE:  # the opposite of what the flag means
+            written.append(word)
+            continue
         alone = flag or name in other_names.FLAGS_LEFT_OUT
-        takes_value = not alone or rest[:1] in (["true"], ["True"], ["1"])
+        takes_value = not alone or following.lower() in (*_TRUE, *_FALSE)
         if not equals and takes_value:
             value = rest.pop(0) if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
         if model:
@@ -125,4 +136,5 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
 _CONTINUE = ("--resume", "--continue", "--auto-resume")
 _CHECKPOINTS = ("resume", "resume_from_checkpoint", "ckpt_path", "resume_from", "resume_path", "checkpoint", "load")
 _SWEEPS = ("m", "multirun", "sweep")
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _VALUES = {("device", "gpu"): "cuda", ("precision", "fp16"): "float16", ("precision", "bf16"): "bfloat16"}

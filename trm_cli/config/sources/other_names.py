@@ -70,7 +70,7 @@ OPTIONS: Mapping[str, str] = {
 MODEL = ("model", "config", "c", "cfg", "config_file", "config_path", "config_name", "model_name", "yaml", "f", "file")
 #: Options of other programs that have nothing to say here.
 LEFT_OUT = ("num_workers", "workers", "strategy")
-#: The same, without a value.
+#: The same, which may stand without a value.
 FLAGS_LEFT_OUT = ("pin_memory", "do_train", "do_eval", "overwrite")
 
 
