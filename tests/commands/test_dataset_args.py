@@ -73,6 +73,7 @@ def test_settings_of_another_dataset_are_not_ignored(tmp_path: Path) -> None:
     assert trm_here("train", *words, "--dataset-only", cwd=tmp_path).returncode == 0
     dry = trm_here("train", *words, "dataset_args.train=9", "--dry-run", cwd=tmp_path)
     assert (dry.returncode, "d holds a dataset with other settings: train 8 there, 9 now" in dry.stderr) == (3, True)
+    assert "dataset_args.output_dir=d dataset_args.train=9 --rebuild`" in dry.stderr
     assert trm_here("train", *words, "--dry-run", cwd=tmp_path).returncode == 0
 
 

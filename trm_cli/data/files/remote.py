@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +115,18 @@ def _told(address: str) -> Iterator[None]:
     except (TrmError, FileNotFoundError, ImportError, ValueError):
         raise
     except Exception as error:
-        refused = isinstance(error, PermissionError) or "Credentials" in type(error).__name__
-        raise DatasetError(
-            f"{address}: {type(error).__name__}: {first_line(error)}",
-            hint="check the credentials for this store, and their rights to it"
-            if refused
-            else "check the connection to this store; the same command goes on",
-        ) from error
+        raise DatasetError(f"{address}: {type(error).__name__}: {first_line(error)}", hint=_next(error)) from error
+
+
+def _next(error: Exception) -> str | None:
+    """What to do where a store raises this; None where nothing is known."""
+    if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
+        return "check the credentials for this store, and their rights to it"
+    if isinstance(error, NotImplementedError):
+        return "this kind of address cannot be written; name another one"
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        return "free some space on the disk of this machine; the same command goes on"
+    return "check the connection to this store; the same command goes on"
 
 
 @contextmanager

@@ -93,9 +93,9 @@ def compare(names: Sequence[str]) -> Comparison:
     if not 2 <= len(names) <= len(ascii_uppercase):
         most = len(ascii_uppercase)
         raise UsageError(f"compare takes two runs or more, at most {most}", hint="trm compare RUN OTHER")
-    if len({Path(name).resolve() for name in names}) < len(names):
-        raise UsageError("a run is named twice: it does not differ from itself", hint="trm compare RUN OTHER")
     sides = [_side(letter, name) for letter, name in zip(ascii_uppercase, names, strict=False)]
+    if len({tuple(run.directory.resolve() for run in side.runs) for side in sides}) < len(sides):
+        raise UsageError("a run is named twice: it does not differ from itself", hint="trm compare RUN OTHER")
     tests: list[Paired | Grouped] = []
     missing = []
     for other in sides[1:]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trm_cli.addresses import local_location
 from trm_cli.errors import DatasetError
 from trm_cli.paths import exists
+from trm_cli.shell import command_line
 from trm_cli.workflows.build import BuildRequest, build_dataset, command_of, flags_placed
 
 if TYPE_CHECKING:
@@ -72,21 +73,23 @@ def ensure_dataset(
 
 def refuse_other_settings(resolved: Resolved) -> None:
     """For a dry run: raise DatasetError where numbers that were typed for the builder are not those of the dataset that
-    is there. The builder itself compares everything, when it is started."""
+    is there, and whole. The builder itself compares everything, when it is started."""
     from trm_cli.data.files.manifest import read_manifest
 
     entry = resolved.registry
     manifest = None if entry is None else read_manifest(entry.dataset_args["output_dir"])
-    if entry is None or manifest is None:
+    if entry is None or manifest is None or manifest.state != "complete":
         return
     known = {**manifest.flags, "seed": manifest.seed}
-    for key in (word.partition("=")[0].partition(".")[2] for word in resolved.overrides):
+    typed = [word for word in resolved.overrides if word.startswith("dataset_args.")]
+    for key in (word.partition("=")[0].partition(".")[2] for word in typed):
         there, now = known.get(key), entry.dataset_args.get(key)
         if _numbers(there) and _numbers(now) and len(_numbers(there)) == len(_numbers(now)) and there != now:
             place = entry.dataset_args["output_dir"]
+            again = command_line("trm", "build-dataset", entry.word, *typed, "--rebuild")
             raise DatasetError(
                 f"{place} holds a dataset with other settings: {key} {there} there, {now} now",
-                hint=f"choose another dataset_args.output_dir=VALUE, or `trm build-dataset {entry.word} --rebuild`",
+                hint=f"choose another dataset_args.output_dir=VALUE, or `{again}`",
             )
 
 
