@@ -37,7 +37,7 @@ test-all: $(DEV)
 lint: $(DEV)
 	@# Newer versions would write some of it otherwise (UP, B912); all of it must be right in each of them.
 	@for version in py312 py313 py314; do $(BIN)/ruff check --quiet --ignore UP,B912 --target-version $$version . || exit; done
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy trm_cli dataset_builders benchmarks && $(BIN)/lint-imports && $(BIN)/lint-imports .importlinter-types.cfg
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy trm_cli dataset_builders benchmarks && $(BIN)/lint-imports && $(BIN)/lint-imports --no-cache .importlinter-types.cfg
 
 bench: $(RUN)
 	@$(BIN)/python -m benchmarks
