@@ -101,6 +101,8 @@ MISTAKES = [
     Mistake("train sudoku-4x4 -m lr=1e-3,1e-4", 2, "No such option: -m", "`trm sweep FILE.yaml`", "sweep --help"),
     Mistake("evaluate checkpoints/mine --gpu", 2, "No such option: --gpu ╰",
             "`trm evaluate checkpoints/mine --device cuda`", "evaluate checkpoints/mine --limit 2"),
+    Mistake("evaluate checkpoints/mine --gpu True", 2, "No such option: --gpu ╰",
+            "`trm evaluate checkpoints/mine --device cuda`", "evaluate checkpoints/mine --limit 2"),
     Mistake("evaluate --run checkpoints/mine --batch_size=2", 2, "No such option: --run ╰",
             "`trm evaluate checkpoints/mine --batch-size 2`", "evaluate checkpoints/mine --batch-size 2 --limit 2"),
     Mistake("evaluate checkpoints/mine steps=3", 2, "unexpected extra argument", "checkpoints/mine --steps 3`",

@@ -123,7 +123,7 @@ def _is_puzzle(word: str) -> bool:
     """Whether the only word of a command line is a puzzle, and no run."""
     from trm_cli.training.checkpoint.exported_weights import SUFFIX
 
-    return _BOARD.fullmatch(word) is not None or (is_file(word) and Path(word).suffix not in (".pt", SUFFIX))
+    return _is_board(word) or (is_file(word) and Path(word).suffix not in (".pt", SUFFIX))
 
 
 def _pretrained(text: str, *, one_a_line: bool) -> str:

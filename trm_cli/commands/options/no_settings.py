@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from trm_cli.commands.options.program_options import options_of
 from trm_cli.config.sources import other_names
 
 _POSITIONAL = ("run", "checkpoint", "model", "path", "input", "puzzle", "dataset", "data", "dir")
@@ -17,9 +18,9 @@ def without_settings(command: Any, called: Sequence[str], words: Sequence[str]) 
     """
     from trm_cli.shell import command_line
 
-    options = {name for one in command.params for name in one.opts if name.startswith("--")}
+    options = {name for name in options_of(command) if name.startswith("--")}
     places = sum(1 for one in command.params if not any(name.startswith("-") for name in one.opts))
-    written = [new for word in words if (new := _rewritten(word, options))]
+    written = _written(words, options)
     plain = [word for word in written if not word.startswith("-")]
     if list(called) == ["solve"] and len(plain) > places and set("".join(plain[1:])) <= set("0123456789._?*|-"):
         written = [plain[0], " ".join(plain[1:])]
@@ -38,6 +39,28 @@ def without_settings(command: Any, called: Sequence[str], words: Sequence[str]) 
 _HELP = "`trm {} --help` lists what can be asked"
 
 
+def _written(words: Sequence[str], options: set[str]) -> list[str]:
+    """The words in our spelling, without those that are not needed."""
+    written, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        value = (word.partition("=")[2] or next(iter(rest), "")).lower()
+        if (device := _device(word, options)) and value not in other_names.FALSE:  # the opposite of what it means
+            written.append(device)
+            del rest[: "=" not in word and value in other_names.TRUE]
+        elif new := _rewritten(word, options):
+            written.append(new)
+    return written
+
+
+def _device(word: str, options: set[str]) -> str:
+    """Our option for the flag of a device, such as `--gpu`; "" of another word."""
+    name = word.partition("=")[0]
+    flag = other_names.FLAGS.get(name.removeprefix("--").replace("-", "_"), "")
+    foreign = name.startswith("--") and name not in options
+    return f"--{flag}" if foreign and flag.startswith("device=") and "--device" in options else ""
+
+
 def _rewritten(word: str, options: set[str]) -> str:
     """One word in our spelling; "" of one that is not needed."""
     name, equals, value = word.partition("=")
@@ -46,9 +69,6 @@ def _rewritten(word: str, options: set[str]) -> str:
         return f"{spelled}{equals}{value}"
     if spelled[2:] in _POSITIONAL and name.startswith("--") and spelled not in options:
         return value
-    flag = other_names.FLAGS.get(name.removeprefix("--").replace("-", "_"), "")
-    if name.startswith("--") and name not in options and flag.startswith("device=") and "--device" in options:
-        return f"--{flag}"
     return word
 
 

@@ -1,4 +1,4 @@
-"""Find the options of the program itself (`--log-level`, `--debug`) among the words of a command line."""
+"""Find options among the words of a command line: a command's own, and those of the program (`--log-level`)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import Any
 _OTHERS = {"-v": ["--log-level", "info"], "--verbose": ["--log-level", "info"], "-vv": ["--log-level", "debug"]}
 
 
+def options_of(command: Any) -> dict[str, Any]:
+    """The options of a command, as typer makes it, by each of their names."""
+    every = ((name, one) for one in command.params for name in (*one.opts, *one.secondary_opts))
+    return {name: one for name, one in every if name.startswith("-")}
+
+
 def leading(program: Any, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Those that stand before the command, each with its value, and the words after them."""
-    own, first, rest = _own(program), [], list(words)
+    own, first, rest = options_of(program), [], list(words)
     while rest and (option := own.get(rest[0].partition("=")[0])) is not None:
         first += (taken := _with_value(option, rest))
         del rest[: len(taken)]
@@ -20,8 +26,8 @@ def leading(program: Any, words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def misplaced(program: Any, command: Any, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Those among the words of a command, which has no such option, in our spelling; and the words without them."""
-    theirs = _own(command)
-    own = {name: one for name, one in _own(program).items() if name not in theirs}
+    theirs = options_of(command)
+    own = {name: one for name, one in options_of(program).items() if name not in theirs}
     found: list[str] = []
     kept, rest = [], list(words)
     while rest:
@@ -38,10 +44,6 @@ def misplaced(program: Any, command: Any, words: Sequence[str]) -> tuple[list[st
         else:
             kept.append(rest.pop(0))
     return found, kept
-
-
-def _own(command: Any) -> dict[str, Any]:
-    return {name: one for one in command.params for name in (*one.opts, *one.secondary_opts)}
 
 
 def _with_value(option: Any, words: Sequence[str]) -> list[str]:

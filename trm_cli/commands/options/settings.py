@@ -18,7 +18,7 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
     """
     from trm_cli.commands.options.no_settings import without_settings
     from trm_cli.commands.options.other_commands import command_meant
-    from trm_cli.commands.options.program_options import leading, misplaced
+    from trm_cli.commands.options.program_options import leading, misplaced, options_of
     from trm_cli.shell import command_line
 
     first, typed = leading(program, words)
@@ -29,6 +29,7 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
     if (quiet := next((word for word in rest if word in ("-q", "--quiet", "--silent")), None)) is not None:
         return f"{quiet}: progress is written to stderr; 2>/dev/null at the end of the line hides it"
     own, rest = misplaced(program, command, rest)
+    options = options_of(command)
     takes_settings = any(SETTINGS in (getattr(one, "metavar", None) or "") for one in command.params)
     written, settings = list(rest), False
     if not takes_settings:
@@ -42,9 +43,8 @@ def hint_for(program: Any, words: Sequence[str]) -> str:
     elif called == ["train"] and (resumed := _continued(rest)):
         return f"`{command_line('trm', 'resume', resumed)}` continues a run"
     else:
-        options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
         written, settings = _rewritten(rest, options, builds=called[-1:] == ["build-dataset"])
-    if [*called, *written] == typed or _has_unknown(written, command):
+    if [*called, *written] == typed or _has_unknown(written, options):
         return ""
     line = command_line("trm", *first, *own, *called, *written)
     if settings:
@@ -68,10 +68,10 @@ def _command(program: Any, words: Sequence[str]) -> tuple[Any, list[str], list[s
     return command, called, rest
 
 
-def _has_unknown(words: Sequence[str], command: Any) -> bool:
-    """Whether there is an option among words that command does not have: what has one fails as it is."""
-    known = {"--help", *(name for one in command.params for name in (*one.opts, *one.secondary_opts))}
-    return any(re.match("--?[A-Za-z]", word) and word.partition("=")[0] not in known for word in words)
+def _has_unknown(words: Sequence[str], options: Collection[str]) -> bool:
+    """Whether there is an option among words that is none of the command's: what has one fails as it is."""
+    names = (word.partition("=")[0] for word in words if re.match("--?[A-Za-z]", word))
+    return any(name != "--help" and name not in options for name in names)
 
 
 def _name(word: str) -> str:
@@ -114,11 +114,11 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
             written.append(word)
             continue
         following = value if equals else next(iter(rest), "")
-        if flag and following.lower() in _FALSE:  # the opposite of what the flag means
+        if flag and following.lower() in other_names.FALSE:  # the opposite of what the flag means
             written.append(word)
             continue
         alone = flag or name in other_names.FLAGS_LEFT_OUT
-        takes_value = not alone or following.lower() in (*_TRUE, *_FALSE)
+        takes_value = not alone or following.lower() in (*other_names.TRUE, *other_names.FALSE)
         if not equals and takes_value:
             value = rest.pop(0) if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
         if model:
@@ -136,5 +136,4 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
 _CONTINUE = ("--resume", "--continue", "--auto-resume")
 _CHECKPOINTS = ("resume", "resume_from_checkpoint", "ckpt_path", "resume_from", "resume_path", "checkpoint", "load")
 _SWEEPS = ("m", "multirun", "sweep")
-_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _VALUES = {("device", "gpu"): "cuda", ("precision", "fp16"): "float16", ("precision", "bf16"): "bfloat16"}

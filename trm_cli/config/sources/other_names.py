@@ -70,6 +70,8 @@ OPTIONS: Mapping[str, str] = {
 MODEL = ("model", "config", "c", "cfg", "config_file", "config_path", "config_name", "model_name", "yaml", "f", "file")
 #: Options of other programs that have nothing to say here.
 LEFT_OUT = ("num_workers", "workers", "strategy")
+#: How other programs write whether a flag is set.
+TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
 #: The same, which may stand without a value.
 FLAGS_LEFT_OUT = ("pin_memory", "do_train", "do_eval", "overwrite")
 
