@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ os.environ["TRM_ALLOW_BUILDER"] = "1"  # builders of tests lie in folders of the
 os.environ.pop("TRM_DEBUG", None)
 os.environ.pop("TRM_LOG_LEVEL", None)
 spare_imports()
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores, for all that a test starts, too
 # No test cuts the power: `failing_disk` keeps account of what was flushed, and nobody waits for the disk.
 os.fsync = os.fdatasync = os.fstat  # type: ignore[assignment]
 

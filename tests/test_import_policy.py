@@ -18,14 +18,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PROBE = """
 import json, sys
-from trm_cli.app import create_app
+from trm_cli.app import main
+commands, heavy = map(json.loads, sys.argv[1:])
 loaded = []
-for words in json.loads(sys.argv[1]):
+for words in commands:
     try:
-        create_app(words[0])(words)
+        sys.argv = ["trm", *words]
+        main()
     except SystemExit as stop:
         assert stop.code in (None, 0), (words, stop.code)
-    loaded.append([name for name in json.loads(sys.argv[2]) if name in sys.modules])
+    loaded.append([name for name in heavy if name in sys.modules])
 print(json.dumps(loaded))
 """
 

@@ -50,7 +50,7 @@ def run_and_end(words: Sequence[str]) -> NoReturn:
     Only the modules are not taken apart: each object of them lies on a page that the fork would copy first, which takes
     longer than most commands.
     """
-    code = 0
+    code, interrupted = 0, False
     try:
         try:
             run(words)
@@ -62,14 +62,18 @@ def run_and_end(words: Sequence[str]) -> NoReturn:
             sys.stderr.write(f"{stop.code}\n")
     except BaseException as error:  # noqa: BLE001
         sys.excepthook(type(error), error, error.__traceback__)
-        code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
-        signal.raise_signal(-code)
-    os._exit(code)
+        code, interrupted = 1, isinstance(error, KeyboardInterrupt)
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        if interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+    except BaseException:  # noqa: BLE001
+        code = 120  # as python ends where its last words cannot be written
+    finally:
+        os._exit(code & 0xFF)
 
 
 class Rank:
