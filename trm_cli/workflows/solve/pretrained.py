@@ -62,8 +62,13 @@ def pretrained_for(text: str, *, one_a_line: bool = False) -> Pretrained:
     if "#" in text and {"S", "G"} <= set(text):
         hint = "trm solve RUN MAZE; `trm train maze-generated` trains one"
         raise UsageError("no RUN is named: a maze needs one", hint=hint)
+    hint = "trm solve RUN PUZZLE; `trm configs list` names what can be trained"
+    if has_cells(text, 36):
+        hint = (
+            "`trm train sudoku-6x6` trains one for 6x6 boards in ten minutes: trm solve checkpoints/sudoku-6x6 PUZZLE"
+        )
     sizes = " and ".join(str(one.cells) for one in known) or "no"
     raise UsageError(
         f"no RUN is named, and the models that come with trm read Sudoku boards of {sizes} cells, which this is not",
-        hint="trm solve RUN PUZZLE; `trm train sudoku-6x6` trains one for 6x6 boards in ten minutes",
+        hint=hint,
     )
