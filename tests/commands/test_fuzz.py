@@ -9,7 +9,7 @@ from benchmarks.fuzz import commands, sources
 
 def test_mutated_configurations_and_command_lines(tmp_path: Path) -> None:
     commands.make_folder(tmp_path)
-    found = commands.fuzz(tmp_path, range(10_000, 10_080), 30.0)
+    found = commands.fuzz(tmp_path, range(10_000, 10_150), 30.0)
     assert found.faults == []
     assert {code for _, code in found.ends} >= {0, 2, 4}
 

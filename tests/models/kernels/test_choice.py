@@ -16,7 +16,7 @@ from trm_cli.schedule.clock import SETTLED
 
 torch.set_num_threads(1)
 
-UPDATES = 10
+UPDATES = 20
 
 
 def _losses(name: str) -> list[float]:
@@ -43,7 +43,7 @@ def _losses(name: str) -> list[float]:
 
 
 @pytest.mark.parametrize("name", ["attention", "mlp_t"])
-def test_losses_of_ten_updates_agree_with_and_without_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_of_twenty_updates_agree_with_and_without_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "_WORTH_STARTING", 0)
     monkeypatch.setattr(cache, "_CACHED_NUMBERS", 2 * 11 * 64)
     fast = _losses(name)
