@@ -17,12 +17,13 @@ from tests.support.commands import Process
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 DEMO = ("-m", "trm_cli", "demo", "--no-open", "--device", "cpu", "--port")
+SMALL = "pretrained/sudoku-4x4"
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Without a run, in a folder without one."""
-    with Process(*DEMO, "0", cwd=tmp_path_factory.mktemp("empty")) as process:
+    """The small model that comes with the program, in a folder without a run."""
+    with Process(*DEMO, "0", SMALL, cwd=tmp_path_factory.mktemp("empty")) as process:
         yield f"http://127.0.0.1:{started(process)}"
 
 
@@ -38,12 +39,19 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     assert problems == []
 
 
-def test_without_a_run_examples_are_there(page: Any) -> None:
-    assert "sudoku-4x4, architecture trm_quickstart" in page.text_content("#about")
-    for _ in range(3):
-        page.click("#example")
-        page.click("#go")
-        assert solved(page).startswith("solved")
+def test_without_a_run_examples_are_there(browser: Any, tmp_path: Path) -> None:
+    with Process(*DEMO, "0", cwd=tmp_path) as process:
+        page = browser.new_page(viewport={"width": 420, "height": 800})
+        page.goto(f"http://127.0.0.1:{started(process)}")
+        until(page, "document.querySelectorAll('.cell').length === 81")
+        assert "sudoku-small, architecture trm_quickstart" in page.text_content("#about")
+        for _ in range(3):
+            page.click("#example")
+            page.click("#go")
+            assert solved(page).startswith("solved")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        page.screenshot(path=tmp_path / "nine.png", full_page=True)
+        page.close()
 
 
 def test_a_framed_board_is_pasted_into_a_cell(page: Any) -> None:

@@ -65,6 +65,17 @@ NETWORKS = {
 }
 
 
+@pytest.mark.parametrize(("size", "share"), [(1.0, 1.0), (50.0, 1.0), (524.288, 0.1)])
+def test_a_difference_counts_whole_as_far_as_float32_resolves_it(size: float, share: float) -> None:
+    expected = torch.tensor([0.0, size], dtype=torch.float64)
+    assert onnx_step._distance(expected + 3e-4, expected) == pytest.approx(3e-4 * share, rel=1e-3)
+
+
+@pytest.mark.slow  # torch's exporter takes nine seconds
+def test_a_network_with_large_logits_can_be_exported(tmp_path: Path) -> None:
+    assert export_onnx(load_file(SHIPPED / "sudoku-9x9/model.safetensors"), tmp_path / "x.onnx") < 1e-4
+
+
 @pytest.mark.slow  # torch's exporter takes seconds for each
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_step_of_every_family_is_that_of_torch(name: str) -> None:
