@@ -59,6 +59,8 @@ def test_bfloat16_is_offered_where_the_cpu_multiplies_in_it(native: bool, monkey
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: native, raising=False)
     assert ("bfloat16 is 1.2x to 2x faster on this CPU" in choose_precision("auto", "cpu").reason) is native
+    assert ("emulated on this CPU" in choose_precision("bfloat16", "cpu").reason) is not native
+    assert "emulated" not in choose_precision("float32", "cpu").reason
 
 
 @pytest.mark.parametrize("wanted", ["auto", True])
