@@ -30,10 +30,12 @@ TASKS: Mapping[str, Sequence[str]] = {
 _TO_CHOOSE_BY = ("dataset_args.seed=1", "dataset_args.test=512")
 
 #: What the rows are compared with: the recipe as it was before the best of them became it.
+_DEEP = ("arch.H_cycles=2", "arch.L_cycles=2", "arch.halt_max_steps=6", "global_batch_size=64", "lr=1.5e-3",
+         "ema_rate=0.99")  # fmt: skip
 _BEFORE: Mapping[str, Sequence[str]] = {
-    "sudoku-small": ("arch.H_cycles=2", "arch.L_cycles=2", "arch.halt_max_steps=6", "global_batch_size=64", "lr=1.5e-3",
-                     "ema_rate=0.99"),
-}  # fmt: skip
+    "sudoku-small": _DEEP,
+    "sudoku-hard-small": (*_DEEP, "dataset_args.extra_clues=0"),
+}
 
 _BOARD = ("arch.pos_encodings=board",)
 # The learning rate that the published one of Muon, 0.02, comes to with the scale used here.
@@ -58,6 +60,7 @@ ROWS: Mapping[str, Sequence[str]] = {
     "shallow-small-batch-bfloat16": (*_SHALLOW, *_SMALL_BATCH, *_HALF),
     "small-batch": _SMALL_BATCH,
     "shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH),
+    "eased-shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH, "dataset_args.extra_clues=40"),
     "muon-depth": (*_MUON, *_DEPTH),
     "attention-board-muon": (*_BOARD, "arch.mlp_t=false", *_MUON),
     "board-depth": (*_BOARD, *_DEPTH),
@@ -95,10 +98,10 @@ def run(job: Job, folder: Path) -> Entry:
     """Train for the time of the job; what the last evaluation of the run found."""
     from benchmarks import timed_training
 
-    data = [f"dataset_args.output_dir={folder / 'data' / (job.task + ('-final' if job.final else ''))}"]
-    if not job.final:
-        data += _TO_CHOOSE_BY
     changed = settings_of(job.task, job.row)
+    own = [word.partition(".")[2] for word in changed if word.startswith("dataset_args.")][-1:]  # the last one holds
+    name = "-".join([job.task, *own, *(["final"] if job.final else [])])
+    data = [f"dataset_args.output_dir={folder / 'data' / name}", *(() if job.final else _TO_CHOOSE_BY)]
     path = folder / "runs" / job.name
     ended = timed_training.train(job.task, path, job.minutes * 60, [*data, f"seed={job.seed}", *changed], slack=1.5)
     return {

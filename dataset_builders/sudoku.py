@@ -74,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="augmentations of each training puzzle (default 1000)",
     )
+    add("--extra-clues", type=not_negative, default=0, metavar="N",
+        help="training puzzles show 0 to N further cells of their answer, so that hard ones are learnt by way of easy "
+        "ones; test puzzles stay as they are (default 0)")  # fmt: skip
     add("--source", default="generate", metavar="generate|PATH|hub:REPO",
         help="a CSV file with the columns question, answer and perhaps rating (split by symmetry class), a directory "
         "with train.csv and test.csv, or a hub dataset; answers are checked, that no other exists is taken on trust "
@@ -102,6 +105,7 @@ def settings_from(options: argparse.Namespace) -> SudokuSettings:
         test=test,
         clues=_clue_range(options, side) if generated else (0, 0),
         difficulty=difficulty,
+        extra_clues=options.extra_clues,
         num_aug=options.num_aug,
         materialize=options.materialize,
         seed=options.seed,
@@ -150,6 +154,7 @@ def manifest_of(settings: SudokuSettings, source: dict[str, object], licence: st
         "max_difficulty": None if settings.difficulty[1] == NO_LIMIT else settings.difficulty[1],
         "num_aug": settings.num_aug,
         "materialize": settings.materialize,
+        **({"extra_clues": settings.extra_clues} if settings.extra_clues else {}),
         **({"columns": dict(settings.columns)} if settings.columns else {}),
         **({"unique": True} if settings.unique else {}),
     }

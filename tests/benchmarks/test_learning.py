@@ -18,6 +18,13 @@ def test_every_row_is_a_configuration(row: str) -> None:
     assert config.global_batch_size == (32 if "small-batch" in row else 64)
 
 
+@pytest.mark.parametrize("task", learning.TASKS)
+def test_every_task_has_the_recipe_as_it_was(task: str) -> None:
+    config = compose(task, learning.settings_of(task, "published")).config
+    assert (config.arch.H_cycles, config.arch.L_cycles, config.arch.halt_max_steps) == (2, 2, 6)
+    assert (config.lr, config.ema_rate, config.global_batch_size) == (1.5e-3, 0.99, 64)
+
+
 def test_a_job_trains_on_other_puzzles_and_keeps_what_its_last_evaluation_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,23 @@ def test_stored_and_drawn_augmentations_are_the_same_training(tmp_path: Path) ->
     assert len(np.unique(drawn.train_batch(1, order, 3)["inputs"], axis=0)) > 60
 
 
+@pytest.mark.parametrize("most", [1, 9])
+def test_extra_clues_make_training_boards_easier_and_leave_test_boards_as_they_are(tmp_path: Path, most: int) -> None:
+    plain, eased = build(tmp_path / "plain", *SMALL), build(tmp_path / "eased", *SMALL, "--extra-clues", most)
+    boards = {root: np.load(root / "train/all__inputs.npy") for root in (plain, eased)}
+    labels = np.load(plain / "train/all__labels.npy")
+    assert (np.load(eased / "train/all__labels.npy") == labels).all()
+    shown = boards[plain] != 1
+    assert (boards[eased][shown] == boards[plain][shown]).all()
+    assert ((boards[eased] == 1) | (boards[eased] == labels)).all()
+    further, counts = np.unique((boards[eased] != boards[plain]).sum(1), return_counts=True)
+    assert further.tolist() == list(range(most + 1))
+    expected = 300 / (most + 1)
+    assert abs(counts - expected).max() < 4 * expected**0.5
+    for name in ("inputs", "labels"):
+        assert (np.load(eased / f"test/all__{name}.npy") == np.load(plain / f"test/all__{name}.npy")).all()
+
+
 def test_splits_share_no_symmetry_and_repeat_no_puzzle(tmp_path: Path) -> None:
     root = build(tmp_path / "d", *SMALL)
     board = engine.make_board(2, 2)

@@ -156,9 +156,9 @@ class Network(nn.Module, ABC):
         table = None if self.puzzle_embedding is None else self.puzzle_embedding.weight
         return (parameter for parameter in self.parameters() if parameter is not table)
 
+    @abstractmethod
     def block_matrices(self) -> Iterator[nn.Parameter]:
         """The weights of maps from features to features: not embeddings, not heads, no vector."""
-        return iter(())
 
     @abstractmethod
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:

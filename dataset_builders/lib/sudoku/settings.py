@@ -19,6 +19,7 @@ class SudokuSettings:
     test: int | None
     clues: tuple[int, int]  # least and most; (0, 0): minimal puzzles
     difficulty: tuple[float, float]  # least and most guesses of the solver
+    extra_clues: int  # most further cells of the answer that a training puzzle shows
     num_aug: int
     materialize: bool
     seed: int

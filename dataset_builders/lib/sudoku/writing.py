@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from trm_cli.data import counter_rng
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.augmentation.sudoku import SudokuAugmentation
 from trm_cli.data.building.build_directory import Build
@@ -23,6 +24,7 @@ def write_dataset(work: Build, settings: SudokuSettings, train: Puzzles, test: P
     """Write both splits and seal the dataset."""
     write_atomically(work.root / "identifiers.json", (json.dumps(["<blank>"]) + "\n").encode())
     names = ["identifiers.json"]
+    train = with_extra_clues(train, settings.extra_clues, settings.seed)
     if settings.materialize and settings.num_aug:
         names += _write_materialized(work, settings, train)
     else:
@@ -31,6 +33,21 @@ def write_dataset(work: Build, settings: SudokuSettings, train: Puzzles, test: P
     counts = {"train": len(train.ratings), "test": len(test.ratings)}
     work.finish(names, counts)
     say_complete(work.root, counts, "puzzles")
+
+
+def with_extra_clues(data: Puzzles, most: int, seed: int) -> Puzzles:
+    """Show 0 to `most` further cells of each answer, every number of them as likely as any other.
+
+    Ratings stay those of the puzzles without them.
+    """
+    if not most:
+        return data
+    numbers = np.arange(len(data.ratings))
+    counts = counter_rng.integers(seed, "builder/sudoku/extra-clues", numbers, most + 1)
+    order = counter_rng.bits(seed, "builder/sudoku/extra-cells", numbers, data.puzzles.shape[1])
+    order[data.puzzles > 0] = np.iinfo(np.uint64).max  # cells that are shown already come last
+    shown = order.argsort(1).argsort(1) < counts[:, None]
+    return data._replace(puzzles=np.where(shown, data.solutions, data.puzzles))
 
 
 def _write_plain(

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from tests.support.capsules import make
 from tests.support.networks import TRM, Case
 from trm_cli.config.compose import compose
 from trm_cli.training.hardware.machine import Machine
@@ -59,3 +60,14 @@ def test_matrices_are_those_of_the_blocks() -> None:
     groups = {bool(group["matrices"]): group["params"] for group in state.trunk_optimizer.param_groups}
     assert all(names[one].startswith("L_level.layers.") for one in groups[True])
     assert not any(names[one].startswith("L_level") for one in groups[False])
+
+
+def test_the_matrices_of_capsules_are_those_of_attention_and_of_the_gated_mlps() -> None:
+    network = make(pair_cells=True, enable_latent_planning=True)
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    found = [names[one] for one in network.block_matrices()]
+    assert len(set(found)) == len(found)
+    assert {name.rpartition(".")[2] for name in found} == {"query", "key_value", "out", "gate_up", "down", "likeness"}
+    for part in ("recursion.board", "recursion.text", "recursion.workspace", "recursion.planner", "pair_reader"):
+        assert any(part in name for name in found), part
+    assert not any("symbols" in name or "head" in name.split(".") for name in found)

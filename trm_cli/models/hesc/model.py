@@ -6,7 +6,7 @@ are buffers, demonstrations are in the carry: both continue the run exactly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
 from trm_cli.models.hesc.rows.kinds import FIELDS, Kind, blank
 from trm_cli.models.hesc.rows.layout import Layout, layout_from, outline
 from trm_cli.models.hesc.text_reader import HescReader
+from trm_cli.models.hesc.thinking.blocks import Attention, SwiGLU, TokenBlock
 from trm_cli.models.supervision.carry import Carry, empty_carry, refresh
 from trm_cli.models.supervision.losses import softmax_cross_entropy
 from trm_cli.models.supervision.outputs import Outputs, StepResult
@@ -72,6 +73,14 @@ class MultimodalHesc(CapsuleNetwork):
     def share_rows(self, ranks: AllRanks) -> None:
         """See `Network`: replay, usual detail and the balance of paths are learnt from a whole batch."""
         self._all = ranks
+
+    def block_matrices(self) -> Iterator[nn.Parameter]:
+        """See `Network`."""
+        for module in self.network.modules():
+            if isinstance(module, (Attention, SwiGLU)):
+                yield from module.parameters()
+            elif isinstance(module, TokenBlock) and module.likeness is not None:
+                yield module.likeness
 
     def gradient_groups(self) -> dict[str, list[nn.Parameter]]:
         """The trunk by component: each has its own size of gradient, and is measured and clipped by itself."""
