@@ -45,18 +45,19 @@ def _written(words: Sequence[str], options: set[str]) -> list[str]:
     while rest:
         word = rest.pop(0)
         value = (word.partition("=")[2] or next(iter(rest), "")).lower()
-        if (device := _device(word, options)) and value not in other_names.FALSE:  # the opposite of what it means
+        if device := _device(word, options, denied=value in other_names.FALSE):
             written.append(device)
-            del rest[: "=" not in word and value in other_names.TRUE]
+            del rest[: "=" not in word and value in (*other_names.TRUE, *other_names.FALSE)]
         elif new := _rewritten(word, options):
             written.append(new)
     return written
 
 
-def _device(word: str, options: set[str]) -> str:
-    """Our option for the flag of a device, such as `--gpu`; "" of another word."""
+def _device(word: str, options: set[str], *, denied: bool) -> str:
+    """Our option for the flag of a device, such as `--gpu`; "" of another word. denied: it was said to be false."""
     name = word.partition("=")[0]
     flag = other_names.FLAGS.get(name.removeprefix("--").replace("-", "_"), "")
+    flag = other_names.DENIED.get(flag, "") if denied else flag
     foreign = name.startswith("--") and name not in options
     return f"--{flag}" if foreign and flag.startswith("device=") and "--device" in options else ""
 

@@ -114,9 +114,11 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
             written.append(word)
             continue
         following = value if equals else next(iter(rest), "")
-        if flag and following.lower() in other_names.FALSE:  # the opposite of what the flag means
-            written.append(word)
-            continue
+        if flag and following.lower() in other_names.FALSE:
+            flag = other_names.DENIED.get(flag, "")
+            if not flag:
+                written.append(word)
+                continue
         alone = flag or name in other_names.FLAGS_LEFT_OUT
         takes_value = not alone or following.lower() in (*other_names.TRUE, *other_names.FALSE)
         if not equals and takes_value:

@@ -72,6 +72,11 @@ MODEL = ("model", "config", "c", "cfg", "config_file", "config_path", "config_na
 LEFT_OUT = ("num_workers", "workers", "strategy")
 #: How other programs write whether a flag is set.
 TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
+#: What a flag of `FLAGS` means where it is set to a word of `FALSE`; of the others nothing is known.
+DENIED: Mapping[str, str] = {
+    "device=cuda": "device=cpu", "device=cpu": "device=auto", "compile=false": "compile=true",
+    "precision=float16": "precision=float32", "precision=bfloat16": "precision=float32",
+}  # fmt: skip
 #: The same, which may stand without a value.
 FLAGS_LEFT_OUT = ("pin_memory", "do_train", "do_eval", "overwrite")
 
