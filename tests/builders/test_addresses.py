@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from dataset_builders.streaming_builder import main as build_stream
 from dataset_builders.text import main as build_text
 from tests.support.commands import trm
 from trm_cli.addresses import local_location
+from trm_cli.data.files import remote
 from trm_cli.data.files.manifest import MANIFEST_NAME, verify
 from trm_cli.data.files.remote import RemoteFolder
 from trm_cli.data.files.remote_dataset import fetch
@@ -36,6 +41,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def build(*flags: str, source: str = SOURCE, output: str = OUTPUT) -> int:
     return build_text(["--output-dir", output, "--source", source, "--seq-len", "32", "--test-share", "0.3", *flags])
+
+
+def hang_up_late(server: socket.socket) -> None:
+    """Take every connection, say nothing for half a second, close it."""
+    with suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            time.sleep(0.5)
+            connection.close()
 
 
 def forget(store: Any) -> None:
@@ -132,6 +146,9 @@ def test_what_nothing_serves_is_said_with_the_next_step() -> None:
     with pytest.raises(UsageError, match="s3:// needs the package s3fs") as caught:
         RemoteFolder.open("s3://bucket/data")
     assert caught.value.hint == "pip install s3fs"
+    with pytest.raises(UsageError, match="sftp:// needs the package paramiko") as caught:  # which fsspec imports
+        RemoteFolder.open("sftp://host/data")
+    assert caught.value.hint == "pip install paramiko"
     with pytest.raises(UsageError, match="no file system is known for s33://") as caught:
         RemoteFolder.open("s33://bucket/data")
     assert caught.value.hint == "did you mean s3://?"
@@ -160,6 +177,25 @@ def test_what_a_store_refuses_is_said_with_the_next_step(
 
 
 @pytest.mark.slow
+def test_a_store_that_says_nothing_is_told_of_while_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(remote, "_FIRST_NOTICE", 0.1)
+    monkeypatch.setattr(remote, "_NEXT_NOTICE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"ftp://127.0.0.1:{server.getsockname()[1]}/boards"
+        threading.Thread(target=hang_up_late, args=(server,), daemon=True).start()
+        with pytest.raises(DatasetError, match="EOFError"):
+            RemoteFolder.open(address)
+    told = [record.getMessage() for record in caplog.records if record.name == remote.__name__]
+    assert len(told) >= 2
+    assert all(line.startswith(f"waiting for {address}, ") for line in told)
+    monkeypatch.setattr(remote, "_FIRST_NOTICE", 60.0)
+    caplog.clear()
+    assert RemoteFolder.open(SOURCE).read("") is not None
+    assert not caplog.records
+
+
 def test_commands_build_inspect_and_train_under_an_address(tmp_path: Path) -> None:
     address = (tmp_path / "bucket" / "boards").as_uri()
     words = ("sudoku-4x4", f"dataset_args.output_dir={address}", "dataset_args.train=40", "dataset_args.test=8")

@@ -6,6 +6,9 @@ Standard library only, until an address is opened.
 from __future__ import annotations
 
 import difflib
+import logging
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +18,11 @@ from typing import Any
 
 from trm_cli.data.files.durable import sync_file
 from trm_cli.errors import DatasetError, TrmError, UsageError, first_line
+
+_log = logging.getLogger(__name__)
+
+#: Seconds after which a store that is still busy is spoken of: at first, and then again and again.
+_FIRST_NOTICE, _NEXT_NOTICE = 4.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class RemoteFolder:
             with _told(address):
                 store, root = fsspec.core.url_to_fs(address)
         except ImportError as error:
-            package = str(known_implementations[protocol]["class"]).partition(".")[0]
+            package = _missing_package(str(known_implementations[protocol]["class"]), error)
             raise UsageError(
                 f"{protocol}:// needs the package {package}, which is not installed", hint=f"pip install {package}"
             ) from error
@@ -107,15 +115,44 @@ class RemoteFolder:
         return f"{self.root.rstrip('/')}/{name}" if name else self.root
 
 
+def _missing_package(implementation: str, error: ImportError) -> str:
+    """What has to be installed for a file system: the package that has it, or, of fsspec's own, what it imports."""
+    package = implementation.partition(".")[0]
+    needed = getattr(error.__cause__, "name", None)
+    return str(needed).partition(".")[0] if package == "fsspec" and needed else package
+
+
 @contextmanager
 def _told(address: str) -> Iterator[None]:
-    """Turn what a store raises, each of its own kind, into a DatasetError that names the address."""
+    """Turn what a store raises, each of its own kind, into a DatasetError that names the address; say that it is still
+    waited for where that takes long."""
     try:
-        yield
+        with _noticed(address):
+            yield
     except (TrmError, FileNotFoundError, ImportError, ValueError):
         raise
     except Exception as error:
         raise DatasetError(f"{address}: {type(error).__name__}: {first_line(error)}", hint=_next(error)) from error
+
+
+@contextmanager
+def _noticed(address: str) -> Iterator[None]:
+    """Log every now and then how long a store has been busy: one that hangs is waited for by its client for minutes."""
+    done, started = threading.Event(), time.monotonic()
+
+    def notice() -> None:
+        pause = _FIRST_NOTICE
+        while not done.wait(pause):
+            _log.warning("waiting for %s, %.0f s so far", address, time.monotonic() - started)
+            pause = _NEXT_NOTICE
+
+    thread = threading.Thread(target=notice, name="notices of a store", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _next(error: Exception) -> str | None:
