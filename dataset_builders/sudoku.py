@@ -98,6 +98,8 @@ def settings_from(options: argparse.Namespace) -> SudokuSettings:
     difficulty = (options.min_difficulty or 0, NO_LIMIT if options.max_difficulty is None else options.max_difficulty)
     if difficulty[0] > difficulty[1]:
         raise UsageError(f"--min-difficulty {difficulty[0]} is above --max-difficulty {difficulty[1]}")
+    if options.extra_clues > side**2:
+        raise UsageError(f"--extra-clues {options.extra_clues}: a board has {side**2} cells")
     train, test = split_counts(options, _DEFAULT_COUNT if generated else None)
     return SudokuSettings(
         box=(rows, columns),

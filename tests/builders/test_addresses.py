@@ -149,6 +149,10 @@ def test_what_nothing_serves_is_said_with_the_next_step() -> None:
     with pytest.raises(UsageError, match="sftp:// needs the package paramiko") as caught:  # which fsspec imports
         RemoteFolder.open("sftp://host/data")
     assert caught.value.hint == "pip install paramiko"
+    with pytest.raises(UsageError, match="needs the package smbprotocol"):
+        RemoteFolder.open("smb://host/data")
+    with pytest.raises(UsageError, match=r"zip://a\.csv::sftp://host/data needs the package paramiko"):
+        RemoteFolder.open("zip://a.csv::sftp://host/data")
     with pytest.raises(UsageError, match="no file system is known for s33://") as caught:
         RemoteFolder.open("s33://bucket/data")
     assert caught.value.hint == "did you mean s3://?"

@@ -133,6 +133,17 @@ def test_extra_clues_make_training_boards_easier_and_leave_test_boards_as_they_a
         assert (np.load(eased / f"test/all__{name}.npy") == np.load(plain / f"test/all__{name}.npy")).all()
 
 
+def test_extra_clues_end_with_the_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    full = np.load(build(tmp_path / "full", *SMALL, "--extra-clues", 16) / "train/all__inputs.npy")
+    further = (full != 1).sum(1) - 6
+    assert np.unique(further).tolist() == list(range(11))  # as many of each: not most of them full
+    for most in (17, 10**30):
+        flags = ["--output-dir", str(tmp_path / "none"), *SMALL, "--extra-clues", str(most)]
+        assert sudoku.main(flags) == 2
+        assert f"--extra-clues {most}: a board has 16 cells" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_splits_share_no_symmetry_and_repeat_no_puzzle(tmp_path: Path) -> None:
     root = build(tmp_path / "d", *SMALL)
     board = engine.make_board(2, 2)

@@ -91,7 +91,7 @@ def _unknown(layer: Layer, key: Key, known: list[str], family: type[Section] | N
     families = [family] if family is not None else list(FAMILIES.values())
     arch_keys = list(dict.fromkeys(key for section in families for key in section.model_fields))
     near, near_arch = nearest(name, known), None if below_arch else nearest(name, arch_keys)
-    hint = hint_for(dotted(key)) or other_names.hint_for(dotted(key))
+    hint = hint_for(dotted(key)) or other_names.hint_for(dotted(key), layer.value(key))
     if hint:
         pass
     elif "." in name:

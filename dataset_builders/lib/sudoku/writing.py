@@ -36,14 +36,15 @@ def write_dataset(work: Build, settings: SudokuSettings, train: Puzzles, test: P
 
 
 def with_extra_clues(data: Puzzles, most: int, seed: int) -> Puzzles:
-    """Show 0 to `most` further cells of each answer, every number of them as likely as any other.
+    """Show 0 to `most` further cells of each answer, or as many as there are, every number as likely as any other.
 
     Ratings stay those of the puzzles without them.
     """
     if not most:
         return data
     numbers = np.arange(len(data.ratings))
-    counts = counter_rng.integers(seed, "builder/sudoku/extra-clues", numbers, most + 1)
+    bounds = (data.puzzles == 0).sum(1).clip(max=most) + 1
+    counts = counter_rng.integers(seed, "builder/sudoku/extra-clues", numbers, bounds)
     order = counter_rng.bits(seed, "builder/sudoku/extra-cells", numbers, data.puzzles.shape[1])
     order[data.puzzles > 0] = np.iinfo(np.uint64).max  # cells that are shown already come last
     shown = order.argsort(1).argsort(1) < counts[:, None]

@@ -42,15 +42,17 @@ _HELP = "`trm {} --help` lists what can be asked"
 def _written(words: Sequence[str], options: set[str]) -> list[str]:
     """The words in our spelling, without those that are not needed."""
     written, rest = [], list(words)
+    denied: list[str] = []
     while rest:
         word = rest.pop(0)
         value = (word.partition("=")[2] or next(iter(rest), "")).lower()
         if device := _device(word, options, denied=value in other_names.FALSE):
             written.append(device)
+            denied += [device] if value in other_names.FALSE else []
             del rest[: "=" not in word and value in (*other_names.TRUE, *other_names.FALSE)]
         elif new := _rewritten(word, options):
             written.append(new)
-    return written
+    return other_names.without_denied(written, denied)
 
 
 def _device(word: str, options: set[str], *, denied: bool) -> str:

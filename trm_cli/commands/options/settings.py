@@ -97,6 +97,7 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
 
     keys = {one.key for one in every_key()}
     written, settings, rest = [], False, list(words)
+    denied: list[str] = []
     while rest:
         word = rest.pop(0)
         option, equals, value = word.partition("=")
@@ -119,6 +120,7 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
             if not flag:
                 written.append(word)
                 continue
+            denied.append(flag)
         alone = flag or name in other_names.FLAGS_LEFT_OUT
         takes_value = not alone or following.lower() in (*other_names.TRUE, *other_names.FALSE)
         if not equals and takes_value:
@@ -131,7 +133,7 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
             text = _VALUES.get((key, value.lower()), value)
             written.append(flag or (f"{key}={text}" if key else f"dataset_args.{name}={value}"))
             settings = True
-    return written, settings
+    return other_names.without_denied(written, denied), settings
 
 
 #: Options of other programs that continue a run; those that name it; those that train with several values.

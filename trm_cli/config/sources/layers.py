@@ -21,6 +21,13 @@ class Layer:
     values: dict[str, Any]
     where: Callable[[Key], str]
 
+    def value(self, key: Key) -> Any:
+        """What the layer says of a key that it has."""
+        found: Any = self.values
+        for part in key:
+            found = found[part]
+        return found
+
     @classmethod
     def of_document(cls, document: Document, kind: str, *, below: Key = (), without: Sequence[str] = ()) -> Layer:
         """Make a layer of a file, or of the mapping below one of its keys."""

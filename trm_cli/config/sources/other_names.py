@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 _SPELLINGS: Mapping[str, str] = {
     "epochs": "num_epochs max_epochs n_epochs num_train_epochs train_epochs nepochs",
@@ -71,7 +72,7 @@ MODEL = ("model", "config", "c", "cfg", "config_file", "config_path", "config_na
 #: Options of other programs that have nothing to say here.
 LEFT_OUT = ("num_workers", "workers", "strategy")
 #: How other programs write whether a flag is set.
-TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 #: What a flag of `FLAGS` means where it is set to a word of `FALSE`; of the others nothing is known.
 DENIED: Mapping[str, str] = {
     "device=cuda": "device=cpu", "device=cpu": "device=auto", "compile=false": "compile=true",
@@ -81,15 +82,22 @@ DENIED: Mapping[str, str] = {
 FLAGS_LEFT_OUT = ("pin_memory", "do_train", "do_eval", "overwrite")
 
 
-def hint_for(key: str) -> str:
-    """Return what to write instead of another program's key; empty where it is none."""
+def without_denied(words: Sequence[str], denied: Collection[str]) -> list[str]:
+    """Leave out settings of flags that were said to be false where another word sets the same key."""
+    count = Counter(word.partition("=")[0] for word in words)
+    return [word for word in words if word not in denied or count[word.partition("=")[0]] == 1]
+
+
+def hint_for(key: str, value: object = True) -> str:
+    """Return what to write instead of another program's key with this value; empty where it is none."""
     name = key.rpartition(".")[2].lower()
     if name in KEYS:
         return f"did you mean `{KEYS[name]}`?"
     if name in OTHERWISE:
         return OTHERWISE[name]
     if name in FLAGS:
-        return f"write {FLAGS[name]}"
+        flag = DENIED.get(FLAGS[name], "") if str(value).lower() in FALSE else FLAGS[name]
+        return f"write {flag}" if flag else "leave it out"
     if name in OPTIONS:
         return (
             "`epochs` is the length of a run; --stop-at-step N ends it earlier"

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds after which a store that is still busy is spoken of: at first, and then again and again.
 _FIRST_NOTICE, _NEXT_NOTICE = 4.0, 30.0
+#: Modules whose packages have another name.
+_PACKAGES = {"smbclient": "smbprotocol", "libarchive": "libarchive-c", "git": "GitPython"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ class RemoteFolder:
                 store, root = fsspec.core.url_to_fs(address)
         except ImportError as error:
             package = _missing_package(str(known_implementations[protocol]["class"]), error)
+            scheme = address if "::" in address else f"{protocol}://"
             raise UsageError(
-                f"{protocol}:// needs the package {package}, which is not installed", hint=f"pip install {package}"
+                f"{scheme} needs the package {package}, which is not installed", hint=f"pip install {package}"
             ) from error
         except ValueError as error:
             near = difflib.get_close_matches(protocol, known_implementations, n=1)
@@ -119,7 +122,9 @@ def _missing_package(implementation: str, error: ImportError) -> str:
     """What has to be installed for a file system: the package that has it, or, of fsspec's own, what it imports."""
     package = implementation.partition(".")[0]
     needed = getattr(error.__cause__, "name", None)
-    return str(needed).partition(".")[0] if package == "fsspec" and needed else package
+    if package == "fsspec" and needed:
+        package = str(needed).partition(".")[0]
+    return _PACKAGES.get(package, package)
 
 
 @contextmanager

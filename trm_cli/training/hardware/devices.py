@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import time
@@ -88,7 +89,8 @@ def choose_precision(wanted: str, device: str) -> Choice:
     expect_precision(wanted)
     import torch
 
-    if wanted == "bfloat16" and device == "cpu" and not _multiplies_in_bfloat16():
+    x86 = platform.machine().lower() in ("x86_64", "amd64")  # of others torch does not tell
+    if wanted == "bfloat16" and device == "cpu" and x86 and not _multiplies_in_bfloat16():
         # On such a CPU matrix products took 78 times as long as in float32, and an update of sudoku-small 12 times.
         return Choice(wanted, "as configured; emulated on this CPU: float32 is many times as fast")
     if wanted != "auto":
