@@ -60,7 +60,6 @@ ROWS: Mapping[str, Sequence[str]] = {
     "shallow-small-batch-bfloat16": (*_SHALLOW, *_SMALL_BATCH, *_HALF),
     "small-batch": _SMALL_BATCH,
     "shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH),
-    "eased-shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH, "dataset_args.extra_clues=40"),
     "muon-depth": (*_MUON, *_DEPTH),
     "attention-board-muon": (*_BOARD, "arch.mlp_t=false", *_MUON),
     "board-depth": (*_BOARD, *_DEPTH),
@@ -71,6 +70,17 @@ ROWS: Mapping[str, Sequence[str]] = {
     "board-late-average": (*_BOARD, "ema_start_ratio=0.25", "ema_rate=0.995"),
     "board-to-zero": (*_BOARD, "lr_min_ratio=0"),
 }
+#: The same, of one task alone.
+_OWN_ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "sudoku-hard-small": {
+        "eased-shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH, "dataset_args.extra_clues=40"),
+    },
+}
+
+
+def rows_of(task: str) -> Mapping[str, Sequence[str]]:
+    """The rows of a task by name."""
+    return {**ROWS, **_OWN_ROWS.get(task, {})}
 
 
 class Job(NamedTuple):
@@ -90,8 +100,9 @@ class Job(NamedTuple):
 
 def settings_of(task: str, row: str) -> list[str]:
     """What a row of a task changes of the task's recipe as it is now."""
-    box = TASKS[task] if set(_BOARD) <= set(ROWS[row]) else ()
-    return [*_BEFORE.get(task, ()), *ROWS[row], *box]
+    changed = rows_of(task)[row]
+    box = TASKS[task] if set(_BOARD) <= set(changed) else ()
+    return [*_BEFORE.get(task, ()), *changed, *box]
 
 
 def run(job: Job, folder: Path) -> Entry:
@@ -147,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the jobs that are asked for, each result appended to the file at once."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("--task", choices=TASKS, default="sudoku-small")
-    parser.add_argument("--row", nargs="+", choices=ROWS, default=list(ROWS), help="rows, in the order they run")
+    parser.add_argument("--row", nargs="+", help="rows, in the order they run (default: all of the task)")
     parser.add_argument("--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--minutes", type=float, default=8.0, help="of the processor, for each run (default 8)")
     parser.add_argument("--final", action="store_true", help="train on the recipe's dataset, score its test rows")
@@ -161,8 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.table:
         print(table(read_results(options.results)))
         return 0
+    rows = rows_of(options.task)
+    if unknown := [row for row in options.row or () if row not in rows]:
+        parser.error(f"{options.task} has no row {unknown[0]}: {', '.join(rows)}")
     for seed in options.seed:
-        for row in options.row:
+        for row in options.row or rows:
             entry = run(Job(options.task, row, seed, options.minutes, options.final), options.out)
             append_result(entry, options.results)
             print(json.dumps(entry), flush=True)

@@ -12,9 +12,11 @@ from benchmarks import learning, timed_training
 from trm_cli.config.compose import compose
 
 
-@pytest.mark.parametrize("row", learning.ROWS)
-def test_every_row_is_a_configuration(row: str) -> None:
-    config = compose("sudoku-small", learning.settings_of("sudoku-small", row)).config
+@pytest.mark.parametrize(("task", "row"), [(task, row) for task in learning.TASKS for row in learning.rows_of(task)])
+def test_every_row_is_a_configuration(task: str, row: str) -> None:
+    settings = learning.settings_of(task, row)
+    assert all(task == "sudoku-hard-small" for word in settings if "extra_clues" in word)  # other builders have none
+    config = compose(task, settings).config
     assert config.global_batch_size == (32 if "small-batch" in row else 64)
 
 
@@ -51,6 +53,8 @@ def test_a_job_trains_on_other_puzzles_and_keeps_what_its_last_evaluation_found(
     assert [(entry["exact"], entry["seed"], entry["final"]) for entry in found] == [
         (0.75, 0, False), (0.75, 1, False), (0.75, 0, True)
     ]  # fmt: skip
+    with pytest.raises(SystemExit):
+        learning.main(["--task", "maze-small", "--row", "eased-shallow-small-batch"])
     found[1]["exact"] = 0.5
     assert "| sudoku-small | muon | 0.5 | 2 | 10 | 28 | 62.5 % (50.0 to 75.0) |" in learning.table(found)
 

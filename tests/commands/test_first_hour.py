@@ -109,6 +109,8 @@ MISTAKES = [
             "`trm train sudoku-4x4 device=cpu --dry-run`", "train sudoku-4x4 device=cpu --dry-run"),
     Mistake("train sudoku-4x4 --bf16 True --fp16 False --dry-run", 2, "No such option: --bf16 ╰",
             "`trm train sudoku-4x4 precision=bfloat16 --dry-run`", "train sudoku-4x4 precision=bfloat16 --dry-run"),
+    Mistake("train sudoku-4x4 --fp16 False --bf16 False --dry-run", 2, "No such option: --fp16 ╰",
+            "`trm train sudoku-4x4 precision=float32 --dry-run`", "train sudoku-4x4 precision=float32 --dry-run"),
     Mistake("train sudoku-4x4 --cpu false --gpu --dry-run", 2, "No such option: --cpu ╰",
             "`trm train sudoku-4x4 device=cuda --dry-run`", "train sudoku-4x4 --device cpu --dry-run"),
     Mistake("train sudoku-4x4 gpu=false", 2, "unknown key `gpu`", "write device=cpu",

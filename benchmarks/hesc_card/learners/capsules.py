@@ -10,7 +10,6 @@ import torch
 
 from benchmarks import timed_training
 from benchmarks.hesc_card.learners.scoring import Answers
-from trm_cli.config.compose import compose
 from trm_cli.models.network import Network
 from trm_cli.models.thinking import think
 from trm_cli.training.run.trained_model import load_file
@@ -49,6 +48,6 @@ def train_capsules(run: Path, dataset: Path, seconds: float, seed: int, settings
     """Train, or continue, a run of the recipe with `settings` until its schedule or `seconds` of the processor end."""
     ended = timed_training.train(_RECIPE, run, seconds, [f"data_paths=[{dataset}]", f"seed={seed}", *settings])
     trained = load_file(run / "latest.pt")
-    named = {"recipe": _RECIPE, "optimizer": compose(_RECIPE, settings).config.optimizer, "set": list(settings),
+    named = {"recipe": _RECIPE, "optimizer": trained.config.optimizer, "set": list(settings),
              "epochs": ended.epochs, "weights": trained.weights}  # fmt: skip
     return Trained(trained.model.eval(), trained.step, ended.planned, ended.seconds, named)

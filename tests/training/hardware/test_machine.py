@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,12 @@ def test_a_processor_computes_in_float32_and_compiles_nothing_unasked() -> None:
 def test_bfloat16_is_offered_where_the_cpu_multiplies_in_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: native, raising=False)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert ("bfloat16 is 1.2x to 2x faster on this CPU" in choose_precision("auto", "cpu").reason) is native
     assert ("emulated on this CPU" in choose_precision("bfloat16", "cpu").reason) is not native
     assert "emulated" not in choose_precision("float32", "cpu").reason
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")  # of which nobody tells
+    assert choose_precision("bfloat16", "cpu").reason == "as configured"
 
 
 @pytest.mark.parametrize("wanted", ["auto", True])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 _SPELLINGS: Mapping[str, str] = {
@@ -83,9 +82,13 @@ FLAGS_LEFT_OUT = ("pin_memory", "do_train", "do_eval", "overwrite")
 
 
 def without_denied(words: Sequence[str], denied: Collection[str]) -> list[str]:
-    """Leave out settings of flags that were said to be false where another word sets the same key."""
-    count = Counter(word.partition("=")[0] for word in words)
-    return [word for word in words if word not in denied or count[word.partition("=")[0]] == 1]
+    """Leave out settings of flags that were said to be false where another word sets the same key, and repetitions."""
+    others = {word.partition("=")[0] for word in words if word not in denied}
+    kept: list[str] = []
+    for word in words:
+        if word not in denied or (word.partition("=")[0] not in others and word not in kept):
+            kept.append(word)
+    return kept
 
 
 def hint_for(key: str, value: object = True) -> str:

@@ -137,7 +137,8 @@ def _told(address: str) -> Iterator[None]:
     except (TrmError, FileNotFoundError, ImportError, ValueError):
         raise
     except Exception as error:
-        raise DatasetError(f"{address}: {type(error).__name__}: {first_line(error)}", hint=_next(error)) from error
+        said = f"{type(error).__name__}: {first_line(error)}".rstrip(": ")
+        raise DatasetError(f"{address}: {said}", hint=_next(error)) from error
 
 
 @contextmanager
