@@ -38,6 +38,7 @@ _BEFORE: Mapping[str, Sequence[str]] = {
 }
 
 _BOARD = ("arch.pos_encodings=board",)
+_ROTATED = ("arch.mlp_t=false", "arch.pos_encodings=rope_2d", "arch.rope_theta=100")
 # The learning rate that the published one of Muon, 0.02, comes to with the scale used here.
 _MUON = ("optimizer=muon", "arch.gate_norm=true", "lr=5e-3", "weight_decay=0.02")
 _DEPTH = ("arch.H_cycles_start=1", "arch.L_cycles_start=1")
@@ -50,7 +51,7 @@ ROWS: Mapping[str, Sequence[str]] = {
     "published": (),
     "attention-board": (*_BOARD, "arch.mlp_t=false"),
     "board": _BOARD,
-    "attention-rotated": ("arch.mlp_t=false", "arch.pos_encodings=rope_2d", "arch.rope_theta=100"),
+    "attention-rotated": _ROTATED,
     "muon": _MUON,
     "depth": _DEPTH,
     "bfloat16": _HALF,
@@ -74,6 +75,10 @@ ROWS: Mapping[str, Sequence[str]] = {
 _OWN_ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "sudoku-hard-small": {
         "eased-shallow-small-batch": (*_SHALLOW, *_SMALL_BATCH, "dataset_args.extra_clues=40"),
+    },
+    "maze-small": {
+        "rotated-shallow-small-batch": (*_ROTATED, *_SHALLOW, *_SMALL_BATCH),
+        "eased-rotated-shallow-small-batch": (*_ROTATED, *_SHALLOW, *_SMALL_BATCH, "dataset_args.shown_path=100"),
     },
 }
 
@@ -105,8 +110,8 @@ def settings_of(task: str, row: str) -> list[str]:
     return [*_BEFORE.get(task, ()), *changed, *box]
 
 
-def run(job: Job, folder: Path) -> Entry:
-    """Train for the time of the job; what the last evaluation of the run found."""
+def run(job: Job, folder: Path, evaluations: int = 1) -> Entry:
+    """Train for the time of the job; what the last evaluation of the run found, and those before it as a curve."""
     from benchmarks import timed_training
 
     changed = settings_of(job.task, job.row)
@@ -114,7 +119,9 @@ def run(job: Job, folder: Path) -> Entry:
     name = "-".join([job.task, *own, *(["final"] if job.final else [])])
     data = [f"dataset_args.output_dir={folder / 'data' / name}", *(() if job.final else _TO_CHOOSE_BY)]
     path = folder / "runs" / job.name
-    ended = timed_training.train(job.task, path, job.minutes * 60, [*data, f"seed={job.seed}", *changed], slack=1.5)
+    ended = timed_training.train(
+        job.task, path, job.minutes * 60, [*data, f"seed={job.seed}", *changed], slack=1.5, evaluations=evaluations
+    )
     return {
         **job._asdict(),
         "exact": _last_evaluation(path)["exact_accuracy"],
@@ -122,6 +129,7 @@ def run(job: Job, folder: Path) -> Entry:
         "updates": ended.updates,
         "processor_seconds": round(ended.seconds, 1),
         "epochs": ended.epochs,
+        **({"curve": timed_training.curve(path)} if evaluations > 1 else {}),
         "settings": changed,
         "commit": commit_of("trm_cli", "benchmarks/*.py", "configs"),
     }
@@ -161,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--row", nargs="+", help="rows, in the order they run (default: all of the task)")
     parser.add_argument("--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--minutes", type=float, default=8.0, help="of the processor, for each run (default 8)")
+    parser.add_argument("--evaluations", type=int, default=1, help="spread over the run, as a curve (default 1)")
     parser.add_argument("--final", action="store_true", help="train on the recipe's dataset, score its test rows")
     parser.add_argument("--table", action="store_true", help="print the results as Markdown, run nothing")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/learning"), help="data and runs")
@@ -177,7 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{options.task} has no row {unknown[0]}: {', '.join(rows)}")
     for seed in options.seed:
         for row in options.row or rows:
-            entry = run(Job(options.task, row, seed, options.minutes, options.final), options.out)
+            job = Job(options.task, row, seed, options.minutes, options.final)
+            entry = run(job, options.out, options.evaluations)
             append_result(entry, options.results)
             print(json.dumps(entry), flush=True)
     return 0

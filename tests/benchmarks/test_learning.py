@@ -15,7 +15,8 @@ from trm_cli.config.compose import compose
 @pytest.mark.parametrize(("task", "row"), [(task, row) for task in learning.TASKS for row in learning.rows_of(task)])
 def test_every_row_is_a_configuration(task: str, row: str) -> None:
     settings = learning.settings_of(task, row)
-    assert all(task == "sudoku-hard-small" for word in settings if "extra_clues" in word)  # other builders have none
+    for flag, own in (("extra_clues", "sudoku-hard-small"), ("shown_path", "maze-small")):
+        assert all(task == own for word in settings if flag in word)  # other builders have none
     config = compose(task, settings).config
     assert config.global_batch_size == (32 if "small-batch" in row else 64)
 
@@ -32,8 +33,10 @@ def test_a_job_trains_on_other_puzzles_and_keeps_what_its_last_evaluation_found(
 ) -> None:
     asked: list[list[str]] = []
 
-    def train(recipe: str, run: Path, seconds: float, settings: list[str], *, slack: float) -> timed_training.TimedRun:
-        assert (recipe, seconds, slack) == ("sudoku-small", 30, 1.5)
+    def train(
+        recipe: str, run: Path, seconds: float, settings: list[str], *, slack: float, evaluations: int
+    ) -> timed_training.TimedRun:
+        assert (recipe, seconds, slack, evaluations) == ("sudoku-small", 30, 1.5, 1)
         asked.append(settings)
         run.mkdir(parents=True)
         evaluations = [{"kind": "eval", "exact_accuracy": share, "count": 8} for share in (0.25, 0.75)]
@@ -68,3 +71,26 @@ def test_a_depth_that_grows_is_planned_by_what_its_first_and_its_last_updates_co
     monkeypatch.setattr(timed_training, "_probe", probe)
     epochs = [timed_training._epochs("r", tmp_path, words, 120) for words in (["lr=1"], ["arch.H_cycles_start=1"])]
     assert epochs == [120 // 30, 120 // 20]
+
+
+def test_evaluations_are_a_curve_and_cost_the_training_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("benchmarks.processor_time.time.process_time", lambda: now[0])
+    monkeypatch.setattr(timed_training, "_epochs", lambda *_: 5)
+
+    class Clocked(timed_training._Clocked):
+        """An update takes a second, each part of an evaluation a hundred."""
+
+        def stepped(self, step: int, record: object, samples_per_second: float | None) -> None:
+            now[0] += 1
+            super().stepped(step, record, samples_per_second)
+
+        def evaluating(self, rows: int) -> None:
+            now[0] += 100
+
+    monkeypatch.setattr(timed_training, "_Clocked", Clocked)
+    settings = [f"dataset_args.output_dir={tmp_path / 'data'}", "dataset_args.train=64", "dataset_args.test=8"]
+    ended = timed_training.train("sudoku-4x4", tmp_path / "run", 1e9, settings, evaluations=2)
+    assert ended.epochs == 4  # a multiple of the evaluations
+    assert [seconds for seconds, _ in timed_training.curve(tmp_path / "run")] == [ended.updates / 2, ended.updates]
+    assert now[0] > 200
