@@ -76,3 +76,18 @@ def test_ours_and_those_of_the_working_directory_start_once_they_are_printed(fol
     done = trm_here("inspect-schedule", "sudoku-4x4", cwd=here)
     assert done.returncode == 0, done.stderr
     assert ".sudoku --output-dir datasets/sudoku-4x4" in done.stderr
+
+
+def test_runs_that_a_command_starts_inherit_the_permission(folders: tuple[Path, Path]) -> None:
+    here, elsewhere = folders
+    mark = elsewhere / "mark"
+    model = _model(here, str(_program(elsewhere / "builder", mark)))
+    (here / "sweep.yaml").write_text(f"model: {model}\ncheckpoint_path: trials\nsearch:\n  lr: [0.001]\n")
+    for words in (["train", str(model), "--seeds", "1"], ["sweep", "sweep.yaml"], ["sweep", "sweep.yaml", "--dry-run"]):
+        refused = trm_here(*words, cwd=here)
+        assert refused.returncode == 2, refused.stderr
+        assert not mark.exists()
+        allowed = trm_here(*words, "--allow-builder", cwd=here)
+        assert mark.exists(), allowed.stderr
+        assert "it was not started" not in allowed.stderr
+        mark.unlink()

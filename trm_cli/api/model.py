@@ -25,10 +25,10 @@ def load(run: str | Path | None = None, *, device: str = "auto") -> Model:
     None: of these the one with the largest boards. device: auto, cpu, cuda or mps. Raises CheckpointError where there
     is none that is whole.
     """
-    from trm_cli.workflows.solve.pretrained import pretrained_models
+    from trm_cli.workflows.solve.pretrained import largest_pretrained
     from trm_cli.workflows.trained_model import load as load_trained
 
-    return Model(*load_trained(pretrained_models()[-1].name if run is None else str(run), device))
+    return Model(*load_trained(largest_pretrained().name if run is None else str(run), device))
 
 
 @dataclass(frozen=True, repr=False)

@@ -48,10 +48,11 @@ def demo(
     from trm_cli.console.output import note
     from trm_cli.errors import TrmError, UsageError
     from trm_cli.training.run.find_run import known_runs
-    from trm_cli.workflows.solve.pretrained import pretrained_models
+    from trm_cli.workflows.solve.pretrained import largest_pretrained
 
     if run is None:
-        run = str(next(iter(known_runs()), pretrained_models()[-1].name))
+        runs = known_runs()
+        run = str(runs[0]) if runs else largest_pretrained().name
     expect_run(run, device)
     try:
         import starlette  # noqa: F401

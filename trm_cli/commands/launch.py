@@ -51,8 +51,10 @@ def launch(
     from trm_cli.workflows.launch.launch import LaunchRequest, write_job
     from trm_cli.workflows.launch.launch import submit as hand_over
 
-    if sweep is not None and words:
-        raise UsageError("--sweep: the file names the model", hint="leave MODEL and settings out")
+    if sweep is not None and (words or arch is not None):
+        raise UsageError(
+            "--sweep: the file names the model and its settings", hint="leave MODEL, --arch and settings out"
+        )
     if sweep is not None:
         from trm_cli.workflows.sweep.definition import read_sweep
         from trm_cli.workflows.sweep.trials import planned_trials

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trm_cli.commands.options.arguments import DryRun, Json
+from trm_cli.commands.options.builder_gate import AllowBuilder
 
 if TYPE_CHECKING:
     from trm_cli.workflows.train.jobs import Job
@@ -21,6 +22,7 @@ def sweep(
     ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
+    allow_builder: AllowBuilder = False,
 ) -> None:
     """Train many runs that differ in a few settings: a grid, random values, or what Optuna chooses.
 
@@ -28,6 +30,7 @@ def sweep(
 
     [dim]Example: trm sweep sweep.yaml --jobs 2 --dry-run[/dim]
     """
+    del allow_builder  # its callback has seen to it
     from trm_cli.console.output import next_step, note, print_result
     from trm_cli.console.tables import counted
     from trm_cli.console.views.runs import sweep as views

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from trm_cli.training.hardware.devices import available_cores, choose_compile, choose_device, choose_precision
-from trm_cli.training.hardware.resources import Gpu, disk_bytes, gpus, memory_bytes
+from trm_cli.training.hardware.resources import HEADROOM, Gpu, disk_bytes, gpus, memory_bytes
 from trm_cli.training.recording.wandb_logger import wandb_mode
 
 HUB_SECONDS = 3.0
@@ -31,7 +31,6 @@ EXTRAS = {
 }
 _NEEDED_DISK = 5e9  # the datasets and a few checkpoints of the default recipes
 _FLAGSHIP = "multimodal_hesc"
-_HEADROOM = 1_300_000_000  # what the driver and torch take of the GPU's memory
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def advise() -> Advice:
 
     config = compose(None, [f"arch={_FLAGSHIP}"]).config
     memory = training_memory(config, rows_of(config, None), precision)
-    largest = memory.largest_batch(found[0].free - _HEADROOM)
+    largest = memory.largest_batch(found[0].free - HEADROOM)
     batch = max((size for size in (8, 16, 32, 64, 128, 256) if size <= largest), default=None)
     reason = f"batches of up to {largest:,} fit in free GPU memory" if batch else "vision-unified does not fit"
     return Advice(device, precision, compiled, "vision-unified" if batch else "sudoku-4x4", batch, reason)

@@ -149,6 +149,7 @@ def test_seeds_sweeps_and_shards_are_arrays(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["slurm"], "which model?"),
+        (["slurm", "--sweep", "two.yaml", "--arch", "trm"], "the file names the model"),
         (["kubernetes", "sudoku-4x4", "--seeds", "2"], "kubernetes has no arrays here"),
         (["slurm", "sudoku-4x4", "--seeds", "2", "--shards", "2"], "one array at a time"),
         (["slurm", "sudoku-4x4", "--seeds", "2000"], "1 to 1,000 seeds"),

@@ -9,6 +9,7 @@ import pytest
 
 import trm_cli as trm
 from tests.support.commands import trm_here
+from trm_cli.errors import CheckpointError
 from trm_cli.training.run.published import SHIPPED, pretrained
 from trm_cli.workflows.solve.pretrained import pretrained_models
 
@@ -54,3 +55,9 @@ def test_the_first_example_needs_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     model = trm.load(device="cpu")
     assert model.checkpoint.parent.name == pretrained_models()[-1].name.partition("/")[2]
+
+
+def test_an_installation_without_models_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trm_cli.training.run.published.pretrained", list)
+    with pytest.raises(CheckpointError, match="no model comes with this installation"):
+        trm.load(device="cpu")

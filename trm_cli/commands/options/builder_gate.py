@@ -18,13 +18,19 @@ _VARIABLE = "TRM_ALLOW_BUILDER"
 
 
 def _install(context: typer.Context, allowed: bool) -> bool:
-    """Stand before every builder that the command starts."""
+    """Print, and check, every builder that the command starts. Commands that it starts inherit the permission."""
     from trm_cli.data.building import builder_command
 
     def leave() -> None:
         builder_command.before_start = before
+        if inherited is None:
+            os.environ.pop(_VARIABLE, None)
+        else:
+            os.environ[_VARIABLE] = inherited
 
-    before = builder_command.before_start
+    before, inherited = builder_command.before_start, os.environ.get(_VARIABLE)
+    if allowed:
+        os.environ[_VARIABLE] = "1"
     context.call_on_close(leave)
     builder_command.before_start = partial(_announce, allowed)
     return allowed

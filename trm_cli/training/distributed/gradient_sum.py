@@ -53,6 +53,9 @@ class _Bucket:
     @property
     def flat(self) -> Tensor:
         """All gradients and the verdict; where a gradient has not come it is zero."""
+        return self._allocated()
+
+    def _allocated(self) -> Tensor:
         if self._flat is None:
             self._flat = torch.zeros(sum(self._sizes) + 1, dtype=self._like.dtype, device=self._like.device)
             parts = self._flat[:-1].split(self._sizes) if self._sizes else ()
@@ -63,7 +66,7 @@ class _Bucket:
 
     def place(self, parameter: nn.Parameter) -> Tensor:
         """Where the gradient of a parameter belongs."""
-        assert self.flat is not None
+        self._allocated()
         return self._places[parameter]
 
     def release(self) -> None:

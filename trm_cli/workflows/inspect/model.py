@@ -99,7 +99,7 @@ def _config(
 
 def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, asked: str | None) -> list[MachineFit]:
     """Judge a 15 GB T4 (in float16 unless another precision is requested) and this machine."""
-    from trm_cli.training.hardware.resources import gpus, memory_bytes
+    from trm_cli.training.hardware.resources import HEADROOM, gpus, memory_bytes
     from trm_cli.workflows.inspect.model_report import T4_BYTES, training_memory
 
     def judge(machine: str, of: TrainingMemory, available: int) -> MachineFit:
@@ -111,7 +111,7 @@ def _verdicts(config: RunConfig, rows: Rows, made: ModelReport, device: str, ask
     verdicts = [judge("a T4 with 15 GB", on_t4, T4_BYTES)]
     if device == "cuda":
         gpu = gpus()[0]
-        verdicts.append(judge(f"this {gpu.name}", here, gpu.memory))
+        verdicts.append(judge(f"this {gpu.name}", here, gpu.memory - HEADROOM))
     else:
         verdicts.append(judge("this machine", here, memory_bytes()))
     return verdicts

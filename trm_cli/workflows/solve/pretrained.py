@@ -41,6 +41,16 @@ def pretrained_models() -> list[Pretrained]:
     return sorted(found, key=lambda one: one.cells)
 
 
+def largest_pretrained() -> Pretrained:
+    """The one with the largest boards. Raises CheckpointError where none comes with this installation."""
+    known = pretrained_models()
+    if not known:
+        raise CheckpointError(
+            "no model comes with this installation", hint="name a run: `trm train sudoku-4x4` makes one"
+        )
+    return known[-1]
+
+
 def pretrained_for(text: str, *, one_a_line: bool = False) -> Pretrained:
     """The model whose boards have as many cells as this text. Raises UsageError where none has.
 

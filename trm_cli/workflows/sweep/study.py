@@ -6,6 +6,9 @@ killed goes on to the same trials, one at a time.
 
 from __future__ import annotations
 
+import math
+import signal
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +17,17 @@ from typing import TYPE_CHECKING, Any
 from trm_cli.errors import ExitCode, UsageError
 from trm_cli.workflows.sweep.definition import Range, SweepFile
 from trm_cli.workflows.sweep.queues import Needs, TrialQueue, best_value, evaluations
-from trm_cli.workflows.sweep.trials import Trial, trial_at
+from trm_cli.workflows.sweep.trials import Trial, number_of, trial_at
 from trm_cli.workflows.train.jobs import Job
 
 if TYPE_CHECKING:
     import optuna
 
 STUDY = "study.db"
+#: How a run ends that is given up: it saves, or it was about to end and dies of the signal, or it did not hear it.
+_AS_ASKED = (ExitCode.TERMINATED, -signal.SIGTERM, ExitCode.DONE)
+#: Between two looks at the evaluations of a run, which read its whole log.
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class StudyQueue(TrialQueue):
@@ -32,6 +39,7 @@ class StudyQueue(TrialQueue):
         self.study = open_study(sweep)
         self._next: Trial | None = None
         self._pruned: set[int] = set()
+        self._looked: dict[int, float] = {}
 
     def next_trial(self, running: Sequence[Job]) -> Trial | None:
         """One that was interrupted, else a new one."""
@@ -57,12 +65,17 @@ class StudyQueue(TrialQueue):
         self._next = None
 
     def is_enough(self, job: Job) -> bool:
-        """Report the evaluations of a run; True where the study gives it up."""
-        if not self.sweep.prune:
-            return False
-        number = int(job.path.name.removeprefix("trial-"))
+        """Report the evaluations of a run, at most once a second; True where the study gives it up."""
+        number, now = number_of(job.path), time.monotonic()
+        if self.sweep.prune and now - self._looked.get(number, -math.inf) >= _SECONDS_BETWEEN_LOOKS:
+            self._report(number, job.path)
+            self._looked[number] = time.monotonic()
+        return number in self._pruned
+
+    def _report(self, number: int, run: Path) -> None:
+        """Tell the study the evaluations that it does not know yet."""
         frozen = self.study.trials[number]
-        found = [(step, value) for step, value in evaluations(job.path, self.sweep.objective)]
+        found = list(evaluations(run, self.sweep.objective))
         if len(found) > len(frozen.intermediate_values):
             trial = self._optuna.trial.Trial(self.study, frozen._trial_id)
             for step, value in found[len(frozen.intermediate_values) :]:
@@ -70,14 +83,14 @@ class StudyQueue(TrialQueue):
                 if trial.should_prune():
                     self._pruned.add(number)
                     break
-        return number in self._pruned
 
     def ended(self, job: Job, code: int) -> int:
         """Tell the study how a run has ended; being given up is no failure."""
         states = self._optuna.trial.TrialState
-        self.is_enough(job)  # an evaluation that nobody has seen yet
-        number = int(job.path.name.removeprefix("trial-"))
-        if number in self._pruned and code in (ExitCode.TERMINATED, ExitCode.DONE):
+        number = number_of(job.path)
+        if self.sweep.prune:
+            self._report(number, job.path)  # an evaluation that nobody has seen yet
+        if number in self._pruned and code in _AS_ASKED:
             self.study.tell(number, state=states.PRUNED)
             return ExitCode.DONE
         value = best_value(job.path, self.sweep) if code == ExitCode.DONE else None

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from trm_cli.workflows.train.seeds import train_command
 
 #: What the directory of a sweep keeps of its file.
 SEALED = "sweep.json"
-_TRIAL = re.compile(r"trial-(\d+)")
+_PREFIX = "trial-"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Trial:
     @property
     def name(self) -> str:
         """What its directory and its lines are called."""
-        return f"trial-{self.number:03d}"
+        return self.path.name
 
     def resolved(self, sweep: SweepFile) -> Resolved:
         """Its configuration. Raises ConfigError."""
@@ -53,7 +52,12 @@ class Trial:
 
 def trial_at(sweep: SweepFile, number: int, settings: Mapping[str, Any]) -> Trial:
     """The trial of a number, in the directory of its sweep."""
-    return Trial(number, Path(sweep.checkpoint_path) / f"trial-{number:03d}", settings)
+    return Trial(number, Path(sweep.checkpoint_path) / f"{_PREFIX}{number:03d}", settings)
+
+
+def number_of(run: Path) -> int:
+    """The number of the trial whose run directory this is."""
+    return int(run.name.removeprefix(_PREFIX))
 
 
 def planned_trials(sweep: SweepFile) -> list[Trial]:
