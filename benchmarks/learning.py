@@ -78,7 +78,6 @@ _OWN_ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "maze-small": {
         "rotated-shallow-small-batch": (*_ROTATED, *_SHALLOW, *_SMALL_BATCH),
-        "eased-rotated-shallow-small-batch": (*_ROTATED, *_SHALLOW, *_SMALL_BATCH, "dataset_args.shown_path=100"),
     },
 }
 

@@ -54,8 +54,6 @@ def make_parser() -> argparse.ArgumentParser:
         help="a directory with train.csv and test.csv (columns question, answer) or a hub dataset, such as "
         "hub:sapientinc/maze-30x30-hard-1k")  # fmt: skip
     add_columns_flag(parser)
-    add("--shown-path", type=not_negative, default=0, metavar="N",
-        help="training mazes show 0 to N cells of their path: long ones are learnt by way of short ones")  # fmt: skip
     add("--materialize", action="store_true", help="store the symmetries instead of making them while training")
     add_shard_flags(parser)
     return parser
@@ -78,7 +76,6 @@ def settings_from(options: argparse.Namespace) -> MazeSettings:
         unique=options.unique_path,
         loops=options.loops,
         num_aug=options.num_aug,
-        shown_path=options.shown_path,
         materialize=options.materialize and options.num_aug > 0,
         seed=options.seed,
         source=options.source,
@@ -97,8 +94,6 @@ def build(options: argparse.Namespace) -> None:
     settings = settings_from(options)
     flags: dict[str, object] = {"num_aug": settings.num_aug, "materialize": settings.materialize}
     flags |= {"train": settings.train, "test": settings.test}
-    if settings.shown_path:
-        flags["shown_path"] = settings.shown_path
     if settings.source == GENERATE and settings.train is not None and settings.test is not None:
         plan = plan_of(settings.side, settings.train, settings.test, settings)
         if options.plan:

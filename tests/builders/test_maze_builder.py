@@ -254,24 +254,3 @@ def test_a_pipe_in_the_place_of_a_table_is_told_and_not_waited_for(
     words = ["--source", str(tmp_path), "--train", "1", "--test", "1", "--output-dir", str(tmp_path / "out")]
     assert builder.main(words) == 3
     assert "it is a pipe, not a file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("most", [1, 3, 10**30])
-def test_training_mazes_show_some_of_their_path_and_test_mazes_none(tmp_path: Path, most: int) -> None:
-    flags = ("--size", 8, "--train", 300, "--test", 20, "--min-path", 8, "--seed", 4)
-    assert run("--output-dir", tmp_path / "plain", *flags) == 0
-    assert run("--output-dir", tmp_path / "eased", *flags, "--shown-path", most) == 0
-    (plain, labels), (eased, same) = (arrays(tmp_path / name, "train") for name in ("plain", "eased"))
-    assert (labels == same).all()
-    changed = eased != plain
-    assert (plain[changed] == engine.FREE).all()  # start and goal stay
-    assert (eased[changed] == engine.PATH).all()
-    assert (labels[changed] == engine.PATH).all()
-    share = changed.sum(1) / (labels == engine.PATH).sum(1).clip(max=most if most < 99 else None)
-    assert share.min() == 0
-    assert share.max() == 1
-    assert abs(share.mean() - 0.5) < 0.1
-    assert all(
-        (one == other).all()
-        for one, other in zip(*(arrays(tmp_path / name, "test") for name in ("plain", "eased")), strict=True)
-    )

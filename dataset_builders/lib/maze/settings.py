@@ -22,7 +22,6 @@ class MazeSettings:
     unique: bool
     loops: int
     num_aug: int
-    shown_path: int  # most cells of its path that a training maze shows
     materialize: bool
     seed: int
     source: str

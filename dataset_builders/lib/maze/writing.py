@@ -101,7 +101,6 @@ def write_dataset(work: Build, settings: MazeSettings, train: Mazes, test: Mazes
     """Write both splits and seal the dataset."""
     write_atomically(work.root / "identifiers.json", (json.dumps(["<blank>"]) + "\n").encode())
     names = ["identifiers.json"]
-    train = with_shown_path(train, settings.shown_path, settings.seed)
     if settings.materialize:
         names += _write_symmetries(work, settings, train)
     else:
@@ -111,22 +110,6 @@ def write_dataset(work: Build, settings: MazeSettings, train: Mazes, test: Mazes
     counts = {"train": len(train[0]), "test": len(test[0])}
     work.finish(names, counts)
     say_complete(work.root, counts, "mazes")
-
-
-def with_shown_path(mazes: Mazes, most: int, seed: int) -> Mazes:
-    """Show 0 to `most` cells of each path, or as many as it has, every number as likely as any other."""
-    if not most:
-        return mazes
-    inputs, labels = mazes
-    path = labels == engine.PATH
-    numbers = np.arange(len(inputs))
-    counts = counter_rng.integers(
-        seed, "builder/maze/shown-path", numbers, path.sum(1).clip(max=min(most, path.shape[1])) + 1
-    )
-    order = counter_rng.bits(seed, "builder/maze/shown-cells", numbers, inputs.shape[1])
-    order[~path] = np.iinfo(np.uint64).max
-    shown = order.argsort(1).argsort(1) < counts[:, None]
-    return np.where(shown, labels, inputs), labels
 
 
 def _write_plain(work: Build, split: str, mazes: Mazes, augmentation: dict[str, object] | None) -> list[str]:
