@@ -14,32 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_cli.data.building import builder_cli
-from trm_cli.data.building.build_shards import BuildShard, add_shard_flags, hold, note_end, require_no_gap
-from trm_cli.data.files.json_file import read_json
+from trm_cli.data.building.build_shards import BuildShard, hold, note_end, require_no_gap
 from trm_cli.data.files.manifest import Manifest, check_complete
-from trm_cli.data.files.metadata import SPLITS, parse_metadata
-from trm_cli.data.stream.shape import (
-    LARGEST_PICTURE,
-    LARGEST_WINDOW,
-    MOST_PAIRS,
-    SMALLEST_PICTURE,
-    StreamShape,
-    stream_shape,
-)
+from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.storage.heartbeat import Heartbeat
 from trm_cli.data.stream.storage.plan import FOLDER, GRID_SIDES, KIND
 from trm_cli.data.stream.storage.shares import share_line
-from trm_cli.data.stream.vocabulary import BOARD_SIDE, TEXT_WINDOW
 from trm_cli.errors import DatasetError, UsageError
 
 from .lib.limits import Limits, say_limits
 from .lib.stream.directory import clean_up, previous_build, remove_previous
+from .lib.stream.flags import content_flags, like_of, make_parser
 from .lib.stream.mixture import MAX_SOURCES, Mixture
 from .lib.stream.resolve import resolve
 from .lib.stream.settings import (
     BUILTIN,
-    HELP,
-    HUB_REPOSITORY,
     IMAGES_PREFIX,
     PICTURES,
     StreamSettings,
@@ -51,105 +40,6 @@ if TYPE_CHECKING:
     from .lib.stream.build import StreamBuild
 
 NAME = "streaming_builder"
-# The flags that decide the content. Where the content comes from is in the manifest's source.
-CONTENT_FLAGS = (
-    "sources",
-    "augment",
-    "augmentations",
-    "limit",
-    "limits",
-    "weights",
-    "test_share",
-    "subsets",
-    "text_window",
-    "demonstrations",
-    "pictures",
-    "picture_channels",
-    "picture_side",
-    "batch_records",
-    "offline_fallback",
-    "tinystories_path",
-    "hub_dataset",
-    "text_field",
-)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = builder_cli.common_parser(
-        __package__,
-        NAME,
-        "Build a stream dataset of puzzles, text and pictures.",
-        "--output-dir D --sources kaggle/combined stories",
-    )
-    add = parser.add_argument
-    add("--sources", nargs="+", default=["kaggle/combined", "tinystories"], metavar="S", help=HELP)
-    add("--augment", action="store_true", help="puzzles in other colours, orientations and places while training")
-    add("--augmentations", type=builder_cli.positive, default=32, help="identifiers per puzzle with --augment")
-    add("--limits", nargs="*", default=[], metavar="S=N", help="at most N tasks per subset, documents or files of S")
-    add("--weights", nargs="*", default=[], metavar="S=W", help="how often an epoch holds each record of S (default 1)")
-    add("--test-share", type=_share, default=0.02, help="share of documents and pictures held out")
-    add(
-        "--subsets",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="subsets of the ARC sources (default: those of ARC-AGI-1)",
-    )
-    add("--allow-overlap", action="store_true", help="train on test pairs of ARC that another task holds")
-    add(
-        "--text-window",
-        type=_between(8, LARGEST_WINDOW),
-        default=TEXT_WINDOW,
-        help="tokens of a text that are read at once",
-    )
-    add(
-        "--demonstrations",
-        type=_between(0, MOST_PAIRS),
-        default=0,
-        help="other pairs of its task that each puzzle comes with, at most",
-    )
-    add(
-        "--like",
-        type=Path,
-        metavar="FILE",
-        help="dataset.json of a split: grids on its board, beside its texts and pictures, of which there are none",
-    )
-    add(
-        "--pictures",
-        metavar="builtin|PATH",
-        help="labelled pictures: generated ones, or a folder with one folder a class",
-    )
-    add("--picture-channels", type=int, choices=[1, 3], default=3, help="1: grey, 3: colour")
-    add(
-        "--picture-side",
-        type=_between(SMALLEST_PICTURE, LARGEST_PICTURE),
-        default=32,
-        help="pixels of the stored square pictures",
-    )
-    add("--batch-records", type=builder_cli.positive, help="records per part file, 100 of which are a chunk")
-    add("--offline-fallback", choices=["sample"], help="when the hub is out of reach, use the built-in sample stories")
-    add("--tinystories-path", help="a file, a folder or an address instead of the hub")
-    add("--hub-dataset", default=HUB_REPOSITORY, help="what `tinystories` means on the hub")
-    add("--text-field", help="the field of JSON lines, parquet and hub records that holds the text")
-    add_shard_flags(parser)
-    return parser
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must be between 0 and 1, found {text}")
-    return value
-
-
-def _between(lowest: int, highest: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        value = int(text)
-        if not lowest <= value <= highest:
-            raise argparse.ArgumentTypeError(f"must be {lowest} to {highest}, found {text}")
-        return value
-
-    return read
 
 
 def _sources(options: argparse.Namespace) -> list[str]:
@@ -179,29 +69,10 @@ def _mixture(
         seed=options.seed,
         text_window=options.text_window,
         demonstrations=options.demonstrations,
-        like=_like(options.like),
+        like=like_of(options.like),
     )
     mixture.require_records()
     return mixture
-
-
-def _like(file: Path | None) -> StreamShape | None:
-    """The shape of the batches of another dataset. Raises DatasetError."""
-    if file is None:
-        return None
-    document = read_json(file)
-    if not isinstance(document, dict):
-        raise DatasetError(f"{file} must hold a JSON object")
-    return stream_shape(parse_metadata(document, str(file)), BOARD_SIDE, str(file))
-
-
-def _flags(options: argparse.Namespace) -> dict[str, object]:
-    values = {name: getattr(options, name) for name in CONTENT_FLAGS}
-    if options.allow_overlap:  # named where it is set: datasets of before know no such flag
-        values["allow_overlap"] = True
-    if (like := _like(options.like)) is not None:
-        values["like"] = like.to_extra([like.side])
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _print_plan(options: argparse.Namespace, settings: StreamSettings) -> None:
@@ -291,7 +162,7 @@ def _prepare(options: argparse.Namespace, settings: StreamSettings, beat: Heartb
     root: Path = options.output_dir
     if options.rebuild:
         remove_previous(root, NAME)
-    previous = previous_build(root, NAME, _flags(options), options.seed)
+    previous = previous_build(root, NAME, content_flags(options), options.seed)
     if previous is not None and previous.state == "complete":
         check_complete(root, previous)
         _notify(previous, "already complete")
@@ -304,7 +175,9 @@ def _prepare(options: argparse.Namespace, settings: StreamSettings, beat: Heartb
     beat.pause()
     from .lib.stream.prepare import make_manifest, write_plan
 
-    manifest = make_manifest(NAME, mixture, _flags(options), mixture.batch_records(options.batch_records), limits)
+    manifest = make_manifest(
+        NAME, mixture, content_flags(options), mixture.batch_records(options.batch_records), limits
+    )
     if previous is None:
         write_plan(root, mixture, manifest)
     elif previous.fingerprint != manifest.fingerprint:
@@ -351,7 +224,7 @@ def _notify(manifest: Manifest, state: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the builder."""
-    return builder_cli.run_builder(_parser(), _run, argv)
+    return builder_cli.run_builder(make_parser(__package__, NAME), _run, argv)
 
 
 if __name__ == "__main__":

@@ -296,7 +296,7 @@ def test_what_is_no_text_is_told_in_one_message(
     "header", ["file,label", "Filename;Class", "id\timage\tlabel", "sep=;\nfile;label", None], ids=repr
 )
 def test_labels_as_they_are_published(header: str | None, tmp_path: Path) -> None:
-    from dataset_builders.lib.stream.pictures import labelled_pictures
+    from dataset_builders.lib.stream.pictures.folders import labelled_pictures
 
     mark = next((one for one in ",;\t" if header and one in header.splitlines()[-1]), ",")
     before = "7" + mark if header and header.startswith("id") else ""

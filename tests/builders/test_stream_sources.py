@@ -17,8 +17,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dataset_builders.lib.arc.task_sources import read_source
-from dataset_builders.lib.stream.drawn_pictures import FONTS, draw, drawn_pictures
-from dataset_builders.lib.stream.strokes import LABELS
+from dataset_builders.lib.stream.pictures.drawn import FONTS, draw, drawn_pictures
+from dataset_builders.lib.stream.pictures.strokes import LABELS
 from dataset_builders.lib.stream.task_source import arc_source
 from dataset_builders.lib.stream.text_source import Found, text_source
 from dataset_builders.lib.text.fields import TextDocument

@@ -15,8 +15,8 @@ from trm_cli.data.stream.storage.plan import BATCHES_PER_CHUNK, GRID_SIDES, KIND
 from trm_cli.data.stream.vocabulary import IGNORED, PAD
 from trm_cli.errors import DatasetError
 
-from .drawn_pictures import DrawnPictures
-from .pictures import PictureSource
+from .pictures.drawn import DrawnPictures
+from .pictures.folders import PictureSource
 from .sources import RecordSource
 from .task_source import ArcSource
 

@@ -23,8 +23,8 @@ from ..source_files import source_path
 from ..text.documents import list_files, read_documents
 from ..text.fields import TextDocument
 from ..text.stories import GRAMMAR_VERSION, story
-from .drawn_pictures import drawn_pictures
-from .pictures import PictureSource, labelled_pictures, picture_source
+from .pictures.drawn import drawn_pictures
+from .pictures.folders import PictureSource, labelled_pictures, picture_source
 from .settings import (
     ARC_PREFIX,
     DEFAULT_PICTURES,

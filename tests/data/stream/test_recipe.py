@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dataset_builders import streaming_builder
-from dataset_builders.lib.stream.strokes import LABELS
+from dataset_builders.lib.stream.flags import make_parser
+from dataset_builders.lib.stream.pictures.strokes import LABELS
 from trm_cli.config import registry
 from trm_cli.config.compose import compose
 from trm_cli.config.dataset_args import builder_flags
@@ -25,7 +26,7 @@ STREAMS = [
 def test_a_recipe_says_what_its_builder_would_make(name: str) -> None:
     entry = compose(name).registry
     assert entry is not None
-    options = streaming_builder._parser().parse_args(builder_flags(entry.dataset_args))
+    options = make_parser("dataset_builders", "streaming_builder").parse_args(builder_flags(entry.dataset_args))
     shape, sources = shape_of_recipe(entry.dataset_args, 30), streaming_builder._sources(options)
     assert (shape.text_window > 0) == any("stories" in one or one.startswith("text:") for one in sources)
     assert (shape.side > 0) == any("kaggle" in one or one.startswith("arc") for one in sources)

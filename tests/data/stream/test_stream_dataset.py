@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.lib.stream.drawn_pictures import FONTS
+from dataset_builders.lib.stream.pictures.drawn import FONTS
 from dataset_builders.lib.text.stories import story
 from tests.support.arc_grids import invert_grid
 from tests.support.streams import ROOT, SMALL, command, contents, environment

@@ -16,10 +16,10 @@ from trm_cli.data.stream.records import PICTURE, Record
 from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 
-from ..digest_set import DigestSet
-from ..held_out import is_test
-from ..table_rows import table_rows
-from .sources import Origin
+from ...digest_set import DigestSet
+from ...held_out import is_test
+from ...table_rows import table_rows
+from ..sources import Origin
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".tif", ".tiff")
 LABELS_FILE = "labels.csv"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from trm_cli.data.files.metadata import SPLITS
 from trm_cli.data.stream.records import PICTURE, Record
 
-from ..held_out import is_test
-from .sources import Origin
+from ...held_out import is_test
+from ..sources import Origin
 from .strokes import LABELS, Segment, segments_of
 
 if TYPE_CHECKING:
