@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,15 @@ from tests.support.runs import HESC, train
 from trm_cli.app import create_app
 from trm_cli.console import progress
 from trm_cli.console.answers.demonstrated import demonstrated_screen
+from trm_cli.data.arc.task import ArcTask
+from trm_cli.data.arc.transforms import Transform, augment_grid
 from trm_cli.data.opening import open_data
+from trm_cli.data.stream.augmentations import UNKNOWN, learned_tasks, view
 from trm_cli.data.stream.boards import answered_grid
+from trm_cli.data.stream.shape import stream_shape
 from trm_cli.errors import UsageError
-from trm_cli.evaluation.solving.demonstrated import DemonstratedAnswer
+from trm_cli.evaluation.scores.arc_votes import Candidate, key_of
+from trm_cli.evaluation.solving.demonstrated import DemonstratedAnswer, solve_task
 from trm_cli.models.thinking import think
 from trm_cli.training.run.trained_model import load_trained
 from trm_cli.workflows.solve.demonstrated import DemonstratedSolution
@@ -81,9 +88,9 @@ def test_a_test_record_is_answered_as_in_evaluation(folder: Path) -> None:
 def test_the_screen_shows_how_the_answer_changed() -> None:
     given, first, last = (np.array(grid, np.uint8) for grid in ([[1, 2]], [[3], [4]], [[5, 6], [7, 8]]))
     path = ((1, first, 0.1), (2, last, 0.5), (3, last, 0.75))
-    answer = DemonstratedAnswer(given, path, wanted=last)
+    answer = DemonstratedAnswer(given, (Candidate(key_of(last), 1, 0.75),), path, wanted=last)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(demonstrated_screen(DemonstratedSolution("made", True, 0, [answer], Path("step.pt"), 3)))
+    console.print(demonstrated_screen(DemonstratedSolution("made", True, 0, 1, [answer], Path("step.pt"), 3)))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert [line.split() for line in lines[1:4]] == [
         ["input", "step", "1", "10%", "step", "2", "50%"],
@@ -97,7 +104,7 @@ def test_many_test_inputs_are_counted_and_the_screen_stays_short(folder: Path, m
     monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
     done = call(folder, json.dumps({"train": [], "test": [{"input": [[1]]}] * 23}))
     assert done.exit_code == 0, done.exception
-    assert "1 of 23 test inputs" in done.stderr
+    assert "4 of 184 views of test inputs" in done.stderr
     assert "test input 20 of 23" in done.stdout
     assert "3 more test inputs: --json prints all" in done.stdout
 
@@ -130,3 +137,38 @@ def test_mistakes_are_said(folder: Path) -> None:
         error = call(folder, text).exception
         assert isinstance(error, UsageError)
         assert said in str(error)
+
+
+def test_each_view_answers_the_turned_task_and_votes_for_what_that_is_when_turned_back(folder: Path) -> None:
+    trained = load_trained(str(folder / "run"), torch.device("cpu"))
+    shape = stream_shape(trained.metadata, 30, "the run's dataset")
+    grids = [np.arange(6, dtype=np.uint8).reshape(2, 3), np.arange(4, dtype=np.uint8).reshape(1, 4)]
+    task = ArcTask(((grids[0], grids[1]),), ((grids[1], None),))
+    views = [view(UNKNOWN, number) for number in range(5)]
+    assert views[0] == (Transform(0, tuple(range(10))), 0)
+    assert len(set(views)) == 5
+    solved = partial(solve_task, trained.model, shape=shape, device=torch.device("cpu"))
+    [together] = solved(task, views=views, batch_size=2)
+    voted: Counter[bytes] = Counter()
+    for one in views:
+        turned = [augment_grid(grid, one.shown) for grid in grids]
+        [alone] = solved(ArcTask(((turned[0], turned[1]),), ((turned[1], None),)), views=views[:1])
+        shown = [augment_grid(candidate.grid, one.shown) for candidate in together.candidates]
+        [place] = [number for number, grid in enumerate(shown) if np.array_equal(grid, alone.answer)]
+        voted[together.candidates[place].key] += 1
+    assert {one.key: one.votes for one in together.candidates} == voted
+    assert together.votes == 5
+    assert together.candidates[0].votes == max(voted.values())
+
+
+def test_a_task_that_was_learned_is_shown_as_it_was_learned_first(folder: Path) -> None:
+    known = learned_tasks(folder / "data")
+    name, learned = next((name, one) for name, one in known.items() if one.codes[1])
+    names = json.loads((folder / "data" / "identifiers.json").read_text())
+    assert [view(learned, number).identifier for number in range(3)] == [names.index(name), names.index(name) + 1, 0]
+    found = json.loads(
+        call(folder, json.dumps({"train": [], "test": [{"input": [[1]]}]}), "--votes", "3", "--json").stdout
+    )
+    assert (found["views"], found["known"]) == (3, False)
+    assert found["tests"][0]["attempts"][0]["output"] == found["tests"][0]["answer"]
+    assert 1 <= sum(one["votes"] for one in found["tests"][0]["attempts"]) <= 3

@@ -33,7 +33,10 @@ Views = Annotated[
 ]
 Task = Annotated[str | None, typer.Option(help="ARC: the name of the task in the dataset.", metavar="NAME")]
 Votes = Annotated[
-    int | None, typer.Option(min=1, help="ARC: augmentations that vote; default: all that the model knows.")
+    int | None,
+    typer.Option(
+        min=1, help="ARC: augmentations that vote; default: all that the model knows, 8 of a capsule network."
+    ),
 ]
 AllSolutionsOf = Annotated[
     Path | None, typer.Option(help="A file of puzzles, one a line; prints an answer for each line.", metavar="FILE")

@@ -8,7 +8,15 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from trm_cli.console.answers.steps import MOST_SHOWN, about_model, answered_grids, answered_input, not_shown
+from trm_cli.console.answers.steps import (
+    MOST_SHOWN,
+    about_model,
+    answered_grids,
+    answered_input,
+    attempt_grids,
+    attempts_document,
+    not_shown,
+)
 from trm_cli.console.tables import counted
 from trm_cli.workflows.solve.arc import ATTEMPTS
 
@@ -23,11 +31,7 @@ def arc_screen(solution: ArcSolution) -> Group:
     for number, answer in enumerate(solution.answers[:MOST_SHOWN], 1):
         votes = counted(sum(one.votes for one in answer.candidates), "vote")
         parts.append(Text(f"{solution.task}, test input {number} of {len(solution.answers)}: {votes}", "bold"))
-        attempts = [
-            (f"attempt {rank}: {counted(one.votes, 'vote')}", one.grid)
-            for rank, one in enumerate(answer.candidates[:ATTEMPTS], 1)
-        ]
-        parts.append(answered_grids(answer.given, answer.path, attempts))
+        parts.append(answered_grids(answer.given, answer.path, attempt_grids(answer.candidates)))
         if answer.right(ATTEMPTS):
             parts.append(Text(f"solved: attempt {_rank(answer)} is the output", "bold"))
         elif answer.wanted is not None:
@@ -40,11 +44,8 @@ def arc_document(solution: ArcSolution) -> dict[str, Any]:
     """Describe a solution as plain data; `attempts` are the best candidates, the vote's first choice first."""
     tests = []
     for answer in solution.answers:
-        attempts = [
-            {"output": one.grid.tolist(), "votes": one.votes, "q_halt": one.confidence}
-            for one in answer.candidates[:ATTEMPTS]
-        ]
-        tests.append(answered_input(answer.given, {"attempts": attempts}, answer.right(ATTEMPTS), answer.path))
+        final = {"attempts": attempts_document(answer.candidates)}
+        tests.append(answered_input(answer.given, final, answer.right(ATTEMPTS), answer.path))
     about = about_model(solution.checkpoint, solution.step)
     return {**about, "task": solution.task, "augmentations": solution.augmentations, "tests": tests}
 

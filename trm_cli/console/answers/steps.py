@@ -15,9 +15,12 @@ from rich.text import Text
 
 from trm_cli.console.boards import grid_text
 from trm_cli.console.output import shows_colours, stdout
+from trm_cli.console.tables import counted
+from trm_cli.workflows.solve.arc import ATTEMPTS
 
 if TYPE_CHECKING:
     from trm_cli.data.arc.encoding import Grid
+    from trm_cli.evaluation.scores.arc_votes import Candidate
 
 _SHOWN_GRIDS = 3
 #: Inputs of one task that a screen draws; --json has all.
@@ -55,6 +58,19 @@ def answered_grids(
     steps = [(step_title(step, sure), grid) for step, grid, sure in changed_steps(path, _SHOWN_GRIDS)]
     coloured = shows_colours(stdout())
     return side_by_side((title, grid_text(grid, coloured)) for title, grid in [("input", given), *steps, *more])
+
+
+def attempt_grids(candidates: Sequence[Candidate]) -> list[tuple[str, Grid]]:
+    """The attempts that a vote chose, each with its votes as a title."""
+    chosen = enumerate(candidates[:ATTEMPTS], 1)
+    return [(f"attempt {rank}: {counted(one.votes, 'vote')}", one.grid) for rank, one in chosen]
+
+
+def attempts_document(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """The same as plain data, the vote's first choice first."""
+    return [
+        {"output": one.grid.tolist(), "votes": one.votes, "q_halt": one.confidence} for one in candidates[:ATTEMPTS]
+    ]
 
 
 def not_shown(inputs: int) -> list[Text]:

@@ -83,8 +83,6 @@ def _check(trained: TrainedModel | Sealed, request: SolveRequest) -> None:
     from trm_cli.workflows.solve.other_size import maze_cells
 
     if trained.config.board_side is not None:
-        if request.votes is not None:
-            raise UsageError("--votes is for networks of tokens; this one answers from demonstrations")
         _arc_task(request)
         return
     family = puzzle_family(trained, request.run)
@@ -156,7 +154,8 @@ def _from_demonstrations(
     from trm_cli.workflows.solve import demonstrated
 
     task = request.task or _named_by_file(request)
-    return demonstrated.solve(trained, request.text, device, observer, task=task, steps=request.steps)
+    votes = request.votes or demonstrated.VOTES
+    return demonstrated.solve(trained, request.text, device, observer, task=task, steps=request.steps, votes=votes)
 
 
 def _named_by_file(request: SolveRequest) -> str | None:
