@@ -20,6 +20,7 @@ from benchmarks.hesc_card.sources.texts import Texts
 from benchmarks.result_file import Entry, commit_of
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.training.hardware.torch_runtime import set_seed
+from trm_cli.workflows.solve.demonstrated import VOTES
 
 #: Learning rates of the baselines; the best of short trainings on the part to choose by is used.
 _RATES = (5e-4, 1e-3, 2e-3)
@@ -89,6 +90,7 @@ class _Job:
             (scores,) = scores.values()
         if self.job.row == "h":
             scores["without_pairs"] = scoring.score(trained.answer, held_out["grids"].without_pairs())["mean"]
+            scores["voted"] = scoring.voted(trained.network, self.data.train.shape, held_out["grids"], VOTES)
         if self.job.row == "i":
             scores["stopping"] = halting.curves(trained.network, self.data.chosen_on["grids"], held_out["grids"])
         return {"scores": scores, **_described(trained)}
