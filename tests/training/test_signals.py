@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.boards import write_boards
 from tests.support.runs import TINY_RUN
+from trm_cli.training.signals import StopRequest, starting
 
 ROOT = Path(__file__).resolve().parents[2]
 STUBBORN = """
@@ -78,3 +82,40 @@ def test_a_run_that_is_stopped_before_its_first_update_promises_nothing(tmp_path
     assert done.returncode == 75, done.stderr
     assert "Stopped before the first checkpoint" in done.stdout
     assert "trm resume" not in done.stderr
+
+
+WHILE_IMPORTING = """
+import builtins, os, signal, sys
+from trm_cli.__main__ import main
+real = builtins.__import__
+def hooked(name, *rest):
+    if name == "typer":
+        os.kill(os.getpid(), signal.Signals[sys.argv.pop()])
+    return real(name, *rest)
+builtins.__import__ = hooked
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("train sudoku-4x4 SIGTERM", 75), ("resume SIGHUP", 75), ("train SIGINT", 130), ("configs list SIGINT", 130)],
+)
+def test_a_program_that_is_still_being_imported_ends_as_documented(words: str, code: int) -> None:
+    line = [sys.executable, "-c", WHILE_IMPORTING, *words.split()]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", code)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_request_to_end_is_not_lost_where_python_drops_the_exit() -> None:
+    class Dropping:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with starting():
+        Dropping()
+        with StopRequest() as stop:
+            assert stop.exit_code == 75
+    with StopRequest() as stop:
+        assert not stop

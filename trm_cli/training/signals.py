@@ -20,6 +20,8 @@ from trm_cli.errors import ExitCode
 
 #: A live panel hides the cursor, and a process that exits at once would not show it again.
 _SHOW_CURSOR = b"\x1b[?25h\n"
+#: Requests to end that `starting` has received.
+_before_the_loop: list[ExitCode] = []
 
 
 @contextmanager
@@ -27,10 +29,12 @@ def starting() -> Iterator[None]:
     """Within the block SIGTERM and SIGHUP exit with the status that asks a scheduler for a restart.
 
     SIGUSR1 is ignored. Without it all would kill the process, with undocumented statuses. Can also decorate a command.
+    The exit may be lost: Python drops what is raised in a finalizer or a callback. A `StopRequest` then knows of it.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
         del number, frame
+        _before_the_loop.append(ExitCode.TERMINATED)
         raise SystemExit(ExitCode.TERMINATED)
 
     with handled(end, *ending_signals()), handled(signal.SIG_IGN, signal.SIGUSR1):
@@ -64,6 +68,9 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         self._handlers.enter_context(handled(self._receive, signal.SIGINT, *ending_signals(), signal.SIGUSR1))
+        if _before_the_loop:
+            self._received = _before_the_loop[0]
+            _before_the_loop.clear()
         return self
 
     def __exit__(self, *error: object) -> None:
