@@ -40,6 +40,7 @@ def report(
     from trm_cli.console.report.page import page, picture
     from trm_cli.errors import UsageError
     from trm_cli.shell import command_line
+    from trm_cli.training.checkpoint.store import CheckpointStore
     from trm_cli.training.run.find_run import find_run
     from trm_cli.training.run.groups import find_group
     from trm_cli.workflows.scores.report import collect
@@ -59,8 +60,11 @@ def report(
     path = out or directory / "report.html"
     record = collect(directory, evaluate, EvaluationScreen())
     content = picture(record) if path.suffix == ".png" else page(record)
+    trained = bool(CheckpointStore(directory).steps())
     if record.evaluation is None:
         evaluation = command_line("trm", "evaluate", directory)
-        note(f"without accuracy by difficulty and puzzles: `{evaluation}` makes them, or --evaluate 200")
+        made = f"`{evaluation}` makes them, or --evaluate 200" if trained else "the run has no checkpoint yet"
+        note(f"without accuracy by difficulty and puzzles: {made}")
     write_file(path, content)
-    next_step(("trm", "demo", directory))
+    if trained:
+        next_step(("trm", "demo", directory))

@@ -22,7 +22,9 @@ from trm_cli.data.files.durable import atomic_file
 from trm_cli.data.files.json_file import parse_json
 from trm_cli.data.files.regular_file import open_regular, require_regular
 from trm_cli.errors import CheckpointError, first_line, reading
+from trm_cli.shell import command_line
 from trm_cli.training.checkpoint.pointers import follow
+from trm_cli.training.run_files import is_run
 
 MARK = b"trm-checkpoint:"
 _CHECKSUM_LENGTH = 64
@@ -208,4 +210,5 @@ def _sha256(file: BinaryIO, length: int) -> str:
 
 def damaged(path: Path, why: str) -> CheckpointError:
     """Make the error for a file that is not what was written."""
-    return CheckpointError(f"{path} is damaged: {why}", hint="`trm checkpoints verify RUN` lists the valid checkpoints")
+    listed = f"`{command_line('trm', 'checkpoints', 'verify', path.parent)}` lists the valid checkpoints"
+    return CheckpointError(f"{path} is damaged: {why}", hint=listed if is_run(path.parent) else None)

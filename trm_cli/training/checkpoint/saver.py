@@ -12,7 +12,7 @@ import torch
 
 from trm_cli.config.schema import RunConfig
 from trm_cli.errors import NO_SPACE, CheckpointError, TrmError, free_space
-from trm_cli.shell import quote
+from trm_cli.shell import command_line, quote
 from trm_cli.training.checkpoint.disk_space import disk_space_warning
 from trm_cli.training.checkpoint.retention import delete_oldest_spare
 from trm_cli.training.checkpoint.sharded_saving import save_sharded
@@ -158,7 +158,9 @@ class CheckpointSaver:
         saved = f"step {steps[-1]:,} is saved there" if steps else "nothing was saved yet"
         raise CheckpointError(
             f"{before} was moved to {self.store.directory} while it was being trained; {saved}, and the run ends here",
-            hint=f"trm resume {quote(self.store.directory)}" if steps else "`trm train` starts it again",
+            hint=f"trm resume {quote(self.store.directory)}"
+            if steps
+            else "the command that started it starts it again",
         )
 
     def _prune(self) -> None:
@@ -184,10 +186,10 @@ class CheckpointSaver:
         if not self.is_saved:
             self.save()
         if not self.is_saved:
-            problem = self._problem or OSError()
+            problem, again = self._problem or OSError(), command_line("trm", "resume", self.store.directory)
             raise TrmError(
                 f"could not save the last checkpoint, of step {self.state.step:,}: {problem.strerror or problem}",
-                hint=f"{free_space(problem)}mend the disk; `trm resume` continues after step {self._saved[0]:,}",
+                hint=f"{free_space(problem)}mend the disk; `{again}` continues after step {self._saved[0]:,}",
             )
         self._require_in_place()
         self.recorders.recover(self.observer.note)

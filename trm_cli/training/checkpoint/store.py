@@ -73,7 +73,7 @@ class CheckpointStore:
             raise CheckpointError(
                 f"{self._pinned.path} was deleted while it was being trained: its checkpoints are gone with it, and "
                 "nothing more could be saved",
-                hint="`trm train` starts it again",
+                hint="the command that started it starts it again",
             )
         self.directory = place
         return None if place == self._pinned.path else self._pinned.path

@@ -72,7 +72,11 @@ def find_checkpoint(named: str | None) -> Path:
             return path
     steps = store.steps()
     if not steps:
-        raise CheckpointError(f"{run} has no checkpoint yet", hint="`trm train` writes one at every evaluation")
+        from trm_cli.training.run.start_command import start_command  # which composes the model of the run
+
+        raise CheckpointError(
+            f"{run} has no checkpoint yet", hint=f"`{start_command(run)}` trains it; it writes one at every evaluation"
+        )
     return store.path(steps[-1])
 
 

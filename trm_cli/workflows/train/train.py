@@ -221,7 +221,10 @@ class _Training:
         request = self.request
         start = find_start(self.resolved.config, data, from_step=request.from_step, fresh=request.fresh)
         if request.must_exist and start.file is None:
-            raise CheckpointError(f"{self.path} has no checkpoint to continue from", hint="`trm train` starts it")
+            from trm_cli.training.run.start_command import start_command
+
+            started = f"`{start_command(self.path)}` starts it"
+            raise CheckpointError(f"{self.path} has no checkpoint to continue from", hint=started)
         other = start.file is not None and start.file.resolve().parent != self.path.resolve()
         if other and start.step >= plan.total_steps:
             raise UsageError(
