@@ -95,6 +95,22 @@ def test_rows_that_are_damaged_are_asked_for_again(runs: Path, tmp_path: Path) -
         assert (done.returncode, "--again` make" in " ".join(done.stdout.split())) == (0, True), done.stderr
 
 
+def test_evaluations_by_different_protocols_are_named_and_equal_ones_preferred(runs: Path, tmp_path: Path) -> None:
+    for name in ("good", "worse"):
+        shutil.copytree(runs / name, tmp_path / name, symlinks=True)
+    shutil.rmtree(tmp_path / "worse/evaluations")
+    assert trm_here("evaluate", "worse", "--steps", "1", "--raw", "--device", "cpu", cwd=tmp_path).returncode == 0
+    shown = trm_here("compare", "good", "worse", cwd=tmp_path)
+    assert "not evaluated by the same protocol" in shown.stdout
+    (test,) = json.loads(trm_here("compare", "good", "worse", "--json", cwd=tmp_path).stdout)["tests"]
+    assert "ema weights" in test["protocols"][0]
+    assert "1 steps" in test["protocols"][1]
+    assert "raw weights" in test["protocols"][1]
+    assert trm_here("evaluate", "good", "--steps", "1", "--raw", "--device", "cpu", cwd=tmp_path).returncode == 0
+    (test,) = json.loads(trm_here("compare", "good", "worse", "--json", cwd=tmp_path).stdout)["tests"]
+    assert test["protocols"] is None
+
+
 def test_what_cannot_be_compared_is_told_with_the_commands(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "good", tmp_path / "bare", symlinks=True)
     shutil.rmtree(tmp_path / "bare/evaluations")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 #: A p-value below which a difference is called one.
 LEVEL = 0.05
+#: What of a protocol changes no answer but for rounding.
+_OF_THE_MACHINE = ("batch_size", "device", "precision")
 #: Keys that say where a run lies, and not how it trains.
 _PLACES = ("checkpoint_path",)
 
@@ -51,7 +52,8 @@ class Setting:
 class Paired:
     """Two runs on the same puzzles. difference: how much more often the second is right, with its 95 % interval.
 
-    by_difficulty: measure -> (range, rows, share of the first, share of the second).
+    protocols: how each was evaluated, where that was not the same way. by_difficulty: measure -> (range, rows, share of
+    the first, share of the second).
     """
 
     first: str
@@ -62,6 +64,7 @@ class Paired:
     neither: int
     difference: tuple[float, float, float]
     p_value: float
+    protocols: tuple[str, str] | None
     by_difficulty: Mapping[str, Sequence[tuple[str, int, float, float]]]
 
 
@@ -151,7 +154,7 @@ def _paired(first: Side, second: Side) -> Paired | str:
 
     from trm_cli.evaluation.scores.paired import mcnemar, paired_difference
 
-    found = _same_puzzles(first.runs[0].directory, second.runs[0].directory)
+    found = _same_puzzles(first, second)
     if found is None:
         from trm_cli.shell import command_line
 
@@ -161,7 +164,7 @@ def _paired(first: Side, second: Side) -> Paired | str:
         again = [command_line("trm", "evaluate", side.name, "--again") for side in (first, second)]
         commands = " and ".join(f"`{command}`" for command in again)
         return f"{first.letter} and {second.letter} have no evaluation of the same puzzles: {commands} make them"
-    left, right = found
+    left, right, protocols = found
     places = np.intersect1d(left.places, right.places)
     left, right = left.of(places), right.of(places)
     only_first = int((left.right & ~right.right).sum())
@@ -176,22 +179,43 @@ def _paired(first: Side, second: Side) -> Paired | str:
         neither=len(places) - both - only_first - only_second,
         difference=paired_difference(only_first, only_second, len(places)),
         p_value=mcnemar(only_first, only_second),
+        protocols=protocols,
         by_difficulty=_by_difficulty(left, right),
     )
 
 
-def _same_puzzles(first: Path, second: Path) -> tuple[Outcomes, Outcomes] | None:
-    """The rows of the best evaluations of two runs that are of one test set."""
+def _same_puzzles(first: Side, second: Side) -> tuple[Outcomes, Outcomes, tuple[str, str] | None] | None:
+    """The rows of the best evaluations of two runs that are of one test set, if possible by the same protocol; and
+    both protocols where they differ."""
     from trm_cli.evaluation.outcomes import read_outcomes
 
-    others = stored_evaluations(second)
-    for document, folder in stored_evaluations(first):
-        for other, other_folder in others:
-            if _test_set(document) == _test_set(other):
-                left, right = read_outcomes(folder), read_outcomes(other_folder)
-                if left is not None and right is not None and len(left.places):
-                    return left, right
+    own, others = (stored_evaluations(side.runs[0].directory) for side in (first, second))
+    pairs = [(one, other) for one in own for other in others if _test_set(one[0]) == _test_set(other[0])]
+    differs = {
+        place: _protocol(one[0], first) != _protocol(other[0], second) for place, (one, other) in enumerate(pairs)
+    }
+    for place in sorted(differs, key=differs.__getitem__):
+        (document, folder), (other, other_folder) = pairs[place]
+        left, right = read_outcomes(folder), read_outcomes(other_folder)
+        if left is not None and right is not None and len(left.places):
+            return left, right, (_described(document), _described(other)) if differs[place] else None
     return None
+
+
+def _protocol(document: Mapping[str, Any], side: Side) -> dict[str, Any]:
+    """What makes accuracies comparable: a network may have its own depth, and weights of the kind that it keeps."""
+    protocol = {key: value for key, value in document["protocol"].items() if key not in _OF_THE_MACHINE}
+    trained_steps = protocol.pop("trained_steps")
+    if protocol["steps"] == trained_steps:
+        del protocol["steps"]
+    weights = "ema" if side.settings.get("ema") else "raw"
+    return {**protocol, "usual_weights": document["checkpoint"]["weights"] == weights}
+
+
+def _described(document: Mapping[str, Any]) -> str:
+    from trm_cli.evaluation.protocol import protocol_line
+
+    return f"{protocol_line(document['protocol'])}, {document['checkpoint']['weights']} weights"
 
 
 def _test_set(document: Mapping[str, Any]) -> tuple[Any, ...]:

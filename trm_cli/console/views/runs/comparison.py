@@ -87,8 +87,12 @@ def _verdict(test: Paired | Grouped) -> Text:
 
 def _paired(test: Paired) -> Group:
     count = test.both + test.only_first + test.only_second + test.neither
+    how = [] if test.protocols is None else [
+        (f"{letter} ran", line) for letter, line in zip((test.first, test.second), test.protocols, strict=True)
+    ]  # fmt: skip
     parts: list[RenderableType] = [
         facts([
+            *how,
             ("puzzles", f"the same {count:,}: both right {test.both:,}, only {test.first} {test.only_first:,}, "
                         f"only {test.second} {test.only_second:,}, neither {test.neither:,}"),
             ("difference", _points(test.difference)),
@@ -96,6 +100,8 @@ def _paired(test: Paired) -> Group:
         ]),
         _verdict(test),
     ]  # fmt: skip
+    if test.protocols is not None:
+        parts.append(Text("not evaluated by the same protocol: the difference may come from that", "bold yellow"))
     for name, rows in test.by_difficulty.items():
         if len(rows) > 1:
             shown = [(label, f"{size:,}", percent(one), percent(other)) for label, size, one, other in rows]
@@ -155,6 +161,7 @@ def _test_document(test: Paired | Grouped, sides: Any) -> dict[str, Any]:
     }
     if isinstance(test, Paired):
         document |= {name: getattr(test, name) for name in ("both", "only_first", "only_second", "neither")}
+        document["protocols"] = test.protocols
         document["by_difficulty"] = {
             name: [{"label": label, "rows": size, "exact": [one, other]} for label, size, one, other in rows]
             for name, rows in test.by_difficulty.items()
