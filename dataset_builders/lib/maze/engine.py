@@ -18,6 +18,7 @@ WALL, FREE, START, GOAL = maze_text.WALL, maze_text.FREE, maze_text.START, maze_
 PATH = maze_text.WAY
 NO_PATH = -1
 
+_U0 = np.uint64(0)
 _S27, _S30, _S31, _S32, _S62 = (np.uint64(shift) for shift in (27, 30, 31, 32, 62))
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -150,6 +151,12 @@ def class_hash(maze, cells):  # type: ignore[no-untyped-def]
 
 
 @compiled_loop
+def belongs_to_test(class_hash):  # type: ignore[no-untyped-def]
+    """Return whether a class of mazes is for testing: `held_out.is_test_class`, in this file for numba's cache."""
+    return class_hash >> _S62 == _U0
+
+
+@compiled_loop
 def _generate(keys, side, cells, min_path, max_loops, unique, for_test, attempts, mazes, labels, made):  # type: ignore[no-untyped-def]
     around = neighbours_of(side)
     size = side * side
@@ -176,8 +183,7 @@ def _generate(keys, side, cells, min_path, max_loops, unique, for_test, attempts
             for cell in range(size):
                 mazes[index, cell] = WALL if walls[cell] else FREE
             mazes[index, start], mazes[index, goal] = START, GOAL
-            # A quarter of all symmetry classes is for tests: no maze of one split can be a symmetry of the other's.
-            if ((class_hash(mazes[index], cells) >> _S62) == 0) != for_test:
+            if belongs_to_test(class_hash(mazes[index], cells)) != for_test:
                 continue
             for cell in range(size):
                 labels[index, cell] = mazes[index, cell]

@@ -19,6 +19,7 @@ from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 
 from ..csv_rows import csv_rows, split_tables
+from ..held_out import is_test_class
 from ..hub import find_hub_dataset
 from ..limits import Limits
 from ..source_files import source_path
@@ -91,7 +92,7 @@ def _files(path: Path) -> dict[str, Path]:
 
 def _divided(side: int, mazes: Mazes) -> tuple[int, Mazes, Mazes]:
     """Training and test mazes of one table: a quarter of the symmetry classes is held out."""
-    for_test = engine.class_hashes(mazes[0]).astype(np.uint64) >> np.uint64(62) == 0
+    for_test = is_test_class(engine.class_hashes(mazes[0]))
     return side, (mazes[0][~for_test], mazes[1][~for_test]), (mazes[0][for_test], mazes[1][for_test])
 
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from trm_cli.data.numba_jit import compiled_loop
 
-MAX_SIDE = 16
 MINIMAL = 0  # as a clue count: remove clues until every one that is left is needed
 
 _CONTRADICTION, _SOLVED = -1, -2  # what propagation finds; otherwise the cell to branch on
@@ -308,7 +307,7 @@ def class_hashes(board, puzzles, solutions):  # type: ignore[no-untyped-def]
 
 @compiled_loop
 def belongs_to_test(class_hash):  # type: ignore[no-untyped-def]
-    """Return whether a class of puzzles is for testing: one in four, the same ones under every seed."""
+    """Return whether a class of puzzles is for testing: `held_out.is_test_class`, in this file for numba's cache."""
     return class_hash >> _S62 == _U0
 
 

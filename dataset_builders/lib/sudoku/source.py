@@ -23,6 +23,7 @@ from trm_cli.errors import DatasetError
 from trm_cli.paths import is_dir, is_file
 
 from ..csv_rows import csv_rows, split_tables
+from ..held_out import is_test_class
 from ..hub import HubDataset, find_hub_dataset
 from ..limits import Limits
 from ..source_files import source_path
@@ -91,7 +92,7 @@ def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) 
     read = {split: _read_split(source, split, board, settings, limits) for split in source.splits()}
     if "both" in read:
         everything = read["both"]
-        for_test = _hashes(board, everything) >> np.uint64(62) == 0
+        for_test = is_test_class(_hashes(board, everything))
         train, test = everything.take(np.flatnonzero(~for_test)), everything.take(np.flatnonzero(for_test))
     else:
         train, test = read["train"], read["test"]
