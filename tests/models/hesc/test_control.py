@@ -44,7 +44,7 @@ def test_recent_samples_are_the_newest(count):
     # Defect 18: "recent" read the highest places of the ring, not the latest written.
     buffer = pushed(count)
     draws = torch.rand(200, generator=torch.Generator().manual_seed(1))
-    got = buffer.sample(draws, recent=200, window=2).reward
+    got = buffer.at(buffer.places(draws, recent=200, window=2)).reward
     assert set(got.tolist()) == {float(n) for n in range(max(0, count - 2), count)}
 
 
@@ -52,7 +52,7 @@ def test_all_that_is_kept_can_be_sampled_and_nothing_older():
     # Defect 18: transitions older than the allowed age were still replayed.
     buffer = pushed(20)
     draws = torch.rand(500, generator=torch.Generator().manual_seed(1))
-    assert set(buffer.sample(draws, recent=0, window=2).reward.tolist()) == {float(n) for n in range(12, 20)}
+    assert set(buffer.at(buffer.places(draws, recent=0, window=2)).reward.tolist()) == {float(n) for n in range(12, 20)}
     assert int(buffer.size()) == 8
 
 
@@ -61,11 +61,12 @@ def test_rows_that_are_not_kept_leave_no_trace():
     buffer.push(transitions(0, 4), torch.tensor([False, True, False, True]))
     assert int(buffer.size()) == 2
     draws = torch.linspace(0, 0.999, 16)
-    assert set(buffer.sample(draws, 0, 4).reward.tolist()) == {1.0, 3.0}
+    assert set(buffer.at(buffer.places(draws, 0, 4)).reward.tolist()) == {1.0, 3.0}
 
 
 def test_fields_of_a_transition_stay_together():
-    got = pushed(20).sample(torch.rand(64), 16, 4)
+    buffer = pushed(20)
+    got = buffer.at(buffer.places(torch.rand(64), 16, 4))
     assert torch.equal(got.state[:, 0], got.reward)
     assert torch.equal(got.halt_reward, -got.reward)
     assert torch.equal(got.next_state[:, 0], got.reward + 0.5)

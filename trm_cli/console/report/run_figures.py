@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
     from matplotlib.ticker import Locator
 
-BLUE, PALE_BLUE, RED, GREY, GREEN = "#2166ac", "#a6c8e4", "#b2182b", "#8a8a8a", "#1b7837"
+BLUE, PALE_BLUE, RED, GREY = "#2166ac", "#a6c8e4", "#b2182b", "#8a8a8a"
 _POINTS = 400
 _WINDOWS = 60
 

@@ -7,7 +7,7 @@ are shuffled anew each epoch. So training needs one chunk to start, and never on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -195,8 +195,3 @@ def _by_value(values: Index) -> Iterator[tuple[int, Index]]:
     """Yield each value and the rows [n] where it stands."""
     for value in np.unique(values).tolist():
         yield value, np.flatnonzero(values == value)
-
-
-def rows_of_kind(batch: Batch, kinds: Sequence[int]) -> Index:
-    """Return the rows of a batch that are of one of `kinds`: [n]."""
-    return np.flatnonzero(np.isin(batch["kind"], list(kinds)))

@@ -11,7 +11,7 @@ from trm_cli.data.stream.vocabulary import TEXT_WINDOW
 #: Channels and side of pictures where the arguments say nothing, as the builder has it.
 _PICTURE_CHANNELS, _PICTURE_SIDE = 3, 32
 _PICTURE_CLASSES = 46
-_USUAL_SOURCES = ["kaggle/combined", "tinystories"]
+_USUAL_SOURCES = ("kaggle/combined", "tinystories")
 _TEXTS, _PICTURES = ("tinystories", "stories", "text:"), ("pictures", "shapes", "images:")
 
 
@@ -22,9 +22,7 @@ def shape_of_recipe(arguments: Mapping[str, Any], board_side: int) -> StreamShap
     arguments: `dataset_args` of a recipe. Sizes that are no numbers (the builder refuses them) count as usual.
     """
     found = arguments.get("sources")
-    sources = (
-        [str(source) for source in found] if isinstance(found, list | tuple) else ["kaggle/combined", "tinystories"]
-    )
+    sources = [str(source) for source in (found if isinstance(found, list | tuple) else _USUAL_SOURCES)]
     texts = [source for source in sources if source.startswith(_TEXTS)]
     pictures = [source for source in sources if source.startswith(_PICTURES)]
     grids = len(texts) + len(pictures) < len(sources)

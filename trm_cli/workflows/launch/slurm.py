@@ -7,9 +7,6 @@ from pathlib import Path
 from trm_cli.shell import quote
 from trm_cli.workflows.launch.job import AGAIN, GRACE_SECONDS, PORT, Job
 
-#: How one asks the job to save and to queue itself again, at any moment.
-PREEMPT = "scancel --signal=USR1 --batch"
-
 _SCRIPT = """\
 #!/bin/bash
 {options}

@@ -90,11 +90,6 @@ class ReplayBuffer(nn.Module):
         return (self.written - 1 - back).clamp_min(0) % self.capacity
 
     @torch.no_grad()
-    def sample(self, draws: Tensor, recent: int, window: int) -> Transition:
-        """The transitions at `places(...)`."""
-        return self.at(self.places(draws, recent, window))
-
-    @torch.no_grad()
     def at(self, place: Tensor) -> Transition:
         """The transitions at `place` int64 [N], states as float32."""
         rows = {name: self.get_buffer(name)[place] for name in Transition._fields}
