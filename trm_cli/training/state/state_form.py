@@ -198,6 +198,7 @@ def _in_scaler(saved: Any, state: TrainingState) -> Iterator[str]:
 
 
 def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], rows: int) -> Iterator[str]:
+    from trm_cli.models.hesc.rows.kinds import COLOURS, Kind
     from trm_cli.models.supervision.losses import IGNORED_LABEL
 
     if saved is None:
@@ -212,7 +213,7 @@ def _in_carry(saved: Any, state: TrainingState, batch: Mapping[str, Tensor], row
         meant = {name: one.expand(rows, *one.shape[1:]) for name, one in own.items()}
         yield from _other_tensors(f"carry.{group}", theirs, meant)
     table, words, labels = state.table, state.model.vocab_size, state.model.label_field
-    limits = {"puzzle_identifiers": None if table is None else len(table), "kind": 3, "cells": 11}
+    limits = {"puzzle_identifiers": None if table is None else len(table), "kind": len(Kind), "cells": 1 + COLOURS}
     for name, limit in {**limits, "inputs": words, "text": words, labels: words}.items():
         if limit is None or name not in saved["data"]:
             continue

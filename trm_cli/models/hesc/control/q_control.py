@@ -147,7 +147,9 @@ def choose(
     if draws is None:
         going = valid.clone()
         going[:, Action.HALT] = ~valid[:, Action.CONTINUE]
-        best = baseline if q is None else _after_warmup(clock, _greedy(q, going), torch.zeros_like(baseline))
+        best = baseline
+        if q is not None:
+            best = _after_warmup(clock, _greedy(q, going), torch.full_like(baseline, int(Action.CONTINUE)))
         return torch.where(going.gather(1, best[:, None])[:, 0], best, fallback)
     action = torch.where(wants_halt, int(Action.HALT), baseline)
     if q is not None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.rows.boards import Packed
-from trm_cli.models.hesc.rows.kinds import FIRST_COLOUR, PAD, Kind
+from trm_cli.models.hesc.rows.kinds import FIRST_BYTE, FIRST_COLOUR, PAD, Kind
 from trm_cli.models.hesc.rows.positions import Places, Rotation, board_parts, board_places, board_rotation, text_rope
 from trm_cli.models.hesc.thinking.blocks import Linear
 from trm_cli.models.layers.initialization import embedding_parameter
@@ -58,7 +58,7 @@ class Symbols(nn.Module):
         # Rows and columns counted from both ends: where a board's edge is near.
         self.edges = nn.Parameter(embedding_parameter(4 * (config.board_side + 1), width).data.unflatten(0, (4, -1)))
         # What a demonstration's answer shows at a place, beside what its input shows.
-        self.shown = embedding_parameter(FIRST_COLOUR + 10, width)
+        self.shown = embedding_parameter(FIRST_BYTE, width)
         self.stem = nn.Conv2d(3, _STEM_FEATURES, 3, padding=1)
         self.patch = Linear(_STEM_FEATURES * config.patch_size**2, width)
         self.patch_rows = embedding_parameter(config.picture_size // config.patch_size, width)
@@ -103,8 +103,7 @@ class Symbols(nn.Module):
     def text(self, text: Tensor, window: int) -> Tokens:
         """Tokens int [B, T] of a window of so many places: one-dimensional positions, a part for each stretch."""
         length = text.shape[1]
-        stretch = -(-window // (self.config.num_capsules * self.config.children_per_capsule))
-        parts = torch.arange(length, device=text.device)[None] // stretch
+        parts = torch.arange(length, device=text.device)[None] // child_stretch(self.config, window)
         rope = self.text_rope(length)
         symbols = rms_norm(self.table[text.long().clamp_min(PAD)])
         return Tokens(Kind.TEXT, symbols, Rotation(rope, rope), parts, None)
@@ -134,6 +133,11 @@ class Symbols(nn.Module):
     def logits(self, hidden: Tensor, first: int, stop: int | None) -> Tensor:
         """[B, T, d] of unit size -> the scores of the words from `first` up to `stop`: float32 [B, T, W]."""
         return (hidden @ self.table[first:stop].T).float()
+
+
+def child_stretch(config: HescConfig, window: int) -> int:
+    """Places of a text window that one child slot reads: equal parts, rounded up."""
+    return -(-window // (config.num_capsules * config.children_per_capsule))
 
 
 def _taken(places: Places, some: Packed) -> Places:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.rows.kinds import Kind
-from trm_cli.models.hesc.thinking.symbols import Tokens
+from trm_cli.models.hesc.thinking.symbols import Tokens, child_stretch
 
 #: Of a slot that knows the whole text: no place comes after it.
 _NEVER = 1 << 30
@@ -91,14 +91,13 @@ def _thinking_end(config: HescConfig, window: int) -> int:
 
 def capsule_length(config: HescConfig, window: int) -> int:
     """Places of a text of so many that a capsule reads: its children have equal parts of them."""
-    m, count = config.children_per_capsule, config.num_capsules
-    return -(-window // (m * count)) * m
+    return config.children_per_capsule * child_stretch(config, window)
 
 
 def _ends(config: HescConfig, window: int, paths: int, pair_slots: int, device: torch.device) -> Tensor:
     """The place of a text before which slot, demonstration or thought knows what it knows: int64 [S + P + T]."""
     m, count = config.children_per_capsule, config.num_capsules
-    stretch = -(-window // (m * count))
+    stretch = child_stretch(config, window)
     parts = torch.arange(count, device=device)
     ends = [torch.full((config.num_registers,), _NEVER, device=device), (parts + 1) * m * stretch]
     if config.enable_expansion:
