@@ -12,8 +12,9 @@ import torch
 from benchmarks.inputs.made_up import MadeUpRun, made_up_metadata
 from trm_cli.config.compose import compose
 from trm_cli.config.make_plan import make_plan
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.stream.records import TEXT
-from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, IGNORED, TEXT_WINDOW, VOCAB_SIZE
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, TEXT_WINDOW, VOCAB_SIZE
 from trm_cli.models.layers.gated_mlp import swiglu_width
 from trm_cli.models.measuring import measure
 from trm_cli.models.network import Network
@@ -96,7 +97,7 @@ def _random_records(random: np.random.Generator, rows: int, cells: int) -> dict[
     kind, side = np.arange(rows, dtype=np.int32) % 2, math.isqrt(cells)
     is_text = kind[:, None] == TEXT
     colours = random.integers(0, 10, (2, rows, cells))
-    letters = np.full((rows, cells + 1), IGNORED)
+    letters = np.full((rows, cells + 1), IGNORED_LABEL)
     letters[:, : TEXT_WINDOW + 1] = FIRST_BYTE + random.integers(97, 123, (rows, TEXT_WINDOW + 1))
     return {
         "kind": kind,

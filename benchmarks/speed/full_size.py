@@ -35,8 +35,9 @@ def batch_of(shape: StreamShape, kind: int, seed: int) -> dict[str, torch.Tensor
     import numpy as np
     import torch
 
+    from trm_cli.data.files.metadata import IGNORED_LABEL
     from trm_cli.data.stream.blank import blank_rows
-    from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, FIRST_CONTROL, FIRST_LABEL, IGNORED
+    from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, FIRST_CONTROL, FIRST_LABEL
 
     rng = np.random.default_rng(seed)
     batch = blank_rows(shape, kind, 1, pair_side=10)
@@ -47,7 +48,7 @@ def batch_of(shape: StreamShape, kind: int, seed: int) -> dict[str, torch.Tensor
         batch["text"] = rng.integers(FIRST_BYTE, FIRST_CONTROL, batch["text"].shape, dtype=np.int32)
     if kind == 2:
         batch["picture"] = rng.integers(0, 256, batch["picture"].shape, dtype=np.uint8)
-    asked, first = batch["target"] != IGNORED, (FIRST_COLOUR, FIRST_BYTE, FIRST_LABEL)[kind]
+    asked, first = batch["target"] != IGNORED_LABEL, (FIRST_COLOUR, FIRST_BYTE, FIRST_LABEL)[kind]
     batch["target"][asked] = first + rng.integers(0, 10, int(asked.sum()))
     whole = {name: np.zeros((1, *value.shape[1:]), value.dtype) for name, value in _fields(shape).items()}
     return {name: torch.as_tensor(value) for name, value in {**whole, **batch}.items()}

@@ -29,8 +29,9 @@ from benchmarks.hesc_card.sources.examples import text_examples
 from benchmarks.hesc_card.sources.graphs import GRAPH, WINDOW, graph_examples, graph_texts
 from benchmarks.hesc_card.sources.texts import stories
 from benchmarks.result_file import append_result, read_results
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.stream.shape import StreamShape
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, IGNORED, START
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, START
 
 
 def test_each_byte_and_each_end_is_asked_once_and_read_as_it_was() -> None:
@@ -42,7 +43,7 @@ def test_each_byte_and_each_end_is_asked_once_and_read_as_it_was() -> None:
         if read[0] == START:
             said.append([])
         for place, label in enumerate(asked):
-            if label != IGNORED:
+            if label != IGNORED_LABEL:
                 # What is asked follows what was read, of which the row shows at least half a window.
                 assert read[place] == (said[-1][-1] if said[-1] else START)
                 assert len(said[-1]) < 8 or place >= 4
@@ -199,5 +200,5 @@ def test_a_graph_is_told_before_its_questions_and_its_answers_are_true() -> None
                 reached |= found
             assert (question[1] in reached) == (question[2] == "+"), question
     examples = graph_examples(StreamShape(text_window=WINDOW), graph_texts(3, 2))
-    asked_for = examples.batch["target"][examples.batch["target"] != IGNORED] - FIRST_BYTE
+    asked_for = examples.batch["target"][examples.batch["target"] != IGNORED_LABEL] - FIRST_BYTE
     assert len(asked_for) == 40 and set(asked_for.tolist()) == {ord("+"), ord("-")}

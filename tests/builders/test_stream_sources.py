@@ -25,13 +25,14 @@ from dataset_builders.lib.text.fields import TextDocument
 from tests.support.selection import slow_but
 from tests.support.streams import ROOT, SMALL, build_in_process, contents, environment
 from trm_cli.app import create_app
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.inspection import inspect
 from trm_cli.data.puzzles.dataset import BatchOrder
 from trm_cli.data.samples import read_samples
 from trm_cli.data.stream.dataset import open_stream
 from trm_cli.data.stream.rows import render_text
 from trm_cli.data.stream.storage.plan import facts_on_board
-from trm_cli.data.stream.vocabulary import FIRST_COLOUR, FIRST_LABEL, IGNORED
+from trm_cli.data.stream.vocabulary import FIRST_COLOUR, FIRST_LABEL
 from trm_cli.errors import DatasetError, ExitCode
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
@@ -142,7 +143,7 @@ def test_pictures_with_labels(build: Builder, tmp_path: Path, channels: int) -> 
     assert batch["picture"].shape[1:] == (channels, 16, 16) and pictures.any() and (~pictures).any()
     assert "cells" not in batch and "pair_cells" not in batch
     assert set(batch["target"][pictures][:, 0]) == {FIRST_LABEL, FIRST_LABEL + 1}
-    assert (batch["target"][pictures][:, 1:] == IGNORED).all()
+    assert (batch["target"][pictures][:, 1:] == IGNORED_LABEL).all()
     # Wider than high: shrunk to fit, with borders above and below, nothing cut off.
     assert not batch["picture"][pictures][:, :, 0, :].any() and batch["picture"][pictures][:, :, 8, 0].any()
     if channels == 3:
@@ -189,7 +190,7 @@ def test_shares_notes_and_what_is_left_out_are_said(build: Builder, tmp_path: Pa
         assert f"{split} split: grid {said['kinds']['grid']['records']:,} records (" in done.stderr
     data = open_stream(root, "test", 30)
     batch = data.eval_at(np.arange(data.eval_rows))
-    asked, kinds = batch["target"] != IGNORED, described["test"]["kinds"]
+    asked, kinds = batch["target"] != IGNORED_LABEL, described["test"]["kinds"]
     assert kinds["text"]["symbols"] == asked[batch["kind"] == 1].sum()
     assert kinds["picture"]["symbols"] == asked[batch["kind"] == 2].sum()
     assert kinds["grid"]["symbols"] == (asked & (batch["target"] >= FIRST_COLOUR))[batch["kind"] == 0].sum()

@@ -10,7 +10,7 @@ from torch import Tensor
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL, PAD, START, Kind
-from trm_cli.models.supervision.losses import IGNORED_LABEL as IGNORED
+from trm_cli.models.supervision.losses import IGNORED_LABEL
 from trm_cli.schedule.clock import Clock
 
 LABELS = 5
@@ -63,13 +63,13 @@ def make_batch(
     length = max(side * side, WINDOW)
     kind = torch.tensor([kinds[row % len(kinds)] for row in range(rows)])
     sizes = draw(2, side, rows, 2).repeat(1, 2)
-    target = torch.full((rows, length), IGNORED)
+    target = torch.full((rows, length), IGNORED_LABEL)
     cells, text = torch.zeros(rows, side, side), torch.full((rows, WINDOW), PAD)
     text[:, 0] = START
     text[:, 1:] = FIRST_BYTE + draw(97, 123, rows, WINDOW - 1)
     for row in range(rows):
         height, width = sizes[row, :2].tolist()
-        answer = torch.full((side, side), IGNORED)
+        answer = torch.full((side, side), IGNORED_LABEL)
         answer[:height, :width] = FIRST_COLOUR + draw(0, 10, height, width)
         answer[height, :width], answer[:height, width] = EOS, EOS
         cells[row, :height, :width] = draw(1, 11, height, width).float()

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.evaluation.partial_results import Columns
 from trm_cli.evaluation.scores import choosing
-from trm_cli.evaluation.scores.accuracy import IGNORED
 from trm_cli.evaluation.thinking import Attempt
 
 
@@ -25,7 +25,7 @@ def columns_of(
     chosen/<rule> bool [B], chosen_tokens/<rule> [B], and unanimous bool [B].
     """
     rows = slice(len(labels))
-    counted = labels != IGNORED
+    counted = labels != IGNORED_LABEL
 
     def hits(answers: NDArray[np.integer]) -> NDArray[np.int32]:
         return np.asarray(((answers == labels) & counted).sum(-1), dtype=np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.puzzles.dataset import Batch, PuzzleDataset
 from trm_cli.data.puzzles.families import Sudoku
 from trm_cli.data.stream.dataset import StreamDataset
@@ -18,7 +19,6 @@ from trm_cli.evaluation.micro_batches import micro_batches
 from trm_cli.evaluation.partial_results import Columns
 from trm_cli.evaluation.passes import Pass, later, planned
 from trm_cli.evaluation.protocol import Protocol
-from trm_cli.evaluation.scores.accuracy import IGNORED
 from trm_cli.evaluation.scores.difficulty import features
 from trm_cli.evaluation.starts import start
 from trm_cli.evaluation.thinking import Attempt, attempt
@@ -125,7 +125,7 @@ class Scorer:
             steps[left] += made.steps[: len(left)]
             valid = self._valid(batch["inputs"][left], answers)
             passes[left[valid]] = number + 1
-            right[left] = valid & ((answers == labels[left]) | (labels[left] == IGNORED)).all(-1)
+            right[left] = valid & ((answers == labels[left]) | (labels[left] == IGNORED_LABEL)).all(-1)
             left = left[~valid]
             if not len(left):
                 break

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm_cli.evaluation.scores.accuracy import IGNORED
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.models.supervision.carry import Carry
 from trm_cli.models.thinking import think
 
@@ -86,5 +86,5 @@ def sureness(q_halt: Tensor) -> Tensor:
 
 def wholly_right(answers: Tensor, labels: Tensor) -> Tensor:
     """Compare rows [B, L]: True where every labelled token is right; a row without labels is never right: bool [B]."""
-    counted = labels != IGNORED
+    counted = labels != IGNORED_LABEL
     return ((answers == labels) | ~counted).all(-1) & counted.any(-1)

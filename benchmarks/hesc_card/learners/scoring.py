@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from benchmarks.hesc_card.sources.examples import Examples
 from trm_cli.data.arc.encoding import Grid
 from trm_cli.data.arc.task import ArcTask
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.augmentations import UNKNOWN, view
 from trm_cli.data.stream.boards import answered_grid
 from trm_cli.data.stream.records import TEXT
 from trm_cli.data.stream.shape import StreamShape
-from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_CONTROL, IGNORED
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_CONTROL
 from trm_cli.evaluation.solving.demonstrated import solve_task
 from trm_cli.models.network import Network
 
@@ -42,7 +43,7 @@ def score(answering: Answering, examples: Examples) -> dict[str, Any]:
     for part in examples.parts(_ROWS):
         answers = answering({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in part.items()})
         target = part["target"].astype(np.int64)
-        asked = target != IGNORED
+        asked = target != IGNORED_LABEL
         hits = (answers.tokens == target) & asked
         right.append(hits.sum(1) == asked.sum(1))
         places.append(hits.sum(1) / asked.sum(1).clip(1))

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from benchmarks.hesc_card.learners.loop import Rows
 from benchmarks.hesc_card.learners.scoring import Answers
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, IGNORED, START
+from trm_cli.data.files.metadata import IGNORED_LABEL
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, START
 from trm_cli.models.layers.rotary import rope_tables, rotate
 from trm_cli.training.optimizers.eager import AdamW
 
@@ -59,7 +60,7 @@ class CellTransformer(nn.Module):
 
     def forward(self, batch: Rows) -> Tensor:
         """Scores of padding, end and colours: [B, side * side, 12]; what lies outside of all grids is not computed."""
-        cells, asked = batch["cells"].long(), batch["target"][:, : self.side**2] != IGNORED
+        cells, asked = batch["cells"].long(), batch["target"][:, : self.side**2] != IGNORED_LABEL
         used = ((cells > 0) | asked).any(0).view(self.side, self.side)
         size = int(torch.nonzero(used.any(0) | used.any(1)).max()) + 1
         boards = cells.view(-1, self.side, self.side)[:, :size, :size]
@@ -104,15 +105,15 @@ class PlainLearner:
 
     def _labels(self, batch: Rows, places: int) -> Tensor:
         labels = batch["target"][:, :places].long()
-        return torch.where(labels == IGNORED, labels, labels - self.network.first_word)
+        return torch.where(labels == IGNORED_LABEL, labels, labels - self.network.first_word)
 
     def update(self, batch: Rows, step: int, rate: float) -> None:
         """Mean loss of a row's places, then mean over rows."""
         del step
         scores = self.network(batch)
         labels = self._labels(batch, scores.shape[1])
-        nats = functional.cross_entropy(scores.mT, labels, ignore_index=IGNORED, reduction="none")
-        loss = (nats.sum(1) / (labels != IGNORED).sum(1).clamp_min(1)).mean()
+        nats = functional.cross_entropy(scores.mT, labels, ignore_index=IGNORED_LABEL, reduction="none")
+        loss = (nats.sum(1) / (labels != IGNORED_LABEL).sum(1).clamp_min(1)).mean()
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
@@ -128,7 +129,7 @@ class PlainLearner:
         """With the averaged weights."""
         scores = torch.func.functional_call(self.network, self._average, (batch,))
         labels = self._labels(batch, scores.shape[1])
-        nats = functional.cross_entropy(scores.mT, labels, ignore_index=IGNORED, reduction="none")
+        nats = functional.cross_entropy(scores.mT, labels, ignore_index=IGNORED_LABEL, reduction="none")
         width = batch["target"].shape[1] - scores.shape[1]
         tokens = functional.pad(scores.argmax(-1) + self.network.first_word, (0, width))
         return Answers(tokens.numpy(), functional.pad(nats, (0, width)).numpy())

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.hesc_card.grids import Grid
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.records import held_out_step
 from trm_cli.data.stream.rows import grid_row, picture_row
 from trm_cli.data.stream.shape import StreamShape
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, IGNORED, PAD, START
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, PAD, START
 
 Pairs = Sequence[tuple[Grid, Grid]]
 
@@ -79,7 +80,7 @@ def _windows(shape: StreamShape, document: bytes) -> Iterator[Batch]:
         row: Batch = {
             "kind": np.ones(1, np.int32),
             "puzzle_identifiers": np.zeros(1, np.int32),
-            "target": np.full((1, shape.target_length), IGNORED, np.int32),
+            "target": np.full((1, shape.target_length), IGNORED_LABEL, np.int32),
             "text": np.full((1, window), PAD, np.int32),
         }
         row["text"][0, : len(asked)] = read[: len(asked)]

@@ -10,10 +10,11 @@ import numpy as np
 from benchmarks.hesc_card.grids import Random
 from benchmarks.hesc_card.sources.examples import Examples, joined
 from benchmarks.hesc_card.sources.texts import write_documents
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.data.stream.shape import StreamShape
-from trm_cli.data.stream.vocabulary import FIRST_BYTE, IGNORED, PAD, START
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, PAD, START
 
 #: Places of the graph: half of the window, so that thoughts about it are known before the first question.
 GRAPH, QUESTIONS = 80, 20
@@ -56,7 +57,7 @@ def graph_examples(shape: StreamShape, texts: list[bytes]) -> Examples:
     rows: list[tuple[str, Batch]] = []
     for text in texts:
         tokens = np.array([START, *(byte + FIRST_BYTE for byte in text)], np.int32)
-        read, target = np.full(shape.text_window, PAD, np.int32), np.full(shape.target_length, IGNORED, np.int32)
+        read, target = np.full(shape.text_window, PAD, np.int32), np.full(shape.target_length, IGNORED_LABEL, np.int32)
         read[: len(text)] = tokens[:-1]
         answers = np.arange(GRAPH + 1, len(text), 3)  # the third byte of each question
         target[answers] = tokens[answers + 1]

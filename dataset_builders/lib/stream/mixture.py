@@ -8,11 +8,11 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from trm_cli.data.files.metadata import SPLITS, DatasetMetadata
+from trm_cli.data.files.metadata import IGNORED_LABEL, SPLITS, DatasetMetadata
 from trm_cli.data.stream.records import GRID, KIND_NAMES, TEXT, Record
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.data.stream.storage.plan import BATCHES_PER_CHUNK, GRID_SIDES, KIND, ChunkPlan, cut_into_chunks
-from trm_cli.data.stream.vocabulary import IGNORED, PAD
+from trm_cli.data.stream.vocabulary import PAD
 from trm_cli.errors import DatasetError
 
 from .pictures.drawn import DrawnPictures
@@ -131,7 +131,7 @@ class Mixture:
         augmentation = {"kind": KIND, "count": self.variants} if self.variants > 1 and split == "train" else None
         return DatasetMetadata(
             pad_id=PAD,
-            ignore_label_id=IGNORED,
+            ignore_label_id=IGNORED_LABEL,
             blank_identifier_id=0,
             vocab_size=self.shape.vocab_size,
             seq_len=self.shape.target_length,

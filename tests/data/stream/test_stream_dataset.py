@@ -23,6 +23,7 @@ from tests.support.arc_grids import invert_grid
 from tests.support.streams import ROOT, SMALL, command, contents, environment
 from trm_cli.data.arc import transforms
 from trm_cli.data.files.manifest import read_manifest, write_manifest
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.opening import open_data
 from trm_cli.data.puzzles.dataset import Batch, BatchOrder
 from trm_cli.data.stream.dataset import StreamDataset, open_stream
@@ -31,7 +32,7 @@ from trm_cli.data.stream.rows import render_text
 from trm_cli.data.stream.storage.heartbeat import Beat, Heartbeat, read_beats
 from trm_cli.data.stream.storage.shard_file import ShardFile
 from trm_cli.data.stream.storage.waiting import Waiting
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL, IGNORED, PAD, START
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL, PAD, START
 from trm_cli.errors import DatasetError
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
@@ -133,9 +134,9 @@ def test_fields_are_what_a_model_expects(mixed_dataset: Path) -> None:
         assert (batch["text"][texts][:, 0] != PAD).all() and not batch["text"][~texts].any()
         assert batch["picture"][pictures].any(axis=(1, 2, 3)).all() and not batch["picture"][~pictures].any()
         labels = batch["target"][pictures]
-        assert (labels[:, 0] >= FIRST_LABEL).all() and (labels[:, 1:] == IGNORED).all()
+        assert (labels[:, 0] >= FIRST_LABEL).all() and (labels[:, 1:] == IGNORED_LABEL).all()
         # What is ignored comes after what is learnt: every place of a text is.
-        learnt = batch["target"][texts] != IGNORED
+        learnt = batch["target"][texts] != IGNORED_LABEL
         assert np.array_equal(learnt[:, :64], batch["text"][texts] != PAD) and not learnt[:, 64:].any()
         assert not batch["pair_cells"][~grids].any() and batch["pair_cells"][grids].any()
         assert blank_matches(data.blank(3), batch)
@@ -168,7 +169,7 @@ def test_each_byte_and_end_is_asked_once(mixed_dataset: Path) -> None:
         assert len(texts) == len(beginnings) > 2
         left -= texts
         asked = batch["target"][rows]
-        counts = np.bincount(asked[asked != IGNORED], minlength=FIRST_LABEL)
+        counts = np.bincount(asked[asked != IGNORED_LABEL], minlength=FIRST_LABEL)
         expected = np.bincount(np.frombuffer(b"".join(texts), np.uint8), minlength=256)
         assert np.array_equal(counts[FIRST_BYTE : FIRST_BYTE + 256], expected)
         assert counts[EOS] == len(texts) and counts[START] == 0
@@ -208,7 +209,7 @@ def read_pair(batch: Batch, row: int, side: int) -> tuple[list[list[int]], list[
     marks = np.argwhere(target == EOS).tolist()
     assert all((r == out_height) != (c == out_width) for r, c in marks)
     assert len(marks) == out_width * (out_height < side) + out_height * (out_width < side)
-    assert (target != IGNORED).sum() == out_height * out_width + len(marks)
+    assert (target != IGNORED_LABEL).sum() == out_height * out_width + len(marks)
     return (cells[:height, :width] - 1).tolist(), (target[:out_height, :out_width] - FIRST_COLOUR).tolist()
 
 
@@ -254,7 +255,7 @@ def test_an_evaluation_shows_the_first_demonstrations_as_they_are(hand_made: Pat
     assert read_pair(batch, 0, 4) == ([[6, 1, 1]], [[2]])
     assert batch["pair_size"][0].tolist() == [[1, 1, 1, 2], [0, 0, 0, 0]]
     assert batch["pair_cells"][0, 0, :, :2].tolist() == [[6, 0], [6, 2]] and not batch["pair_cells"][1:].any()
-    assert (batch["target"][1:] == IGNORED).all() and not batch["cells"][1:].any()
+    assert (batch["target"][1:] == IGNORED_LABEL).all() and not batch["cells"][1:].any()
 
 
 def test_every_record_of_the_test_split_is_evaluated_once(mixed_dataset: Path) -> None:
@@ -262,7 +263,7 @@ def test_every_record_of_the_test_split_is_evaluated_once(mixed_dataset: Path) -
     batches = list(data.eval_batches(7))
     assert len(batches) == data.eval_count(7)
     assert sum(int(batch["valid"].sum()) for batch in batches) == data.eval_rows == data.facts.total_groups
-    assert all((batch["target"][~batch["valid"]] == IGNORED).all() for batch in batches)
+    assert all((batch["target"][~batch["valid"]] == IGNORED_LABEL).all() for batch in batches)
 
 
 def test_no_task_story_or_font_of_the_test_split_is_trained_on(mixed_dataset: Path) -> None:

@@ -19,6 +19,8 @@ METADATA_NAME = "dataset.json"
 SPLITS = ("train", "test")
 #: Value of `layout` where a split is one array of tokens that rows are cut from, each label the token after its input.
 TOKENS = "tokens"
+#: Label of a place that is not learned, in every batch; a file may have another one: `ignore_label_id`.
+IGNORED_LABEL = -100
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from trm_cli.data.augmentation.drawing import Draw
 from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.manifest import check_complete, check_contents, read_manifest, split_fingerprint
-from trm_cli.data.files.metadata import DatasetFacts, DatasetMetadata, combine_metadata, read_metadata
+from trm_cli.data.files.metadata import IGNORED_LABEL, DatasetFacts, DatasetMetadata, combine_metadata, read_metadata
 from trm_cli.data.files.puzzle_arrays import array_path
-from trm_cli.data.puzzles.dataset_parts import IGNORED_LABEL, DatasetPart, counted_metadata, group_table, open_part
+from trm_cli.data.puzzles.dataset_parts import DatasetPart, counted_metadata, group_table, open_part
 from trm_cli.data.puzzles.epoch_order import EpochOrder, Index, Rows
 from trm_cli.errors import DatasetError
 

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from trm_cli.data import counter_rng
 from trm_cli.data.augmentation.drawing import Augmentation
-from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.metadata import IGNORED_LABEL, DatasetMetadata
 from trm_cli.data.files.puzzle_arrays import PuzzleArrays, check_tokens, read_puzzle_arrays
 from trm_cli.data.puzzles.epoch_order import GroupTable, Index
 from trm_cli.data.puzzles.kinds import create_augmentation
 from trm_cli.errors import REBUILD, DatasetError
-
-IGNORED_LABEL = -100
 
 
 @dataclass(frozen=True)

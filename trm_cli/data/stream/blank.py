@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.records import GRID, PICTURE, TEXT
 from trm_cli.data.stream.shape import StreamShape
-from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL, IGNORED
+from trm_cli.data.stream.vocabulary import FIRST_BYTE, FIRST_COLOUR, FIRST_LABEL
 
 
 def kinds_of(shape: StreamShape) -> tuple[int, ...]:
@@ -29,7 +30,7 @@ def blank_rows(shape: StreamShape, kind: int, rows: int, *, pair_side: int = 0) 
     """
     batch: Batch = {
         "kind": np.full(rows, kind, np.int32),
-        "target": np.full((rows, shape.target_length), IGNORED, np.int32),
+        "target": np.full((rows, shape.target_length), IGNORED_LABEL, np.int32),
         "puzzle_identifiers": np.zeros(rows, np.int32),
     }
     if kind == GRID:

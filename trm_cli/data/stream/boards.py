@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from trm_cli.data import dihedral
 from trm_cli.data.arc.encoding import Grid
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR, IGNORED
+from trm_cli.data.files.metadata import IGNORED_LABEL
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_COLOUR
 
 Index = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -65,7 +66,7 @@ def board_targets(boards: Bytes, sizes: Bytes) -> NDArray[np.int32]:
     row, column = np.arange(side)[:, None], np.arange(side)
     height, width = (sizes[:, axis, None, None].astype(np.int64) for axis in (0, 1))
     ends = ((row == height) & (column < width)) | ((column == width) & (row < height))
-    colours = np.where(boards > 0, boards.astype(np.int32) - 1 + FIRST_COLOUR, IGNORED)
+    colours = np.where(boards > 0, boards.astype(np.int32) - 1 + FIRST_COLOUR, IGNORED_LABEL)
     return np.where(ends, EOS, colours).astype(np.int32)
 
 

@@ -13,7 +13,7 @@ from trm_cli.data import counter_rng
 from trm_cli.data.arc import transforms
 from trm_cli.data.arc.layout import COLOURS
 from trm_cli.data.files.array_file import read_array
-from trm_cli.data.files.metadata import DatasetMetadata
+from trm_cli.data.files.metadata import IGNORED_LABEL, DatasetMetadata
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.boards import Bytes, Grids, Index, board_targets
 from trm_cli.data.stream.demonstrations import Demonstrations
@@ -21,7 +21,7 @@ from trm_cli.data.stream.records import BEGINS, ENDS, GRID, OVERLAPS, PICTURE, T
 from trm_cli.data.stream.shape import StreamShape
 from trm_cli.data.stream.storage.plan import AUGMENTATIONS_NAME
 from trm_cli.data.stream.storage.shard_file import RecordShard
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_LABEL, IGNORED, PAD, START
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_LABEL, PAD, START
 from trm_cli.errors import REBUILD, DatasetError
 
 
@@ -95,7 +95,7 @@ class Drawing:
         shape = self.shape
         batch: Batch = {
             "kind": np.zeros(count, np.int32),
-            "target": np.full((count, shape.target_length), IGNORED, np.int32),
+            "target": np.full((count, shape.target_length), IGNORED_LABEL, np.int32),
             "puzzle_identifiers": np.zeros(count, np.int32),
         }
         if shape.side:
@@ -167,7 +167,7 @@ class Drawing:
         batch["text"][found.rows] = np.where(place[:-1] < (stop - 1)[:, None], tokens[:, :-1], PAD)
         scored = np.where(overlaps, window - held_out_step(window), 0)[:, None]
         asked = (place[1:] < stop[:, None]) & (place[:-1] >= scored)
-        batch["target"][found.rows, :window] = np.where(asked, tokens[:, 1:], IGNORED)
+        batch["target"][found.rows, :window] = np.where(asked, tokens[:, 1:], IGNORED_LABEL)
 
     def _pictures(self, batch: Batch, found: _Rows, chance: Chance | None) -> None:  # noqa: ARG002
         batch["picture"][found.rows] = found.content.reshape(-1, *batch["picture"].shape[1:])

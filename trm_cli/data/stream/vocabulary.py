@@ -12,7 +12,6 @@ CONTROLS = 4
 FIRST_LABEL = FIRST_CONTROL + CONTROLS
 #: Without labels.
 VOCAB_SIZE = FIRST_LABEL
-IGNORED = -100
 
 #: Cells along one side of the largest board: that of ARC.
 BOARD_SIDE = 30

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from trm_cli.data.arc.identifiers import IDENTIFIERS_NAME
 from trm_cli.data.files.json_file import read_json
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.boards import answered_grid
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.data.stream.records import GRID, TEXT
-from trm_cli.data.stream.vocabulary import FIRST_LABEL, IGNORED
+from trm_cli.data.stream.vocabulary import FIRST_LABEL
 from trm_cli.errors import DatasetError, UsageError
 from trm_cli.evaluation.samples.written_text import MarkedText, marked
 
@@ -45,7 +46,7 @@ def identifier_of(task: str, data_paths: Sequence[str]) -> int:
 def decode_answer(answer: NDArray[np.int64], row: Batch, classes: Sequence[str] = ()) -> DecodedAnswer:
     """Decode an answer [S] to a grid, to the name of a class, or to a text as long as what is asked; in words what is
     wrong is marked. Each letter of a text was told with the right ones before it at hand."""
-    kind, asked = int(row["kind"][0]), row["target"][0] != IGNORED
+    kind, asked = int(row["kind"][0]), row["target"][0] != IGNORED_LABEL
     if kind == GRID:
         return answered_grid(answer, math.isqrt(row["cells"].shape[1]))
     if kind == TEXT:
@@ -57,7 +58,7 @@ def decode_answer(answer: NDArray[np.int64], row: Batch, classes: Sequence[str] 
 
 def decode_target(row: Batch, classes: Sequence[str] = ()) -> DecodedAnswer | None:
     """Decode the right answer of a row; None where it is unknown."""
-    if (row["target"][0] == IGNORED).all():
+    if (row["target"][0] == IGNORED_LABEL).all():
         return None
     return decode_answer(np.asarray(row["target"][0]).astype(np.int64), row, classes)
 

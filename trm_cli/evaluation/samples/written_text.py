@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.puzzles.dataset import Batch
 from trm_cli.data.stream.rows import text_row
 from trm_cli.data.stream.shape import StreamShape
-from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_CONTROL, IGNORED
+from trm_cli.data.stream.vocabulary import EOS, FIRST_BYTE, FIRST_CONTROL
 from trm_cli.data.text.codec import ByteCodec
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.evaluation.samples.text_generation import TextRequest, beginning, write
@@ -74,7 +75,7 @@ def marked(tokens: Sequence[int], wanted: Sequence[int] | None = None) -> Marked
 def written_after_half(network: CapsuleNetwork, row: Batch, shape: StreamShape) -> FreeText:
     """What a network writes by itself after the first half of a row of text, beside what stands there."""
     text = row["text"][0][row["text"][0] > 0]
-    asked = np.flatnonzero(row["target"][0] != IGNORED)
+    asked = np.flatnonzero(row["target"][0] != IGNORED_LABEL)
     middle = max(1, (int(asked[0]) + int(asked[-1]) + 1) // 2)
     wanted = [int(token) for token in row["target"][0][middle - 1 : int(asked[-1]) + 1]]
     written = _written(network, text[:middle].tolist(), len(wanted), shape.text_window)

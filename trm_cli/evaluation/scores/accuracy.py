@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from trm_cli.data.files.metadata import IGNORED_LABEL
 from trm_cli.data.stream.records import PICTURE
 from trm_cli.data.text.labels import TextLabels
 from trm_cli.evaluation.micro_batches import micro_batches
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from trm_cli.models.network import Network
 
-IGNORED = -100
 #: Less than one puzzle in a million.
 _TIE = 1e-6
 
@@ -191,7 +191,7 @@ def _score_batch(
     labels = batch[model.label_field]
     for step in think(model, batch, steps=steps, layout=layout):
         outputs = step.outputs
-    counted = labels != IGNORED
+    counted = labels != IGNORED_LABEL
     right, tokens = ((model.answer(outputs) == labels) & counted).sum(-1), counted.sum(-1)
     columns = [valid & (tokens > 0), right, tokens, (outputs.q_halt > 0) == (right == tokens)]
     if text is None:

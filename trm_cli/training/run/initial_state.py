@@ -10,8 +10,6 @@ from typing import Any
 import torch
 
 from trm_cli.config.schema import RunConfig
-from trm_cli.data.puzzles.dataset import PuzzleDataset
-from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.errors import CheckpointError
 from trm_cli.paths import from_here
 from trm_cli.training.checkpoint.checkpoint_io import load_checkpoint, verify_checkpoint, with_shards
@@ -19,13 +17,13 @@ from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.full_state import local_state
 from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.run.config_drift import differences
+from trm_cli.training.run.datasets import Dataset
 from trm_cli.training.run.find_run import find_weights
 from trm_cli.training.run.run_directory import RunDirectory
 from trm_cli.training.run.sealed_config import Sealed, newest_sealed
 from trm_cli.training.state.state_form import require_state_fits, well_formed
 from trm_cli.training.state.training_state import TrainingState
 
-Data = PuzzleDataset | StreamDataset
 #: State, summary and file of a checkpoint.
 _Loaded = tuple[dict[str, Any], dict[str, Any], Path]
 
@@ -42,7 +40,7 @@ class Start:
     replanned: bool = False
 
 
-def find_start(config: RunConfig, data: Data | None, *, from_step: int | None = None, fresh: bool = False) -> Start:
+def find_start(config: RunConfig, data: Dataset | None, *, from_step: int | None = None, fresh: bool = False) -> Start:
     """Find the checkpoint from which a run will start, as `StateLoader` does, without loading it.
 
     data None: not built yet, so that it cannot be compared. fresh: the run's own checkpoints do not count.
@@ -76,7 +74,7 @@ class StateLoader:
     config: RunConfig
     state: TrainingState
     store: CheckpointStore
-    data: Data
+    data: Dataset
     device: torch.device
     notify: Callable[[str], None]
     process_group: ProcessGroup
@@ -169,7 +167,7 @@ def _another_run(before: Sealed, config: RunConfig) -> list[str]:
     return [one.key for one in differences(before.config, config) if one.resume == "fatal"]
 
 
-def _require_same_data(sealed: Sealed, data: Data) -> None:
+def _require_same_data(sealed: Sealed, data: Dataset) -> None:
     """Raise CheckpointError for other data: identifiers would silently mean other puzzles."""
     before, now = sealed.fingerprint, data.fingerprint
     if before != now:

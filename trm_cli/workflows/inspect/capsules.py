@@ -95,10 +95,10 @@ def _without_answer(row: Batch) -> Batch:
     """Ask a grid for every cell of its board: the answer may be larger than the right one. Other rows stay."""
     import numpy as np
 
+    from trm_cli.data.files.metadata import IGNORED_LABEL
     from trm_cli.data.stream.records import GRID
-    from trm_cli.data.stream.vocabulary import IGNORED
 
-    return {**row, "target": np.full_like(row["target"], IGNORED)} if row["kind"][0] == GRID else row
+    return {**row, "target": np.full_like(row["target"], IGNORED_LABEL)} if row["kind"][0] == GRID else row
 
 
 def _shape(trained: TrainedModel | Sealed) -> StreamShape:

@@ -23,13 +23,13 @@ def score_left_out(run: Path, *, device: str, observer: AdaptObserver) -> Share:
     """How many of the test inputs with a known output the newest weights of `run` answer, without augmentation."""
     import numpy as np
 
+    from trm_cli.data.files.metadata import IGNORED_LABEL
     from trm_cli.evaluation.rows import select
-    from trm_cli.evaluation.scores.accuracy import IGNORED
     from trm_cli.evaluation.scores.intervals import Share
 
     subject, scorer = load_voter(run, 1, device, observer)
     places = select(subject.data, None, 1)
-    known = np.array([bool((row != IGNORED).any()) for row in subject.data.eval_at(places)["labels"]])
+    known = np.array([bool((row != IGNORED_LABEL).any()) for row in subject.data.eval_at(places)["labels"]])
     asked = places[known]
     return Share(int(_right(scorer, asked, subject.batch_size).sum()), len(asked))
 
