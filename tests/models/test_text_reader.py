@@ -69,11 +69,11 @@ def test_a_token_more_is_the_whole_text_of_a_network_of_tokens(case: Case) -> No
     row = torch.tensor([[3, 1, 4, 1, 5, 2, 6, 5, 3]], dtype=torch.int32)
     batch = {"inputs": row, "labels": row, "puzzle_identifiers": row[:, 0] * 0}
     *_, last = think(model, batch)
-    law = model.label_nats(last.outputs, row)[0]
+    nats = model.label_nats(last.outputs, row)[0]
     reader = model.text_reader(SEQUENCE)
     scores = [reader.begin([3]), *(reader.add(token) for token in row[0, 1:].tolist())]
     for place, one in enumerate(scores):
-        torch.testing.assert_close(-one.log_softmax(-1)[row[0, place]], law[place], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(-one.log_softmax(-1)[row[0, place]], nats[place], atol=1e-5, rtol=1e-4)
 
 
 def operations(network: Network, tokens: list[int], window: int) -> tuple[int, int]:

@@ -36,9 +36,14 @@ LeaveOut = Annotated[
     typer.Option(min=0, help="Of N tasks, test on one demonstration during the training instead of learning it."),
 ]
 EarlyStop = Annotated[
-    bool, typer.Option("--early-stop", help="Tasks whose demonstrations are all right rest, until one is wrong again.")
+    bool, typer.Option("--early-stop", help="Skip a task in training while all its demonstrations are solved.")
 ]
-Rows = Annotated[str, typer.Option(help="With which row a new task begins.", metavar="mean|zero")]
+Rows = Annotated[
+    str,
+    typer.Option(
+        help="Initial puzzle embedding of a new task: mean of the trained rows, or zero.", metavar="mean|zero"
+    ),
+]
 BundleFolder = Annotated[
     Path | None,
     typer.Option("--bundle", help="Write a folder to adapt RUN without network instead: no TASKS.", metavar="DIR"),

@@ -27,7 +27,7 @@ def build_dataset(
         Executor | None, typer.Option(help="Build all parts at once, here or on Ray, and join them.")
     ] = None,
     shards: Annotated[
-        int | None, typer.Option(min=1, help="With --executor: how many parts; default: one a processor.", metavar="N")
+        int | None, typer.Option(min=1, help="With --executor: how many parts; default: one per CPU core.", metavar="N")
     ] = None,
     as_json: Json = False,
     allow_builder: AllowBuilder = False,

@@ -10,7 +10,7 @@ from trm_cli.commands.options.arguments import Device, Json, TrainedRun
 from trm_cli.paths import exists
 
 Pictures = Annotated[list[str], typer.Argument(help="Picture files, of any size.", metavar="PICTURE...")]
-Top = Annotated[int, typer.Option(min=1, help="So many labels for each picture.", metavar="K")]
+Top = Annotated[int, typer.Option(min=1, help="Number of labels per picture.", metavar="K")]
 
 
 def classify(run: TrainedRun, pictures: Pictures, top: Top = 5, device: Device = None, as_json: Json = False) -> None:

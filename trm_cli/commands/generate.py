@@ -16,7 +16,9 @@ Temperature = Annotated[float, typer.Option(min=0.0, callback=finite, help="0 ta
 TopP = Annotated[
     float | None,
     typer.Option(
-        callback=share, help="Only the likeliest tokens that have the share P of the law together.", metavar="P"
+        callback=share,
+        help="Nucleus sampling: only the most likely tokens whose probabilities add up to P.",
+        metavar="P",
     ),
 ]
 Stop = Annotated[list[str] | None, typer.Option(help="Stop before this text; may be given again.", metavar="TEXT")]
@@ -69,5 +71,5 @@ def generate(
     made = writing.generate(request, notify=note)
     said = {"prompt": prompt, "text": made.text, "tokens": made.tokens, "ended": made.ended}
     said["stopped_at"] = made.stopped_at
-    law = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    print_json({**about_model(made.checkpoint, made.step), **said, **law})
+    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    print_json({**about_model(made.checkpoint, made.step), **said, **sampling})

@@ -17,7 +17,7 @@ def launch(
     words: Words = None,
     arch: Architecture = None,
     nodes: Annotated[int, typer.Option(min=1, help="Machines.", metavar="N")] = 1,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each machine; 0: a processor.", metavar="G")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs per machine; 0 = CPU only.", metavar="G")] = 1,
     seeds: Annotated[
         str | None, typer.Option(help="SLURM: an array with a task for each seed.", metavar="N,N...|COUNT")
     ] = None,

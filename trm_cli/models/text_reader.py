@@ -21,7 +21,7 @@ class TextReader(ABC):
     def begin(self, tokens: Sequence[int]) -> Tensor:
         """Read a text of its own, of a long one the end: the scores [V], float32, of the token after it.
 
-        Scores are such that their softmax is the law of the token.
+        The softmax of the scores is the distribution of the token.
         """
         self._read = self._end_of(tokens)
         return self._whole(self._read)

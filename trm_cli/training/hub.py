@@ -42,7 +42,7 @@ def fetch(named: str) -> Path:
         if as_published(folder / WEIGHTS):
             return folder
     raise CheckpointError(
-        f"the hub gives out other weights as {named} than were published: their SHA-256 is not the one in {FACTS}",
+        f"{named}: the SHA-256 of the downloaded weights does not match its {FACTS}",
         hint="use another revision, and tell its owner",
     )
 
@@ -103,7 +103,9 @@ def hub_errors(named: str) -> Iterator[None]:
             f"{named} is not the name of a model on the hub: {error}", hint="expected OWNER/NAME"
         ) from error
     except errors.GatedRepoError as error:
-        raise CheckpointError(f"{named} is given to those alone whom its owner has let in", hint=LOG_IN) from error
+        raise CheckpointError(
+            f"{named} is a gated model: request access on its page, then log in", hint=LOG_IN
+        ) from error
     except errors.RepositoryNotFoundError as error:
         message = f"the hub has no model {named}, or does not show it to you"
         raise CheckpointError(message, hint=f"check the name; for a private one: {LOG_IN}") from error

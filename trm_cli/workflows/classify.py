@@ -72,8 +72,8 @@ def _classified(trained: TrainedModel, device: torch.device, rows: Mapping[str, 
         batch = {field: torch.as_tensor(value).to(device) for field, value in row.items()}
         for step in think(trained.model, batch):
             outputs = step.outputs
-        law = outputs.logits[0, 0, FIRST_LABEL:].float().softmax(-1)
-        best = law.topk(min(top, len(known)))
+        probs = outputs.logits[0, 0, FIRST_LABEL:].float().softmax(-1)
+        best = probs.topk(min(top, len(known)))
         labels = [(known[i], float(p)) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
         found.append(Classified(name, labels))
     return Classification(found, trained.checkpoint, trained.step)

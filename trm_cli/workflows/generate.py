@@ -21,8 +21,8 @@ class GenerateRequest:
 
     run: a run or a checkpoint file. prompt: the text to continue. max_new: the largest number of new tokens.
     temperature: 0 for greedy decoding. top_k: sample from the k most likely tokens only; top_p: from the fewest most
-    likely ones that have this share of the law. stop: texts that end it. steps: supervision steps per token, None: as
-    trained. tokenizer: the tokenizer file of a run on tokens.
+    likely ones whose probabilities add up to this. stop: texts that end it. steps: supervision steps per token, None:
+    as trained. tokenizer: the tokenizer file of a run on tokens.
     """
 
     run: str
@@ -93,9 +93,9 @@ def generate_with(
 
     stop = stop_texts(request)
     codec = text_codec(trained.metadata, request.tokenizer)
-    law = Sampling(request.temperature, request.top_k, request.top_p)
+    sampling = Sampling(request.temperature, request.top_k, request.top_p)
     prompt = codec.encode(request.prompt)
-    text_request = TextRequest(beginning(trained.model, prompt), request.max_new, law, request.seed)
+    text_request = TextRequest(beginning(trained.model, prompt), request.max_new, sampling, request.seed)
     window = trained.metadata.extra.get("text_window")
     window = window if isinstance(window, int) else trained.metadata.seq_len
     if len(text_request.prompt) > window:

@@ -30,7 +30,7 @@ class HescConfig(NetworkConfig):
     rope_theta: float = key(10_000.0, "base of the rotary frequencies of text", resume="fatal", gt=0, le=1e12)
     halt_max_steps: Whole = key(16, "most supervision steps that a grid or a picture gets", resume="fatal",
                                 unit="steps", ge=1, le=10_000)  # fmt: skip
-    text_workspace: bool = key(True, "texts have capsules, which sum up what was said earlier", resume="fatal")
+    text_workspace: bool = key(True, "use the capsule workspace for text as well", resume="fatal")
     text_steps: Whole = count(2, "supervision steps of a text", resume="fatal", unit="steps")
     puzzle_emb_ndim: Whole = key(1024, "learned numbers for each puzzle identifier: hidden_size, or 0 = none",
                                  resume="fatal", ge=0, le=1_048_576)  # fmt: skip
@@ -49,7 +49,7 @@ class HescConfig(NetworkConfig):
     checksum_dim: Whole = count(32, "numbers that measure what a sketch lost of its children", resume="fatal")
     pair_slots: Whole = count(12, "slots that remember one demonstration", resume="fatal", unit="slots")
 
-    pair_cells: bool = key(False, "cells also look at the cells of demonstrations, which are read anew in each step",
+    pair_cells: bool = key(False, "cells attend to the cells of demonstrations; re-reads demonstrations in every step",
                            resume="fatal")  # fmt: skip
     recompute_demonstrations: bool = key(False, "read demonstrations again in the backward pass, for less memory",
                                          resume="free")  # fmt: skip
@@ -70,8 +70,8 @@ class HescConfig(NetworkConfig):
     q_hidden_dim: Whole = count(256, "width of the Q-network", resume="fatal")
     dqn_gamma: float = ratio(0.99, "discount of later rewards", unit="")
     dqn_tau: float = ratio(0.005, "share by which the target network follows at each update", unit="")
-    replay_capacity: Whole = count(50_000, "transitions that are kept; an older one is gone", resume="fatal",
-                                   unit="transitions")  # fmt: skip
+    replay_capacity: Whole = count(50_000, "size of the replay buffer; the oldest transition is overwritten",
+                                   resume="fatal", unit="transitions")  # fmt: skip
     replay_samples_per_row: Whole = count(4, "transitions replayed for each row of the batch", resume="replan",
                                           unit="transitions")  # fmt: skip
     replay_min_size: Whole = count(1_000, "transitions before the first update", resume="replan", unit="transitions")
@@ -88,15 +88,24 @@ class HescConfig(NetworkConfig):
     mtp_num_depths: Whole = count(3, "tokens ahead, the next one included", resume="fatal", unit="tokens", least=2)
 
     # --- Weights of the losses ---
-    demonstration_loss_weight: float = key(0.0, "weight of demonstrations, which are asked beside the others; 0: not",
-                                           resume="replan", ge=0, le=1_000)  # fmt: skip
+    demonstration_loss_weight: float = key(
+        0.0,
+        "weight of the auxiliary loss that predicts each demonstration from the others of its row; 0 = off",
+        resume="replan",
+        ge=0,
+        le=1_000,
+    )
     halt_loss_weight: float = key(0.5, "weight of the halting loss", resume="replan", ge=0, le=1_000)
     td_loss_weight: float = key(0.5, "weight of the Q-network's loss", resume="replan", ge=0, le=1_000)
-    mtp_loss_weight: float = key(0.5, "weight of the tokens further ahead", resume="replan", ge=0, le=1_000)
+    mtp_loss_weight: float = key(0.5, "weight of the multi-token-prediction loss", resume="replan", ge=0, le=1_000)
     checksum_loss_weight: float = key(0.05, "weight of the checksum residual", resume="replan", ge=0, le=1_000)
     planner_value_loss_weight: float = key(0.1, "weight of the planner's value", resume="replan", ge=0, le=1_000)
-    planner_balance_loss_weight: float = key(0.01, "weight of using paths alike", resume="replan", ge=0, le=1_000)
-    planner_diversity_loss_weight: float = key(0.01, "weight that keeps paths apart", resume="replan", ge=0, le=1_000)
+    planner_balance_loss_weight: float = key(
+        0.01, "weight of the loss that balances the use of the paths", resume="replan", ge=0, le=1_000
+    )
+    planner_diversity_loss_weight: float = key(
+        0.01, "weight of the loss on similarity between paths", resume="replan", ge=0, le=1_000
+    )
 
     # --- What follows ---
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
-    """Fill with a normal law cut at two sigma whose realised standard deviation is `std`, as JAX does.
+    """Fill from a normal distribution cut at two sigma whose realised standard deviation is `std`, as JAX does.
 
     u ~ U(erf(-2/sqrt2), erf(2/sqrt2)), x = sqrt2 * erfinv(u) * std / 0.8796, where 0.8796 is the deviation of the
-    standard normal law cut at +-2. (`torch.nn.init.trunc_normal_` leaves that division out.) std 0 fills with zeros
-    and draws nothing.
+    standard normal distribution cut at +-2. (`torch.nn.init.trunc_normal_` leaves that division out.) std 0 fills with
+    zeros and draws nothing.
     """
     if std == 0:
         return tensor.zero_()

@@ -11,7 +11,7 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are chosen. temperature 0 takes the likeliest; top_k leaves out all but the k likeliest, top_p all but
-    the fewest likeliest that have this share of the law at that temperature together; None: leaves out none.
+    the fewest likeliest whose probabilities at that temperature add up to it; None: leaves out none.
 
     Raises ValueError for a negative temperature and for no token to choose from.
     """
@@ -29,7 +29,7 @@ class Sampling:
             raise ValueError(f"top_p is a share above 0 and at most 1, not {self.top_p}.")
 
     def choose(self, scores: Tensor, draw: Tensor | None) -> Tensor:
-        """Tokens int64 [B] for scores [B, V], whose softmax at temperature 1 is the law, and draws [B] in [0, 1).
+        """Tokens int64 [B] for scores [B, V], the logits at temperature 1, and draws [B] in [0, 1).
 
         Raises ValueError where chance is needed and no draw is given.
         """
@@ -42,17 +42,17 @@ class Sampling:
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             least = scores.topk(self.top_k, dim=-1).values[:, -1:]
             scores = scores.masked_fill(scores < least, -torch.inf)
-        law = scores.softmax(-1)
+        probs = scores.softmax(-1)
         if self.top_p is not None:
-            law = _likeliest(law, self.top_p)
-        token = (draw.cpu().double()[:, None] >= law.cumsum(-1)).sum(-1)
+            probs = _nucleus(probs, self.top_p)
+        token = (draw.cpu().double()[:, None] >= probs.cumsum(-1)).sum(-1)
         # Where rounding leaves a rest above the last sum, the last token that can be takes it.
-        last = scores.shape[-1] - 1 - (law > 0).flip(-1).int().argmax(-1)
+        last = scores.shape[-1] - 1 - (probs > 0).flip(-1).int().argmax(-1)
         return torch.minimum(token, last).to(device)
 
 
-def _likeliest(law: Tensor, share: float) -> Tensor:
-    """The law [B, V] of the fewest likeliest tokens that have at least `share` of it together, the others 0."""
-    ordered, order = law.sort(dim=-1, descending=True, stable=True)
+def _nucleus(probs: Tensor, share: float) -> Tensor:
+    """The probabilities [B, V] of the fewest likeliest tokens that have at least `share` together, the others 0."""
+    ordered, order = probs.sort(dim=-1, descending=True, stable=True)
     kept = ordered.masked_fill(ordered.cumsum(-1) - ordered >= share, 0.0)
-    return torch.zeros_like(law).scatter(-1, order, kept / kept.sum(-1, keepdim=True))
+    return torch.zeros_like(probs).scatter(-1, order, kept / kept.sum(-1, keepdim=True))

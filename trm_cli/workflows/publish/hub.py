@@ -64,7 +64,7 @@ def push(request: PushRequest, write_card: Callable[[ModelFacts], str]) -> Pushe
     if revision is not None:
         raise UsageError(f"a push makes a new revision of {repo}: it cannot be named", hint=f"expected {repo}")
     if huggingface_hub.get_token() is None:
-        raise UsageError("the hub takes models from those alone who have logged in", hint=LOG_IN)
+        raise UsageError("not logged in to the hub", hint=LOG_IN)
     with tempfile.TemporaryDirectory() as place:
         made = publish(request.run, Path(place), name, write_card, licence=request.licence, raw=request.raw)
         api = huggingface_hub.HfApi(library_name="trm")

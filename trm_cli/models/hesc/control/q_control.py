@@ -117,11 +117,12 @@ def price(config: HescConfig, action: Tensor, opening: Tensor, penalty: Tensor |
 def by_sampling(logits: Tensor, valid: Tensor, draw: Tensor) -> Tensor:
     """Draw from softmax(logits) over the valid actions: logits [B, A], valid bool [B, A], draw [B] in [0, 1) -> [B].
 
-    Inverse of the cumulative law, so the choice is a function of the draw; the last valid action takes rounding's rest.
+    Inverts the cumulative distribution, so the choice is a function of the draw; the last valid action takes what
+    rounding leaves.
     """
-    law = logits.masked_fill(~valid, -torch.inf).softmax(-1)
+    probs = logits.masked_fill(~valid, -torch.inf).softmax(-1)
     # No `cumsum`: on CUDA its sums of floats have no fixed order, and `deterministic` refuses it.
-    cumulative = torch.stack(tuple(accumulate(law.unbind(-1), torch.add)), -1)
+    cumulative = torch.stack(tuple(accumulate(probs.unbind(-1), torch.add)), -1)
     index = (draw[:, None] >= cumulative).sum(-1)
     last = valid.shape[1] - 1 - valid.flip(1).int().argmax(1)
     return torch.minimum(index, last)

@@ -121,9 +121,10 @@ class LatentPlanner(nn.Module):
 
 
 def balance(shares: Tensor, all_ranks: AllRanks) -> Tensor:
-    """KL of the batch's mean share of each path from the uniform law: [B, P] -> 0-dim, 0 when paths are used alike.
+    """KL of the batch's mean share of each path from the uniform distribution: [B, P] -> 0-dim.
 
-    The mean is that of the rows of all processes; gradients reach one's own rows, as large as if they were all.
+    0 when paths are used equally. The mean is that of the rows of all processes; gradients reach one's own rows, as
+    large as if they were all.
     """
     own = shares.mean(0)
     (means,) = all_ranks.gather((own.detach()[None],))

@@ -221,7 +221,7 @@ class TokenNetwork(Network):
         return {name: self.get_buffer(_initial_name(name)) for name in self.config.states}
 
     def label_nats(self, outputs: Outputs, labels: Tensor) -> Tensor:
-        """See `Network`: the law is the stablemax."""
+        """See `Network`: the distribution is the stablemax."""
         return losses.stablemax_cross_entropy(outputs.logits, labels)
 
     def text_reader(self, window: int, steps: int | None = None) -> TextReader:
