@@ -19,7 +19,9 @@ from trm_cli.training.run.datasets import Datasets
 
 #: What the timed updates of a probe may take: a share of the run, at most so many seconds, but a few updates at least.
 _SHARE, _SECONDS, _FEWEST = 0.01, 2.0, 3
-#: Where these few take longer than the share or this by the arithmetic one is timed, where that does too none is.
+#: Seconds a probe may take at most, and no more than `_SHARE` of a run, but always `_SECONDS`. If timing `_FEWEST`
+#: updates would exceed it (estimated from FLOPs), one update is timed; if that would too, none is, and the forecast is
+#: the FLOP estimate.
 _LONGEST = 60.0
 #: What it takes where a forecast was asked for, since nothing else waits.
 _ASKED_SECONDS = 0.5
@@ -53,24 +55,20 @@ class Forecaster:
         if small and not asked and ahead < _WORTH_A_PROBE:
             return None
         computed = None if small and not self.building else self._computed(positions)
-        fastest = 0.0 if computed is None else computed[0].time.low
-        allowed = max(_SECONDS, min(_LONGEST, _SHARE * ahead * fastest))
-        wholly = self.building or config.sharding == "fsdp" or (not asked and ahead < _WORTH_A_PROBE)
-        # One more than are timed: the first one makes what is kept between updates.
-        fewest = next((count for count in (_FEWEST, 1) if (count + 1) * fastest <= allowed), 0)
-        measured = None if wholly or not fewest else self._measured(ahead, fewest, asked=asked)
+        fewest = _probe_updates(ahead, 0.0 if computed is None else computed[0].time.low)
+        only_estimate = self.building or config.sharding == "fsdp" or (not asked and ahead < _WORTH_A_PROBE)
+        measured = None if only_estimate or not fewest else self._measured(ahead, fewest, asked=asked)
         watts = None
         if measured is not None:
             update, evaluation, watts, source = measured
             if computed is not None and self.machine.compile.value != "off":
-                update = Cost(Span(min(computed[0].time.low, update.time.low), *_rest(update.time)), update.processor)
-                source += " without compiling them, so that they may be faster"
+                update, source = _compiled_correction(update, source, computed[0].time.low)
         else:
             assert computed is not None
             update, evaluation, source = computed
-        return self._of(first_step, update, evaluation, source, watts)
+        return self._assemble(first_step, update, evaluation, source, watts)
 
-    def _of(self, first_step: int, update: Cost, evaluation: Cost, source: str, watts: float | None) -> Forecast:
+    def _assemble(self, first_step: int, update: Cost, evaluation: Cost, source: str, watts: float | None) -> Forecast:
         config, plan = self.config, self.plan
         evaluated, evaluations = listed(plan.eval_steps, first_step)
         _, checkpoints = listed(plan.checkpoint_steps, first_step)
@@ -132,5 +130,15 @@ class Forecaster:
         return estimated(update, rate), estimated(evaluation, rate), source
 
 
-def _rest(span: Span) -> tuple[float, float]:
-    return span.likely, span.high
+def _probe_updates(ahead: int, fastest: float) -> int:
+    """How many updates a probe times at least, of a run with `ahead` updates of at least `fastest` seconds; 0: none."""
+    allowed = max(_SECONDS, min(_LONGEST, _SHARE * ahead * fastest))
+    # One more than are timed: the first one makes what is kept between updates.
+    return next((count for count in (_FEWEST, 1) if (count + 1) * fastest <= allowed), 0)
+
+
+def _compiled_correction(update: Cost, source: str, fastest: float) -> tuple[Cost, str]:
+    """The cost and the source of updates that were measured without the compiler: `fastest` seconds are possible."""
+    time = update.time
+    corrected = Cost(Span(min(fastest, time.low), time.likely, time.high), update.processor)
+    return corrected, f"{source} without compiling them, so that they may be faster"
