@@ -21,7 +21,7 @@ from trm_cli.models.network import Network
 from trm_cli.models.networks.trm import TrmConfig
 from trm_cli.models.upload import computes_apart
 from trm_cli.schedule.plan import DatasetCounts
-from trm_cli.training.feeding import Feeder
+from trm_cli.training.batch_transfer import BatchTransfer
 from trm_cli.training.hardware.machine import Machine
 from trm_cli.training.loop import draws_of_rows
 from trm_cli.training.run.build import make_model, make_state
@@ -126,7 +126,7 @@ class Updates:
         self.state: TrainingState = make_state(task.config, model_of(task), task.machine)
         self._task, device = task, task.machine.torch_device
         self._rows = random_rows(case, task.config.global_batch_size)
-        self._feeder = Feeder(self.state, device, None)
+        self._transfer = BatchTransfer(self.state, device, None)
         self._settings = StepSettings(
             task.config.global_batch_size,
             task.config.grad_clip,
@@ -140,8 +140,8 @@ class Updates:
         rows = self._settings.global_batch_size
         columns = int(self.state.model.draws_per_row)
         clock = self._task.plan.values_at(step)
-        fed = self._feeder.feed(self._rows, draws_of_rows(0, step, slice(0, rows), rows, columns), clock)
-        update(self.state, fed.batch, fed.draws, clock, self._settings, fed.clock, fed.layouts)
+        sent = self._transfer.send(self._rows, draws_of_rows(0, step, slice(0, rows), rows, columns), clock)
+        update(self.state, sent.batch, sent.draws, clock, self._settings, sent.clock, sent.layouts)
         self.state.step = step
 
 

@@ -15,8 +15,8 @@ from tests.support.runs import differing, prepare, records, train
 from tests.training.test_update import LEARNING, ROWS, state_of
 from trm_cli.models.network import Network
 from trm_cli.training.averages import drain
+from trm_cli.training.batch_transfer import BatchTransfer
 from trm_cli.training.distributed.sharding import shard
-from trm_cli.training.feeding import Feeder
 from trm_cli.training.optimizers.eager import AdamW
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state.loss_scale import LossScale
@@ -92,27 +92,27 @@ def capsules_state(precision: str = "float32", **options: Any) -> TrainingState:
     return state_of(model, scaler=LossScale("cuda") if precision == "float16" else None)
 
 
-def capsules_updated(state: TrainingState, feeder: Feeder, number: int, *, graphs: bool = False) -> None:
+def capsules_updated(state: TrainingState, transfer: BatchTransfer, number: int, *, graphs: bool = False) -> None:
     """One more update of grids with demonstrations, texts and pictures, as the loop makes it."""
     fields = {name: value.numpy() for name, value in capsules.make_batch(ROWS, number).items()}
     draws = capsules.make_draws(state.model, ROWS, number).numpy()  # type: ignore[arg-type]
     clock = capsules.Values(lr=1e-2, puzzle_emb_lr=1e-2)
-    fed = feeder.feed(fields, draws, clock)
+    sent = transfer.send(fields, draws, clock)
     settings = StepSettings(ROWS, 1.0, read_later=True, keep_gradients=graphs)
-    update(state, fed.batch, fed.draws, clock, settings, fed.clock, fed.layouts)
+    update(state, sent.batch, sent.draws, clock, settings, sent.clock, sent.layouts)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_a_later_update_of_capsules_waits_for_nothing(precision: str) -> None:
     state = capsules_state(precision)
-    feeder = Feeder(state, torch.device("cuda"), None)
+    transfer = BatchTransfer(state, torch.device("cuda"), None)
     for number in range(3):
-        capsules_updated(state, feeder, number)
+        capsules_updated(state, transfer, number)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for number in range(3, 6):
-            capsules_updated(state, feeder, number)
+            capsules_updated(state, transfer, number)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     settle(state, StepSettings(ROWS, 1.0))
@@ -123,10 +123,13 @@ def test_a_later_update_of_capsules_waits_for_nothing(precision: str) -> None:
 def test_capsules_on_a_card_learn_what_a_processor_learns(options: dict[str, Any]) -> None:
     processor = state_of(capsules.make(enable_dqn=False))
     card = capsules_state(**options)
-    feeders = {"cpu": Feeder(processor, torch.device("cpu"), None), "cuda": Feeder(card, torch.device("cuda"), None)}
+    transfers = {
+        "cpu": BatchTransfer(processor, torch.device("cpu"), None),
+        "cuda": BatchTransfer(card, torch.device("cuda"), None),
+    }
     for number in range(3):
-        capsules_updated(processor, feeders["cpu"], number)
-        capsules_updated(card, feeders["cuda"], number, graphs=options.get("graphs", False))
+        capsules_updated(processor, transfers["cpu"], number)
+        capsules_updated(card, transfers["cuda"], number, graphs=options.get("graphs", False))
     assert mean_loss(card) == pytest.approx(mean_loss(processor), rel=2e-3)
 
 
@@ -148,9 +151,9 @@ def test_capsules_have_a_deterministic_kernel_for_everything() -> None:
     try:
         states = [state_of(capsules.make().to("cuda")) for _ in range(2)]
         for state in states:
-            feeder = Feeder(state, torch.device("cuda"), None)
+            transfer = BatchTransfer(state, torch.device("cuda"), None)
             for number in range(3):
-                capsules_updated(state, feeder, number)
+                capsules_updated(state, transfer, number)
             settle(state, StepSettings(ROWS, 1.0))
     finally:
         torch.use_deterministic_algorithms(False)

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from trm_cli.evaluation.scores import accuracy
 from trm_cli.models.upload import packed
-from trm_cli.training import feeding, loop
+from trm_cli.training import batch_transfer, loop
 
 #: Operations whose result, or its shape, the host has to know.
 _WAITING = {
@@ -98,13 +98,13 @@ def _by_mask(args: Any) -> bool:
 
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loop and its evaluations treat the processor as a device that computes apart from the host."""
-    for module in (loop, feeding, accuracy):
+    for module in (loop, batch_transfer, accuracy):
         monkeypatch.setattr(module, "computes_apart", lambda device: True)
-    for module in (feeding, accuracy):
+    for module in (batch_transfer, accuracy):
         monkeypatch.setattr(module, "to_device", packed)
     # What has tensors of host memory alone, and what was brought there.
     for owner, names in (
-        (feeding.Feeder, ("_layouts",)),
+        (batch_transfer.BatchTransfer, ("_layouts",)),
         (accuracy._Sums, ("add", "add_text")),
         (accuracy, ("_outline",)),
     ):

@@ -24,7 +24,7 @@ from trm_cli.models.hesc.rows.layout import layout_of
 from trm_cli.models.upload import packed
 from trm_cli.training import loop
 from trm_cli.training.gradients import gradient_groups, gradient_norms
-from trm_cli.training.hardware.arriving import Arriving
+from trm_cli.training.hardware.async_host_copy import AsyncHostCopy
 from trm_cli.training.loop import Loop
 from trm_cli.training.signals import StopRequest
 from trm_cli.training.state.loss_scale import LossScale
@@ -52,7 +52,7 @@ def counted_updates(
     """The traffic of the first six updates of a run as on a device, of which 1 and 6 are logged."""
     as_on_a_device(monkeypatch)
     found: dict[int, Traffic] = {}
-    original, start, read = Loop._update, Arriving.of, Arriving.read
+    original, start, read = Loop._update, AsyncHostCopy.of, AsyncHostCopy.read
     running: dict[int, Traffic] = {}
     started: dict[int, Traffic | None] = {}
 
@@ -62,20 +62,20 @@ def counted_updates(
             original(self, step, arrays)
             running.clear()
 
-    def starting(tensor: torch.Tensor) -> Arriving:
-        arriving = start(tensor)
-        started[id(arriving)] = running.get(0)
-        return arriving
+    def starting(tensor: torch.Tensor) -> AsyncHostCopy:
+        copy = start(tensor)
+        started[id(copy)] = running.get(0)
+        return copy
 
-    def arrived(self: Arriving) -> Any:
+    def arrived(self: AsyncHostCopy) -> Any:
         if (traffic := running.get(0)) is not None and traffic is started[id(self)]:
             traffic.waits["read at once"] += 1
         with torch._C.DisableTorchFunction():  # a later update has begun, and the device has work beyond the numbers
             return read(self)
 
     monkeypatch.setattr(Loop, "_update", counting)
-    monkeypatch.setattr(Arriving, "of", starting)
-    monkeypatch.setattr(Arriving, "read", arrived)
+    monkeypatch.setattr(AsyncHostCopy, "of", starting)
+    monkeypatch.setattr(AsyncHostCopy, "read", arrived)
     run, recorder = prepare(dataset, folder, "log_interval=6", "threads=1", *words, arch=arch)
     with StopRequest() as stop:
         run.train(recorder, stop, stop_at_step=6)
@@ -148,7 +148,7 @@ def test_frozen_weights_cost_no_copy() -> None:
     assert traffic.copies.total() == 0, traffic.copies
 
 
-def test_a_verdict_that_is_read_at_once_is_noticed(
+def test_a_check_that_is_read_at_once_is_noticed(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trm_cli.training.step._has_moments", lambda state: False)
@@ -243,13 +243,13 @@ def test_rows_that_halt_are_told_before_the_backward_pass(
 ) -> None:
     as_on_a_device(monkeypatch)
     order: list[str] = []
-    start, backward = Arriving.of, torch.Tensor.backward
+    start, backward = AsyncHostCopy.of, torch.Tensor.backward
 
-    def starting(tensor: torch.Tensor) -> Arriving:
-        order.append("flags" if tensor.dtype == torch.bool else "verdict")
+    def starting(tensor: torch.Tensor) -> AsyncHostCopy:
+        order.append("flags" if tensor.dtype == torch.bool else "check")
         return start(tensor)
 
-    monkeypatch.setattr(Arriving, "of", starting)
+    monkeypatch.setattr(AsyncHostCopy, "of", starting)
     monkeypatch.setattr(torch.Tensor, "backward", lambda self: (order.append("backward"), backward(self)))
     train(dataset, tmp_path / "run", "log_interval=6", stop_at_step=2)
-    assert order == ["flags", "backward", "verdict"] * 2
+    assert order == ["flags", "backward", "check"] * 2

@@ -87,7 +87,7 @@ class Network(nn.Module, ABC):
         return {}
 
     def layout(self, known: Mapping[str, Tensor], steps: Tensor) -> Any:
-        """What `advance` has to know of rows so that it asks the device nothing: a tree of tensors and numbers.
+        """Precompute the shapes of a step, so that `advance` waits for no device: a tree of tensors and numbers.
 
         known: their `outline`; steps int [B]: those done on the present puzzle before this one, 0 for a row that is
         taken in. All in host memory.
@@ -105,7 +105,8 @@ class Network(nn.Module, ABC):
         """Run one supervision step; return the carry after it, detached, and its outputs.
 
         Halted rows take the incoming row of the batch first. draws: uniform [B, draws_per_row] in training; None in
-        evaluation, where every row goes to halt_max_steps. layout: of these rows, on the device; None: they are asked.
+        evaluation, where every row goes to halt_max_steps. layout: precomputed shapes of these rows, with its tensors
+        on the device; None: shapes are read from the rows.
         """
 
     @abstractmethod
@@ -172,7 +173,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def compile_stacks(self, **options: Any) -> None:
-        """Compile the recursion, or all that is around it, by `layers.compiling.compiled` with its options."""
+        """Compile the recursion, or all that is around it, by `kernels.compiling.compiled` with its options."""
 
     def share_rows(self, ranks: AllRanks) -> None:
         """Use the rows of all processes for what is learnt from a whole batch; does nothing where each row is learnt

@@ -56,7 +56,8 @@ def think(
 
     steps: default halt_max_steps; beyond it rows continue from the same states. carry: where to start; default from the
     trained start. policy: which rows leave the batch after a step (`Network.halts`); it ends with the last of them.
-    layout: of all rows in a step, by its number, where the device is not to be asked and no row leaves.
+    layout: makes the precomputed shapes of a step from its number; for a device, where reading shapes from the rows
+    would wait for it. No row leaves then.
     The network is to be in evaluation mode.
     """
     carry = network.initial_carry(batch) if carry is None else carry

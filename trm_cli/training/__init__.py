@@ -12,11 +12,11 @@ optimizers               what turns gradients into updates
 distributed              process group, sums of gradients, shards
 hardware                 precision, threads, devices, copies between them
 recording                metrics.jsonl, W&B, TensorBoard, energy
-feeding, gradients, averages, nonfinite, signals, profiling   what these need
+batch_transfer, gradients, averages, nonfinite, signals, profiling   what these need
 run_files                the names of the files in a run directory, and in a published model
 hub                      fetch published models from a hub
 
-From the top down: `transfer` and `forecast`, `memory`, `run`, loop, feeding, `checkpoint`, step, averages, state,
-`optimizers`, `hardware`, `distributed`, `recording`. Nothing imports a package above it, and nothing here imports
-commands, console or workflows.
+From the top down: `transfer` and `forecast`, `memory`, `run`, loop, batch_transfer, `checkpoint`, step, averages,
+state, `optimizers`, `hardware`, `distributed`, `recording`. Nothing imports a package above it, and nothing here
+imports commands, console or workflows.
 """

@@ -1,4 +1,4 @@
-"""What an update takes to its device: rows, draws and clock in one copy, and with them the shapes of their passes.
+"""Copy the batch of an update to its device: rows, draws and clock in one copy, and the layouts of its passes.
 
 Which rows an update computes is known on the device alone: a row that halted in the update before gives its place to
 the next one. Where shapes follow from the rows, the host reads that one flag a row while the backward pass of the
@@ -26,9 +26,12 @@ from trm_cli.training.step import slices
 _DRAWS, _CLOCK, _LAYOUT = " draws", " clock", " layout"
 
 
-class Fed(NamedTuple):
-    """On the device: fields of the batch [b, ...], draws [b, K], clock; layouts: of each slice that is computed at
-    once, None where the rows may be asked."""
+class DeviceBatch(NamedTuple):
+    """On the device: fields of the batch [b, ...], draws [b, K] and clock.
+
+    layouts: precomputed shapes of each micro-batch; None where shapes may be read from the tensors (no device sync to
+    avoid).
+    """
 
     batch: dict[str, Tensor]
     draws: Tensor
@@ -36,16 +39,19 @@ class Fed(NamedTuple):
     layouts: list[Any] | None
 
 
-class Feeder:
-    """Brings one update after the other to a device. micro_batch_size: rows that are computed at once, None = all."""
+class BatchTransfer:
+    """Copies the batch of one update after the other to a device.
+
+    micro_batch_size: rows that are computed at once, None = all.
+    """
 
     def __init__(self, state: TrainingState, device: torch.device, micro_batch_size: int | None) -> None:
         self._state, self._device, self._micro_batch_size = state, device, micro_batch_size
         #: Of the rows that the device has now: their outlines, and the steps that they have done.
         self._known: tuple[dict[str, Tensor], Tensor] | None = None
 
-    def feed(self, fields: Mapping[str, NDArray[Any]], draws: NDArray[np.float32], clock: Clock[float]) -> Fed:
-        """The rows of the next update."""
+    def send(self, fields: Mapping[str, NDArray[Any]], draws: NDArray[np.float32], clock: Clock[float]) -> DeviceBatch:
+        """Copy the batch of the next update."""
         rows = {name: torch.from_numpy(array) for name, array in fields.items()}
         leaves, tree = tree_flatten(self._layouts(rows, len(draws)))
         places = {f"{_LAYOUT} {place}": place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
@@ -61,10 +67,10 @@ class Feeder:
         for name, place in places.items():
             leaves[place] = moved.pop(name)
         numbers = moved.pop(_CLOCK).unbind()
-        return Fed(moved, moved.pop(_DRAWS), clock.on_device(numbers), tree_unflatten(leaves, tree))
+        return DeviceBatch(moved, moved.pop(_DRAWS), clock.on_device(numbers), tree_unflatten(leaves, tree))
 
     def _layouts(self, fields: Mapping[str, Tensor], rows: int) -> list[Any] | None:
-        """The layout of each slice, in host memory; None where the rows may be asked."""
+        """The layout of each micro-batch, in host memory; None where shapes may be read from the tensors."""
         if not computes_apart(self._device):
             return None
         coming = self._state.model.outline(fields)

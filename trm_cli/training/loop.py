@@ -23,6 +23,7 @@ from trm_cli.evaluation.scores.accuracy import EvaluationInterrupted, evaluate
 from trm_cli.models.upload import computes_apart
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.averages import drain
+from trm_cli.training.batch_transfer import BatchTransfer
 from trm_cli.training.checkpoint.saver import CheckpointSaver
 from trm_cli.training.checkpoint.store import CheckpointStore
 from trm_cli.training.distributed.gradient_sum import GradientSum
@@ -30,7 +31,6 @@ from trm_cli.training.distributed.process_group import ProcessGroup
 from trm_cli.training.distributed.sharding import gathered
 from trm_cli.training.distributed.stop_agreement import StopAgreement
 from trm_cli.training.distributed.tensor_shards import local_tensors
-from trm_cli.training.feeding import Feeder
 from trm_cli.training.hardware.resources import measured_memory
 from trm_cli.training.hardware.usage import Usage
 from trm_cli.training.nonfinite import give_up
@@ -85,7 +85,7 @@ class Loop:
             on_skip=self._skipped,
             keep_gradients=self.graphs,
         )
-        self._feeder = Feeder(self.state, self.device, config.micro_batch_size)
+        self._transfer = BatchTransfer(self.state, self.device, config.micro_batch_size)
         self._saver = CheckpointSaver(
             config,
             self.store,
@@ -159,8 +159,8 @@ class Loop:
 
     def _update(self, step: int, arrays: Batch) -> None:
         clock = self.plan.values_at(step)
-        fed = self._feeder.feed(arrays, self._draws(step), clock)
-        update(self.state, fed.batch, fed.draws, clock, self._step_settings, fed.clock, fed.layouts)
+        sent = self._transfer.send(arrays, self._draws(step), clock)
+        update(self.state, sent.batch, sent.draws, clock, self._step_settings, sent.clock, sent.layouts)
         self.profile.enter("")
         self.state.step = step
         if step % self._log_interval == 0 or step in (1, self.plan.total_steps):
@@ -183,7 +183,7 @@ class Loop:
         )
 
     def _settle(self) -> None:
-        """Read the verdict of the last update, before the state is used otherwise than by the next one."""
+        """Read the check of the last update, before the state is used otherwise than by the next one."""
         settle(self.state, self._step_settings)
 
     def _skipped(self, skipped: Skipped) -> None:

@@ -1,7 +1,7 @@
 """One update: forward over the carry, backward, clip, step the optimizers, move the EMA.
 
 Nothing here waits for a device: what depends on whether an update's numbers are finite is decided there, and the host
-reads the verdict when the passes of the next update are under way. A processor is read at once.
+reads the check when the passes of the next update are under way. On the CPU it is read at once.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from trm_cli.schedule.clock import Clock
 from trm_cli.training.distributed.gradient_sum import GradientSum
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from trm_cli.training.gradients import clip_gradients, finite, gradient_norms
-from trm_cli.training.hardware.arriving import Arriving
+from trm_cli.training.hardware.async_host_copy import AsyncHostCopy
 from trm_cli.training.state.loss_scale import SMALLEST_SCALE
 from trm_cli.training.state.sums import RunningSums, stacked
 from trm_cli.training.state.training_state import TrainingState
-from trm_cli.training.state.verdict import Verdict
+from trm_cli.training.state.update_check import UpdateCheck
 
 
 class Skipped(NamedTuple):
@@ -53,8 +53,8 @@ class StepSettings(NamedTuple):
     """What an update needs from the configuration.
 
     micro_batch_size: rows that a process computes at once, None = all of its. enter_phase: called with the name of
-    each phase (forward, backward, optimizer) as it begins. read_later: the verdict of an update is read in the next one
-    (or by `settle`), where reading it is a wait. on_skip: called with each skipped update when its verdict is read;
+    each phase (forward, backward, optimizer) as it begins. read_later: the check of an update is read in the next one
+    (or by `settle`), where reading it is a wait. on_skip: called with each skipped update when its check is read;
     what it raises ends the update before it changes a weight. keep_gradients: gradients stay where they are and are
     zeroed, since those that come from a CUDA graph lie where its next replay writes. gradient_sum: sums them over the
     processes of the group; needed where there are several.
@@ -83,7 +83,7 @@ class _Computed(NamedTuple):
     names: tuple[str, ...]
     sums: Tensor
     unsound: Tensor
-    halted: tuple[Arriving, ...] | None
+    halted: tuple[AsyncHostCopy, ...] | None
 
 
 def update(
@@ -101,7 +101,7 @@ def update(
     randomness of this step.
     clock: the scheduled values of this step. The optimizers read the exact numbers, the network 0-dim tensors on the
     device (`scheduled`, made here by default), so that a compiled graph is never rebuilt.
-    layouts: of the rows that are computed at once, where the device is not to be asked (`feeding`).
+    layouts: precomputed shapes of each micro-batch; None where shapes may be read from the tensors (`batch_transfer`).
 
     A skipped update still counts as one, so that the schedule does not shift. Rows whose answers or states are not
     finite start anew. A float16 gradient that overflowed at a scale that can still fall is no fault.
@@ -116,44 +116,40 @@ def update(
     assert sums is not None or settings.process_group.count == 1, "gradients of several processes are summed"
     finite_losses = None if sums is None else sums.finish()
     settings.enter_phase("optimizer")
-    settle(state, settings)  # the update before, whose verdict has arrived by now
+    settle(state, settings)  # the update before, whose check has arrived by now
     norms = _norms(state, settings.process_group)
     later = settings.read_later and _has_moments(state)
-    sound = finite(computed.sums[0], _with_table(state, norms))
-    if finite_losses is not None:  # gradients are the same in all processes, losses are those of their rows
-        sound = torch.stack((finite_losses, sound[1]))
+    sound = _all_finite(state, computed, norms, finite_losses)
     scale = norms.new_ones(()) if state.scaler is None else state.scaler.current()
-    state.verdict = verdict = Verdict.of(
+    state.update_check = check = UpdateCheck.of(
         state.step + 1, sound, (computed.sums[0], scale, norms), (computed.before, batch, draws), counted=later
     )
     state.carry, state.halted = computed.carry, computed.halted
-    _add_up(state, computed, norms, verdict)
+    _add_up(state, computed, norms, check)
     skipped = None if later else settle(state, settings)
     if skipped is None:
         _apply(state, norms, clock, settings.grad_clip, sound.all() if later else None)
     if not settings.read_later and (skipped is not None or bool(computed.unsound.any())):
         state.carry = computed.carry.restarted(computed.unsound | computed.carry.unsound())
     if state.scaler is not None:
-        state.scaler.judge(verdict.loss, verdict.gradients)
-    state.trunk_optimizer.zero_grad(set_to_none=not settings.keep_gradients)
-    if state.puzzle_optimizer is not None:
-        state.puzzle_optimizer.zero_grad()
+        state.scaler.judge(check.loss, check.gradients)
+    _clear_gradients(state, keep=settings.keep_gradients)
     return skipped
 
 
 def settle(state: TrainingState, settings: StepSettings) -> Skipped | None:
-    """Read the verdict of the last update, unless it has been: count it, and tell `on_skip` where it was skipped.
+    """Read the check of the last update, unless it has been: count it, and call `on_skip` where it was skipped.
 
     To be called before the state is saved or evaluated.
     """
-    verdict, state.verdict = state.verdict, None
-    if verdict is None:
+    check, state.update_check = state.update_check, None
+    if check is None:
         return None
-    found = verdict.read()
+    found = check.read()
     if found.loss_is_finite and found.gradients_are_finite:
         state.skipped_in_a_row = 0
         return None
-    if verdict.counted:
+    if check.counted:
         state.trunk_optimizer.take_back()
     state.skipped += 1
     parts = [name for name, norm in zip(state.groups, found.norms, strict=True) if not math.isfinite(norm)]
@@ -168,9 +164,25 @@ def settle(state: TrainingState, settings: StepSettings) -> Skipped | None:
     elif state.scaler is not None:
         reason += f" although nothing scales it up (scale {found.scale:g})"
     state.skipped_in_a_row += fault
-    skipped = Skipped(verdict.step, reason, verdict.before, verdict.batch, verdict.draws, fault)
+    skipped = Skipped(check.step, reason, check.before, check.batch, check.draws, fault)
     settings.on_skip(skipped)
     return skipped
+
+
+def _all_finite(state: TrainingState, computed: _Computed, norms: Tensor, finite_losses: Tensor | None) -> Tensor:
+    """Whether the loss and the gradients are finite, bool [2] on the device. finite_losses: those of all processes."""
+    sound = finite(computed.sums[0], _with_table(state, norms))
+    if finite_losses is None:
+        return sound
+    # Gradients are the same in all processes, losses are those of their rows.
+    return torch.stack((finite_losses, sound[1]))
+
+
+def _clear_gradients(state: TrainingState, *, keep: bool) -> None:
+    """Forget the gradients of an update. keep: their memory stays, set to zero."""
+    state.trunk_optimizer.zero_grad(set_to_none=not keep)
+    if state.puzzle_optimizer is not None:
+        state.puzzle_optimizer.zero_grad()
 
 
 def on_device(clock: Clock[float], device: torch.device) -> StepClock:
@@ -200,7 +212,7 @@ def _compute(
         carry, faulty = result.carry, _unsound(result)
         if settings.read_later:
             carry = carry.restarted(faulty | carry.unsound())
-            halted.append(Arriving.of(carry.halted))  # it arrives while the backward pass is under way
+            halted.append(AsyncHostCopy.of(carry.halted))  # it arrives while the backward pass is under way
         loss = result.loss / settings.global_batch_size
         if settings.gradient_sum is not None:
             bad_loss = bad_loss | ~result.loss.detach().isfinite()
@@ -213,8 +225,8 @@ def _compute(
         found = _sums(result)
         sums.add(tuple(found), stacked(tuple(found.values())))
         del result, loss, found  # before the next slice is computed: it holds the logits
-    arriving = tuple(halted) if settings.read_later else None
-    return _Computed(state.carry, join_carries(carries), sums.names, sums.vector(), torch.cat(unsound), arriving)
+    copies = tuple(halted) if settings.read_later else None
+    return _Computed(state.carry, join_carries(carries), sums.names, sums.vector(), torch.cat(unsound), copies)
 
 
 def _make_gradients(state: TrainingState) -> None:
@@ -284,11 +296,11 @@ def _apply(
         state.ema.update(where, begun=clock.averaging >= 1)
 
 
-def _add_up(state: TrainingState, computed: _Computed, norms: Tensor, verdict: Verdict) -> None:
+def _add_up(state: TrainingState, computed: _Computed, norms: Tensor, check: UpdateCheck) -> None:
     """Add the metrics of an update to the sums: of a finite loss, and norms of an update that changes the weights."""
     labels = ["grad_norm"] if len(state.groups) == 1 else [f"grad_norm_{name}" for name in state.groups]
     names = ("updates", "scored", *computed.names, "applied", *(f"applied/{label}" for label in labels))
     one = torch.ones(1, device=norms.device)
-    scored = torch.where(verdict.loss, torch.cat((one, computed.sums)), 0.0)
-    applied = torch.where(verdict.loss & verdict.gradients, torch.cat((one, norms.detach().float())), 0.0)
+    scored = torch.where(check.loss, torch.cat((one, computed.sums)), 0.0)
+    applied = torch.where(check.loss & check.gradients, torch.cat((one, norms.detach().float())), 0.0)
     state.sums.add(names, torch.cat((one, scored, applied)))

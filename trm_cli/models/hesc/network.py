@@ -73,7 +73,7 @@ class HescNetwork(nn.Module):
     ) -> NetworkPass:
         """Batch fields [B, ...], what is carried, puzzle rows [B, D] and uniform draws [B], both or None.
 
-        layout: of these rows; None: they are asked.
+        layout: precomputed shapes of these rows; None: shapes are read from the rows.
         """
         if layout is None:
             read = carried.fresh | self.config.pair_cells

@@ -14,8 +14,8 @@ from trm_cli.evaluation.scores.accuracy import evaluate
 from trm_cli.models.upload import computes_apart
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.averages import drain
+from trm_cli.training.batch_transfer import BatchTransfer
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from trm_cli.training.feeding import Feeder
 from trm_cli.training.forecast.forecast import Cost, Span
 from trm_cli.training.hardware.devices import Choice, synchronise
 from trm_cli.training.hardware.machine import Machine
@@ -98,7 +98,7 @@ def _updates(
     """Time updates one after the other, with their logging, while the next batch is drawn as in a run."""
     settings = StepSettings(config.global_batch_size, config.grad_clip, config.micro_batch_size,
                             read_later=computes_apart(device))  # fmt: skip
-    feeder = Feeder(state, device, config.micro_batch_size)
+    transfer = BatchTransfer(state, device, config.micro_batch_size)
     rows, columns = config.global_batch_size, state.model.draws_per_row
     laps: list[_Lap] = []
     with ThreadPoolExecutor(1) as pool:
@@ -111,8 +111,8 @@ def _updates(
                 _lap(usage, device)
             clock = plan.values_at(min(step, plan.total_steps))
             draws = draws_of_rows(config.seed, step, slice(0, rows), rows, columns)
-            fed = feeder.feed(arrays, draws, clock)
-            update(state, fed.batch, fed.draws, clock, settings, fed.clock, fed.layouts)
+            sent = transfer.send(arrays, draws, clock)
+            update(state, sent.batch, sent.draws, clock, settings, sent.clock, sent.layouts)
             state.step = step
             drain(state, rows, SINGLE_PROCESS)
             lap = _lap(usage, device)

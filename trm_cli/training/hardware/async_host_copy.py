@@ -1,4 +1,4 @@
-"""Numbers on their way from a device to the host: the copy starts at once, and is read when it has been made."""
+"""Copy numbers from a device to the host without waiting: the copy starts at once, and is read when it is complete."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Arriving:
-    """A tensor that the host will read. On CUDA it goes to pinned memory, so that the host need not stand by."""
+class AsyncHostCopy:
+    """A device-to-host copy that was started without waiting; on CUDA into pinned memory."""
 
     _host: Tensor
     _copied: torch.cuda.Event | None
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Arriving:
-        """Start the copy, after all that the device has been given to do."""
+    def of(cls, tensor: Tensor) -> AsyncHostCopy:
+        """Start the copy; it is made after all work that was launched before."""
         if tensor.device.type != "cuda":
             return cls(tensor, None)
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
@@ -29,7 +29,7 @@ class Arriving:
         return cls(host, copied)
 
     def read(self) -> NDArray[Any]:
-        """Wait until the device has got there, and no further; the numbers."""
+        """Wait for this copy, not for work launched after it; return the numbers."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._host.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Change tensors under a condition that only the device knows, without a wait for it."""
+"""Update tensors under a condition that only the device knows, without waiting for it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 @contextmanager
-def changed_only_where(condition: Tensor | None, tensors: Sequence[Tensor]) -> Iterator[None]:
-    """What the block does to `tensors` in place is taken back where `condition`, 0-dim bool, is false.
+def conditional_update(condition: Tensor | None, tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Undo what the block does to `tensors` in place where `condition`, 0-dim bool on the device, is false.
 
-    Costs a copy of them meanwhile. None: there is no condition, and nothing is copied.
+    Keeps a copy of them meanwhile. None: there is no condition, and nothing is copied.
     """
     if condition is None or not tensors:
         yield

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.training.distributed.tensor_shards import local_tensors
-from trm_cli.training.hardware.changed_only_where import changed_only_where
+from trm_cli.training.hardware.conditional_update import conditional_update
 from trm_cli.training.optimizers.eager import EagerOptimizer
 
 
@@ -58,7 +58,7 @@ class AdamATan2(EagerOptimizer):
             for step, parameters in self._by_step(group["params"]).items():
                 self._stepped += parameters
                 moments = [self.state[p][name] for name in ("exp_avg", "exp_avg_sq") for p in parameters]
-                with changed_only_where(condition, local_tensors((*parameters, *moments))):
+                with conditional_update(condition, local_tensors((*parameters, *moments))):
                     self._update(parameters, group, step)
 
     def take_back(self) -> None:

@@ -42,7 +42,7 @@ class SignSGD:
 def _summed(ids: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """The ids [n] in order, and for each the sum of the values [n, E] of all that equal it, once for every one of them.
 
-    How many different ids there are is nobody's business, so that nothing waits for the device to count them.
+    The result keeps duplicates: `unique` would have to copy the number of distinct ids to the host.
     """
     ids, order = ids.sort(stable=True)
     group = torch.cat((ids.new_zeros(1), (ids[1:] != ids[:-1]).cumsum(0)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trm_cli.models.network import Network
 from trm_cli.training.distributed.tensor_shards import local_tensors
-from trm_cli.training.hardware.changed_only_where import changed_only_where
+from trm_cli.training.hardware.conditional_update import conditional_update
 
 
 class EMA:
@@ -34,7 +34,7 @@ class EMA:
         stays. begun: false where it is still to be the weights.
         """
         shadow, present = local_tensors(self._shadow.values()), local_tensors(self._parameters.values())
-        with changed_only_where(where, shadow):
+        with conditional_update(where, shadow):
             torch._foreach_lerp_(shadow, present, 1 - self.rate if begun else 1.0)
 
     @contextmanager

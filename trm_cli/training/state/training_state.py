@@ -15,7 +15,7 @@ from trm_cli.errors import CheckpointError, first_line
 from trm_cli.models.network import Network
 from trm_cli.models.supervision.carry import Carry
 from trm_cli.training.distributed.sharding import shard_state, shard_weights
-from trm_cli.training.hardware.arriving import Arriving
+from trm_cli.training.hardware.async_host_copy import AsyncHostCopy
 from trm_cli.training.optimizers.eager import EagerOptimizer
 from trm_cli.training.optimizers.sign_sgd import SignSGD
 from trm_cli.training.state.ema import EMA
@@ -23,7 +23,7 @@ from trm_cli.training.state.loss_scale import LossScale
 from trm_cli.training.state.puzzle_table import TABLE, move_rows
 from trm_cli.training.state.state_migration import STATE_FORMAT, migrate
 from trm_cli.training.state.sums import RunningSums
-from trm_cli.training.state.verdict import Verdict
+from trm_cli.training.state.update_check import UpdateCheck
 
 #: The fields that are numbers, and stand in a checkpoint as they are.
 _NUMBERS = ("step", "evaluated_step", "best_step", "best_score", "skipped", "skipped_in_a_row")
@@ -56,10 +56,11 @@ class TrainingState:
     skipped_in_a_row: int = 0
     #: Sums of metrics since the last logged record: part of the state, or a resumed run would log other numbers.
     sums: RunningSums = field(default_factory=RunningSums)
-    #: That of the last update, while it has not been read. What is saved has none: see `step.settle`.
-    verdict: Verdict | None = None
-    #: Which rows halted in the last update, slice by slice, on their way to the host; None where it can ask.
-    halted: tuple[Arriving, ...] | None = None
+    #: Finite-check of the last update, until `step.settle` has read it; always None when saved.
+    update_check: UpdateCheck | None = None
+    #: Halted flags of the last update, one async host copy per micro-batch; None on the CPU, where they are read
+    #: directly.
+    halted: tuple[AsyncHostCopy, ...] | None = None
     #: What the rows of the puzzle table stand for; None without a table, or where unknown.
     identifiers: IdentifierMap | None = None
 

@@ -1,4 +1,4 @@
-"""Whether an update's numbers are finite: known on the device at once, read by the host when that costs no wait."""
+"""Check whether an update's numbers are finite: at once on the device; the host reads it when that costs no wait."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from trm_cli.models.supervision.carry import Carry
-from trm_cli.training.hardware.arriving import Arriving
+from trm_cli.training.hardware.async_host_copy import AsyncHostCopy
 
 
-class Found(NamedTuple):
-    """A verdict as the host reads it. norms: of each group of gradients; scale: 1 where nothing is scaled."""
+class HostUpdateCheck(NamedTuple):
+    """An update check as the host reads it. norms: of each group of gradients; scale: 1 where nothing is scaled."""
 
     loss_is_finite: bool
     gradients_are_finite: bool
@@ -24,11 +24,11 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Of update `step`. loss, gradients: 0-dim bool on the device.
+class UpdateCheck:
+    """Whether loss and gradients of update `step` are finite: 0-dim bool on the device.
 
     before, batch, draws: what the update was computed from. counted: the optimizer has counted the update already,
-    whatever the verdict is.
+    whatever the check says.
     """
 
     step: int
@@ -38,7 +38,7 @@ class Verdict:
     batch: dict[str, Tensor]
     draws: Tensor
     counted: bool
-    _numbers: Arriving
+    _numbers: AsyncHostCopy
 
     @classmethod
     def of(
@@ -49,13 +49,13 @@ class Verdict:
         computed_from: tuple[Carry, dict[str, Tensor], Tensor],
         *,
         counted: bool,
-    ) -> Verdict:
+    ) -> UpdateCheck:
         """finite: bool [2], loss and gradients; numbers: the loss, the scale and the norms [G]. Starts their copy."""
         loss, gradients = finite.unbind()
         together = torch.cat([finite.float(), *(value.detach().float().reshape(-1) for value in numbers)])
-        return cls(step, loss, gradients, *computed_from, counted, Arriving.of(together))
+        return cls(step, loss, gradients, *computed_from, counted, AsyncHostCopy.of(together))
 
-    def read(self) -> Found:
-        """Wait until the device has got there; after another update was launched, it has."""
+    def read(self) -> HostUpdateCheck:
+        """Wait for the copy; once another update was launched, it is complete."""
         loss_is, gradients_are, loss, scale, *norms = self._numbers.read().tolist()
-        return Found(bool(loss_is), bool(gradients_are), loss, scale, norms)
+        return HostUpdateCheck(bool(loss_is), bool(gradients_are), loss, scale, norms)

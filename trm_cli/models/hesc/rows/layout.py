@@ -1,7 +1,7 @@
 """What the shapes of a pass follow from: which rows are of which kind, and how much of boards and texts is computed.
 
-It is asked of the rows themselves where they are in host memory (`layout_of`). Rows of a device are described before
-they are sent there (`outline`), and the host finds the same (`layout_from`): nothing then waits for an answer.
+It is read from the rows themselves where they are in host memory (`layout_of`). Rows of a device are described before
+they are sent there (`outline`), and the host computes the same layout (`layout_from`) without a device sync.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def layout_of(
 ) -> Layout:
     """The layout of rows whose demonstrations are read where `read` bool [B], and that are done where `done` bool [B].
 
-    Asks the rows. On the meta device, where nothing can be asked, everything is computed whole. grouped: grids in
-    groups of similar size, where cells are left out.
+    Reads shapes from the rows, which waits for a device. On the meta device, where tensors hold no numbers, everything
+    is computed whole. grouped: grids in groups of similar size, where cells are left out.
     """
     packs = _packs(read, extent)
     found = _groups(data, done, extent)
