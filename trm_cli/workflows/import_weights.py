@@ -13,7 +13,9 @@ from trm_cli.paths import is_dir
 from trm_cli.training.hub import HUB, fetch_file
 
 if TYPE_CHECKING:
+    from trm_cli.config.compose import Resolved
     from trm_cli.training.run.run import Run
+    from trm_cli.training.state.puzzle_table import MovedTable
     from trm_cli.training.transfer.foreign_weights import ForeignWeights
 
 
@@ -55,59 +57,29 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
     Raises UsageError for an incomplete request, CheckpointError where the file does not fit, DatasetError and
     ConfigError for dataset and settings.
     """
-    if request.model is None and (request.architecture is None or request.dataset is None):
-        raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
-    if str(request.file).startswith(HUB):
-        request = replace(request, file=fetch_file(str(request.file)))
-    if not os.path.lexists(request.file):  # a link in a circle is told when it is read
-        raise CheckpointError(f"{request.file} does not exist")
-    from trm_cli.config.compose import compose
+    request, path = _checked(request)
     from trm_cli.config.dump import dump_config, override
     from trm_cli.training.hardware.torch_runtime import prepare_threads
     from trm_cli.training.run.datasets import Datasets
-    from trm_cli.training.run_files import is_run
 
-    file = request.file
-    path = request.run or Path("checkpoints") / f"imported-{file.name.removesuffix('.safetensors').removesuffix('.pt')}"
-    if is_run(path) or (is_dir(path) and any(path.glob("*.pt"))):
-        raise CheckpointError(f"{path} already contains a run", hint="choose another directory: --out RUN")
-    settings = {
-        "arch": request.architecture,
-        "data_paths": None if request.dataset is None else [str(request.dataset)],
-        "checkpoint_path": str(path),
-    }
-    words = [override(key, value) for key, value in settings.items() if value is not None]
-    resolved = compose(request.model, words)
-    config = resolved.config
-    if config.board_side is not None:
-        raise UsageError(
-            f"{config.arch.name} reads streams; only networks on rows of tokens can be imported",
-            hint="--arch trm_sudoku, trm_maze, trm_arc, hrm ...: `trm configs list` shows them all",
-        )
-    datasets = Datasets.open(config)
-    metadata, dataset = datasets.train.metadata, config.data_paths[0]
+    file, resolved = request.file, _composed(request, path)
+    datasets = Datasets.open(resolved.config)
+    metadata, dataset = datasets.train.metadata, resolved.config.data_paths[0]
 
     notify(f"reading {file}")
     prepare_threads()  # up to here without torch, which takes seconds to load
     from trm_cli.training.hardware.machine import Machine
     from trm_cli.training.run.run import Run
-    from trm_cli.training.state.puzzle_table import TABLE, MovedTable, move_table
     from trm_cli.training.transfer.compatibility import require_compatible
     from trm_cli.training.transfer.foreign_weights import read_weights
 
     weights = read_weights(file)
     if weights.precision != "auto":
         notify(f"{file} was trained in {weights.precision}, so the run uses it (precision=auto to change that)")
-        resolved = compose(request.model, [*words, override("precision", weights.precision)])
-        config = resolved.config
+        resolved = _composed(request, path, override("precision", weights.precision))
+    config = resolved.config
     require_compatible(weights, config, metadata)
-    table, count = weights.tensors.get(TABLE), metadata.num_puzzle_identifiers
-    moved: MovedTable | None = None
-    if table is not None:
-        moved = move_table(
-            table, count, Path(dataset), identifiers=request.identifiers, new_rows=request.new_table, path=file
-        )
-        weights = replace(weights, tensors={**weights.tensors, TABLE: moved.table})
+    weights, moved = _moved_table(weights, metadata.num_puzzle_identifiers, dataset, request)
     run = Run.prepare(config, dump_config(resolved), datasets, Machine.choose(config, metadata.seq_len), notify)
     return Imported(
         run=str(path),
@@ -120,6 +92,63 @@ def import_weights(request: ImportRequest, notify: Callable[[str], None]) -> Imp
         known_rows=moved.known if moved else 0,
         unused_rows=moved.unused if moved else 0,
     )
+
+
+def _checked(request: ImportRequest) -> tuple[ImportRequest, Path]:
+    """The request with its file on this machine, and the directory of the run. Raises TrmError."""
+    from trm_cli.training.run_files import is_run
+
+    if request.model is None and (request.architecture is None or request.dataset is None):
+        raise UsageError("what is this file for? name --arch and --dataset, or --model", hint="trm configs list")
+    if str(request.file).startswith(HUB):
+        request = replace(request, file=fetch_file(str(request.file)))
+    if not os.path.lexists(request.file):  # a link in a circle is told when it is read
+        raise CheckpointError(f"{request.file} does not exist")
+    name = request.file.name.removesuffix(".safetensors").removesuffix(".pt")
+    path = request.run or Path("checkpoints") / f"imported-{name}"
+    if is_run(path) or (is_dir(path) and any(path.glob("*.pt"))):
+        raise CheckpointError(f"{path} already contains a run", hint="choose another directory: --out RUN")
+    return request, path
+
+
+def _composed(request: ImportRequest, path: Path, *further: str) -> Resolved:
+    """The configuration of the run at `path`. further: words after those of the request. Raises UsageError."""
+    from trm_cli.config.compose import compose
+    from trm_cli.config.dump import override
+
+    settings = {
+        "arch": request.architecture,
+        "data_paths": None if request.dataset is None else [str(request.dataset)],
+        "checkpoint_path": str(path),
+    }
+    words = [override(key, value) for key, value in settings.items() if value is not None]
+    resolved = compose(request.model, [*words, *further])
+    if resolved.config.board_side is not None:
+        raise UsageError(
+            f"{resolved.config.arch.name} reads streams; only networks on rows of tokens can be imported",
+            hint="--arch trm_sudoku, trm_maze, trm_arc, hrm ...: `trm configs list` shows them all",
+        )
+    return resolved
+
+
+def _moved_table(
+    weights: ForeignWeights, count: int, dataset: str, request: ImportRequest
+) -> tuple[ForeignWeights, MovedTable | None]:
+    """The weights with their puzzle table moved to the `count` identifiers of the dataset; None: they have no table."""
+    from trm_cli.training.state.puzzle_table import TABLE, move_table
+
+    table = weights.tensors.get(TABLE)
+    if table is None:
+        return weights, None
+    moved = move_table(
+        table,
+        count,
+        Path(dataset),
+        identifiers=request.identifiers,
+        new_rows=request.new_table,
+        path=request.file,
+    )
+    return replace(weights, tensors={**weights.tensors, TABLE: moved.table}), moved
 
 
 def _write(run: Run, weights: ForeignWeights) -> Path:

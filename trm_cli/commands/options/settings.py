@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from trm_cli.config.sources import other_names
 
@@ -88,6 +88,37 @@ def _continued(words: Sequence[str]) -> str:
     return ""
 
 
+class _Meaning(NamedTuple):
+    """What an option of another program stands for here.
+
+    key: a configuration key; ours: an option of this program; flag: a word that replaces it; "" where it is none of
+    them. model: it names the model. left_out: it has no counterpart, and is dropped.
+    """
+
+    key: str
+    ours: str
+    flag: str
+    model: bool
+    left_out: bool
+
+
+def _meaning(name: str, keys: Collection[str], *, builds: bool) -> _Meaning:
+    """What the option `name` stands for. keys: of the configuration, which settings of a builder are none of."""
+    called = () if builds else (name, other_names.KEYS.get(name.lower(), ""))
+    return _Meaning(
+        key=next((one for one in called if one in keys), ""),
+        ours=other_names.OPTIONS.get(name, ""),
+        flag=other_names.FLAGS.get(name, ""),
+        model=name in other_names.MODEL,
+        left_out=name in other_names.LEFT_OUT or name in other_names.FLAGS_LEFT_OUT,
+    )
+
+
+def _next_value(rest: list[str]) -> str:
+    """Take the value of an option from the words after it; "true" where none follows."""
+    return rest.pop(0) if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
+
+
 def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) -> tuple[list[str], bool]:
     """The words with their settings in their spelling, and whether there was one.
 
@@ -104,12 +135,7 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
         name = _name(word)
         if option in _CONTINUE and option not in options:
             continue
-        called = () if builds else (name, other_names.KEYS.get(name.lower(), ""))
-        key = next((one for one in called if one in keys), "")
-        ours = other_names.OPTIONS.get(name, "")
-        flag = other_names.FLAGS.get(name, "")
-        model = name in other_names.MODEL
-        left_out = name in other_names.LEFT_OUT or name in other_names.FLAGS_LEFT_OUT
+        key, ours, flag, model, left_out = _meaning(name, keys, builds=builds)
         known = key or flag or model or left_out or ours in options
         if not name or option in options or not (known or (builds and option.startswith("--"))):
             written.append(word)
@@ -124,7 +150,7 @@ def _rewritten(words: Sequence[str], options: Collection[str], *, builds: bool) 
         alone = flag or name in other_names.FLAGS_LEFT_OUT
         takes_value = not alone or following.lower() in (*other_names.TRUE, *other_names.FALSE)
         if not equals and takes_value:
-            value = rest.pop(0) if rest and not rest[0].startswith("-") and "=" not in rest[0] else "true"
+            value = _next_value(rest)
         if model:
             written.insert(0, value)
         elif ours in options:
