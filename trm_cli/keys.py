@@ -77,7 +77,7 @@ def resume_class(field: FieldInfo) -> Resume:
     """What changing this key means for a run that is resumed."""
     extra = field.json_schema_extra
     if not isinstance(extra, dict):
-        raise TypeError("every configuration key is declared with fields.key()")
+        raise TypeError("every configuration key is declared with keys.key()")
     return cast(Resume, extra["resume"])
 
 

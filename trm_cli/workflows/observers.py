@@ -1,7 +1,7 @@
 """The interfaces through which workflows report their progress.
 
 Every method does nothing by default: a subclass overrides the ones it wants. The console overrides all of them
-(`console.views.run`); a notebook or a test may need two or three.
+(`console.views.runs.run`); a notebook or a test may need two or three.
 """
 
 from __future__ import annotations

@@ -1,5 +1,14 @@
 """Learn new ARC tasks from their demonstrations, vote, and write a submission.
 
-`adapt` is the workflow, `directory` the run that it works in and finds again, `settings` how that run is trained,
-`probe` what a time budget is divided by, `voting` and `submission` the answers.
+adapt           the workflow
+request         its options, events and result type
+settings        the configuration of the training
+directory       the run directory that it works in, and finds again
+building        the dataset of the new tasks
+probe, budget   time an update and a vote, divide the time budget
+learning        the training, with tests in between
+answers         votes and the submission
+result          the result document
+bundle          an offline folder for Kaggle
+stopwatch       seconds used over all processes
 """
