@@ -31,7 +31,7 @@ from trm_cli.errors import TrmError, UsageError
 from trm_cli.evaluation.samples.capsule_trace import SampleTrace, TraceStep, trace_sample
 from trm_cli.evaluation.samples.written_text import NO_LETTER, FreeText, MarkedText, marked
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, Kind
-from trm_cli.workflows.inspect.capsules import CapsuleTrace, trace_capsules
+from trm_cli.workflows.inspect.capsules import SampleCapsuleTrace, trace_capsules
 
 #: What a fixture of this module trains is trained once: one worker does all of it.
 
@@ -164,8 +164,8 @@ def test_a_capsule_is_orange_where_it_looks_and_blue_around_when_expanded() -> N
     assert blue[0] > blue[1] + 2 * 4 * 150 * ZOOM
 
 
-def sheet(seen: SampleTrace, answers: list[Any], wanted: Any) -> CapsuleTrace:
-    return CapsuleTrace("title", seen, answers, wanted, None, "architecture", Path("step.pt"), 1)
+def sheet(seen: SampleTrace, answers: list[Any], wanted: Any) -> SampleCapsuleTrace:
+    return SampleCapsuleTrace("title", seen, answers, wanted, None, "architecture", Path("step.pt"), 1)
 
 
 def test_parts_that_a_model_lacks_are_left_out() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tests.support import capsules as making
 from tests.training.test_update import state_of
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.passes import Carried, NetworkPass
+from trm_cli.models.hesc.passes import NetworkInputs, NetworkPass
 from trm_cli.models.hesc.rows.kinds import EOS, START, Kind
 from trm_cli.models.hesc.rows.layout import Layout
 from trm_cli.models.supervision.carry import Carry
@@ -82,8 +82,8 @@ def test_without_a_finite_loss_there_is_no_mean() -> None:
 class Metered(MultimodalHesc):
     """Says what is asked of grids, and of texts every byte alike."""
 
-    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None, layout: Layout | None) -> NetworkPass:
-        thought, target = super()._think(carry, carried, draws, layout), carry.data["target"]
+    def _think(self, carry: Carry, inputs: NetworkInputs, draws: Tensor | None, layout: Layout | None) -> NetworkPass:
+        thought, target = super()._think(carry, inputs, draws, layout), carry.data["target"]
         parts = []
         for part in thought.parts:
             sure = nn.functional.one_hot(part.labels(target).clamp_min(0), part.scores.shape[-1]) * 100.0

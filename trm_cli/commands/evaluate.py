@@ -108,7 +108,7 @@ def evaluate(
     from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
 
     depths = _depths(steps)
-    wanted = EvaluationRequest(
+    request = EvaluationRequest(
         run=run, steps=max(depths, default=None), views=views, until_solved=most_views if until_solved else None,
         early_halt=early_halt, policy=policy, restarts=restarts, noise=noise, seed=seed, raw=raw,
         data=tuple(data or ()), split=split, limit=limit, votes=votes, batch_size=batch_size, device=device,
@@ -116,9 +116,9 @@ def evaluate(
     )  # fmt: skip
     try:
         if group := find_group(run):
-            _evaluate_group(group, wanted, as_json=as_json)
+            _evaluate_group(group, request, as_json=as_json)
             return
-        document, written = run_evaluation(wanted, EvaluationScreen())
+        document, written = run_evaluation(request, EvaluationScreen())
     except KeyboardInterrupt:
         note("stopped; partial results are kept, and the same command continues from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -131,7 +131,7 @@ def evaluate(
         next_step(("trm", "report", document["run"]))
 
 
-def _evaluate_group(runs: Sequence[Path], wanted: EvaluationRequest, *, as_json: bool) -> None:
+def _evaluate_group(runs: Sequence[Path], request: EvaluationRequest, *, as_json: bool) -> None:
     """Evaluate every run of a group, and show the mean."""
     from trm_cli.console.output import next_step, print_result
     from trm_cli.console.progress import EvaluationScreen
@@ -139,7 +139,7 @@ def _evaluate_group(runs: Sequence[Path], wanted: EvaluationRequest, *, as_json:
     from trm_cli.workflows.scores.evaluate import run_evaluation
     from trm_cli.workflows.scores.groups import summarise_group
 
-    documents = {run.name: run_evaluation(replace(wanted, run=str(run)), EvaluationScreen())[0] for run in runs}
+    documents = {run.name: run_evaluation(replace(request, run=str(run)), EvaluationScreen())[0] for run in runs}
     exact = {name: document["exact"]["value"] for name, document in documents.items()}
     summary = summarise_group({name: value for name, value in exact.items() if value is not None})
     whole = [{name: value for name, value in one.items() if name != "samples"} for one in documents.values()]

@@ -23,7 +23,7 @@ _POINTS = 400
 #: What an evaluation is judged by where there is only text.
 _EXACT, _BITS = "exact_accuracy", ("bits_per_byte", "bits_per_token")
 #: The longest texts that a page may ask for: a request holds the model for as long as it takes.
-_MOST_BYTES, _MOST_VIEWS = 400, 128
+_MOST_TOKENS, _MOST_VIEWS = 400, 128
 #: Tasks of ARC that the page offers.
 _EXAMPLES = 8
 
@@ -107,7 +107,7 @@ class Subject:
             raise UsageError("a request has a prompt, as text, and a seed of at least 0")
         if type(temperature) not in (int, float) or not 0 <= temperature <= 5:
             raise UsageError("temperature is a number from 0 to 5")
-        made = self.model.generate(prompt, max_new=_MOST_BYTES, temperature=temperature, seed=seed)
+        made = self.model.generate(prompt, max_new=_MOST_TOKENS, temperature=temperature, seed=seed)
         return {"text": made.text, "ended": made.ended}
 
     def training(self) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def create_network(
 
     forward_dtype: the type of activations. Raises ValueError for settings that contradict each other.
     """
-    for name, sentence in config.conflicts():
+    if found := list(config.conflicts()):
+        name, sentence = found[0]
         raise ValueError(f"{name}: {sentence}.")
     module, _, kind = config.network.partition(":")
     network: Network = getattr(import_module(module), kind)(

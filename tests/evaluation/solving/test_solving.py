@@ -72,9 +72,9 @@ def test_a_maze_that_cannot_be_read(text: str, message: str) -> None:
 def test_an_answer_is_checked_cell_by_cell(answer: str, solved: bool, reason: str) -> None:
     puzzle = parse_maze("S.##\n#..#\n#.##\n#..G", 16)
     tokens = ["?#.SGo".index(character) for character in answer.replace(" ", "")]
-    verdict = Maze(16).judge(puzzle, tokens)
-    assert reason in verdict.reason
-    assert verdict.solved is solved
+    check = Maze(16).judge(puzzle, tokens)
+    assert reason in check.reason
+    assert check.solved is solved
 
 
 def test_a_longer_way_is_no_solution() -> None:

@@ -11,7 +11,7 @@ from tests.models.hesc.test_model import without_gradient
 from tests.support.capsules import Run, Values, make, make_batch, make_draws
 from trm_cli.data.stream.boards import board_targets
 from trm_cli.models.hesc.model import MultimodalHesc
-from trm_cli.models.hesc.passes import Asked
+from trm_cli.models.hesc.passes import DemonstrationPass
 from trm_cli.models.hesc.rows.boards import answer_labels
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_COLOUR, Kind
 from trm_cli.models.supervision.losses import IGNORED_LABEL, softmax_cross_entropy
@@ -30,7 +30,7 @@ def answers(model: MultimodalHesc, batch: dict[str, Tensor]) -> Tensor:
         return model.advance(model.initial_carry(batch), batch)[1].logits
 
 
-def asked(model: MultimodalHesc, batch: dict[str, Tensor]) -> tuple[Asked, Tensor]:
+def asked(model: MultimodalHesc, batch: dict[str, Tensor]) -> tuple[DemonstrationPass, Tensor]:
     """What was asked in a step of training, and its term of the loss."""
     result = model(model.initial_carry(batch), batch, Values(epsilon=0.0), make_draws(model, 6, 0))
     found = result.outputs.thought.asked
@@ -38,7 +38,7 @@ def asked(model: MultimodalHesc, batch: dict[str, Tensor]) -> tuple[Asked, Tenso
     return found, result.terms["demonstration_loss"]
 
 
-def scores(found: Asked) -> Tensor:
+def scores(found: DemonstrationPass) -> Tensor:
     """Of whole boards, demonstration by demonstration."""
     each = [part.packed.put(part.scores) for part in found.parts]
     return torch.cat(each)[torch.cat([part.rows for part in found.parts]).argsort()].detach()

@@ -17,7 +17,7 @@ from trm_cli.paths import from_here
 if TYPE_CHECKING:
     from trm_cli.evaluation.samples.capsule_trace import Numbers, SampleTrace, TraceStep
     from trm_cli.evaluation.samples.records import DecodedAnswer
-    from trm_cli.workflows.inspect.capsules import CapsuleTrace
+    from trm_cli.workflows.inspect.capsules import SampleCapsuleTrace
 
 _GAP = 20
 _LABELS = 112  # left of the steps
@@ -29,7 +29,7 @@ _OPEN: Rgb = (38, 110, 196)
 _ACTIONS: dict[str, Rgb] = {"CONTINUE": (96, 106, 120), "HALT": (34, 139, 84), "EXPAND": _OPEN}
 
 
-def draw_sheet(sheet: CapsuleTrace) -> bytes:
+def draw_sheet(sheet: SampleCapsuleTrace) -> bytes:
     """Draw the trace of one sample as a PNG."""
     pen = Pen()
     top = _heading(pen, sheet)
@@ -42,14 +42,14 @@ def draw_sheet(sheet: CapsuleTrace) -> bytes:
     return written.getvalue()
 
 
-def _heading(pen: Pen, sheet: CapsuleTrace) -> float:
+def _heading(pen: Pen, sheet: SampleCapsuleTrace) -> float:
     pen.text(MARGIN, MARGIN, sheet.title, 20)
     subtitle = f"{from_here(sheet.checkpoint)}, update {sheet.step:,}, {sheet.architecture}"
     pen.text(MARGIN, MARGIN + 28, subtitle, 13, SOFT)
     return MARGIN + 58
 
 
-def _seen_and_said(pen: Pen, sheet: CapsuleTrace, top: float) -> float:
+def _seen_and_said(pen: Pen, sheet: SampleCapsuleTrace, top: float) -> float:
     for index, (name, said) in enumerate(_panels(sheet)):
         x = MARGIN + index * (_PANEL + 2 * _GAP + 15)
         pen.text(x, top, name, 13, SOFT)
@@ -62,7 +62,7 @@ def _seen_and_said(pen: Pen, sheet: CapsuleTrace, top: float) -> float:
     return top + 20 + _PANEL + _GAP
 
 
-def _panels(sheet: CapsuleTrace) -> Iterator[tuple[str, DecodedAnswer | None]]:
+def _panels(sheet: SampleCapsuleTrace) -> Iterator[tuple[str, DecodedAnswer | None]]:
     """What stands at the top, each with its name; None: the input as it looks."""
     free = sheet.free
     if free is not None:
@@ -163,7 +163,7 @@ def chosen_steps(steps: Sequence[TraceStep], most: int = _MOST_STEPS) -> list[in
     return sorted({round(index * (len(steps) - 1) / (most - 1)) for index in range(most)})
 
 
-def _steps(pen: Pen, sheet: CapsuleTrace, top: float) -> float:
+def _steps(pen: Pen, sheet: SampleCapsuleTrace, top: float) -> float:
     steps = sheet.look.steps
     shown = chosen_steps(steps)
     count = f"steps {', '.join(str(number + 1) for number in shown)} of {len(steps)}" if len(shown) < len(steps) else ""

@@ -29,18 +29,18 @@ _MEMORY = {
 
 def model_screen(found: ModelInspection) -> RenderableType:
     """Show a model, 80 columns wide."""
-    name, report, verdicts = found.name, found.report, found.verdicts
+    name, report = found.name, found.report
     head = Text(f"{name}: {millions(report.parameters)} parameters", style="bold")
     head.append(f"  ({report.rows.vocab_size} tokens, rows of {report.rows.seq_len:,} places)", style="not bold")
     source = Text(f"sizes from {report.rows.source}", style="dim")
     rows = [Text(), _rows(report)] if report.kinds else []
     parts = [Text(), _parts(report), *rows, Text(), _memory(report), Text()]
-    return Group(head, source, *parts, *map(_verdict, verdicts))
+    return Group(head, source, *parts, *map(_fit, found.fits))
 
 
 def model_document(found: ModelInspection) -> dict[str, Any]:
     """Describe a model as plain data: parameters, operations for one row and one update, bytes."""
-    name, report, verdicts = found.name, found.report, found.verdicts
+    name, report = found.name, found.report
     return {
         "name": name,
         "parameters": report.parameters,
@@ -52,7 +52,7 @@ def model_document(found: ModelInspection) -> dict[str, Any]:
         "precision": report.precision,
         "update_operations": report.update_operations,
         "memory": {**asdict(report.memory), "total": report.memory.total},
-        "verdicts": [{**asdict(verdict), "fits": verdict.fits} for verdict in verdicts],
+        "verdicts": [_fit_document(fit) for fit in found.fits],
     }
 
 
@@ -89,12 +89,23 @@ def _memory(report: ModelReport) -> RenderableType:
     return Group(made, Text(), facts([("one update", update)]))
 
 
-def _verdict(verdict: MachineFit) -> Text:
-    needed = f"{memory_size(verdict.needed)} of {memory_size(verdict.room)} in {verdict.precision}"
-    if verdict.fits:
-        return Text(f"{verdict.machine}: fits, {needed}; up to a batch of {verdict.largest_batch:,}", "green")
-    advice = f"a batch of {verdict.largest_batch:,} would" if verdict.largest_batch else "no batch would"
-    return Text(f"{verdict.machine}: does not fit, {needed}; {advice}", "red")
+def _fit_document(fit: MachineFit) -> dict[str, Any]:
+    return {
+        "machine": fit.machine,
+        "precision": fit.precision,
+        "room": fit.available,
+        "needed": fit.needed,
+        "largest_batch": fit.largest_batch,
+        "fits": fit.fits,
+    }
+
+
+def _fit(fit: MachineFit) -> Text:
+    needed = f"{memory_size(fit.needed)} of {memory_size(fit.available)} in {fit.precision}"
+    if fit.fits:
+        return Text(f"{fit.machine}: fits, {needed}; up to a batch of {fit.largest_batch:,}", "green")
+    advice = f"a batch of {fit.largest_batch:,} would" if fit.largest_batch else "no batch would"
+    return Text(f"{fit.machine}: does not fit, {needed}; {advice}", "red")
 
 
 def millions(count: int) -> str:

@@ -13,8 +13,8 @@ from trm_cli.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The verdict on an answer by the rules of the puzzle alone, with its reason."""
+class RuleCheck:
+    """Whether an answer solves a puzzle, by the rules of the puzzle alone, and the reason."""
 
     solved: bool
     reason: str
@@ -46,13 +46,13 @@ class Sudoku:
         found = count_solutions(puzzle, self.box)
         return "" if found in (None, 1) else f"the puzzle has {'several solutions' if found else 'no solution'}"
 
-    def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> Verdict:
+    def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> RuleCheck:
         """Return whether every rule holds and every clue is kept."""
         if sudoku_text.is_solution(answer, puzzle, self.box):
-            return Verdict(True, "every rule holds")
+            return RuleCheck(True, "every rule holds")
         if clashes := sudoku_text.conflicts(answer, self.box):
-            return Verdict(False, f"{len(clashes)} cells break a rule")
-        return Verdict(False, "the answer changes a clue or leaves a blank")
+            return RuleCheck(False, f"{len(clashes)} cells break a rule")
+        return RuleCheck(False, "the answer changes a clue or leaves a blank")
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Maze:
         """Return nothing: of several shortest ways any is right."""
         return ""
 
-    def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> Verdict:
+    def judge(self, puzzle: Sequence[int], answer: Sequence[int]) -> RuleCheck:
         """Return whether the marked cells are a shortest way."""
-        return Verdict(*judge_maze(puzzle, answer))
+        return RuleCheck(*judge_maze(puzzle, answer))
 
 
 TextFamily = Sudoku | Maze

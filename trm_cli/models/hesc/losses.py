@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from trm_cli.models.all_ranks import AllRanks
 from trm_cli.models.hesc.config import HescConfig
-from trm_cli.models.hesc.passes import Asked, KindPass, NetworkPass
+from trm_cli.models.hesc.passes import DemonstrationPass, KindPass, NetworkPass
 from trm_cli.models.hesc.rows.kinds import Kind
 from trm_cli.models.hesc.thinking import planner
 from trm_cli.models.supervision.losses import correct_tokens, per_row_mean, softmax_cross_entropy
@@ -73,7 +73,7 @@ def _planner_terms(
     }
 
 
-def _of_demonstrations(asked: Asked) -> Tensor:
+def _of_demonstrations(asked: DemonstrationPass) -> Tensor:
     """Mean cross entropy of the demonstrations of a row that were asked, as a sum over rows."""
     of_a_row = (asked.rows[:, None] == asked.rows).sum(1)
     nats = [

@@ -23,7 +23,7 @@ from trm_cli.models.hesc.control import experience, q_control
 from trm_cli.models.hesc.control.q_control import Action, QNetwork
 from trm_cli.models.hesc.control.replay import ReplayBuffer
 from trm_cli.models.hesc.network import HescNetwork
-from trm_cli.models.hesc.passes import Carried, HescOutputs, NetworkPass
+from trm_cli.models.hesc.passes import HescOutputs, NetworkInputs, NetworkPass
 from trm_cli.models.hesc.rows.kinds import FIELDS, Kind, blank
 from trm_cli.models.hesc.rows.layout import Layout, layout_from, outline
 from trm_cli.models.hesc.text_reader import HescReader
@@ -125,13 +125,13 @@ class MultimodalHesc(CapsuleNetwork):
         """See `Network`."""
         return layout_from(self.config, known, steps, self.network.extent)
 
-    def _think(self, carry: Carry, carried: Carried, draws: Tensor | None, layout: Layout | None) -> NetworkPass:
+    def _think(self, carry: Carry, inputs: NetworkInputs, draws: Tensor | None, layout: Layout | None) -> NetworkPass:
         """Run the network in the activation type; master weights are cast once, recursive calls share the copies."""
         puzzle = None
         if self.puzzle_embedding is not None:
             puzzle = self.puzzle_embedding(carry.data["puzzle_identifiers"].long())
         draw = None if draws is None else draws[:, _PLANNER_DRAW]
-        arguments = (carry.data, carried, puzzle, draw, layout)
+        arguments = (carry.data, inputs, puzzle, draw, layout)
         if self.dtype == torch.float32:
             thought: NetworkPass = self.network(*arguments)
             return thought
@@ -159,8 +159,8 @@ class MultimodalHesc(CapsuleNetwork):
         opened = carry.extra["opened"] & ~fresh[:, None]
         done = (kind == Kind.TEXT) & (carry.steps >= config.text_steps)
         pairs = carry.z.get("pairs", carry.z["z_H"][:, :0])
-        carried = Carried(carry.z["z_L"], carry.z["z_H"], pairs, opened, fresh, done)
-        thought = self._think(carry, carried, draws, layout)
+        inputs = NetworkInputs(carry.z["z_L"], carry.z["z_H"], pairs, opened, fresh, done)
+        thought = self._think(carry, inputs, draws, layout)
         steps = carry.steps + 1
         with torch.no_grad():
             valid = q_control.valid_actions(config, steps, opened, kind)
@@ -227,7 +227,7 @@ class MultimodalHesc(CapsuleNetwork):
         loss = torch.stack(tuple(terms.values())).sum()
         if draws is not None:
             self._follow(thought)
-            loss = loss + self._nothing_of_every_parameter()
+            loss = loss + self._zero_through_all_parameters()
         detached = {name: term.detach() for name, term in terms.items()}
         sums = metrics.of_halted(thought, check, kind, carry.steps, carry.halted, outputs.opened)
         sums |= metrics.of_all(outputs.action)
@@ -287,7 +287,7 @@ class MultimodalHesc(CapsuleNetwork):
         weight = config.td_loss_weight * draws.shape[0] * ready
         return weight * q_control.td_loss(self.q_network, batch, config.dqn_gamma)
 
-    def _nothing_of_every_parameter(self) -> Tensor:
+    def _zero_through_all_parameters(self) -> Tensor:
         """Zero, through every parameter: those of kinds that a batch lacks have a gradient too, in every process."""
         whole = (weight for weight in self.trunk_parameters() if not hasattr(weight, "placements"))
         return 0.0 * torch.stack([weight.reshape(-1)[0] for weight in whole]).sum()

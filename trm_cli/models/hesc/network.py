@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map_only
 
 from trm_cli.models.hesc.config import HescConfig
 from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
-from trm_cli.models.hesc.passes import FORBIDDEN, Asked, Carried, KindPass, NetworkPass, gathered
+from trm_cli.models.hesc.passes import FORBIDDEN, DemonstrationPass, KindPass, NetworkInputs, NetworkPass, gathered
 from trm_cli.models.hesc.rows import kinds
 from trm_cli.models.hesc.rows.boards import Packed, cut, cut_states, needed_cells, packed, side_of, whole
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, Kind
@@ -66,24 +66,24 @@ class HescNetwork(nn.Module):
     def forward(
         self,
         data: Mapping[str, Tensor],
-        carried: Carried,
+        inputs: NetworkInputs,
         puzzle: Tensor | None,
         draw: Tensor | None,
         layout: Layout | None = None,
     ) -> NetworkPass:
-        """Batch fields [B, ...], what is carried, puzzle rows [B, D] and uniform draws [B], both or None.
+        """Batch fields [B, ...], inputs of the carry, puzzle rows [B, D] and uniform draws [B], both or None.
 
         layout: precomputed shapes of these rows; None: shapes are read from the rows.
         """
         if layout is None:
-            read = carried.fresh | self.config.pair_cells
-            layout = layout_of(data, read, carried.done, self.extent, grouped=self.training)
-        carried, usual = self.remember(data, carried, layout), self.recursion.workspace.usual()
-        parts = [self._part(group, layout.packs, usual, data, carried, puzzle, draw) for group in layout.groups]
+            read = inputs.fresh | self.config.pair_cells
+            layout = layout_of(data, read, inputs.done, self.extent, grouped=self.training)
+        inputs, usual = self.remember(data, inputs, layout), self.recursion.workspace.usual()
+        parts = [self._part(group, layout.packs, usual, data, inputs, puzzle, draw) for group in layout.groups]
         asked = None
         if self.training and self.config.demonstration_loss_weight and layout.real_pairs:
-            asked = self._ask(data, carried, layout, usual, puzzle, draw)
-        return gathered(parts, carried, data["target"].shape[1], self.vocab_size, asked)
+            asked = self._ask(data, inputs, layout, usual, puzzle, draw)
+        return gathered(parts, inputs, data["target"].shape[1], self.vocab_size, asked)
 
     def _part(
         self,
@@ -91,31 +91,31 @@ class HescNetwork(nn.Module):
         packs: bool,
         usual: Tensor | None,
         data: Mapping[str, Tensor],
-        carried: Carried,
+        inputs: NetworkInputs,
         puzzle: Tensor | None,
         draw: Tensor | None,
     ) -> KindPass:
         kind, rows = group.kind, group.rows
         if group.done:
-            return self._as_it_was(kind, rows, carried, data["text"].shape[1])
+            return self._as_it_was(kind, rows, inputs, data["text"].shape[1])
         fields = {name: data[name][rows] for name in (*_READ[kind], "pair_size") if name in data}
         own = None if puzzle is None else puzzle[rows]
         part: KindPass = self._passes.get(kind, HescNetwork._one_kind)(
-            self, kind, group.size, packs, usual, rows, fields, carried.rows(rows), own, _at(draw, rows)
+            self, kind, group.size, packs, usual, rows, fields, inputs.rows(rows), own, _at(draw, rows)
         )
         return part if group.real == len(rows) else tree_map_only(Tensor, itemgetter(slice(group.real)), part)
 
     # --- Demonstrations ---
 
-    def remember(self, data: Mapping[str, Tensor], carried: Carried, layout: Layout) -> Carried:
+    def remember(self, data: Mapping[str, Tensor], inputs: NetworkInputs, layout: Layout) -> NetworkInputs:
         """Read the demonstrations of a layout: pairs [B, P, D], of which other rows keep theirs, and their cells."""
         if "pair_cells" not in data:
-            return carried
-        pairs, wanted, config = carried.pairs.masked_fill(carried.fresh[:, None, None], 0.0), layout.pairs, self.config
+            return inputs
+        pairs, wanted, config = inputs.pairs.masked_fill(inputs.fresh[:, None, None], 0.0), layout.pairs, self.config
         if self.extent != Extent.NEEDED and torch.is_grad_enabled():
             pairs.requires_grad_()  # as where some are read anew: a graph for each case would be twice as many
         if not layout.real_pairs:
-            return carried._replace(pairs=pairs)
+            return inputs._replace(pairs=pairs)
         each = pairs.unflatten(1, (-1, config.pair_slots)).flatten(0, 1)
         boards, sizes = data["pair_cells"].flatten(0, 1)[wanted], data["pair_size"].flatten(0, 1)[wanted]
         boards = cut(boards, layout.pair_side)
@@ -128,7 +128,7 @@ class HescNetwork(nn.Module):
         wanted = wanted[torch.cat(tuple(groups))][: layout.real_pairs]
         found = each.index_copy(0, wanted, torch.cat(slots).to(each.dtype)[: layout.real_pairs])
         cells = pair_cells(told, inside, wanted, data["pair_size"]) if config.pair_cells else None
-        return carried._replace(pairs=found.view_as(pairs), cells=cells)
+        return inputs._replace(pairs=found.view_as(pairs), cells=cells)
 
     def _read_pairs(self, boards: Tensor, sizes: Tensor, some: Packed | None) -> tuple[Tensor, Tensor, Tensor]:
         """Demonstrations uint8 [w, 2, side * side] of the sizes [w, 4], some of their cells -> [w, pair_slots, D], what
@@ -142,15 +142,15 @@ class HescNetwork(nn.Module):
     def _ask(
         self,
         data: Mapping[str, Tensor],
-        carried: Carried,
+        inputs: NetworkInputs,
         layout: Layout,
         usual: Tensor | None,
         puzzle: Tensor | None,
         draw: Tensor | None,
-    ) -> Asked:
+    ) -> DemonstrationPass:
         """Ask each demonstration that was read, as a grid that is taken in just now, the others of its row shown."""
         rows, fields = layout.pairs // data["pair_size"].shape[1], questions(data, layout.pairs)
-        own, start = carried.rows(rows), self.recursion.workspace.start
+        own, start = inputs.rows(rows), self.recursion.workspace.start
         own = own._replace(
             tokens=self.recursion.token_start.to(own.tokens.dtype).expand_as(own.tokens),
             slots=start.to(own.slots.dtype).expand_as(own.slots),
@@ -163,7 +163,7 @@ class HescNetwork(nn.Module):
             for group in question_groups(fields, layout)
         ]
         real = layout.real_pairs
-        return Asked(tuple(parts), fields["target"][:real], rows[:real])
+        return DemonstrationPass(tuple(parts), fields["target"][:real], rows[:real])
 
     def _pair_slots(self, data: Mapping[str, Tensor], rows: int, device: torch.device) -> Tensor:
         """Which slots hold a demonstration: bool [b, P]."""
@@ -181,27 +181,27 @@ class HescNetwork(nn.Module):
         usual: Tensor | None,
         rows: Tensor,
         data: Mapping[str, Tensor],
-        carried: Carried,
+        inputs: NetworkInputs,
         puzzle: Tensor | None,
         draw: Tensor | None,
     ) -> KindPass:
         tokens, length = self._tokens(kind, size, packs, data)
         board = side_of(data["cells"]) if kind == Kind.GRID else 0
         count = tokens.injection.shape[1]
-        before = carried.tokens[:, : board**2 or count]
+        before = inputs.tokens[:, : board**2 or count]
         some = None if tokens.packed is None else tokens.packed.on(board)
         if some is not None:
             before = some.take(before)
         elif board:
             before = cut_states(before, math.isqrt(count))
         exists = self._pair_slots(data, len(rows), rows.device)
-        seen = visibility(self.config, tokens, carried.opened, exists, length)
+        seen = visibility(self.config, tokens, inputs.opened, exists, length)
         injection = self.recursion.workspace.injection(kind, puzzle, len(rows))
-        states = States(before, carried.slots)
+        states = States(before, inputs.slots)
         told = None
-        if kind == Kind.GRID and carried.cells is not None:
-            told = carried.cells.side_by_side(packs)
-        thought = self.recursion(states, tokens, injection, carried.pairs, told, seen, draw)
+        if kind == Kind.GRID and inputs.cells is not None:
+            told = inputs.cells.side_by_side(packs)
+        thought = self.recursion(states, tokens, injection, inputs.pairs, told, seen, draw)
         after, slots = thought.states
         maps, lost = self._seen(thought.looked, usual, len(rows), count)
         answers = self._answer_states(after, slots, kind)
@@ -236,9 +236,9 @@ class HescNetwork(nn.Module):
         detail = torch.full((rows, config.num_capsules, config.checksum_dim), torch.nan, device=device)
         return maps, Lost(maps[:, :, 0], detail if config.enable_expansion else None)
 
-    def _as_it_was(self, kind: Kind, rows: Tensor, carried: Carried, places: int) -> KindPass:
+    def _as_it_was(self, kind: Kind, rows: Tensor, inputs: NetworkInputs, places: int) -> KindPass:
         """A row that is done says again what it said: its states stay."""
-        own = carried.rows(rows)
+        own = inputs.rows(rows)
         zero = own.tokens.new_zeros(len(rows), dtype=torch.float32)
         residual = zero[:, None].expand(-1, self.config.num_capsules)
         scores = self.scores(own.tokens[:, :places], kind)

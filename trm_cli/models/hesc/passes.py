@@ -23,10 +23,10 @@ from trm_cli.models.supervision.outputs import Outputs
 FORBIDDEN = -1.0e4
 
 
-class Carried(NamedTuple):
-    """What rows carry: tokens [B, N, d], slots [B, S, D], pairs [B, P, D], each padded to the longest kind; opened bool
-    [B, K]; fresh bool [B]: rows that were taken in just now; done bool [B]: rows that stay as they are. cells: of
-    their demonstrations, which were read for this step."""
+class NetworkInputs(NamedTuple):
+    """What a pass takes from the carry: tokens [B, N, d], slots [B, S, D], pairs [B, P, D], each padded to the longest
+    kind; opened bool [B, K]; fresh bool [B]: rows that were taken in just now; done bool [B]: rows that stay as they
+    are. cells: of their demonstrations, which were read for this step."""
 
     tokens: Tensor
     slots: Tensor
@@ -36,10 +36,10 @@ class Carried(NamedTuple):
     done: Tensor
     cells: PairCells | None = None
 
-    def rows(self, rows: Tensor) -> Carried:
+    def rows(self, rows: Tensor) -> NetworkInputs:
         """Those of an index int64 [b]."""
         found = {name: getattr(self, name)[rows] for name in self._fields[:-1]}
-        return Carried(**found, cells=None if self.cells is None else self.cells.rows(rows))
+        return NetworkInputs(**found, cells=None if self.cells is None else self.cells.rows(rows))
 
 
 class KindPass(NamedTuple):
@@ -86,9 +86,9 @@ class KindPass(NamedTuple):
         return torch.stack((means[0], sure.masked_fill(~self.inside, 1.0).amin(1), means[1]), 1)
 
 
-class Asked(NamedTuple):
-    """Demonstrations that were asked, each with the others of its row shown. parts: their answers, whose `rows` count
-    demonstrations; target int [w, S]; rows int64 [w]: the row of the batch that each is of."""
+class DemonstrationPass(NamedTuple):
+    """The outputs for demonstrations that were asked, each with the others of its row shown. parts: their answers,
+    whose `rows` count demonstrations; target int [w, S]; rows int64 [w]: the row of the batch that each is of."""
 
     parts: tuple[KindPass, ...]
     target: Tensor
@@ -99,8 +99,8 @@ class Asked(NamedTuple):
 class NetworkPass:
     """The outputs of a batch; float32 unless noted, with gradients.
 
-    tokens, slots, pairs: the new states, as in `Carried`; scores [B, S, V], detached: what the softmax of the answers
-    is taken of; q_halt [B]; residual [B, K] of the checksums; certainty [B, 3]. parts: the same kind by kind,
+    tokens, slots, pairs: the new states, as in `NetworkInputs`; scores [B, S, V], detached: what the softmax of the
+    answers is taken of; q_halt [B]; residual [B, K] of the checksums; certainty [B, 3]. parts: the same kind by kind,
     with what only some rows have, and scores with a gradient. asked: demonstrations that were asked in training.
     """
 
@@ -112,7 +112,7 @@ class NetworkPass:
     residual: Tensor
     certainty: Tensor
     parts: tuple[KindPass, ...]
-    asked: Asked | None = None
+    asked: DemonstrationPass | None = None
 
     @property
     def details(self) -> Tensor | None:
@@ -134,7 +134,11 @@ class HescOutputs(Outputs):
 
 
 def gathered(
-    parts: Sequence[KindPass], carried: Carried, length: int, vocab_size: int, asked: Asked | None = None
+    parts: Sequence[KindPass],
+    inputs: NetworkInputs,
+    length: int,
+    vocab_size: int,
+    asked: DemonstrationPass | None = None,
 ) -> NetworkPass:
     """Join the kinds: every row at its place, states and scores padded. length: S, places of a label."""
     order = torch.cat([part.rows for part in parts])
@@ -153,11 +157,11 @@ def gathered(
             scores = widened(scores, math.isqrt(part.tokens.shape[1]), FORBIDDEN)
         return functional.pad(scores, (first, beyond, 0, length - scores.shape[1]), value=FORBIDDEN)
 
-    places = carried.tokens.shape[1]
+    places = inputs.tokens.shape[1]
     return NetworkPass(
         tokens=joined([functional.pad(part.tokens, (0, 0, 0, places - part.tokens.shape[1])) for part in parts]),
         slots=joined([part.slots for part in parts]),
-        pairs=carried.pairs,
+        pairs=inputs.pairs,
         scores=joined([words(part) for part in parts]),
         q_halt=joined([part.q_halt for part in parts]),
         residual=joined([part.residual for part in parts]),

@@ -25,14 +25,14 @@ _BUCKET = 6_000_000
 
 
 class Requests(Protocol):
-    """Numbers of each process, of which all are to know the largest."""
+    """Flags of each process, of which all processes are to know the largest values."""
 
-    def asked(self) -> list[int]:
+    def local_flags(self) -> list[int]:
         """Return those of this process."""
         ...
 
-    def answered(self, largest: Sequence[int]) -> None:
-        """Take the largest of all processes."""
+    def apply_max(self, flags: Sequence[int]) -> None:
+        """Take the largest values over all processes."""
         ...
 
 
@@ -163,16 +163,16 @@ class GradientSum:
         """
         rows = 0 if sparse is None else sparse._nnz()
         same = [len(dense), sum(parameter.numel() for parameter in dense), int(sparse is not None)]
-        asked = [] if self._requests is None else self._requests.asked()
+        flags = [] if self._requests is None else self._requests.local_flags()
         numbers = [-rows, rows, *same, *(-number for number in same)]
-        found = self._process_group.largest([*numbers, *asked])
+        found = self._process_group.largest([*numbers, *flags])
         least, most, *counted = found[: len(numbers)]
         if counted != numbers[2:]:
             raise TrmError(
                 "the processes of this run have gradients of different parameters", hint="please report this"
             )
         if self._requests is not None:
-            self._requests.answered(found[len(numbers) :])
+            self._requests.apply_max(found[len(numbers) :])
         return -least, most
 
 

@@ -143,8 +143,8 @@ def _exit_status(codes: Sequence[int], received: Sequence[int], reason: str, not
     unasked = [number for number in killed if number not in received]
     if unasked:
         name = signal.Signals(unasked[0]).name if unasked[0] in set(signal.Signals) else f"signal {unasked[0]}"
-        reason = " (out of memory?)" if name == "SIGKILL" else ""
-        notify(f"error: a process of this run was killed by {name}{reason}; the others were stopped")
+        guess = " (out of memory?)" if name == "SIGKILL" else ""
+        notify(f"error: a process of this run was killed by {name}{guess}; the others were stopped")
         notify(_HINT)
         return ExitCode.FAILED
     ended = [code for code in own if code > 0]

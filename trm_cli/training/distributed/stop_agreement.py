@@ -14,8 +14,8 @@ _CODES = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 class StopAgreement:
     """A stop request that is true only once all processes know of it.
 
-    They exchange requests with the gradients of each update (`asked`, `answered`), and elsewhere in `poll`. In a run of
-    one process every request counts at once.
+    They exchange requests with the gradients of each update (`local_flags`, `apply_max`), and elsewhere in `poll`. In a
+    run of one process every request counts at once.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class StopAgreement:
         """True once the run should save and stop."""
         return self.exit_code is not None
 
-    def asked(self) -> list[int]:
-        """What this process is asked for: to be interrupted, to end, to save, and that it owes a checkpoint."""
+    def local_flags(self) -> list[int]:
+        """Requests to this process, as flags: to be interrupted, to end, to save, and that it owes a checkpoint."""
         codes = (self._stop.exit_code is code for code in _CODES)
         return [int(flag) for flag in (*codes, self._stop.save_wanted, self._is_due())]
 
-    def answered(self, largest: Sequence[int]) -> None:
-        """Take what some process is asked for; called by all processes at the same place."""
-        *codes, save, due = largest
+    def apply_max(self, flags: Sequence[int]) -> None:
+        """Take the requests to any process; called by all processes at the same place."""
+        *codes, save, due = flags
         self._save, self._due = bool(save), bool(due)
         if self._agreed is None and any(codes):
             self._agreed = _CODES[codes.index(1)]
 
     def poll(self) -> None:
         """Exchange requests outside of updates; called by all processes at the same place."""
-        self.answered(self._process_group.largest(self.asked()))
+        self.apply_max(self._process_group.largest(self.local_flags()))

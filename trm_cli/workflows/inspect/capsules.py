@@ -27,7 +27,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 
 
 @dataclass(frozen=True)
-class CapsuleTrace:
+class SampleCapsuleTrace:
     """The trace of one sample.
 
     title: names the sample. look: what the network did. answers: after each step, as a grid, a class or a text, of
@@ -46,7 +46,7 @@ class CapsuleTrace:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _SampleRow:
     """A batch of one row. own: what the model wrote, where that is what the row asks for."""
 
     title: str
@@ -62,7 +62,7 @@ def trace_capsules(
     pair: int = 1,
     device: str = "cpu",
     notify: Callable[[str], None] = lambda _: None,
-) -> CapsuleTrace:
+) -> SampleCapsuleTrace:
     """Solve a sample: a row of the split by its number, a test pair of an ARC task or a picture by its file, or a text.
 
     notify: receives messages for the user. Raises TrmError.
@@ -76,15 +76,15 @@ def trace_capsules(
 
     set_threads(1)
     shape = _shape(trained)
-    network, asked = _capsules_of(trained), _asked(trained, sample, split, pair)
-    seen = trace_sample(network, _without_answer(asked.row), where)
-    answers = [decode_answer(step.answer, asked.row, shape.labels) for step in seen.steps]
-    return CapsuleTrace(
-        title=asked.title,
+    network, chosen = _capsules_of(trained), _read_sample(trained, sample, split, pair)
+    seen = trace_sample(network, _without_answer(chosen.row), where)
+    answers = [decode_answer(step.answer, chosen.row, shape.labels) for step in seen.steps]
+    return SampleCapsuleTrace(
+        title=chosen.title,
         look=seen,
         answers=answers,
-        wanted=None if asked.own else decode_target(asked.row, shape.labels),
-        free=written_after_half(network, asked.row, shape) if seen.text is not None and not asked.own else asked.own,
+        wanted=None if chosen.own else decode_target(chosen.row, shape.labels),
+        free=written_after_half(network, chosen.row, shape) if seen.text is not None and not chosen.own else chosen.own,
         architecture=trained.config.arch.name,
         checkpoint=trained.checkpoint,
         step=trained.step,
@@ -126,7 +126,7 @@ def _without_capsules(trained: TrainedModel | Sealed) -> UsageError:
     )
 
 
-def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
+def _read_sample(trained: TrainedModel, sample: str, split: str, pair: int) -> _SampleRow:
     """Return the sample as a batch of one row."""
     from trm_cli.data.arc.task import parse_arc_task
     from trm_cli.data.stream.rows import grid_row
@@ -138,14 +138,14 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
         from trm_cli.data.opening import open_data
 
         data = require_stream(open_data(config.data_paths, split, board_side=config.board_side))
-        return _Asked(f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)))
+        return _SampleRow(f"row {int(sample):,} of the {split} split", dataset_row(data, int(sample)))
     if is_file(sample) and Path(sample).suffix.lower() in _PICTURES:
         from trm_cli.data.stream.picture_file import read_picture
         from trm_cli.data.stream.rows import picture_row
 
         if shape.picture is None:
             raise UsageError("the run's dataset has no pictures")
-        return _Asked(f"picture {Path(sample).name}", picture_row(shape, read_picture(sample, *shape.picture)))
+        return _SampleRow(f"picture {Path(sample).name}", picture_row(shape, read_picture(sample, *shape.picture)))
     if sample.endswith(".json") or is_file(sample):
         try:
             task, name = parse_arc_task(decode(Path(sample).read_bytes())), Path(sample).stem
@@ -160,6 +160,6 @@ def _asked(trained: TrainedModel, sample: str, split: str, pair: int) -> _Asked:
             row = grid_row(shape, given, wanted, task.demonstrations, identifier=known)
         except ValueError as error:
             raise UsageError(str(error), hint="larger grids need a run on a dataset that has some") from error
-        return _Asked(f"ARC task {name}, test pair {pair}{rule}", row)
+        return _SampleRow(f"ARC task {name}, test pair {pair}{rule}", row)
     row, own = continued_row(_capsules_of(trained), sample, shape)
-    return _Asked(f"what follows {sample[-60:]!r}", row, own)
+    return _SampleRow(f"what follows {sample[-60:]!r}", row, own)

@@ -67,15 +67,19 @@ def inspect_dataset(name: str, *, verify: bool = False) -> DatasetInspection:
     """Inspect a dataset, named by its directory or by its model. verify: check every file. Raises TrmError."""
     directory = _directory(name)
     if not is_dir(directory):  # before anything that takes seconds to load
-        is_file = exists(directory)
-        what = f"{directory} is a file; a dataset is a directory" if is_file else f"dataset {directory} does not exist"
+        is_a_file = exists(directory)
+        what = (
+            f"{directory} is a file; a dataset is a directory" if is_a_file else f"dataset {directory} does not exist"
+        )
         raise DatasetError(what, hint=mistyped_path(name) or "`trm build-dataset MODEL` builds one")
     from trm_cli.data.files.manifest import verify as find_damaged
     from trm_cli.data.inspection import inspect
 
     report = inspect(directory)
     can_verify = verify and report.manifest is not None
-    return DatasetInspection(directory, report, find_damaged(directory) if can_verify else None, verify > can_verify)
+    return DatasetInspection(
+        directory, report, find_damaged(directory) if can_verify else None, verify and not can_verify
+    )
 
 
 def _directory(name: str) -> Path:

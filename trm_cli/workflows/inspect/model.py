@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MachineFit:
-    """Whether the model can be trained on a machine with `room` bytes of memory, and the largest batch that fits."""
+    """Whether the model can be trained in `available` bytes of memory of a machine, and the largest batch that fits."""
 
     machine: str
     precision: str
-    room: int
+    available: int
     needed: int
     largest_batch: int
 
     @property
     def fits(self) -> bool:
         """Whether the needed memory is available."""
-        return self.needed <= self.room
+        return self.needed <= self.available
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ModelInspection:
     name: str
     leads_to: Sequence[str]
     report: ModelReport
-    verdicts: Sequence[MachineFit]
+    fits: Sequence[MachineFit]
 
 
 def inspect_model(

@@ -27,7 +27,7 @@ _SEAL = "sha256"
 
 
 def run_evaluation(
-    wanted: EvaluationRequest, observer: EvaluationObserver | None = None
+    request: EvaluationRequest, observer: EvaluationObserver | None = None
 ) -> tuple[dict[str, Any], list[Path]]:
     """Evaluate, or read the result of the same evaluation; returns the document and the files that were written.
 
@@ -36,11 +36,11 @@ def run_evaluation(
     from trm_cli.evaluation.partial_results import PartialResult, digest
 
     observer = observer or EvaluationObserver()
-    subject = prepare(wanted, observer.note)
+    subject = prepare(request, observer.note)
     facts = subject.facts()
     key = digest(facts)
-    folder = (wanted.out or subject.run / EVALUATIONS) / f"step-{subject.trained.step}-{wanted.split}-{key[:8]}"
-    if not wanted.again and wanted.predictions is None and (stored := _stored(folder / RESULT, key)) is not None:
+    folder = (request.out or subject.run / EVALUATIONS) / f"step-{subject.trained.step}-{request.split}-{key[:8]}"
+    if not request.again and request.predictions is None and (stored := _stored(folder / RESULT, key)) is not None:
         observer.note(f"this evaluation was made before ({folder / RESULT}); --again repeats it")
         return stored, []
     partial = PartialResult(folder / PARTIAL)
@@ -127,21 +127,21 @@ def _evaluation(subject: Subject, partial: PartialResult) -> Evaluation:
     from trm_cli.evaluation.evaluator import Evaluation
     from trm_cli.evaluation.rows import Scorer, select
 
-    wanted, data = subject.wanted, subject.data
+    request, data = subject.request, subject.data
     scorer = Scorer(
         model=subject.trained.model,
         data=data,
         device=subject.device,
         protocol=subject.protocol,
-        keep_answers=wanted.predictions is not None or _votes(subject),
+        keep_answers=request.predictions is not None or _votes(subject),
         ratings=data.puzzle_values("ratings") if isinstance(data, PuzzleDataset) else None,
         family=kind_of(data.metadata).typed(data.metadata),
         views=views_of(data.metadata, subject.protocol.seed),
-        micro_batch_size=None if wanted.batch_size else subject.trained.config.micro_batch_size,
+        micro_batch_size=None if request.batch_size else subject.trained.config.micro_batch_size,
     )
-    places = select(data, wanted.limit, subject.votes)
+    places = select(data, request.limit, subject.votes)
     # Only the published protocol on a whole set is asked to agree with the run's own evaluations to the last bit.
-    whole = wanted.limit is None and subject.votes is None and subject.protocol.halting == "full"
+    whole = request.limit is None and subject.votes is None and subject.protocol.halting == "full"
     return Evaluation(scorer, places, subject.batch_size, padded=whole, partial=partial)
 
 
@@ -165,7 +165,7 @@ def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dic
     from trm_cli.evaluation.samples.sample_answers import chosen_places, shown
     from trm_cli.evaluation.scores.summary import joined, summarise
 
-    keep = subject.wanted.predictions is not None
+    keep = subject.request.predictions is not None
     batches = [
         {name: values for name, values in columns.items() if keep or name != "answers"}
         for columns in evaluation.results()
@@ -183,9 +183,9 @@ def _reduce(subject: Subject, evaluation: Evaluation, folder: Path) -> tuple[dic
     places = chosen_places(columns["place"], columns["right_after"][:, 0])
     document["samples"] = shown(subject.trained.model, subject.data, places, subject.device)
     document["dataset_metadata"] = subject.data.metadata.to_json()
-    if subject.wanted.predictions is not None:
-        write_predictions(subject.wanted.predictions, columns)
-        files.append(subject.wanted.predictions)
+    if subject.request.predictions is not None:
+        write_predictions(subject.request.predictions, columns)
+        files.append(subject.request.predictions)
     return document, files
 
 

@@ -50,7 +50,7 @@ class EvaluationRequest:
 class Subject:
     """A model on its device, its data, and the protocol of the evaluation."""
 
-    wanted: EvaluationRequest
+    request: EvaluationRequest
     run: Path
     trained: TrainedModel
     data: Data
@@ -62,7 +62,7 @@ class Subject:
     @property
     def votes(self) -> int | None:
         """Augmentations of each puzzle that are evaluated, None: all. Those of a training set are drawn on the fly."""
-        return 1 if self.wanted.votes is None and self.data.split == "train" else self.wanted.votes
+        return 1 if self.request.votes is None and self.data.split == "train" else self.request.votes
 
     def facts(self) -> dict[str, Any]:
         """Return everything that the numbers depend on: the head of the result, and the key of its partial results."""
@@ -82,7 +82,7 @@ class Subject:
             "protocol": {
                 **self.protocol.to_json(),
                 "trained_steps": int(trained.model.halt_max_steps),
-                "limit": self.wanted.limit,
+                "limit": self.request.limit,
                 "votes": self.votes,
                 "batch_size": self.batch_size,
                 "device": self.device.type,
@@ -92,7 +92,7 @@ class Subject:
         }
 
 
-def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject:
+def prepare(request: EvaluationRequest, notify: Callable[[str], None]) -> Subject:
     """Load and check everything before any work begins. notify: receives messages for the user. Raises TrmError."""
     from trm_cli.data.opening import open_data
     from trm_cli.evaluation.predictions import check_format
@@ -101,20 +101,20 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     from trm_cli.training.run.find_run import find_run
     from trm_cli.workflows.trained_model import sealed_of
 
-    if wanted.split not in ("train", "test"):
-        raise UsageError(f"--split is {wanted.split!r}; expected train or test")
-    if wanted.predictions is not None:
-        check_format(wanted.predictions)
-    if wanted.precision is not None:
-        expect_precision(wanted.precision)
-    sealed = sealed_of(wanted.run or str(find_run(None)))
+    if request.split not in ("train", "test"):
+        raise UsageError(f"--split is {request.split!r}; expected train or test")
+    if request.predictions is not None:
+        check_format(request.predictions)
+    if request.precision is not None:
+        expect_precision(request.precision)
+    sealed = sealed_of(request.run or str(find_run(None)))
     checkpoint, config = sealed.checkpoint, sealed.config
-    run = _home(wanted.run, checkpoint)
-    own = (wanted.split == "test" and config.data_paths_test) or config.data_paths
-    data = open_data([str(path) for path in wanted.data or own], wanted.split, board_side=config.board_side)
+    run = _home(request.run, checkpoint)
+    own = (request.split == "test" and config.data_paths_test) or config.data_paths
+    data = open_data([str(path) for path in request.data or own], request.split, board_side=config.board_side)
     _check_sizes(sealed, data)
-    _check_policy(wanted, sealed)
-    _check_views(wanted, data)
+    _check_policy(request, sealed)
+    _check_views(request, data)
 
     prepare_threads()  # up to here without torch, which takes seconds to load
     import torch
@@ -122,22 +122,22 @@ def prepare(wanted: EvaluationRequest, notify: Callable[[str], None]) -> Subject
     from trm_cli.training.run.datasets import eval_batch_limit
     from trm_cli.training.run.trained_model import load_trained
 
-    device = choose_device(wanted.device or "auto").value
-    precision = choose_precision(wanted.precision or config.precision, device).value
+    device = choose_device(request.device or "auto").value
+    precision = choose_precision(request.precision or config.precision, device).value
     trained = load_trained(
-        str(checkpoint), torch.device(device), forward_dtype=precision, raw=wanted.raw, notify=notify
+        str(checkpoint), torch.device(device), forward_dtype=precision, raw=request.raw, notify=notify
     )
     set_threads(trained.threads)  # as the run computed
-    _check_identifiers(trained, data, notify, own=not wanted.data)
+    _check_identifiers(trained, data, notify, own=not request.data)
     return Subject(
-        wanted=wanted,
+        request=request,
         run=run,
         trained=trained,
         data=data,
-        protocol=_protocol(wanted, trained),
+        protocol=_protocol(request, trained),
         device=torch.device(device),
         precision=precision,
-        batch_size=wanted.batch_size or eval_batch_limit(config),
+        batch_size=request.batch_size or eval_batch_limit(config),
     )
 
 
@@ -150,21 +150,21 @@ def _home(named: str | None, checkpoint: Path) -> Path:
     return results_of(checkpoint.parent) if is_published(checkpoint.parent) else find_run(named)
 
 
-def _check_policy(wanted: EvaluationRequest, sealed: Sealed) -> None:
-    if wanted.policy not in (None, "full", "bce", "q"):
-        raise UsageError(f"--policy is {wanted.policy!r}; expected q, bce or full")
-    if wanted.early_halt and wanted.policy not in (None, "bce"):
-        raise UsageError(f"--early-halt asks the halting head, --policy {wanted.policy} does not: give one of them")
-    if wanted.policy == "q" and not getattr(sealed.config.arch, "enable_dqn", False):
+def _check_policy(request: EvaluationRequest, sealed: Sealed) -> None:
+    if request.policy not in (None, "full", "bce", "q"):
+        raise UsageError(f"--policy is {request.policy!r}; expected q, bce or full")
+    if request.early_halt and request.policy not in (None, "bce"):
+        raise UsageError(f"--early-halt asks the halting head, --policy {request.policy} does not: give one of them")
+    if request.policy == "q" and not getattr(sealed.config.arch, "enable_dqn", False):
         raise UsageError(f"--policy q asks the Q-network, and {sealed.config.arch.name} has none")
 
 
-def _check_views(wanted: EvaluationRequest, data: Data) -> None:
+def _check_views(request: EvaluationRequest, data: Data) -> None:
     from trm_cli.data.puzzles.views import views_of
 
-    if wanted.views == 1 and wanted.until_solved is None:
+    if request.views == 1 and request.until_solved is None:
         return
-    option = "--until-solved" if wanted.until_solved else "--views"
+    option = "--until-solved" if request.until_solved else "--views"
     views = views_of(data.metadata)
     if views is None:
         raise UsageError(
@@ -172,24 +172,24 @@ def _check_views(wanted: EvaluationRequest, data: Data) -> None:
             f"this is {data.metadata.kind or 'other'} data",
             hint="ARC tasks vote under the augmentations that they were trained with: --votes N",
         )
-    if wanted.until_solved and wanted.views > 1:
+    if request.until_solved and request.views > 1:
         raise UsageError("--until-solved makes as many views as a puzzle needs: give --most-views instead of --views")
-    if wanted.views > views.count:
-        raise UsageError(f"--views {wanted.views}: these puzzles have {views.count} views, the plain one included")
+    if request.views > views.count:
+        raise UsageError(f"--views {request.views}: these puzzles have {views.count} views, the plain one included")
 
 
-def _protocol(wanted: EvaluationRequest, trained: TrainedModel) -> Protocol:
+def _protocol(request: EvaluationRequest, trained: TrainedModel) -> Protocol:
     from trm_cli.evaluation.protocol import Protocol
 
     return Protocol(
-        steps=wanted.steps or int(trained.model.halt_max_steps),
-        early_halt=wanted.early_halt or wanted.policy in ("bce", "q"),
-        policy=wanted.policy,
-        restarts=wanted.restarts,
-        views=wanted.views,
-        until_solved=wanted.until_solved,
-        noise=wanted.noise,
-        seed=wanted.seed,
+        steps=request.steps or int(trained.model.halt_max_steps),
+        early_halt=request.early_halt or request.policy in ("bce", "q"),
+        policy=request.policy,
+        restarts=request.restarts,
+        views=request.views,
+        until_solved=request.until_solved,
+        noise=request.noise,
+        seed=request.seed,
     )
 
 

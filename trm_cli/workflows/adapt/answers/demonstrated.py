@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _VoteRow:
     """One row of the vote: a task by its place, a test input of it, and the augmentation that both are shown in.
 
     identifier: the row of the puzzle table that has learned this; 0: none has.
@@ -99,7 +99,7 @@ def shape_of(trained: TrainedModel) -> StreamShape:
     return stream_shape(trained.metadata, trained.config.board_side, str(trained.checkpoint))
 
 
-def _rows(tasks: tuple[Challenge, ...], votes: int, data: Path | None) -> Iterator[_Asked]:
+def _rows(tasks: tuple[Challenge, ...], votes: int, data: Path | None) -> Iterator[_VoteRow]:
     """All rows, by augmentation: the plain task is the first. Those that were learned come before others."""
     learned = {} if data is None else _learned_codes(data)
     for number in range(votes):
@@ -109,7 +109,7 @@ def _rows(tasks: tuple[Challenge, ...], votes: int, data: Path | None) -> Iterat
             shown = _transform(codes[number] if known else _drawn(place, number))
             for given in task.inputs:
                 if given is not None:
-                    yield _Asked(place, given, shown, first + number if known and first else 0)
+                    yield _VoteRow(place, given, shown, first + number if known and first else 0)
 
 
 def _learned_codes(data: Path) -> dict[str, tuple[int, NDArray[np.uint32]]]:
@@ -132,7 +132,7 @@ def _transform(code: np.uint32) -> Transform:
 
 
 def _answer(
-    model: Network, shape: StreamShape, tasks: tuple[Challenge, ...], rows: list[_Asked], device: torch.device
+    model: Network, shape: StreamShape, tasks: tuple[Challenge, ...], rows: list[_VoteRow], device: torch.device
 ) -> Columns:
     """Answers [b, 900] with their sides [b, 2], turned back, and the probability that they are right [b]."""
     made = [
@@ -164,7 +164,7 @@ def _inverse(shown: Transform) -> Transform:
     return Transform(dihedral.INVERSE[shown.symmetry], tuple(np.argsort(shown.permutation).tolist()))
 
 
-def _count(ballot: Ballot, rows: list[_Asked], columns: Columns) -> None:
+def _count(ballot: Ballot, rows: list[_VoteRow], columns: Columns) -> None:
     for row, cells, sides, sure in zip(rows, columns["cells"], columns["sides"], columns["sure"], strict=True):
         grid = cells[: int(sides[0]) * int(sides[1])].reshape(int(sides[0]), int(sides[1]))
         ballot.cast(row.task, key_of(row.given), key_of(grid), float(sure))
