@@ -103,7 +103,7 @@ def test_a_picture_is_written(folder: Path, sample: str) -> None:
 def test_the_picture_shows_the_input_the_answer_and_what_is_right(folder: Path) -> None:
     task = str(folder / "task.json")
     assert call(folder, task).exit_code == 0
-    solved = CliRunner().invoke(create_app(), ["solve", str(folder / "run"), task, "--json"])
+    solved = CliRunner().invoke(create_app(), ["solve", str(folder / "run"), task, "--votes", "1", "--json"])
     (test,) = json.loads(solved.stdout)["tests"]
     pixels = np.asarray(Image.open(folder / "x.png").convert("RGB"))
     assert np.array_equal(panel(pixels, 0, 2, 2), colours(test["input"]))

@@ -14,7 +14,7 @@ from tests.support.commands import trm
 from tests.support.runs import HESC, train
 from trm_cli.data import dihedral
 from trm_cli.data.arc.transforms import Transform, augment_grid
-from trm_cli.workflows.adapt.answers.demonstrated import _inverse
+from trm_cli.data.stream.augmentations import View
 
 KNOWN = {name: {"train": pairs(rule, 3), "test": pairs(rule, 1, seed=1)} for name, rule in NEW.items()}
 
@@ -72,4 +72,4 @@ def test_an_answer_is_turned_back() -> None:
     grid = np.arange(6, dtype=np.uint8).reshape(2, 3)
     for symmetry in range(dihedral.COUNT):
         shown = Transform(symmetry, (0, 3, 1, 2, 9, 5, 4, 8, 7, 6))
-        assert np.array_equal(augment_grid(augment_grid(grid, shown), _inverse(shown)), grid)
+        assert np.array_equal(augment_grid(augment_grid(grid, shown), View(shown, 0).undone), grid)

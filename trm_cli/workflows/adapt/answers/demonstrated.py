@@ -13,22 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from trm_cli.data import counter_rng, dihedral
-from trm_cli.data.arc import transforms
 from trm_cli.data.arc.encoding import Grid
-from trm_cli.data.arc.identifiers import IDENTIFIERS_NAME, ArcIdentifiers
-from trm_cli.data.arc.transforms import Transform, augment_grid
-from trm_cli.data.files.array_file import read_array
-from trm_cli.data.files.json_file import read_json
-from trm_cli.data.stream.boards import answered_grid
-from trm_cli.data.stream.rows import grid_row
+from trm_cli.data.arc.identifiers import ArcIdentifiers
+from trm_cli.data.stream.augmentations import UNKNOWN, View, learned_tasks, view
 from trm_cli.data.stream.shape import StreamShape, stream_shape
-from trm_cli.data.stream.storage.plan import AUGMENTATIONS_NAME
 from trm_cli.evaluation.partial_results import Columns, PartialResult, digest
 from trm_cli.evaluation.scores.arc_votes import Ballot, key_of
-from trm_cli.models.thinking import think
+from trm_cli.evaluation.solving.demonstrated import answers_by_step, shown_row
 from trm_cli.paths import is_dir
 from trm_cli.training.run_files import LATEST
 from trm_cli.workflows.adapt.answers.voting import BATCH, BATCH_ELSEWHERE, Vote
@@ -42,15 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _VoteRow:
-    """One row of the vote: a task by its place, a test input of it, and the augmentation that both are shown in.
-
-    identifier: the row of the puzzle table that has learned this; 0: none has.
-    """
+    """One row of the vote: a task by its place, a test input of it, and the view in which both are shown."""
 
     task: int
     given: Grid
-    shown: Transform
-    identifier: int
+    view: View
 
 
 def vote_from_demonstrations(
@@ -101,67 +89,28 @@ def shape_of(trained: TrainedModel) -> StreamShape:
 
 def _rows(tasks: tuple[Challenge, ...], votes: int, data: Path | None) -> Iterator[_VoteRow]:
     """All rows, by augmentation: the plain task is the first. Those that were learned come before others."""
-    learned = {} if data is None else _learned_codes(data)
+    learned = {} if data is None else learned_tasks(data)
     for number in range(votes):
         for place, task in enumerate(tasks):
-            first, codes = learned.get(task.name, (0, np.zeros(1, np.uint32)))
-            known = number < len(codes) and (number == 0 or codes[number] > 0)
-            shown = _transform(codes[number] if known else _drawn(place, number))
+            shown = view(learned.get(task.name, UNKNOWN), number, place)
             for given in task.inputs:
                 if given is not None:
-                    yield _VoteRow(place, given, shown, first + number if known and first else 0)
-
-
-def _learned_codes(data: Path) -> dict[str, tuple[int, NDArray[np.uint32]]]:
-    """The identifier of each plain task of a stream dataset, and the codes of its augmentations, itself first."""
-    names = read_json(data / IDENTIFIERS_NAME)
-    path = data / AUGMENTATIONS_NAME
-    codes = read_array(path, 2).astype(np.uint32) if path.is_file() else np.zeros((len(names) - 1, 1), np.uint32)
-    first = range(1, len(names), codes.shape[1])
-    return {names[number]: (number, own) for number, own in zip(first, codes, strict=True)}
-
-
-def _drawn(task: int, number: int) -> np.uint32:
-    codes = counter_rng.integers(0, "adapt/votes", (np.array([task]), np.array([number])), transforms.CODES)
-    return np.uint32(codes[0])
-
-
-def _transform(code: np.uint32) -> Transform:
-    symmetries, permutations = transforms.decode(np.array([code]))
-    return Transform(int(symmetries[0]), tuple(map(int, permutations[0])))
+                    yield _VoteRow(place, given, shown)
 
 
 def _answer(
     model: Network, shape: StreamShape, tasks: tuple[Challenge, ...], rows: list[_VoteRow], device: torch.device
 ) -> Columns:
     """Answers [b, 900] with their sides [b, 2], turned back, and the probability that they are right [b]."""
-    made = [
-        grid_row(
-            shape,
-            augment_grid(row.given, row.shown),
-            None,
-            [(augment_grid(a, row.shown), augment_grid(b, row.shown)) for a, b in tasks[row.task].demonstrations],
-            identifier=row.identifier,
-        )
-        for row in rows
-    ]
-    batch = {name: torch.as_tensor(np.concatenate([one[name] for one in made])).to(device) for name in made[0]}
-    *_, last = think(model, batch)
-    answers = model.answer(last.outputs).cpu().numpy()
-    grids = [
-        augment_grid(answered_grid(answer, shape.side), _inverse(row.shown))
-        for answer, row in zip(answers, rows, strict=True)
-    ]
+    shown = [row.view for row in rows]
+    made = [shown_row(shape, row.given, tasks[row.task].demonstrations, row.view) for row in rows]
+    *_, last = answers_by_step(model, shape, made, shown, device)
+    grids, sure = zip(*last, strict=True)
     cells = np.zeros((len(rows), shape.cells), np.uint8)
     for target, grid in zip(cells, grids, strict=True):
         target[: grid.size] = grid.reshape(-1)
     sides = np.array([grid.shape for grid in grids], np.uint8)
-    return {"cells": cells, "sides": sides, "sure": torch.sigmoid(last.outputs.q_halt.float()).cpu().numpy()}
-
-
-def _inverse(shown: Transform) -> Transform:
-    """What undoes a transform: colours and symmetry do not depend on each other."""
-    return Transform(dihedral.INVERSE[shown.symmetry], tuple(np.argsort(shown.permutation).tolist()))
+    return {"cells": cells, "sides": sides, "sure": np.array(sure, np.float32)}
 
 
 def _count(ballot: Ballot, rows: list[_VoteRow], columns: Columns) -> None:
