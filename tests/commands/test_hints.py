@@ -105,6 +105,15 @@ def test_a_setting_that_was_typed_as_an_option(words: list[str], tmp_path: Path)
     assert again.returncode == 0, again.stderr
 
 
+def test_the_value_of_an_option_is_no_part_of_the_puzzle(tmp_path: Path) -> None:
+    for option in ("--views", "--steps"):
+        said = trm_here("solve", "run", option, "0", "1.........2....3", cwd=tmp_path).stderr
+        assert f"Invalid value for '{option}'" in said
+        assert "here it is" not in said
+    said = trm_here("solve", "run", "--views", "2", "1...", "....", "..2.", "...3", cwd=tmp_path).stderr
+    assert "here it is `trm solve run '1... .... ..2. ...3' --views 2`" in " ".join(said.split())
+
+
 def test_where_there_are_no_settings_none_is_proposed(tmp_path: Path) -> None:
     assert "without dashes" not in trm_here("evaluate", "--epochs", "3", cwd=tmp_path).stderr
 

@@ -92,6 +92,7 @@ MISTAKES = [
     (2, "solve run --all-solutions-of empty.txt", "empty.txt holds no puzzle"),
     (2, "evaluate run --split dev", "expected train or test"),
     (2, "evaluate run --policy q", "asks the Q-network"),
+    (2, "evaluate run --votes 3", "--votes is for ARC tasks"),
     (2, "evaluate run --precision half", "expected one of auto, float32"),
     (2, "evaluate run --predictions a.csv", "must end in .npz or .parquet"),
     (3, "evaluate run --data nowhere", "dataset nowhere does not exist"),

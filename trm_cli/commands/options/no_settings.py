@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trm_cli.commands.options.program_options import options_of
+from trm_cli.commands.options.program_options import options_of, with_value
 from trm_cli.config.sources import other_names
 
 _POSITIONAL = ("run", "checkpoint", "model", "path", "input", "puzzle", "dataset", "data", "dir")
@@ -21,9 +21,9 @@ def without_settings(command: Any, called: Sequence[str], words: Sequence[str]) 
     options = {name for name in options_of(command) if name.startswith("--")}
     places = sum(1 for one in command.params if not any(name.startswith("-") for name in one.opts))
     written = _written(words, options)
-    plain = [word for word in written if not word.startswith("-")]
+    plain, options_given = _apart(command, written)
     if list(called) == ["solve"] and len(plain) > places and set("".join(plain[1:])) <= set("0123456789._?*|-"):
-        written = [plain[0], " ".join(plain[1:])]
+        written = [plain[0], " ".join(plain[1:]), *options_given]
     elif len(plain) > places and plain[-1].endswith((".html", ".png", ".json")) and "--out" in options:
         written = [*(word for word in written if word != plain[-1]), "--out", plain[-1]]
     elif list(called) == ["quickstart"] and plain:
@@ -34,6 +34,18 @@ def without_settings(command: Any, called: Sequence[str], words: Sequence[str]) 
             return written, f"{settings[0]}: the settings are those of the run; {_HELP.format(' '.join(called))}"
         return written, ""
     return [part for word in written for part in _parts(word)], ""
+
+
+def _apart(command: Any, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that are arguments, and those that are options with their values."""
+    known = options_of(command)
+    plain, options, rest = list[str](), list[str](), list(words)
+    while rest:
+        option = known.get(rest[0].partition("=")[0])
+        taken = with_value(option, rest) if option is not None else rest[:1]
+        (options if rest[0].startswith("-") else plain).extend(taken)
+        del rest[: len(taken)]
+    return plain, options
 
 
 _HELP = "`trm {} --help` lists what can be asked"

@@ -19,7 +19,7 @@ def leading(program: Any, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Those that stand before the command, each with its value, and the words after them."""
     own, first, rest = options_of(program), [], list(words)
     while rest and (option := own.get(rest[0].partition("=")[0])) is not None:
-        first += (taken := _with_value(option, rest))
+        first += (taken := with_value(option, rest))
         del rest[: len(taken)]
     return first, rest
 
@@ -38,7 +38,7 @@ def misplaced(program: Any, command: Any, words: Sequence[str]) -> tuple[list[st
             del rest[0]
         elif name.startswith("--") and spelled in own:
             option = own[spelled]
-            taken = _with_value(option, rest)
+            taken = with_value(option, rest)
             found += [f"{option.opts[0]}{equals}{value}", *taken[1:]]
             del rest[: len(taken)]
         else:
@@ -46,5 +46,6 @@ def misplaced(program: Any, command: Any, words: Sequence[str]) -> tuple[list[st
     return found, kept
 
 
-def _with_value(option: Any, words: Sequence[str]) -> list[str]:
+def with_value(option: Any, words: Sequence[str]) -> list[str]:
+    """An option at the head of these words, with its value."""
     return list(words[: 1 if option.is_flag or "=" in words[0] else 2])

@@ -115,6 +115,7 @@ def prepare(request: EvaluationRequest, notify: Callable[[str], None]) -> Subjec
     _check_sizes(sealed, data)
     _check_policy(request, sealed)
     _check_views(request, data)
+    _check_votes(request, data)
 
     prepare_threads()  # up to here without torch, which takes seconds to load
     import torch
@@ -157,6 +158,16 @@ def _check_policy(request: EvaluationRequest, sealed: Sealed) -> None:
         raise UsageError(f"--early-halt asks the halting head, --policy {request.policy} does not: give one of them")
     if request.policy == "q" and not getattr(sealed.config.arch, "enable_dqn", False):
         raise UsageError(f"--policy q asks the Q-network, and {sealed.config.arch.name} has none")
+
+
+def _check_votes(request: EvaluationRequest, data: Data) -> None:
+    from trm_cli.data.puzzles.kinds import kind_of
+
+    if request.votes is not None and not kind_of(data.metadata).votes:
+        raise UsageError(
+            f"--votes is for ARC tasks; this is {data.metadata.kind or 'other'} data",
+            hint="--views N lets a Sudoku or a maze be seen in N views",
+        )
 
 
 def _check_views(request: EvaluationRequest, data: Data) -> None:
