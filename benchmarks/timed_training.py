@@ -18,8 +18,8 @@ from trm_cli.workflows.train.train import TrainRequest, run_training
 
 #: Updates that tell what one costs: the first ones compile and allocate.
 _PROBED, _WARM = 16, 6
-#: A last epoch that would be shorter than this is left out.
-_LEAST_EPOCH = 0.25
+#: A last epoch that would be shorter than this is left out: a schedule that the time cuts off keeps a high learning rate.
+_LEAST_EPOCH = 0.5
 
 
 @dataclass(frozen=True)
