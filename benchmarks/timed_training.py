@@ -18,7 +18,7 @@ from trm_cli.workflows.train.train import TrainRequest, run_training
 
 #: Updates that tell what one costs: the first ones compile and allocate.
 _PROBED, _WARM = 16, 6
-#: A last epoch that would be shorter than this is left out: a schedule that the time cuts off keeps a high learning rate.
+#: A last epoch that would be shorter than this is left out: a schedule that is cut off keeps a high learning rate.
 _LEAST_EPOCH = 0.5
 
 
