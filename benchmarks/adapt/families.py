@@ -105,7 +105,7 @@ def make_source(folder: Path, epochs: int) -> None:
             new_tasks(1, SOURCE_TASKS),
             pairs=SOURCE_PAIRS,
             tests=4,
-            allowed=lambda _: SIDES,
+            allowed=SIDES,
             seed=1,
             subset="training",
         )
@@ -179,9 +179,7 @@ def adapt_one(folder: Path, way: str, seed: int, updates: int, augmentations: in
     file = tasks / "arc-agi_unseen_challenges.json"
     if not file.is_file():
         made = new_tasks(2 + seed, NEW_TASKS)
-        write_tasks(
-            tasks, made, pairs=DEMONSTRATIONS, tests=TESTS, allowed=lambda _: SIDES, seed=2 + seed, subset="unseen"
-        )
+        write_tasks(tasks, made, pairs=DEMONSTRATIONS, tests=TESTS, allowed=SIDES, seed=2 + seed, subset="unseen")
     os.chdir(folder)
     words, rows = WAYS[way]
     words = (*ADAPT_WORDS, f"seed={seed}", *words, *further)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from benchmarks.hesc_card.families import generator
@@ -48,26 +48,16 @@ def draw_pairs(
 
 
 def write_tasks(
-    directory: Path,
-    tasks: Mapping[str, Task],
-    *,
-    pairs: int,
-    tests: int,
-    allowed: Callable[[str], Sides],
-    seed: int,
-    subset: str,
+    directory: Path, tasks: Mapping[str, Task], *, pairs: int, tests: int, allowed: Sides, seed: int, subset: str
 ) -> None:
-    """Write `pairs` demonstrations and `tests` held-out pairs of each task as the files of one subset.
-
-    allowed: the sides of a task's grids, by its name.
-    """
+    """Write `pairs` demonstrations and `tests` held-out pairs of each task as the files of one subset."""
     directory.mkdir(parents=True, exist_ok=True)
     challenges: dict[str, object] = {}
     solutions: dict[str, object] = {}
     for name, task in tasks.items():
         drawn = [
             {"input": given.tolist(), "output": wanted.tolist()}
-            for given, wanted in draw_pairs(name, task, pairs + tests, allowed(name), seed)
+            for given, wanted in draw_pairs(name, task, pairs + tests, allowed, seed)
         ]
         asked = drawn[pairs:]
         challenges[name] = {"train": drawn[:pairs], "test": [{"input": pair["input"]} for pair in asked]}

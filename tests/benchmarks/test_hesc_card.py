@@ -135,7 +135,7 @@ def test_written_tasks_hold_out_what_no_trained_grid_equals(tmp_path: Path) -> N
         {"copy": FIRST_ROWS["copy"]},
         pairs=30,
         tests=10,
-        allowed=lambda _: (2, 3),
+        allowed=(2, 3),
         seed=0,
         subset="evaluation",
     )

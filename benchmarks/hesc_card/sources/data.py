@@ -81,9 +81,7 @@ class Known:
 
     def source(self, folder: Path) -> list[str]:
         """Write the tasks; flags of the builder."""
-        write_tasks(
-            folder, self.tasks(), pairs=self.pairs, tests=1, allowed=lambda _: self.sides, seed=0, subset="evaluation"
-        )
+        write_tasks(folder, self.tasks(), pairs=self.pairs, tests=1, allowed=self.sides, seed=0, subset="evaluation")
         return ["--sources", f"arc:{folder}", "--subsets", "evaluation", "--demonstrations", "0"]
 
     def examples(self, dataset: StreamDataset) -> tuple[Examples, Examples]:
@@ -100,14 +98,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Many tasks of each family train; other tasks of the same families are asked, shown by three pairs alone.
-
-    small: sides of two of three tasks that train, which are cheaper by half; what is asked has `sides`.
-    """
+    """Many tasks of each family train; other tasks of the same families are asked, shown by three pairs alone."""
 
     tasks: Callable[[int, int], Mapping[str, Task]]
     sides: Sides
-    small: Sides
     trained: int
     pairs: int
     chosen: int = 3
@@ -116,7 +110,7 @@ class Unseen:
     def source(self, folder: Path) -> list[str]:
         """Write the tasks; flags of the builder."""
         tasks = self.tasks(0, self.trained)
-        write_tasks(folder, tasks, pairs=self.pairs, tests=1, allowed=self._allowed, seed=0, subset="evaluation")
+        write_tasks(folder, tasks, pairs=self.pairs, tests=1, allowed=self.sides, seed=0, subset="evaluation")
         return [
             "--sources",
             f"arc:{folder}",
@@ -135,14 +129,11 @@ class Unseen:
         """Those to choose by, and the held-out ones; a task is asked once."""
         return self._asked(dataset, 1, self.chosen), self._asked(dataset, 2, self.held_out)
 
-    def _allowed(self, name: str) -> Sides:
-        return self.sides if int(name.rpartition("-")[2]) % 3 == 2 else self.small
-
     @cached_property
     def _trained(self) -> frozenset[object]:
         """What no pair that is asked or shown may equal."""
         tasks = self.tasks(0, self.trained).items()
-        drawn = (draw_pairs(name, task, self.pairs + 1, self._allowed(name), 0) for name, task in tasks)
+        drawn = (draw_pairs(name, task, self.pairs + 1, self.sides, 0) for name, task in tasks)
         return frozenset(key_of(pair) for pairs in drawn for pair in pairs)
 
     def _asked(self, dataset: StreamDataset, seed: int, count: int) -> Examples:
