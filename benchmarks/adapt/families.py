@@ -101,13 +101,7 @@ def make_source(folder: Path, epochs: int) -> None:
     tasks, run_path = folder / "source", folder / "checkpoints/source"
     if not (tasks / "arc-agi_training_challenges.json").is_file():
         write_tasks(
-            tasks,
-            new_tasks(1, SOURCE_TASKS),
-            pairs=SOURCE_PAIRS,
-            tests=4,
-            allowed=SIDES,
-            seed=1,
-            subset="training",
+            tasks, new_tasks(1, SOURCE_TASKS), pairs=SOURCE_PAIRS, tests=4, allowed=SIDES, seed=1, subset="training"
         )
     flags = [
         "--subsets",

@@ -130,15 +130,7 @@ def test_the_first_rows_do_what_their_names_say() -> None:
 
 
 def test_written_tasks_hold_out_what_no_trained_grid_equals(tmp_path: Path) -> None:
-    write_tasks(
-        tmp_path,
-        {"copy": FIRST_ROWS["copy"]},
-        pairs=30,
-        tests=10,
-        allowed=(2, 3),
-        seed=0,
-        subset="evaluation",
-    )
+    write_tasks(tmp_path, {"copy": FIRST_ROWS["copy"]}, pairs=30, tests=10, allowed=(2, 3), seed=0, subset="evaluation")
     challenges = json.loads((tmp_path / "arc-agi_evaluation_challenges.json").read_text())["copy"]
     solutions = json.loads((tmp_path / "arc-agi_evaluation_solutions.json").read_text())["copy"]
 
