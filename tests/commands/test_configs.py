@@ -56,6 +56,22 @@ def test_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert set(document["sources"]) >= {"arch.hidden_size", "epochs"}
 
 
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("model", ["sudoku-4x4", "vision-unified"])
+def test_show_keeps_values_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = run(monkeypatch, capsys, "show", model, "--json")
+    config = json.loads(out)["config"]
+    _, out, _ = run(monkeypatch, capsys, "show", model)
+    assert max(map(len, out.splitlines())) <= width
+    shown = [line.split()[:2] for line in out.splitlines()]
+    for key in ("model", "checkpoint_path"):
+        assert [key, config[key]] in shown
+    assert ["arch.name", config["arch"]["name"]] in shown
+
+
 def test_validate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = run(monkeypatch, capsys, "validate")
     assert (code, "no problem" in out) == (0, True)

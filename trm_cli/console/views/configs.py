@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from trm_cli.config.dataset_args import builder_flags
 from trm_cli.config.dump import describe_command, flat_values
 from trm_cli.config.sources.scalars import as_yaml
-from trm_cli.console.tables import facts, place, table
+from trm_cli.console.tables import GAP, facts, place, table, width_of
 
 if TYPE_CHECKING:
     from trm_cli.config.catalogue import ArchitectureLine, ModelLine
     from trm_cli.config.compose import Resolved
     from trm_cli.config.reference import KeyFacts
+
+_HEADERS = ("key", "value", "source, below configs/")
+_VALUE_COLUMNS = 8  # fewer are not worth a column of sources: most values would have theirs on the next line
 
 
 def config_screen(resolved: Resolved) -> RenderableType:
@@ -27,7 +31,7 @@ def config_screen(resolved: Resolved) -> RenderableType:
         flags = " ".join(builder_flags(resolved.registry.dataset_args))
         rows |= {"title": resolved.registry.title, "dataset": f"{resolved.registry.dataset_builder} {flags}"}
     rows["command"] = describe_command(resolved).removeprefix("Command: ")
-    return Group(facts(rows.items()), Text(), _config_table(flat_values(resolved.config), resolved.sources))
+    return Group(facts(rows.items()), Text(), ConfigTable(flat_values(resolved.config), resolved.sources))
 
 
 def config_document(resolved: Resolved) -> dict[str, Any]:
@@ -57,15 +61,43 @@ def catalogue_document(models: Sequence[ModelLine], architectures: Sequence[Arch
     return {"models": [vars(one) for one in models], "architectures": [vars(one) for one in architectures]}
 
 
-def _config_table(values: Mapping[str, Any], sources: Mapping[str, str]) -> Table:
-    """Make a table of keys, values and sources; defaults of the schema are dimmed."""
-    made = table("key", "value", "source, below configs/")
-    made.columns[0].no_wrap = made.columns[2].no_wrap = True
-    for key, value in values.items():
-        source = sources.get(key, "default")
+@dataclass(frozen=True)
+class ConfigTable:
+    """Keys, values and sources in the width that is given; defaults of the schema are dimmed."""
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = [self._row(key, value) for key, value in self.values.items()]
+        if width_of([_HEADERS, *([cell.plain for cell in row] for row in rows)]) <= options.max_width:
+            yield table(*_HEADERS, rows=rows)
+        else:
+            headers = tuple(Text(header, "bold") for header in _HEADERS)
+            yield from _narrow_rows([headers, *rows], console, options.max_width)
+
+    def _row(self, key: str, value: Any) -> tuple[Text, ...]:
+        source = self.sources.get(key, "default")
         style = "dim" if source == "default" else "bold" if source.startswith("override") else ""
-        made.add_row(Text(key, style), Text(as_yaml(value), style), Text(_short(source), "dim"))
-    return made
+        return Text(key, style), Text(as_yaml(value), style), Text(_short(source), "dim")
+
+
+def _narrow_rows(rows: Sequence[Sequence[Text]], console: Console, width: int) -> Iterator[Text]:
+    """Show values whole: where there is no space for a source beside its value, it stands on the next line."""
+    value_at = max(key.cell_len for key, _, _ in rows) + GAP
+    source_at = width - max(source.cell_len for _, _, source in rows)
+    beside = source_at - value_at - GAP  # columns for a value that has its source beside it
+    if beside < _VALUE_COLUMNS:
+        beside, source_at = 0, GAP
+    for key, value, source in rows:
+        begin = min(value_at, max(key.cell_len + GAP, width - value.cell_len))
+        first, *others = value.wrap(console, max(1, width - begin)) or [Text()]
+        row = Text.assemble(key, " " * (begin - key.cell_len), first)
+        for other in others:
+            row.append_text(Text.assemble("\n", " " * begin, other))
+        fits = not others and first.cell_len <= beside
+        row.append(" " * (source_at - row.cell_len) if fits else "\n" + " " * source_at)
+        yield row.append_text(source)
 
 
 def _short(source: str) -> str:
