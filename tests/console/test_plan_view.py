@@ -43,6 +43,14 @@ def test_wide_terminals_get_one_line_for_each_boundary() -> None:
     assert len(narrow.splitlines()) > len(wide.splitlines())
 
 
+def test_a_place_that_does_not_fit_continues_under_its_column() -> None:
+    sources = {"lr_warmup_ratio": "configs/cfg_pretrain.yaml:37"}
+    text = drawn(PlanView(plan_of(3_200, epochs=10), title="", sources=sources), 60)
+    lines = text.splitlines()
+    columns = [line.index(sources["lr_warmup_ratio"]) for line in lines if "cfg_pretrain" in line]
+    assert set(columns) == {next(line.index("curve") for line in lines if line.startswith("quantity"))}
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_curves_fit_and_share_one_axis(width: int) -> None:
     plan = plan_of(3_200, epochs=10, lr_min_ratio=0.1)

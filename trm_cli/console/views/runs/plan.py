@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trm_cli.console.plots import SchedulePlot
-from trm_cli.console.tables import GAP, counted, facts, number, place, table, width_of
+from trm_cli.console.tables import GAP, counted, facts, flowing, number, place, table, width_of
 from trm_cli.schedule.cadence import Cadence
 from trm_cli.schedule.comparison import Side, compare
 from trm_cli.schedule.curves import Quantity, Segment
@@ -73,7 +73,7 @@ class PlanView:
             drawn = table(*shown, rows=(row[: len(shown)] for row in rows))
             drawn.columns[-1].style = "dim"
             return drawn
-        return Group(*_two_lines_each(rows))
+        return Group(*_two_lines_each(rows, width))
 
     def _row(self, quantity: Quantity, segment: Segment) -> tuple[str, ...]:
         first = segment is quantity.segments[0]
@@ -220,14 +220,15 @@ def _side(side: Side) -> str:
     return number(side) if isinstance(side, int | float) else side
 
 
-def _two_lines_each(rows: Sequence[Sequence[str]]) -> Iterator[Text]:
+def _two_lines_each(rows: Sequence[Sequence[str]], width: int) -> Iterator[Text | Padding]:
     """Show a boundary on two lines for a narrow terminal: its key and place below its steps and values."""
     shown = [_HEADERS[:4], *(row[:4] for row in rows)]
     widths = [max(len(row[column]) for row in shown) + GAP for column in range(4)]
     yield Text("".join(cell.ljust(size) for cell, size in zip(_HEADERS, widths, strict=False)).rstrip(), "bold")
     for row in rows:
         yield Text("".join(cell.ljust(size) for cell, size in zip(row, widths, strict=False)).rstrip())
-        yield Text(" " * widths[0] + "  ".join(part for part in row[4:] if part), "dim")
+        written = flowing([Text(part, "dim") for part in row[4:] if part], width - widths[0], gap=" " * GAP)
+        yield Padding(written, (0, 0, 0, widths[0]), expand=False)
 
 
 def _cadence(cadence: Cadence, interval: int) -> str:
