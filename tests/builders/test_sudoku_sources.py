@@ -119,6 +119,29 @@ def test_sources_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "usable" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("in_test", "flags", "words"),
+    [
+        (True, (), "holds 0 usable train puzzles, asked for some (held out for the test split: 6)"),
+        (False, (), "holds 0 usable test puzzles, asked for some (used for the train split: 6)"),
+        (False, ("--min-difficulty", 9), "(puzzles left out by --min-difficulty and --max-difficulty: 6; held out"),
+    ],
+)
+def test_a_split_without_puzzles_says_where_they_went(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], in_test: bool, flags: tuple[object, ...], words: str
+) -> None:
+    repeated = rows(1, test=in_test) * 6
+    assert build(tmp_path / "d", write_csv(tmp_path / "x.csv", repeated), *flags) == 3
+    assert words in capsys.readouterr().err
+
+
+def test_repeats_of_the_test_puzzles_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "test"):
+        write_csv(tmp_path / f"{split}.csv", rows(5, test=True))
+    assert build(tmp_path / "d", tmp_path) == 3
+    assert "training puzzles left out: symmetries of a test puzzle: 5" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_hub_out_of_reach_is_said_soon(tmp_path: Path) -> None:
     start = time.monotonic()

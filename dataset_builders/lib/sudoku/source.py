@@ -90,10 +90,13 @@ def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) 
     """
     board = engine.make_board(*settings.box)
     read = {split: _read_split(source, split, board, settings, limits) for split in source.splits()}
+    reasons = {split: [limits.counted()] for split in ("train", "test")}  # why puzzles are missing in a split
     if "both" in read:
         everything = read["both"]
         for_test = is_test_class(_hashes(board, everything))
         train, test = everything.take(np.flatnonzero(~for_test)), everything.take(np.flatnonzero(for_test))
+        reasons["train"].append(f"held out for the test split: {len(test.ratings):,}")
+        reasons["test"].append(f"used for the train split: {len(train.ratings):,}")
     else:
         train, test = read["train"], read["test"]
     available = len(test.ratings)
@@ -109,9 +112,10 @@ def read_source(source: SudokuSource, settings: SudokuSettings, limits: Limits) 
     kept = kept[first] if settings.unique else kept
     train = train.take(kept if settings.train is None else kept[: settings.train])
     limits.note("train puzzles", len(train.ratings), len(kept) - len(train.ratings))
+    reasons["train"][0] = limits.counted()
     for name, data, wanted in (("train", train, settings.train), ("test", test, settings.test)):
         if len(data.ratings) < max(1, wanted or 0):
-            left_out = limits.counted() if name == "train" else ""
+            left_out = "; ".join(filter(None, reasons[name]))
             raise DatasetError(
                 f"{settings.source} holds {len(data.ratings)} usable {name} puzzles, asked for {wanted or 'some'}"
                 + (f" ({left_out})" if left_out else ""),
