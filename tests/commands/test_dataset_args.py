@@ -64,6 +64,14 @@ def test_a_wrong_flag_is_told_with_its_place_and_the_near_one(words: list[str], 
     assert "error: dataset_args.train=many: the builder says: argument --train/--subsample-size" in done.stderr
 
 
+@pytest.mark.parametrize("words", [["build-dataset"], ["train"], ["train", "--dry-run"]])
+def test_an_absurd_number_is_refused_and_nothing_is_written(words: list[str], tmp_path: Path) -> None:
+    done = trm_here(*words, "sudoku-4x4", "dataset_args.train=9999999999999999", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "must be from 1 to 1,000,000,000, found 9999999999999999" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_settings_of_another_dataset_are_not_ignored(tmp_path: Path) -> None:
     words = ["sudoku-4x4", "dataset_args.train=8", "dataset_args.test=4", "dataset_args.output_dir=d"]
     assert trm_here("build-dataset", *words, cwd=tmp_path).returncode == 0

@@ -115,14 +115,8 @@ def _share(text: str) -> float:
     return value
 
 
-def _between(lowest: int, highest: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        value = int(text)
-        if not lowest <= value <= highest:
-            raise argparse.ArgumentTypeError(f"must be {lowest} to {highest}, found {text}")
-        return value
-
-    return read
+def _between(least: int, most: int) -> Callable[[str], int]:
+    return lambda text: builder_cli.whole_number(text, least, most)
 
 
 def content_flags(options: argparse.Namespace) -> dict[str, object]:

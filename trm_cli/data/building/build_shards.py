@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from trm_cli.data.building.builder_cli import LARGEST_NUMBER
 from trm_cli.data.files.durable import DirectoryBusy, held_directory, locked_directory
 from trm_cli.errors import DatasetError
 
@@ -60,8 +61,8 @@ def add_shard_flags(parser: argparse.ArgumentParser) -> None:
 
 def _shard(text: str) -> BuildShard:
     index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"must be I/N with 0 <= I < N, found {text}")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count) <= LARGEST_NUMBER):
+        raise argparse.ArgumentTypeError(f"must be I/N with 0 <= I < N, N at most {LARGEST_NUMBER:,}, found {text}")
     return BuildShard(int(index), int(count))
 
 

@@ -25,6 +25,7 @@ from trm_cli.log_level import configure_from_environment
 from trm_cli.paths import do_without_temporary_folder
 
 HINT_MARK = " \N{BLACK RIGHT-POINTING POINTER} hint: "  # between message and hint, where a program reads them
+LARGEST_NUMBER = 10**9  # of a flag; products of two of them are 64-bit integers
 _PROGRESS_SECONDS = 0.2
 _PLAIN_SECONDS = 5.0
 
@@ -75,21 +76,22 @@ def usable_cpus() -> int:
 
 def positive(text: str) -> int:
     """Read a flag's positive integer."""
-    return _whole(text, 1)
+    return whole_number(text, 1, LARGEST_NUMBER)
 
 
 def not_negative(text: str) -> int:
     """Read a flag's integer of at least 0."""
-    return _whole(text, 0)
+    return whole_number(text, 0, LARGEST_NUMBER)
 
 
-def _whole(text: str, least: int) -> int:
+def whole_number(text: str, least: int, most: int) -> int:
+    """Read a flag's integer from `least` to `most`."""
     try:
         value = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a whole number, found {text!r}") from None
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be at least {least}, found {text}")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"must be from {least:,} to {most:,}, found {text}")
     return value
 
 
