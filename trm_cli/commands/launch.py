@@ -16,8 +16,8 @@ def launch(
     engine: Annotated[Engine, typer.Argument(help="What runs the job.")],
     words: Words = None,
     arch: Architecture = None,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines.", metavar="N")] = 1,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs per machine; 0 = CPU only.", metavar="G")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, max=10_000, help="Machines.", metavar="N")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, max=128, help="GPUs per machine; 0 = CPU only.", metavar="G")] = 1,
     seeds: Annotated[
         str | None, typer.Option(help="SLURM: an array with a task for each seed.", metavar="N,N...|COUNT")
     ] = None,
@@ -28,7 +28,9 @@ def launch(
         int | None, typer.Option(min=2, help="SLURM: an array that builds the dataset in so many parts.", metavar="N")
     ] = None,
     at_once: Annotated[int | None, typer.Option(min=1, help="Tasks of an array at a time.", metavar="N")] = None,
-    time: Annotated[str | None, typer.Option(help="SLURM: time limit, 04:00:00.", metavar="LIMIT")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="SLURM: time limit, 04:00:00 or 2-00:00:00.", metavar="LIMIT")
+    ] = None,
     partition: Annotated[str | None, typer.Option(help="SLURM: partition.", metavar="NAME")] = None,
     accelerator: Annotated[str, typer.Option(help="SkyPilot: kind of GPU.", metavar="NAME")] = "H100",
     bucket: Annotated[str | None, typer.Option(help="SkyPilot: bucket that keeps the runs.", metavar="NAME")] = None,

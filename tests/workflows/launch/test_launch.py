@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.commands import trm_here
+from trm_cli.errors import UsageError
 from trm_cli.workflows.launch.job import TASK, Job, dns_name
 from trm_cli.workflows.launch.kubernetes import job_set
 from trm_cli.workflows.launch.skypilot import managed_job
@@ -43,6 +44,17 @@ def test_a_script_saves_before_its_end_and_queues_itself_again(tmp_path: Path) -
     assert options["open-mode"] == "append" and "gpus-per-node" not in options and "array" not in options
     assert _run_line(script) == ["srun", "trm", "train", "arc-1", "data_paths=[a b]"]
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("time", ["0", "90", "90:00", "04:00:00", "100:00:00", "2-12", "2-12:30", "2-12:30:00"])
+def test_time_limits_are_those_of_slurm(time: str) -> None:
+    assert _options(batch_script(_job(), time=time))["time"] == time
+
+
+@pytest.mark.parametrize("time", ["4hours", "-5", "", "4:", "4:75", "1:2:3:4", "2-", "1e3", "04:00:00\n", "9" * 20])
+def test_other_time_limits_are_refused(time: str) -> None:
+    with pytest.raises(UsageError, match="must be a time limit of SLURM, found"):
+        batch_script(_job(), time=time)
 
 
 def test_several_gpus_of_one_machine_are_started_by_trm_and_several_machines_by_torchrun() -> None:
@@ -155,6 +167,10 @@ def test_seeds_sweeps_and_shards_are_arrays(tmp_path: Path) -> None:
         (["slurm", "sudoku-4x4", "--seeds", "2000"], "1 to 1,000 seeds"),
         (["slurm", "sudoku-4x4", "--shards", "4", "--nodes", "2"], "runs on one machine"),
         (["slurm", "sudoku-4x4", "seed=3", "--seeds", "2"], "leave seed= out"),
+        (["slurm", "sudoku-4x4", "--time", "4hours"], "hint: --time 04:00:00 is four hours"),
+        (["slurm", "sudoku-4x4", "--time", "-5"], "found '-5'"),
+        (["slurm", "sudoku-4x4", "--gpus", "99999"], "128"),
+        (["kubernetes", "sudoku-4x4", "--nodes", "99999999999"], "10000"),
     ],
 )
 def test_mistakes(tmp_path: Path, words: list[str], said: str) -> None:

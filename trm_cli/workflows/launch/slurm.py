@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from trm_cli.errors import UsageError
 from trm_cli.shell import quote
 from trm_cli.workflows.launch.job import AGAIN, GRACE_SECONDS, PORT, Job
+
+#: Time limits that `sbatch --time` documents: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS.
+_TIME = re.compile(r"[0-9]{1,7}(:[0-5]?[0-9]){0,2}|[0-9]{1,4}-[0-9]{1,2}(:[0-5]?[0-9]){0,2}")
 
 _SCRIPT = """\
 #!/bin/bash
@@ -36,7 +41,12 @@ exit $code
 
 
 def batch_script(job: Job, *, time: str | None = None, partition: str | None = None) -> str:
-    """The script of a job, for `sbatch`."""
+    """The script of a job, for `sbatch`. Raises UsageError for a time that it would not take."""
+    if time is not None and not _TIME.fullmatch(time):
+        raise UsageError(
+            f"--time must be a time limit of SLURM, found {time!r}",
+            hint="--time 04:00:00 is four hours, --time 2-00:00:00 two days, --time 90 as many minutes",
+        )
     log = "%A_%a" if job.tasks else "%j"
     options = {
         "job-name": job.name,
