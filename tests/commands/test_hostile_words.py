@@ -115,3 +115,21 @@ def test_a_launcher_that_says_half(extra: dict[str, str], dataset: Path) -> None
     assert done.returncode == 2, done.stderr
     assert "not where the processes meet" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [("checkpoint_path=a\nb", '"a\\nb"'), ("init_from=a\tb", '"a\\tb"'), ('data_paths=["a\\nb"]', '"a\\nb"')],
+)
+def test_a_control_character_in_a_path(word: str, shown: str, tmp_path: Path) -> None:
+    done = trm_here("configs", "show", "sudoku-4x4", word, cwd=tmp_path)
+    assert done.returncode == 2
+    said = done.stderr.splitlines()
+    assert len(said) == 2, done.stderr
+    assert "must be a string without control characters" in said[1] and said[1].endswith(f"found the string {shown}")
+    assert "\t" not in said[1]
+
+
+def test_an_empty_path(tmp_path: Path) -> None:
+    done = trm_here("configs", "show", "sudoku-4x4", 'checkpoint_path=""', cwd=tmp_path)
+    assert 'must be a string that is not empty; found the string ""' in done.stderr

@@ -160,7 +160,8 @@ def _explain(error: ValidationError, tree: Tree, family: type[Section]) -> list[
         if item["type"] == "missing" or field is None:
             problems[name] = Problem(tree.where(key), f"`{name}` is missing", key=name)
             continue
-        expected = "a string that is not empty" if isinstance(key[-1], int) else expectation(field)
+        expected = "a string" if isinstance(key[-1], int) else expectation(field)
+        expected = expected.replace("a string", _STRINGS.get(item["type"], "a string"), 1)
         problems[name] = _wrong_value(tree, key, expected, choices(field), item["input"])
     return list(problems.values())
 
@@ -189,6 +190,10 @@ def _wrong_value(tree: Tree, key: Key, expected: str, words: list[str], found: A
     return Problem(tree.where(key), message, key=name, hint=hint)
 
 
+_STRINGS = {  # the kind of string that is expected, by pydantic's type of error
+    "string_pattern_mismatch": "a string without control characters",
+    "string_too_short": "a string that is not empty",
+}
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]+(_[0-9]+)+")  # digits as people group them
 _DECIMAL_COMMA = re.compile(r"0,[0-9]+")
 _PUNCTUATED = re.compile(r"[=,;:]?[-+.0-9e]+[=,;:]?")

@@ -28,7 +28,9 @@ def render_error(error: TrmError, console: Console | None = None) -> None:
 
 def _problem_lines(problems: tuple[Problem, ...], console: Console) -> Iterator[tuple[Text, int]]:
     """Yield lines, each with the column where its continuation starts."""
-    places = [_printable(problem.where, console) for problem in problems]
+    # A place is one line, whatever was typed.
+    typed = [problem.where.replace("\n", "\\n").replace("\t", "\\t") for problem in problems]
+    places = [_printable(place, console) for place in typed]
     width = max((len(place) for place in places if len(place) <= _WIDEST_PLACE), default=0)
     for problem, place in zip(problems, places, strict=True):
         message = _printable(problem.message, console)

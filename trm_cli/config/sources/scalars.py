@@ -16,6 +16,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]+")
 _PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -59,10 +60,16 @@ def as_yaml(value: Any) -> str:
     return str(value)
 
 
+def _escaped(character: re.Match[str]) -> str:
+    """Return a control character as Python writes it."""
+    return repr(character[0])[1:-1]
+
+
 def describe(value: Any) -> str:
     """Describe a value for an error message."""
     if isinstance(value, str):
-        return f'the string "{value}"' if len(value) <= 60 else f'the string "{value[:57]}..."'
+        shown = value if len(value) <= 60 else f"{value[:57]}..."
+        return f'the string "{_CONTROL.sub(_escaped, shown)}"'
     if isinstance(value, dict):
         return "a mapping"
     return as_yaml(value) if value is None or isinstance(value, int | float) else "a list"
