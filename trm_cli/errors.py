@@ -131,13 +131,16 @@ class CheckpointError(TrmError):
 
 
 @contextmanager
-def writing(path: Path, *, instead: str) -> Iterator[None]:
-    """What the system refuses while the block writes to `path` becomes a CheckpointError; `instead`: what to choose."""
+def writing(path: Path, *, instead: str, error_class: type[TrmError] = CheckpointError) -> Iterator[None]:
+    """What the system refuses while the block writes to `path` becomes an error; `instead`: what to choose.
+
+    error_class: CheckpointError for what is written into a run, TrmError for a file that is no part of one.
+    """
     try:
         yield
     except OSError as error:
         hint = f"{free_space(error)}choose {instead}"
-        raise CheckpointError(f"cannot write to {path}: {error.strerror or error}", hint=hint) from error
+        raise error_class(f"cannot write to {path}: {error.strerror or error}", hint=hint) from error
 
 
 def free_space(error: OSError) -> str:

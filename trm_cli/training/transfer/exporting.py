@@ -15,7 +15,7 @@ from torch import Tensor
 from trm_cli.config.schema import RunConfig
 from trm_cli.data.arc.identifiers import read_identifiers
 from trm_cli.data.files.durable import atomic_file
-from trm_cli.errors import CheckpointError, UsageError, writing
+from trm_cli.errors import CheckpointError, TrmError, UsageError, writing
 from trm_cli.training.checkpoint.exported_weights import PUZZLES, ROWS
 from trm_cli.training.run.sealed_config import Sealed
 from trm_cli.training.state.puzzle_table import TABLE
@@ -51,7 +51,7 @@ def export_weights(
 
     averaged: the averaged weights or the raw ones; None: averaged where the run has them. compiled: put the prefix of
     torch.compile before original names, as that code saves and loads them.
-    Raises CheckpointError and UsageError.
+    Raises CheckpointError, UsageError, and TrmError where the file cannot be written.
     """
     tensors, weights = _chosen_weights(state, sealed, averaged)
     if form == "original":
@@ -115,8 +115,8 @@ def write_identifiers(state: dict[str, Any], sealed: Sealed, out: Path) -> int:
 
 @contextmanager
 def _new_file(out: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears complete or not at all. Raises CheckpointError where it cannot be written."""
-    with writing(out, instead="another file"):
+    """Open a file that appears complete or not at all. Raises TrmError where it cannot be written."""
+    with writing(out, instead="another file", error_class=TrmError):
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(out) as file:
             yield file

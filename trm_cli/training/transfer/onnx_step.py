@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from trm_cli.data.files.durable import write_atomically
-from trm_cli.errors import CheckpointError, UsageError, writing
+from trm_cli.errors import CheckpointError, TrmError, UsageError, writing
 from trm_cli.models.kernels.choice import plain_formulas
 from trm_cli.models.layers.stack import run_stack
 from trm_cli.models.networks.shared.token_network import TokenNetwork
@@ -70,14 +70,14 @@ def export_onnx(trained: TrainedModel, out: Path) -> float:
     """Write the step of a model to `out`, after a comparison with torch; returns the largest difference found.
 
     Raises UsageError for a network that is no network of tokens and where packages are missing, CheckpointError where
-    the exported step computes something else: nothing is written then.
+    the exported step computes something else: nothing is written then; TrmError where the file cannot be written.
     """
     network = token_network(trained)
     data = _with_facts(_exported(network), trained)
     difference = _largest_difference(network, data)
     if not difference <= TOLERANCE:
         raise CheckpointError(f"the exported step differs from torch by {difference:.2g}, more than {TOLERANCE:g}")
-    with writing(out, instead="another file"):
+    with writing(out, instead="another file", error_class=TrmError):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, data)
     return difference

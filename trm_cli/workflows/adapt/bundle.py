@@ -83,7 +83,7 @@ def write_bundle(request: AdaptRequest, folder: Path) -> Bundle:
     check_words(source, request.words)
     if not all((_ROOT / name).exists() for name in _SOURCES):
         raise UsageError("a bundle holds a wheel of this program's sources, which are not here", hint="use a clone")
-    with writing(folder, instead="another folder"):
+    with writing(folder, instead="another folder", error_class=TrmError):
         folder.mkdir(parents=True, exist_ok=True)
         wheel = _write_wheel(folder)
         state, sealed = load_sealed(source.sealed.checkpoint)

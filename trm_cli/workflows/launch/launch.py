@@ -77,13 +77,15 @@ class Launched:
 
 
 def write_job(resolved: Resolved, request: LaunchRequest) -> Launched:
-    """Write the job file and the resolved configuration. Raises UsageError for what an engine cannot do."""
+    """Write the job file and the resolved configuration. Raises UsageError for what an engine cannot do, and TrmError
+    where they cannot be written.
+    """
     from trm_cli.config.dump import dump_config
 
     job = _job(resolved, request)
     text, config = _text(job, request), dump_config(resolved)
     job_file, config_file = job.folder / _FILES[request.engine], job.folder / _CONFIG
-    with writing(job.folder, instead="another folder with --out"):
+    with writing(job.folder, instead="another folder with --out", error_class=TrmError):
         job.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(job_file, text.encode())
         write_atomically(config_file, config.encode())
