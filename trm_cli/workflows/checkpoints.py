@@ -142,15 +142,18 @@ def export_run(
     averaged None: averaged weights where the run has any. compiled: names as torch.compile has them. identifiers: a
     file for the names of the puzzle table's rows. Raises UsageError and CheckpointError.
     """
+    from trm_cli.training.checkpoint.checkpoint_io import read_summary
     from trm_cli.training.run.find_run import find_checkpoint
     from trm_cli.training.run.readable_copies import check_copies
-    from trm_cli.training.run.sealed_config import load_sealed
+    from trm_cli.training.run.sealed_config import Sealed, load_sealed
     from trm_cli.training.run.trained_model import require_own_weights
     from trm_cli.training.transfer.exporting import export_weights, write_identifiers
 
     _require_outside_of_runs(out, files=".pt")
     checkpoint = find_checkpoint(named)
     check_copies(checkpoint.parent, notify)
+    if identifiers is not None and not Sealed(checkpoint, read_summary(checkpoint)).config.arch.puzzle_emb_ndim:
+        raise UsageError("this network has no puzzle table: leave out --identifiers")
     notify(f"reading {from_here(checkpoint)}")
     if form == "onnx":
         return _export_onnx(checkpoint, out, averaged, notify)
