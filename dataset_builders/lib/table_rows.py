@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from trm_cli.data.files.file_format import SIGNATURE_BYTES, expect_text, to_utf8
+from trm_cli.data.files.file_format import SIGNATURE_BYTES, expect_no_nul, expect_text, to_utf8
 from trm_cli.data.files.regular_file import open_regular
 from trm_cli.errors import DatasetError
 from trm_cli.text_encoding import encoding_of
@@ -31,8 +31,8 @@ def table_rows(path: Path, *, trimmed: bool = True) -> Iterator[tuple[int, list[
         expect_text(path, start)
         encoding = encoding_of(start)
         csv.field_size_limit(_MOST_CHARACTERS)
-        if encoding == "utf-8" and b"\0" in start:
-            raise DatasetError(f"{path} is UTF-16 without a byte order mark", hint="save it as UTF-8")
+        if encoding == "utf-8":
+            expect_no_nul(path, start)
         with path.open(newline="", encoding=encoding) as stream:
             separator, head = _separator(stream, trimmed=trimmed)
             stream.seek(0)

@@ -258,12 +258,15 @@ def test_ratings_with_a_decimal_comma(tmp_path: Path) -> None:
     [
         (gzip.compress(b"question,answer\n"), "a.csv is compressed (`gunzip -k"),
         ("question,answer\n".encode("utf-16-le"), "a.csv is UTF-16 without a byte order mark"),
+        ("question,answer\n".encode("utf-16-be"), "a.csv is UTF-16 without a byte order mark"),
+        (bytes(300), "a.csv holds NUL bytes: it is not a text file"),
+        (b"quest\0on,answer\n", "a.csv holds NUL bytes: it is not a text file"),
         (
             "question,answer,author\n1,2,Ren\u00e9\n".encode("latin-1"),
             "a.csv is not UTF-8 text (convert it first: `iconv -f WINDOWS-1252 -t UTF-8",
         ),
     ],
-    ids=["gzip", "UTF-16 without a mark", "latin-1"],
+    ids=["gzip", "UTF-16 without a mark", "UTF-16, high bytes first", "NUL bytes", "one NUL byte", "latin-1"],
 )
 def test_what_is_no_table_is_told_in_one_message(
     content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

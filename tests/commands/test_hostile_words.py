@@ -133,3 +133,19 @@ def test_a_control_character_in_a_path(word: str, shown: str, tmp_path: Path) ->
 def test_an_empty_path(tmp_path: Path) -> None:
     done = trm_here("configs", "show", "sudoku-4x4", 'checkpoint_path=""', cwd=tmp_path)
     assert 'must be a string that is not empty; found the string ""' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bytes(300), "nul.csv holds NUL bytes: it is not a text file"),
+        (b"1... .... ..2. ...\0", "nul.csv holds NUL bytes: it is not a text file"),
+        ("1... .... ..2. ...3".encode("utf-16-le"), "nul.csv is UTF-16 without a byte order mark"),
+    ],
+    ids=["NUL bytes", "one NUL byte", "UTF-16 without a mark"],
+)
+def test_a_puzzle_file_with_nul_bytes(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "nul.csv").write_bytes(content)
+    done = trm_here("solve", "nul.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"error: {said}\n" in done.stderr

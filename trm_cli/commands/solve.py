@@ -172,14 +172,19 @@ def _text(puzzle: str | None) -> str:
 
 def _read(source: Path | BinaryIO, name: str | None = None) -> str:
     """The text of a file or a stream, which messages call `name`."""
+    from trm_cli.data.files.file_format import expect_no_nul
     from trm_cli.data.files.regular_file import open_regular
     from trm_cli.errors import UsageError
-    from trm_cli.text_encoding import decode
+    from trm_cli.text_encoding import decode, encoding_of
 
+    name = name or str(source)
     try:
         with open_regular(source) if isinstance(source, Path) else nullcontext(source) as stream:
-            return decode(stream.read())
+            data = stream.read()
+        if encoding_of(data) == "utf-8":
+            expect_no_nul(name, data, error=UsageError)
+        return decode(data)
     except OSError as error:
-        raise UsageError(f"{name or source} cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name or source} is not UTF-8 text (byte {error.start})") from error
+        raise UsageError(f"{name} is not UTF-8 text (byte {error.start})") from error

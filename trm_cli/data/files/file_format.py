@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trm_cli.errors import DatasetError
+from trm_cli.errors import DatasetError, TrmError
 from trm_cli.shell import command_line, quote
 
 #: How many bytes of a file are enough to recognise it.
@@ -41,6 +41,18 @@ def expect_text(path: Path, start: bytes) -> None:
                 what, advice = _OFFICE[path.suffix.lower()]
             hint = advice if isinstance(advice, str) else f"`{command_line(*advice, path)}` unpacks it"
             raise DatasetError(f"{path} is {what}", hint=hint)
+
+
+def expect_no_nul(name: str | Path, data: bytes, *, error: type[TrmError] = DatasetError) -> None:
+    """Raise `error` where the bytes of a text without a byte order mark hold NUL bytes: no text in UTF-8 does."""
+    if b"\0" not in data:
+        return
+    start = data[:SIGNATURE_BYTES]
+    halves = start[::2], start[1::2]
+    # In UTF-16 every second byte of ASCII characters is NUL, and no other.
+    if any(one and b"\0" not in one and not other.strip(b"\0") for one, other in (halves, halves[::-1])):
+        raise error(f"{name} is UTF-16 without a byte order mark", hint="save it as UTF-8")
+    raise error(f"{name} holds NUL bytes: it is not a text file")
 
 
 def to_utf8(path: Path, encoding: str = "WINDOWS-1252") -> str:
