@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def is_test(digest: bytes, seed: int, share: float) -> bool:
@@ -19,5 +21,7 @@ def is_test_class(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
     So no puzzle of one split can be a symmetric form of one in the other.
     """
+    import numpy as np  # not at the top: documents are planned without it
+
     in_test: NDArray[np.bool_] = hashes >> np.uint64(62) == 0
     return in_test
