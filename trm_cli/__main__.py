@@ -2,18 +2,22 @@
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 #: Commands that a scheduler may stop and start again, from their first moment on.
 _STARTED_AGAIN = ("adapt", "quickstart", "resume", "train")
 
 
+def _starting() -> AbstractContextManager[None]:
+    from trm_cli.training.signals import starting
+
+    return starting()
+
+
 def main() -> None:
     """Run `trm`: a signal that comes while it is imported ends it as later ones do, without a traceback."""
     try:
-        from trm_cli.training.signals import starting
-
-        with starting() if sys.argv[1:2] and sys.argv[1] in _STARTED_AGAIN else nullcontext():
+        with _starting() if sys.argv[1:2] and sys.argv[1] in _STARTED_AGAIN else nullcontext():
             from trm_cli.app import main as run
 
             run()

@@ -26,7 +26,7 @@ from trm_cli.data.opening import open_data
 from trm_cli.data.stream.augmentations import UNKNOWN, learned_tasks, view
 from trm_cli.data.stream.boards import answered_grid
 from trm_cli.data.stream.shape import stream_shape
-from trm_cli.errors import UsageError
+from trm_cli.errors import DatasetError, UsageError
 from trm_cli.evaluation.scores.arc_votes import Candidate, key_of
 from trm_cli.evaluation.solving.demonstrated import DemonstratedAnswer, solve_task
 from trm_cli.models.thinking import think
@@ -172,3 +172,10 @@ def test_a_task_that_was_learned_is_shown_as_it_was_learned_first(folder: Path) 
     assert (found["views"], found["known"]) == (3, False)
     assert found["tests"][0]["attempts"][0]["output"] == found["tests"][0]["answer"]
     assert 1 <= sum(one["votes"] for one in found["tests"][0]["attempts"]) <= 3
+
+
+def test_a_table_of_views_that_is_not_of_the_tasks_is_told(tmp_path: Path) -> None:
+    (tmp_path / "identifiers.json").write_text(json.dumps(["<blank>", "a", "a", "b"]))
+    np.save(tmp_path / "augmentations.npy", np.zeros((1, 2), np.uint32))
+    with pytest.raises(DatasetError, match="is not of the tasks"):
+        learned_tasks(tmp_path)

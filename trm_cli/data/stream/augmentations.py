@@ -16,6 +16,7 @@ from trm_cli.data.arc.transforms import Transform
 from trm_cli.data.files.array_file import read_array
 from trm_cli.data.files.json_file import read_json
 from trm_cli.data.stream.storage.plan import AUGMENTATIONS_NAME
+from trm_cli.errors import REBUILD, DatasetError
 
 
 class View(NamedTuple):
@@ -46,6 +47,8 @@ def learned_tasks(root: Path) -> Mapping[str, Learned]:
     names = read_json(root / IDENTIFIERS_NAME)
     path = root / AUGMENTATIONS_NAME
     codes = read_array(path, 2).astype(np.uint32) if path.is_file() else np.zeros((len(names) - 1, 1), np.uint32)
+    if not isinstance(names, list) or len(names) - 1 != codes.size:
+        raise DatasetError(f"{path} is not of the tasks in {IDENTIFIERS_NAME} beside it", hint=REBUILD)
     first = range(1, len(names), codes.shape[1])
     return {names[number]: Learned(number, own) for number, own in zip(first, codes, strict=True)}
 
