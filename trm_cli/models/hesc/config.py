@@ -51,6 +51,8 @@ class HescConfig(NetworkConfig):
 
     pair_cells: bool = key(False, "cells attend to the cells of demonstrations; re-reads demonstrations in every step",
                            resume="fatal")  # fmt: skip
+    canonical_colours: bool = key(False, "number the colours of a task by what its demonstrations use them for",
+                                  resume="fatal")  # fmt: skip
     recompute_demonstrations: bool = key(False, "read demonstrations again in the backward pass, for less memory",
                                          resume="free")  # fmt: skip
 

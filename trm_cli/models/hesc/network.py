@@ -17,6 +17,7 @@ from trm_cli.models.hesc.multi_token_prediction import FurtherTokens
 from trm_cli.models.hesc.passes import FORBIDDEN, DemonstrationPass, KindPass, NetworkInputs, NetworkPass, gathered
 from trm_cli.models.hesc.rows import kinds
 from trm_cli.models.hesc.rows.boards import Packed, cut, cut_states, needed_cells, packed, side_of, whole
+from trm_cli.models.hesc.rows.colours import colour_order
 from trm_cli.models.hesc.rows.kinds import EOS, FIRST_BYTE, Kind
 from trm_cli.models.hesc.rows.layout import Extent, Group, Layout, layout_of, pair_groups, question_groups
 from trm_cli.models.hesc.rows.questions import questions
@@ -78,8 +79,17 @@ class HescNetwork(nn.Module):
         if layout is None:
             read = inputs.fresh | self.config.pair_cells
             layout = layout_of(data, read, inputs.done, self.extent, grouped=self.training)
+        colours = None
+        if self.config.canonical_colours and "pair_cells" in data:
+            colours = colour_order(data["pair_cells"], data["pair_size"])
+            data = colours.renumbered(data)
         inputs, usual = self.remember(data, inputs, layout), self.recursion.workspace.usual()
         parts = [self._part(group, layout.packs, usual, data, inputs, puzzle, draw) for group in layout.groups]
+        if colours is not None:
+            parts = [
+                part._replace(scores=colours.as_given(part.scores, part.rows)) if part.kind == Kind.GRID else part
+                for part in parts
+            ]
         asked = None
         if self.training and self.config.demonstration_loss_weight and layout.real_pairs:
             asked = self._ask(data, inputs, layout, usual, puzzle, draw)
