@@ -54,6 +54,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
             "arch.q_weight=0.1",
         ),
     ),
+    "neighbours, muon": ("trm_quickstart", ("arch.neighbours=true", "arch.mlp_t=false", "optimizer=muon")),
     "without ema": ("trm_quickstart", ("ema=false", "step_rounding=whole_run")),
 }
 

@@ -19,7 +19,7 @@ SMALL = ("arch.hidden_size=16", "arch.num_heads=2", "arch.puzzle_emb_ndim=0", "a
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs on mazes of 3x3 cells: one whose network takes any size, two that do not."""
+    """Runs on mazes of 3x3 cells: two whose networks take any size, two whose do not."""
     home = tmp_path_factory.mktemp("mazes")
     (home / "csv").mkdir()
     for split, pair in PAIRS.items():
@@ -27,6 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert maze.main(["--source", str(home / "csv"), "--output-dir", str(home / "data"), "--workers", "1"]) == 0
     kinds = {
         "rope": (),
+        "neighbours": ("arch.neighbours=true", "arch.pos_encodings=none"),
         "places": ("arch.mlp_t=true", "arch.pos_encodings=none"),
         "learned": ("arch.pos_encodings=learned",),
     }
@@ -35,8 +36,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_it_is_answered_with_a_word(home: Path) -> None:
-    done = trm("solve", "rope", LARGER, "--json", cwd=home)
+@pytest.mark.parametrize("run", ["rope", "neighbours"])
+def test_it_is_answered_with_a_word(run: str, home: Path) -> None:
+    done = trm("solve", run, LARGER, "--json", cwd=home)
     assert done.returncode in (0, 5), done.stderr
     assert len(json.loads(done.stdout)["answer"].replace("\n", "")) == 36
     assert "trained on 3x3 mazes, and this one is 6x6" in done.stderr

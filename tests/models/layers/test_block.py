@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trm_cli.models.layers.block import AttentionBlock, Block, BlockStyle, TokenMLPBlock, run_block
+from trm_cli.models.layers.block import AttentionBlock, Block, BlockStyle, NeighbourBlock, TokenMLPBlock, run_block
 from trm_cli.models.layers.gated_mlp import normed_glu, swiglu, token_swiglu
 
 torch.set_num_threads(1)
@@ -48,3 +48,18 @@ def test_a_gated_norm_bounds_what_a_block_adds(mlp: bool) -> None:
         block.gate_up.mul_(1000)
     large = run_block(h, block.cast(torch.float32), None, 0 if mlp else 2)
     assert (usual - large).abs().max() < 3
+
+
+def test_a_cell_is_mixed_with_its_eight_neighbours() -> None:
+    torch.manual_seed(0)
+    side, block, h = 4, NeighbourBlock(6, 2.0, BlockStyle()), torch.randn(2, 16, 6)
+    mixed = torch.zeros_like(h)
+    for cell in range(side * side):
+        for down in (-1, 0, 1):
+            for right in (-1, 0, 1):
+                row, column = cell // side + down, cell % side + right
+                if row in range(side) and column in range(side):
+                    mixed[:, cell] += block.neighbours[:, 0, 1 + down, 1 + right] * h[:, row * side + column]
+    expected = _norm(h + mixed)
+    expected = _norm(expected + swiglu(expected, block.gate_up, block.down))
+    torch.testing.assert_close(run_block(h, block.cast(torch.float32), None, 0), expected)

@@ -150,6 +150,56 @@ def test_rotary_positions_of_a_board_turn_by_row_and_column_after_the_puzzle_tok
     assert Case("trm", {**settings, "mlp_t": True}).model().rope_cos is None
 
 
+NEIGHBOURS = {**TRM, "neighbours": True, "pos_encodings": "none", "puzzle_emb_ndim": 0, "puzzle_emb_len": 0}
+
+
+def test_cells_that_see_their_neighbours_alone_learn_of_others_call_by_call() -> None:
+    near = {**NEIGHBOURS, "H_cycles": 1, "L_cycles": 1, "L_layers": 1}
+    model = create_network(TrmConfig(**near), vocab_size=7, seq_len=49, num_puzzle_identifiers=1)
+    with torch.no_grad():
+        model.q_head.weight.normal_()
+    batch = {"inputs": torch.full((1, 49), 2), "labels": torch.full((1, 49), 2), "puzzle_identifiers": torch.zeros(1)}
+    other = batch | {"inputs": batch["inputs"].index_fill(1, torch.tensor([0]), 3)}
+    for step, last in enumerate((2, 4, 6)):  # one block for z_L and one for z_H in each step
+        found = []
+        for rows in (batch, other):
+            carry = model.initial_carry(rows)
+            for _ in range(step + 1):
+                carry, outputs = model.advance(carry, rows)
+            found.append(outputs)
+        changed = (found[0].logits != found[1].logits).any(2).view(7, 7)
+        rows, columns = changed.nonzero().T
+        assert int(rows.max()) == int(columns.max()) == min(last, 6)
+        assert found[0].q_halt != found[1].q_halt  # which is read from all cells
+
+
+def test_gradient_reaches_the_weights_between_neighbours() -> None:
+    model, batch = Case("trm", NEIGHBOURS).model(), make_batch(0)
+    model(model.initial_carry(batch), batch, SETTLED, torch.rand(5, 2)).loss.backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), key
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"mlp_t": True}, "mlp_t"),
+        ({"causal": True}, "causal"),
+        ({"puzzle_emb_ndim": 16, "puzzle_emb_len": 1}, "puzzle_emb_ndim"),
+        ({"pos_encodings": "rope_2d"}, "pos_encodings"),
+        ({}, None),
+    ],
+)
+def test_what_cells_that_see_their_neighbours_alone_cannot_have(settings: dict[str, Any], key: str | None) -> None:
+    found = [name for name, _ in TrmConfig(**{**NEIGHBOURS, **settings}).conflicts()]
+    assert found == ([] if key is None else [key])
+
+
+def test_neighbours_are_for_square_boards() -> None:
+    with pytest.raises(ValueError, match="neighbours is for square boards, and 12 cells make none"):
+        create_network(TrmConfig(**NEIGHBOURS), vocab_size=7, seq_len=12, num_puzzle_identifiers=1)
+
+
 def test_halting_values_start_at_minus_five_whatever_the_input() -> None:
     torch.manual_seed(0)
     model = create_network(TrmConfig(**TRM), vocab_size=7, seq_len=9, num_puzzle_identifiers=5)

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from trm_cli.models.layers.attention import attention
 from trm_cli.models.layers.board import Relations
 from trm_cli.models.layers.gated_mlp import normed_glu, swiglu, swiglu_width, token_swiglu
-from trm_cli.models.layers.initialization import linear_parameter
+from trm_cli.models.layers.initialization import linear_parameter, truncated_normal_
+from trm_cli.models.layers.neighbours import mix_neighbours
 from trm_cli.models.layers.norm import add_rms_norm, rms_norm
 from trm_cli.models.layers.rotary import Rope
 
 #: What pre-norm residual sums begin with: shares of the stream and of what is added to it (FPRM).
 _FIRST_SCALES = (0.75, 0.25)
+#: Deviation of the first weights between neighbours.
+_FIRST_NEIGHBOURS = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class BlockStyle:
 class BlockWeights(NamedTuple):
     """The weights of one block in the activation type. `mix_*` mixes tokens, the others each token's features."""
 
-    mix_in: Tensor  # attention: qkv [3 H hd, D]; token MLP: gate and up [2I, L]
-    mix_out: Tensor  # attention: [D, H hd]; token MLP: [L, I]
+    mix_in: Tensor  # attention: qkv [3 H hd, D]; token MLP: gate and up [2I, L]; neighbours: [D, 1, 3, 3]
+    mix_out: Tensor | None  # attention: [D, H hd]; token MLP: [L, I]; neighbours: None
     gate_up: Tensor  # [2I, D]
     down: Tensor  # [D, I]
     bias: Tensor | None = None  # of the scores of attention: [H, L, L]
@@ -48,16 +51,20 @@ class BlockWeights(NamedTuple):
 def run_block(h: Tensor, weights: BlockWeights, rope: Rope | None, num_heads: int, causal: bool = False) -> Tensor:
     """`h <- norm(h + mix(h)); h <- norm(h + swiglu(h))`, norms without a learned gain: [B, L, D] -> [B, L, D].
 
-    `num_heads` 0 mixes tokens by a gated MLP along L, and that norm is taken along L too. causal: position i depends on
-    positions up to i alone. See `BlockStyle` for what weights may change of it.
+    `num_heads` 0 mixes tokens by a gated MLP along L, and that norm is taken along L too; or, by weights without
+    `mix_out`, each cell of a board with its neighbours. causal: position i depends on positions up to i alone. See
+    `BlockStyle` for what weights may change of it.
     """
+    mix_in, mix_out = weights.mix_in, weights.mix_out
+    if mix_out is None:
+        return run_block_with(lambda x: mix_neighbours(x, mix_in), h, weights)
 
     def mix(x: Tensor) -> Tensor:
         if num_heads:
-            return attention(x, weights.mix_in, weights.mix_out, num_heads, rope, causal, weights.bias)
+            return attention(x, mix_in, mix_out, num_heads, rope, causal, weights.bias)
         if weights.gate_norm:
-            return normed_glu(x, weights.mix_in, weights.mix_out, dim=-2)
-        return token_swiglu(x, weights.mix_in, weights.mix_out)
+            return normed_glu(x, mix_in, mix_out, dim=-2)
+        return token_swiglu(x, mix_in, mix_out)
 
     return run_block_with(mix, h, weights, along=-1 if num_heads else -2)
 
@@ -84,7 +91,7 @@ class Block(nn.Module):
         self.scales: nn.Parameter | None = None
 
     def matrices(self) -> tuple[nn.Parameter, ...]:
-        """The first four of `BlockWeights`, which are in order the first parameters."""
+        """Those of `BlockWeights`, which are in order the first parameters."""
         return tuple(self.parameters())[:4]
 
     def cast(self, dtype: torch.dtype) -> BlockWeights:
@@ -151,3 +158,27 @@ class TokenMLPBlock(Block):
         inward = seen * (seen.shape[1] / seen.sum(1, keepdim=True)).sqrt()
         self.token_gate_up.mul_(inward.repeat(2, 1))
         self.token_down.mul_((seen * (len(seen) / seen.sum(0)).sqrt()).T)
+
+
+class NeighbourBlock(Block):
+    """Master weights of a block in which each cell of a square board sees its eight neighbours alone. State:
+    `gate_up`, `down`, `neighbours` [D, 1, 3, 3].
+    """
+
+    def __init__(self, hidden_size: int, expansion: float, style: BlockStyle) -> None:
+        super().__init__(style)
+        width = swiglu_width(hidden_size, expansion)
+        self.gate_up = linear_parameter(2 * width, hidden_size)
+        self.down = linear_parameter(hidden_size, width)
+        self.neighbours = nn.Parameter(truncated_normal_(torch.empty(hidden_size, 1, 3, 3), _FIRST_NEIGHBOURS))
+        self._add_scales()
+
+    def matrices(self) -> tuple[nn.Parameter, ...]:
+        """See `Block`: no matrix mixes the tokens."""
+        return self.gate_up, self.down
+
+    def cast(self, dtype: torch.dtype) -> BlockWeights:
+        """See `Block`."""
+        scales = None if self.scales is None else self.scales.to(dtype)
+        neighbours, gate_up, down = (weight.to(dtype) for weight in (self.neighbours, self.gate_up, self.down))
+        return BlockWeights(neighbours, None, gate_up, down, scales=scales, gate_norm=self.style.gate_norm)

@@ -35,15 +35,21 @@ class Relations(NamedTuple):
         return self.members[torch.arange(count) % len(self.members)]
 
 
+def board_side(cells: int, key: str) -> int:
+    """The side of a square board of so many cells. Raises ValueError, naming the key, where there is none."""
+    side = math.isqrt(cells)
+    if side * side != cells:
+        raise ValueError(f"{key} is for square boards, and {cells:,} cells make none.")
+    return side
+
+
 def board_relations(cells: int, box: tuple[int, int] | None, prefix: int = 0) -> Relations:
     """Relations of a square board of `cells` cells, after `prefix` positions that are off it.
 
     box: (rows, columns) of a box, as in a Sudoku; None: the third group is a cell with its four neighbours. Raises
     ValueError where the cells make no square, or boxes do not tile it.
     """
-    side = math.isqrt(cells)
-    if side * side != cells:
-        raise ValueError(f"pos_encodings board is for square boards, and {cells:,} cells make none.")
+    side = board_side(cells, "pos_encodings board")
     if box is not None and (side % box[0] or side % box[1]):
         raise ValueError(f"Boxes of {box[0]} rows and {box[1]} columns do not tile a board of {side} x {side}.")
     place = torch.arange(cells)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from trm_cli.models.layers.board import board_side
 from trm_cli.models.numerics import widen
 
 
@@ -37,9 +37,7 @@ def board_rope_tables(cells: int, prefix: int, head_dim: int, theta: float, dtyp
     the board are not turned. [prefix + cells, head_dim / 2]. Raises ValueError where the cells make no square, or for a
     head_dim that four does not divide. Source: arXiv 2403.13298 (axial frequencies).
     """
-    side = math.isqrt(cells)
-    if side * side != cells:
-        raise ValueError(f"pos_encodings rope_2d is for square boards, and {cells:,} cells make none.")
+    side = board_side(cells, "pos_encodings rope_2d")
     if head_dim % 4:
         raise ValueError(f"Rotary positions of a board need a head width that four divides, not {head_dim}.")
     line = rope_tables(side, head_dim // 2, theta, dtype)

@@ -10,6 +10,7 @@ from trm_cli.models.networks.shared.token_config import TokenConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trm_cli.models.layers.stack import Mixing
     from trm_cli.models.network import StepClock
     from trm_cli.models.networks.shared.token_config import NoGrad, Stacks, States
 
@@ -39,6 +40,7 @@ class TrmConfig(TokenConfig):
     depth_anneal_ratio: float = ratio(0.5, "share in which they grow, in at most four stages")
     L_layers: Whole = count(2, "blocks in the shared stack", resume="fatal", unit="blocks")
     mlp_t: bool = key(False, "mix positions by an MLP instead of attention", resume="fatal")
+    neighbours: bool = key(False, "mix each cell of a board with its eight neighbours alone", resume="fatal")
     no_ACT_continue: bool = key(True, "halt when q_halt > 0; false compares it with q_continue", resume="fatal")
     causal: bool = key(False, "no position looks ahead: for text, where a label is the next token", resume="fatal")
     latent: Literal["two", "single", "six"] = key(
@@ -93,9 +95,11 @@ class TrmConfig(TokenConfig):
         return dict(zip(self.states, (stack(answer + _total(scratch)), *scratch), strict=True))
 
     @property
-    def mixes_by_mlp(self) -> bool:
-        """The key mlp_t."""
-        return self.mlp_t
+    def mixing(self) -> Mixing:
+        """By the keys neighbours and mlp_t."""
+        if self.neighbours:
+            return "neighbours"
+        return "mlp" if self.mlp_t else "attention"
 
     @property
     def learns_to_continue(self) -> bool:
@@ -112,8 +116,23 @@ class TrmConfig(TokenConfig):
         found = super().conflicts()
         if self.causal and self.mlp_t:
             found.append(("causal", "an MLP over the positions (mlp_t) sees all of them: set mlp_t to false"))
+        if self.neighbours:
+            found += self._beside_neighbours()
         if self.latent == "six" and self.L_cycles > _SCRATCH_STATES:
             found.append(("L_cycles", f"latent six has {_SCRATCH_STATES} scratch states, {self.L_cycles} is more"))
+        return found
+
+    def _beside_neighbours(self) -> list[tuple[str, str]]:
+        """Keys that say nothing to a network whose cells see their neighbours alone."""
+        found = []
+        if self.mlp_t:
+            found.append(("mlp_t", "mixes all positions, and neighbours only cells side by side: set one of them"))
+        if self.causal:
+            found.append(("causal", "is for text, and neighbours is for boards"))
+        if self.puzzle_tokens:
+            found.append(("puzzle_emb_ndim", "needs positions before the board, which no cell sees (neighbours)"))
+        if self.pos_encodings not in ("none", "learned"):
+            found.append(("pos_encodings", f"{self.pos_encodings} is for attention: set it to none (neighbours)"))
         return found
 
 

@@ -51,7 +51,7 @@ def maze_cells(trained: TrainedModel | Sealed, text: str) -> int:
         return trained.metadata.seq_len  # what is no square is told when it is parsed
     arch = trained.config.arch
     fixed = ""
-    if getattr(arch, "mixes_by_mlp", False):
+    if getattr(arch, "mixing", "") == "mlp":
         fixed = "mixes the cells by an MLP along their places (mlp_t)"
     elif getattr(arch, "pos_encodings", "") == "learned":
         fixed = "has a learned position for each cell"

@@ -13,6 +13,7 @@ from trm_cli.models.network_config import NetworkConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trm_cli.models.layers.stack import Mixing
     from trm_cli.models.network import StepClock
 
     States = dict[str, Tensor]
@@ -88,9 +89,9 @@ class TokenConfig(NetworkConfig, ABC):
         return self
 
     @property
-    def mixes_by_mlp(self) -> bool:
-        """Whether positions are mixed by an MLP instead of attention."""
-        return False
+    def mixing(self) -> Mixing:
+        """How positions learn of each other."""
+        return "attention"
 
     @property
     def learns_to_continue(self) -> bool:
@@ -114,12 +115,13 @@ class TokenConfig(NetworkConfig, ABC):
     def conflicts(self) -> list[tuple[str, str]]:
         """Heads without width or of odd width, and puzzle embeddings that do not fit their positions."""
         found = []
+        attends = self.mixing == "attention"
         width = self.hidden_size // self.num_heads  # rounded down: the published baseline has 12 heads of 42 in 512
-        if not self.mixes_by_mlp and not width:
+        if attends and not width:
             found.append(("num_heads", f"{self.num_heads} heads of {self.hidden_size} leave no width to each"))
-        elif not self.mixes_by_mlp and self.pos_encodings == "rope" and width % 2:
+        elif attends and self.pos_encodings == "rope" and width % 2:
             found.append(("num_heads", f"rotary positions need heads of even width; these are {width} wide"))
-        elif not self.mixes_by_mlp and self.pos_encodings == "rope_2d" and width % 4:
+        elif attends and self.pos_encodings == "rope_2d" and width % 4:
             found.append(("num_heads", f"rope_2d needs a head width that four divides; these are {width} wide"))
         room = self.puzzle_tokens * self.hidden_size
         if self.puzzle_emb_ndim > room:

@@ -3,7 +3,7 @@
 State dict, names that never change: `embed_tokens` [V, D], `lm_head` [V, D], `q_head.weight` [2, D], `q_head.bias` [2],
 `embed_positions` [L, D] (learned positions only), `puzzle_embedding.weight` [N, E] (with puzzle tokens only), one
 initial state [D] per carried state (`H_init`, `L_init`, `L1_init` ...), and the stacks of the family
-(`L_level.layers.{i}.qkv|out|token_gate_up|token_down|gate_up|down`, `H_level.layers...`).
+(`L_level.layers.{i}.qkv|out|token_gate_up|token_down|gate_up|down|neighbours`, `H_level.layers...`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from trm_cli.models.cost import Component, Measured
 from trm_cli.models.layers.block import BlockStyle
-from trm_cli.models.layers.board import board_relations
+from trm_cli.models.layers.board import board_relations, board_side
 from trm_cli.models.layers.initialization import embedding_parameter, linear_parameter, truncated_normal_
 from trm_cli.models.layers.rotary import Rope, board_rope_tables, rope_tables
 from trm_cli.models.layers.stack import Stack
@@ -64,8 +64,10 @@ class TokenNetwork(Network):
         self.embed_positions: nn.Parameter | None = None
         if config.pos_encodings == "learned":
             self.embed_positions = embedding_parameter(self.positions, width)
-        rope = None if config.mixes_by_mlp else self._rope()
+        rope = self._rope() if config.mixing == "attention" else None
         relations = None
+        if config.mixing == "neighbours":
+            board_side(seq_len, "neighbours")
         if config.pos_encodings == "board":
             relations = board_relations(seq_len, config.box, config.puzzle_tokens)
         # Functions of the configuration, not state: left out of the state dict.
@@ -82,7 +84,7 @@ class TokenNetwork(Network):
                     num_heads=config.num_heads,
                     expansion=config.expansion,
                     length=self.positions,
-                    mlp_t=config.mixes_by_mlp,
+                    mixing=config.mixing,
                     causal=config.predicts_next_token,
                     style=BlockStyle(config.pre_norm, config.gate_norm, relations),
                 ),
@@ -289,8 +291,14 @@ class TokenNetwork(Network):
     def read(self, z: Tensor, head: Tensor) -> Outputs:
         """Heads on the answer state [B, L, D]: tokens after the prefix by `head` [V, D]; halting where all is seen."""
         logits = F.linear(z, head)[:, self.config.puzzle_tokens :]
-        q_halt, q_continue = self.q_head(z[:, -1 if self.config.predicts_next_token else 0])
+        q_halt, q_continue = self.q_head(self._overview(z))
         return Outputs(logits=logits, q_halt=q_halt, q_continue=q_continue)
+
+    def _overview(self, z: Tensor) -> Tensor:
+        """What halting is read from, [B, D]: a position that sees all others, or the mean where none does."""
+        if self.config.mixing == "neighbours":
+            return z.mean(1)
+        return z[:, -1 if self.config.predicts_next_token else 0]
 
 
 def _bootstrap(ahead: Outputs, last: Tensor) -> Tensor:

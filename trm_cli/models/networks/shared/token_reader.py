@@ -94,6 +94,7 @@ class _GrowingStack:
         rope = None if self._rope is None else Rope(*(table[start:stop] for table in self._rope))
 
         def attend(x: Tensor) -> Tensor:
+            assert block.mix_out is not None  # of attention
             q, k, v = split_heads(linear(x, block.mix_in), self._heads, rope)
             if self._call == len(self._kept):
                 room = (1, self._heads, self._length, k.shape[-1])
