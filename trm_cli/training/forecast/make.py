@@ -123,8 +123,9 @@ class Forecaster:
             rows = min(test.eval_count(size), config.eval_batches or test.eval_count(size)) * self.memory.evaluated
         evaluation = rows * operations.step * getattr(config.arch, "halt_max_steps", 1)
         whole = self.plan.total_steps * config.global_batch_size * operations.update
+        speed = f"{rate / 1e9:,.{0 if rate > 1e10 else 1}f}"  # halves on some processors: below ten
         source = (
-            f"estimated: {update / 1e9:,.0f} GFLOP an update at {rate / 1e9:,.0f} GFLOP/s measured; the whole run is "
+            f"estimated: {update / 1e9:,.0f} GFLOP an update at {speed} GFLOP/s measured; the whole run is "
             f"{whole / 1e18:.2g} EFLOP"
         )
         return estimated(update, rate), estimated(evaluation, rate), source
