@@ -31,6 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "places": ("arch.mlp_t=true", "arch.pos_encodings=none"),
         "learned": ("arch.pos_encodings=learned",),
     }
+    larger = ["--size", "6", "--train", "4", "--test", "9", "--min-path", "4", "--output-dir", str(home / "larger")]
+    assert maze.main([*larger, "--workers", "1"]) == 0
     for name, words in kinds.items():
         train(home / "data", home / f"checkpoints/{name}", *SMALL, *words, arch="trm_maze", stop_at_step=1)
     return home
@@ -41,7 +43,7 @@ def test_it_is_answered_with_a_word(run: str, home: Path) -> None:
     done = trm("solve", run, LARGER, "--json", cwd=home)
     assert done.returncode in (0, 5), done.stderr
     assert len(json.loads(done.stdout)["answer"].replace("\n", "")) == 36
-    assert "trained on 3x3 mazes, and this one is 6x6" in done.stderr
+    assert "trained on 3x3 mazes, and this is 6x6" in done.stderr
     assert "init_from=" in done.stderr
 
 
@@ -50,3 +52,16 @@ def test_where_it_cannot_be_it_is_told_why(run: str, said: str, home: Path) -> N
     done = trm("solve", run, LARGER, cwd=home)
     assert done.returncode == 2 and said in done.stderr and "it exists for 3x3 alone" in done.stderr
     assert "dataset_builders.maze --size 6" in done.stderr
+
+
+@pytest.mark.parametrize("run", ["rope", "neighbours"])
+def test_a_dataset_of_another_size_is_evaluated(run: str, home: Path) -> None:
+    done = trm("evaluate", run, "--data", "larger", "--steps", "3", "--json", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["count"] == 9
+    assert "trained on 3x3 mazes, and this is 6x6, which may need more steps (--steps)" in done.stderr
+
+
+def test_a_dataset_of_another_size_is_refused_with_the_reason(home: Path) -> None:
+    done = trm("evaluate", "places", "--data", "larger", cwd=home)
+    assert done.returncode == 3 and "its seq_len is 36, the model was made for 9, and mixes the cells" in done.stderr

@@ -99,6 +99,7 @@ def prepare(request: EvaluationRequest, notify: Callable[[str], None]) -> Subjec
     from trm_cli.training.hardware.devices import choose_device, choose_precision, expect_precision
     from trm_cli.training.hardware.torch_runtime import prepare_threads, set_threads
     from trm_cli.training.run.find_run import find_run
+    from trm_cli.workflows.other_size import other_size, resized
     from trm_cli.workflows.trained_model import sealed_of
 
     if request.split not in ("train", "test"):
@@ -128,6 +129,9 @@ def prepare(request: EvaluationRequest, notify: Callable[[str], None]) -> Subjec
     trained = load_trained(
         str(checkpoint), torch.device(device), forward_dtype=precision, raw=request.raw, notify=notify
     )
+    if data.metadata.seq_len != trained.metadata.seq_len:
+        notify("note: " + other_size(trained.metadata.seq_len, data.metadata.seq_len))
+        trained = resized(trained, data.metadata.seq_len, torch.device(device), precision)
     set_threads(trained.threads)  # as the run computed
     _check_identifiers(trained, data, notify, own=not request.data)
     return Subject(
@@ -205,14 +209,19 @@ def _protocol(request: EvaluationRequest, trained: TrainedModel) -> Protocol:
 
 
 def _check_sizes(sealed: Sealed, data: Data) -> None:
-    """Refuse data that the model cannot read."""
+    """Refuse data that the model cannot read: of another kind, or of another size, but for mazes where it may."""
+    from trm_cli.workflows.other_size import fixed_by
+
     known, found = sealed.metadata, data.metadata
-    where = ", ".join(data.paths)
+    where, mazes = ", ".join(data.paths), known.kind == found.kind == "maze"
+    fixed = fixed_by(sealed.config.arch)
+    if mazes and known.vocab_size == found.vocab_size and not fixed:
+        return
     for key in ("vocab_size", "seq_len"):
         if getattr(known, key) != getattr(found, key):
             raise DatasetError(
                 f"{where} does not fit this model: its {key} is {getattr(found, key)}, the model was made for "
-                f"{getattr(known, key)}",
+                f"{getattr(known, key)}" + (f", and {fixed}" if mazes else ""),
                 hint="name a dataset of the same kind and size with --data",
             )
 

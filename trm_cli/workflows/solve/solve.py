@@ -60,8 +60,8 @@ def solve(request: SolveRequest, observer: SolveObserver | None = None) -> Solut
 def solve_with(trained: TrainedModel, device: torch.device, request: SolveRequest, observer: SolveObserver) -> Solution:
     """Solve one puzzle with a model that is loaded. Raises TrmError."""
     from trm_cli.data.puzzles.families import Maze
+    from trm_cli.workflows.other_size import fit_maze
     from trm_cli.workflows.solve.arc import solve_by_vote
-    from trm_cli.workflows.solve.other_size import fit_maze
 
     _check(trained, request)
     if trained.config.board_side is not None:
@@ -80,7 +80,7 @@ def solve_with(trained: TrainedModel, device: torch.device, request: SolveReques
 def _check(trained: TrainedModel | Sealed, request: SolveRequest) -> None:
     """Read the puzzle as the run's data says it is written. Raises UsageError for what cannot be asked."""
     from trm_cli.data.puzzles.families import Maze
-    from trm_cli.workflows.solve.other_size import maze_cells
+    from trm_cli.workflows.other_size import maze_cells
 
     if trained.config.board_side is not None:
         _arc_task(request)

@@ -1,4 +1,4 @@
-"""Read a maze of another size than the network was trained on, where its layers do not depend on the size."""
+"""Read mazes of another size than the network was trained on, where its layers do not depend on the size."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from trm_cli.shell import command_line
 if TYPE_CHECKING:
     import torch
 
+    from trm_cli.models.network_config import NetworkConfig
     from trm_cli.training.run.sealed_config import Sealed
     from trm_cli.training.run.trained_model import TrainedModel
 
@@ -28,17 +29,30 @@ def fit_maze(
     cells = maze_cells(trained, text)
     if cells == trained.metadata.seq_len:
         return trained, cells
-    was, now = _sizes(trained, cells)
     notify(
-        f"trained on {was} mazes, and this one is {now}: {_build(cells)} builds such mazes, and a run on them with "
+        f"{other_size(trained.metadata.seq_len, cells)}: {_build(cells)} builds such mazes, and a run on them with "
         f"init_from={trained.checkpoint} learns that size"
     )
+    return resized(trained, cells, device), cells
+
+
+def resized(trained: TrainedModel, cells: int, device: torch.device, forward_dtype: str = "float32") -> TrainedModel:
+    """The same weights in a network for boards of so many cells, where `fixed_by` says nothing against it."""
     from trm_cli.training.run.build import make_model
 
     metadata = replace(trained.metadata, seq_len=cells)
-    model = make_model(trained.config, metadata, "float32")
+    model = make_model(trained.config, metadata, forward_dtype)
     model.load_state_dict(trained.model.state_dict())
-    return replace(trained, model=model.to(device).eval(), metadata=metadata), cells
+    return replace(trained, model=model.to(device).eval(), metadata=metadata)
+
+
+def fixed_by(arch: NetworkConfig) -> str:
+    """What of a network exists for one number of cells alone; empty where nothing does."""
+    if getattr(arch, "mixing", "") == "mlp":
+        return "mixes the cells by an MLP along their places (mlp_t)"
+    if getattr(arch, "pos_encodings", "") == "learned":
+        return "has a learned position for each cell"
+    return ""
 
 
 def maze_cells(trained: TrainedModel | Sealed, text: str) -> int:
@@ -49,14 +63,8 @@ def maze_cells(trained: TrainedModel | Sealed, text: str) -> int:
     cells = _cells(text)
     if cells is None or cells == trained.metadata.seq_len:
         return trained.metadata.seq_len  # what is no square is told when it is parsed
-    arch = trained.config.arch
-    fixed = ""
-    if getattr(arch, "mixing", "") == "mlp":
-        fixed = "mixes the cells by an MLP along their places (mlp_t)"
-    elif getattr(arch, "pos_encodings", "") == "learned":
-        fixed = "has a learned position for each cell"
-    if fixed:
-        was, now = _sizes(trained, cells)
+    if fixed := fixed_by(trained.config.arch):
+        was, now = _side(trained.metadata.seq_len), _side(cells)
         raise UsageError(
             f"this maze is {now}, and the network {fixed}: it exists for {was} alone",
             hint=f"{_build(cells)} builds such mazes for a run of their own",
@@ -64,10 +72,13 @@ def maze_cells(trained: TrainedModel | Sealed, text: str) -> int:
     return cells
 
 
-def _sizes(trained: TrainedModel | Sealed, cells: int) -> tuple[str, str]:
-    """The size that was trained, and that of so many cells, as they are written."""
-    was, now = (math.isqrt(count) for count in (trained.metadata.seq_len, cells))
-    return f"{was}x{was}", f"{now}x{now}"
+def other_size(trained: int, found: int) -> str:
+    """What is unusual about `found` cells for a network that was trained on `trained` cells."""
+    return f"trained on {_side(trained)} mazes, and this is {_side(found)}, which may need more steps (--steps)"
+
+
+def _side(cells: int) -> str:
+    return f"{math.isqrt(cells)}x{math.isqrt(cells)}"
 
 
 def _build(cells: int) -> str:
