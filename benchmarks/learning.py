@@ -35,7 +35,10 @@ _DEEP = ("arch.H_cycles=2", "arch.L_cycles=2", "arch.halt_max_steps=6", "global_
 _BEFORE: Mapping[str, Sequence[str]] = {
     "sudoku-small": _DEEP,
     "sudoku-hard-small": (*_DEEP, "dataset_args.extra_clues=0"),
+    "maze-small": (*_DEEP, "arch.neighbours=false", "arch.mlp_t=true", "arch.expansion=4", "dataset_args.size=14"),
 }
+#: Mazes that every row is scored on, whatever size it was trained on, and the steps that it gets.
+_MAZES, _MAZE_STEPS = ("--size", "14", "--loops", "0", "--train", "1"), 24
 
 _BOARD = ("arch.pos_encodings=board",)
 _ROTATED = ("arch.mlp_t=false", "arch.pos_encodings=rope_2d", "arch.rope_theta=100")
@@ -45,6 +48,7 @@ _DEPTH = ("arch.H_cycles_start=1", "arch.L_cycles_start=1")
 # Less recursion in an update, more supervision steps: half of the cost, and as many passes in all.
 _SHALLOW = ("arch.H_cycles=1", "arch.L_cycles=1", "arch.halt_max_steps=12")
 _SMALL_BATCH = ("global_batch_size=32", "lr=1.1e-3", "ema_rate=0.995")
+_NEIGHBOURS = ("arch.neighbours=true", "arch.mlp_t=false", "arch.expansion=2", *_SHALLOW, *_SMALL_BATCH, "lr=3e-3")
 _HALF = ("precision=bfloat16",)  # 1.6 times as many updates on a processor that multiplies in it
 #: What a row changes of the recipe, or of what it was before.
 ROWS: Mapping[str, Sequence[str]] = {
@@ -78,6 +82,8 @@ _OWN_ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "maze-small": {
         "rotated-shallow-small-batch": (*_ROTATED, *_SHALLOW, *_SMALL_BATCH),
+        "neighbours": _NEIGHBOURS,
+        "eased-neighbours": (*_NEIGHBOURS, "dataset_args.size=8"),
     },
 }
 
@@ -121,10 +127,11 @@ def run(job: Job, folder: Path, evaluations: int = 1) -> Entry:
     ended = timed_training.train(
         job.task, path, job.minutes * 60, [*data, f"seed={job.seed}", *changed], slack=1.5, evaluations=evaluations
     )
+    exact, rows = _on_mazes(path, folder, job.final) if job.task == "maze-small" else _last_evaluation(path)
     return {
         **job._asdict(),
-        "exact": _last_evaluation(path)["exact_accuracy"],
-        "rows": _last_evaluation(path)["count"],
+        "exact": exact,
+        "rows": rows,
         "updates": ended.updates,
         "processor_seconds": round(ended.seconds, 1),
         "epochs": ended.epochs,
@@ -134,10 +141,26 @@ def run(job: Job, folder: Path, evaluations: int = 1) -> Entry:
     }
 
 
-def _last_evaluation(run: Path) -> Entry:
+def _last_evaluation(run: Path) -> tuple[float, int]:
+    """The share of exact answers, and of how many."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
     records: list[Entry] = [record for line in lines if (record := json.loads(line))["kind"] == "eval"]
-    return records[-1]
+    return records[-1]["exact_accuracy"], records[-1]["count"]
+
+
+def _on_mazes(run: Path, folder: Path, final: bool) -> tuple[float, int]:
+    """The same, of the newest weights of a run on mazes of one size."""
+    from dataset_builders import maze
+    from trm_cli.workflows.scores.evaluate import run_evaluation
+    from trm_cli.workflows.scores.evaluation_subject import EvaluationRequest
+
+    seed, test = ("0", "1000") if final else ("1", "512")
+    data = folder / "data" / f"mazes-{seed}"
+    if maze.main([*_MAZES, "--seed", seed, "--test", test, "--output-dir", str(data)]):
+        raise SystemExit(1)
+    request = EvaluationRequest(run=str(run / "latest.pt"), data=(data,), steps=_MAZE_STEPS)
+    found, _ = run_evaluation(request)
+    return found["exact"]["value"], found["count"]
 
 
 # --- Results ---
