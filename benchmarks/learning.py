@@ -38,7 +38,7 @@ _BEFORE: Mapping[str, Sequence[str]] = {
     "maze-small": (*_DEEP, "arch.neighbours=false", "arch.mlp_t=true", "arch.expansion=4", "dataset_args.size=14"),
 }
 #: Mazes that every row is scored on, whatever size it was trained on, and the steps that it gets.
-_MAZES, _MAZE_STEPS = ("--size", "14", "--loops", "0", "--train", "1"), 24
+_MAZES, _MAZE_STEPS = ("--size", "14", "--loops", "0", "--train", "1"), 48
 
 _BOARD = ("arch.pos_encodings=board",)
 _ROTATED = ("arch.mlp_t=false", "arch.pos_encodings=rope_2d", "arch.rope_theta=100")
@@ -83,7 +83,7 @@ _OWN_ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "maze-small": {
         "rotated-shallow-small-batch": (*_ROTATED, *_SHALLOW, *_SMALL_BATCH),
         "neighbours": _NEIGHBOURS,
-        "eased-neighbours": (*_NEIGHBOURS, "dataset_args.size=8"),
+        "eased-neighbours": (*_NEIGHBOURS, "dataset_args.size=6"),
     },
 }
 

@@ -39,11 +39,12 @@ NOT_RUN = {
     ".venv/bin/python -m twine": "a release: tests/test_packages.py checks the same",
     "trm train sudoku-4x4 epochs=40 checkpoint_path=checkpoints/seeds": "three runs: tests/commands/test_compare.py",
     "trm evaluate checkpoints/sudoku-extreme-fast": "a run of an hour on a GPU",
+    "trm evaluate checkpoints/maze-small": "a run on mazes: tests/workflows/test_other_sizes.py",
     "trm sweep": "several runs: tests/commands/test_sweep.py",
     "torchrun": "several machines: tests/training/distributed runs launchers on this one",
 }
 #: Models whose sources are downloaded or large: their training is planned by inspect-schedule instead.
-ELSEWHERE = ("sudoku-extreme", "sudoku-extreme-fast", "sudoku-small", "sudoku-6x6", "unified-mini")
+ELSEWHERE = ("sudoku-extreme", "sudoku-extreme-fast", "sudoku-small", "sudoku-6x6", "unified-mini", "maze-small")
 #: Words that make a line short. A later flag wins.
 SHORTER = {
     "trm train sudoku-4x4": "--stop-at-step 1 --fresh arch.hidden_size=16 checkpoint_path=checkpoints/new",
@@ -53,6 +54,7 @@ SHORTER = {
     "trm checkpoints prune": "--dry-run",
     "trm inspect-model multimodal_hesc": "arch.L_layers=1 arch.H_layers=1 arch.text_layers=1",
     "python -m dataset_builders.arc": "--num-aug 2",
+    "python -m dataset_builders.maze": "--test 8",
 }
 #: What stands in a page for something that a reader has, and what this folder has.
 HERE = {
