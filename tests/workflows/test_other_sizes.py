@@ -10,6 +10,10 @@ import pytest
 from dataset_builders import maze
 from tests.support.commands import trm
 from tests.support.runs import train
+from trm_cli.models.networks.trm import TrmConfig
+from trm_cli.training.run.trained_model import load_file
+from trm_cli.workflows.other_size import fixed_by, resized
+from trm_cli.workflows.scores.evaluate import stored_evaluation
 
 LARGER = "S.....\n......\n......\n......\n......\n.....G"
 #: By rows: S.. ##. ##G and S.. .#. .#G, with their ways.
@@ -65,3 +69,31 @@ def test_a_dataset_of_another_size_is_evaluated(run: str, home: Path) -> None:
 def test_a_dataset_of_another_size_is_refused_with_the_reason(home: Path) -> None:
     done = trm("evaluate", "places", "--data", "larger", cwd=home)
     assert done.returncode == 3 and "its seq_len is 36, the model was made for 9, and mixes the cells" in done.stderr
+
+
+def test_the_weights_are_those_that_were_trained(home: Path) -> None:
+    import torch
+
+    trained = load_file(home / "checkpoints/neighbours/latest.pt")
+    larger = resized(trained, 36, torch.device("cpu"), "bfloat16").model
+    assert (larger.seq_len, larger.dtype) == (36, torch.bfloat16)
+    for name, weight in trained.model.state_dict().items():
+        torch.testing.assert_close(larger.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_an_evaluation_of_other_mazes_is_not_that_of_the_run(home: Path) -> None:
+    for words in ([], ["--data", "larger"]):
+        assert trm("evaluate", "neighbours", *words, cwd=home).returncode == 0
+    found = stored_evaluation(home / "checkpoints/neighbours")
+    assert found is not None and "other" not in found["dataset"]
+
+
+def test_boxes_that_do_not_tile_a_board_are_told() -> None:
+    arch = TrmConfig(pos_encodings="board", box_rows=2, box_columns=3)
+    assert fixed_by(arch, 36) == "" and "boxes of 2x3 cells, which do not tile 8x8" in fixed_by(arch, 64)
+
+
+def test_test_mazes_of_another_size_are_refused_before_the_training(home: Path) -> None:
+    words = ("data_paths=[data]", "data_paths_test=[larger]", "arch=trm_maze", "checkpoint_path=checkpoints/mixed")
+    done = trm("train", *words, *SMALL, "--device", "cpu", cwd=home)
+    assert done.returncode == 3 and "its seq_len is 36, not 9" in done.stderr

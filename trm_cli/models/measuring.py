@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -40,11 +41,32 @@ def _efficient_attention(
     return result
 
 
+def _convolution_backward(
+    gradient: torch.Size,
+    h: torch.Size,
+    weight: torch.Size,
+    bias: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    transposed: bool,
+    output_padding: object,
+    groups: int,
+    mask: Sequence[bool],
+    out_shape: object = None,
+) -> int:
+    """Operations of a convolution's gradients, by shapes (torch's own count ignores groups)."""
+    del h, bias, stride, padding, dilation, transposed, output_padding, groups, out_shape
+    once = 2 * math.prod(gradient) * math.prod(weight[1:])
+    return once * (bool(mask[0]) + bool(mask[1]))
+
+
 def measure(model: Network, batch: Mapping[str, Tensor]) -> Measured:
     """Run one update of a model on a batch, both on the meta device."""
     rows = next(iter(batch.values())).shape[0]
     draws = torch.zeros(rows, model.draws_per_row, device="meta")
-    with fused_attention(), FlopCounterMode(display=False) as counter:
+    counted = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with fused_attention(), FlopCounterMode(display=False, custom_mapping=counted) as counter:
         result = model.train()(model.initial_carry(batch), batch, SETTLED, draws)
         forward = counter.get_total_flops()
         root = type(model).__name__ + "."

@@ -37,21 +37,33 @@ def fit_maze(
 
 
 def resized(trained: TrainedModel, cells: int, device: torch.device, forward_dtype: str = "float32") -> TrainedModel:
-    """The same weights in a network for boards of so many cells, where `fixed_by` says nothing against it."""
-    from trm_cli.training.run.build import make_model
+    """The same weights in a network for boards of so many cells, where `fixed_by` says nothing against it.
 
+    Raises UsageError for an exported network.
+    """
+    from trm_cli.training.run.build import make_model
+    from trm_cli.training.transfer.onnx_network import OnnxNetwork
+
+    if isinstance(trained.model, OnnxNetwork):
+        raise UsageError(
+            f"an exported step reads boards of {_side(trained.metadata.seq_len)} alone, and this is {_side(cells)}",
+            hint="the network itself reads both: leave --backend out",
+        )
     metadata = replace(trained.metadata, seq_len=cells)
     model = make_model(trained.config, metadata, forward_dtype)
     model.load_state_dict(trained.model.state_dict())
     return replace(trained, model=model.to(device).eval(), metadata=metadata)
 
 
-def fixed_by(arch: NetworkConfig) -> str:
-    """What of a network exists for one number of cells alone; empty where nothing does."""
+def fixed_by(arch: NetworkConfig, cells: int) -> str:
+    """Why a network cannot read square boards of so many cells beside those it was trained on; empty where it can."""
     if getattr(arch, "mixing", "") == "mlp":
         return "mixes the cells by an MLP along their places (mlp_t)"
     if getattr(arch, "pos_encodings", "") == "learned":
         return "has a learned position for each cell"
+    side, box = math.isqrt(cells), getattr(arch, "box", None)
+    if getattr(arch, "pos_encodings", "") == "board" and box is not None and (side % box[0] or side % box[1]):
+        return f"has boxes of {box[0]}x{box[1]} cells, which do not tile {side}x{side}"
     return ""
 
 
@@ -63,7 +75,7 @@ def maze_cells(trained: TrainedModel | Sealed, text: str) -> int:
     cells = _cells(text)
     if cells is None or cells == trained.metadata.seq_len:
         return trained.metadata.seq_len  # what is no square is told when it is parsed
-    if fixed := fixed_by(trained.config.arch):
+    if fixed := fixed_by(trained.config.arch, cells):
         was, now = _side(trained.metadata.seq_len), _side(cells)
         raise UsageError(
             f"this maze is {now}, and the network {fixed}: it exists for {was} alone",
@@ -74,7 +86,8 @@ def maze_cells(trained: TrainedModel | Sealed, text: str) -> int:
 
 def other_size(trained: int, found: int) -> str:
     """What is unusual about `found` cells for a network that was trained on `trained` cells."""
-    return f"trained on {_side(trained)} mazes, and this is {_side(found)}, which may need more steps (--steps)"
+    more = ", which may need more steps (--steps)" if found > trained else ""
+    return f"trained on {_side(trained)} mazes, and this is {_side(found)}{more}"
 
 
 def _side(cells: int) -> str:

@@ -54,15 +54,16 @@ def learned_tasks(root: Path) -> Mapping[str, Learned]:
 
 
 def view(learned: Learned, number: int, task: int = 0) -> View:
-    """View `number` of a task: the plain one, then those that were learned, then others, drawn for the task's place."""
-    known = number < len(learned.codes) and (number == 0 or learned.codes[number] > 0)
-    code = learned.codes[number] if known else _drawn(task, number)
-    return View(_transform(code), learned.first + number if known and learned.first else 0)
+    """View `number` of a task: the plain one, then those that were learned, then others: the symmetries in turn, each
+    with colours that are drawn for the task's place."""
+    if number < len(learned.codes) and (number == 0 or learned.codes[number] > 0):
+        return View(_transform(learned.codes[number]), learned.first + number if learned.first else 0)
+    return View(Transform(number % dihedral.COUNT, _drawn_colours(task, number)), 0)
 
 
-def _drawn(task: int, number: int) -> np.uint32:
+def _drawn_colours(task: int, number: int) -> tuple[int, ...]:
     codes = counter_rng.integers(0, "adapt/votes", (np.array([task]), np.array([number])), transforms.CODES)
-    return np.uint32(codes[0])
+    return _transform(np.uint32(codes[0])).permutation
 
 
 def _transform(code: np.uint32) -> Transform:

@@ -13,7 +13,7 @@ from trm_cli.data.puzzles.dataset import Batch, BatchOrder, PuzzleDataset
 from trm_cli.data.puzzles.identifier_map import IdentifierMap, read_identifier_map
 from trm_cli.data.stream.dataset import StreamDataset
 from trm_cli.data.stream.storage.waiting import Waiting
-from trm_cli.errors import UsageError
+from trm_cli.errors import DatasetError, UsageError
 from trm_cli.schedule.plan import TrainingPlan
 from trm_cli.training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 
@@ -34,7 +34,10 @@ class Datasets:
         waiting: how to wait for the chunks of a stream dataset that is still being built.
         """
         train = open_data(config.data_paths, "train", board_side=config.board_side, waiting=waiting)
-        return cls(train, open_test(config, waiting))
+        test = open_test(config, waiting)
+        if isinstance(train, PuzzleDataset) and test is not None:
+            _require_one_shape(train, test)
+        return cls(train, test)
 
     def plan(self, config: RunConfig) -> TrainingPlan:
         """Make the plan of a run on this dataset. Raises UsageError for settings that allow none."""
@@ -51,6 +54,16 @@ class Datasets:
     def identity(self) -> dict[str, Any]:
         """What a checkpoint stores of its dataset: the fingerprint, and the metadata that using the model needs."""
         return {"fingerprint": self.train.fingerprint, "metadata": self.train.metadata.to_json()}
+
+
+def _require_one_shape(train: Dataset, test: Dataset) -> None:
+    for key in ("vocab_size", "seq_len"):
+        learnt, asked = getattr(train.metadata, key), getattr(test.metadata, key)
+        if learnt != asked:
+            raise DatasetError(
+                f"{', '.join(test.paths)} does not fit {', '.join(train.paths)}: its {key} is {asked}, not {learnt}",
+                hint="set data_paths_test to rows of the trained size; trm evaluate RUN --data reads other sizes later",
+            )
 
 
 def open_test(config: RunConfig, waiting: Waiting | None = None) -> Dataset | None:

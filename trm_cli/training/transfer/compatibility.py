@@ -28,6 +28,7 @@ _MEANINGS = {
     "token_gate_up": "2 x hidden, puzzle tokens + sequence",
     "token_down": "puzzle tokens + sequence, hidden",
     "gate_up": "2 x hidden, width",
+    "neighbours": "width, 1, 3, 3",
 }
 
 

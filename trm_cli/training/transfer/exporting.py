@@ -127,7 +127,9 @@ def original_layout(tensors: dict[str, Tensor], config: RunConfig, *, compiled: 
 
     Initial states get the type that it computes in: bfloat16, or float32 where the run has precision=float32.
     """
-    if config.arch.family not in _ORIGINAL_FAMILIES:
+    changed = any(getattr(config.arch, key, False) for key in ("neighbours", "pre_norm", "gate_norm"))
+    places = getattr(config.arch, "pos_encodings", "rope") in ("board", "rope_2d")
+    if config.arch.family not in _ORIGINAL_FAMILIES or changed or places:
         raise UsageError(
             f"the original code has no network like {config.arch.name}",
             hint="--format safetensors supports every network",

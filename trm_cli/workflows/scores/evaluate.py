@@ -83,6 +83,7 @@ def stored_evaluations(run: Path) -> list[tuple[dict[str, Any], Path]]:
 def _plainness(document: dict[str, Any]) -> tuple[bool, ...]:
     protocol = document["protocol"]
     return (
+        not document["dataset"].get("other", False),
         document["dataset"]["split"] == "test",
         protocol["limit"] is None and protocol["votes"] is None,
         not protocol["early_halt"],

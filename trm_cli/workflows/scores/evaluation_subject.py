@@ -60,6 +60,11 @@ class Subject:
     batch_size: int
 
     @property
+    def other_data(self) -> bool:
+        """Whether --data names another dataset than the run's."""
+        return bool(self.request.data) and _train_fingerprint(self.data) != self.trained.dataset_fingerprint
+
+    @property
     def votes(self) -> int | None:
         """Augmentations of each puzzle that are evaluated, None: all. Those of a training set are drawn on the fly."""
         return 1 if self.request.votes is None and self.data.split == "train" else self.request.votes
@@ -78,7 +83,12 @@ class Subject:
         return {
             "model": {"name": trained.config.model, "architecture": trained.config.arch.name},
             "checkpoint": {"step": trained.step, "weights": trained.weights, "sha256": digest},
-            "dataset": {"split": data.split, "fingerprint": data.fingerprint, "kind": data.metadata.kind},
+            "dataset": {
+                "split": data.split,
+                "fingerprint": data.fingerprint,
+                "kind": data.metadata.kind,
+                **({"other": True} if self.other_data else {}),
+            },
             "protocol": {
                 **self.protocol.to_json(),
                 "trained_steps": int(trained.model.halt_max_steps),
@@ -210,11 +220,12 @@ def _protocol(request: EvaluationRequest, trained: TrainedModel) -> Protocol:
 
 def _check_sizes(sealed: Sealed, data: Data) -> None:
     """Refuse data that the model cannot read: of another kind, or of another size, but for mazes where it may."""
+    from trm_cli.data.puzzles.kinds import kind_of
     from trm_cli.workflows.other_size import fixed_by
 
     known, found = sealed.metadata, data.metadata
-    where, mazes = ", ".join(data.paths), known.kind == found.kind == "maze"
-    fixed = fixed_by(sealed.config.arch)
+    where, mazes = ", ".join(data.paths), kind_of(known).name == kind_of(found).name == "maze"
+    fixed = fixed_by(sealed.config.arch, found.seq_len)
     if mazes and known.vocab_size == found.vocab_size and not fixed:
         return
     for key in ("vocab_size", "seq_len"):
