@@ -35,7 +35,14 @@ _DEEP = ("arch.H_cycles=2", "arch.L_cycles=2", "arch.halt_max_steps=6", "global_
 _BEFORE: Mapping[str, Sequence[str]] = {
     "sudoku-small": _DEEP,
     "sudoku-hard-small": (*_DEEP, "dataset_args.extra_clues=0"),
-    "maze-small": (*_DEEP, "arch.neighbours=false", "arch.mlp_t=true", "arch.expansion=4", "dataset_args.size=14"),
+    "maze-small": (
+        *_DEEP,
+        "arch.halt_exploration_prob=0.5",
+        "arch.neighbours=false",
+        "arch.mlp_t=true",
+        "arch.expansion=4",
+        "dataset_args.size=14",
+    ),
 }
 #: Mazes that every row is scored on, whatever size it was trained on, and the steps that it gets.
 _MAZES, _MAZE_STEPS = ("--size", "14", "--loops", "0", "--train", "1"), 48
@@ -48,7 +55,8 @@ _DEPTH = ("arch.H_cycles_start=1", "arch.L_cycles_start=1")
 # Less recursion in an update, more supervision steps: half of the cost, and as many passes in all.
 _SHALLOW = ("arch.H_cycles=1", "arch.L_cycles=1", "arch.halt_max_steps=12")
 _SMALL_BATCH = ("global_batch_size=32", "lr=1.1e-3", "ema_rate=0.995")
-_NEIGHBOURS = ("arch.neighbours=true", "arch.mlp_t=false", "arch.expansion=2", *_SHALLOW, *_SMALL_BATCH, "lr=3e-3")
+_NEIGHBOURS = ("arch.neighbours=true", "arch.mlp_t=false", "arch.expansion=2", *_SHALLOW, *_SMALL_BATCH, "lr=3e-3",
+               "arch.halt_exploration_prob=1")  # fmt: skip
 _HALF = ("precision=bfloat16",)  # 1.6 times as many updates on a processor that multiplies in it
 #: What a row changes of the recipe, or of what it was before.
 ROWS: Mapping[str, Sequence[str]] = {
