@@ -119,8 +119,9 @@ def _probe(recipe: str, probe: Path, fixed: Sequence[str], limit: float) -> tupl
     run_training(_composed(recipe, probe, fixed, 1_000, 1_000), request, clocked)
     shutil.rmtree(probe)
     _beside(probe, "seconds.json").unlink(missing_ok=True)
-    first = min(_WARM, len(clocked.at_step) - 2)
-    cost = (clocked.at_step[-1] - clocked.at_step[first]) / (len(clocked.at_step) - 1 - first)
+    times = [0.0, *clocked.at_step]  # from the start on, where the time was enough for a single update
+    first = min(_WARM + 1, len(times) - 2)
+    cost = (times[-1] - times[first]) / (len(times) - 1 - first)
     return cost, clocked.total_steps / 1_000
 
 
