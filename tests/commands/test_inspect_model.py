@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from tests.support.boards import write_boards
@@ -24,7 +23,7 @@ from trm_cli.data.stream.shape import StreamShape
 from trm_cli.errors import TrmError
 from trm_cli.models.hesc.model import MultimodalHesc
 from trm_cli.models.hesc.rows.kinds import Kind
-from trm_cli.models.measuring import measure
+from trm_cli.models.measuring import measure, operation_counter
 from trm_cli.schedule.clock import SETTLED
 from trm_cli.units import memory_size
 
@@ -51,7 +50,7 @@ def really(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> tuple[int,
     """Operations forward and operations of an update, of an update that is computed."""
     rows = len(next(iter(batch.values())))
     # Fused attention is not counted.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with sdpa_kernel(SDPBackend.MATH), operation_counter() as counter:
         result = model(model.initial_carry(batch), batch, SETTLED, make_draws(model, rows, 0))  # type: ignore[operator, arg-type]
         forward = counter.get_total_flops()
         result.loss.backward()

@@ -61,12 +61,17 @@ def _convolution_backward(
     return once * (bool(mask[0]) + bool(mask[1]))
 
 
+def operation_counter() -> FlopCounterMode:
+    """torch's counter of floating-point operations, with gradients of grouped convolutions counted as they are."""
+    counted = {torch.ops.aten.convolution_backward: _convolution_backward}
+    return FlopCounterMode(display=False, custom_mapping=counted)
+
+
 def measure(model: Network, batch: Mapping[str, Tensor]) -> Measured:
     """Run one update of a model on a batch, both on the meta device."""
     rows = next(iter(batch.values())).shape[0]
     draws = torch.zeros(rows, model.draws_per_row, device="meta")
-    counted = {torch.ops.aten.convolution_backward: _convolution_backward}
-    with fused_attention(), FlopCounterMode(display=False, custom_mapping=counted) as counter:
+    with fused_attention(), operation_counter() as counter:
         result = model.train()(model.initial_carry(batch), batch, SETTLED, draws)
         forward = counter.get_total_flops()
         root = type(model).__name__ + "."
