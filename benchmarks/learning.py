@@ -200,7 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--minutes", type=float, default=8.0, help="of the processor, for each run (default 8)")
     parser.add_argument("--evaluations", type=int, default=1, help="spread over the run, as a curve (default 1)")
-    parser.add_argument("--final", action="store_true", help="train on the recipe's dataset, score its test rows")
+    parser.add_argument(
+        "--final",
+        action="store_true",
+        help="train on the recipe's dataset, score its test rows (maze-small: test mazes of 14x14)",
+    )
     parser.add_argument("--table", action="store_true", help="print the results as Markdown, run nothing")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/learning"), help="data and runs")
     parser.add_argument(

@@ -174,6 +174,12 @@ def test_a_task_that_was_learned_is_shown_as_it_was_learned_first(folder: Path) 
     assert 1 <= sum(one["votes"] for one in found["tests"][0]["attempts"]) <= 3
 
 
+def test_eight_views_of_a_task_that_nobody_has_learnt_are_the_eight_symmetries() -> None:
+    views = [view(UNKNOWN, number).shown for number in range(16)]
+    assert [one.symmetry for one in views] == [*range(8), *range(8)]
+    assert len({one.permutation for one in views[1:]}) > 8
+
+
 def test_a_table_of_views_that_is_not_of_the_tasks_is_told(tmp_path: Path) -> None:
     (tmp_path / "identifiers.json").write_text(json.dumps(["<blank>", "a", "a", "b"]))
     np.save(tmp_path / "augmentations.npy", np.zeros((1, 2), np.uint32))

@@ -10,8 +10,10 @@ import pytest
 from dataset_builders import maze
 from tests.support.commands import trm
 from tests.support.runs import train
+from trm_cli.errors import UsageError
 from trm_cli.models.networks.trm import TrmConfig
 from trm_cli.training.run.trained_model import load_file
+from trm_cli.training.transfer.onnx_network import with_onnx
 from trm_cli.workflows.other_size import fixed_by, resized
 from trm_cli.workflows.scores.evaluate import stored_evaluation
 
@@ -68,7 +70,7 @@ def test_a_dataset_of_another_size_is_evaluated(run: str, home: Path) -> None:
 
 def test_a_dataset_of_another_size_is_refused_with_the_reason(home: Path) -> None:
     done = trm("evaluate", "places", "--data", "larger", cwd=home)
-    assert done.returncode == 3 and "its seq_len is 36, the model was made for 9, and mixes the cells" in done.stderr
+    assert done.returncode == 3 and "its seq_len is 36, the model was made for 9, and it mixes the cells" in done.stderr
 
 
 def test_the_weights_are_those_that_were_trained(home: Path) -> None:
@@ -79,6 +81,14 @@ def test_the_weights_are_those_that_were_trained(home: Path) -> None:
     assert (larger.seq_len, larger.dtype) == (36, torch.bfloat16)
     for name, weight in trained.model.state_dict().items():
         torch.testing.assert_close(larger.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_an_exported_network_reads_one_size(home: Path) -> None:
+    import torch
+
+    trained = with_onnx(load_file(home / "checkpoints/neighbours/latest.pt"))
+    with pytest.raises(UsageError, match="an exported step reads boards of 3x3 alone, and this is 6x6"):
+        resized(trained, 36, torch.device("cpu"))
 
 
 def test_an_evaluation_of_other_mazes_is_not_that_of_the_run(home: Path) -> None:

@@ -365,8 +365,19 @@ def test_a_dataset_of_the_original_builders_trains_and_evaluates(tmp_path: Path)
     assert prepared.datasets.train.metadata.num_puzzle_identifiers == 6
 
 
-def test_a_network_of_another_family_has_no_original_layout(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ("vision-unified", []),
+        ("maze-small", []),
+        ("sudoku-4x4", ["arch.pre_norm=true"]),
+        ("sudoku-4x4", ["arch.gate_norm=true"]),
+        ("sudoku-4x4", ["arch.mlp_t=false", "arch.pos_encodings=rope_2d"]),
+    ],
+)
+def test_a_network_that_the_original_code_has_not_has_no_original_layout(recipe: str, settings: list[str]) -> None:
     from trm_cli.training.transfer.exporting import original_layout
 
     with pytest.raises(UsageError, match="the original code has no network like"):
-        original_layout({}, compose("vision-unified").config, compiled=True)
+        original_layout({}, compose(recipe, settings).config, compiled=True)
+    assert original_layout({}, compose("sudoku-4x4").config, compiled=True) == {}

@@ -232,7 +232,7 @@ def _check_sizes(sealed: Sealed, data: Data) -> None:
         if getattr(known, key) != getattr(found, key):
             raise DatasetError(
                 f"{where} does not fit this model: its {key} is {getattr(found, key)}, the model was made for "
-                f"{getattr(known, key)}" + (f", and {fixed}" if mazes else ""),
+                f"{getattr(known, key)}" + (f", and it {fixed}" if mazes and fixed else ""),
                 hint="name a dataset of the same kind and size with --data",
             )
 
