@@ -31,6 +31,7 @@ os.environ.pop("TRM_DEBUG", None)
 os.environ.pop("TRM_LOG_LEVEL", None)
 spare_imports()
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores, for all that a test starts, too
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the same, of a script that runs the tests in the background
 # No test cuts the power: `failing_disk` keeps account of what was flushed, and nobody waits for the disk.
 os.fsync = os.fdatasync = os.fstat  # type: ignore[assignment]
 
